@@ -1,0 +1,19 @@
+"""capadvise: which Linux capabilities does a program need, and why?
+
+The way through the package, from the top::
+
+    cli         arguments, dispatch, exit codes: the only module that exits
+    commands    one short function per subcommand
+    linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
+    report      the report file, and the text that people read
+    formats     compose, kubernetes, docker: one configuration language each
+    decide      every judgement: from what was seen to what is needed
+    catalog     facts: capabilities and the kernel's call sites
+    recording   what was seen in one run
+    caps        numbers, names and sets of capabilities
+    errors      what can fail, and the way out
+
+Each module knows only what stands below it.
+"""
+
+__version__ = "0.1.0"

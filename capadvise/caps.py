@@ -1,0 +1,118 @@
+"""Capabilities as numbers, names and sets. Knows nothing of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+NAMES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+)
+"""Value-indexed, from include/uapi/linux/capability.h."""
+
+_NUMBERS = {name: number for number, name in enumerate(NAMES)}
+
+
+class Cap(int):
+    """One capability. A number that this version has no name for prints as ``CAP_55``."""
+
+    __slots__ = ()
+
+    def __new__(cls, number: int) -> Cap:
+        if not 0 <= number <= 63:  # the kernel's sets have 64 bits
+            raise ValueError(f"capability number {number} is not between 0 and 63")
+        return super().__new__(cls, number)
+
+    @classmethod
+    def parse(cls, text: str) -> Cap:
+        """``NET_RAW``, ``cap_net_raw`` or ``CAP_55``; raises ValueError for anything else."""
+        name = text.strip().upper().removeprefix("CAP_")
+        if name in _NUMBERS:
+            return cls(_NUMBERS[name])
+        if name.isdecimal() and name.isascii() and int(name) <= 63:
+            return cls(int(name))
+        raise ValueError(f"{text!r} is not the name of a capability")
+
+    @property
+    def short(self) -> str:
+        """The name as containers spell it: ``NET_RAW``."""
+        return NAMES[self] if self < len(NAMES) else f"CAP_{int(self)}"
+
+    @property
+    def name(self) -> str:
+        """The name as the kernel spells it: ``CAP_NET_RAW``."""
+        return f"CAP_{NAMES[self]}" if self < len(NAMES) else f"CAP_{int(self)}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Cap({self.name})"
+
+
+CapSet = frozenset[Cap]
+
+SYS_ADMIN = Cap.parse("SYS_ADMIN")
+"""The capability that floods: asked at nearly every mmap and exec."""
+
+
+def from_mask(mask: int) -> CapSet:
+    """The set behind a bit mask as in ``/proc/PID/status``."""
+    return frozenset(Cap(bit) for bit in range(64) if mask >> bit & 1)
+
+
+def to_mask(caps: Iterable[Cap]) -> int:
+    """The bit mask of a set."""
+    mask = 0
+    for cap in caps:
+        mask |= 1 << cap
+    return mask
+
+
+def names(caps: Iterable[Cap]) -> list[str]:
+    """Kernel spelling, in the order of the numbers."""
+    return [cap.name for cap in sorted(caps)]
+
+
+def parse_set(texts: Iterable[str]) -> CapSet:
+    """Names to a set; raises ValueError on the first that is not a capability."""
+    return frozenset(Cap.parse(text) for text in texts)

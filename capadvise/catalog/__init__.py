@@ -1,0 +1,59 @@
+"""The facts: capabilities, call sites, errors. Loaded on demand, each file at most once."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap
+from capadvise.catalog import strict
+from capadvise.catalog.capabilities import Entry, Risk, load_entry
+from capadvise.catalog.sites import Meaning, Rule, Sites, load_sites
+from capadvise.errors import BadInput
+
+__all__ = ["Catalog", "Entry", "Meaning", "Risk", "Rule", "Sites", "default"]
+
+
+class Catalog:
+    """A folder of facts. Nothing is read before it is asked for: start-up must be quick."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries: dict[Cap, Entry | None] = {}
+
+    def entry(self, cap: Cap) -> Entry | None:
+        """What is known of a capability; None for one newer than the catalog."""
+        if cap not in self._entries:
+            self._entries[cap] = load_entry(self.folder / "capabilities", cap)
+        return self._entries[cap]
+
+    @cached_property
+    def sites(self) -> Sites:
+        """The site rules."""
+        return load_sites(self.folder / "sites.yaml")
+
+    @cached_property
+    def preference(self) -> tuple[Cap, ...]:
+        """Which of two capabilities that do the same is proposed: the one that stands first."""
+        path = self.folder / "preference.yaml"
+        raw = _read(path)
+        strict.keys(path, raw, required=("preference",))
+        try:
+            return tuple(map(Cap.parse, raw["preference"]))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadInput(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return strict.load(path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)
+def default() -> Catalog:
+    """The catalog that ships with this package; from a checkout, the one beside it."""
+    packaged = Path(__file__).parent / "data"
+    return Catalog(packaged if packaged.is_dir() else Path(__file__).parents[2] / "catalog")

@@ -1,0 +1,224 @@
+"""What is known of each capability: one YAML file each in ``catalog/capabilities``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import NAMES, Cap
+from capadvise.catalog import strict
+from capadvise.errors import BadInput
+
+
+class Risk(IntEnum):
+    """How far a capability takes an attacker; ``ROOT`` is as good as root on the host."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    ROOT = 4
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The risk is another one where ``when`` holds."""
+
+    when: str
+    risk: Risk
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What somebody who took over the program does with the capability."""
+
+    what: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A way to do without: the need, and what to do."""
+
+    need: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One distinct use of a capability that has many (CAP_SYS_ADMIN)."""
+
+    name: str
+    what: str
+    functions: tuple[str, ...]
+    """The kernel functions that check it; globs."""
+    narrower: tuple[Cap, ...]
+    """Capabilities that grant this use alone."""
+    instead: str
+    gains: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All of one file. Field meanings are in ``catalog/README.md``."""
+
+    cap: Cap
+    since: str
+    summary: str
+    allows: tuple[str, ...]
+    syscalls: tuple[str, ...]
+    errno: tuple[str, ...]
+    silent: tuple[str, ...]
+    alternatives: tuple[tuple[tuple[Cap, ...], str], ...]
+    user_namespace: str
+    risk: Risk
+    risk_reason: str
+    risk_conditions: tuple[Condition, ...]
+    attack: tuple[Attack, ...]
+    instead: tuple[Instead, ...]
+    example_needs: str
+    example_without: str
+    references: tuple[str, ...]
+    uses: tuple[Use, ...]
+
+
+_REQUIRED = [
+    "name",
+    "number",
+    "since",
+    "summary",
+    "allows",
+    "syscalls",
+    "errno",
+    "silent",
+    "alternatives",
+    "user_namespace",
+    "risk",
+    "risk_reason",
+    "attack",
+    "instead",
+    "example",
+    "references",
+]
+
+
+def file_name(cap: Cap) -> str:
+    """The file that describes a capability: ``net_raw.yaml``."""
+    return f"{cap.short.lower()}.yaml"
+
+
+def load_entry(folder: Path, cap: Cap) -> Entry | None:
+    """The entry of one capability; None for one that the catalog does not know.
+
+    Raises BadInput with file, line and key when the file breaks the schema.
+    """
+    if cap >= len(NAMES):
+        return None
+    path = folder / file_name(cap)
+    try:
+        return parse_entry(path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+
+
+def parse_entry(path: Path, text: str) -> Entry:
+    """The text of one capability file; ``path`` is for messages and for the name."""
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=_REQUIRED, optional=("risk_conditions", "uses"))
+    cap = _cap(path, raw["name"])
+    if cap != raw["number"] or path.name != file_name(cap):
+        raise BadInput(f"{path}: name {raw['name']}, number {raw['number']} and file do not agree")
+    strict.keys(path, raw["example"], required=("needs", "without"))
+    return Entry(
+        cap=cap,
+        since=_text(path, raw, "since"),
+        summary=_text(path, raw, "summary"),
+        allows=_texts(path, raw, "allows"),
+        syscalls=_texts(path, raw, "syscalls"),
+        errno=_texts(path, raw, "errno"),
+        silent=_texts(path, raw, "silent"),
+        alternatives=tuple(
+            (_caps(path, item), _text(path, item, "for"))
+            for item in _items(path, raw, "alternatives", ("caps", "for"))
+        ),
+        user_namespace=_text(path, raw, "user_namespace"),
+        risk=_risk(path, raw),
+        risk_reason=_text(path, raw, "risk_reason"),
+        risk_conditions=tuple(
+            Condition(_text(path, item, "when"), _risk(path, item), _text(path, item, "reason"))
+            for item in _items(path, raw, "risk_conditions", ("when", "risk", "reason"))
+        ),
+        attack=tuple(
+            Attack(_text(path, item, "what"), item.get("reference"))
+            for item in _items(path, raw, "attack", ("what",), ("reference",))
+        ),
+        instead=tuple(
+            Instead(_text(path, item, "need"), _text(path, item, "do"))
+            for item in _items(path, raw, "instead", ("need", "do"))
+        ),
+        example_needs=_text(path, raw["example"], "needs"),
+        example_without=_text(path, raw["example"], "without"),
+        references=_texts(path, raw, "references"),
+        uses=tuple(
+            Use(
+                _text(path, item, "name"),
+                _text(path, item, "what"),
+                _texts(path, item, "functions"),
+                _caps(path, item, "narrower"),
+                _text(path, item, "instead"),
+                _text(path, item, "gains"),
+            )
+            for item in _items(
+                path, raw, "uses", ("name", "what", "functions", "narrower", "instead", "gains")
+            )
+        ),
+    )
+
+
+def _text(path: Path, raw: Any, key: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a text")
+    return " ".join(value.split())
+
+
+def _texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
+    value = raw.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a list of texts")
+    return tuple(" ".join(item.split()) for item in value)
+
+
+def _items(
+    path: Path, raw: Any, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> list[Any]:
+    value = raw.get(key, [])
+    if not isinstance(value, list):
+        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a list")
+    for item in value:
+        strict.keys(path, item, required=required, optional=optional)
+    return value
+
+
+def _cap(path: Path, name: Any) -> Cap:
+    try:
+        return Cap.parse(name)
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"{path}: {name!r} is not the name of a capability") from error
+
+
+def _caps(path: Path, raw: Any, key: str = "caps") -> tuple[Cap, ...]:
+    return tuple(_cap(path, name) for name in _texts(path, raw, key))
+
+
+def _risk(path: Path, raw: Any) -> Risk:
+    value = raw.get("risk")
+    if value not in {str(risk) for risk in Risk}:
+        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        raise BadInput(f"{at}: risk {value!r} is none of {', '.join(map(str, Risk))}")
+    return Risk[str(value).upper()]

@@ -1,0 +1,203 @@
+"""Site rules: what a check means, told by the kernel functions that led to it.
+
+A rule names the asker (``at``), where needed a caller further out (``below``), the capabilities
+that it speaks of, and the meaning. The rules stand in ``catalog/sites.yaml`` in order of
+precedence: the first that matches decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import strict
+from capadvise.errors import BadInput
+
+
+class Meaning(StrEnum):
+    """What hangs on the kernel's answer (the table of verdicts is in ``decide``)."""
+
+    DECIDES = "decides"
+    """Refused, the call fails."""
+    EITHER_OR = "either-or"
+    """Refused, a second question follows, and either answer is enough."""
+    FALLBACK = "fallback"
+    """Asked before a path that needs nothing; used only where the condition holds."""
+    SILENT = "silent"
+    """Refused, the call succeeds with another outcome; used only where the condition holds."""
+    SELF_RESTRICTING = "self-restricting"
+    """The program gives something up: losing it makes the program less safe."""
+    OPTIONAL = "optional"
+    """Refused, the program gets less data or a log entry is lost; nothing fails."""
+    ADVISORY = "advisory"
+    """The answer changes only accounting."""
+    FOREIGN_CREDENTIALS = "foreign-credentials"
+    """Asked of somebody else's credentials (an overlayfs mounter)."""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A condition on an argument of the system call."""
+
+    arg: str
+    mask: int | None = None
+    values: frozenset[int] | None = None
+
+    def holds(self, args: Mapping[str, int]) -> bool | None:
+        """Whether it holds; None when the argument was not recorded."""
+        value = args.get(self.arg)
+        if value is None:
+            return None
+        if self.mask is not None:
+            return bool(value & self.mask)
+        return value in (self.values or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. ``at``, ``below`` and ``not_below`` are function names or globs."""
+
+    id: str
+    at: tuple[str, ...]
+    meaning: Meaning
+    text: str
+    """What the program was doing, to follow "needed for": ``binding a port below 1024``."""
+    caps: CapSet | None = None
+    """None: whatever was asked."""
+    below: tuple[str, ...] = ()
+    not_below: tuple[str, ...] = ()
+    either: tuple[Cap, ...] = ()
+    """Each of these alone answers the same question."""
+    when: When | None = None
+    lost: str | None = None
+    """What is lost without it, where nothing fails."""
+    since: str | None = None
+    until: str | None = None
+    source: str = ""
+
+    def matches(self, cap: Cap, site: Sequence[str]) -> bool:
+        """Whether the rule speaks of this capability asked at this site (innermost first)."""
+        if self.caps is not None and cap not in self.caps:
+            return False
+        if not site or not _any(self.at, site[0]):
+            return False
+        outer = site[1:]
+        if self.below and not any(_any(self.below, frame) for frame in outer):
+            return False
+        return not any(_any(self.not_below, frame) for frame in outer)
+
+
+def _any(patterns: tuple[str, ...], name: str) -> bool:
+    return any(pattern == name or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+_WRAPPERS = re.compile(
+    r"(cap_capable|security_capable|ns_capable\w*|capable|capable_wrt_inode_uidgid"
+    r"|privileged_wrt_inode_uidgid|file_ns_capable|has_(ns_)?capability\w*|sk_(ns_|net_)?capable"
+    r"|netlink_(ns_|net_)?capable|__netlink_ns_capable|bpf_token_capable|bpf_ns_capable"
+    r"|sockopt_(ns_)?capable|checkpoint_restore_ns_capable|perfmon_capable|bpf_capable"
+    r"|apparmor_capable|selinux_capable)\Z"
+)
+"""Functions that pass a question on; the asker is the first frame that is none of them."""
+
+
+def asker(site: Sequence[str]) -> Sequence[str]:
+    """The site from the function on that wanted to know."""
+    for index, frame in enumerate(site):
+        if not _WRAPPERS.match(frame):
+            return site[index:]
+    return ()
+
+
+class Sites:
+    """All rules, in order of precedence."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._match = lru_cache(maxsize=4096)(self._first_match)
+
+    def match(self, cap: Cap, site: tuple[str, ...]) -> Rule | None:
+        """The rule that decides what this check means; None for an unknown call site."""
+        return self._match(cap, site)
+
+    def _first_match(self, cap: Cap, site: tuple[str, ...]) -> Rule | None:
+        inner = asker(site)
+        return next((rule for rule in self.rules if rule.matches(cap, inner)), None)
+
+
+_REQUIRED = ("id", "at", "meaning", "text", "source")
+_OPTIONAL = ("caps", "below", "not_below", "either", "when", "lost", "since", "until")
+
+
+def load_sites(path: Path) -> Sites:
+    """The rules of a file. Raises BadInput with file, line and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    return parse_sites(path, text)
+
+
+def parse_sites(path: Path, text: str) -> Sites:
+    """The rules in a text; ``path`` is for messages."""
+    raw = strict.load(path, text)
+    if not isinstance(raw, list):
+        raise BadInput(f"{path}: expected a list of rules")
+    rules: list[Rule] = []
+    seen: set[str] = set()
+    for item in raw:
+        strict.keys(path, item, required=_REQUIRED, optional=_OPTIONAL)
+        rule = _rule(path, item)
+        if rule.id in seen:
+            raise BadInput(f"{path}: line {item[strict.LINE]}: rule {rule.id!r} appears twice")
+        seen.add(rule.id)
+        rules.append(rule)
+    return Sites(rules)
+
+
+def _rule(path: Path, raw: Any) -> Rule:
+    at = f"{path}: line {raw[strict.LINE]}"
+    try:
+        meaning = Meaning(raw["meaning"])
+        caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
+        either = tuple(map(Cap.parse, raw.get("either", ())))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{at}: {error}") from error
+    for key in ("at", "below", "not_below"):
+        value = raw.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise BadInput(f"{at}: {key!r} must be a list of function names")
+    if meaning is Meaning.EITHER_OR and not either:
+        raise BadInput(f"{at}: an either-or rule names the others under 'either'")
+    if meaning in (Meaning.OPTIONAL, Meaning.SILENT) and not raw.get("lost"):
+        raise BadInput(f"{at}: 'lost' must say what is lost without the capability")
+    return Rule(
+        id=str(raw["id"]),
+        at=tuple(raw["at"]),
+        meaning=meaning,
+        text=" ".join(str(raw["text"]).split()),
+        caps=caps,
+        below=tuple(raw.get("below", ())),
+        not_below=tuple(raw.get("not_below", ())),
+        either=either,
+        when=_when(path, raw["when"]) if "when" in raw else None,
+        lost=raw.get("lost"),
+        since=raw.get("since"),
+        until=raw.get("until"),
+        source=str(raw["source"]),
+    )
+
+
+def _when(path: Path, raw: Any) -> When:
+    strict.keys(path, raw, required=("arg",), optional=("mask", "in"))
+    mask, values = raw.get("mask"), raw.get("in")
+    if isinstance(mask, int) == isinstance(values, list):
+        raise BadInput(f"{path}: line {raw[strict.LINE]}: 'when' has either a mask or a list 'in'")
+    return When(raw["arg"], mask, None if values is None else frozenset(values))

@@ -1,0 +1,64 @@
+"""YAML that forgives nothing: duplicate, unknown and missing keys are errors with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from capadvise.errors import BadInput
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: slower, the same result
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+LINE = "__line__"
+"""Key under which every mapping keeps the line that it starts on."""
+
+
+class _StrictLoader(_Loader):
+    pass
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {LINE: node.start_mark.line + 1}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node)
+        if key in found:
+            raise BadInput(f"line {key_node.start_mark.line + 1}: key {key!r} appears twice")
+        found[key] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load(path: Path, text: str) -> Any:
+    """One YAML document. Every mapping gets its line under LINE.
+
+    Raises BadInput, naming file and line, for what is not YAML or has duplicate keys.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise BadInput(f"{path}: line {line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: {error}") from error
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def keys(path: Path, found: Any, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Check the keys of one mapping; raises BadInput with file, line and key."""
+    if not isinstance(found, Mapping):
+        raise BadInput(f"{path}: expected keys and values, found {type(found).__name__}")
+    at = f"{path}: line {found.get(LINE, '?')}"
+    required = tuple(required)
+    if unknown := [key for key in found if key not in (*required, *optional, LINE)]:
+        raise BadInput(f"{at}: unknown key {unknown[0]!r}")
+    if missing := [key for key in required if found.get(key) is None]:
+        raise BadInput(f"{at}: key {missing[0]!r} is missing")

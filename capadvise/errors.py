@@ -1,0 +1,49 @@
+"""What can fail, and the way out. An error names the thing, the cause and a hint."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of capadvise itself; ``run`` otherwise exits as its target did."""
+
+    OK = 0
+    """Done; a gate passed."""
+    FAILED = 1
+    """A gate failed."""
+    USAGE = 2
+    """Wrong arguments, or an input file that cannot be used."""
+    CANNOT_OBSERVE = 3
+    """This machine does not let us see capability checks."""
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
+    INTERRUPTED = 130
+
+
+class CapadviseError(Exception):
+    """Something cannot be done. ``hint`` says what the user can do about it."""
+
+    exit_code = Exit.USAGE
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadInput(CapadviseError):
+    """A file or an argument that cannot be used; the message names the place."""
+
+
+class CannotObserve(CapadviseError):
+    """The kernel's checks cannot be seen here."""
+
+    exit_code = Exit.CANNOT_OBSERVE
+
+
+class CannotStart(CapadviseError):
+    """The target could not be executed."""
+
+    def __init__(self, message: str, *, found: bool, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = Exit.NOT_EXECUTABLE if found else Exit.NOT_FOUND

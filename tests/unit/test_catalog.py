@@ -1,0 +1,85 @@
+"""The catalog holds what it promises: every file, every key, every rule reachable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import NAMES, Cap
+from capadvise.catalog import default
+from capadvise.catalog.capabilities import parse_entry
+from capadvise.catalog.sites import Rule, parse_sites
+from capadvise.errors import BadInput
+
+CATALOG = default()
+ALL = [Cap(number) for number in range(len(NAMES))]
+GOOD = (CATALOG.folder / "capabilities" / "net_bind_service.yaml").read_text()
+
+
+@pytest.mark.parametrize("cap", ALL, ids=str)
+def test_every_capability_has_an_entry(cap: Cap) -> None:
+    entry = CATALOG.entry(cap)
+    assert entry is not None
+    assert entry.cap == cap
+    assert entry.references
+    assert entry.attack
+    assert entry.instead
+    assert len(entry.summary) <= 60
+    assert not entry.summary.endswith(".")
+
+
+def test_the_preference_names_each_capability_once() -> None:
+    assert len(set(CATALOG.preference)) == len(CATALOG.preference)
+
+
+def _example(rule: Rule) -> tuple[Cap, tuple[str, ...]]:
+    cap = min(rule.caps) if rule.caps else Cap(21)
+    site = rule.at[0].replace("*", "x")
+    return cap, (site, *(frame.replace("*", "x") for frame in rule.below[:1]))
+
+
+@pytest.mark.parametrize("rule", CATALOG.sites.rules, ids=lambda rule: rule.id)
+def test_no_rule_is_hidden_by_one_before_it(rule: Rule) -> None:
+    assert CATALOG.sites.match(*_example(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("summary:", "sumary:"), "unknown key 'sumary'"),
+        (("since: \"2.2\"\n", ""), "key 'since' is missing"),
+        (("number: 10", "number: 10\nnumber: 10"), "appears twice"),
+        (("number: 10", "number: 11"), "do not agree"),
+        (("risk: low", "risk: mild"), "risk 'mild'"),
+        (("syscalls: [bind]", "syscalls: bind"), "must be a list of texts"),
+        (("name: CAP_NET_BIND_SERVICE", "name: CAP_NET_BIND"), "not the name of a capability"),
+        (("errno: [EACCES]", "errno: [EACCES"), "line"),
+    ],
+)
+def test_a_broken_entry_is_refused_with_file_and_key(change: tuple[str, str], said: str) -> None:
+    path = Path("catalog/capabilities/net_bind_service.yaml")
+    with pytest.raises(BadInput, match=said) as caught:
+        parse_entry(path, GOOD.replace(*change))
+    assert str(path) in str(caught.value)
+
+
+RULE = "- {id: a, at: [f], meaning: decides, text: t, source: measured}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (RULE + RULE, "line 2: rule 'a' appears twice"),
+        (RULE.replace("decides", "maybe"), "maybe"),
+        (RULE.replace("decides", "either-or"), "either"),
+        (RULE.replace("decides", "optional"), "lost"),
+        (RULE.replace("text: t", "text: t, where: x"), "unknown key 'where'"),
+        (RULE.replace("text: t", "text: t, when: {arg: mode}"), "mask"),
+        (RULE.replace("[f]", "f"), "list of function names"),
+        ("a: 1", "list of rules"),
+    ],
+)
+def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        parse_sites(Path("sites.yaml"), text)

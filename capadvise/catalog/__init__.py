@@ -28,6 +28,10 @@ class Catalog:
             self._entries[cap] = load_entry(self.folder / "capabilities", cap)
         return self._entries[cap]
 
+    def preload(self) -> None:
+        """Read what every judgement needs, at a moment when there is time."""
+        _ = self.sites, self.preference
+
     @cached_property
     def sites(self) -> Sites:
         """The site rules."""

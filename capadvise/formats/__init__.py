@@ -1,0 +1,38 @@
+"""Configuration languages: one module each. ``FORMATS`` is all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from capadvise.caps import Cap, CapSet
+from capadvise.decide import Proposal
+from capadvise.formats import compose, docker, kubernetes
+from capadvise.formats.snippet import Snippet
+
+FORMATS: dict[str, Callable[[Snippet], str]] = {
+    "compose": compose.render,
+    "docker": docker.render,
+    "kubernetes": kubernetes.render,
+}
+
+
+def snippet(proposal: Proposal, caps: CapSet, *, name: str, user: str) -> Snippet:
+    """What every format renders. ``name`` and ``user`` (``uid:gid``) come from the target."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "app"
+    lines = tuple((cap, proposal.need(cap).reason) for cap in sorted(caps))
+    return Snippet(safe, lines, tuple(_notes(caps, user)))
+
+
+def _notes(caps: CapSet, user: str) -> Iterator[str]:
+    """What must be said so that the snippet works where it is pasted."""
+    if Cap.parse("NET_BIND_SERVICE") in caps:
+        yield (
+            "NET_BIND_SERVICE is not needed in a docker container with a network of its own: "
+            "there net.ipv4.ip_unprivileged_port_start is 0"
+        )
+    if caps and user.partition(":")[0] != "0":
+        yield (
+            "for a user other than root, docker and Kubernetes put cap_add into the bounding set "
+            "alone: start as root and drop, or give the program file capabilities (setcap)"
+        )

@@ -1,0 +1,1 @@
+"""The report: one file for machines, one page for people."""

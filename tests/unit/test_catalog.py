@@ -48,7 +48,7 @@ def test_no_rule_is_hidden_by_one_before_it(rule: Rule) -> None:
     ("change", "said"),
     [
         (("summary:", "sumary:"), "unknown key 'sumary'"),
-        (("since: \"2.2\"\n", ""), "key 'since' is missing"),
+        (('since: "2.2"\n', ""), "key 'since' is missing"),
         (("number: 10", "number: 10\nnumber: 10"), "appears twice"),
         (("number: 10", "number: 11"), "do not agree"),
         (("risk: low", "risk: mild"), "risk 'mild'"),

@@ -1,0 +1,100 @@
+"""The command line: arguments, dispatch, exit codes. The only module that exits.
+
+Commands are imported when they are called: ``explain`` must not pay for ``run``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from capadvise import __version__
+from capadvise.errors import CapadviseError, Exit
+from capadvise.report.escape import printable
+
+_DESCRIPTION = """\
+Finds the smallest set of Linux capabilities that a program needs, and shows why.
+
+  capadvise run -- nginx -g 'daemon off;'          watch a command, get the set
+  capadvise explain SYS_ADMIN                      what is it, what to do instead
+  capadvise emit REPORT.json --format compose      the snippet to paste
+"""
+_EXIT_CODES = """\
+exit codes: run exits as its target did (128+n for signal n), or 2 for wrong use, 3 where nothing
+can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 a gate
+failed, 2 wrong use or a bad input file, 3 nothing can be observed.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All subcommands on one screen."""
+    parser = argparse.ArgumentParser(
+        prog="capadvise",
+        description=_DESCRIPTION,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
+    verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+
+    run = verbs.add_parser(
+        "run",
+        help="run a command and see what it needs",
+        usage="capadvise run [options] -- COMMAND …",
+        epilog="example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'",
+    )
+    run.add_argument("-o", "--output", metavar="REPORT", help="where to write the report")
+    run.add_argument("--check", metavar="SHELL", help="passes when the target did its job")
+    run.add_argument("--kind", choices=("oneshot", "daemon"), help="run the check after, or while")
+    run.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help="end the target after so long"
+    )
+    run.add_argument("--user", metavar="USER", help="run as another user, with every capability")
+    run.add_argument("--json", action="store_true", help="the report on stdout, and nothing else")
+    run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+
+    emit = verbs.add_parser("emit", help="print the answer for a runtime")
+    emit.add_argument("report", metavar="REPORT")
+    emit.add_argument("--format", choices=("compose", "docker", "kubernetes"), required=True)
+    emit.add_argument("--set", choices=("recommended", "floor"), default="recommended")
+
+    explain = verbs.add_parser("explain", help="explain a capability, a report, a kernel function")
+    explain.add_argument("what", nargs="?", metavar="CAP|REPORT")
+    explain.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+    verbs.add_parser("doctor", help="what can be observed here, and how to get more")
+
+    catalog = verbs.add_parser("catalog", help="list, show or check the facts")
+    facts = catalog.add_subparsers(dest="verb", required=True, metavar="list|show|check")
+    facts.add_parser("list", help="all capabilities, a line each")
+    facts.add_parser("show", help="one capability").add_argument("cap", metavar="CAP")
+    facts.add_parser("check", help="check that every file keeps to its schema")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return the exit code; errors become one line, with a way out."""
+    args = build_parser().parse_args(argv)
+    module = importlib.import_module(f"capadvise.commands.{args.subcommand}")
+    try:
+        code = int(getattr(module, args.subcommand)(args))
+        sys.stdout.flush()
+        return code
+    except CapadviseError as error:
+        print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)
+        if error.hint:
+            print(f"capadvise: hint: {error.hint}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush is quiet
+        return 128 + 13
+
+
+if __name__ == "__main__":
+    sys.exit(main())

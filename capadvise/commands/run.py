@@ -1,0 +1,65 @@
+"""``capadvise run``: observe a command and say what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.decide import decide
+from capadvise.errors import BadInput
+from capadvise.linux.observe import Command, observe
+from capadvise.report.file import Report, dump, save
+from capadvise.report.text import proposal_text
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit as the target did. The report is written in every case, also after Ctrl-C."""
+    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not argv:
+        raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    catalog = default()
+    command = Command(
+        tuple(argv),
+        user=args.user,
+        check=args.check,
+        kind=args.kind,
+        seconds=args.seconds,
+        stdout_to_stderr=args.json,
+    )
+    # The catalog is read while the target runs, not before.
+    seen = observe(command, started=catalog.preload)
+    report = Report(
+        seen.target,
+        seen.workload,
+        seen.posture,
+        (seen.recording,),
+        decide(seen.recording, catalog),
+    )
+    path = Path(args.output) if args.output else default_path(seen.target.name)
+    save(path, report, catalog)
+    if args.json:
+        print(json.dumps(dump(report, catalog), indent=1))
+    if not args.quiet:
+        sys.stderr.write(
+            "\n" + "".join(f"{line}\n" for line in proposal_text(report, catalog, path))
+        )
+    if seen.check_passed is False:
+        print(
+            "capadvise: the check did not pass: what is proposed is what was seen until then",
+            file=sys.stderr,
+        )
+    status = seen.recording.exit_status
+    return 128 + 9 if status is None else status
+
+
+def default_path(name: str) -> Path:
+    """Where a report goes that was given no place: the user's state directory."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    safe = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60]
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path(state) / "capadvise" / f"{safe or 'run'}-{stamp}-{os.getpid()}.json"

@@ -1,0 +1,321 @@
+"""Every judgement that capadvise makes: from what was seen to what is needed. Pure.
+
+The way: each distinct check gets an effect (``judge``), by the meaning of its call site, the
+kernel's answer and the call's result. The effects of one capability make its need. What is needed
+in either-or questions is settled last, over all capabilities together (``choose``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+
+from capadvise.caps import SYS_ADMIN, Cap, CapSet
+from capadvise.catalog import Catalog, Meaning, Rule
+from capadvise.recording import Check, Namespace, Phase, Recording
+
+
+class Verdict(StrEnum):
+    """How much a workload depends on a capability, strongest first."""
+
+    REQUIRED = "required"
+    """Shown by a trial: the workload fails without it."""
+    USED = "used"
+    """The outcome of at least one system call depends on it."""
+    TOLERATED = "tolerated"
+    """As used, but a trial passed without it."""
+    ADVISORY = "advisory"
+    """The kernel asked in passing."""
+    DENIED = "denied"
+    """Refused, though the process could have had it; or the call went on all the same."""
+    UNUSED = "unused"
+
+
+class Proof(StrEnum):
+    """What a verdict rests on, strongest first."""
+
+    TRIAL = "trial"
+    RETRY = "retry"
+    CALL_SITE = "call-site"
+    NONE = "none"
+
+
+class Effect(IntEnum):
+    """What one check says of its capability; the highest decides."""
+
+    DENIED = 0
+    ADVISORY = 1
+    USED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A check and what it says."""
+
+    check: Check
+    rule: Rule | None
+    effect: Effect
+    why: str
+    either: tuple[Cap, ...] = ()
+    self_restricting: bool = False
+    uncertain: str | None = None
+    lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The judgement on one capability."""
+
+    cap: Cap
+    verdict: Verdict
+    proof: Proof
+    reason: str
+    uncertain: str | None = None
+    lost_without: str | None = None
+    alternatives: tuple[tuple[Cap, ...], ...] = ()
+    self_restricting: bool = False
+    evidence: tuple[Judged, ...] = ()
+
+    @property
+    def asked(self) -> int:
+        """How often the kernel asked."""
+        return sum(judged.check.count for judged in self.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """All needs, and the sets that come of them."""
+
+    needs: tuple[Need, ...]
+    recommended: CapSet
+    floor: CapSet | None = None
+    cautions: tuple[str, ...] = ()
+    """What the recording could not see, one sentence each."""
+
+    def need(self, cap: Cap) -> Need:
+        """The need for one capability; unused where the kernel never asked."""
+        return next((need for need in self.needs if need.cap == cap), _unused(cap))
+
+
+def decide(recording: Recording, catalog: Catalog) -> Proposal:
+    """Judge a recording."""
+    by_cap: dict[Cap, list[Judged]] = {}
+    for check in recording.checks:
+        by_cap.setdefault(check.cap, []).append(judge(check, recording, catalog))
+    needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
+    for need in (*_own_sets(recording), *_unseen(recording)):
+        needs.setdefault(need.cap, need)
+    chosen = choose(needs.values(), catalog.preference)
+    settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
+    settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
+    return Proposal(
+        needs=tuple(settled[cap] for cap in sorted(settled)),
+        recommended=chosen,
+        cautions=tuple(_cautions(recording)),
+    )
+
+
+# ------------------------------------------------------------------------------ one check
+
+_UNKNOWN_SITE = "unknown call site"
+_FAILED_ANYWAY = frozenset({-2, -20, -22, -19, -6, -38, -61, -95})
+"""ENOENT, ENOTDIR, EINVAL, ENODEV, ENXIO, ENOSYS, ENODATA, EOPNOTSUPP: with or without the
+capability the call comes to nothing. Other errors (EBUSY, EEXIST, EAGAIN) tell the caller
+something that a refusal would not."""
+
+
+def judge(check: Check, recording: Recording, catalog: Catalog) -> Judged:
+    """What one check says of its capability: the table of DESIGN section 2."""
+    rule = catalog.sites.match(check.cap, check.site)
+    if check.ns is Namespace.CHILD:
+        return Judged(
+            check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
+        )
+    if rule is None:
+        return _decides(check, recording, None, "asked by code that the catalog does not know")
+    match rule.meaning:
+        case Meaning.ADVISORY | Meaning.OPTIONAL:
+            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+        case Meaning.FOREIGN_CREDENTIALS:
+            return Judged(check, rule, Effect.ADVISORY, rule.text)
+        case Meaning.SILENT:
+            return _silent(check, rule)
+        case Meaning.FALLBACK:
+            if not check.granted or _holds(check, rule) is False:
+                effect = Effect.ADVISORY if check.granted else Effect.DENIED
+                return Judged(check, rule, effect, rule.text)
+    if _holds(check, rule) is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    return _decides(check, recording, rule, rule.text)
+
+
+def _holds(check: Check, rule: Rule) -> bool | None:
+    return rule.when.holds(dict(check.args)) if rule.when else True
+
+
+def _silent(check: Check, rule: Rule) -> Judged:
+    """The call succeeds either way: only the argument tells whether the outcome differs."""
+    holds = _holds(check, rule)
+    if holds is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    uncertain = None if holds else "the argument that decides was not recorded"
+    return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
+
+
+def _decides(check: Check, recording: Recording, rule: Rule | None, why: str) -> Judged:
+    """A refusal would make the call fail."""
+    mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
+    uncertain = None if rule else _UNKNOWN_SITE
+    if check.granted:
+        if check.result in _FAILED_ANYWAY:
+            return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
+        if check.phase is Phase.STOP:
+            return Judged(check, rule, Effect.ADVISORY, f"{why}, while it was being stopped")
+        either = rule.either if rule else ()
+        return Judged(check, rule, Effect.USED, why, either, mark, uncertain)
+    failed = check.result is not None and check.result < 0
+    if failed and check.cap not in recording.held.permitted:
+        return Judged(check, rule, Effect.USED, why, (), mark, uncertain)
+    return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
+
+
+# ------------------------------------------------------------------------------ one capability
+
+
+def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
+    """The strongest of what the checks of one capability say."""
+    effect = max(item.effect for item in judged)
+    deciding = [item for item in judged if item.effect == effect]
+    others = [item for item in judged if item.effect != effect]
+    deciding.sort(key=lambda item: -item.check.count)
+    used = effect is Effect.USED
+    uncertain = None
+    if all(item.uncertain for item in deciding):
+        uncertain = deciding[0].uncertain
+    return Need(
+        cap=cap,
+        verdict={
+            Effect.USED: Verdict.USED,
+            Effect.ADVISORY: Verdict.ADVISORY,
+            Effect.DENIED: Verdict.DENIED,
+        }[effect],
+        proof=Proof.CALL_SITE if used else Proof.NONE,
+        reason=_sentence(deciding),
+        uncertain=uncertain,
+        lost_without=next((item.lost for item in deciding if item.lost), None),
+        self_restricting=used and all(item.self_restricting for item in deciding),
+        evidence=(*deciding, *others),
+    )
+
+
+def _sentence(judged: Sequence[Judged]) -> str:
+    """One sentence: what for, at most three things."""
+    texts = list(dict.fromkeys(item.why for item in judged))
+    more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return "; ".join(texts[:3]) + more
+
+
+def _unused(cap: Cap) -> Need:
+    return Need(cap, Verdict.UNUSED, Proof.NONE, "the kernel never asked for it")
+
+
+def _own_sets(recording: Recording) -> Iterable[Need]:
+    """Capabilities that a program insists on holding though no check asked for them."""
+    wanted: dict[Cap, str] = {}
+    for program, kept in recording.own_sets:
+        for cap in kept:
+            wanted.setdefault(cap, program)
+    for cap, program in sorted(wanted.items()):
+        yield Need(
+            cap,
+            Verdict.UNUSED,
+            Proof.NONE,
+            f"{program} asked to keep it (capset), but no check needed it",
+            uncertain="the program insists on its own fixed set and may refuse to start without it",
+        )
+
+
+# ------------------------------------------------------------------------------ the whole set
+
+
+def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
+    """The smallest set that answers every question: what has no alternative first; then, for the
+    questions that are still open, what stands first in the preference list."""
+    questions: list[frozenset[Cap]] = []
+    for need in needs:
+        if need.verdict is Verdict.USED:
+            questions += [
+                frozenset({need.cap, *item.either})
+                for item in need.evidence
+                if item.effect is Effect.USED
+            ]
+    chosen = {cap for question in questions if len(question) == 1 for cap in question}
+    rank = {cap: number for number, cap in enumerate(preference)}
+    for question in sorted(set(questions), key=lambda q: (len(q), sorted(q))):
+        if not question & chosen:
+            chosen.add(min(question, key=lambda cap: (rank.get(cap, len(rank)), cap)))
+    return frozenset(chosen)
+
+
+def _settle(need: Need, chosen: CapSet) -> Need:
+    """Name the alternatives; say so where another capability answers in this one's place."""
+    if need.verdict is not Verdict.USED:
+        return need
+    either = {cap for item in need.evidence for cap in item.either}
+    if need.cap in chosen:
+        forced = any(item.effect is Effect.USED and not item.either for item in need.evidence)
+        return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(either)))
+    instead = sorted(either & chosen)
+    return replace(
+        need,
+        verdict=Verdict.ADVISORY,
+        reason=f"{need.reason}: {' or '.join(cap.name for cap in instead)} answers this too",
+        alternatives=tuple((cap,) for cap in instead),
+    )
+
+
+def _used(need: Need | None) -> bool:
+    return need is not None and need.verdict is Verdict.USED
+
+
+def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
+    """The need for a capability that was chosen for questions the kernel asked of another one."""
+    asked = [need for need in needs.values() if any(cap in item.either for item in need.evidence)]
+    evidence = tuple(item for need in asked for item in need.evidence if cap in item.either)
+    return Need(
+        cap,
+        Verdict.USED,
+        Proof.CALL_SITE,
+        _sentence(evidence),
+        alternatives=tuple((need.cap,) for need in asked),
+        evidence=evidence,
+    )
+
+
+_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
+"""What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
+
+
+def _unseen(recording: Recording) -> Iterable[Need]:
+    """Capabilities whose checks can have been made where the observer does not look."""
+    if recording.io_uring:
+        for name in _IO_URING:
+            yield replace(
+                _unused(Cap.parse(name)),
+                uncertain="io_uring was used: checks made by its worker threads are not seen",
+            )
+
+
+def _cautions(recording: Recording) -> Iterable[str]:
+    lost = recording.lost
+    if lost.signal:
+        yield f"{lost.signal} events were lost: needs can be missing"
+    if lost.sys_admin:
+        yield (
+            f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
+        )
+    if recording.io_uring:
+        yield "io_uring was used: checks made by its worker threads are not seen"
+    if recording.interrupted:
+        yield "the run was interrupted: what it would have done later was not seen"

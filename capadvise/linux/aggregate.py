@@ -1,0 +1,322 @@
+"""From single events to distinct checks: who asked what where, how often, and what came of it.
+
+Memory is bounded by the number of distinct checks, not of events: a fork loop has 400,000 pids
+and an mmap loop a million checks a second.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from capadvise.caps import Cap, CapSet
+from capadvise.linux import calls, procfs, ringbuffer
+from capadvise.linux.symbols import Symbols, call_site, syscall_of
+from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy
+
+Page = tuple[int, bytes]
+
+_CALL = struct.Struct("<8xi4x")
+"""``syscalls:sys_*`` events: the number of the call; arguments or result follow, 8 bytes each."""
+_RESULT = struct.Struct("<16xq")
+_FORK = struct.Struct("<12xi4xi")
+_EXEC = struct.Struct("<12xii")
+
+_OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")
+_DECIDING = frozenset(
+    ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
+)
+_DISTINCT_ARGUMENTS = 32
+"""So many different arguments of one call site are told apart; then only what can decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The numbers that the running kernel gives to the events."""
+
+    check: int
+    check_fields: struct.Struct
+    """Reads (target_ns, cap, ret)."""
+    stack: int
+    fork: int
+    exec: int
+    exec_filename: int
+    exit: int
+    enters: dict[int, str]
+    exits: dict[int, str]
+
+
+Key = tuple[int, int, int, bytes, str, int | None, Phase, tuple[tuple[str, int], ...]]
+"""cap, ret, namespace, stack, program, uid, phase, arguments."""
+
+
+@dataclass(slots=True)
+class _Count:
+    pid: int
+    first: int
+    count: int = 0
+
+
+@dataclass(slots=True)
+class _Task:
+    """A thread that is followed."""
+
+    program: str
+    uids: calls.Ids
+    gids: calls.Ids
+    call: str | None = None
+    values: tuple[int, ...] = ()
+    pending: list[Key] = field(default_factory=list)
+    """Checks of the call that is under way."""
+
+
+class Aggregator:
+    """Takes pages, gives checks."""
+
+    def __init__(self, types: Types, symbols: Symbols, root: int, uid: int, gid: int) -> None:
+        self.types, self.symbols, self.root = types, symbols, root
+        self.phase = Phase.RUN
+        self.started: int | None = None
+        """Time stamp of the target's own exec."""
+        self.io_uring = self.setid_exec = False
+        self.own_sets: dict[tuple[str, CapSet], None] = {}
+        self.ports: dict[int, list[str]] = {}
+        """Low ports by the process that bound them."""
+        self.total = 0
+        self._counts: dict[tuple[Key, int | None], _Count] = {}
+        self._refusals: Counter[tuple[str, str, RefusedBy, str]] = Counter()
+        self._tasks = {root: _Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
+        self._ended: list[int] = []
+        self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
+        self._initial_namespace = 0
+        self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
+        self._distinct: Counter[tuple[int, bytes, str]] = Counter()
+        self._setid: dict[str, bool] = {}
+        self._binders: set[int] = set()
+
+    def finish(self) -> None:
+        """Nothing more will come: count the checks whose stack never arrived."""
+        for time, pid, event in self._unstacked.values():
+            self._event(time, self.types.check, pid, event, b"")
+        self._unstacked = {}
+
+    def feed(self, quiet: Iterable[Page], flood: Iterable[Page]) -> None:
+        """One round of reading: the pages of the quiet buffer and of CAP_SYS_ADMIN's own.
+
+        ``flood`` must have been read first, so that every process in it is known from ``quiet``.
+        """
+        for pid in self._ended:
+            self._tasks.pop(pid, None)
+        self._ended = []
+        ordered: list[tuple[int, int, int, bytes, bytes]] = []
+        noise: dict[tuple[bytes, bytes, int], list[int]] = {}
+        for buffer, pages in ((0, quiet), (1, flood)):
+            for cpu, page in pages:
+                for time, kind, pid, event in ringbuffer.events(page):
+                    if kind == self.types.check:
+                        if bare := self._unstacked.pop((buffer, cpu), None):
+                            ordered.append((bare[0], kind, bare[1], bare[2], b""))
+                        self._unstacked[buffer, cpu] = (time, pid, event)
+                    elif kind == self.types.stack:
+                        waiting = self._unstacked.pop((buffer, cpu), None)
+                        if waiting is None or waiting[1] != pid:
+                            continue
+                        stack = ringbuffer.stack(event)
+                        if self.started is not None and self._is_overcommit(stack):
+                            seen = noise.setdefault((waiting[2][8:], stack, pid), [waiting[0], 0])
+                            seen[1] += 1
+                        else:
+                            ordered.append((waiting[0], self.types.check, pid, waiting[2], stack))
+                    else:
+                        ordered.append((time, kind, pid, event, b""))
+        ordered.sort(key=lambda item: item[0])
+        for time, kind, pid, event, stack in ordered:
+            self._event(time, kind, pid, event, stack)
+        for (raw, stack, pid), (time, count) in noise.items():
+            self._check(time, pid, b"\0" * 8 + raw, stack, count)
+        self._look_at_ports()
+
+    def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
+        types = self.types
+        if kind == types.check:
+            if self.started is not None:
+                self._check(time, pid, event, stack, 1)
+        elif kind in types.enters:
+            task = self._task(pid)
+            task.call, task.pending = types.enters[kind], []
+            task.values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+        elif kind in types.exits:
+            self._exit_of_call(pid, types.exits[kind], _RESULT.unpack_from(event)[0])
+        elif kind == types.fork:
+            parent, child = _FORK.unpack_from(event)
+            above = self._task(parent)
+            self._tasks[child] = replace(above, call=None, values=(), pending=[])
+        elif kind == types.exec:
+            self._exec(time, event)
+        elif kind == types.exit:
+            self._ended.append(pid)
+
+    def _exec(self, time: int, event: bytes) -> None:
+        pid, old_pid = _EXEC.unpack_from(event)
+        task = self._task(old_pid)
+        self._tasks[pid] = task
+        if self.started is None and pid == self.root:
+            self.started = time
+        path = ringbuffer.text(event, self.types.exec_filename)
+        task.program = PurePosixPath(path).name or path
+        if path not in self._setid and len(self._setid) < 4096:
+            self._setid[path] = _is_setid(path)
+        self.setid_exec |= self._setid.get(path, False)
+
+    def _check(self, time: int, pid: int, event: bytes, stack: bytes, count: int) -> None:
+        namespace, cap, result = self.types.check_fields.unpack_from(event)
+        task = self._task(pid)
+        _, syscall = self._site(stack)
+        if not self._initial_namespace and self._is_overcommit(stack):
+            self._initial_namespace = namespace  # the kernel asks this one against init_user_ns
+        if syscall == "io_uring_setup":
+            self.io_uring = True
+        args: tuple[tuple[str, int], ...] = ()
+        if task.call is not None and task.call == syscall:
+            args = self._arguments(task, cap, stack)
+        key = (
+            *(cap, result, namespace, stack, task.program),
+            *(task.uids.effective, self.phase, args),
+        )
+        self._count(key, None, pid, time, count)
+        if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
+            task.pending.append(key)
+            del task.pending[:-16]
+        if cap == _NET_BIND_SERVICE and result == 0:
+            self._binders.add(pid)
+        self.total += count
+
+    def _count(self, key: Key, result: int | None, pid: int, time: int, count: int) -> None:
+        known = self._counts.get((key, result))
+        if known is None:
+            known = self._counts[key, result] = _Count(pid, time)
+        known.count += count
+
+    def _arguments(self, task: _Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
+        assert task.call is not None
+        args = calls.arguments(task.call, task.values, task.uids, task.gids)
+        args.pop("pid", None)
+        found = tuple(args.items())
+        where = (cap, stack, task.program)
+        if self._distinct[where] >= _DISTINCT_ARGUMENTS:
+            return tuple(item for item in found if item[0] in _DECIDING)
+        self._distinct[where] += 1
+        return found
+
+    def _exit_of_call(self, pid: int, call: str, result: int) -> None:
+        task = self._task(pid)
+        if task.call == call and result == 0:
+            args = calls.arguments(call, task.values, task.uids, task.gids)
+            if calls.sets_uids(call):
+                task.uids = task.uids.after(call, args)
+            elif calls.sets_gids(call):
+                task.gids = task.gids.after(call, args)
+        if call == "capset" and result == 0 and self.started is not None:
+            with suppress(OSError):
+                self.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
+        refused = False
+        for key in task.pending:
+            if self._site(key[3])[1] == call:
+                waiting = self._counts[key, None]
+                waiting.count -= 1
+                self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
+                refused |= key[1] != 0
+        task.call, task.pending = None, []
+        if -result in calls.REFUSED and self.started is not None:
+            by = RefusedBy.CAPABILITY if refused else RefusedBy.UNKNOWN
+            self._refusals[call, errno.errorcode[-result], by, task.program] += 1
+
+    def _task(self, pid: int) -> _Task:
+        if pid not in self._tasks:
+            root = self._tasks.get(self.root)
+            nobody = calls.Ids(0, 0, 0)
+            uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
+            self._tasks[pid] = _Task(procfs.comm(pid), uids, gids)
+        return self._tasks[pid]
+
+    def _site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
+        if stack not in self._sites:
+            site = call_site(self.symbols, stack)
+            self._sites[stack] = site, syscall_of(site)
+        return self._sites[stack]
+
+    def _is_overcommit(self, stack: bytes) -> bool:
+        site, _ = self._site(stack)
+        return any(frame in _OVERCOMMIT for frame in site[:2])
+
+    def _look_at_ports(self) -> None:
+        """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""
+        for pid in self._binders:
+            if found := procfs.low_ports(pid):
+                self.ports[pid] = found
+        self._binders = {pid for pid in self._binders if pid not in self.ports}
+
+    def checks(self) -> tuple[Check, ...]:
+        """All distinct checks, in the order in which they first appeared."""
+        found = sorted(
+            (item for item in self._counts.items() if item[1].count > 0),
+            key=lambda item: item[1].first,
+        )
+        return tuple(
+            self._as_check(number, key, result, count)
+            for number, ((key, result), count) in enumerate(found, start=1)
+        )
+
+    def _as_check(self, number: int, key: Key, result: int | None, count: _Count) -> Check:
+        cap, ret, namespace, stack, program, uid, phase, args = key
+        site, syscall = self._site(stack)
+        detail = calls.detail(syscall, dict(args)) if syscall and args else None
+        if cap == _NET_BIND_SERVICE and count.pid in self.ports:
+            detail = ", ".join(self.ports[count.pid])
+        return Check(
+            id=number,
+            cap=Cap(cap),
+            granted=ret == 0,
+            ns=self._namespace(namespace),
+            site=site,
+            program=program,
+            pid=count.pid,
+            count=count.count,
+            first=max(0.0, round((count.first - (self.started or 0)) / 1e9, 3)),
+            syscall=syscall,
+            result=result,
+            args=args,
+            detail=detail,
+            uid=uid,
+            phase=phase,
+        )
+
+    def _namespace(self, pointer: int) -> Namespace:
+        if not self._initial_namespace:
+            return Namespace.OTHER
+        return Namespace.TARGET if pointer == self._initial_namespace else Namespace.CHILD
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Calls that failed with EPERM or EACCES."""
+        return tuple(
+            Refusal(call, code, by, program, count)
+            for (call, code, by, program), count in sorted(self._refusals.items())
+        )
+
+
+_NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
+
+
+def _is_setid(path: str) -> bool:
+    """Whether an exec of this file can change its identity: set-id bits or file capabilities."""
+    with suppress(OSError):
+        if os.stat(path).st_mode & 0o6000:
+            return True
+        return bool(os.getxattr(path, "security.capability"))
+    return False

@@ -1,0 +1,261 @@
+"""The guardian: a program of its own between the supervisor and the target.
+
+It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
+target: at the end of the control pipe, however the supervisor ended, it kills all that descends
+from it and removes the trace instances. It imports nothing of capadvise: python-prctl is GPL,
+and the process that holds it stays apart and small.
+
+Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
+``{"signal": n}``, ``"done"``. On the report pipe ``{"held": pid}``, ``{"started": true}`` or
+``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
+``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
+
+
+class Refused(Exception):
+    """A step before the target's exec failed."""
+
+    def __init__(self, step: str, code: int) -> None:
+        super().__init__(step)
+        self.step, self.code = step, code
+
+
+def main() -> None:
+    """Run as a program: ``guardian.py CONTROL_FD REPORT_FD SITE_PACKAGES``."""
+    control, report = int(sys.argv[1]), int(sys.argv[2])
+    sys.path.append(sys.argv[3])
+    import prctl
+
+    for fd in (control, report):
+        os.set_inheritable(fd, False)
+    commands = Lines(control)
+    plan = commands.wait()
+    if plan is None:
+        return
+    for fd in plan["fds"]:
+        os.set_inheritable(fd, False)
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    prctl.set_child_subreaper(1)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    guardian = Guardian(plan, commands, report, wake)
+    try:
+        guardian.run()
+    finally:
+        # The target was forked before, and stays in the terminal's session.
+        guardian.kill_all()
+        guardian.remove_instances()
+
+
+class Lines:
+    """JSON values, one a line, from a pipe."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self._rest, self.ended = fd, b"", False
+
+    def read(self) -> list[Any]:
+        """What has arrived. Blocks until there is something or the pipe has ended."""
+        chunk = os.read(self.fd, 1 << 16)
+        self.ended = not chunk
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def wait(self) -> Any:
+        """The next value alone; None at the end of the pipe."""
+        values: list[Any] = []
+        while not values and not self.ended:
+            values = self.read()
+        return values[0] if values else None
+
+
+class Guardian:
+    """The target's parent."""
+
+    def __init__(self, plan: dict[str, Any], commands: Lines, report: int, wake: int) -> None:
+        self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
+        self.target = 0
+
+    def say(self, **message: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.report, json.dumps(message).encode() + b"\n")
+
+    def run(self) -> None:
+        go_read, go_write = os.pipe()
+        failed_read, failed_write = os.pipe()
+        self.target = os.fork()
+        if self.target == 0:
+            start(self.plan, go_read, failed_write)
+        os.close(go_read)
+        os.close(failed_write)
+        os.setsid()  # a Ctrl-C is for the target, not for us
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        if not self.hear_of_failure(failed_read):
+            return
+        self.say(held=self.target)
+        if self.commands.wait() != "go":
+            return
+        os.write(go_write, b"g")
+        os.close(go_write)
+        if not self.hear_of_failure(failed_read):
+            return
+        self.say(started=True)
+        self.watch()
+
+    def hear_of_failure(self, fd: int) -> bool:
+        """Wait for the child's next word: ready, or exec'd (the pipe closes); else report."""
+        said = os.read(fd, 4096)
+        if not said or said == b"ready\n":
+            return True
+        self.say(**json.loads(said))
+        return False
+
+    def watch(self) -> None:
+        """Until the tree is gone, or the supervisor."""
+        while True:
+            ready, _, _ = select.select([self.commands.fd, self.wake], [], [])
+            if self.wake in ready:
+                os.read(self.wake, 4096)
+            if not self.reap():
+                self.say(empty=True)
+                break
+            if self.commands.fd in ready:
+                for command in self.commands.read():
+                    self.obey(command)
+                if self.commands.ended:
+                    return
+        while not self.commands.ended:  # the instances are still being read
+            self.commands.read()
+
+    def obey(self, command: Any) -> None:
+        if command == "kill":
+            self.kill_all()
+        elif isinstance(command, dict) and "signal" in command:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.target, command["signal"])
+
+    def reap(self) -> bool:
+        """Collect what has ended; False when nothing is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            if pid != self.target:
+                continue
+            if os.WIFSTOPPED(status):
+                self.say(stopped=os.WSTOPSIG(status))
+            elif os.WIFCONTINUED(status):
+                os.kill(os.getppid(), signal.SIGCONT)  # it may have stopped with the target
+            else:
+                self.say(exited=status)
+
+    def kill_all(self) -> None:
+        """Kill all descendants until there is none. Stopped first: they cannot fork meanwhile."""
+        while self.reap():
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+            time.sleep(0.002)
+
+    def remove_instances(self) -> None:
+        for folder in self.plan["instances"]:
+            with contextlib.suppress(OSError):
+                with open(f"{folder}/set_event", "w"):
+                    pass  # opening it for writing clears it
+                os.rmdir(folder)
+
+
+def descendants(root: int) -> list[int]:
+    """Pids below a process, from /proc. Orphans stay below it: it is a subreaper."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    todo = [root]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
+    """In the child: become what the plan says, wait, exec."""
+    try:
+        prepare(plan)
+        os.write(failed, b"ready\n")
+        if not os.read(go, 1):
+            os._exit(1)  # the guardian is gone: nothing may run untraced
+        try:
+            os.execv(plan["path"], plan["argv"])
+        except OSError as error:
+            raise Refused("exec", error.errno or 0) from error
+    except Refused as error:
+        os.write(failed, json.dumps({"failed": error.code, "step": error.step}).encode())
+    os._exit(127)
+
+
+def prepare(plan: dict[str, Any]) -> None:
+    """Signals, output and identity as the target is to have them."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two
+    signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
+    if plan["stdout_to_stderr"]:
+        os.dup2(2, 1)
+    if plan["user"]:
+        become(plan["user"])
+
+
+def become(user: dict[str, Any]) -> None:
+    """Another user, with every capability that we have permitted, inheritable and ambient."""
+    import prctl
+
+    try:
+        prctl.set_keepcaps(1)
+        os.setgroups(user["groups"])
+        os.setresgid(user["gid"], user["gid"], user["gid"])
+        os.setresuid(user["uid"], user["uid"], user["uid"])
+    except OSError as error:
+        raise Refused(f"become uid {user['uid']}", error.errno or 0) from error
+    permitted = held("CapPrm") & held("CapBnd")
+    caps = [number for number in range(64) if permitted >> number & 1]
+    prctl.set_caps((caps, [prctl.CAP_EFFECTIVE, prctl.CAP_INHERITABLE], True))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for number in caps:
+        if libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0):
+            raise Refused(f"raise capability {number} in the ambient set", ctypes.get_errno())
+
+
+def held(name: str) -> int:
+    """One of this process's capability sets, as a mask."""
+    with open("/proc/self/status", encoding="utf-8") as status:
+        fields = dict(line.split(":", 1) for line in status if ":" in line)
+    return int(fields[name], 16)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What /proc tells of a process. Each reader takes the root, so that it can be tested."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.caps import CapSet, from_mask
+
+PROC = Path("/proc")
+INITIAL_PID_NAMESPACE = 0xEFFFFFFC
+INITIAL_USER_NAMESPACE = 0xEFFFFFFD
+"""Fixed inode numbers of the initial namespaces: PROC_*_INIT_INO in linux/proc_ns.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """The five capability sets of a process."""
+
+    inheritable: CapSet
+    permitted: CapSet
+    effective: CapSet
+    bounding: CapSet
+    ambient: CapSet
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """The fields of ``/proc/PID/status``."""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
+    """The sets of a process. Raises OSError when it is gone."""
+    fields = parse_status((proc / str(pid) / "status").read_text(errors="backslashreplace"))
+    masks = (fields.get(f"Cap{name}", "0") for name in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
+    return Sets(*(from_mask(int(mask, 16)) for mask in masks))
+
+
+def start_time(pid: int | str, proc: Path = PROC) -> int:
+    """When a process started, in clock ticks since boot: with the pid, a lasting name for it."""
+    return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
+
+
+def state(pid: int, proc: Path = PROC) -> str:
+    """The one-letter state of a process; empty when it is gone."""
+    try:
+        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return fields[0].decode()
+
+
+def comm(pid: int, proc: Path = PROC) -> str:
+    """The name of a process; ``?`` when it is gone. Hostile: escape before showing it."""
+    try:
+        text = (proc / str(pid) / "comm").read_bytes().rstrip(b"\n")
+    except OSError:
+        return "?"
+    return text.decode(errors="backslashreplace")
+
+
+def processes(proc: Path = PROC) -> Iterator[int]:
+    """All pids."""
+    return (int(name) for name in os.listdir(proc) if name.isdecimal())
+
+
+def parse_sockets(text: str) -> dict[int, tuple[str, int]]:
+    """``/proc/net/tcp`` and its like: inode → (address, port)."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 10:
+            continue
+        address, _, port = fields[1].partition(":")
+        found[int(fields[9])] = (_address(address), int(port, 16))
+    return found
+
+
+def _address(hexadecimal: str) -> str:
+    words = struct.pack(
+        f"={len(hexadecimal) // 8}I",
+        *(int(hexadecimal[at : at + 8], 16) for at in range(0, len(hexadecimal), 8)),
+    )
+    if len(words) == 4:
+        return ".".join(str(byte) for byte in words)
+    return "[::]" if not any(words) else f"[{words.hex(':', 2)}]"
+
+
+def low_ports(pid: int, proc: Path = PROC) -> list[str]:
+    """The addresses below port 1024 that a process has bound: ``tcp 0.0.0.0:80``."""
+    folder = proc / str(pid)
+    inodes = set()
+    try:
+        for fd in (folder / "fd").iterdir():
+            link = os.readlink(fd)
+            if link.startswith("socket:["):
+                inodes.add(int(link[8:-1]))
+    except OSError:
+        return []
+    found = []
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
+        try:
+            sockets = parse_sockets((folder / "net" / protocol).read_text())
+        except OSError:
+            continue
+        for inode, (address, port) in sockets.items():
+            if inode in inodes and 0 < port < 1024:
+                found.append(f"{protocol.rstrip('6')} {address}:{port}")
+    return sorted(found)
+
+
+def sysctl(name: str, proc: Path = PROC) -> str | None:
+    """A setting by its dotted name; None where the kernel has none."""
+    try:
+        return (proc / "sys" / name.replace(".", "/")).read_text().strip()
+    except OSError:
+        return None
+
+
+def active_lsms() -> tuple[str, ...]:
+    """The security modules in the order in which they are asked."""
+    try:
+        text = Path("/sys/kernel/security/lsm").read_text()
+    except OSError:
+        return ()
+    return tuple(name for name in text.strip().split(",") if name)
+
+
+def last_cap(proc: Path = PROC) -> int:
+    """The highest capability that the kernel knows."""
+    return int((proc / "sys/kernel/cap_last_cap").read_text())

@@ -1,0 +1,127 @@
+"""Decoding the binary trace ring buffer: pages in, events out. Pure; reads no files.
+
+The page layout is that of ``events/header_page`` and ``events/header_event``; the kernel's side
+is kernel/trace/ring_buffer.c. Only what differs between kernels (the fields of an event) is taken
+from the ``format`` files.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_PAGE_HEADER = struct.Struct("<QQ")
+_U32 = struct.Struct("<I")
+_COMMON = struct.Struct("<Hxxi")
+"""Event type and pid, at the start of every event."""
+_PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
+_MISSED_EVENTS, _MISSED_STORED = 1 << 31, 1 << 30
+_STACK_SIZE = struct.Struct("<8xi")
+_STACK_OFFSET = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where a field stands in an event."""
+
+    offset: int
+    size: int
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One event type of the running kernel."""
+
+    id: int
+    fields: dict[str, Field]
+
+    def unpacker(self, *names: str) -> struct.Struct:
+        """A Struct that reads these scalar fields, which must be in order of offset."""
+        codes, at = "<", 0
+        for name in names:
+            field = self.fields[name]
+            code = {1: "b", 2: "h", 4: "i", 8: "q"}[field.size]
+            codes += f"{field.offset - at}x{code if field.signed else code.upper()}"
+            at = field.offset + field.size
+        return struct.Struct(codes)
+
+
+_FIELD = re.compile(
+    r"field:[^;]*?\b(\w+)(?:\[\w*\])?;\s*offset:(\d+);\s*size:(\d+);\s*signed:([01]);"
+)
+
+
+def parse_format(text: str) -> Format:
+    """A ``format`` file of tracefs."""
+    found = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
+    if not found:
+        raise ValueError("no ID in this event format")
+    fields = {
+        name: Field(int(offset), int(size), signed == "1")
+        for name, offset, size, signed in _FIELD.findall(text)
+    }
+    return Format(int(found[1]), fields)
+
+
+Event = tuple[int, int, int, bytes]
+"""Time stamp (ns), type, pid, and the whole event."""
+
+
+def events(page: bytes) -> Iterator[Event]:
+    """The events of one page, oldest first."""
+    time, commit = _PAGE_HEADER.unpack_from(page)
+    end = min(len(page), 16 + (commit & 0xFFFFF))
+    at = 16
+    while at + 4 <= end:
+        (head,) = _U32.unpack_from(page, at)
+        kind, delta = head & 31, head >> 5
+        if kind == _PADDING:
+            if not delta:
+                return
+            time += delta
+            at += 4 + _U32.unpack_from(page, at + 4)[0]
+        elif kind == _TIME_EXTEND:
+            time += delta + (_U32.unpack_from(page, at + 4)[0] << 27)
+            at += 8
+        elif kind == _TIME_STAMP:
+            low = delta + (_U32.unpack_from(page, at + 4)[0] << 27)
+            time = low | time & ~((1 << 59) - 1)  # the upper bits do not fit into the event
+            at += 8
+        else:
+            time += delta
+            if kind:
+                start, length = at + 4, kind * 4
+            else:
+                start, length = at + 8, _U32.unpack_from(page, at + 4)[0] - 4
+            at = start + length
+            if at > end or length < 8:
+                return
+            event_type, pid = _COMMON.unpack_from(page, start)
+            yield time, event_type, pid, page[start:at]
+
+
+def missed(page: bytes) -> int:
+    """How many events were overwritten before this page; 0 if none, or not said here."""
+    _, commit = _PAGE_HEADER.unpack_from(page)
+    if not commit & _MISSED_EVENTS:
+        return 0
+    at = 16 + (commit & 0xFFFFF)
+    if commit & _MISSED_STORED and at + 8 <= len(page):
+        return int(struct.unpack_from("<Q", page, at)[0])
+    return 1
+
+
+def stack(event: bytes) -> bytes:
+    """The return addresses of a ``kernel_stack`` event, 8 bytes each, innermost first."""
+    (size,) = _STACK_SIZE.unpack_from(event)
+    return event[_STACK_OFFSET : _STACK_OFFSET + 8 * size]
+
+
+def text(event: bytes, offset: int) -> str:
+    """The string behind a ``__data_loc`` field. Hostile: escape before showing it."""
+    (where,) = _U32.unpack_from(event, offset)
+    raw = event[where & 0xFFFF : (where & 0xFFFF) + (where >> 16)]
+    return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")

@@ -1,0 +1,151 @@
+"""The supervisor's side of the guardian: starting it, talking to it, and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from capadvise.errors import CannotStart
+
+PR_SET_CHILD_SUBREAPER = 36
+_SI_USER = (0, -6)
+"""``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
+
+
+class GuardianProcess:
+    """The process that starts and owns the target. All of DESIGN's promises about ``kill -9``
+    rest on it: it sees our end by the pipe, and we see its end by the other one."""
+
+    def __init__(self, fds: Iterable[int] = ()) -> None:
+        """Start it. It inherits ``fds`` besides, and keeps them from the target."""
+        # If the guardian dies first, its orphans come to us, and we kill them.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl = importlib.util.find_spec("prctl")
+        if prctl is None or prctl.origin is None:
+            raise CannotStart(
+                "the Python module prctl is missing", found=False, hint="pip install python-prctl"
+            )
+        control_read, self._control = os.pipe()
+        self.report, report_write = os.pipe()
+        program = Path(__file__).with_name("guardian.py")
+        inherited = (control_read, report_write, *fds)
+        for fd in inherited:
+            os.set_inheritable(fd, True)
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", str(program)),
+                *(str(control_read), str(report_write), str(Path(prctl.origin).parent)),
+            ],
+            close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
+            restore_signals=False,
+        )
+        for fd in inherited:
+            os.set_inheritable(fd, False)
+        os.close(control_read)
+        os.close(report_write)
+        os.set_blocking(self.report, False)
+        self._rest = b""
+        self.ended = False
+
+    @property
+    def pid(self) -> int:
+        """The guardian's pid."""
+        return self._process.pid
+
+    def tell(self, message: Any) -> None:
+        """Send a command; a guardian that is gone is noticed by ``hear``."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._control, json.dumps(message).encode() + b"\n")
+
+    def hear(self) -> Iterator[dict[str, Any]]:
+        """What it has said since. ``ended`` is set when it is gone."""
+        while True:
+            try:
+                chunk = os.read(self.report, 1 << 16)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self.ended = True
+                return
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+    def hear_one(self) -> dict[str, Any]:
+        """Its next word. Raises CannotStart when it dies without one."""
+        os.set_blocking(self.report, True)
+        try:
+            chunk = os.read(self.report, 4096)
+        finally:
+            os.set_blocking(self.report, False)
+        if not chunk:
+            raise CannotStart("the guardian process ended before the target started", found=False)
+        message: dict[str, Any] = json.loads(chunk)
+        return message
+
+    def release(self) -> None:
+        """Let it go: it kills what is left and removes the trace instances, without us."""
+        with contextlib.suppress(OSError):
+            os.close(self._control)
+
+    def kill_orphans(self) -> None:
+        """When the guardian died before us: kill all that it left to us."""
+        self._process.wait()
+        while children := _children(os.getpid()):
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    os.waitpid(-1, 0)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
+                if int(fields[1]) == parent:
+                    found.append(int(name))
+    return found
+
+
+class Signals:
+    """SIGINT, SIGQUIT, SIGTERM and SIGHUP to us, as values on a pipe.
+
+    Signals from the terminal have reached the target too, by its process group; those that a
+    process sent to us alone are for the target and must be passed on. ``sigwaitinfo`` tells.
+    """
+
+    WANTED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.before = signal.pthread_sigmask(signal.SIG_BLOCK, self.WANTED)
+        self.fd, self._write = os.pipe()
+        os.set_blocking(self.fd, False)
+        self._queue: list[tuple[int, bool]] = []
+        threading.Thread(target=self._wait, daemon=True, name="signals").start()
+
+    def _wait(self) -> None:
+        while True:
+            info = signal.sigwaitinfo(self.WANTED)
+            self._queue.append((info.si_signo, info.si_code in _SI_USER))
+            os.write(self._write, b"s")
+
+    def received(self) -> Iterator[tuple[int, bool]]:
+        """(signal, whether a process sent it to us) since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+        while self._queue:
+            yield self._queue.pop(0)

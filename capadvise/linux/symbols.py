@@ -1,0 +1,122 @@
+"""Kernel addresses to function names, from ``/proc/kallsyms``, and stacks to call sites."""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import bisect_right
+from functools import cached_property
+from pathlib import Path
+
+from capadvise.errors import CannotObserve
+
+KALLSYMS = Path("/proc/kallsyms")
+
+_SUFFIX = re.compile(rb"\.(?:isra|part|cold|constprop|llvm)\b.*")
+_NOISE = re.compile(
+    r"(?:__traceiter_|trace_event_|perf_trace_|__bpf_trace_|trampoline|trace_|stack_trace).*"
+    r"|cap_capable|security_capable|do_syscall_64|x64_sys_call|entry_SYSCALL\w*|ret_from_fork\w*"
+    r"|do_syscall_x64|el0\w*|invoke_syscall\w*|do_el0_svc|stacktrace_trigger|event_triggers_\w+"
+)
+"""Frames that every stack has, or that the tracer itself adds: named, never counted."""
+_SYSCALL = re.compile(r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|ksys_(\w+)|__sys_(\w+)")
+_RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
+_HELPERS = {"vm_mmap_pgoff": "mmap", "kernel_clone": "clone", "do_faccessat": "faccessat"}
+
+
+class Symbols:
+    """The kernel's symbol table as text. The core kernel's part is sorted, so it is searched as
+    it stands: parsing 120,000 lines would cost more than a short run."""
+
+    def __init__(self, table: bytes) -> None:
+        self._table = table
+        modules = table.find(b"\t[")
+        self._core_end = len(table) if modules < 0 else table.rfind(b"\n", 0, modules) + 1
+        self._known: dict[int, str] = {}
+
+    @classmethod
+    def load(cls, path: Path = KALLSYMS) -> Symbols:
+        """Read the running kernel's table.
+
+        Raises CannotObserve where the kernel hides its addresses (kernel.kptr_restrict).
+        """
+        try:
+            table = path.read_bytes()
+        except OSError as error:
+            raise CannotObserve(f"cannot read {path}: {error.strerror}") from error
+        symbols = cls(table)
+        if not table or symbols._line(symbols._core_end // 2)[0] == 0:
+            raise CannotObserve(
+                f"{path} hides the kernel's addresses, so call sites cannot be named",
+                hint="run as root with CAP_SYSLOG, or: sysctl kernel.kptr_restrict=1",
+            )
+        return symbols
+
+    def name(self, address: int) -> str:
+        """The function that an address lies in; its hexadecimal value where there is none."""
+        if address not in self._known:
+            self._known[address] = self._find(address)
+        return self._known[address]
+
+    def _find(self, address: int) -> str:
+        addresses, names = self._modules
+        index = bisect_right(addresses, address) - 1
+        # A module lies apart from the core kernel; whichever symbol is nearer is the one.
+        best, name = (addresses[index], names[index]) if index >= 0 else (-1, b"")
+        low, high = 0, self._core_end
+        while low < high:
+            start = self._start_of_line((low + high) // 2)
+            value, label, following = self._line_at(start)
+            if value <= address:
+                if value >= best:
+                    best, name = value, label
+                low = following
+            else:
+                high = start
+        if best < 0:
+            return f"0x{address:x}"
+        return _SUFFIX.sub(b"", name).decode(errors="backslashreplace")
+
+    @cached_property
+    def _modules(self) -> tuple[list[int], list[bytes]]:
+        lines = (line.split() for line in self._table[self._core_end :].splitlines())
+        pairs = sorted((int(line[0], 16), line[2]) for line in lines if len(line) >= 3)
+        return [value for value, _ in pairs], [name for _, name in pairs]
+
+    def _start_of_line(self, at: int) -> int:
+        return self._table.rfind(b"\n", 0, at) + 1
+
+    def _line(self, at: int) -> tuple[int, bytes, int]:
+        return self._line_at(self._start_of_line(at))
+
+    def _line_at(self, start: int) -> tuple[int, bytes, int]:
+        end = self._table.find(b"\n", start)
+        end = len(self._table) if end < 0 else end
+        fields = self._table[start:end].split()
+        return int(fields[0], 16), fields[2], end + 1
+
+
+def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
+    """The functions of a stack, innermost first, without entry code and the tracer's own."""
+    addresses = struct.unpack(f"<{len(stack) // 8}Q", stack)
+    names = (symbols.name(address) for address in addresses if address != 2**64 - 1)
+    return tuple(name for name in names if not _NOISE.fullmatch(name))
+
+
+def syscall_of(site: tuple[str, ...]) -> str | None:
+    """The system call at the outer end of a call site; None for page faults and the like."""
+    for frame in reversed(site):
+        if found := _SYSCALL.fullmatch(frame):
+            name: str = next(filter(None, found.groups()))
+            return _RENAMED.get(name, name)
+    for frame in reversed(site):
+        if frame in _HELPERS:
+            return _HELPERS[frame]
+    if site and frame_is_io_uring(site):
+        return "io_uring_setup"
+    return None
+
+
+def frame_is_io_uring(site: tuple[str, ...]) -> bool:
+    """Whether the outermost function is io_uring's set-up, which loses its entry frame."""
+    return site[-1].startswith("io_uring_")

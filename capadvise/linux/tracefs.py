@@ -1,0 +1,178 @@
+"""Private trace buffers in tracefs. Never the global one: other people's tracing goes on.
+
+Reference: Documentation/trace/ftrace.rst, events.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from capadvise.errors import CannotObserve
+from capadvise.linux import ringbuffer
+
+MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+PREFIX = "capadvise-"
+"""Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
+
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
+_FSCONFIG_CMD_CREATE, _CLOEXEC = 6, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def find() -> Path:
+    """The root of tracefs: where it is mounted, else a detached mount of our own.
+
+    The detached mount belongs to a file descriptor and is gone with the last process that holds
+    it; no namespace is made that the target would inherit.
+    Raises CannotObserve where neither is possible.
+    """
+    for path in MOUNT_POINTS:
+        if (path / "instances").is_dir():
+            return path
+    context = _syscall(_FSOPEN, b"tracefs", _CLOEXEC)
+    try:
+        _syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+        mount = _syscall(_FSMOUNT, context, _CLOEXEC, 0)
+    finally:
+        os.close(context)
+    return Path(f"/proc/self/fd/{mount}")
+
+
+def _syscall(number: int, *args: object) -> int:
+    result = int(_libc.syscall(number, *args))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise CannotObserve(
+            f"tracefs is not mounted and cannot be mounted: {os.strerror(code)}",
+            hint="mount it: mount -t tracefs tracefs /sys/kernel/tracing",
+        )
+    return result
+
+
+def write(path: Path, text: str) -> None:
+    """Write a control file, naming it in the error."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CannotObserve(
+            f"cannot write {text!r} to {path}: {error.strerror}", hint="run `capadvise doctor`"
+        ) from error
+
+
+def event_id(folder: Path) -> int:
+    """The number of the event type that a folder describes."""
+    return int((folder / "id").read_text())
+
+
+def format_of(folder: Path) -> ringbuffer.Format:
+    """Where the fields of an event stand."""
+    return ringbuffer.parse_format((folder / "format").read_text())
+
+
+class Instance:
+    """One private buffer. Whoever makes it must see to its removal: the guardian does."""
+
+    def __init__(self, root: Path, name: str, *, buffer_kb: int) -> None:
+        self.folder = root / "instances" / name
+        self._pages: list[int] = []
+        try:
+            self.folder.mkdir()
+        except OSError as error:
+            raise CannotObserve(
+                f"cannot create {self.folder}: {error.strerror}", hint="run `capadvise doctor`"
+            ) from error
+        # One clock for all CPUs and both buffers: "local" may differ between CPUs.
+        write(self.folder / "trace_clock", "mono")
+        write(self.folder / "buffer_size_kb", str(buffer_kb))
+        write(self.folder / "options" / "event-fork", "1")
+        self._pages = [
+            os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            for cpu in sorted((self.folder / "per_cpu").iterdir())
+        ]
+
+    def enable(self, events: Iterable[str]) -> None:
+        """Switch on events, named ``system:event``."""
+        fd = os.open(self.folder / "set_event", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for name in events:  # the kernel takes one name a write
+                os.write(fd, name.encode())
+        except OSError as error:
+            raise CannotObserve(f"cannot enable {name}: {error.strerror}") from error
+        finally:
+            os.close(fd)
+
+    def event(self, name: str) -> Path:
+        """The folder of an event, named ``system:event``."""
+        return self.folder / "events" / name.replace(":", "/")
+
+    def filter(self, name: str, expression: str) -> None:
+        """Let the kernel drop what does not match."""
+        write(self.event(name) / "filter", expression)
+
+    def stacks(self, name: str, condition: str) -> None:
+        """Record the kernel stack behind one event. The condition is not only for choice: a
+        trigger without one would fire for processes that are not followed, too."""
+        write(self.event(name) / "trigger", f"stacktrace if {condition}")
+
+    def follow(self, pid: int) -> None:
+        """Record this process and all that it will fork. The pid is of the initial namespace."""
+        write(self.folder / "set_event_pid", str(pid))
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """(CPU, page) for all that is there now. The buffer is emptied by reading."""
+        for cpu, fd in enumerate(self._pages):
+            while True:
+                try:
+                    page = os.read(fd, 1 << 16)
+                except BlockingIOError:
+                    break
+                if not page:
+                    break
+                yield cpu, page
+
+    def lost(self) -> int:
+        """How many events the kernel could not keep, over all CPUs."""
+        total = 0
+        for cpu in (self.folder / "per_cpu").iterdir():
+            for line in (cpu / "stats").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in ("overrun", "commit overrun", "dropped events"):
+                    total += int(value)
+        return total
+
+    def stop(self) -> None:
+        """Record nothing any more. What was recorded can still be read."""
+        write(self.folder / "tracing_on", "0")
+
+    def close(self) -> None:
+        """Give up the buffer: no event costs anything any more, and it can be removed."""
+        for fd in self._pages:
+            os.close(fd)
+        self._pages = []
+        write(self.folder / "set_event", "")
+
+
+def remove(folder: Path) -> None:
+    """Remove an instance, if it is still there."""
+    if folder.is_dir():
+        write(folder / "set_event", "")
+        folder.rmdir()
+
+
+def leftovers(root: Path, alive: set[tuple[int, int]]) -> list[Path]:
+    """Instances of ours whose supervisor, by (pid, start time), is gone."""
+    found = []
+    for folder in (root / "instances").glob(f"{PREFIX}*"):
+        fields = folder.name.removeprefix(PREFIX).split("-")
+        known = len(fields) >= 2 and fields[0].isdecimal() and fields[1].isdecimal()
+        if known and (int(fields[0]), int(fields[1])) not in alive:
+            found.append(folder)
+    return found

@@ -1,0 +1,150 @@
+"""What was seen in one run, as values. Nothing here judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from capadvise.caps import Cap, CapSet
+
+
+class Namespace(StrEnum):
+    """Against which user namespace the kernel checked."""
+
+    TARGET = "target"
+    """The one that the target was in at its exec."""
+    CHILD = "child"
+    """Another one: the target made it later, and is privileged there in its own right."""
+    OTHER = "other"
+    """Not known."""
+
+
+class Phase(StrEnum):
+    """When a check was made."""
+
+    RUN = "run"
+    STOP = "stop"
+    """After the target had been told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing the kernel asked, ``count`` times: the same question at the same call site."""
+
+    id: int
+    cap: Cap
+    granted: bool
+    ns: Namespace
+    site: tuple[str, ...]
+    """Kernel functions, innermost first."""
+    program: str
+    pid: int
+    """One of the processes that were asked."""
+    count: int
+    first: float
+    """Seconds since the target's exec."""
+    syscall: str | None = None
+    result: int | None = None
+    """0 or a negative errno; None where the result was not recorded."""
+    args: tuple[tuple[str, int], ...] = ()
+    """Arguments of the call that can decide, by name."""
+    detail: str | None = None
+    """What the call was about, for people: a port, a signal, a mode."""
+    uid: int | None = None
+    phase: Phase = Phase.RUN
+
+
+class RefusedBy(StrEnum):
+    """Which mechanism refused a call."""
+
+    CAPABILITY = "capability"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A system call that failed with EPERM or EACCES, ``count`` times."""
+
+    syscall: str
+    errno: str
+    by: RefusedBy
+    program: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine, as far as it decides what was seen."""
+
+    kernel: str
+    arch: str
+    last_cap: int
+    observer: str
+    lsm: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the target could have had: its sets at its exec."""
+
+    bounding: CapSet
+    permitted: CapSet
+    ambient: CapSet
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Events that the kernel could not keep."""
+
+    signal: int = 0
+    """Checks of the 40 quiet capabilities, and the results of calls."""
+    sys_admin: int = 0
+    """Checks of CAP_SYS_ADMIN, which come in floods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run."""
+
+    host: Host
+    held: Held
+    started: str
+    """RFC 3339."""
+    seconds: float
+    exit_status: int | None
+    """128+n for signal n; None while or when the target never ended."""
+    checks: tuple[Check, ...]
+    refusals: tuple[Refusal, ...] = ()
+    lost: Lost = Lost()
+    interrupted: bool = False
+    io_uring: bool = False
+    setid_exec: bool = False
+    own_sets: tuple[tuple[str, CapSet], ...] = ()
+    """(program, what it kept) of each program that called capset to keep a set of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was run."""
+
+    kind: str
+    name: str
+    argv: tuple[str, ...]
+    cwd: str
+    user: str
+    """``uid:gid``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How to run and check the target again."""
+
+    kind: str = "oneshot"
+    check: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """Settings of the place where the target ran that decide what it needs."""
+
+    sysctls: dict[str, str] = field(default_factory=dict)

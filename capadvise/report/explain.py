@@ -1,0 +1,140 @@
+"""Explanations for people who have never heard of capabilities, at 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog, Rule
+from capadvise.catalog.capabilities import Entry, Use
+from capadvise.decide import Effect, Need
+from capadvise.report.file import Report
+from capadvise.report.text import evidence_line, judged_function
+
+WIDTH = 80
+
+
+def _paragraph(text: str, indent: str = "  ") -> Iterator[str]:
+    yield from textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _bullet(text: str, indent: str = "  ") -> Iterator[str]:
+    yield from textwrap.wrap(
+        text, WIDTH, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  "
+    )
+
+
+def capability_text(cap: Cap, catalog: Catalog) -> Iterator[str]:
+    """All that the catalog knows of one capability."""
+    entry = catalog.entry(cap)
+    if entry is None:
+        yield f"{cap.name}: a capability that this catalog does not know yet."
+        return
+    yield f"{cap.name} ({int(cap)}, since Linux {entry.since}): {entry.summary}"
+    yield ""
+    yield f"Risk: {entry.risk}"
+    yield from _paragraph(entry.risk_reason)
+    for condition in entry.risk_conditions:
+        yield from _bullet(f"{condition.risk} where {condition.when}: {condition.reason}")
+    yield ""
+    yield "What it allows"
+    for text in entry.allows:
+        yield from _bullet(text)
+    yield ""
+    yield "What an attacker gains"
+    for attack in entry.attack:
+        yield from _bullet(attack.what + (f" ({attack.reference})" if attack.reference else ""))
+    yield ""
+    yield "What to do instead"
+    for instead in entry.instead:
+        yield from _bullet(f"{instead.need}: {instead.do}")
+    if entry.uses:
+        yield ""
+        yield "Its uses, one by one"
+        for use in entry.uses:
+            yield from _use_text(use)
+    yield ""
+    yield "Without it"
+    errors = " or ".join(entry.errno)
+    yield from _paragraph(f"Calls fail with {errors}." if errors else "No call fails.")
+    for text in entry.silent:
+        yield from _bullet(f"without an error: {text}")
+    yield ""
+    yield f"Needs it:     {entry.example_needs}"
+    yield f"Does without: {entry.example_without}"
+    yield ""
+    yield from _paragraph("Sources: " + ", ".join(entry.references), "")
+
+
+def _use_text(use: Use) -> Iterator[str]:
+    yield from _bullet(f"{use.name}: {use.what}")
+    yield from _paragraph(f"Instead: {use.instead}", "      ")
+    if use.narrower:
+        names = ", ".join(cap.short for cap in use.narrower)
+        yield from _paragraph(f"Narrower: {names}", "      ")
+
+
+def rule_text(rule: Rule) -> Iterator[str]:
+    """One site rule, for ``explain --site``."""
+    caps = ", ".join(cap.short for cap in sorted(rule.caps)) if rule.caps else "any capability"
+    yield f"{rule.id}: {caps}, {rule.meaning}"
+    yield from _paragraph(f"{rule.text[:1].upper()}{rule.text[1:]}.")
+    yield from _paragraph(f"asked by {', '.join(rule.at)}")
+    if rule.below:
+        yield from _paragraph(f"called from {', '.join(rule.below)}")
+    if rule.either:
+        yield from _paragraph(f"{' or '.join(c.short for c in rule.either)} would do as well")
+    if rule.lost:
+        yield from _paragraph(f"lost without it: {rule.lost}")
+    yield from _paragraph(f"source: {rule.source}")
+
+
+def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
+    """What a report's set is needed for, what it risks, and the way out of each member."""
+    proposal = report.proposal
+    needed = [need for need in proposal.needs if need.cap in proposal.recommended]
+    if not needed:
+        yield "It needs no capability: run it with all of them dropped."
+        return
+    yield f"It needs {len(needed)} of {report.recording.host.last_cap + 1} capabilities."
+    for need in needed:
+        yield ""
+        entry = catalog.entry(need.cap)
+        yield f"{need.cap.name}: {entry.summary if entry else 'unknown to this catalog'}"
+        yield from _paragraph(f"Needed for: {need.reason}.")
+        for judged in need.evidence[:5]:
+            if judged.effect is Effect.USED:
+                yield from _bullet(evidence_line(judged))
+        if entry:
+            yield from _entry_text(entry, need)
+    for caution in proposal.cautions:
+        yield ""
+        yield from _paragraph(f"Caution: {caution}.", "")
+
+
+def _entry_text(entry: Entry, need: Need) -> Iterator[str]:
+    yield from _paragraph(f"Risk: {entry.risk}. {entry.risk_reason}")
+    uses = [use for use in entry.uses if _is_seen(use, need)]
+    if uses:
+        yield from _paragraph("Of its many uses, these were seen:")
+        for use in uses:
+            yield from _use_text(use)
+            yield from _paragraph(f"An attacker gains: {use.gains}", "      ")
+        return
+    yield from _paragraph("What an attacker gains:")
+    for attack in entry.attack:
+        yield from _bullet(attack.what, "    ")
+    yield from _paragraph("What to do instead:")
+    for instead in entry.instead:
+        yield from _bullet(f"{instead.need}: {instead.do}", "    ")
+
+
+def _is_seen(use: Use, need: Need) -> bool:
+    return any(
+        fnmatchcase(judged_function(judged), name)
+        for judged in need.evidence
+        if judged.effect is Effect.USED
+        for name in use.functions
+    )

@@ -1,0 +1,307 @@
+"""The report file, ``capadvise.report/1``: everything that a run gave, as JSON.
+
+The shape is public: ``capadvise/report/schema.json`` describes it, and tests hold the two
+together. Reading judges anew: the recording is the truth, a verdict is only a view of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise import __version__
+from capadvise.caps import Cap, CapSet, names, parse_set
+from capadvise.catalog import Catalog, Meaning
+from capadvise.decide import Need, Proposal, decide
+from capadvise.errors import BadInput
+from capadvise.recording import (
+    Check,
+    Held,
+    Host,
+    Lost,
+    Namespace,
+    Phase,
+    Posture,
+    Recording,
+    Refusal,
+    RefusedBy,
+    Target,
+    Workload,
+)
+
+SCHEMA = "capadvise.report/1"
+MAX_BYTES = 64 << 20
+"""A larger file is not a report: evidence is aggregated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report file holds."""
+
+    target: Target
+    workload: Workload
+    posture: Posture
+    recordings: tuple[Recording, ...]
+    proposal: Proposal
+
+    @property
+    def recording(self) -> Recording:
+        """The first recording."""
+        return self.recordings[0]
+
+
+def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
+    """The report as JSON values, in the full shape of the contract."""
+    proposal = report.proposal
+    caps = sorted(proposal.recommended)
+    return {
+        "schema": SCHEMA,
+        "tool": {"version": __version__},
+        "target": {
+            "kind": report.target.kind,
+            "name": report.target.name,
+            "argv": list(report.target.argv),
+            "cwd": report.target.cwd,
+            "user": report.target.user,
+            **dict.fromkeys(("image", "engine", "container", "service", "pod")),
+        },
+        "workload": {
+            "kind": report.workload.kind,
+            "setup": None,
+            "check": report.workload.check,
+            "expect_exit": 0 if report.workload.kind == "oneshot" else None,
+            "timeout": 10,
+            "teardown": None,
+            "fresh": [],
+        },
+        "posture": {
+            "sysctls": report.posture.sysctls,
+            "namespaces": {},
+            "seccomp": None,
+            "mac": None,
+        },
+        "recordings": [_recording(item, catalog) for item in report.recordings],
+        "needs": [_need(need, catalog) for need in proposal.needs],
+        "proposal": {
+            "set": "recommended",
+            "cap_drop": ["ALL"],
+            "cap_add": [cap.short for cap in caps],
+            "recommended": names(caps),
+            "floor": None if proposal.floor is None else names(proposal.floor),
+        },
+        "proof": None,
+    }
+
+
+def _recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+    return {
+        "host": {
+            "kernel": recording.host.kernel,
+            "arch": recording.host.arch,
+            "last_cap": recording.host.last_cap,
+            "observer": recording.host.observer,
+            "lsm": list(recording.host.lsm),
+        },
+        "started": recording.started,
+        "seconds": recording.seconds,
+        "exit_status": recording.exit_status,
+        "interrupted": recording.interrupted,
+        "held": {
+            "bounding": names(recording.held.bounding),
+            "permitted": names(recording.held.permitted),
+            "ambient": names(recording.held.ambient),
+        },
+        "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
+        "io_uring": recording.io_uring,
+        "setid_exec": recording.setid_exec,
+        "own_sets": [
+            {"program": program, "kept": names(kept)} for program, kept in recording.own_sets
+        ],
+        "checks": [_check(check, catalog) for check in recording.checks],
+        "refusals": [
+            {
+                "syscall": refusal.syscall,
+                "errno": refusal.errno,
+                "by": str(refusal.by),
+                "program": refusal.program,
+                "count": refusal.count,
+            }
+            for refusal in recording.refusals
+        ],
+    }
+
+
+def _check(check: Check, catalog: Catalog) -> dict[str, Any]:
+    rule = catalog.sites.match(check.cap, check.site)
+    foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
+    return {
+        "id": check.id,
+        "cap": check.cap.name,
+        "granted": check.granted,
+        "ns": str(check.ns),
+        "creds": "foreign" if foreign else "own",
+        "syscall": check.syscall,
+        "result": check.result,
+        "args": dict(check.args),
+        "detail": check.detail,
+        "site": list(check.site),
+        "program": check.program,
+        "pid": check.pid,
+        "uid": check.uid,
+        "phase": str(check.phase),
+        "count": check.count,
+        "first": check.first,
+    }
+
+
+def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
+    entry = catalog.entry(need.cap)
+    return {
+        "cap": need.cap.name,
+        "verdict": str(need.verdict),
+        "proof": str(need.proof),
+        "uncertain": need.uncertain,
+        "reason": need.reason,
+        "lost_without": need.lost_without,
+        "alternatives": [names(caps) for caps in need.alternatives],
+        "self_restricting": need.self_restricting,
+        "risk": None if entry is None else str(entry.risk),
+        "evidence": [judged.check.id for judged in need.evidence],
+    }
+
+
+def save(path: Path, report: Report, catalog: Catalog) -> None:
+    """Write the report atomically, for its owner alone: arguments can be secrets.
+
+    Raises BadInput where the place cannot be written to.
+    """
+    text = json.dumps(dump(report, catalog), indent=1) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise BadInput(f"cannot write the report {path}: {error.strerror}") from error
+
+
+def load(path: Path, catalog: Catalog) -> Report:
+    """Read a report. Raises BadInput, naming the file and the place, for anything else."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise BadInput(f"{path}: {size} bytes are too many for a report")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: not a JSON file: {error}",
+            hint="a report is what `capadvise run -o FILE` writes",
+        ) from error
+    try:
+        return _load(raw, catalog)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    except KeyError as error:
+        raise BadInput(f"{path}: key {error.args[0]!r} is missing") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def _load(raw: Any, catalog: Catalog) -> Report:
+    if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
+        said = raw.get("schema") if isinstance(raw, Mapping) else None
+        raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
+    recordings = tuple(_load_recording(item) for item in raw["recordings"])
+    if not recordings:
+        raise BadInput("it holds no recording")
+    target, workload = raw["target"], raw["workload"]
+    return Report(
+        target=Target(
+            _text(target["kind"]),
+            _text(target["name"]),
+            tuple(map(_text, target["argv"])),
+            _text(target["cwd"]),
+            _text(target["user"]),
+        ),
+        workload=Workload(_text(workload["kind"]), workload["check"]),
+        posture=Posture({str(k): str(v) for k, v in raw["posture"]["sysctls"].items()}),
+        recordings=recordings,
+        proposal=decide(recordings[0], catalog),
+    )
+
+
+def _load_recording(raw: Any) -> Recording:
+    host, held, lost = raw["host"], raw["held"], raw["lost"]
+    return Recording(
+        host=Host(
+            _text(host["kernel"]),
+            _text(host["arch"]),
+            int(host["last_cap"]),
+            _text(host["observer"]),
+            tuple(map(_text, host["lsm"])),
+        ),
+        held=Held(_caps(held["bounding"]), _caps(held["permitted"]), _caps(held["ambient"])),
+        started=_text(raw["started"]),
+        seconds=float(raw["seconds"]),
+        exit_status=raw["exit_status"],
+        checks=tuple(_load_check(item) for item in raw["checks"]),
+        refusals=tuple(
+            Refusal(
+                _text(item["syscall"]),
+                _text(item["errno"]),
+                RefusedBy(item["by"]),
+                _text(item["program"]),
+                int(item["count"]),
+            )
+            for item in raw["refusals"]
+        ),
+        lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
+        interrupted=bool(raw["interrupted"]),
+        io_uring=bool(raw["io_uring"]),
+        setid_exec=bool(raw["setid_exec"]),
+        own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
+    )
+
+
+def _load_check(raw: Any) -> Check:
+    return Check(
+        id=int(raw["id"]),
+        cap=Cap.parse(raw["cap"]),
+        granted=bool(raw["granted"]),
+        ns=Namespace(raw["ns"]),
+        site=tuple(map(_text, raw["site"])),
+        program=_text(raw["program"]),
+        pid=int(raw["pid"]),
+        count=int(raw["count"]),
+        first=float(raw["first"]),
+        syscall=raw["syscall"],
+        result=raw["result"],
+        args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
+        detail=raw["detail"],
+        uid=raw["uid"],
+        phase=Phase(raw["phase"]),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"expected a text, found {value!r:.60}")
+    return value
+
+
+def _caps(value: Any) -> CapSet:
+    return parse_set(map(_text, value))

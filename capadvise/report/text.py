@@ -1,0 +1,122 @@
+"""The report for people: what is needed and why, what is not, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from capadvise.catalog import Catalog
+from capadvise.catalog.sites import asker
+from capadvise.decide import Judged, Need, Proposal, Verdict
+from capadvise.report.escape import printable
+from capadvise.report.file import Report
+
+_MARKS = {
+    Verdict.REQUIRED: "●",
+    Verdict.USED: "●",
+    Verdict.TOLERATED: "◐",
+    Verdict.ADVISORY: "○",
+    Verdict.DENIED: "×",
+    Verdict.UNUSED: "·",
+}
+
+
+def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Iterator[str]:
+    """The page that ``run`` prints, line by line."""
+    proposal = report.proposal
+    yield _headline(report)
+    yield ""
+    needed = [need for need in proposal.needs if need.cap in proposal.recommended]
+    width = max((len(need.cap.short) for need in needed), default=0)
+    for need in needed:
+        yield from _need_lines(need, catalog, width)
+    if not needed:
+        yield "  No capability is needed: drop them all."
+    yield ""
+    yield f"Recommended: {_set_text(proposal)}"
+    yield from _rest(proposal)
+    for caution in proposal.cautions:
+        yield f"Caution: {caution}."
+    yield ""
+    yield from _next_steps(report, saved)
+
+
+def _headline(report: Report) -> str:
+    recording = report.recording
+    command = printable(shlex.join(report.target.argv))
+    if len(command) > 60:
+        command = f"{command[:57]}…"
+    asked = sum(check.count for check in recording.checks)
+    status = "is still running" if recording.exit_status is None else _ended(recording.exit_status)
+    return f"{command} {status} after {recording.seconds:.1f} s; the kernel asked {asked} times."
+
+
+def _ended(status: int) -> str:
+    return f"ended by signal {status - 128}" if status > 128 else f"ended with {status}"
+
+
+def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
+    entry = catalog.entry(need.cap)
+    risk = f"risk {entry.risk}" if entry else "risk unknown"
+    mark = _MARKS[need.verdict]
+    yield f"  {mark} {need.cap.short:{width}}  {need.verdict}  {risk:11}  {need.reason}"
+    indent = " " * (width + 6)
+    shown = need.evidence[:3]
+    for judged in shown:
+        if judged.effect == need.evidence[0].effect:
+            yield f"{indent}{evidence_line(judged)}"
+    if need.alternatives:
+        others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
+        yield f"{indent}instead of it, {others} would do"
+    if need.self_restricting:
+        yield f"{indent}the program gives up rights with it: without it, it may run on with more"
+    if need.uncertain:
+        yield f"{indent}uncertain: {need.uncertain}"
+
+
+def evidence_line(judged: Judged) -> str:
+    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``."""
+    check = judged.check
+    parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.syscall or 'page fault'}"]
+    if check.detail:
+        parts.append(printable(check.detail))
+    parts.append(f"at {judged_function(judged)}")
+    return ", ".join(parts) + f", {check.count}×"
+
+
+def judged_function(judged: Judged) -> str:
+    """The kernel function that wanted to know."""
+    inner = asker(judged.check.site)
+    return printable(inner[0]) if inner else "an unknown place"
+
+
+def _set_text(proposal: Proposal) -> str:
+    return ", ".join(cap.short for cap in sorted(proposal.recommended)) or "nothing"
+
+
+def _rest(proposal: Proposal) -> Iterator[str]:
+    """What was asked for, but is not needed: one line for each verdict."""
+    for verdict, said in (
+        (Verdict.ADVISORY, "Asked in passing, not needed"),
+        (Verdict.DENIED, "Refused, and the program went on"),
+    ):
+        caps = [need.cap.short for need in proposal.needs if need.verdict is verdict]
+        if caps:
+            yield f"{said}: {', '.join(caps)}"
+    doubtful = [
+        need for need in proposal.needs if need.uncertain and need.cap not in proposal.recommended
+    ]
+    for reason in dict.fromkeys(need.uncertain for need in doubtful):
+        caps = [need.cap.short for need in doubtful if need.uncertain == reason]
+        yield f"Uncertain: {', '.join(caps)}: {reason}"
+
+
+def _next_steps(report: Report, saved: Path | None) -> Iterator[str]:
+    if saved is None:
+        return
+    name = shlex.quote(str(saved))
+    yield f"Report: {printable(name)}"
+    yield "Next:"
+    yield f"  capadvise explain {printable(name)}"
+    yield f"  capadvise emit {printable(name)} --format compose     # or kubernetes, docker"

@@ -2,8 +2,8 @@
 
 It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
 target: at the end of the control pipe, however the supervisor ended, it kills all that descends
-from it and removes the trace instances. It imports nothing of capadvise: python-prctl is GPL,
-and the process that holds it stays apart and small.
+from it and removes the trace instances. python-prctl is GPL: the process that holds it stays
+apart, and takes nothing of capadvise but ``processes``.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
 ``{"signal": n}``, ``"done"``. On the report pipe ``{"held": pid}``, ``{"started": true}`` or
@@ -20,8 +20,12 @@ import os
 import select
 import signal
 import sys
-import time
 from typing import Any, NoReturn
+
+if __name__ == "__main__":
+    sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
+
+from capadvise.linux.processes import kill_descendants
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
 
@@ -35,9 +39,8 @@ class Refused(Exception):
 
 
 def main() -> None:
-    """Run as a program: ``guardian.py CONTROL_FD REPORT_FD SITE_PACKAGES``."""
+    """Run as a program: ``guardian.py CONTROL_FD REPORT_FD``."""
     control, report = int(sys.argv[1]), int(sys.argv[2])
-    sys.path.append(sys.argv[3])
     import prctl
 
     for fd in (control, report):
@@ -59,7 +62,7 @@ def main() -> None:
         guardian.run()
     finally:
         # The target was forked before, and stays in the terminal's session.
-        guardian.kill_all()
+        kill_descendants(guardian.reap)
         guardian.remove_instances()
 
 
@@ -145,7 +148,7 @@ class Guardian:
 
     def obey(self, command: Any) -> None:
         if command == "kill":
-            self.kill_all()
+            kill_descendants(self.reap)
         elif isinstance(command, dict) and "signal" in command:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.target, command["signal"])
@@ -168,38 +171,12 @@ class Guardian:
             else:
                 self.say(exited=status)
 
-    def kill_all(self) -> None:
-        """Kill all descendants until there is none. Stopped first: they cannot fork meanwhile."""
-        while self.reap():
-            for number in (signal.SIGSTOP, signal.SIGKILL):
-                for pid in descendants(os.getpid()):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, number)
-            time.sleep(0.002)
-
     def remove_instances(self) -> None:
         for folder in self.plan["instances"]:
             with contextlib.suppress(OSError):
                 with open(f"{folder}/set_event", "w"):
                     pass  # opening it for writing clears it
                 os.rmdir(folder)
-
-
-def descendants(root: int) -> list[int]:
-    """Pids below a process, from /proc. Orphans stay below it: it is a subreaper."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    todo = [root]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
 
 
 def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:

@@ -201,10 +201,16 @@ class Buffers:
         return Lost(signal=self.quiet.lost(), sys_admin=self.flood.lost())
 
     def close(self) -> None:
-        """Let both go; the guardian removes them."""
+        """Let both go. The guardian removes them, when we are out of the way: it takes longer
+        than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             with contextlib.suppress(CannotObserve):
                 instance.close()
+
+    def remove(self) -> None:
+        """Remove both, when there is no guardian that would."""
+        for instance in self._opened:
+            tracefs.remove(instance.folder)
 
 
 def _id(instance: tracefs.Instance, call: str) -> int:
@@ -256,6 +262,8 @@ def observe(command: Command, started: Callable[[], None] = lambda: None) -> Obs
     finally:
         buffers.close()
         guardian.release()
+        if guardian.ended:
+            buffers.remove()
     return Observation(
         recording=run.recording(
             Held(

@@ -7,6 +7,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
+from capadvise.linux.processes import kill_descendants, reap_all
 
 PR_SET_CHILD_SUBREAPER = 36
 _SI_USER = (0, -6)
@@ -44,7 +46,8 @@ class GuardianProcess:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", str(program)),
-                *(str(control_read), str(report_write), str(Path(prctl.origin).parent)),
+                *(str(control_read), str(report_write)),
+                *(str(Path(__file__).parents[2]), str(Path(prctl.origin).parent)),
             ],
             close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
             restore_signals=False,
@@ -55,6 +58,7 @@ class GuardianProcess:
         os.close(report_write)
         os.set_blocking(self.report, False)
         self._rest = b""
+        self._said: list[dict[str, Any]] = []
         self.ended = False
 
     @property
@@ -67,31 +71,25 @@ class GuardianProcess:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._control, json.dumps(message).encode() + b"\n")
 
-    def hear(self) -> Iterator[dict[str, Any]]:
+    def hear(self) -> list[dict[str, Any]]:
         """What it has said since. ``ended`` is set when it is gone."""
-        while True:
-            try:
+        with contextlib.suppress(BlockingIOError):
+            while not self.ended:
                 chunk = os.read(self.report, 1 << 16)
-            except BlockingIOError:
-                return
-            if not chunk:
-                self.ended = True
-                return
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
+                self.ended = not chunk
+                *lines, self._rest = (self._rest + chunk).split(b"\n")
+                self._said += [json.loads(line) for line in lines]
+        said, self._said = self._said, []
+        return said
 
     def hear_one(self) -> dict[str, Any]:
-        """Its next word. Raises CannotStart when it dies without one."""
-        os.set_blocking(self.report, True)
-        try:
-            chunk = os.read(self.report, 4096)
-        finally:
-            os.set_blocking(self.report, False)
-        if not chunk:
-            raise CannotStart("the guardian process ended before the target started", found=False)
-        message: dict[str, Any] = json.loads(chunk)
-        return message
+        """Wait for its next word. Raises CannotStart when it dies without one."""
+        while not self._said:
+            select.select([self.report], [], [])
+            self._said = self.hear()
+            if self.ended and not self._said:
+                raise CannotStart("the guardian ended before the target started", found=False)
+        return self._said.pop(0)
 
     def release(self) -> None:
         """Let it go: it kills what is left and removes the trace instances, without us."""
@@ -101,24 +99,7 @@ class GuardianProcess:
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""
         self._process.wait()
-        while children := _children(os.getpid()):
-            for pid in children:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while True:
-                    os.waitpid(-1, 0)
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
-                if int(fields[1]) == parent:
-                    found.append(int(name))
-    return found
+        kill_descendants(reap_all)
 
 
 class Signals:

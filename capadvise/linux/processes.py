@@ -1,0 +1,50 @@
+"""Killing a whole tree. Used by the guardian, and by the supervisor when the guardian is gone;
+the standard library alone, for the guardian's sake."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+
+def descendants(root: int) -> list[int]:
+    """Pids below a process, from /proc. Orphans stay below the nearest subreaper."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    todo = [root]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def kill_descendants(reap: Callable[[], bool]) -> None:
+    """Kill all descendants of this process until ``reap`` (False: there is none) says so.
+
+    Stopped first, all of them: what is stopped cannot fork meanwhile.
+    """
+    while reap():
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in descendants(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        time.sleep(0.002)
+
+
+def reap_all() -> bool:
+    """Collect what has ended, whatever it was; False when no child is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True

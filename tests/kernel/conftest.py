@@ -1,0 +1,78 @@
+"""Kernel tests run real programs under real tracing. They are not skipped in CI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.observe import require
+
+CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    try:
+        require()
+    except CannotObserve as error:
+        reason = f"{error} ({error.hint})"
+        if os.environ.get("CAPADVISE_REQUIRE_KERNEL"):
+            pytest.exit(f"kernel tests are required here, but: {reason}", 1)
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kernel)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One `capadvise run`."""
+
+    code: int
+    stdout: str
+    stderr: str
+    report: dict[str, Any]
+
+    @property
+    def recommended(self) -> set[str]:
+        return set(self.report["proposal"]["cap_add"])
+
+    def need(self, name: str) -> dict[str, Any] | None:
+        return next((n for n in self.report["needs"] if n["cap"] == f"CAP_{name}"), None)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command under capadvise, in ``tmp_path/w``; with ``net`` in a network of its own."""
+
+    def runner(
+        *argv: str, options: tuple[str, ...] = (), net: str | None = None, **popen: Any
+    ) -> Result:
+        report = tmp_path / "report.json"
+        work = tmp_path / "w"
+        work.mkdir(exist_ok=True)
+        command = [CAPADVISE, "run", "-o", str(report), *options, "--", *argv]
+        if net is not None:
+            script = f'set -e; ip link set lo up; {net}; exec "$@"'
+            command = ["unshare", "--net", "sh", "-c", script, "sh", *command]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, cwd=work, **popen
+        )
+        content = json.loads(report.read_text()) if report.exists() else {}
+        return Result(done.returncode, done.stdout, done.stderr, content)
+
+    return runner

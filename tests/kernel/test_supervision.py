@@ -1,0 +1,303 @@
+"""The target behaves as if capadvise were not there, and nothing survives capadvise."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from capadvise.linux import procfs, tracefs
+
+from .conftest import CAPADVISE, Run
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether the condition came to hold in time."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def instances() -> set[str]:
+    root = tracefs.find()
+    try:
+        return {path.name for path in (root / "instances").glob(f"{tracefs.PREFIX}*")}
+    finally:
+        if root.parent == Path("/proc/self/fd"):
+            os.close(int(root.name))
+
+
+def running(marker: str) -> list[int]:
+    """Processes whose command line holds the marker."""
+    found = []
+    for pid in procfs.processes():
+        try:
+            if marker.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """A sleep of an odd length, by which its processes are found again."""
+    text = f"{3000 + os.getpid() % 1000}.{time.monotonic_ns() % 1000000:06}"
+    yield text
+    for pid in running(text):
+        os.kill(pid, signal.SIGKILL)
+
+
+def start(tmp_path: Path, *argv: str, **popen: object) -> subprocess.Popen[str]:
+    command = [CAPADVISE, "run", "-q", "-o", str(tmp_path / "report.json"), "--", *argv]
+    return subprocess.Popen(command, text=True, **popen)  # type: ignore[call-overload, no-any-return]
+
+
+def tree_of(marker: str) -> str:
+    """A shell command with a child, and a daemon in a session of its own."""
+    return f"setsid sleep {marker} & sleep {marker} & exec sleep {marker}"
+
+
+def guardian_of(pid: int) -> int:
+    for child in procfs.processes():
+        try:
+            parent = int(procfs.parse_status(Path(f"/proc/{child}/status").read_text())["PPid"])
+            if parent == pid and b"guardian.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+        except OSError:
+            continue
+    raise AssertionError("no guardian")
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "guardian"])
+def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) -> None:
+    process = start(tmp_path, "sh", "-c", tree_of(marker))
+    assert until(lambda: len(running(f"sleep\0{marker}")) == 3)
+    os.kill(process.pid if victim == "supervisor" else guardian_of(process.pid), signal.SIGKILL)
+    process.wait(20)
+    assert until(lambda: not running(f"sleep\0{marker}"))
+    assert until(lambda: not instances())
+
+
+def test_the_next_start_removes_what_a_double_kill_left(
+    run: Run, tmp_path: Path, marker: str
+) -> None:
+    process = start(tmp_path, "sh", "-c", tree_of(marker))
+    assert until(lambda: len(running(f"sleep\0{marker}")) == 3)
+    guardian = guardian_of(process.pid)
+    os.kill(guardian, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    os.kill(guardian, signal.SIGKILL)
+    assert instances()
+    run("true")
+    assert until(lambda: not instances())
+
+
+def test_nothing_of_the_tree_runs_on(run: Run, marker: str) -> None:
+    began = time.monotonic()
+    run("sh", "-c", tree_of(marker), options=("--for", "1"))
+    assert not running(f"sleep\0{marker}")
+    assert time.monotonic() - began < 20
+    assert until(lambda: not instances())
+
+
+def test_stdout_is_the_targets_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    blob = os.urandom(3 << 20)
+    (tmp_path / "w" / "blob").write_bytes(blob)
+    archive = tmp_path / "x.tar"
+    with archive.open("wb") as out:
+        subprocess.run(
+            [CAPADVISE, "run", "-q", "-o", tmp_path / "r.json", "--", "tar", "c", "blob"],
+            stdout=out,
+            cwd=tmp_path / "w",
+            check=True,
+        )
+    listed = subprocess.run(["tar", "xOf", archive], capture_output=True, check=True).stdout
+    assert hashlib.sha256(listed).digest() == hashlib.sha256(blob).digest()
+
+
+def test_stdin_and_descriptors_reach_the_target(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    assert run("cat", input="through and through").stdout == "through and through"
+    read_end, write_end = os.pipe()
+    result = run("bash", "-c", f"echo inherited >&{write_end}", pass_fds=(write_end,))
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        assert pipe.read() == "inherited\n"
+    assert result.code == 0
+
+
+def test_the_target_holds_no_descriptor_of_ours(run: Run) -> None:
+    assert run("sh", "-c", "ls /proc/self/fd").stdout.split() == ["0", "1", "2", "3"]
+
+
+def test_the_target_has_the_signals_of_its_parent(run: Run) -> None:
+    def signals(text: str) -> dict[str, str]:
+        return {key: text for key, text in procfs.parse_status(text).items() if key[:3] == "Sig"}
+
+    wanted = ("SigBlk", "SigIgn", "SigCgt")
+    native = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+    seen = run("cat", "/proc/self/status").stdout
+    assert [signals(seen)[key] for key in wanted] == [signals(native)[key] for key in wanted]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("true", 0)]
+)
+def test_exit_status_is_the_targets(run: Run, script: str, code: int) -> None:
+    result = run("sh", "-c", script)
+    assert result.code == code
+    assert result.report["recordings"][0]["exit_status"] == code
+
+
+def test_not_found_and_not_executable(run: Run, tmp_path: Path) -> None:
+    result = run("no-such-command-at-all")
+    assert result.code == 127
+    assert result.stderr.startswith("capadvise: error: no-such-command-at-all: command not found")
+    (tmp_path / "w" / "text").write_text("x")
+    result = run("./text")
+    assert result.code == 126
+    assert "capadvise: error: ./text" in result.stderr
+    (tmp_path / "w" / "garbage").write_bytes(b"\x7fELF garbage")
+    (tmp_path / "w" / "garbage").chmod(0o755)
+    assert run("./garbage").code == 126
+
+
+def test_a_signal_to_capadvise_reaches_the_target_once(tmp_path: Path) -> None:
+    script = (
+        "trap 'echo got it' TERM; echo ready; while :; do sleep 0.1; [ -e stop ] && exit 3; done"
+    )
+    process = start(tmp_path, "sh", "-c", script, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "got it\n"
+    time.sleep(0.3)
+    (tmp_path / "stop").touch()
+    rest, _ = process.communicate(timeout=20)
+    assert rest == ""
+    assert process.returncode == 3
+
+
+def test_a_target_that_ignores_sigterm_is_killed(tmp_path: Path, marker: str) -> None:
+    process = start(tmp_path, "sh", "-c", f"trap '' TERM; sleep {marker} & sleep {marker}")
+    assert until(lambda: len(running(f"sleep\0{marker}")) == 2)
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert not running(f"sleep\0{marker}")
+    assert json.loads((tmp_path / "report.json").read_text())["recordings"][0]["interrupted"]
+
+
+class Terminal:
+    """A command on a terminal of its own, as its session leader."""
+
+    def __init__(self, *argv: str, cwd: Path) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            os.execv(argv[0], argv)
+        self.seen = ""
+
+    def expect(self, text: str, seconds: float = 10) -> bool:
+        os.set_blocking(self.fd, False)
+
+        def arrived() -> bool:
+            with contextlib.suppress(OSError):
+                self.seen += os.read(self.fd, 4096).decode(errors="replace")
+            return text in self.seen
+
+        return until(arrived, seconds)
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+
+def test_ctrl_c_reaches_the_target_once(tmp_path: Path) -> None:
+    script = "n=0; trap 'n=$((n+1)); echo int-$n' INT; echo ready; "
+    script += "for i in 1 2 3 4 5 6 7 8; do sleep 0.2; done; exit 5"
+    report = tmp_path / "report.json"
+    terminal = Terminal(
+        CAPADVISE, "run", "-q", "-o", str(report), "--", "sh", "-c", script, cwd=tmp_path
+    )
+    assert terminal.expect("ready")
+    terminal.type("\x03")
+    assert terminal.expect("int-1")
+    _, status = os.waitpid(terminal.pid, 0)
+    terminal.expect("never", 0.2)
+    assert "int-2" not in terminal.seen
+    assert os.waitstatus_to_exitcode(status) == 5
+    recording = json.loads(report.read_text())["recordings"][0]
+    assert recording["interrupted"]
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+def test_ctrl_z_and_fg(tmp_path: Path) -> None:
+    terminal = Terminal("/bin/bash", "--norc", "-i", cwd=tmp_path)
+    terminal.type("PS1='$ '\n")
+    command = f"{CAPADVISE} run -q -o r.json -- sh -c 'echo begun; sleep 2; echo ended-$((1+1))'"
+    terminal.type(command + "\n")
+    assert terminal.expect("begun\r")
+    terminal.type("\x1a")
+    assert terminal.expect("Stopped")
+    terminal.type("fg\n")
+    assert terminal.expect("ended-2")
+    terminal.type("exit\n")
+    os.waitpid(terminal.pid, 0)
+    assert json.loads((tmp_path / "r.json").read_text())["recordings"][0]["exit_status"] == 0
+
+
+def test_json_on_stdout_is_one_document(run: Run) -> None:
+    result = run("sh", "-c", "echo from the target", options=("--json", "-q"))
+    assert json.loads(result.stdout)["schema"] == "capadvise.report/1"
+    assert result.stderr == "from the target\n"
+
+
+def test_hostile_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    name = "evil\x1b]0;owned\x07\n\u202eX"
+    (tmp_path / "w" / name).symlink_to("/bin/chown")
+    (tmp_path / "w" / "f").touch()
+    result = run(f"./{name}", "nobody", "f")
+    assert result.recommended == {"CHOWN"}
+    assert not set(result.stderr) & {"\x1b", "\x07", "\u202e"}
+    assert "evil\\x1b]0;owned\\x07\\n\\u202eX" in result.stderr
+
+
+def test_an_ordinary_user_learns_what_is_missing() -> None:
+    readable = "dac_read_search"  # this interpreter may lie below /root
+    done = subprocess.run(
+        [
+            *("setpriv", "--reuid=65534", f"--inh-caps=+{readable}", f"--ambient-caps=+{readable}"),
+            *(CAPADVISE, "run", "--", "true"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "capadvise: error: seeing capability checks needs root",
+        "capadvise: hint: prefix the command with sudo: sudo capadvise run -- …",
+    ]
+
+
+def test_another_pid_namespace_is_refused() -> None:
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", CAPADVISE, "run", "--", "true"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "pid namespace" in done.stderr

@@ -62,7 +62,8 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. ``at``, ``below`` and ``not_below`` are function names or globs."""
+    """One rule. ``at``, ``below`` and ``not_below`` are function names or globs; in ``at``,
+    ``a<b`` means that ``a`` asked and was called by ``b`` directly."""
 
     id: str
     at: tuple[str, ...]
@@ -86,12 +87,19 @@ class Rule:
         """Whether the rule speaks of this capability asked at this site (innermost first)."""
         if self.caps is not None and cap not in self.caps:
             return False
-        if not site or not _any(self.at, site[0]):
+        if not any(_at(pattern, site) for pattern in self.at):
             return False
         outer = site[1:]
         if self.below and not any(_any(self.below, frame) for frame in outer):
             return False
         return not any(_any(self.not_below, frame) for frame in outer)
+
+
+def _at(pattern: str, site: Sequence[str]) -> bool:
+    names = pattern.split("<")
+    if len(names) > len(site):
+        return False
+    return all(_any((name,), frame) for name, frame in zip(names, site, strict=False))
 
 
 def _any(patterns: tuple[str, ...], name: str) -> bool:

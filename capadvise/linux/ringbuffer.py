@@ -75,7 +75,7 @@ def events(page: bytes) -> Iterator[Event]:
     time, commit = _PAGE_HEADER.unpack_from(page)
     end = min(len(page), 16 + (commit & 0xFFFFF))
     at = 16
-    while at + 4 <= end:
+    while at + 8 <= end:  # what is shorter can only be the padding at the end
         (head,) = _U32.unpack_from(page, at)
         kind, delta = head & 31, head >> 5
         if kind == _PADDING:

@@ -35,8 +35,8 @@ def test_the_preference_names_each_capability_once() -> None:
 
 def _example(rule: Rule) -> tuple[Cap, tuple[str, ...]]:
     cap = min(rule.caps) if rule.caps else Cap(21)
-    site = rule.at[0].replace("*", "x")
-    return cap, (site, *(frame.replace("*", "x") for frame in rule.below[:1]))
+    frames = (*rule.at[0].split("<"), *rule.below[:1])
+    return cap, tuple(frame.replace("*", "x") for frame in frames)
 
 
 @pytest.mark.parametrize("rule", CATALOG.sites.rules, ids=lambda rule: rule.id)

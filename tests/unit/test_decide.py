@@ -1,0 +1,172 @@
+"""The table from call site to verdict, and the set that comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import Catalog
+from capadvise.catalog.sites import parse_sites
+from capadvise.decide import Verdict, decide
+from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recording
+
+RULES = """
+- {id: decides, at: [decides], meaning: decides, text: doing it, source: test}
+- {id: cond, at: [cond], meaning: decides, text: t, source: test, when: {arg: cmd, in: [7]}}
+- {id: either, at: [either], meaning: either-or, text: t, source: test, either: [CAP_SYS_ADMIN]}
+- {id: read, at: [read], caps: [CAP_DAC_READ_SEARCH], meaning: either-or, text: reading,
+   source: test, either: [CAP_DAC_OVERRIDE]}
+- {id: write, at: [read], caps: [CAP_DAC_OVERRIDE], meaning: decides, text: writing, source: test}
+- {id: fallback, at: [fallback], meaning: fallback, text: t, source: test,
+   when: {arg: changes, in: [1]}}
+- {id: silent, at: [silent], meaning: silent, text: t, lost: a bit, source: test,
+   when: {arg: mode, mask: 1024}}
+- {id: self, at: [self], meaning: self-restricting, text: t, source: test}
+- {id: optional, at: [optional], meaning: optional, text: t, lost: a field, source: test}
+- {id: advisory, at: [advisory], meaning: advisory, text: t, source: test}
+- {id: foreign, at: [foreign], meaning: foreign-credentials, text: t, source: test}
+"""
+FULL = frozenset(Cap(number) for number in range(41))
+CHECK = Check(1, Cap(13), True, Namespace.TARGET, ("ns_capable", "decides"), "p", 1, 1, 0.0)
+
+
+class Facts(Catalog):
+    """The rules above, and the shipped preference list."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(__file__).parents[2] / "catalog")
+        self.__dict__["sites"] = parse_sites(Path("test"), RULES)
+
+
+FACTS = Facts()
+
+
+def recording(*checks: Check, permitted: CapSet = FULL, **more: object) -> Recording:
+    base = Recording(
+        host=Host("6.18", "x86_64", 40, "tracepoint", ()),
+        held=Held(permitted, permitted, frozenset()),
+        started="2026-01-01T00:00:00+00:00",
+        seconds=1.0,
+        exit_status=0,
+        checks=tuple(replace(check, id=number) for number, check in enumerate(checks, 1)),
+    )
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def at(site: str, **change: object) -> Check:
+    return replace(CHECK, site=("ns_capable", site), **change)  # type: ignore[arg-type]
+
+
+EPERM = -1
+USED, ADVISORY, DENIED = Verdict.USED, Verdict.ADVISORY, Verdict.DENIED
+
+
+@pytest.mark.parametrize(
+    ("check", "verdict"),
+    [
+        (at("decides"), USED),
+        (at("decides", result=0), USED),
+        (at("decides", result=-22), ADVISORY),
+        (at("decides", result=-16), USED),
+        (at("decides", granted=False, result=EPERM), DENIED),
+        (at("decides", granted=False, result=0), DENIED),
+        (at("decides", ns=Namespace.CHILD), ADVISORY),
+        (at("decides", phase=Phase.STOP), ADVISORY),
+        (at("cond"), USED),
+        (at("cond", args=(("cmd", 7),)), USED),
+        (at("cond", args=(("cmd", 8),)), ADVISORY),
+        (at("either"), USED),
+        (at("either", granted=False), DENIED),
+        (at("fallback", args=(("changes", 1),)), USED),
+        (at("fallback", args=(("changes", 0),)), ADVISORY),
+        (at("fallback", granted=False, args=(("changes", 0),)), DENIED),
+        (at("silent", args=(("mode", 0o2755),)), USED),
+        (at("silent", args=(("mode", 0o2755),), granted=False), USED),
+        (at("silent", args=(("mode", 0o755),)), ADVISORY),
+        (at("silent"), USED),
+        (at("self"), USED),
+        (at("self", granted=False), DENIED),
+        (at("optional"), ADVISORY),
+        (at("advisory"), ADVISORY),
+        (at("foreign"), ADVISORY),
+        (at("somewhere else"), USED),
+        (at("somewhere else", granted=False, result=EPERM), DENIED),
+    ],
+    ids=lambda value: "-".join(value.site[1:]) if isinstance(value, Check) else str(value),
+)
+def test_verdict(check: Check, verdict: Verdict) -> None:
+    (need,) = decide(recording(check), FACTS).needs
+    assert need.verdict is verdict
+    assert need.cap in decide(recording(check), FACTS).recommended or verdict is not USED
+
+
+def test_a_refusal_of_what_the_target_could_not_have_is_a_need() -> None:
+    refused = at("decides", granted=False, result=EPERM)
+    lacking = recording(refused, permitted=FULL - {Cap(13)})
+    assert decide(lacking, FACTS).needs[0].verdict is USED
+    went_on = recording(replace(refused, result=0), permitted=FULL - {Cap(13)})
+    assert decide(went_on, FACTS).needs[0].verdict is DENIED
+
+
+@pytest.mark.parametrize("site", ["silent", "somewhere else"])
+def test_what_is_not_known_is_said(site: str) -> None:
+    (need,) = decide(recording(at(site)), FACTS).needs
+    assert need.uncertain
+
+
+def test_a_capability_that_the_catalog_does_not_know_is_kept() -> None:
+    proposal = decide(recording(at("decides", cap=Cap(55))), FACTS)
+    assert [cap.name for cap in proposal.recommended] == ["CAP_55"]
+
+
+READ, OVERRIDE, ADMIN, BPF = parse_set(["DAC_READ_SEARCH"]), Cap(1), Cap(21), Cap(39)
+
+
+@pytest.mark.parametrize(
+    ("checks", "chosen"),
+    [
+        ([at("read", cap=Cap(2))], ["CAP_DAC_OVERRIDE"]),
+        ([at("read", cap=Cap(2)), at("read", cap=OVERRIDE)], ["CAP_DAC_OVERRIDE"]),
+        ([at("read", cap=Cap(2)), at("decides", cap=Cap(2))], ["CAP_DAC_READ_SEARCH"]),
+        ([at("either", cap=BPF)], ["CAP_BPF"]),
+        ([at("either", cap=BPF), at("decides", cap=ADMIN)], ["CAP_SYS_ADMIN"]),
+        ([at("read", cap=Cap(2), granted=False), at("read", cap=OVERRIDE)], ["CAP_DAC_OVERRIDE"]),
+    ],
+)
+def test_either_or_questions_are_answered_together(checks: list[Check], chosen: list[str]) -> None:
+    proposal = decide(recording(*checks), FACTS)
+    assert sorted(cap.name for cap in proposal.recommended) == chosen
+    for cap in proposal.recommended:
+        assert proposal.need(cap).verdict is USED
+        assert proposal.need(cap).evidence
+
+
+def test_the_alternative_is_named() -> None:
+    proposal = decide(recording(at("read", cap=Cap(2))), FACTS)
+    assert proposal.need(OVERRIDE).alternatives == ((Cap(2),),)
+    assert proposal.need(Cap(2)).verdict is ADVISORY
+
+
+def test_a_use_outweighs_any_number_of_other_checks() -> None:
+    many = [at("advisory", count=10**6), at("decides"), at("decides", ns=Namespace.CHILD)]
+    (need,) = decide(recording(*many), FACTS).needs
+    assert need.verdict is USED
+    assert need.evidence[0].check.site[-1] == "decides"
+    assert need.asked == 10**6 + 2
+
+
+def test_a_set_of_its_own_is_uncertain_not_needed() -> None:
+    own = (("bird", parse_set(["NET_ADMIN"])),)
+    proposal = decide(recording(own_sets=own), FACTS)
+    assert proposal.need(Cap(12)).verdict is Verdict.UNUSED
+    assert "own fixed set" in str(proposal.need(Cap(12)).uncertain)
+    assert proposal.recommended == frozenset()
+
+
+def test_losses_and_io_uring_are_cautions() -> None:
+    proposal = decide(recording(lost=Lost(3, 4), io_uring=True, interrupted=True), FACTS)
+    assert len(proposal.cautions) == 4
+    assert "io_uring" in str(proposal.need(Cap(2)).uncertain)

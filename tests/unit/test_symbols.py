@@ -1,0 +1,88 @@
+"""Addresses to names, and stacks to call sites."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.symbols import Symbols, call_site, syscall_of
+
+TABLE = b"""ffffffff81000000 T _stext
+ffffffff81000100 t cap_capable
+ffffffff81000200 T ns_capable
+ffffffff81000300 t path_mount.isra.0
+ffffffff81000400 T __x64_sys_mount
+ffffffff81000500 T do_syscall_64
+ffffffff81000600 T entry_SYSCALL_64_after_hwframe
+ffffffff83000000 R __end
+ffffffffc0000100 t ovl_setattr	[overlay]
+ffffffffc0000000 t ovl_open	[overlay]
+"""
+BASE = 0xFFFFFFFF81000000
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (BASE, "_stext"),
+        (BASE + 0x1FF, "cap_capable"),
+        (BASE + 0x210, "ns_capable"),
+        (BASE + 0x300, "path_mount"),
+        (0xFFFFFFFFC0000050, "ovl_open"),
+        (0xFFFFFFFFC0000150, "ovl_setattr"),
+        (0x1000, "0x1000"),
+    ],
+)
+def test_an_address_lies_in_the_function_before_it(address: int, name: str) -> None:
+    assert Symbols(TABLE).name(address) == name
+
+
+def test_every_symbol_of_this_kernel_is_found() -> None:
+    table = Path("/proc/kallsyms").read_bytes()
+    lines = [line.split() for line in table.splitlines()[::997]]
+    if int(lines[50][0], 16) == 0:
+        pytest.fail("this test must run where the kernel shows its addresses")
+    symbols = Symbols(table)
+    by_address: dict[int, set[str]] = {}
+    for line in (line.split() for line in table.splitlines()):
+        name = line[2].decode().split(".")[0]
+        by_address.setdefault(int(line[0], 16), set()).add(name)
+    for line in lines:
+        address = int(line[0], 16)
+        assert symbols.name(address).split(".")[0] in by_address[address]
+
+
+def test_a_call_site_is_what_asked() -> None:
+    stack = struct.pack(
+        "<7Q", *(BASE + at for at in (0x110, 0x210, 0x310, 0x410, 0x510, 0x610)), 2**64 - 1
+    )
+    site = call_site(Symbols(TABLE), stack)
+    assert site == ("ns_capable", "path_mount", "__x64_sys_mount")
+    assert syscall_of(site) == "mount"
+
+
+@pytest.mark.parametrize(
+    ("site", "call"),
+    [
+        (("x", "__sys_bind", "__x64_sys_bind"), "bind"),
+        (("x", "__sys_setuid"), "setuid"),
+        (("x", "ksys_unshare", "__x64_sys_unshare"), "unshare"),
+        (("x", "do_mmap", "vm_mmap_pgoff"), "mmap"),
+        (("io_uring_setup",), "io_uring_setup"),
+        (("x", "exc_page_fault", "asm_exc_page_fault"), None),
+        ((), None),
+    ],
+)
+def test_the_system_call_stands_at_the_outer_end(site: tuple[str, ...], call: str | None) -> None:
+    assert syscall_of(site) == call
+
+
+def test_hidden_addresses_are_an_error_with_a_way_out(tmp_path: Path) -> None:
+    table = tmp_path / "kallsyms"
+    table.write_bytes(b"0000000000000000 T _stext\n" * 9)
+    with pytest.raises(CannotObserve, match="hides the kernel's addresses") as caught:
+        Symbols.load(table)
+    assert caught.value.hint is not None

@@ -9,12 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from capadvise.catalog import default
-from capadvise.decide import decide
 from capadvise.errors import BadInput
-from capadvise.linux.observe import Command, observe
-from capadvise.report.file import Report, dump, save
-from capadvise.report.text import proposal_text
+from capadvise.linux.observe import Command, Observation, observe
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,7 +18,6 @@ def run(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
-    catalog = default()
     command = Command(
         tuple(argv),
         user=args.user,
@@ -31,8 +26,24 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
     )
-    # The catalog is read while the target runs, not before.
-    seen = observe(command, started=catalog.preload)
+    return _report(observe(command, meanwhile=_preload), args)
+
+
+def _preload() -> None:
+    """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
+    from capadvise.catalog import default
+    from capadvise.report import text  # noqa: F401
+
+    default().preload()
+
+
+def _report(seen: Observation, args: argparse.Namespace) -> int:
+    from capadvise.catalog import default
+    from capadvise.decide import decide
+    from capadvise.report.file import Report, dump, save
+    from capadvise.report.text import proposal_text
+
+    catalog = default()
     report = Report(
         seen.target,
         seen.workload,
@@ -45,9 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(dump(report, catalog), indent=1))
     if not args.quiet:
-        sys.stderr.write(
-            "\n" + "".join(f"{line}\n" for line in proposal_text(report, catalog, path))
-        )
+        print("", *proposal_text(report, catalog, path), sep="\n", file=sys.stderr)
     if seen.check_passed is False:
         print(
             "capadvise: the check did not pass: what is proposed is what was seen until then",

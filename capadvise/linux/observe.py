@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import platform
 import pwd
 import select
 import shutil
@@ -18,7 +17,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from capadvise.caps import SYS_ADMIN, Cap
 from capadvise.errors import BadInput, CannotObserve, CannotStart
 from capadvise.linux import calls, procfs, tracefs
 from capadvise.linux.aggregate import Aggregator, Types
+from capadvise.linux.background import Background
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
 from capadvise.recording import Held, Host, Lost, Phase, Posture, Recording, Target, Workload
@@ -118,7 +117,7 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
     folder = root()
     if not (folder / "events" / CHECK_EVENT.replace(":", "/")).is_dir():
         raise CannotObserve(
-            f"this kernel ({platform.release()}) has no tracepoint {CHECK_EVENT}",
+            f"this kernel ({os.uname().release}) has no tracepoint {CHECK_EVENT}",
             hint="it came with Linux 6.14; `capadvise doctor` lists what this machine offers",
         )
     return folder
@@ -141,11 +140,9 @@ class Buffers:
         ``held`` gives the pid to follow; without one, an instance would record the whole machine.
         """
         self._held = held
-        with ThreadPoolExecutor(2) as pool:
-            quiet = pool.submit(self._quiet)
-            flood = pool.submit(self._flood)
-            self.quiet, self.types = quiet.result()
-            self.flood = flood.result()
+        both = Background(self._flood)
+        self.quiet, self.types = self._quiet()
+        self.flood = both.result()
 
     def _flood(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
@@ -204,8 +201,7 @@ class Buffers:
         """Let both go. The guardian removes them, when we are out of the way: it takes longer
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
-            with contextlib.suppress(CannotObserve):
-                instance.close()
+            instance.close()
 
     def remove(self) -> None:
         """Remove both, when there is no guardian that would."""
@@ -217,10 +213,11 @@ def _id(instance: tracefs.Instance, call: str) -> int:
     return tracefs.event_id(instance.event(f"syscalls:{call}"))
 
 
-def observe(command: Command, started: Callable[[], None] = lambda: None) -> Observation:
+def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) -> Observation:
     """Run a command to its end and return what was seen.
 
-    ``started`` is called once the target runs, to do other work meanwhile.
+    ``meanwhile`` is called while the kernel makes the buffers, which takes longest, for work that
+    will be needed afterwards.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     path = resolve(command.argv[0])
@@ -243,11 +240,11 @@ def observe(command: Command, started: Callable[[], None] = lambda: None) -> Obs
         }
     )
     try:
-        with ThreadPoolExecutor(2) as pool:
-            hearing = pool.submit(_hear, guardian, "held")
-            ready = pool.submit(buffers.open, hearing.result)
-            symbols = Symbols.load()
-            ready.result()
+        hearing = Background(lambda: _hear(guardian, "held"))
+        ready = Background(lambda: buffers.open(hearing.result))
+        symbols = Symbols.load()
+        meanwhile()
+        ready.result()
         held = hearing.result()
         uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
         run = _Run(
@@ -257,7 +254,6 @@ def observe(command: Command, started: Callable[[], None] = lambda: None) -> Obs
         posture = Posture({name: value for name, value in _sysctls(held)})
         guardian.tell("go")
         _hear(guardian, "started")
-        started()
         run.until_end()
     finally:
         buffers.close()
@@ -450,8 +446,8 @@ class _Run:
             status = 128 - status
         return Recording(
             host=Host(
-                kernel=platform.release(),
-                arch=platform.machine(),
+                kernel=os.uname().release,
+                arch=os.uname().machine,
                 last_cap=procfs.last_cap(),
                 observer="tracepoint",
                 lsm=procfs.active_lsms(),

@@ -14,6 +14,7 @@ from capadvise.errors import CannotObserve
 from capadvise.linux import ringbuffer
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 PREFIX = "capadvise-"
 """Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
 
@@ -77,6 +78,15 @@ def format_of(folder: Path) -> ringbuffer.Format:
     return ringbuffer.parse_format((folder / "format").read_text())
 
 
+def _clocks_agree(source: Path = CLOCK_SOURCE) -> bool:
+    """Whether the default trace clock, sched_clock(), is the same on all CPUs. It is where the
+    kernel trusts the processor's counter; elsewhere another clock is set, which takes 20 ms."""
+    try:
+        return source.read_text().strip() in ("tsc", "arch_sys_counter")
+    except OSError:
+        return False
+
+
 class Instance:
     """One private buffer. Whoever makes it must see to its removal: the guardian does."""
 
@@ -89,8 +99,8 @@ class Instance:
             raise CannotObserve(
                 f"cannot create {self.folder}: {error.strerror}", hint="run `capadvise doctor`"
             ) from error
-        # One clock for all CPUs and both buffers: "local" may differ between CPUs.
-        write(self.folder / "trace_clock", "mono")
+        if not _clocks_agree():
+            write(self.folder / "trace_clock", "mono")
         write(self.folder / "buffer_size_kb", str(buffer_kb))
         write(self.folder / "options" / "event-fork", "1")
         self._pages = [
@@ -153,11 +163,10 @@ class Instance:
         write(self.folder / "tracing_on", "0")
 
     def close(self) -> None:
-        """Give up the buffer: no event costs anything any more, and it can be removed."""
+        """Let go of the buffer, so that it can be removed."""
         for fd in self._pages:
             os.close(fd)
         self._pages = []
-        write(self.folder / "set_event", "")
 
 
 def remove(folder: Path) -> None:

@@ -101,8 +101,10 @@ class Proposal:
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
     """Judge a recording."""
     by_cap: dict[Cap, list[Judged]] = {}
+    own_mounts = mounts_overlays(recording)
     for check in recording.checks:
-        by_cap.setdefault(check.cap, []).append(judge(check, recording, catalog))
+        rule = catalog.sites.match(check.cap, check.site, own_mounts=own_mounts)
+        by_cap.setdefault(check.cap, []).append(judge(check, rule, recording.held.permitted))
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in (*_own_sets(recording), *_unseen(recording)):
         needs.setdefault(need.cap, need)
@@ -125,15 +127,15 @@ capability the call comes to nothing. Other errors (EBUSY, EEXIST, EAGAIN) tell 
 something that a refusal would not."""
 
 
-def judge(check: Check, recording: Recording, catalog: Catalog) -> Judged:
-    """What one check says of its capability: the table of DESIGN section 2."""
-    rule = catalog.sites.match(check.cap, check.site)
+def judge(check: Check, rule: Rule | None, permitted: CapSet) -> Judged:
+    """What one check says of its capability: the table of DESIGN section 2. ``permitted`` is what
+    the target could have had."""
     if check.ns is Namespace.CHILD:
         return Judged(
             check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
         )
     if rule is None:
-        return _decides(check, recording, None, "asked by code that the catalog does not know")
+        return _decides(check, permitted, None, "asked by code that the catalog does not know")
     match rule.meaning:
         case Meaning.ADVISORY | Meaning.OPTIONAL:
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
@@ -147,7 +149,12 @@ def judge(check: Check, recording: Recording, catalog: Catalog) -> Judged:
                 return Judged(check, rule, effect, rule.text)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
-    return _decides(check, recording, rule, rule.text)
+    return _decides(check, permitted, rule, rule.text)
+
+
+def mounts_overlays(recording: Recording) -> bool:
+    """Whether the target mounted an overlay itself: then the mounter's credentials are its own."""
+    return any("ovl_fill_super" in check.site for check in recording.checks)
 
 
 def _holds(check: Check, rule: Rule) -> bool | None:
@@ -163,7 +170,7 @@ def _silent(check: Check, rule: Rule) -> Judged:
     return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
 
 
-def _decides(check: Check, recording: Recording, rule: Rule | None, why: str) -> Judged:
+def _decides(check: Check, permitted: CapSet, rule: Rule | None, why: str) -> Judged:
     """A refusal would make the call fail."""
     mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
     uncertain = None if rule else _UNKNOWN_SITE
@@ -175,7 +182,7 @@ def _decides(check: Check, recording: Recording, rule: Rule | None, why: str) ->
         either = rule.either if rule else ()
         return Judged(check, rule, Effect.USED, why, either, mark, uncertain)
     failed = check.result is not None and check.result < 0
-    if failed and check.cap not in recording.held.permitted:
+    if failed and check.cap not in permitted:
         return Judged(check, rule, Effect.USED, why, (), mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
 

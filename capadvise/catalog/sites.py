@@ -131,13 +131,25 @@ class Sites:
         self.rules = tuple(rules)
         self._match = lru_cache(maxsize=4096)(self._first_match)
 
-    def match(self, cap: Cap, site: tuple[str, ...]) -> Rule | None:
-        """The rule that decides what this check means; None for an unknown call site."""
-        return self._match(cap, site)
+    def match(self, cap: Cap, site: tuple[str, ...], *, own_mounts: bool = False) -> Rule | None:
+        """The rule that decides what this check means; None for an unknown call site.
 
-    def _first_match(self, cap: Cap, site: tuple[str, ...]) -> Rule | None:
+        With ``own_mounts`` the target is itself the mounter whose credentials overlayfs uses, so
+        that no check is a foreigner's.
+        """
+        return self._match(cap, site, own_mounts)
+
+    def _first_match(self, cap: Cap, site: tuple[str, ...], own_mounts: bool) -> Rule | None:
         inner = asker(site)
-        return next((rule for rule in self.rules if rule.matches(cap, inner)), None)
+        return next(
+            (
+                rule
+                for rule in self.rules
+                if rule.matches(cap, inner)
+                and not (own_mounts and rule.meaning is Meaning.FOREIGN_CREDENTIALS)
+            ),
+            None,
+        )
 
 
 _REQUIRED = ("id", "at", "meaning", "text", "source")

@@ -211,6 +211,7 @@ def become(user: dict[str, Any]) -> None:
     """Another user, with every capability that we have permitted, inheritable and ambient."""
     import prctl
 
+    os.environ.update(user["env"])
     try:
         prctl.set_keepcaps(1)
         os.setgroups(user["groups"])

@@ -96,9 +96,15 @@ def user_of(name: str) -> dict[str, Any]:
     except KeyError:
         if not name.isdecimal():
             raise BadInput(f"--user {name}: there is no such user") from None
-        return {"uid": int(name), "gid": int(name), "groups": [int(name)]}
-    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return {"uid": entry.pw_uid, "gid": entry.pw_gid, "groups": groups}
+        return {"uid": int(name), "gid": int(name), "groups": [int(name)], "env": {}}
+    return {
+        "uid": entry.pw_uid,
+        "gid": entry.pw_gid,
+        "groups": os.getgrouplist(entry.pw_name, entry.pw_gid),
+        # As systemd does: looking into the caller's home would show needs that are not the
+        # program's.
+        "env": {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name},
+    }
 
 
 def require(root: Callable[[], Path] = tracefs.find) -> Path:

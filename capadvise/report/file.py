@@ -18,7 +18,7 @@ from typing import Any
 from capadvise import __version__
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.catalog import Catalog, Meaning
-from capadvise.decide import Need, Proposal, decide
+from capadvise.decide import Need, Proposal, decide, mounts_overlays
 from capadvise.errors import BadInput
 from capadvise.recording import (
     Check,
@@ -100,6 +100,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
 
 
 def _recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+    own_mounts = mounts_overlays(recording)
     return {
         "host": {
             "kernel": recording.host.kernel,
@@ -123,7 +124,7 @@ def _recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.own_sets
         ],
-        "checks": [_check(check, catalog) for check in recording.checks],
+        "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": [
             {
                 "syscall": refusal.syscall,
@@ -137,8 +138,8 @@ def _recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _check(check: Check, catalog: Catalog) -> dict[str, Any]:
-    rule = catalog.sites.match(check.cap, check.site)
+def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
+    rule = catalog.sites.match(check.cap, check.site, own_mounts=own_mounts)
     foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
     return {
         "id": check.id,

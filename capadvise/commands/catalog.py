@@ -20,7 +20,7 @@ def _list(_: argparse.Namespace) -> int:
     for number in range(len(NAMES)):
         entry = default().entry(Cap(number))
         assert entry is not None
-        print(f"{number:2}  {entry.cap.short:18} {entry.risk:6}  {entry.summary}")
+        print(f"{number:2}  {entry.cap.short:18} {entry.risk!s:6}  {entry.summary}")
     return Exit.OK
 
 
@@ -29,7 +29,7 @@ def _show(args: argparse.Namespace) -> int:
         cap = Cap.parse(args.cap)
     except ValueError as error:
         raise BadInput(str(error), hint="capadvise catalog list shows all") from error
-    print("\n".join(capability_text(cap, default())))
+    print("\n".join(capability_text(cap, default(), whole=True)))
     return Exit.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from capadvise.caps import Cap
@@ -17,4 +18,8 @@ class Snippet:
 
     def comments(self, indent: str = "") -> str:
         """The notes as comment lines."""
-        return "".join(f"{indent}# {note}\n" for note in self.notes)
+        lines = [
+            textwrap.wrap(note, 90, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
+            for note in self.notes
+        ]
+        return "".join(f"{line}\n" for note in lines for line in note)

@@ -26,13 +26,14 @@ def _bullet(text: str, indent: str = "  ") -> Iterator[str]:
     )
 
 
-def capability_text(cap: Cap, catalog: Catalog) -> Iterator[str]:
-    """All that the catalog knows of one capability."""
+def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Iterator[str]:
+    """What the catalog knows of one capability; with ``whole``, each use with its way out."""
     entry = catalog.entry(cap)
     if entry is None:
         yield f"{cap.name}: a capability that this catalog does not know yet."
         return
-    yield f"{cap.name} ({int(cap)}, since Linux {entry.since}): {entry.summary}"
+    yield f"{cap.name} (number {int(cap)}, since Linux {entry.since})"
+    yield entry.summary
     yield ""
     yield f"Risk: {entry.risk}"
     yield from _paragraph(entry.risk_reason)
@@ -54,18 +55,25 @@ def capability_text(cap: Cap, catalog: Catalog) -> Iterator[str]:
         yield ""
         yield "Its uses, one by one"
         for use in entry.uses:
-            yield from _use_text(use)
+            yield from _use_text(use) if whole else _bullet(f"{use.name}: {use.what}")
     yield ""
     yield "Without it"
-    errors = " or ".join(entry.errno)
+    errors = " or ".join(filter(None, [", ".join(entry.errno[:-1]), *entry.errno[-1:]]))
     yield from _paragraph(f"Calls fail with {errors}." if errors else "No call fails.")
     for text in entry.silent:
         yield from _bullet(f"without an error: {text}")
     yield ""
-    yield f"Needs it:     {entry.example_needs}"
-    yield f"Does without: {entry.example_without}"
+    yield "A command that needs it"
+    yield f"  $ {entry.example_needs}"
+    yield "and one that does without"
+    yield f"  $ {entry.example_without}"
     yield ""
-    yield from _paragraph("Sources: " + ", ".join(entry.references), "")
+    if whole:
+        yield from _paragraph("Sources: " + ", ".join(entry.references), "")
+        return
+    yield "What next"
+    yield from _bullet("`capadvise run -- COMMAND` shows what your program uses it for.")
+    yield from _bullet(f"`capadvise catalog show {cap.short}` has all details and sources.")
 
 
 def _use_text(use: Use) -> Iterator[str]:

@@ -62,10 +62,10 @@ def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
     mark = _MARKS[need.verdict]
     yield f"  {mark} {need.cap.short:{width}}  {need.verdict}  {risk:11}  {need.reason}"
     indent = " " * (width + 6)
-    shown = need.evidence[:3]
-    for judged in shown:
-        if judged.effect == need.evidence[0].effect:
-            yield f"{indent}{evidence_line(judged)}"
+    deciding = [item for item in need.evidence if item.effect == need.evidence[0].effect]
+    lines = list(dict.fromkeys(map(evidence_line, deciding)))
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    yield f"{indent}{lines[0]}{more}"
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"{indent}instead of it, {others} would do"

@@ -1,0 +1,90 @@
+"""The command line: help, errors, exit codes, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capadvise.cli import main
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["run"], 2, "no command to run"),
+        (["run", "--"], 2, "no command to run"),
+        (["emit", "/nonexistent", "--format", "compose"], 2, "/nonexistent: No such file"),
+        (["explain"], 2, "explain what?"),
+        (["explain", "SYS_GOD"], 2, "'SYS_GOD' is neither a capability nor a report file"),
+        (["explain", "--site", "no_such_function"], 2, "no rule of the catalog names"),
+        (["catalog", "show", "x\x1b"], 2, "'x\\x1b'"),
+    ],
+)
+def test_errors_name_the_thing(
+    argv: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("capadvise: error: ")
+    assert said in captured.err
+    assert "\x1b" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["explain", "sys_admin"], "CAP_SYS_ADMIN (number 21"),
+        (["explain", "--site", "__inet_bind"], "bind-port: NET_BIND_SERVICE, decides"),
+        (["catalog", "list"], "10  NET_BIND_SERVICE   low"),
+        (["catalog", "show", "CAP_NET_RAW"], "CAP_NET_RAW (number 13"),
+        (["catalog", "check"], "41 capabilities"),
+    ],
+)
+def test_answers_go_to_stdout(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 0
+    captured = capsys.readouterr()
+    assert said in captured.out
+    assert captured.err == ""
+    if argv[0] == "explain":
+        commands = "  $ "  # stay on one line, to be pasted
+        assert all(len(x) <= 80 or x.startswith(commands) for x in captured.out.splitlines())
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-verb"], ["emit", "x", "--format", "lisp"]])
+def test_wrong_use_exits_with_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+
+
+def test_the_command_line_loads_nothing_slow() -> None:
+    slow = ("textual", "yaml", "prctl", "ptrace", "subprocess", "capadvise.linux.observe")
+    script = f"import capadvise.cli, sys; print([m for m in {slow!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    capadvise = Path(sys.executable).with_name("capadvise")
+    done = subprocess.run(
+        f"{capadvise} explain SYS_ADMIN | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+
+
+def test_no_process_holds_both_gpl_libraries() -> None:
+    """python-ptrace is GPL-2.0-only and python-prctl GPL: see the README on licences."""
+    package = Path(__file__).parents[2] / "capadvise"
+    users = {
+        path.relative_to(package).as_posix(): {
+            name for name in ("prctl", "ptrace") if f"import {name}" in path.read_text()
+        }
+        for path in package.rglob("*.py")
+    }
+    assert {path for path, names in users.items() if names} == {"linux/guardian.py"}

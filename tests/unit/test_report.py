@@ -1,0 +1,180 @@
+"""The report file, the page for people, and the snippets."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from capadvise.caps import Cap, parse_set
+from capadvise.catalog import default
+from capadvise.decide import decide
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS, snippet
+from capadvise.recording import (
+    Check,
+    Held,
+    Host,
+    Lost,
+    Namespace,
+    Posture,
+    Recording,
+    Refusal,
+    RefusedBy,
+    Target,
+    Workload,
+)
+from capadvise.report.escape import printable
+from capadvise.report.explain import report_text
+from capadvise.report.file import Report, dump, load, save
+from capadvise.report.text import proposal_text
+
+CATALOG = default()
+FULL = frozenset(Cap(number) for number in range(41))
+BIND = Check(
+    id=1,
+    cap=Cap.parse("NET_BIND_SERVICE"),
+    granted=True,
+    ns=Namespace.TARGET,
+    site=("ns_capable", "__inet_bind", "inet_bind_sk", "__sys_bind", "__x64_sys_bind"),
+    program="nginx",
+    pid=812,
+    count=2,
+    first=0.01,
+    syscall="bind",
+    result=0,
+    detail="tcp 0.0.0.0:80",
+    uid=0,
+)
+NOISE = replace(
+    BIND,
+    id=2,
+    cap=Cap.parse("SYS_ADMIN"),
+    site=("security_vm_enough_memory_mm", "do_brk_flags"),
+    syscall="brk",
+    detail=None,
+    args=(("mode", 1),),
+)
+RECORDING = Recording(
+    host=Host("6.18", "x86_64", 40, "tracepoint", ("capability", "bpf")),
+    held=Held(FULL, FULL, frozenset()),
+    started="2026-01-01T00:00:00+00:00",
+    seconds=1.5,
+    exit_status=0,
+    checks=(BIND, NOISE),
+    refusals=(Refusal("openat", "EACCES", RefusedBy.UNKNOWN, "nginx", 3),),
+    lost=Lost(0, 7),
+    io_uring=True,
+    own_sets=(("bird", parse_set(["NET_ADMIN"])),),
+)
+
+
+def report(recording: Recording = RECORDING, name: str = "nginx") -> Report:
+    return Report(
+        Target("command", name, (name, "-g", "daemon off;"), "/", "0:0"),
+        Workload("daemon", "curl -fs localhost"),
+        Posture({"kernel.dmesg_restrict": "1"}),
+        (recording,),
+        decide(recording, CATALOG),
+    )
+
+
+def schema() -> object:
+    path = Path(__file__).parents[2] / "capadvise" / "report" / "schema.json"
+    return json.loads(path.read_text())
+
+
+def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "r.json"
+    save(path, report(), CATALOG)
+    assert load(path, CATALOG) == report()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_report_keeps_to_the_public_schema() -> None:
+    jsonschema.validate(dump(report(), CATALOG), schema())
+
+
+def test_the_schema_refuses_what_is_not_a_report() -> None:
+    broken = dump(report(), CATALOG)
+    del broken["needs"][0]["verdict"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a JSON file"),
+        ("[]", "schema None"),
+        ('{"schema": "capadvise.report/9"}', "capadvise.report/9"),
+        ('{"schema": "capadvise.report/1"}', "'recordings' is missing"),
+        ('{"schema": "capadvise.report/1", "recordings": []}', "no recording"),
+        ('{"schema": "capadvise.report/1", "recordings": 5}', "int"),
+        ("[" * 100000, "not a JSON file"),
+    ],
+)
+def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=said) as caught:
+        load(path, CATALOG)
+    assert str(path) in str(caught.value)
+
+
+def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:
+    raw = dump(report(), CATALOG)
+    raw["recordings"][0]["checks"][0]["cap"] = "CAP_TO_FLY"
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(BadInput, match="CAP_TO_FLY"):
+        load(path, CATALOG)
+
+
+def test_the_page_for_people() -> None:
+    assert "\n".join(proposal_text(report(), CATALOG, Path("r.json"))) == (
+        Path(__file__).parent / "golden" / "proposal.txt"
+    ).read_text().rstrip("\n")
+
+
+def test_the_explanation_fits_a_terminal() -> None:
+    for line in report_text(report(), CATALOG):
+        assert len(line) <= 80
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_snippet(name: str) -> None:
+    made = report()
+    text = FORMATS[name](
+        snippet(made.proposal, made.proposal.recommended, name="nginx", user="33:33")
+    )
+    assert text == (Path(__file__).parent / "golden" / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["compose", "kubernetes"])
+def test_hostile_names_stay_data(name: str) -> None:
+    hostile = "x: {y}\n  - !!python/object \x1b"
+    made = report(replace(RECORDING, checks=(replace(BIND, program=hostile),)), hostile)
+    caps = made.proposal.recommended
+    text = FORMATS[name](snippet(made.proposal, caps, name=hostile, user="0:0"))
+    parsed = yaml.safe_load(text)
+    inner = next(iter(parsed["services"].values())) if name == "compose" else None
+    found = inner["cap_add"] if inner else parsed["securityContext"]["capabilities"]["add"]
+    assert found == ["NET_BIND_SERVICE"]
+    assert "\x1b" not in text
+
+
+def test_an_empty_set_drops_all_and_adds_nothing() -> None:
+    made = report(replace(RECORDING, checks=()))
+    text = FORMATS["compose"](snippet(made.proposal, frozenset(), name="a", user="0:0"))
+    assert yaml.safe_load(text) == {"services": {"a": {"cap_drop": ["ALL"]}}}
+
+
+def test_control_characters_become_escapes() -> None:
+    assert printable("a\x1b[31m\n\u202e\u2028é") == "a\\x1b[31m\\n\\u202e\\u2028é"

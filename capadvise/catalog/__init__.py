@@ -35,7 +35,7 @@ class Catalog:
     @cached_property
     def sites(self) -> Sites:
         """The site rules."""
-        return load_sites(self.folder / "sites.yaml")
+        return load_sites(self.folder / "sites")
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:

@@ -1,13 +1,14 @@
 """Site rules: what a check means, told by the kernel functions that led to it.
 
 A rule names the asker (``at``), where needed a caller further out (``below``), the capabilities
-that it speaks of, and the meaning. The rules stand in ``catalog/sites.yaml`` in order of
-precedence: the first that matches decides.
+that it speaks of, and the meaning. The rules stand in ``catalog/sites/*.yaml`` in order
+of precedence: the first that matches decides.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -156,16 +157,24 @@ _REQUIRED = ("id", "at", "meaning", "text", "source")
 _OPTIONAL = ("caps", "below", "not_below", "either", "when", "lost", "since", "until")
 
 
-def load_sites(path: Path) -> Sites:
-    """The rules of a file. Raises BadInput with file, line and key."""
+def load_sites(folder: Path) -> Sites:
+    """The rules of all files of a folder, in the order of their names.
+
+    Raises BadInput with file, line and key.
+    """
+    rules: list[Rule] = []
     try:
-        text = path.read_text(encoding="utf-8")
+        for path in sorted(folder.glob("*.yaml")):
+            rules += parse_rules(path, path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
-    return parse_sites(path, text)
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
+    for name, times in Counter(rule.id for rule in rules).items():
+        if times > 1:
+            raise BadInput(f"{folder}: rule {name!r} stands in two files")
+    return Sites(rules)
 
 
-def parse_sites(path: Path, text: str) -> Sites:
+def parse_rules(path: Path, text: str) -> list[Rule]:
     """The rules in a text; ``path`` is for messages."""
     raw = strict.load(path, text)
     if not isinstance(raw, list):
@@ -179,7 +188,7 @@ def parse_sites(path: Path, text: str) -> Sites:
             raise BadInput(f"{path}: line {item[strict.LINE]}: rule {rule.id!r} appears twice")
         seen.add(rule.id)
         rules.append(rule)
-    return Sites(rules)
+    return rules
 
 
 def _rule(path: Path, raw: Any) -> Rule:

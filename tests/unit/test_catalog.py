@@ -9,7 +9,7 @@ import pytest
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import default
 from capadvise.catalog.capabilities import parse_entry
-from capadvise.catalog.sites import Rule, parse_sites
+from capadvise.catalog.sites import Rule, parse_rules
 from capadvise.errors import BadInput
 
 CATALOG = default()
@@ -82,4 +82,4 @@ RULE = "- {id: a, at: [f], meaning: decides, text: t, source: measured}\n"
 )
 def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        parse_sites(Path("sites.yaml"), text)
+        parse_rules(Path("sites.yaml"), text)

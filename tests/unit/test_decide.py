@@ -9,7 +9,7 @@ import pytest
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
-from capadvise.catalog.sites import parse_sites
+from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Verdict, decide
 from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recording
 
@@ -38,7 +38,7 @@ class Facts(Catalog):
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parents[2] / "catalog")
-        self.__dict__["sites"] = parse_sites(Path("test"), RULES)
+        self.__dict__["sites"] = Sites(parse_rules(Path("test"), RULES))
 
 
 FACTS = Facts()

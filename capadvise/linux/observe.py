@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import pwd
+import re
 import select
 import shutil
 import signal
@@ -37,6 +38,7 @@ PATIENCE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 _ROUND = 0.02
 _CHECK_EVERY = 0.1
+_INTERPRETER = re.compile(r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*")
 _SYSCTLS = (
     "net.ipv4.ip_unprivileged_port_start",
     "net.ipv4.ping_group_range",
@@ -87,6 +89,15 @@ def resolve(name: str) -> str:
     if candidate and os.path.exists(candidate):
         raise CannotStart(f"{name}: is not an executable file", found=True)
     raise CannotStart(f"{name}: command not found", found=False)
+
+
+def name_of(argv: tuple[str, ...]) -> str:
+    """What to call a command: the program, or the script that an interpreter was given."""
+    program = Path(argv[0]).name
+    script = Path(argv[1]) if len(argv) > 1 else None
+    if script and _INTERPRETER.fullmatch(program) and script.suffix and script.is_file():
+        return script.stem
+    return program
 
 
 def user_of(name: str) -> dict[str, Any]:
@@ -274,7 +285,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
                 ambient=target_sets.ambient,
             )
         ),
-        target=Target("command", Path(path).name, command.argv, os.getcwd(), f"{uid}:{gid}"),
+        target=Target("command", name_of(command.argv), command.argv, os.getcwd(), f"{uid}:{gid}"),
         workload=Workload(run.kind, command.check),
         posture=posture,
         check_passed=run.check_passed,

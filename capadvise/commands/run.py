@@ -53,6 +53,8 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
     )
     path = Path(args.output) if args.output else default_path(seen.target.name)
     save(path, report, catalog)
+    if seen.check_passed and seen.workload.kind == "daemon" and not args.quiet:
+        print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
     if args.json:
         print(json.dumps(dump(report, catalog), indent=1))
     if not args.quiet:

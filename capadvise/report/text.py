@@ -48,15 +48,11 @@ def _headline(report: Report) -> str:
     if len(command) > 60:
         command = f"{command[:57]}…"
     asked = sum(check.count for check in recording.checks)
-    ended = _ended(recording.exit_status, passed=report.workload.kind == "daemon")
+    ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
     return f"{command} {ended} after {recording.seconds:.1f} s; the kernel asked {asked} times."
 
 
-def _ended(status: int | None, *, passed: bool) -> str:
-    if status is None:
-        return "was lost sight of"
-    if passed:
-        return "was stopped, its check having passed,"
+def _ended(status: int) -> str:
     return f"ended by signal {status - 128}" if status > 128 else f"ended with {status}"
 
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from capadvise.errors import BadInput
-from capadvise.linux.observe import Command, Observation, observe
+from capadvise.linux.command import Command
+from capadvise.linux.observe import Observation, observe
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux import procfs, tracefs
-from capadvise.linux.observe import CHECK_EVENT, require
+from capadvise.linux.buffers import CHECK_EVENT, require
 from capadvise.linux.symbols import Symbols
 
 _T = TypeVar("_T")

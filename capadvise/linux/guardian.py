@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
-from capadvise.linux.processes import kill_descendants
+from capadvise.linux.processes import descendants, kill_descendants
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
 
@@ -150,8 +150,10 @@ class Guardian:
         if command == "kill":
             kill_descendants(self.reap)
         elif isinstance(command, dict) and "signal" in command:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.target, command["signal"])
+            # Where the target has ended and left a daemon, the signal is for what it left.
+            for pid in [self.target] if self.target else descendants(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, command["signal"])
 
     def reap(self) -> bool:
         """Collect what has ended; False when nothing is left."""
@@ -169,6 +171,7 @@ class Guardian:
             elif os.WIFCONTINUED(status):
                 os.kill(os.getppid(), signal.SIGCONT)  # it may have stopped with the target
             else:
+                self.target = 0  # the number may be another process's now
                 self.say(exited=status)
 
     def remove_instances(self) -> None:
@@ -203,8 +206,21 @@ def prepare(plan: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
     if plan["stdout_to_stderr"]:
         os.dup2(2, 1)
+    os.environ.update(plan["env"])
+    if plan["caps"] is not None:
+        limit(frozenset(plan["caps"]))
     if plan["user"]:
         become(plan["user"])
+
+
+def limit(keep: frozenset[int]) -> None:
+    """Cut the bounding set, and with it all that an exec as root can give."""
+    import prctl
+
+    bounding = held("CapBnd")
+    for number in range(64):
+        if bounding >> number & 1 and number not in keep:
+            prctl.capbset_drop(number)
 
 
 def become(user: dict[str, Any]) -> None:

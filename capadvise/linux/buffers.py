@@ -1,0 +1,142 @@
+"""The two trace buffers of a run, and whether they can be had here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from capadvise.caps import SYS_ADMIN
+from capadvise.errors import CannotObserve
+from capadvise.linux import calls, procfs, tracefs
+from capadvise.linux.aggregate import Aggregator, Types
+from capadvise.linux.background import Background
+from capadvise.recording import Lost
+
+CHECK_EVENT = "capability:cap_capable"
+QUIET_KB, FLOOD_KB = 4096, 4096
+"""Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
+
+
+def require(root: Callable[[], Path] = tracefs.find) -> Path:
+    """The tracefs root, or CannotObserve with what is missing and how to get it."""
+    if os.geteuid() != 0:
+        raise CannotObserve(
+            "seeing capability checks needs root",
+            hint="prefix the command with sudo: sudo capadvise run -- …",
+        )
+    if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
+        raise CannotObserve(
+            "this is inside a pid namespace (a container?), where the kernel's trace cannot "
+            "be tied to processes",
+            hint="run capadvise on the host, or start the container with --pid=host --privileged",
+        )
+    folder = root()
+    if not (folder / "events" / CHECK_EVENT.replace(":", "/")).is_dir():
+        raise CannotObserve(
+            f"this kernel ({os.uname().release}) has no tracepoint {CHECK_EVENT}",
+            hint="it came with Linux 6.14; `capadvise doctor` lists what this machine offers",
+        )
+    return folder
+
+
+class Buffers:
+    """Two private trace buffers: CAP_SYS_ADMIN, asked at every mmap, never pushes out the rest."""
+
+    def __init__(self, root: Path, *, all_refusals: bool) -> None:
+        self.root = root
+        stem = f"{tracefs.PREFIX}{os.getpid()}-{procfs.start_time('self')}"
+        self.names = (f"{stem}-quiet", f"{stem}-flood")
+        self.folders = [str(root / "instances" / name) for name in self.names]
+        self._all_refusals = all_refusals
+        self._opened: list[tracefs.Instance] = []
+
+    def open(self, held: Callable[[], int]) -> None:
+        """Make both at once: most of the time goes into waiting for the kernel.
+
+        ``held`` gives the pid to follow; without one, an instance would record the whole machine.
+        """
+        self._held = held
+        both = Background(self._flood)
+        self.quiet, self.types = self._quiet()
+        self.flood = both.result()
+
+    def _flood(self) -> tracefs.Instance:
+        instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
+        self._opened.append(instance)
+        instance.follow(self._held())
+        instance.filter(CHECK_EVENT, f"cap == {int(SYS_ADMIN)}")
+        tracefs.write(instance.folder / "options" / "stacktrace", "1")
+        instance.enable([CHECK_EVENT])
+        return instance
+
+    def _quiet(self) -> tuple[tracefs.Instance, Types]:
+        instance = tracefs.Instance(self.root, self.names[0], buffer_kb=QUIET_KB)
+        self._opened.append(instance)
+        instance.follow(self._held())
+        instance.filter(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
+        instance.stacks(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
+        tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
+        known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
+        enters = [name for name in calls.ARGUMENTS if f"sys_enter_{name}" in known]
+        exits = [name for name in calls.RESULTS if f"sys_exit_{name}" in known]
+        refusable = [name for name in calls.REFUSABLE if f"sys_exit_{name}" in known]
+        for name, expression in calls.FILTERS.items():
+            instance.filter(f"syscalls:sys_enter_{name}", expression)
+        if self._all_refusals:
+            refused = " || ".join(f"ret == -{code}" for code in calls.REFUSED)
+            for name in refusable:
+                instance.filter(f"syscalls:sys_exit_{name}", refused)
+            exits += refusable
+        events = [f"syscalls:sys_enter_{name}" for name in enters]
+        events += [f"syscalls:sys_exit_{name}" for name in exits]
+        instance.enable([CHECK_EVENT, *tree, *events])
+        check = tracefs.format_of(instance.event(CHECK_EVENT))
+        execs = tracefs.format_of(instance.event(tree[1]))
+        return instance, Types(
+            check=check.id,
+            check_fields=check.unpacker("target_ns", "cap", "ret"),
+            stack=tracefs.format_of(self.root / "events/ftrace/kernel_stack").id,
+            fork=tracefs.event_id(instance.event(tree[0])),
+            exec=execs.id,
+            exec_filename=execs.fields["filename"].offset,
+            exit=tracefs.event_id(instance.event(tree[2])),
+            enters={_id(instance, f"sys_enter_{name}"): name for name in enters},
+            exits={_id(instance, f"sys_exit_{name}"): name for name in exits},
+        )
+
+    def drain(self, aggregator: Aggregator) -> None:
+        """Read all that is there. CAP_SYS_ADMIN's first: see ``Aggregator.feed``."""
+        flood = list(self.flood.pages())
+        aggregator.feed(self.quiet.pages(), flood)
+
+    def lost(self) -> Lost:
+        """What the kernel could not keep."""
+        return Lost(signal=self.quiet.lost(), sys_admin=self.flood.lost())
+
+    def close(self) -> None:
+        """Let both go. The guardian removes them, when we are out of the way: it takes longer
+        than a short run, and nobody needs to wait for it."""
+        for instance in self._opened:
+            instance.close()
+
+    def remove(self) -> None:
+        """Remove both, when there is no guardian that would."""
+        for instance in self._opened:
+            tracefs.remove(instance.folder)
+
+
+def _id(instance: tracefs.Instance, call: str) -> int:
+    return tracefs.event_id(instance.event(f"syscalls:{call}"))
+
+
+def remove_leftovers(root: Path) -> None:
+    """Instances of runs whose supervisor and guardian were killed at the same moment."""
+    alive = set()
+    for pid in procfs.processes():
+        with contextlib.suppress(OSError):
+            alive.add((pid, procfs.start_time(pid)))
+    for folder in tracefs.leftovers(root, alive):
+        with contextlib.suppress(CannotObserve, OSError):
+            tracefs.remove(folder)

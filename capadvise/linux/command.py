@@ -1,0 +1,76 @@
+"""What to run, and how: names resolved, users looked up."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import CapSet
+from capadvise.errors import BadInput, CannotStart
+
+_INTERPRETER = re.compile(r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, and how."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    check: str | None = None
+    kind: str | None = None
+    seconds: float | None = None
+    """End the recording after so long."""
+    stdout_to_stderr: bool = False
+    caps: CapSet | None = None
+    """The bounding set; None: as it is."""
+    patience: float = 10.0
+    """Seconds between SIGTERM and SIGKILL."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Set besides what is inherited."""
+
+
+def resolve(name: str) -> str:
+    """The file that a command name means, as execvp would find it.
+
+    Raises CannotStart with exit code 127 or 126.
+    """
+    path = shutil.which(name)
+    if path:
+        return os.path.abspath(path) if os.sep in path else path
+    candidate = name if os.sep in name else None
+    if candidate and os.path.exists(candidate):
+        raise CannotStart(f"{name}: is not an executable file", found=True)
+    raise CannotStart(f"{name}: command not found", found=False)
+
+
+def name_of(argv: tuple[str, ...]) -> str:
+    """What to call a command: the program, or the script that an interpreter was given."""
+    program = Path(argv[0]).name
+    script = Path(argv[1]) if len(argv) > 1 else None
+    if script and _INTERPRETER.fullmatch(program) and script.suffix and script.is_file():
+        return script.stem
+    return program
+
+
+def user_of(name: str) -> dict[str, Any]:
+    """uid, gid and groups of a user, by name or number. Raises BadInput for one unknown."""
+    try:
+        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except KeyError:
+        if not name.isdecimal():
+            raise BadInput(f"--user {name}: there is no such user") from None
+        return {"uid": int(name), "gid": int(name), "groups": [int(name)], "env": {}}
+    return {
+        "uid": entry.pw_uid,
+        "gid": entry.pw_gid,
+        "groups": os.getgrouplist(entry.pw_name, entry.pw_gid),
+        # As systemd does: looking into the caller's home would show needs that are not the
+        # program's.
+        "env": {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name},
+    }

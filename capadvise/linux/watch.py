@@ -1,0 +1,196 @@
+"""Between the target's exec and the end of the recording: read, listen, check, stop."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import select
+import signal
+import time
+
+from capadvise.linux import procfs
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.buffers import Buffers
+from capadvise.linux.checker import Checker
+from capadvise.linux.command import Command
+from capadvise.linux.processes import descendants
+from capadvise.linux.supervisor import GuardianProcess, Signals
+from capadvise.recording import Held, Host, Lost, Phase, Recording
+
+_ROUND = 0.02
+"""Seconds between two rounds of reading."""
+
+
+class Watch:
+    """The time between the target's exec and the end of the recording."""
+
+    def __init__(
+        self,
+        command: Command,
+        guardian: GuardianProcess,
+        signals: Signals,
+        buffers: Buffers,
+        aggregator: Aggregator,
+    ) -> None:
+        self.command, self.guardian, self.signals = command, guardian, signals
+        self.buffers, self.aggregator = buffers, aggregator
+        self.began = datetime.datetime.now(datetime.UTC)
+        self.clock = time.monotonic()
+        self.status: int | None = None
+        self.empty = self.interrupted = False
+        self.kill_at: float | None = None
+        self.lost = Lost()
+        self.check_passed: bool | None = None
+        self.passed_alive = False
+        self.credentials: tuple[tuple[str, int, int], ...] = ()
+        self.checker = Checker(command.check, signals.before) if command.check else None
+
+    @property
+    def kind(self) -> str:
+        """oneshot or daemon: a check that passes while the target lives makes it a daemon."""
+        if self.command.kind:
+            return self.command.kind
+        return "daemon" if self.passed_alive else "oneshot"
+
+    def until_end(self) -> None:
+        """Read until the tree is gone."""
+        watched = [self.guardian.report, self.signals.fd]
+        while not self.empty:
+            select.select(watched, [], [], _ROUND)
+            self.buffers.drain(self.aggregator)
+            self._hear()
+            if self.guardian.ended and not self.empty:
+                self.guardian.kill_orphans()
+                self.interrupted = True
+                break
+            self._signals()
+            self._time_is_up()
+            self._check()
+        self.buffers.quiet.stop()
+        self.buffers.flood.stop()
+        self.buffers.drain(self.aggregator)
+        self.aggregator.finish()
+        self.lost = self.buffers.lost()
+        self._check_after_exit()
+
+    def _hear(self) -> None:
+        for message in self.guardian.hear():
+            if "exited" in message:
+                self.status = os.waitstatus_to_exitcode(message["exited"])
+            elif "empty" in message:
+                self.empty = True
+            elif "stopped" in message:
+                self._stop_with_target()
+
+    def _stop_with_target(self) -> None:
+        """The target stopped: so do we, for the shell's job control. The guardian wakes us when
+        the target goes on. Off a terminal nobody looks, and reading must go on."""
+        if _in_foreground() and procfs.state(self.aggregator.root) == "T":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _signals(self) -> None:
+        for number, from_process in self.signals.received():
+            if from_process:
+                self.guardian.tell({"signal": number})
+            if number == signal.SIGTERM:
+                self.kill_at = time.monotonic() + self.command.patience
+            self.interrupted = True
+            self.aggregator.phase = Phase.STOP
+
+    def _time_is_up(self) -> None:
+        now = time.monotonic()
+        if self.command.seconds and now - self.clock > self.command.seconds:
+            self._stop()
+        if self.kill_at is not None and now > self.kill_at:
+            self.guardian.tell("kill")
+
+    def _stop(self) -> None:
+        """End the target as a runtime would: SIGTERM, and SIGKILL for what does not heed it."""
+        if self.kill_at is None:
+            self.aggregator.phase = Phase.STOP
+            self.guardian.tell({"signal": signal.SIGTERM})
+            self.kill_at = time.monotonic() + self.command.patience
+
+    def _check(self) -> None:
+        """A daemon is checked while it lives, a oneshot once its main process has ended; without
+        a kind, whichever comes first."""
+        if self.checker is None or self.check_passed or self.kill_at is not None:
+            return
+        ended = self.status is not None
+        if self.command.kind == "oneshot" and not ended:
+            return
+        if self.command.kind == "oneshot":
+            self._verdict(self.checker.once(self.status, self._pids()))
+        elif (passed := self.checker.poll(self.status, self._pids())) is not None:
+            self._verdict(passed)
+
+    def _verdict(self, passed: bool) -> None:
+        self.check_passed = passed
+        if passed or self.command.kind == "oneshot":
+            self.passed_alive = passed and self.command.kind != "oneshot"
+            self.credentials = credentials(self._pids())
+            self.buffers.drain(self.aggregator)
+            self._stop()
+
+    def _pids(self) -> list[int]:
+        return descendants(self.guardian.pid)
+
+    def _check_after_exit(self) -> None:
+        if self.checker is None:
+            return
+        self.checker.abandon()
+        undecided = self.check_passed is None or self.command.kind is None
+        if undecided and not self.check_passed and self.command.kind != "daemon":
+            self.check_passed = self.checker.once(self.status, [])
+
+    def recording(self, held: Held) -> Recording:
+        """What was seen, as a value."""
+        aggregator = self.aggregator
+        status = self.status
+        if status is not None and status < 0:
+            status = 128 - status
+        return Recording(
+            host=Host(
+                kernel=os.uname().release,
+                arch=os.uname().machine,
+                last_cap=procfs.last_cap(),
+                observer="tracepoint",
+                lsm=procfs.active_lsms(),
+            ),
+            held=held,
+            started=self.began.isoformat(timespec="milliseconds"),
+            seconds=round(time.monotonic() - self.clock, 3),
+            exit_status=status,
+            checks=aggregator.checks(),
+            refusals=aggregator.refusals(),
+            lost=self.lost,
+            interrupted=self.interrupted,
+            io_uring=aggregator.io_uring,
+            setid_exec=aggregator.setid_exec,
+            own_sets=tuple(
+                (program, kept)
+                for program, kept in aggregator.own_sets
+                if kept and kept != held.bounding
+            ),
+        )
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
+    """(program, effective uid, effective gid) of each process that is still there."""
+    found = []
+    for pid in pids:
+        try:
+            fields = procfs.parse_status(
+                (procfs.PROC / str(pid) / "status").read_text(errors="backslashreplace")
+            )
+        except OSError:
+            continue
+        found.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
+    return tuple(sorted(found))

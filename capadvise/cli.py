@@ -57,6 +57,24 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 
+    prove = verbs.add_parser(
+        "prove",
+        help="run it with exactly that set, and show that no member can go",
+        usage="capadvise prove [options] WORKLOAD.yaml | REPORT",
+    )
+    prove.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
+    prove.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="own mounts, network, host name and IPC, and copies of what is written to",
+    )
+    prove.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="workloads at a time")
+    prove.add_argument(
+        "-o", "--output", metavar="REPORT", help="where to write it; of several: a folder"
+    )
+    prove.add_argument("--json", action="store_true", help="the report on stdout")
+
     emit = verbs.add_parser("emit", help="print the answer for a runtime")
     emit.add_argument("report", metavar="REPORT")
     emit.add_argument("--format", choices=("compose", "docker", "kubernetes"), required=True)
@@ -73,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     facts.add_parser("list", help="all capabilities, a line each")
     facts.add_parser("show", help="one capability").add_argument("cap", metavar="CAP")
     facts.add_parser("check", help="check that every file keeps to its schema")
+    facts.add_parser("reference", help="all of it as one page of Markdown")
     return parser
 
 
@@ -81,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     module = importlib.import_module(f"capadvise.commands.{args.subcommand}")
     try:
-        code = int(getattr(module, args.subcommand)(args))
+        code = int(module.command(args))
         sys.stdout.flush()
         return code
     except CapadviseError as error:

@@ -136,14 +136,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """How to run and check the target again."""
-
-    kind: str = "oneshot"
-    check: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Posture:
     """Settings of the place where the target ran that decide what it needs."""
 

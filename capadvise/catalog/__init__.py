@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from capadvise import strict
 from capadvise.caps import Cap
-from capadvise.catalog import strict
 from capadvise.catalog.capabilities import Entry, Risk, load_entry
 from capadvise.catalog.sites import Meaning, Rule, Sites, load_sites
 from capadvise.errors import BadInput
+
+if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
+    from capadvise.catalog.baselines import Baselines
+    from capadvise.catalog.errnos import Errnos
+    from capadvise.catalog.seccomp import Profile
 
 __all__ = ["Catalog", "Entry", "Meaning", "Risk", "Rule", "Sites", "default"]
 
@@ -41,17 +47,40 @@ class Catalog:
     def preference(self) -> tuple[Cap, ...]:
         """Which of two capabilities that do the same is proposed: the one that stands first."""
         path = self.folder / "preference.yaml"
-        raw = _read(path)
+        raw = strict.load(path, _read(path))
         strict.keys(path, raw, required=("preference",))
         try:
             return tuple(map(Cap.parse, raw["preference"]))
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{path}: {error}") from error
 
+    @cached_property
+    def errnos(self) -> Errnos:
+        """(system call, error) → the capabilities that can have been missing, in order."""
+        from capadvise.catalog.errnos import by_call, parse_errnos
 
-def _read(path: Path) -> Any:
+        path = self.folder / "errnos.yaml"
+        return by_call(parse_errnos(path, _read(path)))
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """What runtimes grant by default, and what Kubernetes lets a pod add."""
+        from capadvise.catalog.baselines import load_baselines
+
+        return load_baselines(self.folder / "baselines", _read)
+
+    @cached_property
+    def seccomp(self) -> Mapping[str, Profile]:
+        """Engine → the system calls that its default seccomp profile ties to capabilities."""
+        from capadvise.catalog.seccomp import parse_seccomp
+
+        path = self.folder / "seccomp.yaml"
+        return parse_seccomp(path, _read(path))
+
+
+def _read(path: Path) -> str:
     try:
-        return strict.load(path, path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
 

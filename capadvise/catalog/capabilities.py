@@ -7,8 +7,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from capadvise import strict
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import strict
 from capadvise.errors import BadInput
 
 

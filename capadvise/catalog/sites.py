@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from capadvise import strict
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog import strict
 from capadvise.errors import BadInput
 
 

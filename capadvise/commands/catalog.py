@@ -11,8 +11,8 @@ from capadvise.errors import BadInput, Exit
 from capadvise.report.explain import capability_text
 
 
-def catalog(args: argparse.Namespace) -> int:
-    """Dispatch to list, show or check."""
+def command(args: argparse.Namespace) -> int:
+    """Dispatch to list, show, check or reference."""
     return _VERBS[args.verb](args)
 
 
@@ -37,10 +37,20 @@ def _check(_: argparse.Namespace) -> int:
     """Load every file: the loader refuses what breaks the schema."""
     facts = default()
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
+    baselines = facts.baselines
     print(
         f"{facts.folder}: {len(entries)} capabilities, {len(facts.sites.rules)} site rules, "
-        f"{len(facts.preference)} preferences: all good"
+        f"{len(facts.preference)} preferences, {len(facts.errnos)} errors of system calls, "
+        f"{len(baselines.runtimes)} runtimes, {len(baselines.linters)} linters, "
+        f"{len(facts.seccomp)} seccomp profiles: all good"
     )
+    return Exit.OK
+
+
+def _reference(_: argparse.Namespace) -> int:
+    from capadvise.report.reference import reference
+
+    print(reference(default()), end="")
     return Exit.OK
 
 
@@ -48,4 +58,5 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "check": _check,
+    "reference": _reference,
 }

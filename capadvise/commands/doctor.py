@@ -8,7 +8,7 @@ from capadvise.errors import Exit
 from capadvise.linux.doctor import examine
 
 
-def doctor(args: argparse.Namespace) -> int:
+def command(args: argparse.Namespace) -> int:
     """Print one line a probe; fail where nothing can be observed."""
     del args
     able = True

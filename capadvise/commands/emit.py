@@ -11,7 +11,7 @@ from capadvise.formats import FORMATS, snippet
 from capadvise.report.file import load
 
 
-def emit(args: argparse.Namespace) -> int:
+def command(args: argparse.Namespace) -> int:
     """Print a snippet."""
     report = load(Path(args.report), default())
     caps = report.proposal.recommended

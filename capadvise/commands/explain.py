@@ -14,7 +14,7 @@ from capadvise.report.explain import capability_text, report_text, rule_text
 from capadvise.report.file import load
 
 
-def explain(args: argparse.Namespace) -> int:
+def command(args: argparse.Namespace) -> int:
     """Print what is known."""
     catalog = default()
     if args.site:

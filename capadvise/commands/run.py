@@ -14,12 +14,12 @@ from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
 
 
-def run(args: argparse.Namespace) -> int:
+def command(args: argparse.Namespace) -> int:
     """Exit as the target did. The report is written in every case, also after Ctrl-C."""
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
-    command = Command(
+    what = Command(
         tuple(argv),
         user=args.user,
         check=args.check,
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
     )
-    return _report(observe(command, meanwhile=_preload), args)
+    return _report(observe(what, meanwhile=_preload), args)
 
 
 def _preload() -> None:
@@ -70,8 +70,15 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
 
 
 def default_path(name: str) -> Path:
-    """Where a report goes that was given no place: the user's state directory."""
+    """Where a report goes that was given no place: the user's state directory. A name that is
+    given twice in one process (a second call) stays the same."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    safe = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60]
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Path(state) / "capadvise" / f"{safe or 'run'}-{stamp}-{os.getpid()}.json"
+    return Path(state) / "capadvise" / f"{safe_name(name)}-{_STAMP}-{os.getpid()}.json"
+
+
+def safe_name(name: str) -> str:
+    """A file name out of a target's name."""
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60] or "run"
+
+
+_STAMP = time.strftime("%Y%m%d-%H%M%S")

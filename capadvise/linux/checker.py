@@ -57,7 +57,7 @@ class Checker:
         self._next = time.monotonic() + _EVERY
 
     def _start(self, status: int | None, pids: list[int]) -> None:
-        environment = {
+        told = {
             "EXIT": "" if status is None else str(status),
             "PIDS": ",".join(map(str, pids)),
         }

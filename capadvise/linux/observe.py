@@ -22,7 +22,8 @@ from capadvise.linux.command import Command, name_of, resolve, user_of
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.watch import Watch
-from capadvise.recording import Held, Posture, Recording, Target, Workload
+from capadvise.recording import Held, Posture, Recording, Target
+from capadvise.workload import Workload
 
 _SYSCTLS = (
     "net.ipv4.ip_unprivileged_port_start",
@@ -111,7 +112,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
             )
         ),
         target=Target("command", name_of(command.argv), command.argv, os.getcwd(), f"{uid}:{gid}"),
-        workload=Workload(run.kind, command.check),
+        workload=Workload(run.kind, check=command.check),
         posture=posture,
         check_passed=run.check_passed,
         check_said=run.checker.said if run.checker else "",

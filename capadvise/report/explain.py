@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from capadvise.caps import Cap
@@ -58,10 +58,18 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
             yield from _use_text(use) if whole else _bullet(f"{use.name}: {use.what}")
     yield ""
     yield "Without it"
-    errors = " or ".join(filter(None, [", ".join(entry.errno[:-1]), *entry.errno[-1:]]))
+    errors = _listed(entry.errno, "or")
     yield from _paragraph(f"Calls fail with {errors}." if errors else "No call fails.")
     for text in entry.silent:
         yield from _bullet(f"without an error: {text}")
+    yield ""
+    yield "Who grants it by default"
+    for text in defaults_sentences(cap, catalog):
+        yield from _bullet(text)
+    yield ""
+    yield "What it opens in seccomp"
+    for text in seccomp_sentences(entry, catalog, most=200 if whole else 8):
+        yield from _bullet(text)
     yield ""
     yield "A command that needs it"
     yield f"  $ {entry.example_needs}"
@@ -74,6 +82,48 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
     yield "What next"
     yield from _bullet("`capadvise run -- COMMAND` shows what your program uses it for.")
     yield from _bullet(f"`capadvise catalog show {cap.short}` has all details and sources.")
+
+
+def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
+    """Which runtimes grant a capability unasked, and whether a pod may add it."""
+    runtimes = [runtime.name for runtime in catalog.baselines.runtimes]
+    granting = catalog.baselines.granting(cap)
+    others = [name for name in runtimes if name not in granting]
+    if not granting:
+        yield f"None of {_listed(runtimes, 'and')}: it has to be added."
+    else:
+        but = f"; not {_listed(others, 'or')}" if others else ""
+        yield f"{_listed(granting, 'and')}{but}."
+    pods = catalog.baselines.pod_security
+    if cap in pods.restricted_addable:
+        yield "Kubernetes lets a pod add it at the Pod Security levels baseline and restricted."
+    elif cap in pods.baseline_addable:
+        yield "Kubernetes lets a pod add it at the Pod Security level baseline, not at restricted."
+    else:
+        yield "Kubernetes lets a pod add it only at the Pod Security level privileged."
+
+
+def seccomp_sentences(entry: Entry, catalog: Catalog, *, most: int) -> Iterator[str]:
+    """The calls that docker's profile ties to a capability; at most so many by name."""
+    profile = catalog.seccomp["docker"]
+    opened = profile.opens.get(entry.cap, ())
+    known = [call for call in entry.syscalls if call in opened]  # the telling ones come first
+    calls = [*known, *(call for call in opened if call not in known)]
+    if calls:
+        shown = calls[:most] + [f"{len(calls) - most} more"] * (len(calls) > most)
+        yield f"docker's default profile opens with it {_listed(shown, 'and')}."
+        yield (
+            "The capability is useless while its calls are closed, and a call that is let "
+            "through without it is usually still refused by the kernel: it takes both."
+        )
+    else:
+        yield "No system call: docker's default profile opens the same ones without it."
+    if closed := [call for call in entry.syscalls if call in profile.never]:
+        yield f"Closed in docker even with it: {_listed(closed, 'and')}."
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _use_text(use: Use) -> Iterator[str]:

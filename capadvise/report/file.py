@@ -20,6 +20,7 @@ from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need, Proposal, decide, mounts_overlays
 from capadvise.errors import BadInput
+from capadvise.prove import Proven, Trial, conclude
 from capadvise.recording import (
     Check,
     Held,
@@ -32,8 +33,8 @@ from capadvise.recording import (
     Refusal,
     RefusedBy,
     Target,
-    Workload,
 )
+from capadvise.workload import Workload
 
 SCHEMA = "capadvise.report/1"
 MAX_BYTES = 64 << 20
@@ -49,6 +50,8 @@ class Report:
     posture: Posture
     recordings: tuple[Recording, ...]
     proposal: Proposal
+    """With the verdicts of the proof, where there is one."""
+    proven: Proven | None = None
 
     @property
     def recording(self) -> Recording:
@@ -73,12 +76,12 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "workload": {
             "kind": report.workload.kind,
-            "setup": None,
+            "setup": report.workload.setup,
             "check": report.workload.check,
-            "expect_exit": 0 if report.workload.kind == "oneshot" else None,
-            "timeout": 10,
-            "teardown": None,
-            "fresh": [],
+            "expect_exit": report.workload.expect_exit,
+            "timeout": report.workload.timeout,
+            "teardown": report.workload.teardown,
+            "fresh": list(report.workload.fresh),
         },
         "posture": {
             "sysctls": report.posture.sysctls,
@@ -86,7 +89,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "seccomp": None,
             "mac": None,
         },
-        "recordings": [_recording(item, catalog) for item in report.recordings],
+        "recordings": [dump_recording(item, catalog) for item in report.recordings],
         "needs": [_need(need, catalog) for need in proposal.needs],
         "proposal": {
             "set": "recommended",
@@ -95,11 +98,12 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "recommended": names(caps),
             "floor": None if proposal.floor is None else names(proposal.floor),
         },
-        "proof": None,
+        "proof": None if report.proven is None else _proof(report.proven),
     }
 
 
-def _recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+    """One recording as JSON values."""
     own_mounts = mounts_overlays(recording)
     return {
         "host": {
@@ -177,6 +181,29 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
     }
 
 
+def _proof(proven: Proven) -> dict[str, Any]:
+    return {
+        "isolation": proven.isolation,
+        "flaky": proven.flaky,
+        "complete": proven.complete,
+        "recommended": {"sound": proven.recommended_sound},
+        "floor": None
+        if proven.floor is None
+        else {"sound": True, "minimal": proven.complete, "caps": names(proven.floor)},
+        "trials": [
+            {
+                "caps": names(trial.caps),
+                "without": None if trial.without is None else trial.without.name,
+                "repeat": trial.repeat,
+                "passed": trial.passed,
+                "seconds": trial.seconds,
+                "differences": list(trial.differences),
+            }
+            for trial in proven.trials
+        ],
+    }
+
+
 def save(path: Path, report: Report, catalog: Catalog) -> None:
     """Write the report atomically, for its owner alone: arguments can be secrets.
 
@@ -226,10 +253,12 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
         said = raw.get("schema") if isinstance(raw, Mapping) else None
         raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
-    recordings = tuple(_load_recording(item) for item in raw["recordings"])
+    recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:
         raise BadInput("it holds no recording")
     target, workload = raw["target"], raw["workload"]
+    proposal = decide(recordings[0], catalog)
+    proven = None if raw["proof"] is None else _load_proof(raw["proof"])
     return Report(
         target=Target(
             _text(target["kind"]),
@@ -238,14 +267,46 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             _text(target["cwd"]),
             _text(target["user"]),
         ),
-        workload=Workload(_text(workload["kind"]), workload["check"]),
+        workload=Workload(
+            _text(workload["kind"]),
+            workload["setup"],
+            workload["check"],
+            workload["expect_exit"],
+            float(workload["timeout"]),
+            workload["teardown"],
+            tuple(map(_text, workload["fresh"])),
+        ),
         posture=Posture({str(k): str(v) for k, v in raw["posture"]["sysctls"].items()}),
         recordings=recordings,
-        proposal=decide(recordings[0], catalog),
+        proposal=proposal if proven is None else conclude(proposal, proven),
+        proven=proven,
     )
 
 
-def _load_recording(raw: Any) -> Recording:
+def _load_proof(raw: Any) -> Proven:
+    floor = raw["floor"]
+    return Proven(
+        isolation=_text(raw["isolation"]),
+        trials=tuple(
+            Trial(
+                caps=_caps(item["caps"]),
+                passed=bool(item["passed"]),
+                seconds=float(item["seconds"]),
+                without=None if item["without"] is None else Cap.parse(item["without"]),
+                repeat=bool(item["repeat"]),
+                differences=tuple(map(_text, item["differences"])),
+            )
+            for item in raw["trials"]
+        ),
+        floor=None if floor is None else _caps(floor["caps"]),
+        flaky=bool(raw["flaky"]),
+        recommended_sound=raw["recommended"]["sound"],
+        complete=bool(raw["complete"]),
+    )
+
+
+def load_recording(raw: Any) -> Recording:
+    """The inverse of ``dump_recording``; raises what ``load`` turns into BadInput."""
     host, held, lost = raw["host"], raw["held"], raw["lost"]
     return Recording(
         host=Host(

@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Judged, Need, Proposal, Verdict
+from capadvise.prove import Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.file import Report
 
@@ -34,7 +36,9 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
     if not needed:
         yield "  No capability is needed: drop them all."
     yield ""
-    yield f"Recommended: {_set_text(proposal)}"
+    yield f"Recommended: {_set_text(proposal.recommended)}"
+    if report.proven is not None:
+        yield from _proof(report.proven)
     yield from _rest(proposal)
     for caution in proposal.cautions:
         yield f"Caution: {caution}."
@@ -71,6 +75,8 @@ def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
         yield f"{indent}instead of it, {others} would do"
     if need.self_restricting:
         yield f"{indent}the program gives up rights with it: without it, it may run on with more"
+    if need.lost_without:
+        yield f"{indent}without it: {printable(need.lost_without)}"
     if need.uncertain:
         yield f"{indent}uncertain: {need.uncertain}"
 
@@ -91,17 +97,54 @@ def judged_function(judged: Judged) -> str:
     return printable(inner[0]) if inner else "an unknown place"
 
 
-def _set_text(proposal: Proposal) -> str:
-    return ", ".join(cap.short for cap in sorted(proposal.recommended)) or "nothing"
+def _set_text(caps: CapSet) -> str:
+    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
+
+
+def _proof(proven: Proven) -> Iterator[str]:
+    """What the trials say, in one sentence or two."""
+    count = len(proven.trials)
+    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    if proven.flaky:
+        yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
+    elif proven.floor is None:
+        yield f"Not proven: it does not pass even with everything ({trials})."
+    elif not proven.complete:
+        yield f"Not proven: interrupted; it passed with {_set_text(proven.floor)} ({trials})."
+    else:
+        yield f"Floor:       {_set_text(proven.floor)}"
+        without = ", and fails without any one of them" if proven.floor else ""
+        yield f"Proven: it works with the floor{without} ({trials})."
+        if proven.recommended_sound is False:
+            yield "Caution: the recommended set as a whole did not pass."
+
+
+def trial_text(trial: Trial, everything: CapSet) -> str:
+    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
+    if trial.without is not None:
+        what = f"without {trial.without.short}"
+    elif trial.caps == everything:
+        what = "with everything"
+    else:
+        what = f"with {_set_text(trial.caps)}"
+    again = ", again" if trial.repeat else ""
+    result = "passes" if trial.passed else "fails"
+    more = f": {'; '.join(trial.differences)}" if trial.differences else ""
+    return f"{what}{again}: {result} ({trial.seconds:.1f} s){more}"[:160]
 
 
 def _rest(proposal: Proposal) -> Iterator[str]:
     """What was asked for, but is not needed: one line for each verdict."""
     for verdict, said in (
+        (Verdict.TOLERATED, "Used, but passes without and loses nothing that was seen"),
         (Verdict.ADVISORY, "Asked in passing, not needed"),
         (Verdict.DENIED, "Refused, and the program went on"),
     ):
-        caps = [need.cap.short for need in proposal.needs if need.verdict is verdict]
+        caps = [
+            need.cap.short
+            for need in proposal.needs
+            if need.verdict is verdict and need.cap not in proposal.recommended
+        ]
         if caps:
             yield f"{said}: {', '.join(caps)}"
     doubtful = [

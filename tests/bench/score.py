@@ -1,6 +1,9 @@
 """Score `capadvise run` over real workloads: is the proposed set sound, is it exactly minimal?
 
-Usage: score.py ORACLE [NAME …]      (root; ORACLE is the path of workloads/oracle.py)
+Usage: score.py [--prove] ORACLE [NAME …]      (root; ORACLE is the path of workloads/oracle.py)
+
+With --prove, `capadvise prove` finds the sets by trial, and the number of trials is held against
+the budget of 3 + 2 for each recommended capability; without, `capadvise run` proposes them.
 
 Each workload is run once under capadvise with everything allowed; the oracle then judges the
 recommended set by trial. Nothing is compared with a known answer.
@@ -9,10 +12,18 @@ recommended set by trial. Nothing is compared with a known answer.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from capadvise.catalog import default
+from capadvise.decide import decide
+from capadvise.report.file import load_recording
 
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
@@ -41,20 +52,75 @@ def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
     return list(answer["proposal"]["recommended"])
 
 
+def prove(oracle: str, names: list[str], folder: Path) -> dict[str, dict[str, Any]]:
+    """The reports of `capadvise prove` over the oracle's own workload files."""
+    workloads = Path(oracle).resolve().parent / "workloads"
+    chosen = folder / "chosen.yaml"
+    found = [
+        document
+        for path in sorted(workloads.glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+        if document and document["name"] in names
+    ]
+    chosen.write_text(yaml.safe_dump_all(found))
+    reports = folder / "reports"
+    subprocess.run(
+        [str(CAPADVISE), "prove", "-j", "2", "-o", str(reports), str(chosen)],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "BENCH": str(workloads.parent)},
+    )
+    return {path.stem: json.loads(path.read_text()) for path in sorted(reports.glob("*.json"))}
+
+
+def score_proofs(oracle: str, names: list[str], folder: Path) -> None:
+    """Judge floor and recommended set, and hold the number of trials against the budget."""
+    over = 0
+    floors, recommended = {}, {}
+    for name, report in prove(oracle, names, folder).items():
+        floor = report["proposal"]["floor"]
+        trials = [t for t in report["proof"]["trials"] if not t["repeat"]]
+        first = decide_again(report)
+        budget = 3 + 2 * first
+        over += len(trials) > budget
+        mark = "over" if len(trials) > budget else ""
+        print(f"{name:24} {len(trials):3} trials of {budget:2} {mark:5} floor {floor}")
+        if floor is None:
+            continue
+        floors[name] = floor
+        recommended[name] = report["proposal"]["recommended"]
+    print(f"\nover budget: {over}\n\nfloor:")
+    judge(oracle, floors, folder)
+    print("\nrecommended:")
+    judge(oracle, recommended, folder)
+
+
+def decide_again(report: dict[str, Any]) -> int:
+    """How many capabilities were recommended before the trials."""
+    recording = load_recording(report["recordings"][0])
+    return len(decide(recording, default()).recommended)
+
+
+def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
+    """Let the oracle judge sets by trial."""
+    path = folder / "answers.json"
+    path.write_text(json.dumps(answers))
+    subprocess.run([sys.executable, oracle, "score", str(path), "-j", "2"], check=False)
+
+
 def main() -> None:
-    oracle, *names = sys.argv[1:]
+    with_trials = "--prove" in sys.argv
+    oracle, *names = [word for word in sys.argv[1:] if word != "--prove"]
     if not names:
         listing = subprocess.run(
             [sys.executable, oracle, "list"], capture_output=True, text=True, check=True
         )
         names = [line.split()[0] for line in listing.stdout.splitlines()]
     with tempfile.TemporaryDirectory() as scratch:
+        if with_trials:
+            score_proofs(oracle, names, Path(scratch))
+            return
         found = {name: recommend(oracle, name, Path(scratch)) for name in names}
-        answers = Path(scratch) / "answers.json"
-        answers.write_text(
-            json.dumps({name: caps for name, caps in found.items() if caps is not None})
-        )
-        subprocess.run([sys.executable, oracle, "score", str(answers), "-j", "2"], check=False)
+        judge(oracle, {n: caps for n, caps in found.items() if caps is not None}, Path(scratch))
 
 
 if __name__ == "__main__":

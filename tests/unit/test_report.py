@@ -27,12 +27,12 @@ from capadvise.recording import (
     Refusal,
     RefusedBy,
     Target,
-    Workload,
 )
 from capadvise.report.escape import printable
 from capadvise.report.explain import report_text
 from capadvise.report.file import Report, dump, load, save
 from capadvise.report.text import proposal_text
+from capadvise.workload import Workload
 
 CATALOG = default()
 FULL = frozenset(Cap(number) for number in range(41))
@@ -77,7 +77,7 @@ RECORDING = Recording(
 def report(recording: Recording = RECORDING, name: str = "nginx") -> Report:
     return Report(
         Target("command", name, (name, "-g", "daemon off;"), "/", "0:0"),
-        Workload("daemon", "curl -fs localhost"),
+        Workload("daemon", check="curl -fs localhost"),
         Posture({"kernel.dmesg_restrict": "1"}),
         (recording,),
         decide(recording, CATALOG),

@@ -41,12 +41,20 @@ def load(path: Path, text: str) -> Any:
 
     Raises BadInput, naming file and line, for what is not YAML or has duplicate keys.
     """
+    documents = load_all(path, text)
+    if len(documents) != 1:
+        raise BadInput(f"{path}: expected one document, found {len(documents)}")
+    return documents[0]
+
+
+def load_all(path: Path, text: str) -> list[Any]:
+    """All YAML documents of a text, as ``load``."""
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # a subclass of the safe loader
+        return list(yaml.load_all(text, Loader=_StrictLoader))  # a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise BadInput(f"{path}: line {line}: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"{path}: {error}") from error
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

@@ -1,0 +1,49 @@
+"""The kinds of values that files of facts share: a text, texts, capabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from capadvise import strict
+from capadvise.caps import NAMES, Cap
+from capadvise.errors import BadInput
+
+
+def at(path: Path, raw: Any) -> str:
+    """Where a mapping stands, to begin a message with."""
+    return f"{path}: line {raw.get(strict.LINE, '?')}"
+
+
+def text(path: Path, raw: Any, key: str) -> str:
+    """A text that is not empty; line breaks become blanks."""
+    value = raw[key]
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(f"{at(path, raw)}: {key!r} must be a text")
+    return " ".join(value.split())
+
+
+def texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
+    """A list of texts, none of them twice."""
+    value = raw[key]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadInput(f"{at(path, raw)}: {key!r} must be a list of texts")
+    found = tuple(" ".join(item.split()) for item in value)
+    if twice := [item for item in found if found.count(item) > 1]:
+        raise BadInput(f"{at(path, raw)}: {twice[0]!r} appears twice in {key!r}")
+    return found
+
+
+def cap(path: Path, raw: Any, name: Any) -> Cap:
+    """A capability by the name that the kernel has for it; ``raw`` is where it was found."""
+    if not isinstance(name, str) or name not in _CAPS:
+        raise BadInput(f"{at(path, raw)}: {name!r} is not the name of a capability")
+    return _CAPS[name]
+
+
+def caps(path: Path, raw: Any, key: str) -> tuple[Cap, ...]:
+    """A list of capabilities, none of them twice, in the order of the file."""
+    return tuple(cap(path, raw, name) for name in texts(path, raw, key))
+
+
+_CAPS = {f"CAP_{name}": Cap(number) for number, name in enumerate(NAMES)}

@@ -1,0 +1,160 @@
+"""``capadvise prove``: run it with exactly that set, and show that no member can go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from capadvise import workload
+from capadvise.caps import CapSet
+from capadvise.catalog import default
+from capadvise.commands.run import default_path, safe_name
+from capadvise.decide import decide
+from capadvise.errors import BadInput, Exit
+from capadvise.linux import trials
+from capadvise.linux.buffers import require
+from capadvise.linux.trials import BrokenTrial
+from capadvise.prove import NotProvable, Outcome, Proven, Trial, conclude, prove
+from capadvise.report.escape import printable
+from capadvise.report.file import Report, dump, load, save
+from capadvise.report.text import proposal_text, trial_text
+
+PROVE_TIMEOUT = 30.0
+"""Seconds for a trial of a recorded command that was given no time of its own."""
+
+
+def command(args: argparse.Namespace) -> int:
+    """Prove each workload of a file, or the command of a report."""
+    require()
+    jobs = list(_jobs(Path(args.file), isolate=args.isolate))
+    single = len(jobs) == 1
+
+    def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
+        name, job, known = entry
+        try:
+            report = prove_job(name, job, known)
+        except BrokenTrial as error:
+            return error
+        save(_path(args.output, name, single=single), report, default())
+        return report
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        results = list(pool.map(one, jobs))
+    reports = [result for result in results if isinstance(result, Report)]
+    if args.json:
+        documents = [dump(report, default()) for report in reports]
+        print(json.dumps(documents[0] if single and documents else documents, indent=1))
+    for (name, _, _), result in zip(jobs, results, strict=True):
+        if isinstance(result, BrokenTrial):
+            print(f"capadvise: error: {printable(f'{name}: {result}')}", file=sys.stderr)
+        elif not args.json:
+            path = _path(args.output, name, single=single)
+            print("", *proposal_text(result, default(), path), sep="\n")
+    proven = [report.proven for report in reports]
+    if any(proof is not None and not proof.complete for proof in proven):
+        return Exit.INTERRUPTED
+    good = len(reports) == len(jobs) and all(proof and proof.floor is not None for proof in proven)
+    return Exit.OK if good else Exit.FAILED
+
+
+def _path(output: str | None, name: str, *, single: bool) -> Path:
+    """Where a report goes; with several workloads, ``-o`` names a folder."""
+    if output is None:
+        return default_path(name)
+    return Path(output) if single else Path(output) / f"{safe_name(name)}.json"
+
+
+def prove_job(name: str, job: trials.Job, known: Report | None) -> Report:
+    """Run the trials of one workload; the report says what came of them."""
+    everything = trials.everything()
+    first, seen = trials.run(job, everything)
+    report = known or Report(
+        replace(seen.target, name=name),
+        job.workload,
+        seen.posture,
+        (seen.recording,),
+        decide(seen.recording, default()),
+    )
+    report = replace(report, workload=job.workload, proposal=decide(report.recording, default()))
+    most = 3 + 2 * len(report.proposal.recommended)
+    _say(f"{name}: at most {most} trials, if the recommended set works")
+
+    def run_trial(caps: CapSet) -> Outcome:
+        outcome, _ = trials.run(job, caps)
+        return outcome
+
+    counter = iter(range(1, 1000))
+    try:
+        proven: Proven = prove(
+            report.proposal,
+            everything,
+            first,
+            run_trial,
+            isolation=job.isolation,
+            say=lambda trial: _say(f"  trial {next(counter)}: {trial_text(trial, everything)}"),
+        )
+    except NotProvable as error:
+        print(
+            f"capadvise: {printable(name)} does not pass even with every capability: "
+            f"{printable(error.outcome.why)}",
+            file=sys.stderr,
+        )
+        for line in seen.output.splitlines()[-20:]:
+            print(f"    {printable(line)}", file=sys.stderr)
+        trial = Trial(everything, False, first.seconds, differences=(first.why,))
+        return replace(report, proven=Proven(job.isolation, (trial,), None))
+    return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Report | None]]:
+    if _is_json(path):
+        report = load(path, default())
+        yield report.target.name, job_of(report, isolate=isolate), report
+        return
+    for named in workload.load(path):
+        if named.workload.kind == "daemon" and not named.workload.check:
+            raise BadInput(f"{path}: {named.name}: a daemon needs a check")
+        if not isolate:
+            raise BadInput("--no-isolate is for a report; a workload file is always isolated")
+        bench = os.environ.get("BENCH") or str(path.resolve().parents[1])
+        yield named.name, trials.Job(named.argv, named.workload, "workload", bench=bench), None
+
+
+def job_of(report: Report, *, isolate: bool) -> trials.Job:
+    """The trials of a recorded command: where it was started, as whom it was started."""
+    work = report.workload
+    if work.kind == "daemon" and not work.check:
+        raise BadInput(
+            "the report holds no check, so that no trial could tell success",
+            hint="record it again with --check SHELL",
+        )
+    timeout = max(PROVE_TIMEOUT, 3 * report.recording.seconds)
+    expect = report.recording.exit_status if work.kind == "oneshot" else None
+    uid = report.target.user.partition(":")[0]
+    return trials.Job(
+        report.target.argv,
+        replace(work, timeout=timeout, expect_exit=expect),
+        "command" if isolate else "none",
+        cwd=report.target.cwd,
+        user=None if uid == "0" else uid,
+    )
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"{")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+
+
+def _say(text: str) -> None:
+    """Progress, for those who watch."""
+    if sys.stderr.isatty():
+        print(printable(text), file=sys.stderr, flush=True)

@@ -1,0 +1,236 @@
+"""One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
+
+Run as ``python -P -m capadvise.linux.stage PLAN RESULT``, two JSON files. Nothing that it starts
+survives it: it is a child subreaper, and what the target started is the guardian's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap
+from capadvise.catalog import default
+from capadvise.decide import Verdict, decide
+from capadvise.errors import CapadviseError
+from capadvise.linux.command import Command
+from capadvise.linux.observe import Observation, observe
+from capadvise.linux.processes import kill_descendants, reap_all
+from capadvise.report.file import dump_recording
+
+NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  # linux/sched.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
+"""Each trial gets a private copy of these, and an empty /run."""
+LARGEST_COPY_KB = 256 << 10
+DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
+"""A new network namespace resets them, and needs hang on them."""
+MOST_FILES = 5000
+
+_ISOLATE = """
+mount --make-rprivate /
+ip link set lo up
+for folder in "$@"; do
+    mount -t tmpfs fresh /mnt
+    cp -a "$folder/." /mnt/
+    mount --bind /mnt "$folder"
+    umount /mnt
+done
+mount -t tmpfs -o mode=0755 run /run
+mkdir -m 1777 /run/lock
+mount -t tmpfs -o mode=1777 shm /dev/shm
+"""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class StageError(Exception):
+    """The trial could not be made: no verdict about capabilities."""
+
+
+def main() -> None:
+    """Make the trial that the plan describes; always write a result."""
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        result = trial(plan, Path(plan["top"]))
+    except (StageError, CapadviseError) as error:
+        result = {"broken": str(error)}
+    finally:
+        kill_descendants(reap_all)
+    Path(sys.argv[2]).write_text(json.dumps(result))
+
+
+def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
+    """One run, from set-up to tear-down."""
+    work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
+    if not plan["cwd"]:
+        work.mkdir(mode=0o755)
+        (top / "home").mkdir(mode=0o700)
+    os.environ.clear()
+    os.environ.update(plan["env"])
+    isolate(plan["isolation"], plan["fresh"], plan["cwd"])
+    os.chdir(work)
+    shell(plan["setup"], top, "setup", 60, needed=True)
+    out, err = top / "stdout", top / "stderr"
+    began = time.monotonic()
+    seen = in_logs(out, err, plan)
+    seconds = time.monotonic() - began
+    files = snapshot(work) if plan["isolation"] != "none" else ()
+    kill_descendants(reap_all)
+    shell(plan["teardown"], top, "teardown", 30, needed=False)
+    passed, why = verdict(plan, seen, seconds)
+    text = err.read_text(errors="backslashreplace")[-20000:]
+    proposal = decide(seen.recording, default())
+    wanted = [
+        need.cap.name
+        for need in proposal.needs
+        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
+    ]
+    return {
+        "passed": passed,
+        "why": why or last_words(text),
+        "seconds": round(seconds, 3),
+        "exit": seen.recording.exit_status,
+        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in text.splitlines()[:200]],
+        "files": files,
+        "credentials": seen.credentials,
+        "refused": wanted,
+        "recording": dump_recording(seen.recording, default()),
+        "sysctls": seen.posture.sysctls,
+        "name": seen.target.name,
+        "user": seen.target.user,
+        "output": (out.read_text(errors="backslashreplace") + text)[-2000:],
+    }
+
+
+def in_logs(out: Path, err: Path, plan: dict[str, Any]) -> Observation:
+    """Run the target with its output in files, and nothing on its standard input."""
+    saved = os.dup(2)
+    for path, fd in ((Path(os.devnull), 0), (out, 1), (err, 2)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, fd)
+        os.close(opened)
+    try:
+        return observe(
+            Command(
+                argv=tuple(plan["argv"]),
+                user=plan["user"],
+                check=plan["check"],
+                kind=plan["kind"],
+                seconds=plan["timeout"],
+                caps=frozenset(Cap.parse(name) for name in plan["caps"]),
+                patience=2.0,
+            )
+        )
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def verdict(plan: dict[str, Any], seen: Observation, seconds: float) -> tuple[bool, str]:
+    """Whether the trial passed, and if not, why."""
+    status = seen.recording.exit_status
+    late = seconds >= plan["timeout"]
+    if plan["kind"] == "daemon":
+        if seen.check_passed:
+            return True, ""
+        how = "timed out" if late else f"exited with {status}"
+        return False, f"{how} before the check passed: {seen.check_said}".rstrip(": ")
+    if late and not seen.check_passed:
+        return False, f"timed out after {plan['timeout']:g} s"
+    if plan["expect_exit"] is not None and status != plan["expect_exit"]:
+        return False, f"exited with {status} instead of {plan['expect_exit']}"
+    if plan["check"] and not seen.check_passed:
+        return False, f"the check failed: {seen.check_said}".rstrip(": ")
+    return True, ""
+
+
+def last_words(text: str) -> str:
+    """The last line that was said."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else ""
+
+
+def isolate(kind: str, fresh: list[str], cwd: str | None) -> None:
+    """New mount, network, UTS and IPC namespaces; private copies of what programs write to."""
+    if kind == "none":
+        return
+    sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
+    values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
+    if _libc.unshare(NEWNS | NEWNET | NEWUTS | NEWIPC):
+        raise StageError(f"cannot isolate: {os.strerror(ctypes.get_errno())}")
+    folders = [*FRESH, *fresh]
+    if cwd and copyable(cwd):
+        folders.append(cwd)
+    done = subprocess.run(
+        ["bash", "-ec", _ISOLATE, "isolate", *folders], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise StageError(f"cannot isolate: {done.stderr.strip()}")
+    if kind == "command":
+        for name, value in values.items():
+            sysctls[name].write_text(value)
+
+
+def copyable(folder: str) -> bool:
+    """Whether a private copy of the working directory can be made: not of the whole machine."""
+    if os.path.ismount(folder) or folder in ("/", "/usr", "/var", "/home"):
+        return False
+    done = subprocess.run(["du", "-skx", folder], capture_output=True, text=True)
+    return int((done.stdout.split() or ["0"])[0]) <= LARGEST_COPY_KB
+
+
+def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:
+    """Run one of the workload's scripts, with full privileges."""
+    if not script:
+        return
+    log = top / name
+    with log.open("w") as output:
+        try:
+            code: int | str = subprocess.run(
+                [shutil.which("bash") or "sh", "-ec", script],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=seconds,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = f"no end after {seconds:g} s"
+    if code and needed:
+        said = log.read_text(errors="backslashreplace")[-800:].strip()
+        raise StageError(f"{name} failed ({code}): {said}")
+
+
+def snapshot(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Owner, group, mode and file capabilities of what lies below a folder."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = os.path.join(root, name)
+            try:
+                status = os.lstat(path)
+                kept = os.listxattr(path, follow_symlinks=False)
+            except OSError:
+                continue
+            caps = " with capabilities" if "security.capability" in kept else ""
+            text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
+            found.append((os.path.relpath(path, folder), text))
+            if len(found) >= MOST_FILES:
+                return tuple(found)
+    return tuple(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Running trials: each in a process of its own, and nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap, CapSet, names, parse_set
+from capadvise.errors import CapadviseError, Exit
+from capadvise.linux import procfs
+from capadvise.prove import Interrupted, Observed, Outcome
+from capadvise.recording import Posture, Recording, Target
+from capadvise.report.file import load_recording
+from capadvise.workload import Workload
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "USER": "root",
+    "LOGNAME": "root",
+    "SHELL": "/bin/sh",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+}
+"""What the scripts and the command of a workload file see, beside W, HOME and BENCH."""
+
+
+class BrokenTrial(CapadviseError):
+    """The set-up or the isolation failed: no verdict about capabilities."""
+
+    exit_code = Exit.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A workload that trials are made of."""
+
+    argv: tuple[str, ...]
+    workload: Workload
+    isolation: str
+    """``workload``: in a scratch directory; ``command``: where it was started; ``none``."""
+    cwd: str | None = None
+    """None: the scratch directory."""
+    user: str | None = None
+    bench: str | None = None
+    """``$BENCH``: the parent of the workload file's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a trial showed besides its outcome."""
+
+    recording: Recording
+    target: Target
+    posture: Posture
+    output: str
+
+
+def everything() -> CapSet:
+    """All that this machine can grant."""
+    return procfs.capability_sets().bounding
+
+
+def run(job: Job, caps: CapSet) -> tuple[Outcome, Seen]:
+    """One trial. Raises BrokenTrial when it could not be made, Interrupted on Ctrl-C."""
+    top = Path(tempfile.mkdtemp(prefix="capadvise-trial-", dir="/tmp"))
+    top.chmod(0o755)
+    try:
+        plan, result = top / "plan.json", top / "result.json"
+        plan.write_text(json.dumps(_plan(job, caps, top)))
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "capadvise.linux.stage", str(plan), str(result)],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(job.workload.timeout + 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise Interrupted from None
+        if not result.exists():
+            raise BrokenTrial("the trial ended without a result")
+        raw = json.loads(result.read_text())
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+    if "broken" in raw:
+        raise BrokenTrial(raw["broken"])
+    return _outcome(raw), _seen(raw, job)
+
+
+def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
+    workload = job.workload
+    if job.cwd is None:
+        env = ENVIRONMENT | {"W": str(top / "w"), "HOME": str(top / "home")}
+        env |= {"BENCH": job.bench} if job.bench else {}
+    else:
+        env = dict(os.environ) | {"W": job.cwd}
+    return {
+        "top": str(top),
+        "argv": list(job.argv),
+        "cwd": job.cwd,
+        "env": env,
+        "user": job.user,
+        "isolation": job.isolation,
+        "fresh": list(workload.fresh),
+        "setup": workload.setup,
+        "check": workload.check,
+        "teardown": workload.teardown,
+        "kind": workload.kind,
+        "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
+        "timeout": workload.timeout,
+        "caps": names(caps),
+    }
+
+
+def _outcome(raw: dict[str, Any]) -> Outcome:
+    kept = [item["kept"] for item in raw["recording"]["own_sets"]]
+    return Outcome(
+        passed=raw["passed"],
+        why=raw["why"],
+        seconds=raw["seconds"],
+        observed=Observed(
+            exit_status=raw["exit"],
+            stderr=tuple(raw["stderr"]),
+            files=tuple((path, text) for path, text in raw["files"]),
+            credentials=tuple((name, uid, gid) for name, uid, gid in raw["credentials"]),
+        ),
+        refused=parse_set(raw["refused"]),
+        kept=frozenset(Cap.parse(name) for names in kept for name in names),
+    )
+
+
+def _seen(raw: dict[str, Any], job: Job) -> Seen:
+    cwd = job.cwd or "$W"
+    return Seen(
+        recording=load_recording(raw["recording"]),
+        target=Target("command", raw["name"], job.argv, cwd, raw["user"]),
+        posture=Posture(raw["sysctls"]),
+        output=raw["output"],
+    )

@@ -1,0 +1,323 @@
+"""Which trial to run next, and what the answers mean. Pure: the trials are run by a callable.
+
+The way: everything (does it work at all?), nothing, the recommended set; then one away at a time,
+the most powerful first. Where a set fails, what the trial itself was refused is added, then what
+the catalog names as alternatives, and only then the rest is searched by halving: some needs never
+pass through a check that an observer could see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from capadvise.caps import Cap, CapSet
+from capadvise.decide import Need, Proof, Proposal, Verdict
+
+POWER = tuple(
+    Cap.parse(name)
+    for name in (
+        *("SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "MAC_ADMIN"),
+        *("MAC_OVERRIDE", "SETFCAP", "SETPCAP", "DAC_READ_SEARCH", "DAC_OVERRIDE", "NET_ADMIN"),
+        *("SYS_RESOURCE", "BPF", "SYS_TIME", "MKNOD", "SYS_CHROOT", "CHOWN", "FOWNER"),
+        *("SETUID", "SETGID", "PERFMON"),
+    )
+)
+"""Tried for removal in this order: what takes an attacker farthest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a trial left behind, to be compared with the one that had everything."""
+
+    exit_status: int | None
+    stderr: tuple[str, ...] = ()
+    """Lines, numbers blanked out."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Path below the scratch directory → owner, group, mode, file capabilities."""
+    credentials: tuple[tuple[str, int, int], ...] = ()
+    """(program, uid, gid) of the processes at check time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What running the workload under one set gave."""
+
+    passed: bool
+    why: str
+    seconds: float
+    observed: Observed
+    refused: CapSet = frozenset()
+    """Capabilities without which a call failed in this trial."""
+    kept: CapSet = frozenset()
+    """Capabilities that programs asked to keep for themselves (capset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial, as the report keeps it."""
+
+    caps: CapSet
+    passed: bool
+    seconds: float
+    without: Cap | None = None
+    """The capability whose removal this trial was about."""
+    repeat: bool = False
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The proof that goes into a report."""
+
+    isolation: str
+    trials: tuple[Trial, ...]
+    floor: CapSet | None
+    """1-minimal: it passed, and failed without any one member. None: not established."""
+    flaky: bool = False
+    recommended_sound: bool | None = None
+    """None: not tried."""
+    complete: bool = True
+    """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
+
+
+class NotProvable(Exception):
+    """The workload does not pass even with everything: nothing can be said about a set."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.why)
+        self.outcome = outcome
+
+
+class Interrupted(Exception):
+    """The user ended the search; raised by the callable that runs trials."""
+
+
+RunTrial = Callable[[CapSet], Outcome]
+Say = Callable[[Trial], None]
+
+
+def power_order(caps: CapSet) -> list[Cap]:
+    """The most powerful first."""
+    return [cap for cap in POWER if cap in caps] + sorted(caps - set(POWER))
+
+
+def prove(
+    proposal: Proposal,
+    everything: CapSet,
+    first: Outcome,
+    run_trial: RunTrial,
+    *,
+    isolation: str,
+    say: Say = lambda _: None,
+) -> Proven:
+    """Find the floor. ``first`` is what came of the trial with ``everything``.
+
+    Raises NotProvable when that trial failed.
+    """
+    if not first.passed:
+        raise NotProvable(first)
+    search = _Search(everything, first, run_trial, say)
+    floor: CapSet | None = None
+    complete = True
+    sound: bool | None = None
+    try:
+        floor = search.floor(proposal.recommended & everything, proposal)
+        if not search.flaky:
+            interim = Proven(isolation, tuple(search.trials), floor)
+            sound = search.passes(conclude(proposal, interim).recommended)
+    except Interrupted:
+        complete, floor = False, search.best
+    if search.flaky:
+        floor = None
+    return Proven(isolation, tuple(search.trials), floor, search.flaky, sound, complete)
+
+
+@dataclass
+class _Search:
+    """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
+
+    everything: CapSet
+    first: Outcome
+    run_trial: RunTrial
+    say: Say
+    trials: list[Trial] = field(default_factory=list)
+    outcomes: dict[CapSet, Outcome] = field(default_factory=dict)
+    flaky: bool = False
+    best: CapSet | None = None
+
+    def __post_init__(self) -> None:
+        self.outcomes[self.everything] = self.first
+        self.best = self.everything
+        self._note(self.everything, self.first)
+
+    def _note(
+        self, caps: CapSet, outcome: Outcome, without: Cap | None = None, repeat: bool = False
+    ) -> None:
+        # A removal is compared with the set that it was made from: what was lost before is not
+        # this capability's doing.
+        larger = self.outcomes.get(caps | {without}) if without is not None else None
+        base = larger.observed if larger is not None and larger.passed else self.first.observed
+        lost = compare(base, outcome.observed) if outcome.passed else [outcome.why]
+        trial = Trial(caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost))
+        self.trials.append(trial)
+        if outcome.passed and self.best is not None and len(caps) < len(self.best):
+            self.best = caps
+        self.say(trial)
+
+    def passes(self, caps: CapSet, without: Cap | None = None) -> bool:
+        """The trial of a set, run once."""
+        if caps not in self.outcomes:
+            outcome = self.outcomes[caps] = self.run_trial(caps)
+            self._note(caps, outcome, without)
+        return self.outcomes[caps].passed
+
+    def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
+        """As ``passes``; a result that contradicts the evidence must come twice."""
+        passed = self.passes(caps, without)
+        if passed == expected:
+            return passed
+        again = self.run_trial(caps)
+        self._note(caps, again, without, repeat=True)
+        if again.passed != passed:
+            self.flaky = True
+            self.outcomes[caps] = again
+        return again.passed
+
+    def floor(self, recommended: CapSet, proposal: Proposal) -> CapSet:
+        """A set that passes, and fails without any one member."""
+        if self.surely(frozenset(), expected=not recommended):
+            self._what_each_gives(recommended)
+            return frozenset()
+        caps = self._repair(recommended, proposal)
+        for cap in power_order(caps):
+            if self.surely(caps - {cap}, expected=False, without=cap):
+                caps = caps - {cap}
+            if self.flaky:
+                break
+        return caps
+
+    def _what_each_gives(self, recommended: CapSet) -> None:
+        """Nothing is required; where something is lost all the same, find out by which."""
+        if len(recommended) > 1 and compare(
+            self.first.observed, self.outcomes[frozenset()].observed
+        ):
+            self.passes(recommended)
+            for cap in power_order(recommended):
+                self.passes(recommended - {cap}, without=cap)
+
+    def _repair(self, caps: CapSet, proposal: Proposal) -> CapSet:
+        """A set that passes, from one that should."""
+        if self.surely(caps, expected=True):
+            return caps
+        for grown in self._grow(caps, proposal):
+            if self.passes(grown):
+                return grown
+            caps = grown
+        rest = self.everything - caps
+        return caps | self._halve(caps, power_order(rest)[::-1])
+
+    def _grow(self, caps: CapSet, proposal: Proposal) -> Iterator[CapSet]:
+        """The set, grown by what its own trials were refused, then by what programs keep for
+        themselves, then by the alternatives of its members."""
+        for _ in range(3):
+            refused = self.outcomes[caps].refused & self.everything
+            if refused <= caps:
+                break
+            caps = caps | refused
+            yield caps
+        own = self.first.kept & self.everything
+        if own != self.everything and not own <= caps:
+            caps = caps | own
+            yield caps
+        alternatives = frozenset(
+            cap
+            for need in proposal.needs
+            if need.cap in caps
+            for group in need.alternatives
+            for cap in group
+        )
+        if not alternatives & self.everything <= caps:
+            yield caps | (alternatives & self.everything)
+
+    def _halve(self, base: CapSet, candidates: Sequence[Cap]) -> CapSet:
+        """What must be added to ``base``; all candidates together are enough."""
+        if len(candidates) <= 1:
+            return frozenset(candidates)
+        middle = len(candidates) // 2
+        left, right = frozenset(candidates[:middle]), frozenset(candidates[middle:])
+        if self.passes(base | left):
+            return self._halve(base, candidates[:middle])
+        if self.passes(base | right):
+            return self._halve(base, candidates[middle:])
+        found = self._halve(base | right, candidates[:middle])
+        if self.passes(base | found):
+            return found
+        return found | self._halve(base | found, candidates[middle:])
+
+
+def compare(full: Observed, less: Observed) -> list[str]:
+    """What was lost, in sentences: each is a difference to the run that had everything."""
+    lost = []
+    if full.exit_status != less.exit_status:
+        lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
+    for line in [line for line in less.stderr if line not in full.stderr][:3]:
+        lost.append(f"it says: {line}")
+    before, after = dict(full.files), dict(less.files)
+    for path in sorted(set(before) | set(after)):
+        if before.get(path) != after.get(path):
+            was, now = before.get(path, "missing"), after.get(path, "missing")
+            lost.append(f"{path} is {now} instead of {was}")
+    for program, uid, gid in less.credentials:
+        if (program, uid, gid) not in full.credentials:
+            lost.append(f"{program} runs as {uid}:{gid}")
+    return lost
+
+
+def conclude(proposal: Proposal, proven: Proven) -> Proposal:
+    """The proposal after trials: required and tolerated instead of used, and the two sets."""
+    if proven.flaky or proven.floor is None or not proven.complete:
+        return proposal
+    lost: dict[Cap, tuple[str, ...]] = {
+        trial.without: trial.differences
+        for trial in proven.trials
+        if trial.without is not None and trial.passed
+    }
+    empty = next((t for t in proven.trials if not t.caps and t.passed), None)
+    if empty is not None and not lost:  # nothing was taken away one by one
+        lost = dict.fromkeys(proposal.recommended, empty.differences)
+    needs = {need.cap: need for need in proposal.needs}
+    for cap in proven.floor:
+        needs[cap] = _required(needs.get(cap) or proposal.need(cap))
+    for cap in proposal.recommended - proven.floor:
+        needs[cap] = replace(
+            needs[cap],
+            verdict=Verdict.TOLERATED,
+            proof=Proof.TRIAL,
+            lost_without="; ".join(lost.get(cap, ())) or None,
+        )
+    kept = {
+        cap
+        for cap, need in needs.items()
+        if need.verdict is Verdict.TOLERATED and (need.lost_without or need.self_restricting)
+    }
+    return replace(
+        proposal,
+        needs=tuple(needs[cap] for cap in sorted(needs)),
+        recommended=proven.floor | kept,
+        floor=proven.floor,
+    )
+
+
+def _required(need: Need) -> Need:
+    reason = need.reason
+    if need.verdict not in (Verdict.USED, Verdict.REQUIRED):
+        reason = "found by trial: no check that was seen tells what it is needed for"
+    return replace(
+        need,
+        verdict=Verdict.REQUIRED,
+        proof=Proof.TRIAL,
+        reason=reason,
+        uncertain=None,
+        lost_without="the workload fails",
+    )

@@ -53,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--for", dest="seconds", type=float, metavar="SECONDS", help="end the target after so long"
     )
     run.add_argument("--user", metavar="USER", help="run as another user, with every capability")
+    run.add_argument(
+        "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
+    )
     run.add_argument("--json", action="store_true", help="the report on stdout, and nothing else")
     run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")

@@ -208,7 +208,7 @@ class _Search:
 
     def _repair(self, caps: CapSet, proposal: Proposal) -> CapSet:
         """A set that passes, from one that should."""
-        if self.surely(caps, expected=True):
+        if caps and self.surely(caps, expected=True):
             return caps
         for grown in self._grow(caps, proposal):
             if self.passes(grown):

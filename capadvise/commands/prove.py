@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from capadvise.errors import BadInput, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
-from capadvise.prove import NotProvable, Outcome, Proven, Trial, conclude, prove
+from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, Trial, conclude, prove
 from capadvise.report.escape import printable
 from capadvise.report.file import Report, dump, load, save
 from capadvise.report.text import proposal_text, trial_text
@@ -35,17 +35,26 @@ def command(args: argparse.Namespace) -> int:
     jobs = list(_jobs(Path(args.file), isolate=args.isolate))
     single = len(jobs) == 1
 
+    stop = trials.Stop()
+
     def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
         name, job, known = entry
         try:
-            report = prove_job(name, job, known)
+            report = prove_job(name, job, known, stop)
+        except Interrupted:
+            return BrokenTrial("interrupted before the first trial ended")
         except BrokenTrial as error:
             return error
         save(_path(args.output, name, single=single), report, default())
         return report
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        results = list(pool.map(one, jobs))
+        futures = [pool.submit(one, job) for job in jobs]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            stop.ask()
+    results = [future.result() for future in futures]
     reports = [result for result in results if isinstance(result, Report)]
     if args.json:
         documents = [dump(report, default()) for report in reports]
@@ -70,10 +79,16 @@ def _path(output: str | None, name: str, *, single: bool) -> Path:
     return Path(output) if single else Path(output) / f"{safe_name(name)}.json"
 
 
-def prove_job(name: str, job: trials.Job, known: Report | None) -> Report:
-    """Run the trials of one workload; the report says what came of them."""
+def prove_job(
+    name: str, job: trials.Job, known: Report | None, stop: trials.Stop | None = None
+) -> Report:
+    """Run the trials of one workload; the report says what came of them.
+
+    Raises BrokenTrial when no trial could be made.
+    """
+    stop = stop or trials.Stop()
     everything = trials.everything()
-    first, seen = trials.run(job, everything)
+    first, seen = trials.run(job, everything, stop)
     report = known or Report(
         replace(seen.target, name=name),
         job.workload,
@@ -86,7 +101,7 @@ def prove_job(name: str, job: trials.Job, known: Report | None) -> Report:
     _say(f"{name}: at most {most} trials, if the recommended set works")
 
     def run_trial(caps: CapSet) -> Outcome:
-        outcome, _ = trials.run(job, caps)
+        outcome, _ = trials.run(job, caps, stop)
         return outcome
 
     counter = iter(range(1, 1000))

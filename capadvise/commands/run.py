@@ -54,6 +54,11 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
     )
     path = Path(args.output) if args.output else default_path(seen.target.name)
     save(path, report, catalog)
+    if args.prove:
+        from capadvise.commands.prove import job_of, prove_job
+
+        report = prove_job(report.target.name, job_of(report, isolate=True), report)
+        save(path, report, catalog)
     if seen.check_passed and seen.workload.kind == "daemon" and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
     if args.json:

@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 if __name__ == "__main__":
@@ -175,11 +176,17 @@ class Guardian:
                 self.say(exited=status)
 
     def remove_instances(self) -> None:
+        """Remove the trace buffers. A supervisor that was killed may close its files only after
+        the pipe that told us: until then the buffers are busy."""
         for folder in self.plan["instances"]:
-            with contextlib.suppress(OSError):
-                with open(f"{folder}/set_event", "w"):
-                    pass  # opening it for writing clears it
-                os.rmdir(folder)
+            end = time.monotonic() + 10
+            while os.path.isdir(folder) and time.monotonic() < end:
+                try:
+                    with open(f"{folder}/set_event", "w"):
+                        pass  # opening it for writing clears it
+                    os.rmdir(folder)
+                except OSError:
+                    time.sleep(0.05)
 
 
 def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:

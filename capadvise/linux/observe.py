@@ -101,6 +101,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
     finally:
         buffers.close()
         guardian.release()
+        signals.restore()
         if guardian.ended:
             buffers.remove()
     return Observation(

@@ -116,13 +116,24 @@ class Signals:
         self.fd, self._write = os.pipe()
         os.set_blocking(self.fd, False)
         self._queue: list[tuple[int, bool]] = []
-        threading.Thread(target=self._wait, daemon=True, name="signals").start()
+        self._over = False
+        self._thread = threading.Thread(target=self._wait, daemon=True, name="signals")
+        self._thread.start()
 
     def _wait(self) -> None:
         while True:
             info = signal.sigwaitinfo(self.WANTED)
+            if self._over:
+                return
             self._queue.append((info.si_signo, info.si_code in _SI_USER))
             os.write(self._write, b"s")
+
+    def restore(self) -> None:
+        """Let signals do again what they did before."""
+        self._over = True
+        signal.pthread_kill(self._thread.ident or 0, signal.SIGHUP)  # wakes the thread, no more
+        self._thread.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def received(self) -> Iterator[tuple[int, bool]]:
         """(signal, whether a process sent it to us) since the last call."""

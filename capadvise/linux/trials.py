@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,27 +68,54 @@ def everything() -> CapSet:
     return procfs.capability_sets().bounding
 
 
-def run(job: Job, caps: CapSet) -> tuple[Outcome, Seen]:
-    """One trial. Raises BrokenTrial when it could not be made, Interrupted on Ctrl-C."""
+class Stop:
+    """Ends all trials that are under way, from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.asked = False
+
+    def ask(self) -> None:
+        """End them, and let none start any more."""
+        with self._lock:
+            self.asked = True
+            for process in self._running:
+                process.terminate()
+
+    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a trial. Raises Interrupted when it is too late."""
+        with self._lock:
+            if self.asked:
+                raise Interrupted
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._running.add(process)
+            return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        """Forget a trial. Raises Interrupted when it was ended by ``ask``."""
+        with self._lock:
+            self._running.discard(process)
+            if self.asked:
+                raise Interrupted
+
+
+def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
+    """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
     top = Path(tempfile.mkdtemp(prefix="capadvise-trial-", dir="/tmp"))
     top.chmod(0o755)
     try:
         plan, result = top / "plan.json", top / "result.json"
         plan.write_text(json.dumps(_plan(job, caps, top)))
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "capadvise.linux.stage", str(plan), str(result)],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
+        process = stop.start(
+            [sys.executable, "-P", "-m", "capadvise.linux.stage", str(plan), str(result)]
         )
         try:
             process.wait(job.workload.timeout + 120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
-            raise Interrupted from None
+        stop.ended(process)
         if not result.exists():
             raise BrokenTrial("the trial ended without a result")
         raw = json.loads(result.read_text())

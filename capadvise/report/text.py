@@ -66,10 +66,12 @@ def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
     mark = _MARKS[need.verdict]
     yield f"  {mark} {need.cap.short:{width}}  {need.verdict}  {risk:11}  {need.reason}"
     indent = " " * (width + 6)
-    deciding = [item for item in need.evidence if item.effect == need.evidence[0].effect]
+    strongest = max((item.effect for item in need.evidence), default=None)
+    deciding = [item for item in need.evidence if item.effect == strongest]
     lines = list(dict.fromkeys(map(evidence_line, deciding)))
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-    yield f"{indent}{lines[0]}{more}"
+    if lines:
+        yield f"{indent}{lines[0]}{more}"
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"{indent}instead of it, {others} would do"
@@ -126,7 +128,8 @@ def trial_text(trial: Trial, everything: CapSet) -> str:
     elif trial.caps == everything:
         what = "with everything"
     else:
-        what = f"with {_set_text(trial.caps)}"
+        many = len(trial.caps) > 6
+        what = f"with {len(trial.caps)} of them" if many else f"with {_set_text(trial.caps)}"
     again = ", again" if trial.repeat else ""
     result = "passes" if trial.passed else "fails"
     more = f": {'; '.join(trial.differences)}" if trial.differences else ""

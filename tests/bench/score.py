@@ -64,8 +64,9 @@ def prove(oracle: str, names: list[str], folder: Path) -> dict[str, dict[str, An
     ]
     chosen.write_text(yaml.safe_dump_all(found))
     reports = folder / "reports"
+    output = reports if len(found) > 1 else reports / f"{found[0]['name']}.json"
     subprocess.run(
-        [str(CAPADVISE), "prove", "-j", "2", "-o", str(reports), str(chosen)],
+        [str(CAPADVISE), "prove", "-j", "2", "-o", str(output), str(chosen)],
         stdout=subprocess.DEVNULL,
         env={**os.environ, "BENCH": str(workloads.parent)},
     )
@@ -102,6 +103,9 @@ def decide_again(report: dict[str, Any]) -> int:
 
 def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
     """Let the oracle judge sets by trial."""
+    if not answers:
+        print("nothing to judge")
+        return
     path = folder / "answers.json"
     path.write_text(json.dumps(answers))
     subprocess.run([sys.executable, oracle, "score", str(path), "-j", "2"], check=False)

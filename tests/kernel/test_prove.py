@@ -1,0 +1,186 @@
+"""Trials on the real kernel: both sets are right, and the host is as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.linux import procfs
+
+from .conftest import CAPADVISE, Run
+from .test_supervision import instances, until
+
+
+def prove(path: Path, *options: str, code: int = 0) -> tuple[dict[str, Any], str]:
+    done = subprocess.run(
+        [CAPADVISE, "prove", "--json", *options, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    return (json.loads(done.stdout) if done.stdout else {}), done.stderr
+
+
+def workload(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "workload.yaml"
+    path.write_text(text)
+    return path
+
+
+ROWS = [
+    ("command: [unshare, -Ur, 'true']", "SETFCAP", "SETFCAP"),
+    ("command: [chown, nobody, f]\nsetup: touch f", "CHOWN", "CHOWN"),
+    ("command: [nice, -n, '-5', 'true']", "", "SYS_NICE"),
+    (
+        "command: [install, -o, nobody, -g, nogroup, -m, '2755', f, g]\nsetup: echo x > f\n"
+        'check: test "$(stat -c %U g)" = nobody',
+        "CHOWN FOWNER",
+        "CHOWN FOWNER FSETID",
+    ),
+    (
+        "kind: daemon\ncommand: [python3, -m, http.server, '80']\n"
+        "check: curl -fs http://127.0.0.1/",
+        "NET_BIND_SERVICE",
+        "NET_BIND_SERVICE",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "floor", "recommended"), ROWS, ids=lambda text: text[:40])
+def test_floor_and_recommended(tmp_path: Path, text: str, floor: str, recommended: str) -> None:
+    report, _ = prove(workload(tmp_path, f"name: w\n{text}\n"))
+
+    def named(key: str) -> set[str]:
+        return {name.removeprefix("CAP_") for name in report["proposal"][key]}
+
+    assert named("floor") == set(floor.split())
+    assert named("recommended") == set(recommended.split())
+    assert report["proof"]["recommended"]["sound"]
+    for need in report["needs"]:
+        if need["verdict"] in ("required", "tolerated"):
+            assert need["proof"] == "trial"
+
+
+def test_a_workload_that_fails_with_everything_is_shown_with_its_output(tmp_path: Path) -> None:
+    text = "name: w\ncommand: echo the reason >&2; exit 3\n"
+    report, said = prove(workload(tmp_path, text), code=1)
+    assert "does not pass even with every capability: exited with 3 instead of 0" in said
+    assert "the reason" in said
+    assert len(report["proof"]["trials"]) == 1
+    assert report["proposal"]["floor"] is None
+
+
+def test_a_check_that_never_passes_ends_at_its_timeout(tmp_path: Path) -> None:
+    text = "name: w\nkind: daemon\ncommand: [sleep, '60']\ncheck: 'false'\ntimeout: 1\n"
+    began = time.monotonic()
+    _, said = prove(workload(tmp_path, text), code=1)
+    assert "timed out" in said
+    assert time.monotonic() - began < 15
+
+
+def test_a_setup_that_fails_is_no_verdict(tmp_path: Path) -> None:
+    text = "name: w\nsetup: echo broken >&2; exit 9\ncommand: 'true'\n"
+    report, said = prove(workload(tmp_path, text), code=1)
+    assert "setup failed (9): broken" in said
+    assert report == []
+
+
+def test_run_prove_keeps_the_directory_and_the_network_settings(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "f").touch()
+    result = run("sh", "-c", "echo x >> f; chown nobody f", options=("--prove",))
+    assert result.report["proof"]["isolation"] == "command"
+    assert result.report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert (tmp_path / "w" / "f").read_text() == "x\n", "a trial wrote into the real directory"
+    result = run(
+        *("python3", "-m", "http.server", "80"),
+        options=("--prove", "--check", "curl -fs http://127.0.0.1/"),
+        net="sysctl -qw net.ipv4.ip_unprivileged_port_start=0",
+    )
+    assert result.report["proposal"]["floor"] == []
+
+
+def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "f").touch()
+    run("chown", "nobody", "f")
+    report, _ = prove(tmp_path / "report.json", "-o", str(tmp_path / "proven.json"))
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    text = subprocess.run(
+        [CAPADVISE, "emit", tmp_path / "proven.json", "--format", "docker", "--set", "floor"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--cap-drop=ALL --cap-add=CHOWN" in text
+
+
+def test_ctrl_c_leaves_the_best_set_in_the_report(tmp_path: Path) -> None:
+    text = "name: w\nsetup: touch f\ncommand: sleep 2 && chown nobody f\n"
+    path = tmp_path / "r.json"
+    process = subprocess.Popen(
+        [CAPADVISE, "prove", "-o", str(path), str(workload(tmp_path, text))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    proof = json.loads(path.read_text())["proof"]
+    assert not proof["complete"]
+    assert "CAP_CHOWN" in proof["floor"]["caps"]
+    assert until(lambda: not instances())
+
+
+def host() -> dict[str, object]:
+    """What trials must not change."""
+    listing = subprocess.run(
+        "find /etc /var/spool /var/tmp -printf '%p %m %u %g %T@\\n' | sort",
+        shell=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "ipc": subprocess.run(["ipcs"], capture_output=True, text=True).stdout,
+        "files": listing,
+        "cgroups": Path("/proc/self/cgroup").read_text(),
+        "scratch": sorted(path.name for path in Path("/tmp").glob("capadvise-trial-*")),
+        "instances": instances(),
+        "hostname": os.uname().nodename,
+    }
+
+
+def test_the_host_is_unchanged_after_trials(tmp_path: Path) -> None:
+    assert until(lambda: not instances())
+    before, processes = host(), set(procfs.processes())
+    text = """
+name: w
+kind: daemon
+setup: |
+  useradd -M trialuser; touch /var/tmp/x; ipcmk -M 4096; mount -t tmpfs none /mnt; (sleep 900 &)
+  hostname changed
+command: setsid sleep 901 & sleep 902 & chown nobody f; exec sleep 903
+check: test "$(stat -c %U f)" = nobody
+timeout: 3
+"""
+    prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
+    assert until(lambda: not instances())
+    assert host() == before
+    left = [pid for pid in set(procfs.processes()) - processes if b"sleep" in _cmdline(pid)]
+    assert not left
+
+
+def _cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,239 @@
+"""Errors of system calls, baselines, seccomp profiles, and the page made of all facts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import NAMES, Cap, parse_set
+from capadvise.catalog import default
+from capadvise.catalog.baselines import parse_linters, parse_pod_security, parse_runtime
+from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.seccomp import parse_seccomp
+from capadvise.errors import BadInput
+from capadvise.report.explain import capability_text
+from capadvise.report.reference import reference
+
+CATALOG = default()
+ALL = [Cap(number) for number in range(len(NAMES))]
+ADMIN = Cap.parse("SYS_ADMIN")
+
+ROW = "- {syscall: bind, errno: EACCES, candidates: [CAP_NET_BIND_SERVICE], source: measured}\n"
+ERRNOS = "errnos:\n" + ROW
+RUNTIME = "name: docker\ngrants: [CAP_CHOWN]\nnotes: []\nsource: s\n"
+PODS = (
+    "name: pod-security\nbaseline_addable: [CAP_CHOWN]\nrestricted_addable: []\n"
+    "restricted_requires_drop_all: true\nnotes: []\nsource: s\n"
+)
+LINTER = "- {tool: t, rules: [r], source: s}\n"
+LINTERS = "linters:\n" + LINTER
+PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
+SECCOMP = f"docker{PROFILE}podman{PROFILE}"
+FILES = {
+    "errnos.yaml": (parse_errnos, ERRNOS),
+    "docker.yaml": (parse_runtime, RUNTIME),
+    "pod-security.yaml": (parse_pod_security, PODS),
+    "linters.yaml": (parse_linters, LINTERS),
+    "seccomp.yaml": (parse_seccomp, SECCOMP),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_whole_file_is_read(name: str) -> None:
+    parse, text = FILES[name]
+    assert parse(Path(name), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("errnos.yaml", ("syscall:", "call:"), "line 2: unknown key 'call'"),
+        ("errnos.yaml", (", source: measured", ""), "line 2: key 'source' is missing"),
+        ("errnos.yaml", ("errno: EACCES", "errno: EACCES, errno: EPERM"), "line 2: key 'errno' ap"),
+        ("errnos.yaml", ("EACCES", "EACCESS"), "line 2: 'EACCESS' is not the name of an error"),
+        ("errnos.yaml", ("SERVICE", "SERVER"), "line 2: 'CAP_NET_BIND_SERVER' is not the name"),
+        ("errnos.yaml", ("CAP_NET_", "NET_"), "line 2: 'NET_BIND_SERVICE' is not the name"),
+        ("errnos.yaml", ("[CAP_NET_BIND_SERVICE]", "[CAP_KILL, CAP_KILL]"), "line 2: 'CAP_KILL' a"),
+        ("errnos.yaml", ("[CAP_NET_BIND_SERVICE]", "[]"), "line 2: 'candidates' is empty"),
+        ("errnos.yaml", (ROW, ROW * 2), "line 3: bind with EACCES appears twice"),
+        ("errnos.yaml", (ROW, "  a: 1"), "'errnos' must be a list"),
+        ("docker.yaml", ("grants", "grant"), "line 1: unknown key 'grant'"),
+        ("docker.yaml", ("source: s\n", ""), "line 1: key 'source' is missing"),
+        ("docker.yaml", ("notes: []", "notes: []\nnotes: []"), "line 4: key 'notes' appears twice"),
+        ("docker.yaml", ("[CAP_CHOWN]", "CAP_CHOWN"), "line 1: 'grants' must be a list of texts"),
+        ("docker.yaml", ("CAP_CHOWN", "CAP_GOD"), "line 1: 'CAP_GOD' is not the name"),
+        ("docker.yaml", ("name: docker", "name: podman"), "line 1: name 'podman' is not that of"),
+        ("docker.yaml", ("source: s", "source: ''"), "line 1: 'source' must be a text"),
+        ("pod-security.yaml", ("baseline_", "base_"), "line 1: unknown key 'base_addable'"),
+        ("pod-security.yaml", ("true", "perhaps"), "line 1: 'restricted_requires_drop_all' must"),
+        ("linters.yaml", ("rules:", "rule:"), "line 2: unknown key 'rule'"),
+        ("linters.yaml", (LINTER, LINTER * 2), "line 3: linter 't' appears twice"),
+        ("linters.yaml", ("[r]", "[r, r]"), "line 2: 'r' appears twice in 'rules'"),
+        ("seccomp.yaml", ("podman", "lxc"), "line 1: unknown key 'lxc'"),
+        ("seccomp.yaml", ("CAP_BPF", "CAP_EBPF"), "line 3: 'CAP_EBPF' is not the name"),
+        ("seccomp.yaml", ("    CAP_BPF: [bpf]\n", "    - bpf\n"), "line 2: 'opens' must map"),
+        ("seccomp.yaml", ("[bpf]", "[bpf]\n    CAP_BPF: [bpf]"), "line 4: key 'CAP_BPF' appears"),
+        ("seccomp.yaml", ("  source: s\n", ""), "line 2: key 'source' is missing"),
+    ],
+)
+def test_a_broken_file_is_refused_with_file_and_line(
+    name: str, change: tuple[str, str], said: str
+) -> None:
+    parse, text = FILES[name]
+    assert change[0] in text
+    with pytest.raises(BadInput, match=f"{name}: .*{said}"):
+        parse(Path(name), text.replace(*change))
+
+
+def test_what_runtimes_grant() -> None:
+    grants = {runtime.name: runtime.grants for runtime in CATALOG.baselines.runtimes}
+    assert {name: len(caps) for name, caps in grants.items()} == {
+        "docker": 14,
+        "podman": 11,
+        "containerd": 14,
+        "cri-o": 9,
+    }
+    assert grants["containerd"] == grants["docker"]
+    assert grants["docker"] - grants["podman"] == parse_set(["NET_RAW", "MKNOD", "AUDIT_WRITE"])
+    assert grants["podman"] - grants["cri-o"] == parse_set(["SYS_CHROOT", "SETFCAP"])
+    assert all(caps <= frozenset(ALL) for caps in grants.values())
+
+
+def test_what_pods_may_add() -> None:
+    pods = CATALOG.baselines.pod_security
+    docker = CATALOG.baselines.runtimes[0].grants
+    assert docker - pods.baseline_addable == parse_set(["NET_RAW"])
+    assert pods.baseline_addable < docker
+    assert pods.restricted_addable == parse_set(["NET_BIND_SERVICE"])
+    assert pods.restricted_requires_drop_all
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_a_call_that_is_never_opened_is_not_opened_by_a_capability(engine: str) -> None:
+    profile = CATALOG.seccomp[engine]
+    assert not set(profile.never) & {call for calls in profile.opens.values() for call in calls}
+
+
+def test_what_sys_admin_opens_in_seccomp() -> None:
+    docker, podman = (CATALOG.seccomp[engine].opens[ADMIN] for engine in ("docker", "podman"))
+    assert len(docker) == 26
+    assert {"mount", "bpf", "unshare"} <= set(docker)
+    assert "mount" not in podman
+
+
+SILENT = {
+    "AUDIT_CONTROL": {"sendto", "sendmsg"},  # netlink: the refusal is an answer, not an error
+    "AUDIT_WRITE": {"sendto", "sendmsg"},
+    "NET_ADMIN": {"sendto"},
+    "BLOCK_SUSPEND": {"epoll_ctl"},
+    "DAC_READ_SEARCH": {"getdents64"},  # refused when the directory is opened
+    "IPC_LOCK": {"io_uring_setup"},
+    "SETGID": {"setfsgid"},
+    "SETUID": {"setfsuid", "execve"},
+}
+"""Calls that ask for a capability and never fail for want of it."""
+
+
+@pytest.mark.parametrize("cap", ALL, ids=str)
+def test_the_errors_cover_what_the_entry_says(cap: Cap) -> None:
+    entry = CATALOG.entry(cap)
+    assert entry is not None
+    own = [pair for pair, candidates in CATALOG.errnos.items() if cap in candidates]
+    assert set(entry.errno) <= {errno for _, errno in own}
+    if entry.errno:
+        missing = set(entry.syscalls) - {syscall for syscall, _ in own}
+        assert missing == SILENT.get(cap.short, set())
+    else:
+        assert not own
+
+
+def test_sys_admin_is_tried_last() -> None:
+    assert all(caps[-1] == ADMIN for caps in CATALOG.errnos.values() if ADMIN in caps)
+
+
+@pytest.mark.parametrize(
+    ("syscall", "errno", "caps"),
+    [
+        ("bind", "EACCES", "NET_BIND_SERVICE DAC_READ_SEARCH DAC_OVERRIDE"),
+        ("mlock", "ENOMEM", "IPC_LOCK"),
+        ("mmap", "EAGAIN", "IPC_LOCK"),
+        ("clone3", "EAGAIN", "SYS_RESOURCE SYS_ADMIN"),
+        ("setpriority", "EACCES", "SYS_NICE"),
+        ("ioprio_set", "EPERM", "SYS_NICE SYS_ADMIN"),
+        ("mq_open", "EINVAL", "SYS_RESOURCE"),
+        ("setsockopt", "EINVAL", "NET_RAW"),
+        ("getxattr", "ENODATA", "SYS_ADMIN"),
+        ("migrate_pages", "EPERM", "SYS_PTRACE SYS_NICE"),
+    ],
+)
+def test_candidates(syscall: str, errno: str, caps: str) -> None:
+    assert CATALOG.errnos[syscall, errno] == tuple(map(Cap.parse, caps.split()))
+
+
+def test_a_pair_without_candidates_is_missing() -> None:
+    assert ("read", "EINTR") not in CATALOG.errnos
+
+
+GOLDEN = """\
+Who grants it by default
+  - None of docker, podman, containerd and cri-o: it has to be added.
+  - Kubernetes lets a pod add it only at the Pod Security level privileged.
+
+What it opens in seccomp
+  - docker's default profile opens with it mount, umount2, fsopen, fsconfig,
+    fsmount, fspick, move_mount, open_tree and 18 more.
+  - The capability is useless while its calls are closed, and a call that is let
+    through without it is usually still refused by the kernel: it takes both.
+  - Closed in docker even with it: pivot_root, swapon, swapoff, keyctl and
+    io_uring_setup.
+"""
+
+
+def test_an_explanation_says_who_grants_it_and_what_it_opens() -> None:
+    assert GOLDEN in "\n".join(capability_text(ADMIN, CATALOG))
+
+
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        ("KILL", "  - docker, podman, containerd and cri-o."),
+        ("NET_RAW", "  - docker and containerd; not podman or cri-o."),
+        ("NET_RAW", "  - No system call: docker's default profile opens the same ones without it."),
+        ("SYS_BOOT", "  - docker's default profile opens with it reboot."),
+    ],
+)
+def test_an_explanation_says(cap: str, said: str) -> None:
+    assert said in list(capability_text(Cap.parse(cap), CATALOG))
+
+
+def test_the_reference_is_what_its_generator_prints() -> None:
+    page = CATALOG.folder / "reference.md"
+    same = page.read_text(encoding="utf-8") == reference(CATALOG)
+    assert same, f"run: capadvise catalog reference > {page}"
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    columns = 0
+    for line in reference(CATALOG).splitlines():
+        if not line.startswith("|"):
+            columns = 0
+            continue
+        cells = line.replace("\\|", "").count("|")
+        columns = columns or cells
+        assert cells == columns, line
+
+
+def test_watching_reads_none_of_these_files() -> None:
+    script = (
+        "import sys, capadvise.cli, capadvise.commands.run\n"
+        "from capadvise.catalog import default\n"
+        "default().preload()\n"
+        "names = ('errnos', 'baselines', 'seccomp', 'values')\n"
+        "print([n for n in names if f'capadvise.catalog.{n}' in sys.modules],"
+        " set(names) & vars(default()).keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[] set()", done.stderr

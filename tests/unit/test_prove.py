@@ -1,0 +1,190 @@
+"""The search for the floor, against workloads whose needs are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.prove import (
+    Interrupted,
+    NotProvable,
+    Observed,
+    Outcome,
+    Proven,
+    compare,
+    conclude,
+    prove,
+)
+
+EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
+
+
+def caps(text: str) -> CapSet:
+    return parse_set(text.split())
+
+
+def proposal(text: str, self_restricting: str = "") -> Proposal:
+    needs = tuple(
+        Need(
+            cap, Verdict.USED, Proof.CALL_SITE, "r", self_restricting=cap in caps(self_restricting)
+        )
+        for cap in sorted(caps(text))
+    )
+    return Proposal(needs, caps(text))
+
+
+@dataclass
+class Fake:
+    """A workload that passes when ``works`` says so; counts its trials."""
+
+    works: Callable[[CapSet], bool]
+    observe: Callable[[CapSet], Observed] = lambda _: Observed(0)
+    refused: Callable[[CapSet], CapSet] = lambda _: frozenset()
+    tried: list[CapSet] = field(default_factory=list)
+
+    def __call__(self, given: CapSet) -> Outcome:
+        self.tried.append(given)
+        passed = self.works(given)
+        why = "" if passed else "it failed"
+        return Outcome(passed, why, 0.1, self.observe(given), self.refused(given))
+
+    def prove(self, known: Proposal) -> Proven:
+        first = self(EVERYTHING)
+        self.tried.clear()
+        return prove(known, EVERYTHING, first, self, isolation="workload")
+
+
+def needing(text: str) -> Callable[[CapSet], bool]:
+    return lambda given: caps(text) <= given
+
+
+@pytest.mark.parametrize(
+    ("truth", "recommended"),
+    [
+        ("", ""),
+        ("CHOWN", "CHOWN"),
+        ("CHOWN SETUID SETGID", "CHOWN SETUID SETGID"),
+        ("CHOWN", "CHOWN FOWNER DAC_OVERRIDE"),
+        ("", "CHOWN FOWNER"),
+    ],
+)
+def test_a_recommended_set_that_works_is_within_budget(truth: str, recommended: str) -> None:
+    fake = Fake(needing(truth))
+    proven = fake.prove(proposal(recommended))
+    assert proven.floor == caps(truth)
+    assert not proven.flaky
+    once = [trial for trial in proven.trials if not trial.repeat]
+    assert len(once) <= 3 + 2 * len(caps(recommended))
+
+
+@pytest.mark.parametrize(
+    ("truth", "recommended"),
+    [("SETFCAP", ""), ("SETFCAP CHOWN", "CHOWN"), ("SETFCAP BPF", ""), ("CHECKPOINT_RESTORE", "")],
+)
+def test_what_no_check_named_is_found_by_search(truth: str, recommended: str) -> None:
+    fake = Fake(needing(truth))
+    proven = fake.prove(proposal(recommended))
+    assert proven.floor == caps(truth)
+    found = len(caps(truth) - caps(recommended))
+    once = [trial for trial in proven.trials if not trial.repeat]
+    assert len(once) <= 3 + 2 * len(caps(truth)) + 12 * found
+    need = conclude(proposal(recommended), proven).need(min(caps(truth) - caps(recommended)))
+    assert need.verdict is Verdict.REQUIRED
+    assert "found by trial" in need.reason
+
+
+def test_what_a_trial_was_refused_is_added_first() -> None:
+    fake = Fake(needing("CHOWN MKNOD"), refused=lambda given: caps("MKNOD") - given)
+    proven = fake.prove(proposal("CHOWN"))
+    assert proven.floor == caps("CHOWN MKNOD")
+    assert len([trial for trial in proven.trials if not trial.repeat]) <= 6
+
+
+def test_either_of_two_is_enough_and_the_more_powerful_goes() -> None:
+    works: Callable[[CapSet], bool] = lambda given: bool(caps("BPF SYS_ADMIN") & given)  # noqa: E731
+    assert Fake(works).prove(proposal("BPF SYS_ADMIN")).floor == caps("BPF")
+
+
+def test_the_floor_fails_without_any_one_member() -> None:
+    fake = Fake(lambda given: caps("SETUID SETGID") <= given and bool(given & caps("CHOWN FOWNER")))
+    floor = fake.prove(proposal("SETUID SETGID CHOWN FOWNER")).floor
+    assert floor is not None
+    assert fake.works(floor)
+    assert not any(fake.works(floor - {cap}) for cap in floor)
+
+
+def test_a_workload_that_never_passes_is_no_verdict() -> None:
+    with pytest.raises(NotProvable):
+        Fake(lambda _: False).prove(proposal("CHOWN"))
+
+
+def test_a_flaky_workload_is_called_flaky() -> None:
+    answers = iter([True, False, False, True] + [False, True] * 50)
+    proven = Fake(lambda _: next(answers)).prove(proposal("CHOWN"))
+    assert proven.flaky
+    assert proven.floor is None
+    assert conclude(proposal("CHOWN"), proven) == proposal("CHOWN")
+
+
+def test_an_interrupted_search_keeps_the_best_set() -> None:
+    calls = iter(range(100))
+
+    def works(given: CapSet) -> bool:
+        if next(calls) == 4:
+            raise Interrupted
+        return caps("CHOWN") <= given
+
+    proven = Fake(works).prove(proposal("CHOWN FOWNER KILL"))
+    assert not proven.complete
+    assert proven.floor is not None
+    assert caps("CHOWN") <= proven.floor < EVERYTHING
+
+
+def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
+    def observe(given: CapSet) -> Observed:
+        said = () if caps("SYS_NICE") <= given else ("cannot set niceness",)
+        return Observed(0, stderr=said)
+
+    known = proposal("CHOWN SYS_NICE FOWNER")
+    proven = Fake(needing("CHOWN"), observe).prove(known)
+    after = conclude(known, proven)
+    assert after.floor == caps("CHOWN")
+    assert after.recommended == caps("CHOWN SYS_NICE")
+    assert after.need(Cap.parse("SYS_NICE")).lost_without == "it says: cannot set niceness"
+    assert after.need(Cap.parse("FOWNER")).verdict is Verdict.TOLERATED
+    assert after.need(Cap.parse("FOWNER")).lost_without is None
+    assert after.need(Cap.parse("CHOWN")).verdict is Verdict.REQUIRED
+
+
+def test_what_nothing_requires_can_still_be_lost() -> None:
+    def observe(given: CapSet) -> Observed:
+        return Observed(0, files=(("f", "0:0 2755" if caps("FSETID") <= given else "0:0 0755"),))
+
+    known = proposal("CHOWN FSETID")
+    after = conclude(known, Fake(lambda _: True, observe).prove(known))
+    assert after.floor == frozenset()
+    assert after.recommended == caps("FSETID")
+
+
+def test_giving_up_rights_is_kept_whatever_a_check_says() -> None:
+    known = proposal("SETUID NET_BIND_SERVICE", self_restricting="SETUID")
+    after = conclude(known, Fake(needing("NET_BIND_SERVICE")).prove(known))
+    assert after.recommended == caps("SETUID NET_BIND_SERVICE")
+    assert after.floor == caps("NET_BIND_SERVICE")
+
+
+def test_differences_are_sentences() -> None:
+    full = Observed(0, ("ok",), (("a", "0:0 2755"), ("b", "1:1 0644")), (("nginx", 33, 33),))
+    less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (("nginx", 0, 0),))
+    assert compare(full, less) == [
+        "it exits with 1 instead of 0",
+        "it says: no luck",
+        "a is 0:0 0755 instead of 0:0 2755",
+        "b is missing instead of 1:1 0644",
+        "nginx runs as 0:0",
+    ]
+    assert compare(full, full) == []

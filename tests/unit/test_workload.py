@@ -1,0 +1,85 @@
+"""The workload file: what is read, and how what is wrong is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capadvise.errors import BadInput
+from capadvise.workload import Named, Workload, load
+
+WHOLE = """
+name: web
+kind: daemon
+timeout: 2.5
+setup: echo hello > index.html
+command: [python3, -m, http.server, "80"]
+check: curl -sf http://127.0.0.1/
+teardown: "true"
+fresh: [/var/lib/nginx]
+needs: [curl]
+tags: [web]
+notes: a note
+published: {caps: "CHOWN", source: somewhere}
+exclusive: true
+---
+name: other
+command: exec sleep 1
+expect_exit: any
+"""
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(WHOLE)
+    assert load(path) == [
+        Named(
+            "web",
+            ("python3", "-m", "http.server", "80"),
+            Workload(
+                kind="daemon",
+                setup="echo hello > index.html",
+                check="curl -sf http://127.0.0.1/",
+                timeout=2.5,
+                teardown="true",
+                fresh=("/var/lib/nginx",),
+            ),
+        ),
+        Named("other", ("/bin/sh", "-c", "exec sleep 1"), Workload(expect_exit=None)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\n", "line 1: key 'command' is missing"),
+        ("name: a\ncommand: x\nchek: y\n", "line 1: unknown key 'chek'"),
+        ("name: a\nname: b\ncommand: x\n", "line 2: key 'name' appears twice"),
+        ("name: a\ncommand: []\n", "'command' must be a text, or a list of texts"),
+        ("name: a\ncommand: [1]\n", "'command' must be a text, or a list of texts"),
+        ("name: a\ncommand: x\nkind: cron\n", "'kind' must be oneshot or daemon"),
+        ("name: a\ncommand: x\ntimeout: soon\n", "'timeout' must be a number"),
+        ("name: a\ncommand: x\ntimeout: -1\n", "'timeout' must be a number"),
+        ("name: a\ncommand: x\nexpect_exit: true\n", "'expect_exit' must be a number or any"),
+        ("name: a\ncommand: x\ncheck: true\n", "'check' must be a text"),
+        ("name: a\ncommand: x\nfresh: [etc]\n", "'fresh' must be a list of absolute paths"),
+        ("name: a\ncommand: [x\n", "line 3"),
+        ("- a\n", "expected keys and values"),
+        ("", "it holds no workload"),
+        ("name: !!python/object:os.system x\ncommand: x\n", "line 1"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_line_and_key(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=said) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_huge_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text("#" * (2 << 20))
+    with pytest.raises(BadInput, match="too large"):
+        load(path)

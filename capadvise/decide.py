@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from capadvise.caps import SYS_ADMIN, Cap, CapSet
-from capadvise.catalog import Catalog, Meaning, Rule
-from capadvise.recording import Check, Namespace, Phase, Recording
+from capadvise.catalog import Catalog
+from capadvise.judge import Context, Effect, Judged, implied, judge
+from capadvise.recording import Recording
 
 
 class Verdict(StrEnum):
@@ -39,28 +40,6 @@ class Proof(StrEnum):
     RETRY = "retry"
     CALL_SITE = "call-site"
     NONE = "none"
-
-
-class Effect(IntEnum):
-    """What one check says of its capability; the highest decides."""
-
-    DENIED = 0
-    ADVISORY = 1
-    USED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A check and what it says."""
-
-    check: Check
-    rule: Rule | None
-    effect: Effect
-    why: str
-    either: tuple[Cap, ...] = ()
-    self_restricting: bool = False
-    uncertain: str | None = None
-    lost: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +80,25 @@ class Proposal:
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
     """Judge a recording."""
     by_cap: dict[Cap, list[Judged]] = {}
-    own_mounts = mounts_overlays(recording)
+    context = Context.of(recording)
     for check in recording.checks:
-        rule = catalog.sites.match(check.cap, check.site, own_mounts=own_mounts)
-        by_cap.setdefault(check.cap, []).append(judge(check, rule, recording.held.permitted))
+        rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
+        by_cap.setdefault(check.cap, []).append(judge(check, rule, context))
+        for cap in implied(check, rule):
+            by_cap.setdefault(cap, []).append(
+                Judged(
+                    check,
+                    rule,
+                    Effect.USED,
+                    "mapping root into a user namespace that it made",
+                    uncertain="no check is made for it: concluded from what was done",
+                )
+            )
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
-    for need in (*_own_sets(recording), *_unseen(recording)):
+    for need in _own_sets(recording):
+        if not _used(needs.get(need.cap)):
+            needs[need.cap] = need
+    for need in _unseen(recording):
         needs.setdefault(need.cap, need)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
@@ -116,75 +108,6 @@ def decide(recording: Recording, catalog: Catalog) -> Proposal:
         recommended=chosen,
         cautions=tuple(_cautions(recording)),
     )
-
-
-# ------------------------------------------------------------------------------ one check
-
-_UNKNOWN_SITE = "unknown call site"
-_FAILED_ANYWAY = frozenset({-2, -20, -22, -19, -6, -38, -61, -95})
-"""ENOENT, ENOTDIR, EINVAL, ENODEV, ENXIO, ENOSYS, ENODATA, EOPNOTSUPP: with or without the
-capability the call comes to nothing. Other errors (EBUSY, EEXIST, EAGAIN) tell the caller
-something that a refusal would not."""
-
-
-def judge(check: Check, rule: Rule | None, permitted: CapSet) -> Judged:
-    """What one check says of its capability: the table of DESIGN section 2. ``permitted`` is what
-    the target could have had."""
-    if check.ns is Namespace.CHILD:
-        return Judged(
-            check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
-        )
-    if rule is None:
-        return _decides(check, permitted, None, "asked by code that the catalog does not know")
-    match rule.meaning:
-        case Meaning.ADVISORY | Meaning.OPTIONAL:
-            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
-        case Meaning.FOREIGN_CREDENTIALS:
-            return Judged(check, rule, Effect.ADVISORY, rule.text)
-        case Meaning.SILENT:
-            return _silent(check, rule)
-        case Meaning.FALLBACK:
-            if not check.granted or _holds(check, rule) is False:
-                effect = Effect.ADVISORY if check.granted else Effect.DENIED
-                return Judged(check, rule, effect, rule.text)
-    if _holds(check, rule) is False:
-        return Judged(check, rule, Effect.ADVISORY, rule.text)
-    return _decides(check, permitted, rule, rule.text)
-
-
-def mounts_overlays(recording: Recording) -> bool:
-    """Whether the target mounted an overlay itself: then the mounter's credentials are its own."""
-    return any("ovl_fill_super" in check.site for check in recording.checks)
-
-
-def _holds(check: Check, rule: Rule) -> bool | None:
-    return rule.when.holds(dict(check.args)) if rule.when else True
-
-
-def _silent(check: Check, rule: Rule) -> Judged:
-    """The call succeeds either way: only the argument tells whether the outcome differs."""
-    holds = _holds(check, rule)
-    if holds is False:
-        return Judged(check, rule, Effect.ADVISORY, rule.text)
-    uncertain = None if holds else "the argument that decides was not recorded"
-    return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
-
-
-def _decides(check: Check, permitted: CapSet, rule: Rule | None, why: str) -> Judged:
-    """A refusal would make the call fail."""
-    mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
-    uncertain = None if rule else _UNKNOWN_SITE
-    if check.granted:
-        if check.result in _FAILED_ANYWAY:
-            return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
-        if check.phase is Phase.STOP:
-            return Judged(check, rule, Effect.ADVISORY, f"{why}, while it was being stopped")
-        either = rule.either if rule else ()
-        return Judged(check, rule, Effect.USED, why, either, mark, uncertain)
-    failed = check.result is not None and check.result < 0
-    if failed and check.cap not in permitted:
-        return Judged(check, rule, Effect.USED, why, (), mark, uncertain)
-    return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
 
 
 # ------------------------------------------------------------------------------ one capability
@@ -204,6 +127,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
         cap=cap,
         verdict={
             Effect.USED: Verdict.USED,
+            Effect.TOLERATED: Verdict.TOLERATED,
             Effect.ADVISORY: Verdict.ADVISORY,
             Effect.DENIED: Verdict.DENIED,
         }[effect],
@@ -228,18 +152,15 @@ def _unused(cap: Cap) -> Need:
 
 
 def _own_sets(recording: Recording) -> Iterable[Need]:
-    """Capabilities that a program insists on holding though no check asked for them."""
-    wanted: dict[Cap, str] = {}
-    for program, kept in recording.own_sets:
-        for cap in kept:
-            wanted.setdefault(cap, program)
-    for cap, program in sorted(wanted.items()):
+    """Capabilities that a program insists on holding though no check asked for them: capset fails
+    as a whole when one of them is not permitted."""
+    for cap in sorted({cap for _, kept in recording.own_sets for cap in kept}):
         yield Need(
             cap,
-            Verdict.UNUSED,
+            Verdict.USED,
             Proof.NONE,
-            f"{program} asked to keep it (capset), but no check needed it",
-            uncertain="the program insists on its own fixed set and may refuse to start without it",
+            "demanding to hold it, used or not (capset)",
+            uncertain="the program insists on its own fixed set; it may or may not do with less",
         )
 
 
@@ -256,7 +177,7 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
                 frozenset({need.cap, *item.either})
                 for item in need.evidence
                 if item.effect is Effect.USED
-            ]
+            ] or [frozenset({need.cap})]
     chosen = {cap for question in questions if len(question) == 1 for cap in question}
     rank = {cap: number for number, cap in enumerate(preference)}
     for question in sorted(set(questions), key=lambda q: (len(q), sorted(q))):

@@ -117,10 +117,14 @@ class Recording:
     refusals: tuple[Refusal, ...] = ()
     lost: Lost = Lost()
     interrupted: bool = False
+    succeeded: bool | None = None
+    """Whether the run ended well: its check passed, or without one it exited with 0. None: not
+    known."""
     io_uring: bool = False
     setid_exec: bool = False
     own_sets: tuple[tuple[str, CapSet], ...] = ()
-    """(program, what it kept) of each program that called capset to keep a set of its own."""
+    """(program, what it kept) of each program that called capset for a set of its own without
+    having looked at what it had: it cannot adapt to less."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ class Meaning(StrEnum):
     """Refused, the program gets less data or a log entry is lost; nothing fails."""
     ADVISORY = "advisory"
     """The answer changes only accounting."""
+    LOOKING = "looking"
+    """Refused, a process cannot be looked into: it defeats a program that looks at chosen
+    processes, and only shortens the list of one that goes through all."""
     FOREIGN_CREDENTIALS = "foreign-credentials"
     """Asked of somebody else's credentials (an overlayfs mounter)."""
 
@@ -78,6 +81,9 @@ class Rule:
     either: tuple[Cap, ...] = ()
     """Each of these alone answers the same question."""
     when: When | None = None
+    implies: CapSet = frozenset()
+    """Needed besides, though no check is made for them, where root does this in a user namespace
+    of its own."""
     lost: str | None = None
     """What is lost without it, where nothing fails."""
     since: str | None = None
@@ -154,7 +160,7 @@ class Sites:
 
 
 _REQUIRED = ("id", "at", "meaning", "text", "source")
-_OPTIONAL = ("caps", "below", "not_below", "either", "when", "lost", "since", "until")
+_OPTIONAL = ("caps", "below", "not_below", "either", "when", "implies", "lost", "since", "until")
 
 
 def load_sites(folder: Path) -> Sites:
@@ -197,6 +203,7 @@ def _rule(path: Path, raw: Any) -> Rule:
         meaning = Meaning(raw["meaning"])
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
         either = tuple(map(Cap.parse, raw.get("either", ())))
+        implies = frozenset(map(Cap.parse, raw.get("implies", ())))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error
     for key in ("at", "below", "not_below"):
@@ -205,7 +212,7 @@ def _rule(path: Path, raw: Any) -> Rule:
             raise BadInput(f"{at}: {key!r} must be a list of function names")
     if meaning is Meaning.EITHER_OR and not either:
         raise BadInput(f"{at}: an either-or rule names the others under 'either'")
-    if meaning in (Meaning.OPTIONAL, Meaning.SILENT) and not raw.get("lost"):
+    if meaning in (Meaning.OPTIONAL, Meaning.SILENT, Meaning.LOOKING) and not raw.get("lost"):
         raise BadInput(f"{at}: 'lost' must say what is lost without the capability")
     return Rule(
         id=str(raw["id"]),
@@ -217,6 +224,7 @@ def _rule(path: Path, raw: Any) -> Rule:
         not_below=tuple(raw.get("not_below", ())),
         either=either,
         when=_when(path, raw["when"]) if "when" in raw else None,
+        implies=implies,
         lost=raw.get("lost"),
         since=raw.get("since"),
         until=raw.get("until"),

@@ -70,6 +70,8 @@ class _Task:
     program: str
     uids: calls.Ids
     gids: calls.Ids
+    looked: bool = False
+    """It has asked for its own capabilities, or has set them."""
     call: str | None = None
     values: tuple[int, ...] = ()
     pending: list[Key] = field(default_factory=list)
@@ -222,7 +224,12 @@ class Aggregator:
                 task.uids = task.uids.after(call, args)
             elif calls.sets_gids(call):
                 task.gids = task.gids.after(call, args)
-        if call == "capset" and result == 0 and self.started is not None:
+        if call == "capget" and task.call == call:
+            # With a null pointer it only asks for the version, as programs do that then demand a
+            # fixed set; those that look first adapt to what they have.
+            task.looked |= bool(task.values[1])
+        if call == "capset" and result == 0 and self.started is not None and not task.looked:
+            task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
                 self.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
         refused = False

@@ -43,6 +43,7 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "lchown": {"uid": 1, "gid": 2},
     "fchownat": {"uid": 2, "gid": 3},
     "bpf": {"cmd": 0},
+    "capget": {"data": 1},
 }
 """Call → the arguments that can decide or that people want to see, by position."""
 

@@ -165,6 +165,7 @@ class Watch:
             refusals=aggregator.refusals(),
             lost=self.lost,
             interrupted=self.interrupted,
+            succeeded=self.check_passed if self.checker else status == 0,
             io_uring=aggregator.io_uring,
             setid_exec=aggregator.setid_exec,
             own_sets=tuple(

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog, Rule
 from capadvise.catalog.capabilities import Entry, Use
-from capadvise.decide import Effect, Need
+from capadvise.decide import Need
+from capadvise.judge import Effect
 from capadvise.report.file import Report
 from capadvise.report.text import evidence_line, judged_function
 

@@ -18,8 +18,9 @@ from typing import Any
 from capadvise import __version__
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.catalog import Catalog, Meaning
-from capadvise.decide import Need, Proposal, decide, mounts_overlays
+from capadvise.decide import Need, Proposal, decide
 from capadvise.errors import BadInput
+from capadvise.judge import Context
 from capadvise.prove import Proven, Trial, conclude
 from capadvise.recording import (
     Check,
@@ -104,7 +105,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
 
 def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
     """One recording as JSON values."""
-    own_mounts = mounts_overlays(recording)
+    own_mounts = Context.of(recording).own_mounts
     return {
         "host": {
             "kernel": recording.host.kernel,
@@ -117,6 +118,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
         "seconds": recording.seconds,
         "exit_status": recording.exit_status,
         "interrupted": recording.interrupted,
+        "succeeded": recording.succeeded,
         "held": {
             "bounding": names(recording.held.bounding),
             "permitted": names(recording.held.permitted),
@@ -333,6 +335,7 @@ def load_recording(raw: Any) -> Recording:
         ),
         lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
         interrupted=bool(raw["interrupted"]),
+        succeeded=raw["succeeded"],
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),

@@ -9,7 +9,8 @@ from pathlib import Path
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
-from capadvise.decide import Judged, Need, Proposal, Verdict
+from capadvise.decide import Need, Proposal, Verdict
+from capadvise.judge import Judged
 from capadvise.prove import Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.file import Report

@@ -27,6 +27,8 @@ RULES = """
 - {id: self, at: [self], meaning: self-restricting, text: t, source: test}
 - {id: optional, at: [optional], meaning: optional, text: t, lost: a field, source: test}
 - {id: advisory, at: [advisory], meaning: advisory, text: t, source: test}
+- {id: looking, at: [looking], meaning: looking, text: t, lost: a link, source: test}
+- {id: mapping, at: [mapping], meaning: decides, text: t, implies: [CAP_SETFCAP], source: test}
 - {id: foreign, at: [foreign], meaning: foreign-credentials, text: t, source: test}
 """
 FULL = frozenset(Cap(number) for number in range(41))
@@ -158,12 +160,49 @@ def test_a_use_outweighs_any_number_of_other_checks() -> None:
     assert need.asked == 10**6 + 2
 
 
-def test_a_set_of_its_own_is_uncertain_not_needed() -> None:
+def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
     own = (("bird", parse_set(["NET_ADMIN"])),)
     proposal = decide(recording(own_sets=own), FACTS)
-    assert proposal.need(Cap(12)).verdict is Verdict.UNUSED
+    assert proposal.need(Cap(12)).verdict is USED
     assert "own fixed set" in str(proposal.need(Cap(12)).uncertain)
-    assert proposal.recommended == frozenset()
+    assert proposal.recommended == parse_set(["NET_ADMIN"])
+
+
+def test_what_a_good_run_was_refused_is_tolerated() -> None:
+    refused = at("decides", granted=False, result=EPERM)
+    lacking = recording(refused, permitted=FULL - {Cap(13)}, succeeded=True)
+    assert decide(lacking, FACTS).needs[0].verdict is Verdict.TOLERATED
+    assert decide(lacking, FACTS).recommended == frozenset()
+
+
+def looking(program: str, **change: object) -> Check:
+    return at("looking", cap=Cap(19), program=program, **change)
+
+
+@pytest.mark.parametrize(
+    ("beside", "verdict"),
+    [
+        ([], USED),
+        ([at("do_task_stat", program="p")], ADVISORY),
+        ([at("do_task_stat", program="other")], USED),
+        ([at("do_task_stat", program="p"), at("proc_fd_permission", program="p")], USED),
+    ],
+)
+def test_who_looks_at_chosen_processes_needs_what_a_lister_does_not(
+    beside: list[Check], verdict: Verdict
+) -> None:
+    proposal = decide(recording(looking("p"), *beside), FACTS)
+    assert proposal.need(Cap(19)).verdict is verdict
+
+
+def test_mapping_root_implies_what_no_check_asks_for() -> None:
+    mapping = at("mapping", ns=Namespace.CHILD, uid=0)
+    assert decide(recording(mapping), FACTS).recommended == parse_set(["SETFCAP"])
+    assert decide(recording(replace(mapping, uid=1000)), FACTS).recommended == frozenset()
+    assert (
+        decide(recording(replace(mapping, ns=Namespace.TARGET)), FACTS).need(Cap(31)).verdict
+        is Verdict.UNUSED
+    )
 
 
 def test_losses_and_io_uring_are_cautions() -> None:

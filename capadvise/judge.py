@@ -1,0 +1,180 @@
+"""One check: what it says of its capability. Pure: the table from call site to verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Meaning, Rule
+from capadvise.recording import Check, Namespace, Phase, Recording
+
+
+class Effect(IntEnum):
+    """What one check says of its capability; the highest decides."""
+
+    DENIED = 0
+    ADVISORY = 1
+    TOLERATED = 2
+    """Refused in a run that ended well all the same."""
+    USED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A check and what it says."""
+
+    check: Check
+    rule: Rule | None
+    effect: Effect
+    why: str
+    either: tuple[Cap, ...] = ()
+    self_restricting: bool = False
+    uncertain: str | None = None
+    lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What of the whole recording bears on each check."""
+
+    permitted: CapSet
+    """What the target could have had."""
+    succeeded: bool
+    """The run ended well."""
+    own_mounts: bool
+    """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    listers: frozenset[str]
+    """Programs that went through the processes of others, as ps does."""
+    descriptor_readers: frozenset[str]
+    """Programs that were let into the descriptors of other users' processes."""
+    memory_opens: dict[str, int]
+    """How often a program opened environ, maps or the like of a process."""
+    foreign_readers: frozenset[str]
+    """Programs that were let into files that their user may not read."""
+
+    @classmethod
+    def of(cls, recording: Recording) -> Context:
+        """The context of a recording."""
+        checks = recording.checks
+        opens: Counter[str] = Counter()
+        for check in checks:
+            if "proc_mem_open" in check.site and check.granted:
+                opens[check.program] += check.count
+        return cls(
+            permitted=recording.held.permitted,
+            succeeded=recording.succeeded is True,
+            own_mounts=any("ovl_fill_super" in check.site for check in checks),
+            listers=frozenset(c.program for c in checks if "do_task_stat" in c.site),
+            descriptor_readers=frozenset(
+                c.program for c in checks if "proc_fd_permission" in c.site and c.granted
+            ),
+            memory_opens=dict(opens),
+            foreign_readers=frozenset(
+                c.program
+                for c in checks
+                if c.cap in (_DAC_READ_SEARCH, _DAC_OVERRIDE) and c.granted and "may_open" in c.site
+            ),
+        )
+
+
+_PERFMON = Cap.parse("PERFMON")
+_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
+_DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_UNKNOWN_SITE = "unknown call site"
+_FAILED_ANYWAY = frozenset({-2, -20, -22, -19, -6, -38, -61, -95})
+"""ENOENT, ENOTDIR, EINVAL, ENODEV, ENXIO, ENOSYS, ENODATA, EOPNOTSUPP: with or without the
+capability the call comes to nothing. Other errors (EBUSY, EEXIST, EAGAIN) tell the caller
+something that a refusal would not."""
+
+
+def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
+    """What one check says of its capability."""
+    if check.ns is Namespace.CHILD:
+        return Judged(
+            check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
+        )
+    if rule is None:
+        return _decides(check, context, None, "asked by code that the catalog does not know")
+    match rule.meaning:
+        case Meaning.ADVISORY | Meaning.OPTIONAL:
+            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+        case Meaning.FOREIGN_CREDENTIALS:
+            return Judged(check, rule, Effect.ADVISORY, rule.text)
+        case Meaning.SILENT:
+            return _silent(check, rule)
+        case Meaning.LOOKING if not _looks_at_chosen(check, context):
+            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+        case Meaning.FALLBACK:
+            if not check.granted or _holds(check, rule) is False:
+                effect = Effect.ADVISORY if check.granted else Effect.DENIED
+                return Judged(check, rule, effect, rule.text)
+    if _holds(check, rule) is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    if _is_a_lister_reading_processes(check, context):
+        return Judged(check, rule, Effect.ADVISORY, "reading files of the processes that it lists")
+    return _decides(check, context, rule, rule.text)
+
+
+def _holds(check: Check, rule: Rule) -> bool | None:
+    return rule.when.holds(dict(check.args)) if rule.when else True
+
+
+def _silent(check: Check, rule: Rule) -> Judged:
+    """The call succeeds either way: only the argument tells whether the outcome differs."""
+    holds = _holds(check, rule)
+    if holds is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    uncertain = None if holds else "the argument that decides was not recorded"
+    return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
+
+
+def _decides(check: Check, context: Context, rule: Rule | None, why: str) -> Judged:
+    """A refusal would make the call fail."""
+    mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
+    uncertain = None if rule else _UNKNOWN_SITE
+    if check.granted:
+        if check.result in _FAILED_ANYWAY:
+            return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
+        if check.phase is Phase.STOP:
+            return Judged(check, rule, Effect.ADVISORY, f"{why}, while it was being stopped")
+        either = rule.either if rule else ()
+        return Judged(check, rule, Effect.USED, why, either, mark, uncertain)
+    failed = check.result is not None and check.result < 0
+    if failed and check.cap not in context.permitted:
+        # A run that ends well is itself a trial without what it could not have.
+        effect = Effect.TOLERATED if context.succeeded else Effect.USED
+        return Judged(check, rule, effect, why, (), mark, uncertain)
+    return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
+
+
+def _looks_at_chosen(check: Check, context: Context) -> bool:
+    """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
+    through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
+    sake of the descriptors: those that were let in there need to follow the links as well."""
+    if check.cap == _PERFMON and check.program not in context.foreign_readers:
+        return False  # Linux 6.18 asks it first, of one's own processes too: mm_access
+    if check.program in context.descriptor_readers and check.cap != _PERFMON:
+        return True
+    return check.program not in context.listers
+
+
+def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
+    """ps opens the environ of every process, owned by its user, and does without. A path is not
+    recorded, but each such open asks for PERFMON or SYS_PTRACE too."""
+    return (
+        check.cap == _DAC_READ_SEARCH
+        and check.program in context.listers
+        and "may_open" in check.site
+        and check.count <= context.memory_opens.get(check.program, 0)
+    )
+
+
+def implied(check: Check, rule: Rule | None) -> frozenset[Cap]:
+    """Capabilities that are needed though the kernel never asks for them: mapping user 0 of the
+    parent into a new user namespace needs SETFCAP in the sets of whoever made it (create_user_ns
+    reads the bit itself, since Linux 5.12). Only root maps its own id 0."""
+    if rule is None or check.ns is not Namespace.CHILD or not check.granted or check.uid != 0:
+        return frozenset()
+    return rule.implies

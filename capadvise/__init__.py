@@ -7,9 +7,13 @@ The way through the package, from the top::
     linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
     report      the report file, and the text that people read
     formats     compose, kubernetes, docker: one configuration language each
-    decide      every judgement: from what was seen to what is needed
-    catalog     facts: capabilities and the kernel's call sites
+    prove       which trial to run next, and what the answers mean
+    decide      from judged checks to needs, and to the set that answers them
+    judge       what one check says of its capability
+    catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
     recording   what was seen in one run
+    workload    how to run a target again
+    strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
     errors      what can fail, and the way out
 

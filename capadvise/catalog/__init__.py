@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from capadvise import strict
 from capadvise.caps import Cap
-from capadvise.catalog.capabilities import Entry, Risk, load_entry
-from capadvise.catalog.sites import Meaning, Rule, Sites, load_sites
+from capadvise.catalog import compiled
+from capadvise.catalog.sites import Meaning, Rule, Sites, rule_of
 from capadvise.errors import BadInput
 
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines
+    from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
     from capadvise.catalog.seccomp import Profile
 
-__all__ = ["Catalog", "Entry", "Meaning", "Risk", "Rule", "Sites", "default"]
+__all__ = ["Catalog", "Meaning", "Rule", "Sites", "default"]
 
 
 class Catalog:
@@ -30,29 +30,38 @@ class Catalog:
 
     def entry(self, cap: Cap) -> Entry | None:
         """What is known of a capability; None for one newer than the catalog."""
+        from capadvise.catalog.capabilities import load_entry
+
         if cap not in self._entries:
             self._entries[cap] = load_entry(self.folder / "capabilities", cap)
         return self._entries[cap]
+
+    def risk(self, cap: Cap) -> str | None:
+        """How far a capability takes an attacker; None for one newer than the catalog."""
+        found: str | None = self._compiled["risk"].get(cap.name)
+        return found
 
     def preload(self) -> None:
         """Read what every judgement needs, at a moment when there is time."""
         _ = self.sites, self.preference
 
     @cached_property
+    def _compiled(self) -> dict[str, Any]:
+        return compiled.load(self.folder)
+
+    @cached_property
     def sites(self) -> Sites:
         """The site rules."""
-        return load_sites(self.folder / "sites")
+        path = self.folder / "sites"
+        return Sites([rule_of(path, raw) for raw in self._compiled["sites"]])
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:
         """Which of two capabilities that do the same is proposed: the one that stands first."""
-        path = self.folder / "preference.yaml"
-        raw = strict.load(path, _read(path))
-        strict.keys(path, raw, required=("preference",))
         try:
-            return tuple(map(Cap.parse, raw["preference"]))
+            return tuple(map(Cap.parse, self._compiled["preference"]))
         except (ValueError, TypeError, AttributeError) as error:
-            raise BadInput(f"{path}: {error}") from error
+            raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
 
     @cached_property
     def errnos(self) -> Errnos:

@@ -163,21 +163,23 @@ _REQUIRED = ("id", "at", "meaning", "text", "source")
 _OPTIONAL = ("caps", "below", "not_below", "either", "when", "implies", "lost", "since", "until")
 
 
-def load_sites(folder: Path) -> Sites:
-    """The rules of all files of a folder, in the order of their names.
+def raw_rules(folder: Path) -> list[dict[str, Any]]:
+    """The rules of all files of a folder as they stand there, in order, checked.
 
     Raises BadInput with file, line and key.
     """
-    rules: list[Rule] = []
+    found: list[dict[str, Any]] = []
     try:
         for path in sorted(folder.glob("*.yaml")):
-            rules += parse_rules(path, path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            parse_rules(path, text)
+            found += strict.load(path, text)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
-    for name, times in Counter(rule.id for rule in rules).items():
+    for name, times in Counter(rule["id"] for rule in found).items():
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
-    return Sites(rules)
+    return found
 
 
 def parse_rules(path: Path, text: str) -> list[Rule]:
@@ -189,7 +191,7 @@ def parse_rules(path: Path, text: str) -> list[Rule]:
     seen: set[str] = set()
     for item in raw:
         strict.keys(path, item, required=_REQUIRED, optional=_OPTIONAL)
-        rule = _rule(path, item)
+        rule = rule_of(path, item)
         if rule.id in seen:
             raise BadInput(f"{path}: line {item[strict.LINE]}: rule {rule.id!r} appears twice")
         seen.add(rule.id)
@@ -197,8 +199,9 @@ def parse_rules(path: Path, text: str) -> list[Rule]:
     return rules
 
 
-def _rule(path: Path, raw: Any) -> Rule:
-    at = f"{path}: line {raw[strict.LINE]}"
+def rule_of(path: Path, raw: Any) -> Rule:
+    """One rule from its keys and values; ``path`` is for messages."""
+    at = f"{path}: line {raw.get(strict.LINE, '?')}"
     try:
         meaning = Meaning(raw["meaning"])
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
@@ -236,5 +239,7 @@ def _when(path: Path, raw: Any) -> When:
     strict.keys(path, raw, required=("arg",), optional=("mask", "in"))
     mask, values = raw.get("mask"), raw.get("in")
     if isinstance(mask, int) == isinstance(values, list):
-        raise BadInput(f"{path}: line {raw[strict.LINE]}: 'when' has either a mask or a list 'in'")
+        raise BadInput(
+            f"{path}: line {raw.get(strict.LINE, '?')}: 'when' has either a mask or a list 'in'"
+        )
     return When(raw["arg"], mask, None if values is None else frozenset(values))

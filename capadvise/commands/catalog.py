@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import default
+from capadvise.catalog import compiled, default
 from capadvise.errors import BadInput, Exit
 from capadvise.report.explain import capability_text
 
@@ -36,6 +37,12 @@ def _show(args: argparse.Namespace) -> int:
 def _check(_: argparse.Namespace) -> int:
     """Load every file: the loader refuses what breaks the schema."""
     facts = default()
+    fresh = compiled.compiled(facts.folder)
+    if compiled.load(facts.folder) != json.loads(compiled.dump(fresh)):
+        raise BadInput(
+            f"{facts.folder / compiled.FILE} is not what its sources give",
+            hint=f"capadvise catalog compile > {facts.folder / compiled.FILE}",
+        )
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
     baselines = facts.baselines
     print(
@@ -44,6 +51,11 @@ def _check(_: argparse.Namespace) -> int:
         f"{len(baselines.runtimes)} runtimes, {len(baselines.linters)} linters, "
         f"{len(facts.seccomp)} seccomp profiles: all good"
     )
+    return Exit.OK
+
+
+def _compile(_: argparse.Namespace) -> int:
+    print(compiled.dump(compiled.compiled(default().folder)), end="")
     return Exit.OK
 
 
@@ -58,5 +70,6 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "check": _check,
+    "compile": _compile,
     "reference": _reference,
 }

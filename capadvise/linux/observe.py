@@ -85,8 +85,9 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
     try:
         hearing = Background(lambda: _hear(guardian, "held"))
         ready = Background(lambda: buffers.open(hearing.result))
-        symbols = Symbols.load()
+        table = Background(Symbols.load)
         meanwhile()
+        symbols = table.result()
         ready.result()
         held = hearing.result()
         uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())

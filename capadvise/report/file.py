@@ -168,7 +168,6 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
 
 
 def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
-    entry = catalog.entry(need.cap)
     return {
         "cap": need.cap.name,
         "verdict": str(need.verdict),
@@ -178,7 +177,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "lost_without": need.lost_without,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
-        "risk": None if entry is None else str(entry.risk),
+        "risk": catalog.risk(need.cap),
         "evidence": [judged.check.id for judged in need.evidence],
     }
 

@@ -62,8 +62,7 @@ def _ended(status: int) -> str:
 
 
 def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
-    entry = catalog.entry(need.cap)
-    risk = f"risk {entry.risk}" if entry else "risk unknown"
+    risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
     mark = _MARKS[need.verdict]
     yield f"  {mark} {need.cap.short:{width}}  {need.verdict}  {risk:11}  {need.reason}"
     indent = " " * (width + 6)

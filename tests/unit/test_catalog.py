@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import default
+from capadvise.catalog import Catalog, compiled, default
 from capadvise.catalog.capabilities import parse_entry
 from capadvise.catalog.sites import Rule, parse_rules
 from capadvise.errors import BadInput
@@ -86,3 +87,20 @@ RULE = "- {id: a, at: [f], meaning: decides, text: t, source: measured}\n"
 def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         parse_rules(Path("sites.yaml"), text)
+
+
+def test_the_compiled_file_is_made_from_its_sources() -> None:
+    path = CATALOG.folder / compiled.FILE
+    same = path.read_text() == compiled.dump(compiled.compiled(CATALOG.folder))
+    assert same, f"run: capadvise catalog compile > {path}"
+
+
+def test_an_edited_source_counts_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    shutil.copytree(CATALOG.folder, folder)
+    path = folder / "preference.yaml"
+    path.write_text(path.read_text() + "  - CAP_CHOWN\n")
+    assert Catalog(folder).preference == (*CATALOG.preference, Cap.parse("CHOWN"))
+    path.write_text("preference: [CAP_CHOWN")
+    with pytest.raises(BadInput, match="preference"):
+        _ = Catalog(folder).preference

@@ -24,8 +24,8 @@ Finds the smallest set of Linux capabilities that a program needs, and shows why
 """
 _EXIT_CODES = """\
 exit codes: run exits as its target did (128+n for signal n), or 2 for wrong use, 3 where nothing
-can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 a gate
-failed, 2 wrong use or a bad input file, 3 nothing can be observed.
+can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 not
+provable, 2 wrong use or a bad input file, 3 nothing can be observed, 130 interrupted.
 """
 
 
@@ -56,7 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
     )
-    run.add_argument("--json", action="store_true", help="the report on stdout, and nothing else")
+    run.add_argument(
+        "--json",
+        action="store_true",
+        help="the report on stdout; the target's output goes to stderr",
+    )
     run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 
@@ -107,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"capadvise.commands.{args.subcommand}")
     try:
         code = int(module.command(args))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller
+            sys.stdout.flush()
         return code
     except CapadviseError as error:
         print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)

@@ -245,5 +245,7 @@ def _cautions(recording: Recording) -> Iterable[str]:
         )
     if recording.io_uring:
         yield "io_uring was used: checks made by its worker threads are not seen"
+    if recording.succeeded is False:
+        yield "the run did not end well: what it needs when it does was not seen"
     if recording.interrupted:
         yield "the run was interrupted: what it would have done later was not seen"

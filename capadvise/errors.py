@@ -9,9 +9,9 @@ class Exit(IntEnum):
     """Exit codes of capadvise itself; ``run`` otherwise exits as its target did."""
 
     OK = 0
-    """Done; a gate passed."""
+    """Done."""
     FAILED = 1
-    """A gate failed."""
+    """The workload could not be proven."""
     USAGE = 2
     """Wrong arguments, or an input file that cannot be used."""
     CANNOT_OBSERVE = 3

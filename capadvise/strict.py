@@ -58,7 +58,7 @@ def load_all(path: Path, text: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise BadInput(f"{path}: line {line}: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: {error}") from error
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

@@ -64,6 +64,9 @@ def load(path: Path) -> list[Named]:
     found = [_named(path, raw) for raw in strict.load_all(path, text) if raw is not None]
     if not found:
         raise BadInput(f"{path}: it holds no workload")
+    names = [named.name for named in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"{path}: two workloads are called {twice[0]!r}")
     return found
 
 
@@ -79,6 +82,8 @@ def _named(path: Path, raw: Any) -> Named:
         argv = tuple(command)
     else:
         raise _wrong(path, raw, "command", "a text, or a list of texts")
+    if any("\0" in word for word in argv):
+        raise _wrong(path, raw, "command", "free of NUL characters")
     expect = raw.get("expect_exit", 0)
     if expect != "any" and (isinstance(expect, bool) or not isinstance(expect, int)):
         raise _wrong(path, raw, "expect_exit", "a number or any")

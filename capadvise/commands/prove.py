@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -14,9 +15,9 @@ from pathlib import Path
 from capadvise import workload
 from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.commands.run import default_path, safe_name
+from capadvise.commands.run import default_path, safe_name, writable
 from capadvise.decide import decide
-from capadvise.errors import BadInput, Exit
+from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
@@ -34,8 +35,11 @@ def command(args: argparse.Namespace) -> int:
     require()
     jobs = list(_jobs(Path(args.file), isolate=args.isolate))
     single = len(jobs) == 1
+    if args.output:
+        writable(Path(args.output), folder=not single)
 
     stop = trials.Stop()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is known
 
     def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
         name, job, known = entry
@@ -48,7 +52,7 @@ def command(args: argparse.Namespace) -> int:
         save(_path(args.output, name, single=single), report, default())
         return report
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with ThreadPoolExecutor(max(1, args.jobs)) as pool:
         futures = [pool.submit(one, job) for job in jobs]
         try:
             wait(futures)
@@ -127,6 +131,26 @@ def prove_job(
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
 
+def prove_report(report: Report) -> Report:
+    """Prove what was just recorded. What stands in the way is said, and the report as good as
+    before; Ctrl-C ends the trials and keeps the best set."""
+    stop = trials.Stop()
+    try:
+        job = job_of(report, isolate=True)
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(prove_job, report.target.name, job, report, stop)
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                stop.ask()
+                return future.result()
+    except Interrupted:
+        print("capadvise: interrupted before the first trial ended", file=sys.stderr)
+    except CapadviseError as error:
+        print(f"capadvise: not proven: {printable(str(error))}", file=sys.stderr)
+    return report
+
+
 def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Report | None]]:
     if _is_json(path):
         report = load(path, default())
@@ -137,7 +161,7 @@ def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Repor
             raise BadInput(f"{path}: {named.name}: a daemon needs a check")
         if not isolate:
             raise BadInput("--no-isolate is for a report; a workload file is always isolated")
-        bench = os.environ.get("BENCH") or str(path.resolve().parents[1])
+        bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
         yield named.name, trials.Job(named.argv, named.workload, "workload", bench=bench), None
 
 
@@ -148,6 +172,11 @@ def job_of(report: Report, *, isolate: bool) -> trials.Job:
         raise BadInput(
             "the report holds no check, so that no trial could tell success",
             hint="record it again with --check SHELL",
+        )
+    if report.recording.succeeded is not True:
+        raise BadInput(
+            "the recorded run did not end well, so that no trial could tell success",
+            hint="record it again so that it exits with 0, or give it a check that it passes",
         )
     timeout = max(PROVE_TIMEOUT, 3 * report.recording.seconds)
     expect = report.recording.exit_status if work.kind == "oneshot" else None
@@ -163,8 +192,7 @@ def job_of(report: Report, *, isolate: bool) -> trials.Job:
 
 def _is_json(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(64).lstrip().startswith(b"{")
+        return path.suffix not in (".yaml", ".yml") and path.read_bytes()[:64].lstrip()[:1] == b"{"
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
 

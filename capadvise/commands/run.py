@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from capadvise.errors import BadInput
@@ -19,6 +21,10 @@ def command(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    if args.output:
+        writable(Path(args.output))
+    if args.prove and args.kind == "daemon" and not args.check:
+        raise BadInput("--prove needs --check SHELL: no trial of a daemon could tell success")
     what = Command(
         tuple(argv),
         user=args.user,
@@ -55,9 +61,9 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
     path = Path(args.output) if args.output else default_path(seen.target.name)
     save(path, report, catalog)
     if args.prove:
-        from capadvise.commands.prove import job_of, prove_job
+        from capadvise.commands.prove import prove_report
 
-        report = prove_job(report.target.name, job_of(report, isolate=True), report)
+        report = prove_report(report)
         save(path, report, catalog)
     if seen.check_passed and seen.workload.kind == "daemon" and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
@@ -74,11 +80,33 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
     return 128 + 9 if status is None else status
 
 
+def writable(path: Path, *, folder: bool = False) -> None:
+    """Raise BadInput now where a report could not be written later, after all the work."""
+    place = path if folder else path.parent
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"-o {path}: {error.strerror}") from error
+    if not folder and path.is_dir():
+        raise BadInput(f"-o {path}: is a folder")
+    if not os.access(place, os.W_OK):
+        raise BadInput(f"-o {path}: cannot write there")
+
+
 def default_path(name: str) -> Path:
     """Where a report goes that was given no place: the user's state directory. A name that is
     given twice in one process (a second call) stays the same."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state"
     return Path(state) / "capadvise" / f"{safe_name(name)}-{_STAMP}-{os.getpid()}.json"
+
+
+def _home() -> Path:
+    """The home of who called: under sudo that is not root's."""
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdecimal():
+        with suppress(KeyError):
+            return Path(pwd.getpwuid(int(caller)).pw_dir)
+    return Path.home()
 
 
 def safe_name(name: str) -> str:

@@ -10,6 +10,8 @@ from capadvise.decide import Proposal
 from capadvise.formats import compose, docker, kubernetes
 from capadvise.formats.snippet import Snippet
 
+_YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
 FORMATS: dict[str, Callable[[Snippet], str]] = {
     "compose": compose.render,
     "docker": docker.render,
@@ -20,8 +22,16 @@ FORMATS: dict[str, Callable[[Snippet], str]] = {
 def snippet(proposal: Proposal, caps: CapSet, *, name: str, user: str) -> Snippet:
     """What every format renders. ``name`` and ``user`` (``uid:gid``) come from the target."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "app"
+    if not re.match(r"[A-Za-z]", safe) or safe.lower() in _YAML_WORDS:
+        safe = f"app-{safe}"
     lines = tuple((cap, proposal.need(cap).reason) for cap in sorted(caps))
-    return Snippet(safe, lines, tuple(_notes(caps, user)))
+    uncertain = [need for need in proposal.needs if need.uncertain and need.cap in caps]
+    notes = (
+        *(f"caution: {caution}" for caution in proposal.cautions),
+        *(f"{need.cap.short} is uncertain: {need.uncertain}" for need in uncertain),
+        *_notes(caps, user),
+    )
+    return Snippet(safe, lines, notes)
 
 
 def _notes(caps: CapSet, user: str) -> Iterator[str]:

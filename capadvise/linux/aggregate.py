@@ -172,6 +172,7 @@ class Aggregator:
             self.started = time
         path = ringbuffer.text(event, self.types.exec_filename)
         task.program = PurePosixPath(path).name or path
+        task.looked = False
         if path not in self._setid and len(self._setid) < 4096:
             self._setid[path] = _is_setid(path)
         self.setid_exec |= self._setid.get(path, False)

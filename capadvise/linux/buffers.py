@@ -133,10 +133,6 @@ def _id(instance: tracefs.Instance, call: str) -> int:
 
 def remove_leftovers(root: Path) -> None:
     """Instances of runs whose supervisor and guardian were killed at the same moment."""
-    alive = set()
-    for pid in procfs.processes():
-        with contextlib.suppress(OSError):
-            alive.add((pid, procfs.start_time(pid)))
-    for folder in tracefs.leftovers(root, alive):
+    for folder in tracefs.leftovers(root, procfs.living):
         with contextlib.suppress(CannotObserve, OSError):
             tracefs.remove(folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable
 
@@ -20,11 +22,21 @@ class Checker:
     runs) and ``PIDS`` its processes, separated by commas.
     """
 
-    def __init__(self, script: str, mask: Iterable[int]) -> None:
-        self.script, self._mask = script, set(mask)
+    def __init__(self, script: str, mask: Iterable[int], limit: float) -> None:
+        """``limit``: seconds for one try, which then has failed."""
+        self.script, self._mask, self._limit = script, set(mask), limit
+        self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+        # A pipe would fill up, and be held open by daemons.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the checker lives
         self._next = 0.0
-        self.said = ""
+
+    @property
+    def said(self) -> str:
+        """The end of what the last try printed."""
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - 1500))
+        return self._output.read().decode(errors="backslashreplace").strip()
 
     def poll(self, status: int | None, pids: list[int]) -> bool | None:
         """Start a try, or look at the one under way: its result, None where there is none yet."""
@@ -32,40 +44,33 @@ class Checker:
             if time.monotonic() >= self._next:
                 self._start(status, pids)
             return None
-        if self._process.poll() is None:
+        if self._process.poll() is None and time.monotonic() < self._until:
             return None
         passed = self._process.returncode == 0
         self.abandon()
-        return passed
-
-    def once(self, status: int | None, pids: list[int]) -> bool:
-        """Run it to its end."""
-        self.abandon()
-        self._start(status, pids)
-        assert self._process is not None
-        passed = self._process.wait() == 0
-        self.abandon()
+        self._next = time.monotonic() + _EVERY
         return passed
 
     def abandon(self) -> None:
-        """End a try that is under way."""
+        """End a try that is under way, with all that it started in its session."""
         if self._process is not None:
-            self._process.kill()
-            output, _ = self._process.communicate()
-            self.said = output.decode(errors="backslashreplace")[-1500:].strip()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._process = None
-        self._next = time.monotonic() + _EVERY
+        self._next = 0.0
 
     def _start(self, status: int | None, pids: list[int]) -> None:
-        told = {
-            "EXIT": "" if status is None else str(status),
-            "PIDS": ",".join(map(str, pids)),
-        }
+        told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
+        self._output.seek(0)
+        self._output.truncate()
+        self._until = time.monotonic() + self._limit
         self._process = subprocess.Popen(
             [shutil.which("bash") or "/bin/sh", "-ec", self.script],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self._output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
             env={**os.environ, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),

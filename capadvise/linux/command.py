@@ -31,6 +31,8 @@ class Command:
     """The bounding set; None: as it is."""
     patience: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
+    check_limit: float = 30.0
+    """Seconds for one try of the check."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
     env: dict[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import select
@@ -199,10 +200,21 @@ def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
         try:
             os.execv(plan["path"], plan["argv"])
         except OSError as error:
-            raise Refused("exec", error.errno or 0) from error
+            if error.errno == errno.ENOEXEC and not is_binary(plan["path"]):
+                # A script without a first line that names its interpreter: as shells do.
+                os.execv("/bin/sh", ["/bin/sh", plan["path"], *plan["argv"][1:]])
+            raise Refused(f"execute {plan['path']}", error.errno or 0) from error
     except Refused as error:
         os.write(failed, json.dumps({"failed": error.code, "step": error.step}).encode())
+    except BaseException as error:  # whatever it was, this child must not go on as the guardian
+        os.write(failed, json.dumps({"failed": 0, "step": f"start it: {error}"}).encode())
     os._exit(127)
+
+
+def is_binary(path: str) -> bool:
+    """Whether a file is no text for a shell."""
+    with open(path, "rb") as file:
+        return b"\0" in file.read(256)
 
 
 def prepare(plan: dict[str, Any]) -> None:

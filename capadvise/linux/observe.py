@@ -64,6 +64,10 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
     path = resolve(command.argv[0])
     user = user_of(command.user) if command.user else None
     root = require()
+    try:
+        cwd = os.getcwd()
+    except OSError:  # it was removed below us
+        cwd = os.environ.get("PWD", "?")
     remove_leftovers(root)
     signals = Signals()
     fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
@@ -115,7 +119,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
                 ambient=target_sets.ambient,
             )
         ),
-        target=Target("command", name_of(command.argv), command.argv, os.getcwd(), f"{uid}:{gid}"),
+        target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
         workload=Workload(run.kind, check=command.check),
         posture=posture,
         check_passed=run.check_passed,
@@ -128,8 +132,9 @@ def _hear(guardian: GuardianProcess, word: str) -> int:
     message = guardian.hear_one()
     if "failed" in message:
         code = message["failed"]
+        cause = f": {os.strerror(code)}" if code else ""
         raise CannotStart(
-            f"cannot {message['step']}: {os.strerror(code)}",
+            f"cannot {message['step']}{cause}",
             found=code != 2,
         )
     return int(message[word])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def comm(pid: int, proc: Path = PROC) -> str:
 def processes(proc: Path = PROC) -> Iterator[int]:
     """All pids."""
     return (int(name) for name in os.listdir(proc) if name.isdecimal())
+
+
+def living(proc: Path = PROC) -> set[tuple[int, int]]:
+    """(pid, start time) of all processes."""
+    found = set()
+    for pid in processes(proc):
+        with suppress(OSError):
+            found.add((pid, start_time(pid, proc)))
+    return found
 
 
 def parse_sockets(text: str) -> dict[int, tuple[str, int]]:

@@ -39,15 +39,29 @@ MOST_FILES = 5000
 _ISOLATE = """
 mount --make-rprivate /
 ip link set lo up
+stage=$1 cwd=$2
+shift 2
+fresh() {
+    mount -t tmpfs fresh "$stage"
+    cp -a "$1/." "$stage/"
+    mount --bind "$stage" "$2"
+    umount "$stage"
+}
 for folder in "$@"; do
-    mount -t tmpfs fresh /mnt
-    cp -a "$folder/." /mnt/
-    mount --bind /mnt "$folder"
-    umount /mnt
+    fresh "$folder" "$folder"
 done
+# What lies below /run or /dev/shm is copied before those are emptied, and put back after.
+if [ -n "$cwd" ]; then
+    mkdir "$stage.cwd"
+    fresh "$cwd" "$stage.cwd"
+fi
 mount -t tmpfs -o mode=0755 run /run
 mkdir -m 1777 /run/lock
 mount -t tmpfs -o mode=1777 shm /dev/shm
+if [ -n "$cwd" ]; then
+    mkdir -p "$cwd"
+    mount --move "$stage.cwd" "$cwd"
+fi
 """
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -65,8 +79,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = trial(plan, Path(plan["top"]))
-    except (StageError, CapadviseError) as error:
+    except (StageError, CapadviseError, OSError) as error:
         result = {"broken": str(error)}
+    except SystemExit:  # SIGTERM before the target ran
+        result = {"broken": "the trial was ended"}
     finally:
         kill_descendants(reap_all)
     Path(sys.argv[2]).write_text(json.dumps(result))
@@ -80,7 +96,7 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
         (top / "home").mkdir(mode=0o700)
     os.environ.clear()
     os.environ.update(plan["env"])
-    isolate(plan["isolation"], plan["fresh"], plan["cwd"])
+    isolate(plan["isolation"], top, plan["fresh"], plan["cwd"])
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     out, err = top / "stdout", top / "stderr"
@@ -132,6 +148,7 @@ def in_logs(out: Path, err: Path, plan: dict[str, Any]) -> Observation:
                 seconds=plan["timeout"],
                 caps=frozenset(Cap.parse(name) for name in plan["caps"]),
                 patience=2.0,
+                check_limit=max(2.0, plan["timeout"]),
                 wait=True,  # what descends from us is killed next, the guardian included
             )
         )
@@ -164,7 +181,7 @@ def last_words(text: str) -> str:
     return lines[-1][:200] if lines else ""
 
 
-def isolate(kind: str, fresh: list[str], cwd: str | None) -> None:
+def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
     """New mount, network, UTS and IPC namespaces; private copies of what programs write to."""
     if kind == "none":
         return
@@ -173,10 +190,13 @@ def isolate(kind: str, fresh: list[str], cwd: str | None) -> None:
     if _libc.unshare(NEWNS | NEWNET | NEWUTS | NEWIPC):
         raise StageError(f"cannot isolate: {os.strerror(ctypes.get_errno())}")
     folders = [*FRESH, *fresh]
-    if cwd and copyable(cwd):
-        folders.append(cwd)
+    stage = top / "stage"
+    stage.mkdir()
+    copied = cwd if cwd and copyable(cwd) else ""
     done = subprocess.run(
-        ["bash", "-ec", _ISOLATE, "isolate", *folders], capture_output=True, text=True
+        ["bash", "-ec", _ISOLATE, "isolate", str(stage), copied, *folders],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise StageError(f"cannot isolate: {done.stderr.strip()}")

@@ -6,8 +6,9 @@ Reference: Documentation/trace/ftrace.rst, events.rst of the kernel.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
@@ -32,8 +33,13 @@ def find() -> Path:
     Raises CannotObserve where neither is possible.
     """
     for path in MOUNT_POINTS:
-        if (path / "instances").is_dir():
-            return path
+        try:
+            if (path / "instances").is_dir():
+                return path
+        except PermissionError as error:
+            raise CannotObserve(
+                f"{path}: only root can look", hint="prefix the command with sudo"
+            ) from error
     context = _syscall(_FSOPEN, b"tracefs", _CLOEXEC)
     try:
         _syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
@@ -47,6 +53,8 @@ def _syscall(number: int, *args: object) -> int:
     result = int(_libc.syscall(number, *args))
     if result < 0:
         code = ctypes.get_errno()
+        if code == errno.EPERM:
+            raise CannotObserve("tracefs: only root can look", hint="prefix the command with sudo")
         raise CannotObserve(
             f"tracefs is not mounted and cannot be mounted: {os.strerror(code)}",
             hint="mount it: mount -t tracefs tracefs /sys/kernel/tracing",
@@ -176,12 +184,15 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def leftovers(root: Path, alive: set[tuple[int, int]]) -> list[Path]:
-    """Instances of ours whose supervisor, by (pid, start time), is gone."""
+def leftovers(root: Path, alive: Callable[[], set[tuple[int, int]]]) -> list[Path]:
+    """Instances of ours whose supervisor is gone; ``alive`` gives (pid, start time) of all
+    processes, and is asked after the instances were listed: one that starts meanwhile lives."""
     found = []
-    for folder in (root / "instances").glob(f"{PREFIX}*"):
+    folders = list((root / "instances").glob(f"{PREFIX}*"))
+    living = alive() if folders else set()
+    for folder in folders:
         fields = folder.name.removeprefix(PREFIX).split("-")
         known = len(fields) >= 2 and fields[0].isdecimal() and fields[1].isdecimal()
-        if known and (int(fields[0]), int(fields[1])) not in alive:
+        if known and (int(fields[0]), int(fields[1])) not in living:
             found.append(folder)
     return found

@@ -17,6 +17,8 @@ from capadvise.linux.processes import descendants
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.recording import Held, Host, Lost, Phase, Recording
 
+_GRACE = 2.0
+"""A target that still lives so many seconds after Ctrl-C was not stopped by it."""
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
 
@@ -39,11 +41,14 @@ class Watch:
         self.status: int | None = None
         self.empty = self.interrupted = False
         self.kill_at: float | None = None
+        self.alive_at: float | None = None
         self.lost = Lost()
         self.check_passed: bool | None = None
         self.passed_alive = False
         self.credentials: tuple[tuple[str, int, int], ...] = ()
-        self.checker = Checker(command.check, signals.before) if command.check else None
+        self.checker = (
+            Checker(command.check, signals.before, command.check_limit) if command.check else None
+        )
 
     @property
     def kind(self) -> str:
@@ -77,6 +82,9 @@ class Watch:
         for message in self.guardian.hear():
             if "exited" in message:
                 self.status = os.waitstatus_to_exitcode(message["exited"])
+                if self.kill_at is not None:
+                    # A shell dies and leaves its child: that one is to stop, too.
+                    self.guardian.tell({"signal": signal.SIGTERM})
             elif "empty" in message:
                 self.empty = True
             elif "stopped" in message:
@@ -92,13 +100,21 @@ class Watch:
         for number, from_process in self.signals.received():
             if from_process:
                 self.guardian.tell({"signal": number})
-            if number == signal.SIGTERM:
-                self.kill_at = time.monotonic() + self.command.patience
+            if number == signal.SIGHUP:
+                continue  # a reload, for most
             self.interrupted = True
             self.aggregator.phase = Phase.STOP
+            if number == signal.SIGTERM:
+                self.kill_at = time.monotonic() + self.command.patience
+            else:
+                self.alive_at = time.monotonic() + _GRACE
 
     def _time_is_up(self) -> None:
         now = time.monotonic()
+        if self.alive_at is not None and now > self.alive_at and self.kill_at is None:
+            # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
+            self.alive_at, self.interrupted = None, False
+            self.aggregator.phase = Phase.RUN
         if self.command.seconds and now - self.clock > self.command.seconds:
             self._stop()
         if self.kill_at is not None and now > self.kill_at:
@@ -120,7 +136,7 @@ class Watch:
         if self.command.kind == "oneshot" and not ended:
             return
         if self.command.kind == "oneshot":
-            self._verdict(self.checker.once(self.status, self._pids()))
+            self._verdict(self._check_once())
         elif (passed := self.checker.poll(self.status, self._pids())) is not None:
             self._verdict(passed)
 
@@ -132,8 +148,22 @@ class Watch:
             self.buffers.drain(self.aggregator)
             self._stop()
 
+    def _check_once(self) -> bool:
+        """Run the check to its end; a signal ends the wait."""
+        assert self.checker is not None
+        self.checker.abandon()
+        while (passed := self.checker.poll(self.status, self._pids())) is None:
+            select.select([self.signals.fd], [], [], _ROUND)
+            if not self.empty:
+                self.buffers.drain(self.aggregator)
+            if any(number != signal.SIGHUP for number, _ in self.signals.received()):
+                self.interrupted = True
+                self.checker.abandon()
+                return False
+        return passed
+
     def _pids(self) -> list[int]:
-        return descendants(self.guardian.pid)
+        return [] if self.empty else descendants(self.guardian.pid)
 
     def _check_after_exit(self) -> None:
         if self.checker is None:
@@ -141,7 +171,7 @@ class Watch:
         self.checker.abandon()
         undecided = self.check_passed is None or self.command.kind is None
         if undecided and not self.check_passed and self.command.kind != "daemon":
-            self.check_passed = self.checker.once(self.status, [])
+            self.check_passed = self._check_once()
 
     def recording(self, held: Held) -> Recording:
         """What was seen, as a value."""

@@ -11,6 +11,7 @@ from capadvise.catalog import Catalog, Rule
 from capadvise.catalog.capabilities import Entry, Use
 from capadvise.decide import Need
 from capadvise.judge import Effect
+from capadvise.report.escape import printable
 from capadvise.report.file import Report
 from capadvise.report.text import evidence_line, judged_function
 
@@ -155,9 +156,9 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
     proposal = report.proposal
     needed = [need for need in proposal.needs if need.cap in proposal.recommended]
     if not needed:
-        yield "It needs no capability: run it with all of them dropped."
-        return
-    yield f"It needs {len(needed)} of {report.recording.host.last_cap + 1} capabilities."
+        yield "No need for any capability was seen."
+    else:
+        yield f"It needs {len(needed)} of {report.recording.host.last_cap + 1} capabilities."
     for need in needed:
         yield ""
         entry = catalog.entry(need.cap)
@@ -166,6 +167,13 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         for judged in need.evidence[:5]:
             if judged.effect is Effect.USED:
                 yield from _bullet(evidence_line(judged))
+        if need.alternatives:
+            others = " or ".join("+".join(c.short for c in caps) for caps in need.alternatives)
+            yield from _paragraph(f"Instead of it, {others} would do.")
+        if need.uncertain:
+            yield from _paragraph(f"Uncertain: {need.uncertain}.")
+        if need.lost_without:
+            yield from _paragraph(f"Without it: {printable(need.lost_without)}.")
         if entry:
             yield from _entry_text(entry, need)
     for caution in proposal.cautions:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from capadvise import __version__
 from capadvise.caps import Cap, CapSet, names, parse_set
@@ -37,6 +37,8 @@ from capadvise.recording import (
 )
 from capadvise.workload import Workload
 
+_T = TypeVar("_T")
+ISOLATIONS = ("workload", "command", "container", "none")
 SCHEMA = "capadvise.report/1"
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
@@ -212,11 +214,16 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
     """
     text = json.dumps(dump(report, catalog), indent=1) + "\n"
     try:
+        path = path.resolve()  # a link stays a link
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # /dev/null, a pipe
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         try:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
+                _give_to_user(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -224,6 +231,13 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
             raise
     except OSError as error:
         raise BadInput(f"cannot write the report {path}: {error.strerror}") from error
+
+
+def _give_to_user(fd: int) -> None:
+    """Under sudo the report is for the user who called it: the next commands need no root."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        os.fchown(fd, int(uid), int(gid))
 
 
 def load(path: Path, catalog: Catalog) -> Report:
@@ -246,7 +260,7 @@ def load(path: Path, catalog: Catalog) -> Report:
         raise BadInput(f"{path}: {error}") from error
     except KeyError as error:
         raise BadInput(f"{path}: key {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise BadInput(f"{path}: {error}") from error
 
 
@@ -270,11 +284,11 @@ def _load(raw: Any, catalog: Catalog) -> Report:
         ),
         workload=Workload(
             _text(workload["kind"]),
-            workload["setup"],
-            workload["check"],
-            workload["expect_exit"],
+            _optional(workload["setup"], str),
+            _optional(workload["check"], str),
+            _optional(workload["expect_exit"], int),
             float(workload["timeout"]),
-            workload["teardown"],
+            _optional(workload["teardown"], str),
             tuple(map(_text, workload["fresh"])),
         ),
         posture=Posture({str(k): str(v) for k, v in raw["posture"]["sysctls"].items()}),
@@ -287,7 +301,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
 def _load_proof(raw: Any) -> Proven:
     floor = raw["floor"]
     return Proven(
-        isolation=_text(raw["isolation"]),
+        isolation=_isolation(raw["isolation"]),
         trials=tuple(
             Trial(
                 caps=_caps(item["caps"]),
@@ -301,7 +315,7 @@ def _load_proof(raw: Any) -> Proven:
         ),
         floor=None if floor is None else _caps(floor["caps"]),
         flaky=bool(raw["flaky"]),
-        recommended_sound=raw["recommended"]["sound"],
+        recommended_sound=_optional(raw["recommended"]["sound"], bool),
         complete=bool(raw["complete"]),
     )
 
@@ -320,7 +334,7 @@ def load_recording(raw: Any) -> Recording:
         held=Held(_caps(held["bounding"]), _caps(held["permitted"]), _caps(held["ambient"])),
         started=_text(raw["started"]),
         seconds=float(raw["seconds"]),
-        exit_status=raw["exit_status"],
+        exit_status=_optional(raw["exit_status"], int),
         checks=tuple(_load_check(item) for item in raw["checks"]),
         refusals=tuple(
             Refusal(
@@ -334,7 +348,7 @@ def load_recording(raw: Any) -> Recording:
         ),
         lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
         interrupted=bool(raw["interrupted"]),
-        succeeded=raw["succeeded"],
+        succeeded=_optional(raw["succeeded"], bool),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
@@ -352,13 +366,25 @@ def _load_check(raw: Any) -> Check:
         pid=int(raw["pid"]),
         count=int(raw["count"]),
         first=float(raw["first"]),
-        syscall=raw["syscall"],
-        result=raw["result"],
+        syscall=_optional(raw["syscall"], str),
+        result=_optional(raw["result"], int),
         args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
-        detail=raw["detail"],
-        uid=raw["uid"],
+        detail=_optional(raw["detail"], str),
+        uid=_optional(raw["uid"], int),
         phase=Phase(raw["phase"]),
     )
+
+
+def _isolation(value: Any) -> str:
+    if value not in ISOLATIONS:
+        raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
+    return str(value)
+
+
+def _optional(value: Any, kind: type[_T]) -> _T | None:
+    if value is not None and type(value) is not kind:
+        raise BadInput(f"expected {kind.__name__} or null, found {value!r:.60}")
+    return value
 
 
 def _text(value: Any) -> str:

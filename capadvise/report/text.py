@@ -35,7 +35,9 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
     for need in needed:
         yield from _need_lines(need, catalog, width)
     if not needed:
-        yield "  No capability is needed: drop them all."
+        ended_well = report.recording.succeeded is True
+        more = ": drop them all." if ended_well else ", but the run did not end well."
+        yield f"  No need for any capability was seen{more}"
     yield ""
     yield f"Recommended: {_set_text(proposal.recommended)}"
     if report.proven is not None:
@@ -64,7 +66,7 @@ def _ended(status: int) -> str:
 def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
     risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
     mark = _MARKS[need.verdict]
-    yield f"  {mark} {need.cap.short:{width}}  {need.verdict}  {risk:11}  {need.reason}"
+    yield f"  {mark} {need.cap.short:{width}}  {need.verdict!s:9}  {risk:11}  {need.reason}"
     indent = " " * (width + 6)
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
@@ -76,7 +78,7 @@ def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"{indent}instead of it, {others} would do"
     if need.self_restricting:
-        yield f"{indent}the program gives up rights with it: without it, it may run on with more"
+        yield f"{indent}used to give up rights: without it, the program may go on with more"
     if need.lost_without:
         yield f"{indent}without it: {printable(need.lost_without)}"
     if need.uncertain:
@@ -112,7 +114,9 @@ def _proof(proven: Proven) -> Iterator[str]:
     elif proven.floor is None:
         yield f"Not proven: it does not pass even with everything ({trials})."
     elif not proven.complete:
-        yield f"Not proven: interrupted; it passed with {_set_text(proven.floor)} ({trials})."
+        few = len(proven.floor) <= 12
+        best = _set_text(proven.floor) if few else "everything so far"
+        yield f"Not proven: interrupted; it passed with {best} ({trials})."
     else:
         yield f"Floor:       {_set_text(proven.floor)}"
         without = ", and fails without any one of them" if proven.floor else ""
@@ -141,7 +145,7 @@ def _rest(proposal: Proposal) -> Iterator[str]:
     for verdict, said in (
         (Verdict.TOLERATED, "Used, but passes without and loses nothing that was seen"),
         (Verdict.ADVISORY, "Asked in passing, not needed"),
-        (Verdict.DENIED, "Refused, and the program went on"),
+        (Verdict.DENIED, "Refused, after the program had given it up or without harm"),
     ):
         caps = [
             need.cap.short

@@ -31,13 +31,9 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 def leftovers() -> set[str]:
     """Trace instances whose supervisor is gone; the tests' own neighbours may have live ones."""
-    alive = set()
-    for pid in procfs.processes():
-        with contextlib.suppress(OSError):
-            alive.add((pid, procfs.start_time(pid)))
     root = tracefs.find()
     try:
-        return {path.name for path in tracefs.leftovers(root, alive)}
+        return {path.name for path in tracefs.leftovers(root, procfs.living)}
     finally:
         if root.parent == Path("/proc/self/fd"):
             os.close(int(root.name))
@@ -306,3 +302,90 @@ def test_another_pid_namespace_is_refused() -> None:
     )
     assert done.returncode == 3
     assert "pid namespace" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT"])
+def test_a_target_that_goes_on_after_a_signal_is_not_being_stopped(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "f").touch()
+    script = f"trap 'echo caught' {name}; echo ready; sleep 3; sleep 1; chown nobody f"
+    process = start(tmp_path, "bash", "-c", script, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    process.communicate(timeout=30)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["proposal"]["cap_add"] == ["CHOWN"]
+
+
+def test_a_run_that_fails_gets_no_clean_bill(run: Run) -> None:
+    result = run("sh", "-c", "exit 3")
+    assert "drop them all" not in result.stderr
+    assert "the run did not end well" in result.stderr
+
+
+def test_a_check_may_print_much_and_leave_daemons(run: Run) -> None:
+    began = time.monotonic()
+    check = "head -c 300000 /dev/zero; (setsid sleep 20 &) ; true"
+    result = run("sleep", "60", options=("--check", check))
+    assert time.monotonic() - began < 10
+    assert "the check passed" in result.stderr
+
+
+def test_a_shells_child_is_stopped_with_it(run: Run) -> None:
+    began = time.monotonic()
+    run("sh", "-c", "sleep 100; true", options=("--for", "1"))
+    assert time.monotonic() - began < 6
+
+
+def test_output_is_checked_before_the_target_runs(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    done = subprocess.run(
+        [CAPADVISE, "run", "-o", str(tmp_path), "--", "touch", str(tmp_path / "ran")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "is a folder" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_device_named_as_output_stays_a_device(tmp_path: Path) -> None:
+    node = tmp_path / "null"
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    subprocess.run([CAPADVISE, "run", "-q", "-o", str(node), "--", "true"], check=True)
+    assert stat.S_ISCHR(node.stat().st_mode)
+
+
+def test_a_directory_that_is_gone_and_a_script_without_interpreter(
+    run: Run, tmp_path: Path
+) -> None:
+    report = tmp_path / "r.json"
+    gone = f"mkdir -p {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; "
+    done = subprocess.run(
+        ["sh", "-c", f"{gone} exec {CAPADVISE} run -q -o {report} -- true"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "w").mkdir()
+    script = tmp_path / "w" / "bare"
+    script.write_text("echo $1 ran\n")
+    script.chmod(0o755)
+    assert run("./bare", "it").stdout == "it ran\n"
+
+
+def test_doctor_tells_an_ordinary_user_that_root_is_missing() -> None:
+    readable = "dac_read_search"
+    done = subprocess.run(
+        [
+            *("setpriv", "--reuid=65534", f"--inh-caps=+{readable}", f"--ambient-caps=+{readable}"),
+            *(CAPADVISE, "doctor"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert "only root can look" in done.stdout
+    assert "Traceback" not in done.stderr

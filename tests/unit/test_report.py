@@ -6,6 +6,7 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -66,6 +67,7 @@ RECORDING = Recording(
     started="2026-01-01T00:00:00+00:00",
     seconds=1.5,
     exit_status=0,
+    succeeded=True,
     checks=(BIND, NOISE),
     refusals=(Refusal("openat", "EACCES", RefusedBy.UNKNOWN, "nginx", 3),),
     lost=Lost(0, 7),
@@ -126,6 +128,37 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
     with pytest.raises(BadInput, match=said) as caught:
         load(path, CATALOG)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("recordings", 0, "exit_status"), "x"),
+        (("recordings", 0, "checks", 0, "uid"), "0"),
+        (("recordings", 0, "checks", 0, "count"), 1e400),
+        (("recordings", 0, "checks", 0, "detail"), 5),
+        (("recordings", 0, "succeeded"), 1),
+        (("workload", "check"), ["x"]),
+        (("target", "argv", 0), None),
+    ],
+)
+def test_a_wrong_type_is_refused(tmp_path: Path, path: tuple[str | int, ...], value: object) -> None:
+    raw: Any = dump(report(), CATALOG)
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(raw))
+    with pytest.raises(BadInput, match=r"x\.json"):
+        load(file, CATALOG)
+
+
+@pytest.mark.parametrize("name", ["true", "null", "7", "1.5", "NO"])
+def test_a_service_name_is_never_a_yaml_word(name: str) -> None:
+    made = report()
+    text = FORMATS["compose"](snippet(made.proposal, frozenset(), name=name, user="0:0"))
+    assert [type(key) for key in yaml.safe_load(text)["services"]] == [str]
 
 
 def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:

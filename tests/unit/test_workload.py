@@ -67,6 +67,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("name: a\ncommand: [x\n", "line 3"),
         ("- a\n", "expected keys and values"),
         ("", "it holds no workload"),
+        ("name: a\ncommand: x\n---\nname: a\ncommand: y\n", "two workloads are called 'a'"),
+        ('name: a\ncommand: ["x\\0y"]\n', "'command' must be free of NUL"),
+        ("? [a]\n: b\n", "unhashable"),
+        ("name: 2025-13-45\n", "month must be"),
         ("name: !!python/object:os.system x\ncommand: x\n", "line 1"),
     ],
 )

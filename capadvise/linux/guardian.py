@@ -214,7 +214,8 @@ def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
 def is_binary(path: str) -> bool:
     """Whether a file is no text for a shell."""
     with open(path, "rb") as file:
-        return b"\0" in file.read(256)
+        head = file.read(256)
+    return b"\0" in head or head.startswith(b"\x7fELF")
 
 
 def prepare(plan: dict[str, Any]) -> None:

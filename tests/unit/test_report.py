@@ -142,7 +142,9 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         (("target", "argv", 0), None),
     ],
 )
-def test_a_wrong_type_is_refused(tmp_path: Path, path: tuple[str | int, ...], value: object) -> None:
+def test_a_wrong_type_is_refused(
+    tmp_path: Path, path: tuple[str | int, ...], value: object
+) -> None:
     raw: Any = dump(report(), CATALOG)
     place = raw
     for key in path[:-1]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from capadvise.caps import SYS_ADMIN
+from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
 from capadvise.linux import calls, procfs, tracefs
 from capadvise.linux.aggregate import Aggregator, Types
@@ -44,12 +44,13 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
 class Buffers:
     """Two private trace buffers: CAP_SYS_ADMIN, asked at every mmap, never pushes out the rest."""
 
-    def __init__(self, root: Path, *, all_refusals: bool) -> None:
+    def __init__(self, root: Path, *, missing: CapSet) -> None:
+        """``missing``: what the target cannot have."""
         self.root = root
         stem = f"{tracefs.PREFIX}{os.getpid()}-{procfs.start_time('self')}"
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
-        self._all_refusals = all_refusals
+        self._refusable = calls.refusable(missing)
         self._opened: list[tracefs.Instance] = []
 
     def open(self, held: Callable[[], int]) -> None:
@@ -81,14 +82,13 @@ class Buffers:
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
         enters = [name for name in calls.ARGUMENTS if f"sys_enter_{name}" in known]
         exits = [name for name in calls.RESULTS if f"sys_exit_{name}" in known]
-        refusable = [name for name in calls.REFUSABLE if f"sys_exit_{name}" in known]
+        refusable = [name for name in self._refusable if f"sys_exit_{name}" in known]
         for name, expression in calls.FILTERS.items():
             instance.filter(f"syscalls:sys_enter_{name}", expression)
-        if self._all_refusals:
-            refused = " || ".join(f"ret == -{code}" for code in calls.REFUSED)
-            for name in refusable:
-                instance.filter(f"syscalls:sys_exit_{name}", refused)
-            exits += refusable
+        refused = " || ".join(f"ret == -{code}" for code in calls.REFUSED)
+        for name in refusable:
+            instance.filter(f"syscalls:sys_exit_{name}", refused)
+        exits += refusable
         events = [f"syscalls:sys_enter_{name}" for name in enters]
         events += [f"syscalls:sys_exit_{name}" for name in exits]
         instance.enable([CHECK_EVENT, *tree, *events])

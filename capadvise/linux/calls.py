@@ -12,6 +12,8 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from capadvise.caps import CapSet
+
 ARGUMENTS: dict[str, dict[str, int]] = {
     "chmod": {"mode": 1},
     "fchmod": {"mode": 1},
@@ -136,29 +138,30 @@ RESULTS: tuple[str, ...] = (
 )
 """Calls whose result is recorded, whatever it is."""
 
-REFUSABLE: tuple[str, ...] = (
-    "open",
-    "openat",
-    "openat2",
-    "creat",
-    "unlink",
-    "unlinkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "mkdir",
-    "mkdirat",
-    "rmdir",
-    "write",
-    "sendto",
-    "sendmsg",
-    "fcntl",
-    "mq_open",
-    "clone",
-    "clone3",
-    "connect",
+_FILE_CALLS = (
+    *("open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat"),
+    *("renameat2", "mkdir", "mkdirat", "rmdir", "connect"),
 )
-"""Frequent calls: only refusals are recorded, and only where the target may lack capabilities."""
+_FILE_CAPS = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "SYS_PTRACE", "PERFMON", "SYS_ADMIN")
+REFUSABLE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_FILE_CALLS, _FILE_CAPS),
+    "write": ("NET_ADMIN", "SYS_ADMIN", "SYS_RESOURCE", "SETFCAP", "SETUID", "SETGID", "SYS_NICE"),
+    "sendto": ("NET_ADMIN", "NET_RAW", "AUDIT_WRITE", "AUDIT_CONTROL"),
+    "sendmsg": ("NET_ADMIN", "NET_RAW", "AUDIT_WRITE", "SETUID", "SETGID", "SYS_ADMIN"),
+    "fcntl": ("SYS_RESOURCE", "FOWNER", "LEASE"),
+    "mq_open": ("SYS_RESOURCE", "DAC_OVERRIDE"),
+    "clone": ("SYS_ADMIN", "SYS_RESOURCE"),
+    "clone3": ("SYS_ADMIN", "SYS_RESOURCE", "CHECKPOINT_RESTORE"),
+}
+"""Frequent calls → the capabilities that they can be refused for want of. Only their refusals are
+recorded, and only where the target lacks one of these: each costs a few per cent."""
+
+
+def refusable(missing: CapSet) -> list[str]:
+    """The frequent calls whose refusals tell something, when these capabilities are missing."""
+    names = {cap.short for cap in missing}
+    return [call for call, caps in REFUSABLE.items() if names.intersection(caps)]
+
 
 REFUSED = (errno.EPERM, errno.EACCES)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet
 from capadvise.errors import CannotStart
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
@@ -72,7 +72,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
     signals = Signals()
     fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
     guardian = GuardianProcess(fds)
-    buffers = Buffers(root, all_refusals=_may_lack(user is not None))
+    buffers = Buffers(root, missing=_missing(command.caps))
     guardian.tell(
         {
             "path": path,
@@ -140,10 +140,11 @@ def _hear(guardian: GuardianProcess, word: str) -> int:
     return int(message[word])
 
 
-def _may_lack(other_user: bool) -> bool:
-    """Whether the target can be refused for want of a capability that we could not give it."""
-    bounding = procfs.capability_sets().bounding
-    return other_user or any(Cap(number) not in bounding for number in range(procfs.last_cap() + 1))
+def _missing(limit: CapSet | None) -> CapSet:
+    """What the target can be refused for want of it: what we lack, and what it is not to have."""
+    held = procfs.capability_sets().bounding
+    every = frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
+    return every - (held if limit is None else held & limit)
 
 
 def _sysctls(pid: int) -> Iterator[tuple[str, str]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,9 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # It kills what it started; where it was killed itself, its set-up would live on.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         stop.ended(process)
         if not result.exists():
             raise BrokenTrial("the trial ended without a result")

@@ -8,7 +8,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS, snippet
-from capadvise.report.file import load
+from capadvise.report.load import load
 
 
 def command(args: argparse.Namespace) -> int:

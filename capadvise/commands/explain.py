@@ -11,7 +11,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
 from capadvise.report.explain import capability_text, report_text, rule_text
-from capadvise.report.file import load
+from capadvise.report.load import load
 
 
 def command(args: argparse.Namespace) -> int:

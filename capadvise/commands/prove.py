@@ -22,8 +22,11 @@ from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, Trial, conclude, prove
+from capadvise.report.dump import dump
 from capadvise.report.escape import printable
-from capadvise.report.file import Report, dump, load, save
+from capadvise.report.load import load
+from capadvise.report.model import Report
+from capadvise.report.save import save
 from capadvise.report.text import proposal_text, trial_text
 
 PROVE_TIMEOUT = 30.0

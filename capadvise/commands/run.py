@@ -47,7 +47,9 @@ def _preload() -> None:
 def _report(seen: Observation, args: argparse.Namespace) -> int:
     from capadvise.catalog import default
     from capadvise.decide import decide
-    from capadvise.report.file import Report, dump, save
+    from capadvise.report.dump import dump
+    from capadvise.report.model import Report
+    from capadvise.report.save import save
     from capadvise.report.text import proposal_text
 
     catalog = default()

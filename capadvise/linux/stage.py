@@ -25,7 +25,7 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
 from capadvise.linux.processes import kill_descendants, reap_all
-from capadvise.report.file import dump_recording
+from capadvise.report.dump import dump_recording
 
 NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  # linux/sched.h
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36

@@ -20,7 +20,7 @@ from capadvise.errors import CapadviseError, Exit
 from capadvise.linux import procfs
 from capadvise.prove import Interrupted, Observed, Outcome
 from capadvise.recording import Posture, Recording, Target
-from capadvise.report.file import load_recording
+from capadvise.report.load import load_recording
 from capadvise.workload import Workload
 
 ENVIRONMENT = {

@@ -12,7 +12,7 @@ from capadvise.catalog.capabilities import Entry, Use
 from capadvise.decide import Need
 from capadvise.judge import Effect
 from capadvise.report.escape import printable
-from capadvise.report.file import Report
+from capadvise.report.model import Report
 from capadvise.report.text import evidence_line, judged_function
 
 WIDTH = 80

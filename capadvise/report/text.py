@@ -13,7 +13,7 @@ from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
 from capadvise.prove import Proven, Trial
 from capadvise.report.escape import printable
-from capadvise.report.file import Report
+from capadvise.report.model import Report
 
 _MARKS = {
     Verdict.REQUIRED: "●",

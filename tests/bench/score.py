@@ -23,7 +23,7 @@ import yaml
 
 from capadvise.catalog import default
 from capadvise.decide import decide
-from capadvise.report.file import load_recording
+from capadvise.report.load import load_recording
 
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 

@@ -29,9 +29,12 @@ from capadvise.recording import (
     RefusedBy,
     Target,
 )
+from capadvise.report.dump import dump
 from capadvise.report.escape import printable
 from capadvise.report.explain import report_text
-from capadvise.report.file import Report, dump, load, save
+from capadvise.report.load import load
+from capadvise.report.model import Report
+from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.workload import Workload
 

@@ -1,0 +1,159 @@
+"""The report as JSON values, in the full shape of ``schema.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capadvise import __version__
+from capadvise.caps import names
+from capadvise.catalog import Catalog, Meaning
+from capadvise.decide import Need
+from capadvise.judge import Context
+from capadvise.prove import Proven
+from capadvise.recording import Check, Recording
+from capadvise.report.model import SCHEMA, Report
+
+
+def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
+    """The report as JSON values, in the full shape of the contract."""
+    proposal = report.proposal
+    caps = sorted(proposal.recommended)
+    return {
+        "schema": SCHEMA,
+        "tool": {"version": __version__},
+        "target": {
+            "kind": report.target.kind,
+            "name": report.target.name,
+            "argv": list(report.target.argv),
+            "cwd": report.target.cwd,
+            "user": report.target.user,
+            **dict.fromkeys(("image", "engine", "container", "service", "pod")),
+        },
+        "workload": {
+            "kind": report.workload.kind,
+            "setup": report.workload.setup,
+            "check": report.workload.check,
+            "expect_exit": report.workload.expect_exit,
+            "timeout": report.workload.timeout,
+            "teardown": report.workload.teardown,
+            "fresh": list(report.workload.fresh),
+        },
+        "posture": {
+            "sysctls": report.posture.sysctls,
+            "namespaces": {},
+            "seccomp": None,
+            "mac": None,
+        },
+        "recordings": [dump_recording(item, catalog) for item in report.recordings],
+        "needs": [_need(need, catalog) for need in proposal.needs],
+        "proposal": {
+            "set": "recommended",
+            "cap_drop": ["ALL"],
+            "cap_add": [cap.short for cap in caps],
+            "recommended": names(caps),
+            "floor": None if proposal.floor is None else names(proposal.floor),
+        },
+        "proof": None if report.proven is None else _proof(report.proven),
+    }
+
+
+def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+    """One recording as JSON values."""
+    own_mounts = Context.of(recording).own_mounts
+    return {
+        "host": {
+            "kernel": recording.host.kernel,
+            "arch": recording.host.arch,
+            "last_cap": recording.host.last_cap,
+            "observer": recording.host.observer,
+            "lsm": list(recording.host.lsm),
+        },
+        "started": recording.started,
+        "seconds": recording.seconds,
+        "exit_status": recording.exit_status,
+        "interrupted": recording.interrupted,
+        "succeeded": recording.succeeded,
+        "held": {
+            "bounding": names(recording.held.bounding),
+            "permitted": names(recording.held.permitted),
+            "ambient": names(recording.held.ambient),
+        },
+        "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
+        "io_uring": recording.io_uring,
+        "setid_exec": recording.setid_exec,
+        "own_sets": [
+            {"program": program, "kept": names(kept)} for program, kept in recording.own_sets
+        ],
+        "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
+        "refusals": [
+            {
+                "syscall": refusal.syscall,
+                "errno": refusal.errno,
+                "by": str(refusal.by),
+                "program": refusal.program,
+                "count": refusal.count,
+            }
+            for refusal in recording.refusals
+        ],
+    }
+
+
+def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
+    rule = catalog.sites.match(check.cap, check.site, own_mounts=own_mounts)
+    foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
+    return {
+        "id": check.id,
+        "cap": check.cap.name,
+        "granted": check.granted,
+        "ns": str(check.ns),
+        "creds": "foreign" if foreign else "own",
+        "syscall": check.syscall,
+        "result": check.result,
+        "args": dict(check.args),
+        "detail": check.detail,
+        "site": list(check.site),
+        "program": check.program,
+        "pid": check.pid,
+        "uid": check.uid,
+        "phase": str(check.phase),
+        "count": check.count,
+        "first": check.first,
+    }
+
+
+def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
+    return {
+        "cap": need.cap.name,
+        "verdict": str(need.verdict),
+        "proof": str(need.proof),
+        "uncertain": need.uncertain,
+        "reason": need.reason,
+        "lost_without": need.lost_without,
+        "alternatives": [names(caps) for caps in need.alternatives],
+        "self_restricting": need.self_restricting,
+        "risk": catalog.risk(need.cap),
+        "evidence": [judged.check.id for judged in need.evidence],
+    }
+
+
+def _proof(proven: Proven) -> dict[str, Any]:
+    return {
+        "isolation": proven.isolation,
+        "flaky": proven.flaky,
+        "complete": proven.complete,
+        "recommended": {"sound": proven.recommended_sound},
+        "floor": None
+        if proven.floor is None
+        else {"sound": True, "minimal": proven.complete, "caps": names(proven.floor)},
+        "trials": [
+            {
+                "caps": names(trial.caps),
+                "without": None if trial.without is None else trial.without.name,
+                "repeat": trial.repeat,
+                "passed": trial.passed,
+                "seconds": trial.seconds,
+                "differences": list(trial.differences),
+            }
+            for trial in proven.trials
+        ],
+    }

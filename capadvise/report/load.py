@@ -1,0 +1,191 @@
+"""Reading a report file. It is judged anew: the recording is the truth, a verdict only a view."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import Catalog
+from capadvise.decide import decide
+from capadvise.errors import BadInput
+from capadvise.prove import Proven, Trial, conclude
+from capadvise.recording import (
+    Check,
+    Held,
+    Host,
+    Lost,
+    Namespace,
+    Phase,
+    Posture,
+    Recording,
+    Refusal,
+    RefusedBy,
+    Target,
+)
+from capadvise.report.model import SCHEMA, Report
+from capadvise.workload import Workload
+
+MAX_BYTES = 64 << 20
+"""A larger file is not a report: evidence is aggregated."""
+ISOLATIONS = ("workload", "command", "container", "none")
+_T = TypeVar("_T")
+
+
+def load(path: Path, catalog: Catalog) -> Report:
+    """Read a report. Raises BadInput, naming the file and the place, for anything else."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise BadInput(f"{path}: {size} bytes are too many for a report")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: not a JSON file: {error}",
+            hint="a report is what `capadvise run -o FILE` writes",
+        ) from error
+    try:
+        return _load(raw, catalog)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    except KeyError as error:
+        raise BadInput(f"{path}: key {error.args[0]!r} is missing") from error
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def _load(raw: Any, catalog: Catalog) -> Report:
+    if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
+        said = raw.get("schema") if isinstance(raw, Mapping) else None
+        raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
+    recordings = tuple(load_recording(item) for item in raw["recordings"])
+    if not recordings:
+        raise BadInput("it holds no recording")
+    target, workload = raw["target"], raw["workload"]
+    proposal = decide(recordings[0], catalog)
+    proven = None if raw["proof"] is None else _load_proof(raw["proof"])
+    return Report(
+        target=Target(
+            _text(target["kind"]),
+            _text(target["name"]),
+            tuple(map(_text, target["argv"])),
+            _text(target["cwd"]),
+            _text(target["user"]),
+        ),
+        workload=Workload(
+            _text(workload["kind"]),
+            _optional(workload["setup"], str),
+            _optional(workload["check"], str),
+            _optional(workload["expect_exit"], int),
+            float(workload["timeout"]),
+            _optional(workload["teardown"], str),
+            tuple(map(_text, workload["fresh"])),
+        ),
+        posture=Posture({str(k): str(v) for k, v in raw["posture"]["sysctls"].items()}),
+        recordings=recordings,
+        proposal=proposal if proven is None else conclude(proposal, proven),
+        proven=proven,
+    )
+
+
+def _load_proof(raw: Any) -> Proven:
+    floor = raw["floor"]
+    return Proven(
+        isolation=_isolation(raw["isolation"]),
+        trials=tuple(
+            Trial(
+                caps=_caps(item["caps"]),
+                passed=bool(item["passed"]),
+                seconds=float(item["seconds"]),
+                without=None if item["without"] is None else Cap.parse(item["without"]),
+                repeat=bool(item["repeat"]),
+                differences=tuple(map(_text, item["differences"])),
+            )
+            for item in raw["trials"]
+        ),
+        floor=None if floor is None else _caps(floor["caps"]),
+        flaky=bool(raw["flaky"]),
+        recommended_sound=_optional(raw["recommended"]["sound"], bool),
+        complete=bool(raw["complete"]),
+    )
+
+
+def load_recording(raw: Any) -> Recording:
+    """The inverse of ``dump_recording``; raises what ``load`` turns into BadInput."""
+    host, held, lost = raw["host"], raw["held"], raw["lost"]
+    return Recording(
+        host=Host(
+            _text(host["kernel"]),
+            _text(host["arch"]),
+            int(host["last_cap"]),
+            _text(host["observer"]),
+            tuple(map(_text, host["lsm"])),
+        ),
+        held=Held(_caps(held["bounding"]), _caps(held["permitted"]), _caps(held["ambient"])),
+        started=_text(raw["started"]),
+        seconds=float(raw["seconds"]),
+        exit_status=_optional(raw["exit_status"], int),
+        checks=tuple(_load_check(item) for item in raw["checks"]),
+        refusals=tuple(
+            Refusal(
+                _text(item["syscall"]),
+                _text(item["errno"]),
+                RefusedBy(item["by"]),
+                _text(item["program"]),
+                int(item["count"]),
+            )
+            for item in raw["refusals"]
+        ),
+        lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
+        interrupted=bool(raw["interrupted"]),
+        succeeded=_optional(raw["succeeded"], bool),
+        io_uring=bool(raw["io_uring"]),
+        setid_exec=bool(raw["setid_exec"]),
+        own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
+    )
+
+
+def _load_check(raw: Any) -> Check:
+    return Check(
+        id=int(raw["id"]),
+        cap=Cap.parse(raw["cap"]),
+        granted=bool(raw["granted"]),
+        ns=Namespace(raw["ns"]),
+        site=tuple(map(_text, raw["site"])),
+        program=_text(raw["program"]),
+        pid=int(raw["pid"]),
+        count=int(raw["count"]),
+        first=float(raw["first"]),
+        syscall=_optional(raw["syscall"], str),
+        result=_optional(raw["result"], int),
+        args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
+        detail=_optional(raw["detail"], str),
+        uid=_optional(raw["uid"], int),
+        phase=Phase(raw["phase"]),
+    )
+
+
+def _isolation(value: Any) -> str:
+    if value not in ISOLATIONS:
+        raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
+    return str(value)
+
+
+def _optional(value: Any, kind: type[_T]) -> _T | None:
+    if value is not None and type(value) is not kind:
+        raise BadInput(f"expected {kind.__name__} or null, found {value!r:.60}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"expected a text, found {value!r:.60}")
+    return value
+
+
+def _caps(value: Any) -> CapSet:
+    return parse_set(map(_text, value))

@@ -1,0 +1,31 @@
+"""What a report holds, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from capadvise.decide import Proposal
+from capadvise.prove import Proven
+from capadvise.recording import Posture, Recording, Target
+from capadvise.workload import Workload
+
+SCHEMA = "capadvise.report/1"
+"""The shape of the file is public: ``schema.json`` beside this module describes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report file holds."""
+
+    target: Target
+    workload: Workload
+    posture: Posture
+    recordings: tuple[Recording, ...]
+    proposal: Proposal
+    """With the verdicts of the proof, where there is one."""
+    proven: Proven | None = None
+
+    @property
+    def recording(self) -> Recording:
+        """The first recording."""
+        return self.recordings[0]

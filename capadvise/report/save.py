@@ -1,0 +1,47 @@
+"""Writing a report file: whole or not at all, and for its owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from capadvise.catalog import Catalog
+from capadvise.errors import BadInput
+from capadvise.report.dump import dump
+from capadvise.report.model import Report
+
+
+def save(path: Path, report: Report, catalog: Catalog) -> None:
+    """Write the report atomically, for its owner alone: arguments can be secrets.
+
+    Raises BadInput where the place cannot be written to.
+    """
+    text = json.dumps(dump(report, catalog), indent=1) + "\n"
+    try:
+        path = path.resolve()  # a link stays a link
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # /dev/null, a pipe
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+                _give_to_user(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise BadInput(f"cannot write the report {path}: {error.strerror}") from error
+
+
+def _give_to_user(fd: int) -> None:
+    """Under sudo the report is for the user who called it: the next commands need no root."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        os.fchown(fd, int(uid), int(gid))

@@ -168,5 +168,7 @@ def _next_steps(report: Report, saved: Path | None) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
+    if report.proven is None and report.recording.succeeded:
+        yield f"  sudo capadvise prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
-    yield f"  capadvise emit {printable(name)} --format compose     # or kubernetes, docker"
+    yield f"  capadvise emit {printable(name)} --format compose"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,12 +40,13 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
         more = ": drop them all." if ended_well else ", but the run did not end well."
         yield f"  No need for any capability was seen{more}"
     yield ""
-    yield f"Recommended: {_set_text(proposal.recommended)}"
-    if report.proven is not None:
-        yield from _proof(report.proven)
-    yield from _rest(proposal)
-    for caution in proposal.cautions:
-        yield f"Caution: {caution}."
+    for text in (
+        f"Recommended: {_set_text(proposal.recommended)}",
+        *(_proof(report.proven) if report.proven is not None else ()),
+        *_rest(proposal),
+        *(f"Caution: {caution}." for caution in proposal.cautions),
+    ):
+        yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
     yield ""
     yield from _next_steps(report, saved)
 
@@ -64,25 +66,32 @@ def _ended(status: int) -> str:
 
 
 def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
-    risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
-    mark = _MARKS[need.verdict]
-    yield f"  {mark} {need.cap.short:{width}}  {need.verdict!s:9}  {risk:11}  {need.reason}"
+    """One capability: a line, its evidence, and what else there is to say; 80 columns wide."""
     indent = " " * (width + 6)
+    head = f"  {_MARKS[need.verdict]} {need.cap.short:{width}}  {need.verdict!s:9}"
+    risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
+    yield from textwrap.wrap(f"{head}  {risk:11}  {need.reason}", 80, subsequent_indent=indent)
+    for text in _remarks(need):
+        yield from textwrap.wrap(
+            text, 80, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+        )
+
+
+def _remarks(need: Need) -> Iterator[str]:
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
     lines = list(dict.fromkeys(map(evidence_line, deciding)))
-    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     if lines:
-        yield f"{indent}{lines[0]}{more}"
+        yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        yield f"{indent}instead of it, {others} would do"
+        yield f"instead of it, {others} would do"
     if need.self_restricting:
-        yield f"{indent}used to give up rights: without it, the program may go on with more"
+        yield "used to give up rights: without it, the program may go on with more"
     if need.lost_without:
-        yield f"{indent}without it: {printable(need.lost_without)}"
+        yield f"without it: {printable(need.lost_without)}"
     if need.uncertain:
-        yield f"{indent}uncertain: {need.uncertain}"
+        yield f"uncertain: {need.uncertain}"
 
 
 def evidence_line(judged: Judged) -> str:

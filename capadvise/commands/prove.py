@@ -7,10 +7,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from capadvise import workload
 from capadvise.caps import CapSet
@@ -29,6 +31,7 @@ from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text, trial_text
 
+_T = TypeVar("_T")
 PROVE_TIMEOUT = 30.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
 
@@ -55,13 +58,8 @@ def command(args: argparse.Namespace) -> int:
         save(_path(args.output, name, single=single), report, default())
         return report
 
-    with ThreadPoolExecutor(max(1, args.jobs)) as pool:
-        futures = [pool.submit(one, job) for job in jobs]
-        try:
-            wait(futures)
-        except KeyboardInterrupt:
-            stop.ask()
-    results = [future.result() for future in futures]
+    calls = [partial(one, job) for job in jobs]
+    results = [future.result() for future in _until_interrupted(calls, stop, args.jobs)]
     reports = [result for result in results if isinstance(result, Report)]
     if args.json:
         documents = [dump(report, default()) for report in reports]
@@ -79,6 +77,19 @@ def command(args: argparse.Namespace) -> int:
     return Exit.OK if good else Exit.FAILED
 
 
+def _until_interrupted(
+    calls: Sequence[Callable[[], _T]], stop: trials.Stop, workers: int
+) -> list[Future[_T]]:
+    """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = [pool.submit(call) for call in calls]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            stop.ask()
+    return futures
+
+
 def _path(output: str | None, name: str, *, single: bool) -> Path:
     """Where a report goes; with several workloads, ``-o`` names a folder."""
     if output is None:
@@ -86,24 +97,21 @@ def _path(output: str | None, name: str, *, single: bool) -> Path:
     return Path(output) if single else Path(output) / f"{safe_name(name)}.json"
 
 
-def prove_job(
-    name: str, job: trials.Job, known: Report | None, stop: trials.Stop | None = None
-) -> Report:
+def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Stop) -> Report:
     """Run the trials of one workload; the report says what came of them.
 
     Raises BrokenTrial when no trial could be made.
     """
-    stop = stop or trials.Stop()
     everything = trials.everything()
     first, seen = trials.run(job, everything, stop)
-    report = known or Report(
-        replace(seen.target, name=name),
+    recordings = known.recordings if known else (seen.recording,)
+    report = Report(
+        known.target if known else replace(seen.target, name=name),
         job.workload,
-        seen.posture,
-        (seen.recording,),
-        decide(seen.recording, default()),
+        known.posture if known else seen.posture,
+        recordings,
+        decide(recordings[0], default()),
     )
-    report = replace(report, workload=job.workload, proposal=decide(report.recording, default()))
     most = 3 + 2 * len(report.proposal.recommended)
     _say(f"{name}: at most {most} trials, if the recommended set works")
 
@@ -140,13 +148,8 @@ def prove_report(report: Report) -> Report:
     stop = trials.Stop()
     try:
         job = job_of(report, isolate=True)
-        with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(prove_job, report.target.name, job, report, stop)
-            try:
-                return future.result()
-            except KeyboardInterrupt:
-                stop.ask()
-                return future.result()
+        call = partial(prove_job, report.target.name, job, report, stop)
+        return _until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         print("capadvise: interrupted before the first trial ended", file=sys.stderr)
     except CapadviseError as error:

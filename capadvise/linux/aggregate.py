@@ -22,8 +22,6 @@ from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy
 
 Page = tuple[int, bytes]
 
-_CALL = struct.Struct("<8xi4x")
-"""``syscalls:sys_*`` events: the number of the call; arguments or result follow, 8 bytes each."""
 _RESULT = struct.Struct("<16xq")
 _FORK = struct.Struct("<12xi4xi")
 _EXEC = struct.Struct("<12xii")
@@ -32,6 +30,8 @@ _OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_eno
 _DECIDING = frozenset(
     ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
 )
+_PORT_ROUNDS = 50
+"""So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
 _DISTINCT_ARGUMENTS = 32
 """So many different arguments of one call site are told apart; then only what can decide."""
 
@@ -90,7 +90,6 @@ class Aggregator:
         self.own_sets: dict[tuple[str, CapSet], None] = {}
         self.ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
-        self.total = 0
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._refusals: Counter[tuple[str, str, RefusedBy, str]] = Counter()
         self._tasks = {root: _Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
@@ -100,7 +99,7 @@ class Aggregator:
         self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
         self._setid: dict[str, bool] = {}
-        self._binders: set[int] = set()
+        self._binders: dict[int, int] = {}
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -197,8 +196,7 @@ class Aggregator:
             task.pending.append(key)
             del task.pending[:-16]
         if cap == _NET_BIND_SERVICE and result == 0:
-            self._binders.add(pid)
-        self.total += count
+            self._binders[pid] = _PORT_ROUNDS
 
     def _count(self, key: Key, result: int | None, pid: int, time: int, count: int) -> None:
         known = self._counts.get((key, result))
@@ -265,10 +263,14 @@ class Aggregator:
 
     def _look_at_ports(self) -> None:
         """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""
-        for pid in self._binders:
-            if found := procfs.low_ports(pid):
+        for pid, rounds in list(self._binders.items()):
+            found = procfs.low_ports(pid)
+            if found:
                 self.ports[pid] = found
-        self._binders = {pid for pid in self._binders if pid not in self.ports}
+            if found or rounds == 1:
+                del self._binders[pid]
+            else:
+                self._binders[pid] = rounds - 1
 
     def checks(self) -> tuple[Check, ...]:
         """All distinct checks, in the order in which they first appeared."""

@@ -47,7 +47,7 @@ class Buffers:
     def __init__(self, root: Path, *, missing: CapSet) -> None:
         """``missing``: what the target cannot have."""
         self.root = root
-        stem = f"{tracefs.PREFIX}{os.getpid()}-{procfs.start_time('self')}"
+        stem = f"{tracefs.PREFIX}{procfs.mark()}"
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
         self._refusable = calls.refusable(missing)
@@ -133,6 +133,6 @@ def _id(instance: tracefs.Instance, call: str) -> int:
 
 def remove_leftovers(root: Path) -> None:
     """Instances of runs whose supervisor and guardian were killed at the same moment."""
-    for folder in tracefs.leftovers(root, procfs.living):
+    for folder in procfs.abandoned(root / "instances", tracefs.PREFIX):
         with contextlib.suppress(CannotObserve, OSError):
             tracefs.remove(folder)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _EVERY = 0.1
 """Seconds between two tries."""
@@ -38,11 +38,14 @@ class Checker:
         self._output.seek(max(0, size - 1500))
         return self._output.read().decode(errors="backslashreplace").strip()
 
-    def poll(self, status: int | None, pids: list[int]) -> bool | None:
-        """Start a try, or look at the one under way: its result, None where there is none yet."""
+    def poll(self, status: int | None, pids: Callable[[], list[int]]) -> bool | None:
+        """Start a try, or look at the one under way: its result, None where there is none yet.
+
+        ``pids`` is asked only for a new try: it reads all of /proc.
+        """
         if self._process is None:
             if time.monotonic() >= self._next:
-                self._start(status, pids)
+                self._start(status, pids())
             return None
         if self._process.poll() is None and time.monotonic() < self._until:
             return None

@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ class Command:
     """Seconds for one try of the check."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
-    env: dict[str, str] = field(default_factory=dict)
-    """Set besides what is inherited."""
 
 
 def resolve(name: str) -> str:

@@ -6,7 +6,7 @@ from it and removes the trace instances. python-prctl is GPL: the process that h
 apart, and takes nothing of capadvise but ``processes``.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
-``{"signal": n}``, ``"done"``. On the report pipe ``{"held": pid}``, ``{"started": true}`` or
+``{"signal": n}``. On the report pipe ``{"held": pid}``, ``{"started": true}`` or
 ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """
@@ -226,7 +226,6 @@ def prepare(plan: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
     if plan["stdout_to_stderr"]:
         os.dup2(2, 1)
-    os.environ.update(plan["env"])
     if plan["caps"] is not None:
         limit(frozenset(plan["caps"]))
     if plan["user"]:

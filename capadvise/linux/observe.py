@@ -79,7 +79,6 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
             "argv": list(command.argv),
             "user": user,
             "caps": None if command.caps is None else sorted(command.caps),
-            "env": command.env,
             "mask": [int(number) for number in signals.before],
             "stdout_to_stderr": command.stdout_to_stderr,
             "instances": buffers.folders,

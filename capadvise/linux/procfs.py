@@ -13,8 +13,7 @@ from capadvise.caps import CapSet, from_mask
 
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
-INITIAL_USER_NAMESPACE = 0xEFFFFFFD
-"""Fixed inode numbers of the initial namespaces: PROC_*_INIT_INO in linux/proc_ns.h."""
+"""Its fixed inode number: PROC_PID_INIT_INO in linux/proc_ns.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +75,25 @@ def living(proc: Path = PROC) -> set[tuple[int, int]]:
         with suppress(OSError):
             found.add((pid, start_time(pid, proc)))
     return found
+
+
+def mark() -> str:
+    """This process in a file name: ``PID-STARTTIME``."""
+    return f"{os.getpid()}-{start_time('self')}"
+
+
+def abandoned(folder: Path, prefix: str) -> list[Path]:
+    """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is gone.
+
+    Processes are listed after the folder: one that starts meanwhile is alive.
+    """
+    marked = []
+    for path in folder.glob(f"{prefix}*"):
+        fields = path.name.removeprefix(prefix).split("-")
+        if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
+            marked.append((path, (int(fields[0]), int(fields[1]))))
+    alive = living() if marked else set()
+    return [path for path, process in marked if process not in alive]
 
 
 def parse_sockets(text: str) -> dict[int, tuple[str, int]]:

@@ -24,11 +24,11 @@ from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
-from capadvise.linux.processes import kill_descendants, reap_all
+from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 from capadvise.report.dump import dump_recording
 
 NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  # linux/sched.h
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG = 1
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
 """Each trial gets a private copy of these, and an empty /run."""
 LARGEST_COPY_KB = 256 << 10
@@ -74,7 +74,7 @@ class StageError(Exception):
 def main() -> None:
     """Make the trial that the plan describes; always write a result."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    become_subreaper()
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import json
 import os
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
-from capadvise.linux.processes import kill_descendants, reap_all
+from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 
-PR_SET_CHILD_SUBREAPER = 36
 _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
 
@@ -31,7 +29,7 @@ class GuardianProcess:
     def __init__(self, fds: Iterable[int] = ()) -> None:
         """Start it. It inherits ``fds`` besides, and keeps them from the target."""
         # If the guardian dies first, its orphans come to us, and we kill them.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        become_subreaper()
         prctl = importlib.util.find_spec("prctl")
         if prctl is None or prctl.origin is None:
             raise CannotStart(

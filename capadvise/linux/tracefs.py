@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
@@ -182,17 +182,3 @@ def remove(folder: Path) -> None:
     if folder.is_dir():
         write(folder / "set_event", "")
         folder.rmdir()
-
-
-def leftovers(root: Path, alive: Callable[[], set[tuple[int, int]]]) -> list[Path]:
-    """Instances of ours whose supervisor is gone; ``alive`` gives (pid, start time) of all
-    processes, and is asked after the instances were listed: one that starts meanwhile lives."""
-    found = []
-    folders = list((root / "instances").glob(f"{PREFIX}*"))
-    living = alive() if folders else set()
-    for folder in folders:
-        fields = folder.name.removeprefix(PREFIX).split("-")
-        known = len(fields) >= 2 and fields[0].isdecimal() and fields[1].isdecimal()
-        if known and (int(fields[0]), int(fields[1])) not in living:
-            found.append(folder)
-    return found

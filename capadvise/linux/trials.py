@@ -75,13 +75,8 @@ _PREFIX = "capadvise-trial-"
 
 def sweep() -> None:
     """Remove scratch folders of trials whose prover was killed."""
-    folders = list(Path("/tmp").glob(f"{_PREFIX}*"))
-    living = procfs.living() if folders else set()
-    for folder in folders:
-        fields = folder.name.removeprefix(_PREFIX).split("-")
-        ours = len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal()
-        if ours and (int(fields[0]), int(fields[1])) not in living:
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in procfs.abandoned(Path("/tmp"), _PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Stop:
@@ -119,8 +114,7 @@ class Stop:
 def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
     """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
     sweep()
-    mine = f"{_PREFIX}{os.getpid()}-{procfs.start_time('self')}-"
-    top = Path(tempfile.mkdtemp(prefix=mine, dir="/tmp"))
+    top = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir="/tmp"))
     top.chmod(0o755)
     try:
         plan, result = top / "plan.json", top / "result.json"

@@ -137,7 +137,7 @@ class Watch:
             return
         if self.command.kind == "oneshot":
             self._verdict(self._check_once())
-        elif (passed := self.checker.poll(self.status, self._pids())) is not None:
+        elif (passed := self.checker.poll(self.status, self._pids)) is not None:
             self._verdict(passed)
 
     def _verdict(self, passed: bool) -> None:
@@ -152,7 +152,7 @@ class Watch:
         """Run the check to its end; a signal ends the wait."""
         assert self.checker is not None
         self.checker.abandon()
-        while (passed := self.checker.poll(self.status, self._pids())) is None:
+        while (passed := self.checker.poll(self.status, self._pids)) is None:
             select.select([self.signals.fd], [], [], _ROUND)
             if not self.empty:
                 self.buffers.drain(self.aggregator)

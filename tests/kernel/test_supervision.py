@@ -33,7 +33,7 @@ def leftovers() -> set[str]:
     """Trace instances whose supervisor is gone; the tests' own neighbours may have live ones."""
     root = tracefs.find()
     try:
-        return {path.name for path in tracefs.leftovers(root, procfs.living)}
+        return {path.name for path in procfs.abandoned(root / "instances", tracefs.PREFIX)}
     finally:
         if root.parent == Path("/proc/self/fd"):
             os.close(int(root.name))

@@ -14,6 +14,7 @@ from pathlib import Path
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
+from capadvise.report.place import make_folder
 
 
 def command(args: argparse.Namespace) -> int:
@@ -86,7 +87,7 @@ def writable(path: Path, *, folder: bool = False) -> None:
     """Raise BadInput now where a report could not be written later, after all the work."""
     place = path if folder else path.parent
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
     except OSError as error:
         raise BadInput(f"-o {path}: {error.strerror}") from error
     if not folder and path.is_dir():

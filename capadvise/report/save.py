@@ -12,6 +12,7 @@ from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.report.dump import dump
 from capadvise.report.model import Report
+from capadvise.report.place import give_to_user, make_folder
 
 
 def save(path: Path, report: Report, catalog: Catalog) -> None:
@@ -25,12 +26,12 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")  # /dev/null, a pipe
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         try:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
-                _give_to_user(file.fileno())
+                give_to_user(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -38,10 +39,3 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
             raise
     except OSError as error:
         raise BadInput(f"cannot write the report {path}: {error.strerror}") from error
-
-
-def _give_to_user(fd: int) -> None:
-    """Under sudo the report is for the user who called it: the next commands need no root."""
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
-        os.fchown(fd, int(uid), int(gid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,18 @@ def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
     assert load(path, CATALOG) == report()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_under_sudo_the_report_and_its_new_folders_are_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_UID", "65534")
+    monkeypatch.setenv("SUDO_GID", "65534")
+    path = tmp_path / "state" / "capadvise" / "r.json"
+    save(path, report(), CATALOG)
+    assert [place.stat().st_uid for place in (path, *path.parents[:2])] == [65534] * 3
+    assert tmp_path.stat().st_uid == 0
 
 
 def test_a_report_keeps_to_the_public_schema() -> None:

@@ -20,7 +20,7 @@ def command(args: argparse.Namespace) -> int:
             raise BadInput(f"{args.report}: it has no floor: nothing was proven by trials")
         caps = report.proposal.floor
     print(
-        FORMATS[args.format](
+        FORMATS[args.format].render(
             snippet(report.proposal, caps, name=report.target.name, user=report.target.user)
         ),
         end="",

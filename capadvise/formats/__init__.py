@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
 from capadvise.decide import Proposal
 from capadvise.formats import compose, docker, kubernetes
+from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
 
 _YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
-FORMATS: dict[str, Callable[[Snippet], str]] = {
-    "compose": compose.render,
-    "docker": docker.render,
-    "kubernetes": kubernetes.render,
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What can be done in one language."""
+
+    render: Callable[[Snippet], str]
+    read: Callable[[str], tuple[Declared, ...]] | None = None
+    """What a file declares. Raises BadInput, with the line, for what is not such a file. None for
+    an output that is no configuration."""
+
+
+FORMATS: dict[str, Format] = {
+    "compose": Format(compose.render),
+    "docker": Format(docker.render),
+    "kubernetes": Format(kubernetes.render),
 }
 
 

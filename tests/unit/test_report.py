@@ -175,7 +175,7 @@ def test_a_wrong_type_is_refused(
 @pytest.mark.parametrize("name", ["true", "null", "7", "1.5", "NO"])
 def test_a_service_name_is_never_a_yaml_word(name: str) -> None:
     made = report()
-    text = FORMATS["compose"](snippet(made.proposal, frozenset(), name=name, user="0:0"))
+    text = FORMATS["compose"].render(snippet(made.proposal, frozenset(), name=name, user="0:0"))
     assert [type(key) for key in yaml.safe_load(text)["services"]] == [str]
 
 
@@ -202,7 +202,7 @@ def test_the_explanation_fits_a_terminal() -> None:
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_snippet(name: str) -> None:
     made = report()
-    text = FORMATS[name](
+    text = FORMATS[name].render(
         snippet(made.proposal, made.proposal.recommended, name="nginx", user="33:33")
     )
     assert text == (Path(__file__).parent / "golden" / f"{name}.txt").read_text()
@@ -213,7 +213,7 @@ def test_hostile_names_stay_data(name: str) -> None:
     hostile = "x: {y}\n  - !!python/object \x1b"
     made = report(replace(RECORDING, checks=(replace(BIND, program=hostile),)), hostile)
     caps = made.proposal.recommended
-    text = FORMATS[name](snippet(made.proposal, caps, name=hostile, user="0:0"))
+    text = FORMATS[name].render(snippet(made.proposal, caps, name=hostile, user="0:0"))
     parsed = yaml.safe_load(text)
     inner = next(iter(parsed["services"].values())) if name == "compose" else None
     found = inner["cap_add"] if inner else parsed["securityContext"]["capabilities"]["add"]
@@ -223,7 +223,7 @@ def test_hostile_names_stay_data(name: str) -> None:
 
 def test_an_empty_set_drops_all_and_adds_nothing() -> None:
     made = report(replace(RECORDING, checks=()))
-    text = FORMATS["compose"](snippet(made.proposal, frozenset(), name="a", user="0:0"))
+    text = FORMATS["compose"].render(snippet(made.proposal, frozenset(), name="a", user="0:0"))
     assert yaml.safe_load(text) == {"services": {"a": {"cap_drop": ["ALL"]}}}
 
 

@@ -1,0 +1,24 @@
+"""What a configuration file says of one service: what every format's ``read`` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """As written, not as the runtime takes it: names are not corrected, nothing is filled in."""
+
+    service: str
+    """As ``--service`` takes it: ``web``; for Kubernetes ``Deployment/web/app``."""
+    line: int = 1
+    """Where the service begins in its file, counted from 1."""
+    drop: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+    privileged: bool = False
+    user: str | None = None
+    """None: the image or the unit's default decides."""
+    no_new_privileges: bool | None = None
+    """Kubernetes: ``allowPrivilegeEscalation: false``. None: not said."""
+    lines: tuple[tuple[str, int], ...] = ()
+    """(what, line) of single entries: ``privileged``, or a capability as written."""

@@ -1,0 +1,114 @@
+"""The command line's arguments: one function for each subcommand. ``cli`` calls what they name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from capadvise import __version__
+
+if TYPE_CHECKING:  # argparse has no public name for it
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_DESCRIPTION = """\
+Finds the smallest set of Linux capabilities that a program needs, and shows why.
+
+  capadvise run -- nginx -g 'daemon off;'          watch a command, get the set
+  capadvise explain SYS_ADMIN                      what is it, what to do instead
+  capadvise emit REPORT.json --format compose      the snippet to paste
+"""
+_EXIT_CODES = """\
+exit codes: run exits as its target did (128+n for signal n), or 2 for wrong use, 3 where nothing
+can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 not
+provable, 2 wrong use or a bad input file, 3 nothing can be observed, 130 interrupted.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All subcommands on one screen."""
+    parser = argparse.ArgumentParser(
+        prog="capadvise",
+        description=_DESCRIPTION,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
+    verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    for add in (_run, _prove, _emit, _explain, _doctor, _catalog):
+        add(verbs)
+    return parser
+
+
+def _run(verbs: Verbs) -> None:
+    run = verbs.add_parser(
+        "run",
+        help="run a command and see what it needs",
+        usage="capadvise run [options] -- COMMAND …",
+        epilog="example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'",
+    )
+    run.add_argument("-o", "--output", metavar="REPORT", help="where to write the report")
+    run.add_argument("--check", metavar="SHELL", help="passes when the target did its job")
+    run.add_argument("--kind", choices=("oneshot", "daemon"), help="run the check after, or while")
+    run.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help="end the target after so long"
+    )
+    run.add_argument("--user", metavar="USER", help="run as another user, with every capability")
+    run.add_argument(
+        "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
+    )
+    run.add_argument(
+        "--json",
+        action="store_true",
+        help="the report on stdout; the target's output goes to stderr",
+    )
+    run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+
+
+def _prove(verbs: Verbs) -> None:
+    prove = verbs.add_parser(
+        "prove",
+        help="run it with exactly that set, and show that no member can go",
+        usage="capadvise prove [options] WORKLOAD.yaml | REPORT",
+    )
+    prove.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
+    prove.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="own mounts, network, host name and IPC, and copies of what is written to",
+    )
+    prove.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="workloads at a time")
+    prove.add_argument(
+        "-o", "--output", metavar="REPORT", help="where to write it; of several: a folder"
+    )
+    prove.add_argument("--json", action="store_true", help="the report on stdout")
+
+
+def _emit(verbs: Verbs) -> None:
+    emit = verbs.add_parser("emit", help="print the answer for a runtime")
+    emit.add_argument("report", metavar="REPORT")
+    emit.add_argument("--format", choices=("compose", "docker", "kubernetes"), required=True)
+    emit.add_argument("--set", choices=("recommended", "floor"), default="recommended")
+
+
+def _explain(verbs: Verbs) -> None:
+    explain = verbs.add_parser("explain", help="explain a capability, a report, a kernel function")
+    explain.add_argument("what", nargs="?", metavar="CAP|REPORT")
+    explain.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+
+def _doctor(verbs: Verbs) -> None:
+    verbs.add_parser("doctor", help="what can be observed here, and how to get more")
+
+
+def _catalog(verbs: Verbs) -> None:
+    catalog = verbs.add_parser("catalog", help="list, show or check the facts")
+    facts = catalog.add_subparsers(
+        dest="verb", required=True, metavar="list|show|check|reference|compile"
+    )
+    facts.add_parser("list", help="all capabilities, a line each")
+    facts.add_parser("show", help="one capability").add_argument("cap", metavar="CAP")
+    facts.add_parser("check", help="check that every file keeps to its schema")
+    facts.add_parser("reference", help="all of it as one page of Markdown")
+    facts.add_parser("compile", help="make catalog/compiled.json from the other files")

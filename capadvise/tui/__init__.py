@@ -1,0 +1,1 @@
+"""The interactive session: a view of values. It knows nothing of the kernel."""

@@ -88,8 +88,15 @@ def _prove(verbs: Verbs) -> None:
 def _emit(verbs: Verbs) -> None:
     emit = verbs.add_parser("emit", help="print the answer for a runtime")
     emit.add_argument("report", metavar="REPORT")
-    emit.add_argument("--format", choices=("compose", "docker", "kubernetes"), required=True)
+    emit.add_argument("--format", choices=tuple(FORMATS), required=True)
     emit.add_argument("--set", choices=("recommended", "floor"), default="recommended")
+    emit.add_argument("--into", metavar="FILE", help="patch this file of yours, and show the diff")
+    emit.add_argument(
+        "--service",
+        metavar="[KIND/]NAME[/CONTAINER]",
+        help="what to patch in it, where it has several",
+    )
+    emit.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
 
 
 def _explain(verbs: Verbs) -> None:

@@ -100,10 +100,10 @@ def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[Cut]:
     entries = unit.all(_SERVICE, key)
     says = [item for item in entries if item.value]
     first = says[0] if says else None
-    had = [] if first is None else [word for word in first.words if not word.startswith("~")]
+    had = [] if first is None or first.value.startswith("~") else list(dict.fromkeys(first.words))
     spelled = {cap: word for word in reversed(had) if (cap := _cap(word)) is not None}
     wanted = [cap for cap, _ in snippet.caps]
-    kept = [word for word in had if _cap(word) in wanted and spelled.get(_cap(word)) is word]
+    kept = [word for word in had if _cap(word) in wanted and word in spelled.values()]
     words = [*kept, *(cap.name for cap in wanted if cap not in spelled)]
     new = [f"# {c.name}: {printable(r)}" for c, r in snippet.caps if why and c not in spelled]
     reset = _drop_in(unit) and not (entries and not entries[0].value)

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from capadvise import __version__
+from capadvise.formats import FORMATS
 
 if TYPE_CHECKING:  # argparse has no public name for it
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -97,6 +98,7 @@ def _emit(verbs: Verbs) -> None:
         help="what to patch in it, where it has several",
     )
     emit.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
+    emit.add_argument("-o", "--output", metavar="FILE", help="where to write it, instead of stdout")
 
 
 def _explain(verbs: Verbs) -> None:

@@ -78,7 +78,8 @@ def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Ch
 
 def _read(path: Path, *, new: bool) -> bytes | None:
     try:
-        with path.open("rb", opener=_without_waiting) as file:
+        # a pipe would wait for a writer
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BadInput(f"{path}: it is no regular file")
             data = file.read(MAX_BYTES + 1)
@@ -92,10 +93,6 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     if len(data) > MAX_BYTES:
         raise BadInput(f"{path}: more than {MAX_BYTES >> 20} MiB are too many to patch")
     return data
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for a writer
 
 
 def _named(path: Path, service: str | None) -> None:

@@ -108,7 +108,7 @@ def _paths(checks: list[Check], catalog: Catalog) -> Iterator[str]:
             "namespaces there is sysctls:"
         )
     yield (
-        f"{'the rest of ' if writes else ''}/proc and /sys: cannot be judged; some files are hidden "
-        "(/proc/kcore, /proc/keys, /sys/firmware), /proc/sys and /sys are read-only"
+        f"{'the rest of ' if writes else ''}/proc and /sys: cannot be judged; some files are now "
+        "hidden (/proc/kcore, /proc/keys, /sys/firmware), /proc/sys and /sys are read-only"
     )
     yield "cgroups: cannot be judged; /sys/fs/cgroup is read-only, and devices are limited by them"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from capadvise.errors import BadInput, CapadviseError
 from capadvise.formats.edit.layout import Item
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
 
 
 class CannotPatch(CapadviseError):
@@ -50,4 +49,4 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
 
 def reasons(snippet: Snippet) -> tuple[Item, ...]:
     """The capabilities as containers spell them, with why; sorted by number."""
-    return tuple(Item(cap.short, printable(reason)) for cap, reason in sorted(snippet.caps))
+    return tuple(Item(cap.short, reason) for cap, reason in sorted(snippet.caps))

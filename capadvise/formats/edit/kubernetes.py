@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     change,
@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,

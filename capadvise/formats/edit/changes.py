@@ -103,13 +103,16 @@ def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[Cut]:
     return [Cut(key.start, value.end)]
 
 
-def open_up(doc: Document, pair: Pair, tree: dict[str, Tree]) -> list[Cut]:
-    """Give a key whose value is nothing, ``{}`` or an alias a mapping in lines of its own. What an
-    alias stands for is merged in."""
+def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[Cut]:
+    """Give a key whose value is nothing, ``{}`` or an alias a mapping, in lines of its own where it
+    can have them. What an alias stands for is merged in."""
     key, value = pair
     text = doc.text
     if isinstance(value, Alias):
         tree = {"<<": text[value.start : value.end], **tree}
+    if within.flow:
+        space = "" if value.end > value.start else " "
+        return [Cut(value.start, value.end, space + flow(tree, flowing.quote(within)))]
     start = text.index(":", key.end) + 1
     if value.anchor:
         start = len(text[: flowing.body(text, value)].rstrip())

@@ -114,7 +114,7 @@ class _Plan:
             empty = Mapping(node.start, node.start, None, None, (), False)
             _, _, new = self.lists(empty, entries(node))
             new |= self.switch(empty, entries(node))[1]
-            return open_up(self.doc, self.pair, new) if new else []
+            return open_up(self.doc, self.services, self.pair, new) if new else []
         cuts, gone, new = self.lists(node, entries(node))
         going, more = self.switch(node, entries(node))
         siblings = [pair for key in self.wanted if (pair := node.own(key)) and pair not in gone]
@@ -217,7 +217,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             if _said(had.get(what)) != _said(has.get(what))
         }
         if pins and isinstance(node, Alias):
-            cuts += open_up(doc, (key, node), pins)
+            cuts += open_up(doc, services, (key, node), pins)
         elif pins and isinstance(node, Mapping):
             gone = [pair for what in pins if (pair := node.own(what))]
             cuts += change(doc, node, gone, pins)

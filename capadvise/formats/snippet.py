@@ -58,7 +58,8 @@ class Snippet:
     @property
     def root(self) -> bool:
         """Whether the user is uid 0, which gets what the bounding set holds."""
-        return self.ids[0] in ("0", "root")
+        user = self.ids[0]
+        return user == "root" or (user.isdecimal() and int(user) == 0)
 
     @property
     def ids(self) -> tuple[str, str | None]:

@@ -195,6 +195,24 @@ def test_a_bomb_of_aliases_is_read_or_refused_in_time(text: str, refused: bool) 
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (quadlet.read, "[Container]\n" + "AddCapability=x\n" * 60_000),
+        (
+            systemd.read,
+            "[Service]\n" + "CapabilityBoundingSet=a b\nCapabilityBoundingSet=~a\n" * 20_000,
+        ),
+        (docker.read, "docker run\n" + "echo a\n" * 140_000),
+    ],
+    ids=["quadlet", "systemd", "docker"],
+)
+def test_a_long_file_takes_no_long_time(read: Callable[[str], object], text: str) -> None:
+    start = time.monotonic()
+    read(text)
+    assert time.monotonic() - start < 10
+
+
 def test_a_file_with_thirty_services_is_read_in_milliseconds() -> None:
     service = (
         "    image: a\n    cap_drop: [ALL]\n    cap_add:\n      - CHOWN # why\n    user: '1'\n"
@@ -217,7 +235,7 @@ X
 sudo docker run -d --name web -u33 \\
   --cap-drop ALL --cap-add=CHOWN,net_raw -it -v /a:/b \\
   --security-opt no-new-privileges:true image --cap-add SYS_ADMIN
-/usr/bin/docker container create --privileged --user root:0 image docker run x
+/usr/bin/docker --context far -D container create --privileged --user root:0 image docker run x
 """
 
 

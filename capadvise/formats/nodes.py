@@ -125,9 +125,8 @@ def flag(node: Node | None, what: str) -> bool | None:
 
 
 def is_null(node: Node) -> bool:
-    """Nothing is written there, or null."""
-    tag: str = node.tag
-    return tag == f"{_TAG}null"
+    """Nothing is written there, or null, or compose is told to forget what other files say."""
+    return node.tag in (f"{_TAG}null", "!reset")
 
 
 def line(node: Node) -> int:

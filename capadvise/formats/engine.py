@@ -23,17 +23,11 @@ def notes(snippet: Snippet) -> Iterator[str]:
     """What must be known so that the snippet works where it is pasted."""
     if not snippet.caps:
         return
-    names = [cap.short for cap, _ in snippet.caps]
     if snippet.root:
         yield (
             "recorded as root: for an image with another user these have no effect, unless it is "
             "told to start as user 0"
         )
-        if "NET_BIND_SERVICE" in names:
-            yield (
-                "NET_BIND_SERVICE is not needed in a docker container with a network of its own: "
-                f"there {PORT_START} is 0"
-            )
     elif snippet.only_low_ports:
         yield (
             f"user {snippet.user} binds low ports by the sysctl alone; with the host's network, "
@@ -46,5 +40,10 @@ def notes(snippet: Snippet) -> Iterator[str]:
             f"image file capabilities (setcap {snippet.file_capabilities} PROGRAM) and leave "
             "no_new_privs off, or start as root and let the program drop the rest"
         )
-        if "NET_BIND_SERVICE" in names:
-            yield f"the sysctl {PORT_START}=0 does the work of NET_BIND_SERVICE for every user"
+    if not snippet.only_low_ports and any(
+        cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
+    ):
+        yield (
+            f"the sysctl {PORT_START}=0 does the work of NET_BIND_SERVICE for every user; docker "
+            "sets it in networks of its own"
+        )

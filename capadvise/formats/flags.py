@@ -9,7 +9,7 @@ from capadvise.errors import BadInput
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, comment
 
-MAX_LENGTH = 4 << 20
+MAX_LENGTH = 1 << 20
 """A longer text is no script that a person keeps."""
 _SWITCHES = frozenset(
     (
@@ -21,6 +21,8 @@ _SWITCHES = frozenset(
     )
 )
 """Flags that take no word after them; all others do, unless they are written with ``=``."""
+
+_ENGINE_SWITCHES = ("-D", "--debug", "--tls", "--tlsverify", "-r", "--remote")
 
 
 def render(
@@ -48,6 +50,8 @@ def read(source: str, engine: str) -> tuple[Declared, ...]:
         raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
     found = []
     for number, command in _commands(source):
+        if engine not in command and not command.startswith("--"):
+            continue  # shlex is slow, and knows no text over several lines
         try:
             words = shlex.split(command, comments=True)
         except ValueError as error:
@@ -82,6 +86,8 @@ def _options(words: list[str], engine: str) -> list[str] | None:
     for number, word in enumerate(words):
         if word.rpartition("/")[2] == engine:
             rest = words[number + 1 :]
+            while rest and rest[0].startswith("-"):  # of the engine, as --context NAME
+                rest = rest[1 if "=" in rest[0] or rest[0] in _ENGINE_SWITCHES else 2 :]
             rest = rest[1:] if rest[:1] == ["container"] else rest
             if rest[:1] in (["run"], ["create"]):
                 return rest[1:]

@@ -55,7 +55,7 @@ def render(snippet: Snippet) -> str:
 
 def _security_context(snippet: Snippet) -> Iterator[str]:
     """The lines of a container's ``securityContext``."""
-    if not snippet.root:
+    if _has_other_uid(snippet):  # of a name, the kubelet cannot tell that it is not root's
         yield "runAsNonRoot: true"
         for key, value in zip(("runAsUser", "runAsGroup"), snippet.ids, strict=True):
             if value is not None and value.isdecimal():
@@ -75,6 +75,10 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
         yield from (f"    - {cap.short} # {reason}" for cap, reason in snippet.caps)
 
 
+def _has_other_uid(snippet: Snippet) -> bool:
+    return not snippet.root and snippet.ids[0].isdecimal()
+
+
 def _forbids_escalation(snippet: Snippet) -> bool:
     """Kubernetes takes a container with SYS_ADMIN for one that may escalate."""
     return engine.no_new_privileges(snippet) and all(cap != SYS_ADMIN for cap, _ in snippet.caps)
@@ -86,7 +90,7 @@ def _level(snippet: Snippet) -> str:
     caps = {cap for cap, _ in snippet.caps}
     if not caps <= addable["baseline"]:
         return "privileged"
-    restricted = caps <= addable["restricted"] and not snippet.root
+    restricted = caps <= addable["restricted"] and _has_other_uid(snippet)
     if restricted and _forbids_escalation(snippet) and snippet.default_seccomp:
         return "restricted"
     return "baseline"

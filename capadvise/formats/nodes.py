@@ -18,7 +18,7 @@ MAX_BYTES = 4 << 20
 """A larger file is no configuration that a person keeps."""
 _MAX_VALUES = 500_000
 """A node takes about 300 bytes: two bytes of text (``a,``) must not become gigabytes."""
-_MAX_WORK = 2_000_000
+_MAX_WORK = 500_000
 """Keys and items looked at in a file, those behind aliases each time: a bomb has billions."""
 
 _TAG = "tag:yaml.org,2002:"
@@ -125,9 +125,8 @@ def flag(node: Node | None, what: str) -> bool | None:
 
 
 def is_null(node: Node) -> bool:
-    """Nothing is written there, or null."""
-    tag: str = node.tag
-    return tag == f"{_TAG}null"
+    """Nothing is written there, or null, or compose is told to forget what other files say."""
+    return node.tag in (f"{_TAG}null", "!reset")
 
 
 def line(node: Node) -> int:

@@ -33,7 +33,7 @@ def render(snippet: Snippet) -> str:
     if all(value is None or value.isdecimal() for value in snippet.ids):
         uid, gid = snippet.ids
         process["user"] = {"uid": int(uid), "gid": int(gid or 0)}
-    annotations = {"capadvise.set": snippet.set_name}
+    annotations = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
     annotations |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
     annotations |= {f"capadvise.note.{n}": note for n, note in enumerate(snippet.notes, 1)}
     return json.dumps({"process": process, "annotations": annotations}, indent=2) + "\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
+from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.recording import Namespace
 from capadvise.report.escape import printable
@@ -58,7 +59,8 @@ class Snippet:
     @property
     def root(self) -> bool:
         """Whether the user is uid 0, which gets what the bounding set holds."""
-        return self.ids[0] in ("0", "root")
+        user = self.ids[0]
+        return user == "root" or (user.isdecimal() and int(user) == 0)
 
     @property
     def ids(self) -> tuple[str, str | None]:
@@ -121,19 +123,20 @@ def snippet_of(
         argv=report.target.argv,
         no_new_privileges=not any(recording.setid_exec for recording in report.recordings),
         default_seccomp=_default_seccomp(report, catalog),
-        kept=tuple(
-            Kept(
-                need.cap,
-                str(need.verdict),
-                str(need.proof),
-                one_line(need.reason),
-                catalog.risk(need.cap),
-                need.lost_without and one_line(need.lost_without),
-                need.uncertain and one_line(need.uncertain),
-            )
-            for need in needs
-        ),
+        kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
+    )
+
+
+def _kept(need: Need, catalog: Catalog) -> Kept:
+    return Kept(
+        need.cap,
+        str(need.verdict),
+        str(need.proof),
+        one_line(need.reason),
+        catalog.risk(need.cap),
+        need.lost_without and one_line(need.lost_without),
+        need.uncertain and one_line(need.uncertain),
     )
 
 

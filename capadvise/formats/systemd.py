@@ -72,7 +72,8 @@ def _bounding(
         elif everything == inverted:  # more of the same
             listed |= names
         else:
-            listed = {name: line for name, line in listed.items() if name not in names}
+            for name in names:
+                listed.pop(name, None)
     places = list(listed.items())
     if everything:
         return tuple(listed), (), places

@@ -34,8 +34,10 @@ class Section:
         """What a key is set to, in order; an empty value takes back what was said before it."""
         said: list[Assignment] = []
         for assignment in self.assignments:
-            if assignment.key == key:
-                said = [*said, assignment] if assignment.value else []
+            if assignment.key == key and assignment.value:
+                said.append(assignment)
+            elif assignment.key == key:
+                said.clear()
         return said
 
     def last(self, key: str) -> Assignment | None:

@@ -97,6 +97,28 @@ def test_systemd_counts_fewer_risks(tmp_path: Path) -> None:
     assert rows["NoNewPrivileges="] is True
 
 
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        *([], ["CAP_KILL"], ["CAP_KILL", "CAP_LEASE"], ["CAP_KILL", "", "CAP_LEASE"]),
+        *(["CAP_KILL", ""], ["CAP_KILL", "~"], ["~CAP_KILL CAP_LEASE"]),
+        *(["~CAP_KILL CAP_LEASE", "CAP_KILL"], ["CAP_KILL CAP_LEASE", "~CAP_KILL"]),
+        ["~CAP_KILL", "~CAP_LEASE"],
+    ],
+    ids=str,
+)
+def test_assignments_add_up_as_they_do_in_systemd(assignments: list[str], tmp_path: Path) -> None:
+    lines = "".join(f"CapabilityBoundingSet={value}\n" for value in assignments)
+    unit = tmp_path / "x.service"
+    unit.write_text(f"[Service]\nExecStart=/bin/true\n{lines}")
+    (declared,) = FORMATS["systemd"].read(unit.read_text())
+    analyze = (tool("systemd-analyze"), "security", "--offline=true", "--json=short")
+    rows = {row["name"]: row["set"] for row in json.loads(call(*analyze, str(unit)).stdout)}
+    for name in ("CAP_KILL", "CAP_LEASE", "CAP_SYS_PTRACE"):
+        gone = name in declared.drop or ("ALL" in declared.drop and name not in declared.add)
+        assert rows[f"CapabilityBoundingSet=~{name}"] is gone
+
+
 @contextmanager
 def _started(unit: Path) -> Iterator[None]:
     """A systemd as process 1 of namespaces of its own, below a control group of its own."""

@@ -28,7 +28,7 @@ ALL = frozenset(map(Cap, range(len(NAMES))))
 CONFIGURATIONS = sorted(name for name, kind in FORMATS.items() if kind.is_configuration)
 BIND = parse_set(["NET_BIND_SERVICE"])
 SETS = st.frozensets(st.sampled_from(sorted(ALL)))
-USERS = st.sampled_from(["0:0", "33:33", "1000", "65534:0"])
+USERS = st.sampled_from(["0:0", "33:33", "1000", "65534:0", "0"])
 HOSTILE = "x: {y}\n  - !!python/object ${HOME} $(id) `id` %n # \x1b[31m '\" \\"
 
 
@@ -52,13 +52,14 @@ def test_what_is_rendered_is_read_again(
     assert [cap.upper() for cap in declared.drop] == ["ALL"]
     assert not declared.privileged
     assert declared.unresolved == ()
-    if name != "systemd" and (user != "0:0" or name == "oci"):
+    root = user in ("0", "0:0")
+    if name != "systemd" and (not root or name == "oci"):
         uid, _, gid = (declared.user or "").partition(":")
         assert (uid, gid) == (user.partition(":")[0], user.partition(":")[2] or gid)
     else:
         assert declared.user is None
     if name in ("systemd", "oci"):
-        assert parse_set(declared.ambient or ()) == (frozenset() if user == "0:0" else caps)
+        assert parse_set(declared.ambient or ()) == (frozenset() if root else caps)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -167,6 +168,7 @@ def test_after_a_set_id_program_new_privileges_are_not_forbidden(name: str) -> N
         (["NET_BIND_SERVICE"], "33:33", {"setid_exec": True}, "baseline"),
         (["NET_BIND_SERVICE"], "33:33", {"io_uring": True}, "baseline"),
         (["NET_BIND_SERVICE"], "0:0", {}, "baseline"),
+        (["NET_BIND_SERVICE"], "www-data", {}, "baseline"),
         (["CHOWN"], "33:33", {}, "baseline"),
         (["NET_RAW"], "0:0", {}, "privileged"),
         (["SYS_ADMIN"], "0:0", {}, "privileged"),

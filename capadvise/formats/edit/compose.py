@@ -76,11 +76,15 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
         name = chosen(service, every, what="service")
     except BadInput as error:
         if any("include" in entries(root) for root, _ in found):
-            error.hint = f"{error.hint}; it includes other files: patch the one that holds it"
+            also = "it includes other files: patch the one that holds it"
+            error.hint = f"{error.hint}; {also}" if error.hint else also
         raise
     within = [(root, services) for root, services in found if services.own(name)]
     if len(within) > 1:
-        raise BadInput(f"service {name!r} stands in {len(within)} of its documents, which compose")
+        raise BadInput(
+            f"service {name!r} stands in {len(within)} of its documents",
+            hint="compose merges them: write it in one place",
+        )
     return (*within[0], name)
 
 

@@ -51,6 +51,8 @@ def read(source: str, engine: str) -> tuple[Declared, ...]:
         try:
             words = shlex.split(command, comments=True)
         except ValueError as error:
+            if engine not in command:
+                continue  # a text over several lines, of some other command
             raise BadInput(f"line {number}: {error}") from error
         options = _options(words, engine)
         if options is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
 from capadvise.errors import BadInput
-from capadvise.formats import compose, kubernetes
+from capadvise.formats import compose, docker, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
 
 COMPOSE = """\
@@ -205,3 +206,118 @@ def test_a_file_with_thirty_services_is_read_in_milliseconds() -> None:
         assert len(compose.read(text)) == 30
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+
+
+SCRIPT = """\
+#!/bin/sh
+# docker run --privileged comment
+cat <<'X'
+it's another command's business
+X
+sudo docker run -d --name web -u33 \\
+  --cap-drop ALL --cap-add=CHOWN,net_raw -it -v /a:/b \\
+  --security-opt no-new-privileges:true image --cap-add SYS_ADMIN
+/usr/bin/docker container create --privileged --user root:0 image docker run x
+"""
+
+
+def test_docker_run_lines() -> None:
+    assert docker.read(SCRIPT) == (
+        Declared(
+            "web",
+            6,
+            drop=("ALL",),
+            add=("CHOWN", "net_raw"),
+            user="33",
+            no_new_privileges=True,
+        ),
+        Declared("docker", 9, privileged=True, user="root:0"),
+    )
+
+
+def test_quadlet() -> None:
+    text = (
+        "# why\n[Unit]\nDescription=x\n\n[Container]\nContainerName=web\nAddCapability=MKNOD\n"
+        "AddCapability=\nAddCapability=CAP_CHOWN \\\n# between\n  CAP_KILL\nDropCapability=all\n"
+        'User=33\nPodmanArgs=--privileged "--cap-add=NET_RAW"\nNoNewPrivileges=no\n'
+    )
+    assert quadlet.read(text) == (
+        Declared(
+            "web",
+            5,
+            drop=("all",),
+            add=("CAP_CHOWN", "CAP_KILL", "NET_RAW"),
+            privileged=True,
+            user="33",
+            no_new_privileges=False,
+            lines=(("user", 13), ("all", 12), ("CAP_CHOWN", 9), ("CAP_KILL", 9)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignments", "drop", "add"),
+    [
+        ([], [], []),
+        (["CAP_KILL"], ["ALL"], ["CAP_KILL"]),
+        (["CAP_KILL", "CAP_LEASE"], ["ALL"], ["CAP_KILL", "CAP_LEASE"]),
+        (["CAP_KILL", "", "CAP_LEASE"], ["ALL"], ["CAP_LEASE"]),
+        (["CAP_KILL", ""], ["ALL"], []),
+        (["CAP_KILL", "~"], [], []),
+        (["~CAP_KILL CAP_LEASE"], ["CAP_KILL", "CAP_LEASE"], []),
+        (["~CAP_KILL CAP_LEASE", "CAP_KILL"], ["CAP_LEASE"], []),
+        (["CAP_KILL CAP_LEASE", "~CAP_KILL"], ["ALL"], ["CAP_LEASE"]),
+        (["~CAP_KILL", "~CAP_LEASE"], ["CAP_KILL", "CAP_LEASE"], []),
+    ],
+)
+def test_systemd_adds_up(assignments: list[str], drop: list[str], add: list[str]) -> None:
+    """tests/engines holds the same against systemd itself."""
+    lines = "".join(f"CapabilityBoundingSet={value}\n" for value in assignments)
+    (declared,) = systemd.read(f"[Service]\n{lines}")
+    assert (list(declared.drop), list(declared.add)) == (drop, add)
+
+
+def test_systemd() -> None:
+    text = (
+        "[Unit]\n[Service]\r\nUser=www-data\n; x\nAmbientCapabilities=CAP_KILL\nNoNewPrivileges=1\n"
+        "CapabilityBoundingSet=CAP_KILL\n"
+    )
+    assert systemd.read(text) == (
+        Declared(
+            "service",
+            2,
+            drop=("ALL",),
+            add=("CAP_KILL",),
+            ambient=("CAP_KILL",),
+            user="www-data",
+            no_new_privileges=True,
+            lines=(("user", 3), ("CAP_KILL", 7)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "said"),
+    [
+        (docker.read, "ls\n", "line 1: no `docker run`"),
+        (docker.read, "ls\ndocker run 'x\n", "line 2: No closing quotation"),
+        (systemd.read, "[Unit]\nA=b\n", "line 1: it has no section [Service]"),
+        (systemd.read, "[Service]\nUser\n", "line 2: neither a section nor KEY=VALUE"),
+        (systemd.read, "A=b\n", "line 1: neither a section nor KEY=VALUE"),
+        (systemd.read, "[Service\n", "line 1: a section must be written as [Name]"),
+        (systemd.read, "[Service]\nNoNewPrivileges=x\n", "line 2: NoNewPrivileges= must be"),
+        (quadlet.read, "[Container]\nAddCapability='\n", "line 2: No closing quotation"),
+        (oci.read, "{\n{", "line 2: "),
+        (oci.read, "[" * 100_000, "line 1: "),
+        (oci.read, "{}", "line 1: not a bundle's config.json"),
+        (oci.read, '{"process": {"capabilities": {"bounding": "x"}}}', "must be a list of names"),
+        (oci.read, '{"process": {"user": {"uid": "0"}}}', "uid and gid must be numbers"),
+    ],
+)
+def test_what_is_no_such_file_is_refused(
+    read: Callable[[str], object], text: str, said: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -18,18 +18,11 @@ import pytest
 import yaml
 
 from capadvise.caps import Cap
+from tests.engines.conftest import tool
 from tests.patching import CASES, FOLDER, USUAL, Case, patch
 
-QUADLET = Path("/usr/libexec/podman/quadlet")
+QUADLET = "/usr/libexec/podman/quadlet"
 THREE = ("cap_add", "cap_drop", "privileged")
-
-
-def need(program: Path | str, package: str) -> None:
-    if shutil.which(program) is None:
-        reason = f"{program} is not here (Debian package {package})"
-        if os.environ.get("CAPADVISE_REQUIRE_KERNEL"):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def cases(language: str) -> pytest.MarkDecorator:
@@ -59,7 +52,7 @@ def resolved(folder: Path, text: str, name: str) -> dict[str, Any]:
 
 @cases("compose")
 def test_compose_gives_the_service_what_was_meant(case: Case, tmp_path: Path) -> None:
-    need("docker", "docker-cli, docker-compose")
+    tool("docker")
     patched = case.patched()
     services = resolved(tmp_path, patched.text, case.file)
     service = services.pop(patched.service)
@@ -70,7 +63,7 @@ def test_compose_gives_the_service_what_was_meant(case: Case, tmp_path: Path) ->
 
 @cases("compose")
 def test_compose_sees_no_other_change(case: Case, tmp_path: Path) -> None:
-    need("docker", "docker-cli, docker-compose")
+    tool("docker")
     patched = case.patched()
     before, after = (resolved(tmp_path, text, case.file) for text in (case.text, patched.text))
     for services in (before, after):
@@ -128,7 +121,7 @@ def generated(folder: Path, case: Case, text: str) -> list[str]:
 
 @cases("quadlet")
 def test_quadlet_makes_the_command_that_was_meant(case: Case, tmp_path: Path) -> None:
-    need(QUADLET, "podman")
+    tool(QUADLET)
     words = generated(tmp_path, case, case.patched().text)
     flags = list(pairwise(words))
     assert shorts([word for flag, word in flags if flag == "--cap-add"]) == sorted(case.caps)
@@ -137,7 +130,7 @@ def test_quadlet_makes_the_command_that_was_meant(case: Case, tmp_path: Path) ->
 
 
 def test_a_quadlet_drop_in_takes_back_what_the_file_says(tmp_path: Path) -> None:
-    need(QUADLET, "podman")
+    tool(QUADLET)
     (tmp_path / "app.container.d").mkdir()
     drop_in = patch("quadlet", "[Container]\nAddCapability=CHOWN KILL\n", None, USUAL).text
     (tmp_path / "app.container.d" / "caps.conf").write_text(drop_in)
@@ -162,7 +155,7 @@ def shown(folder: Path, unit: str) -> None:
 
 @cases("systemd")
 def test_systemd_takes_the_unit(case: Case, tmp_path: Path) -> None:
-    need("systemd-analyze", "systemd")
+    tool("systemd-analyze")
     text = case.patched().text.encode()
     if case.file.endswith(".service"):
         (tmp_path / case.file).write_bytes(text)
@@ -198,7 +191,7 @@ def exposed(folder: Path, unit: str) -> set[str]:
 
 
 def test_systemd_sees_the_bounding_set_that_was_meant(tmp_path: Path) -> None:
-    need("systemd-analyze", "systemd")
+    tool("systemd-analyze")
     unit = "[Service]\nExecStart=/bin/true\nCapabilityBoundingSet=CAP_SYS_ADMIN CAP_KILL\n"
     (tmp_path / "app.service").write_text(patch("systemd", unit, None, ("SYS_TIME",)).text)
     assert exposed(tmp_path, "app.service") == {"CapabilityBoundingSet=~CAP_SYS_TIME"}

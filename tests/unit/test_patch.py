@@ -137,7 +137,7 @@ def files(draw: st.DrawFn) -> tuple[str, str]:
     return (text.rstrip("\r\n") if draw(st.booleans()) else text), name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(files(), SETS)
 def test_in_any_compose_file_three_keys_of_one_service_change(
     file: tuple[str, str], caps: tuple[str, ...]
@@ -156,6 +156,131 @@ def test_in_any_compose_file_three_keys_of_one_service_change(
     assert old == new
     assert patch("compose", patched, name, caps).text == patched
     assert patched.count("\r\n") == (patched.count("\n") if "\r\n" in text else 0)
+
+
+def flow(value: Any) -> str:
+    return yaml.dump(value, default_flow_style=True, width=1000).strip()
+
+
+SOME = st.fixed_dictionaries(
+    {},
+    optional={
+        "cap_add": st.lists(CAPS, max_size=3),
+        "cap_drop": st.lists(CAPS, max_size=3),
+        "privileged": st.booleans(),
+        "tty": st.booleans(),
+    },
+)
+
+
+@st.composite
+def merging(draw: st.DrawFn) -> tuple[str, str]:
+    """A compose file whose services take from each other what they do not say themselves."""
+    lines = [f"x-base: &base {flow(draw(SOME))}", "services:"]
+    known = ["base"]
+    for name in "abcd":
+        kind = draw(st.sampled_from(["own", "merge", "flow", "alias"]))
+        source = draw(st.sampled_from(known))
+        some = draw(SOME)
+        if kind == "alias":
+            lines.append(f"  {name}: *{source}")
+            continue
+        if kind == "flow":
+            inner = flow(some)[1:-1]
+            lines.append(f"  {name}: &{name} {{<<: *{source}{', ' if inner else ''}{inner}}}")
+        else:
+            lines.append(f"  {name}: &{name}  # service {name}")
+            lines += [f"    <<: *{source}"] if kind == "merge" else ["    image: x"]
+            lines += [f"    {key}: {flow(value).split(chr(10))[0]}" for key, value in some.items()]
+        known.append(name)
+    return "\n".join(lines) + draw(st.sampled_from(["", "\n", "\n# end\n"])), draw(
+        st.sampled_from("abcd")
+    )
+
+
+def meaning(service: dict[str, Any]) -> dict[str, Any]:
+    """An empty list, and a switch that is off, are as good as none."""
+    return {key: value for key, value in service.items() if value or key not in THREE}
+
+
+@settings(max_examples=50, deadline=None)
+@given(merging(), SETS)
+def test_what_others_take_from_a_service_stays(
+    file: tuple[str, str], caps: tuple[str, ...]
+) -> None:
+    text, name = file
+    patched = patch("compose", text, name, caps).text
+    (old,), (new,) = load(text), load(patched)
+    for other in old["services"]:
+        if other != name:
+            assert meaning(new["services"][other]) == meaning(old["services"][other])
+    service = new["services"][name]
+    added = [item.upper().removeprefix("CAP_") for item in service.get("cap_add", [])]
+    assert (service["cap_drop"], sorted(added)) == (["ALL"], sorted(caps))
+    assert not service.get("privileged")
+    assert patch("compose", patched, name, caps).text == patched
+
+
+CONTEXT = st.fixed_dictionaries(
+    {},
+    optional={
+        "privileged": st.booleans(),
+        "runAsUser": st.just(0),
+        "seccompProfile": st.just({"type": "Unconfined"}),
+        "capabilities": st.fixed_dictionaries(
+            {}, optional={"add": st.lists(CAPS, max_size=3), "drop": st.lists(CAPS, max_size=3)}
+        )
+        | st.none(),
+    },
+)
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> str:
+    """A manifest with two pods of two containers, which can share what they say."""
+    contexts = draw(st.lists(CONTEXT | st.none(), min_size=1, max_size=3))
+    items = []
+    for pod in "ab":
+        containers = [{"image": "x", "name": name} for name in "cd"]
+        for container in containers:
+            if draw(st.booleans()):
+                container["securityContext"] = draw(st.sampled_from(contexts))
+            if draw(st.booleans()):
+                container["args"] = [draw(WORDS)]
+        items.append({"kind": "Pod", "metadata": {"name": pod}, "spec": {"containers": containers}})
+    text: str = yaml.dump(
+        {"kind": "List", "items": items},
+        indent=draw(st.sampled_from([2, 4])),
+        default_flow_style=draw(st.sampled_from([None, True, False])),
+        width=draw(st.sampled_from([20, 80])),
+        sort_keys=False,
+        line_break=draw(st.sampled_from(["\n", "\r\n"])),
+    )
+    return text
+
+
+@settings(max_examples=50, deadline=None)
+@given(pods(), SETS)
+def test_in_any_manifest_one_container_changes(text: str, caps: tuple[str, ...]) -> None:
+    patched = patch("kubernetes", text, "a/c", caps).text
+    old, new = (containers(load(one)) for one in (text, patched))
+    assert [bare(one) for one in new[1:]] == [bare(one) for one in old[1:]]
+    context = new[0]["securityContext"]
+    has = context.pop("capabilities")
+    assert (has.pop("drop"), sorted(has.pop("add", []))) == (["ALL"], sorted(caps))
+    assert not has
+    assert not context.get("privileged")
+    was = old[0].get("securityContext") or {}
+    was.pop("capabilities", None)
+    for one in (context, was):
+        one.pop("privileged", None)
+    assert bare(new[0]) == bare(old[0])
+    assert patch("kubernetes", patched, "a/c", caps).text == patched
+
+
+def bare(container: dict[str, Any]) -> dict[str, Any]:
+    """An empty securityContext is as good as none."""
+    return {key: value for key, value in container.items() if value or key != "securityContext"}
 
 
 # ------------------------------------------------------------------------------ what is refused

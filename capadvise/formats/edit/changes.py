@@ -108,17 +108,16 @@ def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -
     can have them. What an alias stands for is merged in."""
     key, value = pair
     text = doc.text
+    cuts = hand_on(doc, value)
     if isinstance(value, Alias):
         tree = {"<<": text[value.start : value.end], **tree}
     if within.flow:
         space = "" if value.end > value.start else " "
-        return [Cut(value.start, value.end, space + flow(tree, flowing.quote(within)))]
+        return [*cuts, Cut(value.start, value.end, space + flow(tree, flowing.quote(within)))]
     start = text.index(":", key.end) + 1
-    if value.anchor:
-        start = len(text[: flowing.body(text, value)].rstrip())
     at = column(text, key.start) + doc.layout.step
     lines = [line for name, item in tree.items() for line in doc.layout.lines(name, item, at)]
-    cuts = [Cut(start, value.end)] if value.end > start else []
+    cuts += [Cut(start, value.end)] if value.end > start else []
     return [*cuts, insert_lines(text, value.end, lines)]
 
 

@@ -28,11 +28,10 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, on_user, patchable, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
-    is_root,
     names,
     same,
     text,
@@ -52,12 +51,13 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
     plan = _Plan(Document.of(framed.body, root), services, name, wanted)
     cuts = plan.cuts()
-    changed, pinned = _pinned(framed.body, apply(framed.body, cuts), name)
-    _verify(framed.body, changed, name, wanted)
+    with patchable(f"service {name!r}"):
+        changed, pinned = _pinned(framed.body, apply(framed.body, cuts), name)
+        _verify(framed.body, changed, name, wanted)
     return Patched(
         framed.restore(changed),
         name,
-        (*pinned, *_notes(services, name)),
+        (*pinned, *_notes(services, name, snippet)),
         unprivileged=plan.privileged,
     )
 
@@ -76,11 +76,15 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
         name = chosen(service, every, what="service")
     except BadInput as error:
         if any("include" in entries(root) for root, _ in found):
-            error.hint = f"{error.hint}; it includes other files: patch the one that holds it"
+            also = "it includes other files: patch the one that holds it"
+            error.hint = f"{error.hint}; {also}" if error.hint else also
         raise
     within = [(root, services) for root, services in found if services.own(name)]
     if len(within) > 1:
-        raise BadInput(f"service {name!r} stands in {len(within)} of its documents, which compose")
+        raise BadInput(
+            f"service {name!r} stands in {len(within)} of its documents",
+            hint="compose merges them: write it in one place",
+        )
     return (*within[0], name)
 
 
@@ -133,27 +137,31 @@ class _Plan:
             texts = frozenset(item.text for item in want.items)
             tag = self.tag(key)
             pair = node.own(key)
-            inherited = bool(tag or names(entries(merged(node)).get(key)))
             if pair is None:
                 if tag or not same(effective.get(key), texts, as_docker_takes_it):
                     new[key] = Listing(want.items, tag)
-                continue
-            own = pair[1]
-            if isinstance(own, Sequence) and own.tag != "!reset" and own.items:
-                fixed = own.tag == _OVERRIDE or tag is None
-                if fixed and same(own, texts, as_docker_takes_it):
-                    continue
-                if texts:
-                    cuts += [] if fixed else [self.insert_tag(pair)]
-                    cuts += release(self.doc, own)
-                    cuts += change_list(self.doc, own, want, as_docker_takes_it)
-                    continue
-            elif isinstance(own, Sequence) and not texts and (own.tag or tag is None):
-                continue
-            gone.append(pair)
-            if texts or inherited:
-                new[key] = Listing(want.items, tag)
+            elif (changed := self.in_place(pair, want, tag)) is not None:
+                cuts += changed
+            else:
+                gone.append(pair)
+                if texts or tag or names(entries(merged(node)).get(key)):
+                    new[key] = Listing(want.items, tag)
         return cuts, gone, new
+
+    def in_place(self, pair: Pair, want: Listing, tag: str | None) -> list[Cut] | None:
+        """Cuts in a list of the service's own; None where another entry has to take its place."""
+        own = pair[1]
+        if not isinstance(own, Sequence) or own.tag == "!reset":
+            return None
+        fixed = own.tag == _OVERRIDE or tag is None
+        texts = frozenset(item.text for item in want.items)
+        if fixed and same(own, texts, as_docker_takes_it):
+            return []
+        if not texts or not own.items:
+            return None
+        cuts = [] if fixed else [self.insert_tag(pair)]
+        cuts += release(self.doc, own)
+        return cuts + change_list(self.doc, own, want, as_docker_takes_it)
 
     def insert_tag(self, pair: Pair) -> Cut:
         colon = self.doc.text.index(":", pair[0].end) + 1
@@ -237,10 +245,7 @@ def _said(node: Node | None) -> Any:
 
 def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
-    try:
-        before, after = documents(old), documents(new)
-    except BadInput as error:
-        raise CannotPatch(f"service {name!r} is written in a way that cannot be patched") from error
+    before, after = documents(old), documents(new)
     if [_others(root, name) for root in before] != [_others(root, name) for root in after]:
         raise CannotPatch(
             f"service {name!r} cannot be patched without changing something else",
@@ -269,7 +274,7 @@ def _others(root: Node, name: str) -> Any:
     return rest, each
 
 
-def _notes(services: Mapping, name: str) -> Iterator[str]:
+def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
     """What the owner of the file must know."""
     found = services.own(name)
     assert found is not None
@@ -284,10 +289,7 @@ def _notes(services: Mapping, name: str) -> Iterator[str]:
     for key, other in services.pairs:
         if any(parent is target(node) for parent in _parents(services, other)):
             yield f"{text(key)} extends {name}, so what it may do changes too"
-    if not is_root(text(entries(node).get("user"))):
-        yield (
-            f"{name} has a user other than root: docker puts cap_add into its bounding set alone"
-        )
+    yield from on_user(snippet, text(entries(node).get("user")))
     if not entries(node).keys() & {"image", "build", "extends"}:
         yield (
             f"{name} has neither image nor build here: compose adds the cap_add of the file that "

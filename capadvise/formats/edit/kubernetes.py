@@ -28,11 +28,10 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, on_user, patchable, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
-    is_root,
     names,
     text,
 )
@@ -62,12 +61,13 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     if snippet.caps:
         wanted["add"] = Listing(reasons(snippet))
     changed = apply(framed.body, _container(doc, found.node, wanted))
-    changed, pinned = _pinned(framed.body, changed, found.service)
-    _verify(framed.body, changed, found.service, wanted)
+    with patchable(found.service):
+        changed, pinned = _pinned(framed.body, changed, found.service)
+        _verify(framed.body, changed, found.service, wanted)
     return Patched(
         framed.restore(changed),
         found.service,
-        (*pinned, *_notes(found)),
+        (*pinned, *_notes(found, snippet)),
         unprivileged=is_on(_context(found.node).get("privileged")),
     )
 
@@ -252,10 +252,7 @@ def _every(body: str) -> Iterator[_Container]:
 
 def _verify(old: str, new: str, service: str, wanted: dict[str, Tree]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
-    try:
-        before, after = list(_others(old, service)), list(_others(new, service))
-    except BadInput as error:
-        raise CannotPatch(f"{service} is written in a way that cannot be patched") from error
+    before, after = list(_others(old, service)), list(_others(new, service))
     if before != after:
         raise CannotPatch(
             f"{service} cannot be patched without changing something else",
@@ -280,15 +277,10 @@ def _others(body: str, service: str) -> Iterator[Any]:
         yield value(root, instead)
 
 
-def _notes(found: _Container) -> Iterator[str]:
+def _notes(found: _Container, snippet: Snippet) -> Iterator[str]:
     """What the owner of the manifest must know."""
     users = [
         text(entries(entries(place).get("securityContext", _EMPTY)).get("runAsUser"))
         for place in (found.node, found.pod)
     ]
-    user = users[0] or users[1]
-    if not is_root(user):
-        yield (
-            f"{found.service} runs as user {user}: Kubernetes puts what is added into its bounding "
-            "set alone"
-        )
+    yield from on_user(snippet, users[0] or users[1])

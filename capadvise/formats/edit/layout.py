@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -79,7 +80,9 @@ def source(text: str, node: Node) -> Tree:
     assert isinstance(node, Scalar)
     if node.style in ("|", ">") or "\n" in text[node.start : node.end]:
         raise CannotPatch("a text of several lines is shared by an alias")
-    return re.sub(r"^&\S+\s+", "", text[node.start : node.end])
+    said = re.sub(r"^&\S+\s+", "", text[node.start : node.end])
+    # Outside of flow collections, a plain text may hold their indicators.
+    return json.dumps(said) if not node.style and set(said) & set(",[]{}") else said
 
 
 def column(text: str, at: int) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
+from capadvise.formats import engine
 from capadvise.formats.edit.layout import Item
-from capadvise.formats.snippet import Snippet
+from capadvise.formats.edit.yaml_values import is_root
+from capadvise.formats.snippet import PORT_START, Snippet
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,23 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
 def reasons(snippet: Snippet) -> tuple[Item, ...]:
     """The capabilities as containers spell them, with why; sorted by number."""
     return tuple(Item(cap.short, reason) for cap, reason in sorted(snippet.caps))
+
+
+@contextmanager
+def patchable(what: str) -> Iterator[None]:
+    """A new text that cannot be read is no fault of the file's."""
+    try:
+        yield
+    except BadInput as error:
+        raise CannotPatch(f"{what} is written in a way that cannot be patched") from error
+
+
+def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:
+    """What a container's user means for what it is given; None where the image decides."""
+    if user is None:
+        yield from engine.notes(snippet)
+    elif not is_root(user):
+        known = replace(snippet, user=user)
+        if known.only_low_ports:
+            yield f"the sysctl {PORT_START} has to be 0 for it"
+        yield from engine.notes(known)

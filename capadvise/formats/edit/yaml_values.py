@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from capadvise.caps import Cap
-from capadvise.formats.edit.nodes import Node, Scalar, Sequence, entries, target
+from capadvise.formats.edit.nodes import Node, Scalar, Sequence, target
 
-_OFF = ("", "~", "null", "false", "no", "off", "n")
+_OFF = ("", "~", "null", "false", "no", "off", "n", "f", "0")
 
 
 def text(node: Node | None) -> str | None:
@@ -48,10 +48,3 @@ def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | No
 def is_root(user: str | None) -> bool:
     """Whether a ``user:`` or ``runAsUser`` is root, or says nothing."""
     return user is None or user.partition(":")[0] in ("", "0", "root")
-
-
-def entry_texts(node: Node | None, *keys: str) -> Iterator[str]:
-    """The scalars under some keys of a mapping, for those that are there."""
-    for key in keys:
-        if node is not None and (said := text(entries(node).get(key))) is not None:
-            yield said

@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-    for add in (_run, _prove, _emit, _explain, _doctor, _catalog):
+    for add in (_run, _prove, _emit, _explain, _merge, _diff, _doctor, _catalog):
         add(verbs)
     return parser
 
@@ -96,6 +96,27 @@ def _explain(verbs: Verbs) -> None:
     explain = verbs.add_parser("explain", help="explain a capability, a report, a kernel function")
     explain.add_argument("what", nargs="?", metavar="CAP|REPORT")
     explain.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+
+def _merge(verbs: Verbs) -> None:
+    merge = verbs.add_parser("merge", help="one report of several runs of one target")
+    merge.add_argument("reports", nargs="+", metavar="REPORT")
+    merge.add_argument(
+        "--as", dest="name", metavar="NAME", help="they are of one target, though run differently"
+    )
+    merge.add_argument("-o", "--output", metavar="REPORT", help="where to write it, else stdout")
+
+
+def _diff(verbs: Verbs) -> None:
+    diff = verbs.add_parser(
+        "diff",
+        help="what changed between two reports",
+        epilog="exit code 1: they recommend different sets",
+    )
+    diff.add_argument("before", metavar="A")
+    diff.add_argument("after", metavar="B")
+    diff.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+    diff.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _doctor(verbs: Verbs) -> None:

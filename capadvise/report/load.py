@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
-from capadvise.decide import decide
+from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.prove import Proven, Trial, conclude
 from capadvise.recording import (
@@ -66,7 +66,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     if not recordings:
         raise BadInput("it holds no recording")
     target, workload = raw["target"], raw["workload"]
-    proposal = decide(recordings[0], catalog)
+    proposal = decide_all(recordings, catalog)
     proven = None if raw["proof"] is None else _load_proof(raw["proof"])
     return Report(
         target=Target(

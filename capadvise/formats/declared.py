@@ -21,4 +21,8 @@ class Declared:
     no_new_privileges: bool | None = None
     """Kubernetes: ``allowPrivilegeEscalation: false``. None: not said."""
     lines: tuple[tuple[str, int], ...] = ()
-    """(what, line) of single entries: ``privileged``, or a capability as written."""
+    """(what, line) of single entries: ``privileged``, ``user``, ``no_new_privileges``, or a
+    capability as written."""
+    unresolved: tuple[tuple[str, int], ...] = ()
+    """(key, line) of what only the engine can fill in: a compose service that ``extends``
+    another, and values of ours with a variable in them."""

@@ -7,9 +7,12 @@ hostile: its size and the work that merging makes are bounded.
 
 from __future__ import annotations
 
-import yaml
+from typing import Any
 
 from capadvise.errors import BadInput
+
+Node = Any
+"""A ``yaml.Node``. The library is imported where it is used: 11 ms that ``emit`` need not spend."""
 
 MAX_BYTES = 4 << 20
 """A larger file is no configuration that a person keeps."""
@@ -18,11 +21,10 @@ _MAX_VALUES = 500_000
 _MAX_WORK = 2_000_000
 """Keys and items looked at in a file, those behind aliases each time: a bomb has billions."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 
-Node = yaml.Node
 Mapping = dict[str, Node]
+"""Key → node."""
 
 
 class Documents:
@@ -30,6 +32,8 @@ class Documents:
     the type that is asked for."""
 
     def __init__(self, text: str) -> None:
+        import yaml
+
         if len(text) > MAX_BYTES:
             raise BadInput(f"{len(text)} characters are too many: the limit is {MAX_BYTES}")
         if sum(map(text.count, (",", "\n", ": ", "- ", "[", "{"))) > _MAX_VALUES:
@@ -37,7 +41,9 @@ class Documents:
         self._merged: dict[int, Mapping] = {}
         self._work = 0
         try:
-            self.roots: tuple[Node, ...] = tuple(yaml.compose_all(text, _LOADER))
+            self.roots: tuple[Node, ...] = tuple(
+                yaml.compose_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            )
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise BadInput(f"line {mark.line + 1 if mark else '?'}: {error.problem}") from error
@@ -51,7 +57,7 @@ class Documents:
         """Keys and values, merge keys resolved; empty for None and for null."""
         if node is None or is_null(node):
             return {}
-        if not isinstance(node, yaml.MappingNode):
+        if node.id != "mapping":
             raise wrong(node, what, "keys and values")
         self._spend(1, node)
         if id(node) not in self._merged:
@@ -59,17 +65,17 @@ class Documents:
             self._merged[id(node)] = self._merge(node, what)
         return self._merged[id(node)]
 
-    def _merge(self, node: yaml.MappingNode, what: str) -> Mapping:
+    def _merge(self, node: Node, what: str) -> Mapping:
         own: Mapping = {}
         merged: Mapping = {}
         for key, value in node.value:
             if key.tag == f"{_TAG}merge":
-                sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                sources = value.value if value.id == "sequence" else [value]
                 for source in sources:
                     found = self.mapping(source, what)
                     self._spend(len(found), node)
                     merged = found | merged  # what stands first wins
-            elif not isinstance(key, yaml.ScalarNode):
+            elif key.id != "scalar":
                 raise wrong(key, f"a key of {what}", "a text")
             elif key.value in own:
                 raise BadInput(f"line {line(key)}: key {key.value!r:.80} appears twice")
@@ -86,11 +92,10 @@ class Documents:
         """The items of a list; empty for None and for null."""
         if node is None or is_null(node):
             return []
-        if not isinstance(node, yaml.SequenceNode):
+        if node.id != "sequence":
             raise wrong(node, what, "a list")
-        items: list[Node] = node.value
-        self._spend(len(items), node)
-        return items
+        self._spend(len(node.value), node)
+        return list(node.value)
 
     def texts(self, node: Node | None, what: str) -> list[tuple[str, int]]:
         """The texts of a list, each with its line."""
@@ -99,7 +104,7 @@ class Documents:
 
 def text(node: Node, what: str) -> str:
     """A scalar as written: ``1000`` and ``"1000"`` are the same."""
-    if not isinstance(node, yaml.ScalarNode) or is_null(node):
+    if node.id != "scalar" or is_null(node):
         raise wrong(node, what, "a text")
     value: str = node.value
     return value
@@ -114,7 +119,7 @@ def flag(node: Node | None, what: str) -> bool | None:
     """True or false, unquoted; None for None and for null."""
     if node is None or is_null(node):
         return None
-    if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_TAG}bool":
+    if node.id != "scalar" or node.tag != f"{_TAG}bool":
         raise wrong(node, what, "true or false")
     return node.value.lower() in ("true", "yes", "on")
 

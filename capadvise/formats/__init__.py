@@ -26,9 +26,9 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "compose": Format(compose.render),
+    "compose": Format(compose.render, compose.read),
     "docker": Format(docker.render),
-    "kubernetes": Format(kubernetes.render),
+    "kubernetes": Format(kubernetes.render, kubernetes.read),
 }
 
 

@@ -31,6 +31,7 @@ from capadvise.workload import Workload
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "none")
+_OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 _T = TypeVar("_T")
 
 
@@ -75,6 +76,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             tuple(map(_text, target["argv"])),
             _text(target["cwd"]),
             _text(target["user"]),
+            *(_optional(target[key], str) for key in _OF_CONTAINERS),
         ),
         workload=Workload(
             _text(workload["kind"]),

@@ -13,7 +13,7 @@ from capadvise.prove import conclude
 from capadvise.recording import Posture, Recording, Target
 from capadvise.report.model import Report
 
-_VARIES = frozenset({"argv", "cwd", "container", "pod"})
+_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod"})
 """What differs between two runs of one target."""
 
 

@@ -166,10 +166,10 @@ def _useless_add(service: Service) -> Iterator[Finding]:
     uid = (declared.user or "root").partition(":")[0]
     if not service.consumer.bounds_only or uid in ("0", "root", "") or "$" in uid:
         return
-    caps = sorted({cap for name in declared.add if (cap := service.consumer.parse(name))}, key=str)
+    caps = {service.consumer.parse(name) for name in declared.add} - {None}
     if declared.privileged or not caps:
         return
-    names = ", ".join(cap.short if isinstance(cap, Cap) else cap for cap in caps)
+    names = ", ".join(sorted(cap.short if isinstance(cap, Cap) else ALL for cap in caps))
     gain = (
         "With no_new_privs nothing can gain it either."
         if declared.no_new_privileges

@@ -1,0 +1,403 @@
+"""The gate on the command line: files, outputs, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capadvise.caps import NAMES, Cap
+from capadvise.catalog import default
+from capadvise.cli import main
+from capadvise.decide import Proposal
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS, snippet
+from capadvise.gate.consumers import CONSUMERS
+from capadvise.gate.finding import RULES
+from capadvise.gate.outcome import Source, examine
+from capadvise.gate.sources import projects, recognize
+from capadvise.report.save import save
+from tests.unit.test_merge import BIND, CHOWN, of
+from tests.unit.test_report import CATALOG
+
+GOLDEN = Path(__file__).parent / "golden"
+COMPOSE = """\
+services:
+  web:
+    image: nginx
+    cap_drop: [ALL]
+    cap_add:
+      - CHOWN
+      - NET_BIND_SERVICE
+  db:
+    image: postgres
+    cap_drop: [ALL]
+    cap_add: [CHOWN, SYS_ADMIN]
+  cache:
+    image: redis
+    cap_add: [SYS_ADM]
+    privileged: true
+  quiet:
+    image: quiet
+    cap_drop: [ALL]
+"""
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      hostNetwork: true
+      containers:
+      - name: app
+        securityContext:
+          runAsUser: 1000
+          capabilities:
+            drop: [ALL]
+            add: [NET_RAW]
+---
+kind: Pod
+metadata: {name: sound}
+spec:
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: app
+    securityContext:
+      allowPrivilegeEscalation: false
+      capabilities: {drop: [ALL]}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files above and reports; the gate is run in it, as in CI."""
+    monkeypatch.chdir(tmp_path)
+    Path("compose.yaml").write_text(COMPOSE)
+    Path("pods.yaml").write_text(MANIFEST)
+    save(Path("baseline/web.json"), of(BIND, CHOWN), CATALOG)
+    save(Path("baseline/db.json"), of(CHOWN), CATALOG)
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------ outputs
+
+OUTPUTS = [
+    ("check-text.txt", ["compose.yaml", "--against", "baseline"]),
+    ("check-lint.txt", ["pods.yaml", "compose.yaml"]),
+    ("check-json.json", ["pods.yaml", "compose.yaml", "--against", "baseline", "--output", "json"]),
+    ("check-sarif.json", ["compose.yaml", "--against", "baseline", "--output", "sarif"]),
+    ("check-github.txt", ["compose.yaml", "--against", "baseline", "--output", "github"]),
+]
+
+
+@pytest.mark.parametrize(("golden", "argv"), OUTPUTS)
+def test_outputs(
+    golden: str, argv: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *argv]) == 1
+    assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
+
+
+def test_the_page_for_people_fits_a_terminal(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", "compose.yaml", "pods.yaml", "--against", "baseline"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+SARIF: dict[str, Any] = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "properties": {
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array",
+            "items": {
+                "required": ["tool", "results"],
+                "properties": {
+                    "tool": {
+                        "required": ["driver"],
+                        "properties": {
+                            "driver": {
+                                "required": ["name"],
+                                "properties": {
+                                    "rules": {
+                                        "type": "array",
+                                        "uniqueItems": True,
+                                        "items": {
+                                            "required": ["id"],
+                                            "properties": {
+                                                "shortDescription": {"required": ["text"]},
+                                                "defaultConfiguration": {
+                                                    "properties": {
+                                                        "level": {"enum": ["warning", "error"]}
+                                                    }
+                                                },
+                                            },
+                                        },
+                                    }
+                                },
+                            }
+                        },
+                    },
+                    "results": {
+                        "type": "array",
+                        "items": {
+                            "required": ["message", "ruleId", "ruleIndex", "locations"],
+                            "properties": {
+                                "message": {"required": ["text"]},
+                                "ruleIndex": {"type": "integer", "minimum": 0},
+                                "level": {"enum": ["none", "note", "warning", "error"]},
+                                "locations": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "items": {
+                                        "properties": {
+                                            "physicalLocation": {
+                                                "required": ["artifactLocation", "region"],
+                                                "properties": {
+                                                    "artifactLocation": {
+                                                        "properties": {
+                                                            "uri": {"pattern": "^[!-~]+$"}
+                                                        }
+                                                    },
+                                                    "region": {
+                                                        "properties": {
+                                                            "startLine": {
+                                                                "type": "integer",
+                                                                "minimum": 1,
+                                                            }
+                                                        }
+                                                    },
+                                                },
+                                            }
+                                        }
+                                    },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""What SARIF 2.1.0 and GitHub's code scanning demand of the parts that we write."""
+
+
+def sarif(argv: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
+    main(["check", *argv, "--output", "sarif"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_sarif_keeps_to_its_schema(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = sarif(["compose.yaml", "pods.yaml", "--against", "baseline"], capsys)
+    jsonschema.validate(found, SARIF)
+    (run,) = found["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
+    for result in run["results"]:
+        assert list(RULES)[result["ruleIndex"]] == result["ruleId"]
+
+
+def test_sarif_paths_are_relative_and_encoded(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder := place / "a b").mkdir()
+    (folder / "compose.yaml").write_text("services: {a: {privileged: true}}\n")
+    found = sarif([str(folder / "compose.yaml")], capsys)
+    (result,) = found["runs"][0]["results"]
+    physical = result["locations"][0]["physicalLocation"]
+    assert physical["artifactLocation"]["uri"] == "a%20b/compose.yaml"
+
+
+def test_github_commands_cannot_be_forged(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = '"a\\n::error::%0A b": {privileged: true}'
+    (place / "x,y:z.yaml").write_text(f"services: {{{hostile}}}\n")
+    assert main(["check", "x,y:z.yaml", "--output", "github"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(
+        "::error file=x%2Cy%3Az.yaml,line=1,title=capadvise privileged::a\\n::error::%250A b: it is"
+    )
+
+
+def test_hostile_names_do_not_reach_the_terminal(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("x.yaml").write_text('services: {"\\e[2Jweb": {cap_add: ["\\e[1mALL", "a\\nb"]}}\n')
+    assert main(["check", "x.yaml"]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "'a\\\\nb' is no capability" in out
+
+
+# ------------------------------------------------------------------------------ exit codes
+
+
+@pytest.mark.parametrize(
+    ("service", "strict", "code"),
+    [
+        ("{cap_drop: [ALL]}", True, 0),
+        ("{cap_add: [CHOWN]}", False, 0),
+        ("{cap_add: [CHOWN]}", True, 1),
+        ("{cap_add: [ALL]}", False, 1),
+    ],
+)
+def test_errors_fail_the_gate_and_warnings_do_if_asked(
+    service: str, strict: bool, code: int, place: Path
+) -> None:
+    Path("x.yaml").write_text(f"services: {{web: {service}}}\n")
+    assert main(["check", "x.yaml", *["--strict"] * strict]) == code
+
+
+def test_a_service_without_a_report_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("x.yaml").write_text("services: {new: {cap_drop: [ALL]}}\n")
+    assert main(["check", "x.yaml", "--against", "baseline"]) == 0
+    assert "no report says what it needs [no-report]" in capsys.readouterr().out
+    assert main(["check", "x.yaml", "--against", "baseline", "--strict"]) == 1
+
+
+def test_one_report_for_one_service_needs_no_name(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("x.yaml").write_text("services: {other: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
+    assert main(["check", "x.yaml", "--against", "baseline/db.json"]) == 0
+    assert "granted what its report says: other" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"gone.yaml": None}, "gone.yaml: No such file or directory"),
+        ({"x.yaml": b"\xff\xfe\xff"}, "x.yaml: not UTF-8"),
+        ({"x.yaml": b"just text\n"}, "x.yaml: neither a compose file, a Kubernetes manifest"),
+        ({"x.yaml": b"services: [\n"}, "x.yaml: line 2: "),
+        ({"x.yaml": b"services: {a: {cap_add: {b: c}}}\n"}, "x.yaml: line 1: cap_add must be"),
+        ({"x.yaml": b"kind: Pod\nspec: {containers: 5}\n"}, "x.yaml: line 2: containers must be"),
+        ({"x.yaml": b"kind: Pod\nspec: {hostPID: no, volumes: 5}\n"}, "x.yaml: line 2: volumes"),
+        ({".": None}, ".: Is a directory"),
+    ],
+)
+def test_a_bad_file_is_one_line(
+    files: dict[str, bytes | None], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in files.items():
+        if content is not None:
+            Path(name).write_bytes(content)
+    assert main(["check", "compose.yaml", *files]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"capadvise: error: {said}")
+    assert len([x for x in captured.err.splitlines() if "hint:" not in x]) == 1
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ("gone", "gone: No such file or directory"),
+        ("compose.yaml", "compose.yaml: not a JSON file"),
+        (".", "no report (*.json) is in this folder"),
+        ("other.json", "other.json: it is of 'nginx', and no service is called so"),
+    ],
+)
+def test_a_bad_baseline_is_one_line(
+    against: str, said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if against == "other.json":
+        save(Path(against), of(BIND), CATALOG)
+    assert main(["check", "compose.yaml", "--against", against]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+
+
+# ------------------------------------------------------------------------------ which files
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("compose.yaml", "", "compose"),
+        ("docker-compose.prod.yml", "x-a: 1\n", "compose"),
+        ("stack.yml", "# c\nname: x\nservices:\n  a: {}\n", "compose"),
+        ("stack.yml", "include: [a.yaml]\n", "compose"),
+        ("stack.json", '{"services": {}}', "compose"),
+        ("a.yaml", "apiVersion: v1\nkind: Pod\n", "kubernetes"),
+        ("a.yaml", "---\n# c\nkind: List\n", "kubernetes"),
+        ("compose.yaml", 'apiVersion: v1\n"kind": Pod\n', "kubernetes"),
+        ("a.json", '{\n  "kind": "Pod"\n}', "kubernetes"),
+        ("web.container", "[Container]\n", "quadlet"),
+        ("web.service", "[Service]\n", "systemd"),
+        ("web.service.d/10-caps.conf", "[Service]\n", "systemd"),
+        ("config.json", '{"ociVersion": "1.0.2"}', "oci"),
+    ],
+)
+def test_files_are_recognized(path: str, text: str, kind: str) -> None:
+    assert recognize(path, text) == kind
+
+
+@pytest.mark.parametrize("text", ["", "a: 1\n", "x:\n      kind: Pod\n", "{}"])
+def test_other_files_are_not(text: str) -> None:
+    with pytest.raises(BadInput, match="neither"):
+        recognize("a.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("paths", "groups"),
+    [
+        (["compose.yaml", "compose.override.yaml"], ["compose.yaml compose.override.yaml"]),
+        (
+            ["compose.yml", "compose.a.yml", "compose.b.yml"],
+            ["compose.yml compose.a.yml compose.b.yml"],
+        ),
+        (["a/compose.yaml", "b/compose.prod.yaml"], ["a/compose.yaml", "b/compose.prod.yaml"]),
+        (["docker-compose.yml", "compose.prod.yml"], ["docker-compose.yml", "compose.prod.yml"]),
+        (["compose.prod.yaml", "compose.yaml"], ["compose.prod.yaml", "compose.yaml"]),
+        (["a.yaml", "a.b.yaml"], ["a.yaml", "a.b.yaml"]),
+        (["compose.yaml", "compose.yaml"], ["compose.yaml"]),
+    ],
+)
+def test_overrides_belong_to_the_file_that_they_are_called_after(
+    paths: list[str], groups: list[str]
+) -> None:
+    assert [" ".join(group) for group in projects(paths)] == groups
+
+
+def test_without_docker_files_are_judged_as_written_and_that_is_said(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(place))
+    Path("compose.yaml").write_text(
+        "services: {a: {cap_drop: [ALL], user: $UID}, b: {extends: a, cap_drop: [ALL]}}\n"
+    )
+    assert main(["check", "compose.yaml"]) == 0
+    assert capsys.readouterr().err == (
+        "capadvise: note: compose.yaml: judged as written, without variables, extends and "
+        "overrides: docker compose is not installed\n"
+    )
+
+
+# ------------------------------------------------------------------------------ round trip
+
+
+@pytest.mark.parametrize(
+    "kind", [name for name in CONSUMERS if name in FORMATS and FORMATS[name].read]
+)
+@given(caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])))
+def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap]) -> None:
+    """But for what is as good as root: no snippet makes that harmless."""
+    text = FORMATS[kind].render(snippet(Proposal((), caps), caps, name="web", user="0:0"))
+    read = FORMATS[kind].read
+    assert read is not None
+    declared = read(text)
+    source = Source(("f",), kind, declared, (("f", declared),))
+    (service,) = examine(source, default(), None).services
+    assert service.granted == caps
+    assert {finding.rule for finding in service.findings} <= {"root-equivalent"}

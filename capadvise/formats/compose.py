@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.errors import BadInput
+from capadvise.formats import engine
 from capadvise.formats.declared import Declared
 from capadvise.formats.nodes import Documents, Mapping, Node, line, optional_text, wrong
 from capadvise.formats.snippet import Snippet
@@ -14,12 +15,24 @@ _FALSE = ("false", "0", "f", "n", "no", "off")
 
 
 def render(snippet: Snippet) -> str:
-    """A compose file with the service and nothing but its capabilities."""
-    lines = [f"services:\n  {snippet.name}:\n", snippet.comments("    ")]
+    """A compose file with the service and nothing but its privileges, for a second ``-f``."""
+    lines = [
+        f"services:\n  {snippet.name}:\n",
+        snippet.comments("    ", tuple(engine.notes(snippet))),
+    ]
+    if not snippet.root:
+        lines.append(f'    user: "{snippet.user}"\n')
+    if snippet.unprivileged:
+        lines.append("    privileged: false # devices that it may have opened were not recorded\n")
     lines.append("    cap_drop:\n      - ALL\n")
     if snippet.caps:
         lines.append("    cap_add:\n")
         lines += [f"      - {cap.short} # {reason}\n" for cap, reason in snippet.caps]
+    if engine.no_new_privileges(snippet):
+        lines.append("    security_opt:\n      - no-new-privileges:true\n")
+    if values := engine.sysctls(snippet):
+        lines.append("    sysctls:\n")
+        lines += [f"      {key}: {value}\n" for key, value in values.items()]
     return "".join(lines)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from capadvise.caps import SYS_ADMIN
+from capadvise.catalog import default
 from capadvise.errors import BadInput
+from capadvise.formats import engine
 from capadvise.formats.declared import Declared
 from capadvise.formats.nodes import Documents, Mapping, Node, flag, line, optional_text, wrong
 from capadvise.formats.snippet import Snippet
@@ -26,13 +30,69 @@ CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def render(snippet: Snippet) -> str:
-    """A ``securityContext``. Upper case without prefix: Pod Security Admission compares exactly."""
-    lines = [f"# containers: - name: {snippet.name}\n", snippet.comments()]
-    lines.append("securityContext:\n  capabilities:\n    drop:\n      - ALL\n")
-    if snippet.caps:
-        lines.append("    add:\n")
-        lines += [f"      - {cap.short} # {reason}\n" for cap, reason in snippet.caps]
+    """A strategic-merge patch: for ``kubectl patch --patch-file`` and for kustomize.
+
+    Upper case without prefix: Pod Security Admission compares exactly.
+    """
+    name = _label(snippet.name)
+    lines = [
+        f"# Pod Security level: {_level(snippet)}, as far as this patch decides it\n",
+        "# for another kind, change apiVersion and kind; a Pod has no template\n",
+        snippet.comments(more=tuple(engine.notes(snippet))),
+        f"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n",
+        "spec:\n  template:\n    spec:\n",
+    ]
+    if values := engine.sysctls(snippet):
+        lines.append("      securityContext:\n        sysctls:\n")
+        lines += [
+            f'          - name: {key}\n            value: "{value}"\n'
+            for key, value in values.items()
+        ]
+    lines.append(f"      containers:\n        - name: {name}\n          securityContext:\n")
+    lines += [f"            {line}\n" for line in _security_context(snippet)]
     return "".join(lines)
+
+
+def _security_context(snippet: Snippet) -> Iterator[str]:
+    """The lines of a container's ``securityContext``."""
+    if not snippet.root:
+        yield "runAsNonRoot: true"
+        for key, value in zip(("runAsUser", "runAsGroup"), snippet.ids, strict=True):
+            if value is not None and value.isdecimal():
+                yield f"{key}: {int(value)}"
+    if snippet.unprivileged:
+        yield "privileged: false # devices that it may have opened were not recorded"
+    if _forbids_escalation(snippet):
+        yield "allowPrivilegeEscalation: false"
+    if snippet.default_seccomp:
+        yield "seccompProfile: # calls that ask for no capability were not recorded"
+        yield "  type: RuntimeDefault"
+    yield from ("capabilities:", "  drop:", "    - ALL")
+    if snippet.caps:
+        yield "  add:"
+        yield from (f"    - {cap.short} # {reason}" for cap, reason in snippet.caps)
+
+
+def _forbids_escalation(snippet: Snippet) -> bool:
+    """Kubernetes takes a container with SYS_ADMIN for one that may escalate."""
+    return engine.no_new_privileges(snippet) and all(cap != SYS_ADMIN for cap, _ in snippet.caps)
+
+
+def _level(snippet: Snippet) -> str:
+    """The level of the Pod Security Standards that the patch reaches."""
+    addable = default().pod_addable
+    caps = {cap for cap, _ in snippet.caps}
+    if not caps <= addable["baseline"]:
+        return "privileged"
+    restricted = caps <= addable["restricted"] and not snippet.root
+    if restricted and _forbids_escalation(snippet) and snippet.default_seccomp:
+        return "restricted"
+    return "baseline"
+
+
+def _label(name: str) -> str:
+    """A name as Kubernetes takes it: lower case, digits and ``-``."""
+    return re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")
 
 
 def read(source: str) -> tuple[Declared, ...]:

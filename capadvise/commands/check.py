@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
 from capadvise.errors import BadInput, Exit
@@ -14,8 +16,11 @@ from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.gate.baseline import Baseline
 from capadvise.gate.outcome import Outcome, Source, examine
-from capadvise.gate.sources import projects, recognize
+from capadvise.gate.sources import projects, recognize, service_name
 from capadvise.report.escape import printable
+
+if TYPE_CHECKING:
+    from capadvise.gate.pod_security import Reached
 
 MAX_BYTES = 16 << 20
 """A larger file is no configuration."""
@@ -59,8 +64,12 @@ def _print(outcome: Outcome, output: str) -> None:
                 print(line)
 
 
+_ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
+"""What ``read`` calls the service of a file that has but one, and no name for it."""
+
+
 def _source(paths: Sequence[str], catalog: Catalog) -> Source:
-    """One file, or compose files that are one project. Raises BadInput with file and line."""
+    """One file, or several that belong together. Raises BadInput with file and line."""
     texts = {path: _text(path) for path in paths}
     kind = recognize(paths[0], texts[paths[0]])
     written = tuple((path, _declared(path, kind, text)) for path, text in texts.items())
@@ -68,11 +77,19 @@ def _source(paths: Sequence[str], catalog: Catalog) -> Source:
     if kind == "compose":
         return _resolve(source, texts.values())
     if kind == "kubernetes":
-        from capadvise.gate.pod import pods
-        from capadvise.gate.pod_security import reached
-
-        return replace(source, pods=tuple(map(reached, pods(texts[paths[0]], catalog))))
+        return replace(source, pods=_levels(paths[0], texts[paths[0]], catalog))
+    if len(paths) > 1:  # a unit and its drop-ins: systemd reads on
+        whole = _declared(paths[0], kind, "\n".join(texts.values()))
+        return replace(source, declared=whole)
     return source
+
+
+def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
+    from capadvise.gate.pod import pods
+    from capadvise.gate.pod_security import reached
+
+    with _in(path):
+        return tuple(map(reached, pods(text, catalog)))
 
 
 def _resolve(source: Source, texts: Iterable[str]) -> Source:
@@ -97,11 +114,18 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:
-    read = FORMATS[kind].read
-    if read is None:
-        raise BadInput(f"{path}: files of the format {kind} cannot be read")
+    with _in(path):
+        found = FORMATS[kind].read(text)
+    only = _ONLY.get(kind)
+    name = service_name(path, kind)
+    return tuple(replace(item, service=name) if item.service == only else item for item in found)
+
+
+@contextmanager
+def _in(path: str) -> Iterator[None]:
+    """What is wrong in a text is said with the file's name."""
     try:
-        return read(text)
+        yield
     except BadInput as error:
         raise BadInput(f"{path}: {error}", hint=error.hint) from error
 

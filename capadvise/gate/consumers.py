@@ -49,9 +49,12 @@ class Consumer:
     """A name that it does not know is an error; else it is left out without a word."""
     winner: Winner
     bounds_only: bool
-    """For a user other than root, what is added only bounds what can be gained (no ambient set)."""
+    """For a user other than root, what is added only bounds what can be gained."""
+    ambient: str = ""
+    """Where it is said what such a user has at the start; empty: nowhere."""
     takes_all: bool = True
-    """``ALL`` stands for every capability."""
+    """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
+    added is everything."""
     takes_numbers: bool = False
     free_ports: str = ""
     """Where it lets a container bind every port without a capability; empty: nowhere."""
@@ -59,6 +62,10 @@ class Consumer:
     def spelled(self, cap: Cap) -> str:
         """A capability as this consumer wants it."""
         return cap.name if self.prefix is Prefix.MUST else cap.short
+
+    def drops_all(self, declared: Declared) -> bool:
+        """Whether nothing is left but what is added."""
+        return any(name.upper() == ALL for name in declared.drop)
 
     def parse(self, name: str) -> Cap | str | None:
         """What a name stands for: a capability, ``ALL``, or None where it has no effect."""
@@ -109,7 +116,8 @@ CONSUMERS: dict[str, Consumer] = {
         any_case=True,
         refuses=False,
         winner=Winner.ADD,
-        bounds_only=False,
+        bounds_only=True,
+        ambient="AmbientCapabilities=",
         takes_all=False,
         takes_numbers=True,
     ),
@@ -120,7 +128,8 @@ CONSUMERS: dict[str, Consumer] = {
         any_case=False,
         refuses=False,
         winner=Winner.ADD,
-        bounds_only=False,
+        bounds_only=True,
+        ambient="process.capabilities.ambient",
         takes_all=False,
     ),
 }
@@ -134,12 +143,13 @@ def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
     drop = {consumer.parse(name) for name in declared.drop}
     adds = frozenset(cap for cap in add if isinstance(cap, Cap))
     drops = frozenset(cap for cap in drop if isinstance(cap, Cap))
+    nothing = consumer.drops_all(declared)
     if consumer.winner is Winner.DROP:
         base = _defaults(consumer, catalog) if ALL not in add else EVERY
-        return ((frozenset() if ALL in drop else base) | adds) - drops
+        return ((frozenset() if nothing else base) | adds) - drops
     if ALL in add:
         return EVERY - drops
-    if ALL in drop:
+    if nothing:
         return adds
     return _defaults(consumer, catalog) - drops | adds
 

@@ -14,9 +14,8 @@ from capadvise.report.escape import printable
 
 
 def lint(service: Service) -> tuple[Finding, ...]:
-    """All findings, in the order of their lines."""
-    found = [item for rule in LINTS for item in rule(service)]
-    return tuple(sorted(found, key=lambda item: (item.path, item.line)))
+    """All findings, rule by rule."""
+    return tuple(item for rule in LINTS for item in rule(service))
 
 
 def _privileged(service: Service) -> Iterator[Finding]:
@@ -35,7 +34,7 @@ def _add_all(service: Service) -> Iterator[Finding]:
         if service.consumer.parse(name) == ALL and ALL not in _beaten(service):
             beats = (
                 f" In {service.consumer.title} it beats the drop of ALL."
-                if ALL in {service.consumer.parse(name) for name in service.declared.drop}
+                if service.consumer.drops_all(service.declared)
                 else ""
             )
             yield service.finding(
@@ -79,8 +78,9 @@ def _lower(sentence: str) -> str:
 
 
 def _ignored_names(service: Service) -> Iterator[Finding]:
-    consumer = service.consumer
-    for name in dict.fromkeys((*service.declared.drop, *service.declared.add)):
+    consumer, declared = service.consumer, service.declared
+    drop = [name for name in declared.drop if consumer.takes_all or name != ALL]
+    for name in dict.fromkeys((*drop, *declared.add, *(declared.ambient or ()))):
         if "$" in name or consumer.parse(name) is not None:
             continue
         title = "Kubernetes" if consumer.prefix is Prefix.MUST_NOT else consumer.title
@@ -145,20 +145,29 @@ def _add_and_drop(service: Service) -> Iterator[Finding]:
 
 def _no_drop_all(service: Service) -> Iterator[Finding]:
     consumer, declared = service.consumer, service.declared
-    dropped = {consumer.parse(name) for name in declared.drop}
     added = {consumer.parse(name) for name in declared.add}
-    if declared.privileged or ALL in dropped | added or consumer.runtime is None:
+    if declared.privileged or consumer.drops_all(declared) or ALL in added:
         return
     kept = service.granted - {cap for cap in added if isinstance(cap, Cap)}
-    if kept:
+    if not kept:
+        return
+    if consumer.runtime is None:
         yield service.finding(
             "no-drop-all",
             "",
-            "it does not drop ALL",
-            f"It starts with {consumer.title}'s default set, of which {len(kept)} are left: "
-            f"{', '.join(cap.short for cap in sorted(kept))}.",
-            "Drop ALL and add what `capadvise run` finds that it needs.",
+            "its capabilities are not bounded",
+            f"As root it starts with {len(kept)} capabilities, and any set-id program gains them.",
+            "Set CapabilityBoundingSet= to what `capadvise run` finds that it needs.",
         )
+        return
+    yield service.finding(
+        "no-drop-all",
+        "",
+        "it does not drop ALL",
+        f"It starts with {consumer.title}'s default set, of which {len(kept)} are left: "
+        f"{', '.join(cap.short for cap in sorted(kept))}.",
+        "Drop ALL and add what `capadvise run` finds that it needs.",
+    )
 
 
 def _useless_add(service: Service) -> Iterator[Finding]:
@@ -166,7 +175,8 @@ def _useless_add(service: Service) -> Iterator[Finding]:
     uid = (declared.user or "root").partition(":")[0]
     if not service.consumer.bounds_only or uid in ("0", "root", "") or "$" in uid:
         return
-    caps = {service.consumer.parse(name) for name in declared.add} - {None}
+    parse = service.consumer.parse
+    caps = {parse(name) for name in declared.add} - {None, *map(parse, declared.ambient or ())}
     if declared.privileged or not caps:
         return
     names = ", ".join(sorted(cap.short if isinstance(cap, Cap) else ALL for cap in caps))
@@ -180,7 +190,9 @@ def _useless_add(service: Service) -> Iterator[Finding]:
         declared.add[0],
         f"it adds {names} for user {printable(uid)}",
         f"For a user other than root the additions only bound what can be gained. {gain}",
-        "Remove them, give the program file capabilities (setcap), or start as root and drop.",
+        f"Add them to {service.consumer.ambient}."
+        if service.consumer.ambient
+        else "Remove them, give the program file capabilities (setcap), or start as root and drop.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
@@ -102,7 +102,9 @@ def _judge(
         for path, items in source.written
         for item in items
         if item.service == declared.service
-    ) or ((source.paths[0], declared),)
+    )
+    if not written:  # of a file that is included
+        written = ((source.paths[0], replace(declared, line=1, lines=())),)
     consumer = CONSUMERS[source.format]
     path = None if baseline is None else baseline.find(declared.service)
     if baseline is None or path is None:
@@ -121,6 +123,7 @@ def _judge(
 
 def _judged(service: Service, findings: tuple[Finding, ...], report: str | None) -> Judged:
     path, line = service.place()
+    findings = tuple(sorted(findings, key=lambda item: (item.path, item.line)))
     return Judged(service.declared.service, path, line, service.granted, findings, report)
 
 

@@ -31,7 +31,7 @@ def _file_text(file: Examined) -> Iterator[str]:
     quiet = [item for item in file.services if not item.findings]
     for title, services in (
         ("granted what its report says", [item for item in quiet if item.report]),
-        ("nothing to say of", [item for item in quiet if not item.report]),
+        ("no findings", [item for item in quiet if not item.report]),
     ):
         if services:
             yield from _wrapped(f"{title}: {_names(services)}", "  ")

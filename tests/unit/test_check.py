@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.decide import Proposal
 from capadvise.errors import BadInput
-from capadvise.formats import FORMATS, snippet
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import snippet_of
 from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import RULES
 from capadvise.gate.outcome import Source, examine
-from capadvise.gate.sources import projects, recognize
+from capadvise.gate.sources import projects, recognize, service_name
 from capadvise.report.save import save
 from tests.unit.test_merge import BIND, CHOWN, of
 from tests.unit.test_report import CATALOG
@@ -336,11 +336,48 @@ def test_a_bad_baseline_is_one_line(
         ("web.container", "[Container]\n", "quadlet"),
         ("web.service", "[Service]\n", "systemd"),
         ("web.service.d/10-caps.conf", "[Service]\n", "systemd"),
+        ("web.container.d/10-caps.conf", "[Container]\n", "quadlet"),
         ("config.json", '{"ociVersion": "1.0.2"}', "oci"),
     ],
 )
 def test_files_are_recognized(path: str, text: str, kind: str) -> None:
     assert recognize(path, text) == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("units/web.service", "systemd", "web"),
+        ("web@.service", "systemd", "web"),
+        ("web.service.d/10-caps.conf", "systemd", "web"),
+        ("x/web.container", "quadlet", "web"),
+        ("web.container.d/10.conf", "quadlet", "web"),
+        ("bundles/web/config.json", "oci", "web"),
+        ("config.json", "oci", "process"),
+    ],
+)
+def test_the_only_service_of_a_file_is_called_after_it(path: str, kind: str, name: str) -> None:
+    assert service_name(path, kind) == name
+
+
+def test_a_unit_is_judged_together_with_its_drop_ins(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("web.service").write_text(
+        "[Service]\nExecStart=/bin/x\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"
+    )
+    Path("web.service.d").mkdir()
+    Path("web.service.d/9.conf").write_text(
+        "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_CHOWN CAP_NET_BIND_SERVICE\n"
+    )
+    Path("web.service.d/1.conf").write_text("[Service]\nCapabilityBoundingSet=CAP_SYS_MODULE\n")
+    files = ["web.service.d/9.conf", "web.service", "web.service.d/1.conf"]
+    assert main(["check", *files, "--strict", "--against", "baseline"]) == 0
+    assert "granted what its report says: web" in capsys.readouterr().out
+    assert main(["check", files[1], "--output", "github"]) == 1
+    assert main(["check", *files[1:], "--output", "github"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("::error file=web.service.d/1.conf,line=2,title=capadvise root-equ")
 
 
 @pytest.mark.parametrize("text", ["", "a: 1\n", "x:\n      kind: Pod\n", "{}"])
@@ -362,6 +399,11 @@ def test_other_files_are_not(text: str) -> None:
         (["compose.prod.yaml", "compose.yaml"], ["compose.prod.yaml", "compose.yaml"]),
         (["a.yaml", "a.b.yaml"], ["a.yaml", "a.b.yaml"]),
         (["compose.yaml", "compose.yaml"], ["compose.yaml"]),
+        (["a.service", "b.service.d/1.conf"], ["a.service", "b.service.d/1.conf"]),
+        (
+            ["a.service.d/2.conf", "a.service.d/1.conf", "a.service"],
+            ["a.service a.service.d/1.conf a.service.d/2.conf"],
+        ),
     ],
 )
 def test_overrides_belong_to_the_file_that_they_are_called_after(
@@ -387,17 +429,18 @@ def test_without_docker_files_are_judged_as_written_and_that_is_said(
 # ------------------------------------------------------------------------------ round trip
 
 
-@pytest.mark.parametrize(
-    "kind", [name for name in CONSUMERS if name in FORMATS and FORMATS[name].read]
+@pytest.mark.parametrize("kind", list(CONSUMERS))
+@given(
+    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
+    user=st.sampled_from(["0:0", "33:33"]),
 )
-@given(caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])))
-def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap]) -> None:
-    """But for what is as good as root: no snippet makes that harmless."""
-    text = FORMATS[kind].render(snippet(Proposal((), caps), caps, name="web", user="0:0"))
-    read = FORMATS[kind].read
-    assert read is not None
-    declared = read(text)
-    source = Source(("f",), kind, declared, (("f", declared),))
-    (service,) = examine(source, default(), None).services
+def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap], user: str) -> None:
+    """But for what is as good as root, which no snippet makes harmless, and what is added for a
+    user who does not get it, which its comment says too."""
+    made = of(BIND)
+    made = replace(made, target=replace(made.target, user=user))
+    text = FORMATS[kind].render(snippet_of(made, caps, CATALOG))
+    declared = FORMATS[kind].read(text)
+    (service,) = examine(Source(("f",), kind, declared, (("f", declared),)), CATALOG, None).services
     assert service.granted == caps
-    assert {finding.rule for finding in service.findings} <= {"root-equivalent"}
+    assert {item.rule for item in service.findings} <= {"root-equivalent", "useless-add"}

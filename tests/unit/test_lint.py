@@ -74,8 +74,18 @@ def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: obje
         ("quadlet", service(("CHOWN",), user="1000"), []),
         ("quadlet", service(ALL), ["add-and-drop"]),
         ("quadlet", service(("chown",)), []),
-        ("oci", service(("CAP_CHOWN",), ()), []),
-        ("oci", service(("CHOWN", "cap_kill"), ()), ["ignored-name"] * 2),
+        ("systemd", service(("CAP_CHOWN", "cap_kill", "13")), []),
+        ("systemd", service(("CHOWN",)), ["ignored-name"]),
+        ("systemd", service(("ALL",)), ["ignored-name"]),
+        ("systemd", service(drop=()), ["no-drop-all"]),
+        ("systemd", service(drop=("CAP_SYS_ADMIN",)), ["no-drop-all"]),
+        ("systemd", service(("CAP_CHOWN",), user="www-data"), ["useless-add"]),
+        ("systemd", service(("CAP_CHOWN",), user="dynamic", ambient=("CAP_CHOWN",)), []),
+        ("systemd", service(ambient=("NET_RAW",)), ["ignored-name"]),
+        ("systemd", service(("CAP_SYS_MODULE",)), ["root-equivalent"]),
+        ("oci", service(("CAP_CHOWN",)), []),
+        ("oci", service(("CHOWN", "cap_kill")), ["ignored-name"] * 2),
+        ("oci", service(("CAP_CHOWN",), user="33:33", ambient=()), ["useless-add"]),
     ],
 )  # fmt: skip
 def test_rules(kind: str, declared: Declared, rules: list[str]) -> None:
@@ -144,14 +154,14 @@ spec:
 
 def test_findings_are_at_the_lines_where_things_are_written() -> None:
     web, db = (findings(item, "compose") for item in compose.read(COMPOSE))
-    assert [(item.rule, item.line) for item in web] == [("root-equivalent", 7), ("privileged", 8)]
+    assert [(item.rule, item.line) for item in web] == [("privileged", 8), ("root-equivalent", 7)]
     (missing,) = db
     assert missing.rule == "no-drop-all"
     assert 9 <= missing.line <= 10
     (app,) = kubernetes.read(POD)
     assert [(item.rule, item.line) for item in findings(app, "kubernetes")] == [
-        ("spelling", 8),
         ("ignored-name", 10),
+        ("spelling", 8),
     ]
 
 
@@ -177,6 +187,10 @@ S = parse_set
         ("kubernetes", service(("NET_RAW",), ("NET_RAW",)), DOCKER - S(["NET_RAW"])),
         ("kubernetes", service(ALL, ("NET_RAW",)), EVERY - S(["NET_RAW"])),
         ("quadlet", service(("CHOWN",)), S(["CHOWN"])),
+        ("systemd", service(("CAP_CHOWN", "KILL")), S(["CHOWN"])),
+        ("systemd", service(drop=()), EVERY),
+        ("systemd", service(drop=("CAP_CHOWN",)), EVERY - S(["CHOWN"])),
+        ("oci", service(("CAP_CHOWN",)), S(["CHOWN"])),
     ],
 )  # fmt: skip
 def test_what_the_consumer_grants(kind: str, declared: Declared, caps: CapSet) -> None:

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.errors import BadInput, Exit
+from capadvise.errors import Exit
 from capadvise.report.diff import diff, diff_json, diff_text
 from capadvise.report.load import load
+from capadvise.report.save import write
 
 
 def command(args: argparse.Namespace) -> int:
@@ -18,10 +19,7 @@ def command(args: argparse.Namespace) -> int:
     found = diff(load(Path(args.before), catalog), load(Path(args.after), catalog))
     text = json.dumps(diff_json(found), indent=1) if args.json else "\n".join(diff_text(found))
     if args.output:
-        try:
-            Path(args.output).write_text(f"{text}\n", encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"-o {args.output}: {error.strerror}") from error
+        write(Path(args.output), f"{text}\n", private=True)  # as the reports are
     else:
         print(text)
     return Exit.OK if found.same_set else Exit.FAILED

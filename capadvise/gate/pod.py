@@ -70,9 +70,10 @@ class Pod:
 
 def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
     """The pods of a manifest. Raises BadInput, with the line, for what is none."""
-    addable = catalog.baselines.pod_security
-    baseline = frozenset(cap.short for cap in addable.baseline_addable)
-    restricted = frozenset(cap.short for cap in addable.restricted_addable)
+    baseline, restricted = (
+        frozenset(cap.short for cap in catalog.pod_addable[level])
+        for level in ("baseline", "restricted")
+    )
     documents = Documents(source)
     for root in documents.roots:
         for kind, found in objects(documents, root):

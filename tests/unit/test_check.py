@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.caps import NAMES, Cap
 from capadvise.cli import main
+from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
+from capadvise.formats.edit import PATCHES
 from capadvise.formats.snippet import snippet_of
+from capadvise.gate.against import against
 from capadvise.gate.consumers import CONSUMERS
-from capadvise.gate.finding import RULES
+from capadvise.gate.finding import RULES, Severity
+from capadvise.gate.lint import lint
 from capadvise.gate.outcome import Source, examine
+from capadvise.gate.service import Service
 from capadvise.gate.sources import projects, recognize, service_name
+from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.unit.test_merge import BIND, CHOWN, of
 from tests.unit.test_report import CATALOG
@@ -430,6 +440,7 @@ def test_without_docker_files_are_judged_as_written_and_that_is_said(
 
 
 @pytest.mark.parametrize("kind", list(CONSUMERS))
+@settings(deadline=None)
 @given(
     caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
     user=st.sampled_from(["0:0", "33:33"]),
@@ -444,3 +455,75 @@ def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap], user:
     (service,) = examine(Source(("f",), kind, declared, (("f", declared),)), CATALOG, None).services
     assert service.granted == caps
     assert {item.rule for item in service.findings} <= {"root-equivalent", "useless-add"}
+
+
+def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
+    """A report that recommends the set."""
+    made = of(BIND)
+    needs = tuple(Need(cap, Verdict.USED, Proof.CALL_SITE, "it") for cap in sorted(caps))
+    return replace(
+        made,
+        target=replace(made.target, name=name, user=user),
+        proposal=Proposal(needs, caps),
+    )
+
+
+ENTRIES = st.lists(st.sampled_from([*NAMES[:20], "ALL", "cap_chown"]), max_size=4, unique=True)
+
+
+@settings(deadline=None)
+@given(
+    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
+    add=ENTRIES,
+    drop=ENTRIES,
+    privileged=st.booleans(),
+)
+def test_what_is_patched_passes_the_gate(
+    caps: frozenset[Cap], add: list[str], drop: list[str], privileged: bool
+) -> None:
+    """Whatever the file said before, afterwards it grants what the report recommends."""
+    made = written("web", caps)
+    answer = snippet_of(made, caps, CATALOG)
+    lists = {"cap_add": add, "cap_drop": drop, "privileged": privileged}
+    compose = yaml.safe_dump({"services": {"web": {"image": "x", **lists}}})
+    context = {"privileged": privileged, "capabilities": {"add": add, "drop": drop}}
+    container = {"name": "web", "securityContext": context}
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    for kind, text in (("compose", compose), ("kubernetes", yaml.safe_dump(pod))):
+        patched = PATCHES[kind](text, None, answer).text
+        (declared,) = FORMATS[kind].read(patched)
+        service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG, caps)
+        findings = [*lint(service), *against(service, made.proposal, "web.json")]
+        assert [item for item in findings if item.severity is Severity.ERROR] == [], patched
+
+
+def test_emit_into_makes_the_gate_pass(place: Path) -> None:
+    """The three commands of the README, one after the other."""
+    assert main(["check", "compose.yaml", "--against", "baseline/db.json"]) == 1
+    emit = ["emit", "baseline/db.json", "--format", "compose", "--into", "compose.yaml"]
+    Path("compose.yaml").write_text("services:\n  db:\n    image: x\n    privileged: true\n")
+    assert main(["check", "compose.yaml", "--against", "baseline"]) == 1
+    assert main([*emit, "--service", "db"]) == 0
+    assert main(["check", "compose.yaml", "--against", "baseline", "--strict"]) == 0
+
+
+def test_the_workflow_of_the_readme_gates(place: Path) -> None:
+    """Its step that calls capadvise, as GitHub runs it, on files that fail and files that pass."""
+    text = (Path(__file__).parents[1] / "data" / "gate-workflow.yaml").read_text()
+    assert len(text.splitlines()) <= 10
+    steps = yaml.safe_load(text)["jobs"]["capabilities"]["steps"]
+    (step,) = [run for item in steps if (run := item.get("run", "")).startswith("capadvise")]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        argv = ["bash", "-e", "-c", step]
+        return subprocess.run(
+            argv, capture_output=True, text=True, env={**os.environ, "PATH": path}
+        )
+
+    failed = run()
+    assert failed.returncode == 1
+    assert failed.stdout == (GOLDEN / "check-github.txt").read_text()
+    Path("compose.yaml").write_text("services: {db: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
+    passed = run()
+    assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")

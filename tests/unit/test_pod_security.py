@@ -8,15 +8,20 @@ the controls that capadvise itself writes.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
+from capadvise.caps import parse_set
 from capadvise.catalog import default
 from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import snippet_of
 from capadvise.gate.pod import pods
 from capadvise.gate.pod_security import Level, Reached, reached
+from tests.unit.test_report import report
 
 CATALOG = default()
 B, R, P = Level.BASELINE, Level.RESTRICTED, Level.PRIVILEGED
@@ -177,3 +182,12 @@ def test_two_judges_agree() -> None:
         said = dict(zip(choices, values, strict=True))
         said["capabilities"] = {"drop": said.pop("drop"), "add": said.pop("add")}
         assert judged(pod(said)).level is independent({**SOUND, **said}), said
+
+
+@pytest.mark.parametrize("user", ["0:0", "33:33"])
+@pytest.mark.parametrize("caps", [[], ["NET_BIND_SERVICE"], ["CHOWN"], ["NET_RAW"], ["SYS_ADMIN"]])
+def test_emit_names_the_level_that_its_manifest_reaches(caps: list[str], user: str) -> None:
+    made = replace(report(), target=replace(report().target, user=user))
+    text = FORMATS["kubernetes"].render(snippet_of(made, parse_set(caps), CATALOG))
+    (found,) = pods(text, CATALOG)
+    assert text.startswith(f"# Pod Security level: {reached(found).level},")

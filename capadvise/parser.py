@@ -21,7 +21,8 @@ Finds the smallest set of Linux capabilities that a program needs, and shows why
 _EXIT_CODES = """\
 exit codes: run exits as its target did (128+n for signal n), or 2 for wrong use, 3 where nothing
 can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 not
-provable, 2 wrong use or a bad input file, 3 nothing can be observed, 130 interrupted.
+provable, the gate failed, or (diff) another set, 2 wrong use or a bad input file, 3 nothing can be
+observed, 130 interrupted.
 """
 
 

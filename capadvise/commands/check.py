@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def _print(outcome: Outcome, output: str) -> None:
                 print(line)
 
 
+_INCLUDE = re.compile(r"""^\s*\{?\s*["']?include["']?\s*:""", re.MULTILINE)
 _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 """What ``read`` calls the service of a file that has but one, and no name for it."""
 
@@ -95,7 +97,8 @@ def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
 def _resolve(source: Source, texts: Iterable[str]) -> Source:
     """What docker compose makes of it, where that is not what is written. That takes it 80 ms."""
     open_ends = any(item.unresolved for _, items in source.written for item in items)
-    if len(source.paths) == 1 and not open_ends and not any("include" in text for text in texts):
+    includes = any(_INCLUDE.search(text) for text in texts)
+    if len(source.paths) == 1 and not open_ends and not includes:
         return source
     from capadvise.linux.engines.compose import NotResolved, resolved
 

@@ -35,9 +35,10 @@ def against(service: Service, proposal: Proposal, report: str) -> Iterator[Findi
         - (proposal.floor or frozenset())
         - _stand_ins(proposal, service.granted)
     ):
+        parse = service.consumer.parse
         yield service.finding(
             "over-permissioned",
-            "",
+            next((name for name in service.declared.add if parse(name) in over), ""),
             f"it holds {_names(over)}, for which {report} shows no need",
             _why_not(over, service, proposal),
             f"Drop ALL and add {_names(wanted)}." if wanted else "Drop ALL.",

@@ -28,10 +28,9 @@ def _file_text(file: Examined) -> Iterator[str]:
             yield f"  {printable(service.name)}"
             for finding in service.findings:
                 yield from _finding_text(finding, several=len(names) > 1)
-    quiet = [item for item in file.services if not item.findings]
     for title, services in (
-        ("granted what its report says", [item for item in quiet if item.report]),
-        ("no findings", [item for item in quiet if not item.report]),
+        ("granted what its report says", [item for item in file.services if item.exact]),
+        ("no findings", [item for item in file.services if not item.findings and not item.exact]),
     ):
         if services:
             yield from _wrapped(f"{title}: {_names(services)}", "  ")

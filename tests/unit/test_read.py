@@ -69,7 +69,7 @@ def test_compose() -> None:
     assert compose.read(COMPOSE) == (
         Declared(
             "web",
-            6,
+            5,
             drop=("ALL",),
             add=("NET_BIND_SERVICE", "${MORE}"),
             user="33:33",
@@ -82,7 +82,7 @@ def test_compose() -> None:
         ),
         Declared(
             "old",
-            13,
+            12,
             drop=("ALL",),
             privileged=True,
             user="0",

@@ -68,7 +68,9 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
         yield "seccompProfile: # calls that ask for no capability were not recorded"
         yield "  type: RuntimeDefault"
     yield from ("capabilities:", "  drop:", "    - ALL")
-    if snippet.caps:
+    if not snippet.caps:
+        yield "  add: []"  # takes away what the manifest adds
+    else:
         yield "  add:"
         yield from (f"    - {cap.short} # {reason}" for cap, reason in snippet.caps)
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
@@ -239,6 +240,26 @@ def test_json_says_the_set() -> None:
     said = json.loads(FORMATS["json"].render(made(BIND)))
     assert (said["cap_drop"], said["cap_add"]) == (["ALL"], ["NET_BIND_SERVICE"])
     assert [need["risk"] for need in said["needs"]] == ["low"]
+
+
+@pytest.mark.parametrize("caps", [frozenset(), ALL, frozenset({Cap(55)})], ids=["none", "41", "55"])
+def test_sarif_keeps_to_its_schema(caps: CapSet) -> None:
+    """The model is made from the schema of SARIF 2.1.0; it refuses unknown keys and values."""
+    log = Sarif.model_validate_json(FORMATS["sarif"].render(made(caps)))
+    assert [result.ruleId for result in log.runs[0].results or ()] == [
+        cap.name for cap in sorted(caps)
+    ]
+
+
+def test_sarif_tells_the_risk_by_its_level() -> None:
+    caps = parse_set(["NET_BIND_SERVICE", "CHOWN", "NET_ADMIN", "SYS_ADMIN"])
+    results = json.loads(FORMATS["sarif"].render(made(caps)))["runs"][0]["results"]
+    assert {result["ruleId"]: result["level"] for result in results} == {
+        "CAP_NET_BIND_SERVICE": "note",
+        "CAP_CHOWN": "warning",
+        "CAP_NET_ADMIN": "error",
+        "CAP_SYS_ADMIN": "error",
+    }
 
 
 def test_a_table_cell_holds_text_alone() -> None:

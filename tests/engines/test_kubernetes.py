@@ -1,0 +1,128 @@
+"""The Kubernetes patch: kubectl and kustomize take it, the schemas and Pod Security agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from capadvise.caps import CapSet, parse_set
+from capadvise.formats import FORMATS
+from tests.engines.conftest import call, tool
+from tests.unit.reports import made
+
+BASE: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "nginx"},
+    "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {
+                "containers": [
+                    {"name": "sidecar", "image": "other"},
+                    {
+                        "name": "nginx",
+                        "image": "own",
+                        "securityContext": {
+                            "privileged": True,
+                            "capabilities": {"add": ["SYS_TIME"]},
+                        },
+                    },
+                ]
+            },
+        },
+    },
+}
+SETS = pytest.mark.parametrize(
+    "names", [[], ["NET_BIND_SERVICE"], ["CHOWN", "KILL"], ["NET_RAW"]], ids=str
+)
+USERS = pytest.mark.parametrize("user", ["0:0", "33:34"])
+VERSION = "1.31"
+
+
+def patched(caps: CapSet, user: str, folder: Path) -> dict[str, Any]:
+    """The deployment after ``kubectl patch``."""
+    (folder / "base.yaml").write_text(yaml.safe_dump(BASE))
+    (folder / "patch.yaml").write_text(FORMATS["kubernetes"].render(made(caps, user=user)))
+    files = ("-f", str(folder / "base.yaml"), "--patch-file", str(folder / "patch.yaml"))
+    done = call(tool("kubectl"), "patch", "--local", "--type=strategic", "-o", "yaml", *files)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = yaml.safe_load(done.stdout)
+    return found
+
+
+def _nginx(deployment: dict[str, Any]) -> dict[str, Any]:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    (found,) = (container for container in containers if container["name"] == "nginx")
+    return dict(found)
+
+
+@SETS
+@USERS
+def test_kubectl_patches_the_container_and_the_schema_agrees(
+    names: list[str], user: str, tmp_path: Path
+) -> None:
+    caps = parse_set(names)
+    deployment = patched(caps, user, tmp_path)
+    kubernetes_validate.validate(deployment, VERSION, strict=True)
+    container = _nginx(deployment)
+    assert container["image"] == "own"
+    context = container["securityContext"]
+    assert context["privileged"] is False
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert context["capabilities"].get("add", []) == names
+
+
+@SETS
+@USERS
+def test_kustomize_takes_the_same_patch(names: list[str], user: str, tmp_path: Path) -> None:
+    expected = patched(parse_set(names), user, tmp_path)
+    own = {"resources": ["base.yaml"], "patches": [{"path": "patch.yaml"}]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    done = call(tool("kubectl"), "kustomize", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert _nginx(yaml.safe_load(done.stdout)) == _nginx(expected)
+
+
+@SETS
+@USERS
+@pytest.mark.parametrize("setid_exec", [False, True])
+def test_the_level_that_is_named_is_the_one_that_is_reached(
+    names: list[str], user: str, setid_exec: bool
+) -> None:
+    text = FORMATS["kubernetes"].render(made(parse_set(names), user=user, setid_exec=setid_exec))
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    named = text.split(": ", 1)[1].partition(",")[0]
+    assert named == level(pod)
+
+
+BASELINE = {
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
+    *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+}
+SAFE_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"}
+
+
+def level(pod: dict[str, Any]) -> str:
+    """kubernetes.io/docs/concepts/security/pod-security-standards, for one container, from the
+    text of that page and not from our catalog."""
+    (container,) = pod["containers"]
+    context = container["securityContext"]
+    added = set(context["capabilities"].get("add", ()))
+    sysctls = {item["name"] for item in pod.get("securityContext", {}).get("sysctls", ())}
+    if context.get("privileged") or not added <= BASELINE or not sysctls <= SAFE_SYSCTLS:
+        return "privileged"
+    restricted = (
+        context.get("allowPrivilegeEscalation") is False,
+        context.get("runAsNonRoot") is True,
+        context.get("runAsUser") != 0,
+        context.get("seccompProfile", {}).get("type") in ("RuntimeDefault", "Localhost"),
+        "ALL" in context["capabilities"].get("drop", ()),
+        added <= {"NET_BIND_SERVICE"},
+    )
+    return "restricted" if all(restricted) else "baseline"

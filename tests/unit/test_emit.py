@@ -1,0 +1,78 @@
+"""``capadvise emit``: to stdout, to a file, and without loading what the format does not need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capadvise.catalog import default
+from capadvise.cli import main
+from capadvise.formats import FORMATS
+from capadvise.report.save import save
+from tests.unit.test_report import report
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> str:
+    path = tmp_path / "r.json"
+    save(path, report(), default())
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_can_be_asked_for(
+    name: str, saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emit", saved, "--format", name]) == 0
+    captured = capsys.readouterr()
+    assert "recommended" in captured.out
+    assert captured.out.endswith("\n")
+    assert captured.err == ""
+
+
+def test_a_file_gets_the_same_text(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "caps.yaml"
+    path.write_text("old")
+    assert main(["emit", saved, "--format", "compose", "-o", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["emit", saved, "--format", "compose"]) == 0
+    assert path.read_text() == capsys.readouterr().out
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["caps.yaml", "r.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set", "floor"], "it has no floor: nothing was proven by trials"),
+        (["-o", "/proc/no/such/place"], "cannot write /proc/no/such/place"),
+    ],
+)
+def test_what_cannot_be_emitted(
+    options: list[str], said: str, saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emit", saved, "--format", "compose", *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_format_is_all_that_is_loaded(name: str, saved: str) -> None:
+    """An answer within 100 ms has no time for YAML, nor for the other languages."""
+    script = (
+        "import sys; from capadvise.cli import main; from capadvise.formats import FORMATS\n"
+        f"main(['emit', {saved!r}, '--format', {name!r}])\n"
+        "modules = {kind.module for kind in FORMATS.values()} | {'yaml'}"
+        "\nprint(*sorted(modules & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr.split() == [FORMATS[name].module]

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit import PATCHES
-from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.snippet import Snippet
 from capadvise.report.escape import printable
 
@@ -126,7 +126,7 @@ def _write(path: Path, before: bytes | None, after: bytes) -> None:
         not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222
     ):  # root may, and should not
         raise CannotPatch(f"{path} is read-only", hint="chmod u+w it, if it is yours to change")
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fd, temporary = tempfile.mkstemp(prefix=".capadvise-", dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(after)
@@ -152,8 +152,8 @@ def _take_after(fd: int, path: Path) -> None:
     if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):
         os.fchown(fd, was.st_uid, was.st_gid)
     os.fchmod(fd, stat.S_IMODE(was.st_mode))
-    for name in os.listxattr(path):
-        with suppress(OSError):  # some are the kernel's own
+    with suppress(OSError):  # not every file system has them, and some are the kernel's own
+        for name in os.listxattr(path):
             os.setxattr(fd, name, os.getxattr(path, name))
 
 

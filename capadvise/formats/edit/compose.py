@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     Pair,
@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -76,11 +76,15 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
         name = chosen(service, every, what="service")
     except BadInput as error:
         if any("include" in entries(root) for root, _ in found):
-            error.hint = f"{error.hint}; it includes other files: patch the one that holds it"
+            also = "it includes other files: patch the one that holds it"
+            error.hint = f"{error.hint}; {also}" if error.hint else also
         raise
     within = [(root, services) for root, services in found if services.own(name)]
     if len(within) > 1:
-        raise BadInput(f"service {name!r} stands in {len(within)} of its documents, which compose")
+        raise BadInput(
+            f"service {name!r} stands in {len(within)} of its documents",
+            hint="compose merges them: write it in one place",
+        )
     return (*within[0], name)
 
 
@@ -114,7 +118,7 @@ class _Plan:
             empty = Mapping(node.start, node.start, None, None, (), False)
             _, _, new = self.lists(empty, entries(node))
             new |= self.switch(empty, entries(node))[1]
-            return open_up(self.doc, self.pair, new) if new else []
+            return open_up(self.doc, self.services, self.pair, new) if new else []
         cuts, gone, new = self.lists(node, entries(node))
         going, more = self.switch(node, entries(node))
         siblings = [pair for key in self.wanted if (pair := node.own(key)) and pair not in gone]
@@ -143,7 +147,7 @@ class _Plan:
                 fixed = own.tag == _OVERRIDE or tag is None
                 if fixed and same(own, texts, as_docker_takes_it):
                     continue
-                if texts or (own.anchor and self.doc.aliases(own)):
+                if texts:
                     cuts += [] if fixed else [self.insert_tag(pair)]
                     cuts += release(self.doc, own)
                     cuts += change_list(self.doc, own, want, as_docker_takes_it)
@@ -217,7 +221,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             if _said(had.get(what)) != _said(has.get(what))
         }
         if pins and isinstance(node, Alias):
-            cuts += open_up(doc, (key, node), pins)
+            cuts += open_up(doc, services, (key, node), pins)
         elif pins and isinstance(node, Mapping):
             gone = [pair for what in pins if (pair := node.own(what))]
             cuts += change(doc, node, gone, pins)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     change,
@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -163,11 +163,7 @@ def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[Cut]:
     new: dict[str, Tree] = {"capabilities": wanted}
     if is_on(_context(node).get("privileged")):
         new["privileged"] = "false"
-    if not node.flow:
-        return open_up(doc, own, new)
-    if isinstance(inner, Alias):
-        new = {"<<": doc.text[inner.start : inner.end], **new}
-    return change(doc, node, [own], {"securityContext": new})
+    return open_up(doc, node, own, new)
 
 
 def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut]:
@@ -176,14 +172,15 @@ def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut
     gone = []
     new: dict[str, Tree] = {}
     own = node.own("capabilities")
-    if own and isinstance(own[1], Mapping) and own[1].pairs:
-        cuts += [*release(doc, own[1]), *_capabilities(doc, own[1], wanted)]
-    elif own and not node.flow:
-        cuts += open_up(doc, own, wanted) if not isinstance(own[1], Alias) else []
-    if own and (node.flow or isinstance(own[1], Alias)) and not cuts:
-        gone.append(own)
-    if own is None or own in gone:
+    if own is None:
         new["capabilities"] = wanted
+    elif isinstance(own[1], Mapping) and own[1].pairs:
+        cuts += [*release(doc, own[1]), *_capabilities(doc, own[1], wanted)]
+    elif isinstance(own[1], Alias):
+        gone.append(own)
+        new["capabilities"] = wanted
+    else:
+        cuts += open_up(doc, node, own, wanted)
     switch = node.own("privileged")
     if is_on(entries(node).get("privileged")):
         if switch:

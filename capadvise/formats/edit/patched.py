@@ -6,13 +6,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capadvise.errors import BadInput, CapadviseError
+from capadvise.errors import BadInput
 from capadvise.formats.edit.layout import Item
 from capadvise.formats.snippet import Snippet
-
-
-class CannotPatch(CapadviseError):
-    """The file cannot be changed as it was meant to; it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
-from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet

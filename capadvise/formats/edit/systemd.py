@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
-from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import is_root
 from capadvise.formats.snippet import Snippet

@@ -1,0 +1,273 @@
+"""``emit --into``: the diff first, then the one file, if it is still what was read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap
+from capadvise.cli import main
+from capadvise.errors import CannotPatch
+from capadvise.formats.files import plan
+from capadvise.recording import Check, Lost
+from capadvise.report.privileged import other_powers
+from capadvise.report.save import save
+from tests.patching import USUAL, snippet
+from tests.unit.test_report import BIND, CATALOG, RECORDING, report
+
+QUIET = replace(RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), own_sets=(), refusals=())
+WEB = "services:\n  web:\n    image: nginx\n    privileged: true # for now\n"
+PATCHED = (
+    "services:\n  web:\n    image: nginx\n    cap_drop:\n      - ALL\n    cap_add:\n      - NET"
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> str:
+    path = tmp_path / "report.json"
+    save(path, report(QUIET), CATALOG)
+    return str(path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / "compose.yml"
+    path.write_text(WEB)
+    return path
+
+
+def emit(saved: str, file: Path, *more: str, language: str = "compose") -> int:
+    return main(["emit", saved, "--format", language, "--into", str(file), *more])
+
+
+def test_the_diff_is_shown_and_the_file_written(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert emit(saved, file, "--service", "web") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"--- {file}\n+++ {file}\n@@ -1,4 +1,7 @@\n")
+    assert "-    privileged: true # for now\n+    cap_drop:\n" in said.out
+    assert f"capadvise: {file}: web: written\n" in said.err
+    assert file.read_text().startswith(PATCHED)
+    assert os.listdir(file.parent) == ["compose.yml"]
+
+
+def test_the_diff_is_one_that_patch_takes(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_bytes(b"services:\r\n  web:\r\n    image:\tx\r\n    privileged: true")
+    before = file.read_bytes()
+    assert emit(saved, file) == 0
+    diff = capsys.readouterr().out
+    after = file.read_bytes()
+    file.write_bytes(before)
+    argv = ["patch", "--binary", "-s", str(file)]
+    assert subprocess.run(argv, input=diff.encode(), cwd=file.parent).returncode == 0
+    assert file.read_bytes() == after
+
+
+def test_a_dry_run_writes_nothing(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file.stat()
+    assert emit(saved, file, "--dry-run") == 0
+    assert "+    cap_drop:" in capsys.readouterr().out
+    assert (file.read_text(), file.stat()) == (WEB, before)
+
+
+def test_where_nothing_has_to_change_nothing_is_written(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert emit(saved, file) == 0
+    before = file.stat()
+    capsys.readouterr()
+    assert emit(saved, file) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"capadvise: {file}: web: nothing to change\n"
+    assert file.stat() == before
+
+
+def test_mode_link_and_attributes_stay(saved: str, file: Path, tmp_path: Path) -> None:
+    file.chmod(0o640)
+    os.setxattr(file, "user.note", b"mine")
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    owner = (file.stat().st_uid, file.stat().st_gid)
+    link = tmp_path / "link.yml"
+    link.symlink_to(file)
+    assert emit(saved, link) == 0
+    assert link.is_symlink()
+    now = file.stat()
+    assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (*owner, 0o640)
+    assert os.getxattr(file, "user.note") == b"mine"
+    assert file.read_text() != WEB
+
+
+def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
+    change = plan(file, "compose", None, snippet(USUAL))
+    file.write_text(WEB + "    tty: true\n")
+    with pytest.raises(CannotPatch, match="was changed meanwhile"):
+        change.write()
+    assert file.read_text() == WEB + "    tty: true\n"
+    file.unlink()
+    with pytest.raises(CannotPatch):
+        change.write()
+    assert os.listdir(file.parent) == []
+
+
+def test_a_drop_in_is_made_once(saved: str, tmp_path: Path) -> None:
+    path = tmp_path / "web.service.d" / "caps.conf"
+    assert emit(saved, path, "--service", "web", language="systemd") == 0
+    assert path.read_text().startswith("[Service]\nCapabilityBoundingSet=\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    change = plan(tmp_path / "web.service.d" / "b.conf", "systemd", None, snippet(USUAL))
+    assert change.diff().startswith("--- /dev/null\n")
+    (tmp_path / "web.service.d" / "b.conf").write_text("mine\n")
+    with pytest.raises(CannotPatch, match="was changed meanwhile"):
+        change.write()
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "said", "hint"),
+    [
+        (b"services:\n  a: [\n", (), "compose.yml: line 3: ", ""),
+        (WEB.encode(), ("--service", "wbe"), "compose.yml: it has no service 'wbe'", "mean web?"),
+        (b"services: {a: {}, b: {}}", (), "compose.yml: it has 2 services", "one of: a, b"),
+        (b"services: {\xff: 1}", (), "compose.yml: it is not UTF-8 text", ""),
+        (WEB.encode("utf-16"), (), "compose.yml: it is not UTF-8 text", ""),
+        (b'services: {"\\e[2J": 1}', (), "compose.yml: service '\\x1b[2J' is no mapping", ""),
+    ],
+)
+def test_an_error_is_one_line_and_the_file_stays(
+    saved: str,
+    file: Path,
+    content: bytes,
+    more: tuple[str, ...],
+    said: str,
+    hint: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file.write_bytes(content)
+    assert emit(saved, file, *more) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert hint in captured.err
+    assert "\x1b" not in captured.err
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("missing.yml", "No such file"), ("", "Is a directory"), ("fifo", "no regular file")],
+)
+def test_what_is_no_file_is_refused(
+    saved: str, file: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(file.parent / "fifo")
+    assert emit(saved, file.parent / name) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_unit_of_another_name_is_refused(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "web.service"
+    path.write_text("[Service]\nExecStart=/bin/true\n")
+    assert emit(saved, path, "--service", "db", language="systemd") == 2
+    assert "it has no service 'db'\ncapadvise: hint: it has: web.service" in capsys.readouterr().err
+
+
+def test_a_read_only_file_is_left_alone(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.chmod(0o444)
+    assert emit(saved, file) == 2
+    assert "is read-only\ncapadvise: hint: chmod u+w" in capsys.readouterr().err
+    assert file.read_text() == WEB
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root becomes somebody who may not write there")
+def test_a_folder_that_one_may_not_write_to() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        file = Path(folder) / "compose.yml"
+        file.write_text(WEB)
+        file.chmod(0o666)
+        change = plan(file, "compose", None, snippet(USUAL))
+        os.seteuid(65534)
+        try:
+            with pytest.raises(CannotPatch, match=r"cannot write .*: Permission denied"):
+                change.write()
+        finally:
+            os.seteuid(0)
+        assert file.read_text() == WEB
+
+
+def test_a_terminal_is_not_steered_by_a_diff(
+    saved: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text('services:\n  "\\e]0;x": {image: "x"} # \u202e\n')
+    assert emit(saved, file) == 0
+    said = capsys.readouterr()
+    assert "\\u202e" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--format", "docker", "--into", "x"], "--into cannot patch docker"),
+        (["--format", "compose", "--service", "x"], "are for --into FILE"),
+        (["--format", "compose", "--dry-run"], "are for --into FILE"),
+        (["--format", "compose", "--into", "x", "-o", "y"], "has no --output"),
+    ],
+)
+def test_wrong_use_is_named(
+    saved: str, argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emit", saved, *argv]) == 2
+    assert said in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ privileged
+
+
+def check(cap: str, site: str, syscall: str) -> Check:
+    return replace(BIND, cap=Cap.parse(cap), site=("capable", site), syscall=syscall, detail=None)
+
+
+def powers(*checks: Check, language: str = "compose", io_uring: bool = False) -> str:
+    recording = replace(QUIET, checks=checks, io_uring=io_uring)
+    return "\n".join(other_powers(report(recording), CATALOG, language))
+
+
+def test_what_a_recording_cannot_tell_of_privileged_is_said() -> None:
+    said = powers(BIND)
+    assert "devices of the host: cannot be judged" in said
+    assert "the default profile refuses none" in said
+    assert "AppArmor, SELinux: cannot be judged" in said
+    assert "/proc and /sys: cannot be judged" in said
+    assert "cgroups: cannot be judged" in said
+
+
+def test_what_it_can_tell_is_said() -> None:
+    said = powers(
+        check("SYS_ADMIN", "path_mount", "mount"),
+        check("SYS_RAWIO", "ksys_ioperm", "ioperm"),
+        check("SYS_ADMIN", "proc_dointvec_minmax_sysadmin", "write"),
+        io_uring=True,
+    )
+    assert "devices of the host: they were used (ioperm)" in said
+    assert "the default profile refuses io_uring_setup, which it called" in said
+    assert "AppArmor profile refuses mount, which it called" in said
+    assert "/proc/sys is read-only: nginx changed a setting there" in said
+    assert "a device plugin" in powers(BIND, language="kubernetes")

@@ -15,13 +15,12 @@ from capadvise.catalog import Catalog, default
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
-from capadvise.gate.baseline import Baseline
 from capadvise.gate.outcome import Outcome, Source, examine
 from capadvise.gate.sources import projects, recognize, service_name
 from capadvise.report.escape import printable
 
 if TYPE_CHECKING:
-    from capadvise.gate.pod_security import Reached
+    from capadvise.gate.finding import Reached
 
 MAX_BYTES = 16 << 20
 """A larger file is no configuration."""
@@ -34,6 +33,8 @@ def command(args: argparse.Namespace) -> int:
     count = sum(len(source.declared) for source in sources)
     baseline = None
     if args.against:
+        from capadvise.gate.baseline import Baseline
+
         baseline = Baseline(Path(args.against), catalog, alone=count == 1)
     files = tuple(examine(source, catalog, baseline) for source in sources)
     outcome = Outcome(files, strict=args.strict)

@@ -1,8 +1,7 @@
 """Who reads which format, and how: spelling of names, what is granted, what wins.
 
-Tried on docker 26.1, podman 5.4 and systemd 257; containerd and runc after their sources
-(internal/cri/opts WithCapabilities; libcontainer/capabilities). Pod Security Admission compares
-names exactly.
+Tried on docker 26.1, podman 5.4, systemd 257 and runc; containerd after its source
+(internal/cri/opts WithCapabilities). Pod Security Admission compares names exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the gate can find: ``RULES`` is all of it, and the names are public."""
+"""What the gate can find, as values. The names in ``RULES`` are public."""
 
 from __future__ import annotations
 
@@ -57,3 +57,34 @@ class Finding:
     """What follows from it: sentences."""
     remedy: str
     """What to do: sentences."""
+
+
+class Level(StrEnum):
+    """From open to closed."""
+
+    PRIVILEGED = "privileged"
+    BASELINE = "baseline"
+    RESTRICTED = "restricted"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What keeps a pod from a level."""
+
+    level: Level
+    """The level that forbids it."""
+    control: str
+    what: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The level of one pod."""
+
+    pod: str
+    """``Deployment/web``."""
+    line: int
+    level: Level
+    violations: tuple[Violation, ...]
+    """What keeps it from the levels above."""

@@ -10,9 +10,8 @@ from urllib.parse import quote
 
 from capadvise import __version__
 from capadvise.caps import names
-from capadvise.gate.finding import RULES, Finding
+from capadvise.gate.finding import RULES, Finding, Reached
 from capadvise.gate.outcome import Examined, Judged, Outcome
-from capadvise.gate.pod_security import Reached
 from capadvise.report.escape import printable
 
 SCHEMA = "capadvise.check/1"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared
-from capadvise.gate.against import against
-from capadvise.gate.baseline import Baseline
 from capadvise.gate.consumers import CONSUMERS
-from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.finding import Finding, Reached, Severity
 from capadvise.gate.lint import lint
-from capadvise.gate.pod_security import Reached
 from capadvise.gate.service import Service
+
+if TYPE_CHECKING:  # reports are imported only where there are some
+    from capadvise.gate.baseline import Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def _judge(
         service = Service.of(declared, written, consumer, catalog)
         missing = () if baseline is None else (_no_report(service),)
         return _judged(service, (*lint(service), *missing), None)
+    from capadvise.gate.against import against
+
     proposal = baseline.report(path).proposal
     service = Service.of(declared, written, consumer, catalog, proposal.recommended)
     compared = tuple(against(service, proposal, str(path)))

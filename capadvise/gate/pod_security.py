@@ -8,43 +8,10 @@ is not in the file and is not judged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
 from capadvise.formats.nodes import Mapping, Node, flag, is_null, line, optional_text
+from capadvise.gate.finding import Level, Reached, Violation
 from capadvise.gate.pod import Pod
-
-
-class Level(StrEnum):
-    """From open to closed."""
-
-    PRIVILEGED = "privileged"
-    BASELINE = "baseline"
-    RESTRICTED = "restricted"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What keeps a pod from a level."""
-
-    level: Level
-    """The level that forbids it."""
-    control: str
-    what: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The level of one pod."""
-
-    pod: str
-    """``Deployment/web``."""
-    line: int
-    level: Level
-    violations: tuple[Violation, ...]
-    """What keeps it from the levels above."""
-
 
 Said = tuple[str, int]
 """What violates a control, and where."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, Judged, Outcome
-from capadvise.gate.pod_security import Level, Reached
 from capadvise.report.escape import printable
 
 WIDTH = 80

@@ -19,8 +19,9 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
+from capadvise.gate.finding import Level, Reached
 from capadvise.gate.pod import pods
-from capadvise.gate.pod_security import Level, Reached, reached
+from capadvise.gate.pod_security import reached
 from tests.unit.test_report import report
 
 CATALOG = default()

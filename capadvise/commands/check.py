@@ -110,11 +110,11 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
     except NotResolved as error:
         print(
             f"capadvise: note: {', '.join(source.paths)}: judged as written, without variables, "
-            f"extends and overrides: {printable(str(error))}",
+            f"extends, include and overrides: {printable(str(error))}",
             file=sys.stderr,
         )
-    merged = {item.service: item for _, items in source.written for item in items}
-    return replace(source, declared=tuple(merged.values()))
+    # Not the last word of each service: an override must not hide what it does not repeat.
+    return replace(source, declared=tuple(item for _, items in source.written for item in items))
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:

@@ -112,6 +112,12 @@ def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Sto
         recordings,
         decide_all(recordings, default()),
     )
+    if len(recordings) > 1:
+        print(
+            f"capadvise: note: {printable(name)} is merged of {len(recordings)} runs, and trials "
+            "show only what its own check needs",
+            file=sys.stderr,
+        )
     most = 3 + 2 * len(report.proposal.recommended)
     _say(f"{name}: at most {most} trials, if the recommended set works")
 

@@ -25,6 +25,7 @@ def against(service: Service, proposal: Proposal, report: str) -> Iterator[Findi
     What was shown to be required must be granted. What is recommended beyond that should be: its
     lack is a warning. Where another capability would do as well, either counts.
     """
+    report = printable(report)
     if service.declared.privileged:
         return  # a finding of its own; what to add instead is the business of emit
     wanted = proposal.recommended

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
+from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.report.model import Report
 
@@ -51,7 +52,7 @@ class Baseline:
             if len(found) > 1:
                 raise BadInput(
                     f"{found[0]} and {found[1]} both fit the service {service}",
-                    hint=f"name the right one {called}.json, or merge them",
+                    hint=f"name the right one {printable(called)}.json, or merge them",
                 )
             if found:
                 return found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from capadvise.caps import NAMES, Cap
 from capadvise.gate.consumers import ALL, Prefix, Winner
@@ -244,6 +245,19 @@ def _duplicates(service: Service) -> Iterator[Finding]:
             )
 
 
+def _unresolved(service: Service) -> Iterator[Finding]:
+    """What is left open would pass the gate unseen."""
+    for key, line in service.declared.unresolved:
+        found = service.finding(
+            "unresolved",
+            key,
+            f"{printable(key)} was not resolved",
+            "It has a variable in it, or takes what another service says: that is not judged.",
+            "Run the gate where docker compose works and the variables are set.",
+        )
+        yield replace(found, line=line)
+
+
 LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (
     _privileged,
     _add_all,
@@ -256,4 +270,5 @@ LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (
     _escalation,
     _rejected,
     _duplicates,
+    _unresolved,
 )

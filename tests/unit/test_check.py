@@ -351,10 +351,22 @@ def test_without_docker_files_are_judged_as_written_and_that_is_said(
         "services: {a: {cap_drop: [ALL], user: $UID}, b: {extends: a, cap_drop: [ALL]}}\n"
     )
     assert main(["check", "compose.yaml"]) == 0
-    assert capsys.readouterr().err == (
-        "capadvise: note: compose.yaml: judged as written, without variables, extends and "
-        "overrides: docker compose is not installed\n"
+    captured = capsys.readouterr()
+    assert "user was not resolved [unresolved]" in captured.out
+    assert "extends was not resolved [unresolved]" in captured.out
+    assert captured.err == (
+        "capadvise: note: compose.yaml: judged as written, without variables, extends, "
+        "include and overrides: docker compose is not installed\n"
     )
+
+
+def test_without_docker_an_override_hides_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(place))
+    Path("compose.yaml").write_text("services: {a: {cap_drop: [ALL], privileged: true}}\n")
+    Path("compose.override.yaml").write_text("services: {a: {cap_drop: [ALL], ports: [80]}}\n")
+    assert main(["check", "compose.yaml", "compose.override.yaml"]) == 1
 
 
 # ------------------------------------------------------------------------------ round trip

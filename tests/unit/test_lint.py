@@ -40,7 +40,7 @@ def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: obje
         ("compose", service(("sys_module", "CAP_SYS_RAWIO")), ["root-equivalent"] * 2),
         ("compose", service(("SYS_ADM",)), ["ignored-name"]),
         ("compose", service(("CAP_ALL", "13")), ["ignored-name"] * 2),
-        ("compose", service(("${CAP}",)), []),
+        ("compose", service(("${CAP}",), unresolved=(("${CAP}", 5),)), ["unresolved"]),
         ("compose", service(drop=("NET_RAW", "SYS_ADM")), ["ignored-name", "no-drop-all"]),
         ("compose", service(("NET_RAW",), ("NET_RAW",)), ["add-and-drop", "no-drop-all"]),
         ("compose", service(drop=()), ["no-drop-all"]),

@@ -79,26 +79,21 @@ class Proposal:
 
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
     """Judge a recording."""
+    return decide_all((recording,), catalog)
+
+
+def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
+    """Judge several runs of one target together. Each check is judged by what its own run held and
+    came to; a need is the strongest over all runs."""
     by_cap: dict[Cap, list[Judged]] = {}
-    context = Context.of(recording)
-    for check in recording.checks:
-        rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
-        by_cap.setdefault(check.cap, []).append(judge(check, rule, context))
-        for cap in implied(check, rule):
-            by_cap.setdefault(cap, []).append(
-                Judged(
-                    check,
-                    rule,
-                    Effect.USED,
-                    "mapping root into a user namespace that it made",
-                    uncertain="no check is made for it: concluded from what was done",
-                )
-            )
+    for recording in recordings:
+        for cap, judged in _judged(recording, catalog):
+            by_cap.setdefault(cap, []).append(judged)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
-    for need in _own_sets(recording):
+    for need in _own_sets(recordings):
         if not _used(needs.get(need.cap)):
             needs[need.cap] = need
-    for need in _unseen(recording):
+    for need in _unseen(recordings):
         needs.setdefault(need.cap, need)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
@@ -106,8 +101,27 @@ def decide(recording: Recording, catalog: Catalog) -> Proposal:
     return Proposal(
         needs=tuple(settled[cap] for cap in sorted(settled)),
         recommended=chosen,
-        cautions=tuple(_cautions(recording)),
+        cautions=tuple(_cautions_of_all(recordings)),
     )
+
+
+def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:
+    """What each check of one run says, of its own capability and of those that it implies."""
+    context = Context.of(recording)
+    for check in recording.checks:
+        rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
+        yield check.cap, judge(check, rule, context)
+        for cap in implied(check, rule):
+            yield (
+                cap,
+                Judged(
+                    check,
+                    rule,
+                    Effect.USED,
+                    "mapping root into a user namespace that it made",
+                    uncertain="no check is made for it: concluded from what was done",
+                ),
+            )
 
 
 # ------------------------------------------------------------------------------ one capability
@@ -151,10 +165,10 @@ def _unused(cap: Cap) -> Need:
     return Need(cap, Verdict.UNUSED, Proof.NONE, "the kernel never asked for it")
 
 
-def _own_sets(recording: Recording) -> Iterable[Need]:
+def _own_sets(recordings: Sequence[Recording]) -> Iterable[Need]:
     """Capabilities that a program insists on holding though no check asked for them: capset fails
     as a whole when one of them is not permitted."""
-    for cap in sorted({cap for _, kept in recording.own_sets for cap in kept}):
+    for cap in sorted({cap for item in recordings for _, kept in item.own_sets for cap in kept}):
         yield Need(
             cap,
             Verdict.USED,
@@ -225,14 +239,21 @@ _IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
 """What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
 
 
-def _unseen(recording: Recording) -> Iterable[Need]:
+def _unseen(recordings: Sequence[Recording]) -> Iterable[Need]:
     """Capabilities whose checks can have been made where the observer does not look."""
-    if recording.io_uring:
+    if any(recording.io_uring for recording in recordings):
         for name in _IO_URING:
             yield replace(
                 _unused(Cap.parse(name)),
                 uncertain="io_uring was used: checks made by its worker threads are not seen",
             )
+
+
+def _cautions_of_all(recordings: Sequence[Recording]) -> Iterable[str]:
+    """The cautions of each run, by its number where there are several."""
+    for number, recording in enumerate(recordings, 1):
+        for caution in _cautions(recording):
+            yield caution if len(recordings) == 1 else f"run {number}: {caution}"
 
 
 def _cautions(recording: Recording) -> Iterable[str]:

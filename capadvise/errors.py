@@ -11,7 +11,7 @@ class Exit(IntEnum):
     OK = 0
     """Done."""
     FAILED = 1
-    """The workload could not be proven."""
+    """The workload could not be proven, the gate failed, or the recommended sets differ."""
     USAGE = 2
     """Wrong arguments, or an input file that cannot be used."""
     CANNOT_OBSERVE = 3

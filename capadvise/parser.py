@@ -21,7 +21,8 @@ Finds the smallest set of Linux capabilities that a program needs, and shows why
 _EXIT_CODES = """\
 exit codes: run exits as its target did (128+n for signal n), or 2 for wrong use, 3 where nothing
 can be observed, 126 and 127 where the command cannot be started. The others: 0 done, 1 not
-provable, 2 wrong use or a bad input file, 3 nothing can be observed, 130 interrupted.
+provable, the gate failed, or (diff) another set, 2 wrong use or a bad input file, 3 nothing can be
+observed, 130 interrupted.
 """
 
 
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-    for add in (_run, _prove, _emit, _explain, _doctor, _catalog):
+    for add in (_run, _prove, _emit, _explain, _check, _merge, _diff, _doctor, _catalog):
         add(verbs)
     return parser
 
@@ -105,6 +106,58 @@ def _explain(verbs: Verbs) -> None:
     explain = verbs.add_parser("explain", help="explain a capability, a report, a kernel function")
     explain.add_argument("what", nargs="?", metavar="CAP|REPORT")
     explain.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+
+_CHECK = """\
+Files: compose, Kubernetes manifests, quadlets (*.container), systemd units and drop-ins, and
+config.json of OCI bundles. compose.prod.yaml given after compose.yaml overrides it, as with
+docker compose -f. Variables, extends and include are resolved by docker compose, if it is there.
+
+A report is a service's when its file is called after it (web.json for web), or else when its
+target is. A Kubernetes container may be called web.app or app, as its path ends.
+
+exit codes: 0 passed; 1 an error was found, or with --strict a warning; 2 wrong use or a bad file.
+
+example: capadvise check compose.yaml --against baseline/ --output github
+"""
+
+
+def _check(verbs: Verbs) -> None:
+    check = verbs.add_parser(
+        "check",
+        help="gate: what files grant, against rules and reports",
+        epilog=_CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("files", nargs="+", metavar="FILE")
+    check.add_argument(
+        "--against", metavar="REPORT|DIR", help="what the services were seen to need"
+    )
+    check.add_argument("--strict", action="store_true", help="warnings fail the gate, too")
+    check.add_argument(
+        "--output", choices=("text", "json", "sarif", "github"), default="text", help="default text"
+    )
+
+
+def _merge(verbs: Verbs) -> None:
+    merge = verbs.add_parser("merge", help="one report of several runs of one target")
+    merge.add_argument("reports", nargs="+", metavar="REPORT")
+    merge.add_argument(
+        "--as", dest="name", metavar="NAME", help="they are of one target, though run differently"
+    )
+    merge.add_argument("-o", "--output", metavar="REPORT", help="where to write it, else stdout")
+
+
+def _diff(verbs: Verbs) -> None:
+    diff = verbs.add_parser(
+        "diff",
+        help="what changed between two reports",
+        epilog="exit code 1: they recommend different sets",
+    )
+    diff.add_argument("before", metavar="A")
+    diff.add_argument("after", metavar="B")
+    diff.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+    diff.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _doctor(verbs: Verbs) -> None:

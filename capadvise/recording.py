@@ -137,6 +137,13 @@ class Target:
     cwd: str
     user: str
     """``uid:gid``."""
+    image: str | None = None
+    engine: str | None = None
+    container: str | None = None
+    """The id."""
+    service: str | None = None
+    """Of a compose project."""
+    pod: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

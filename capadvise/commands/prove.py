@@ -18,7 +18,7 @@ from capadvise import workload
 from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.commands.run import default_path, safe_name, writable
-from capadvise.decide import decide
+from capadvise.decide import decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
@@ -110,8 +110,14 @@ def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Sto
         job.workload,
         known.posture if known else seen.posture,
         recordings,
-        decide(recordings[0], default()),
+        decide_all(recordings, default()),
     )
+    if len(recordings) > 1:
+        print(
+            f"capadvise: note: {printable(name)} is merged of {len(recordings)} runs, and trials "
+            "show only what its own check needs",
+            file=sys.stderr,
+        )
     most = 3 + 2 * len(report.proposal.recommended)
     _say(f"{name}: at most {most} trials, if the recommended set works")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from capadvise.errors import BadInput
 from capadvise.formats import engine
 from capadvise.formats.declared import Declared
-from capadvise.formats.nodes import Documents, Mapping, Node, line, optional_text, wrong
+from capadvise.formats.nodes import Documents, Mapping, Node, key_lines, line, optional_text, wrong
 from capadvise.formats.snippet import Snippet
 
 _TRUE = ("true", "1", "t", "y", "yes", "on")
@@ -44,16 +44,17 @@ def read(source: str) -> tuple[Declared, ...]:
     for root in documents.roots:  # compose takes several documents as several files
         top = documents.mapping(root, "a compose file")
         known |= "services" in top or "include" in top
+        lines = key_lines(top.get("services"))
         for name, node in documents.mapping(top.get("services"), "services").items():
             if name in found:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
-            found[name] = _service(documents, name, node)
+            found[name] = _service(documents, name, node, lines.get(name, line(node)))
     if not known:
         raise BadInput("line 1: not a compose file: it has no services")
     return tuple(found.values())
 
 
-def _service(documents: Documents, name: str, node: Node) -> Declared:
+def _service(documents: Documents, name: str, node: Node, at: int) -> Declared:
     keys = documents.mapping(node, f"service {name!r:.80}")
     drop = documents.texts(keys.get("cap_drop"), "cap_drop")
     add = documents.texts(keys.get("cap_add"), "cap_add")
@@ -65,7 +66,7 @@ def _service(documents: Documents, name: str, node: Node) -> Declared:
     ]
     return Declared(
         service=name,
-        line=line(node),
+        line=at,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),
         privileged=_privileged(keys),

@@ -104,13 +104,13 @@ def _label(name: str) -> str:
 def read(source: str) -> tuple[Declared, ...]:
     """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by."""
     documents = Documents(source)
-    objects = [found for root in documents.roots for found in _objects(documents, root)]
-    if not objects:
+    all_objects = [found for root in documents.roots for found in objects(documents, root)]
+    if not all_objects:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")
-    return tuple(declared for found in objects for declared in _containers(documents, found))
+    return tuple(declared for found in all_objects for declared in _containers(documents, found))
 
 
-def _objects(documents: Documents, root: Node) -> Iterator[tuple[str, Mapping]]:
+def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Mapping]]:
     """(kind, object) of a document; all of a list's, whose kind ends in List."""
     found = documents.mapping(root, "an object")
     if not found:  # an empty document

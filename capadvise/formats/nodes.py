@@ -124,6 +124,12 @@ def flag(node: Node | None, what: str) -> bool | None:
     return node.value.lower() in ("true", "yes", "on")
 
 
+def key_lines(node: Node | None) -> dict[str, int]:
+    """The line of each key that a mapping has of its own; empty for anything else."""
+    pairs = node.value if node is not None and node.id == "mapping" else []
+    return {key.value: line(key) for key, _ in pairs if key.id == "scalar"}
+
+
 def is_null(node: Node) -> bool:
     """Nothing is written there, or null, or compose is told to forget what other files say."""
     return node.tag in (f"{_TAG}null", "!reset")

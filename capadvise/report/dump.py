@@ -27,7 +27,11 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "argv": list(report.target.argv),
             "cwd": report.target.cwd,
             "user": report.target.user,
-            **dict.fromkeys(("image", "engine", "container", "service", "pod")),
+            "image": report.target.image,
+            "engine": report.target.engine,
+            "container": report.target.container,
+            "service": report.target.service,
+            "pod": report.target.pod,
         },
         "workload": {
             "kind": report.workload.kind,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
-from capadvise.decide import decide
+from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.prove import Proven, Trial, conclude
 from capadvise.recording import (
@@ -31,6 +31,7 @@ from capadvise.workload import Workload
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "none")
+_OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 _T = TypeVar("_T")
 
 
@@ -66,7 +67,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     if not recordings:
         raise BadInput("it holds no recording")
     target, workload = raw["target"], raw["workload"]
-    proposal = decide(recordings[0], catalog)
+    proposal = decide_all(recordings, catalog)
     proven = None if raw["proof"] is None else _load_proof(raw["proof"])
     return Report(
         target=Target(
@@ -75,6 +76,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             tuple(map(_text, target["argv"])),
             _text(target["cwd"]),
             _text(target["user"]),
+            *(_optional(target[key], str) for key in _OF_CONTAINERS),
         ),
         workload=Workload(
             _text(workload["kind"]),

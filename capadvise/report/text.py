@@ -36,7 +36,7 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
     for need in needed:
         yield from _need_lines(need, catalog, width)
     if not needed:
-        ended_well = report.recording.succeeded is True
+        ended_well = all(run.succeeded for run in report.recordings)
         more = ": drop them all." if ended_well else ", but the run did not end well."
         yield f"  No need for any capability was seen{more}"
     yield ""
@@ -52,13 +52,16 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
 
 
 def _headline(report: Report) -> str:
-    recording = report.recording
+    recording, runs = report.recording, report.recordings
     command = printable(shlex.join(report.target.argv))
     if len(command) > 60:
         command = f"{command[:57]}…"
-    asked = sum(check.count for check in recording.checks)
+    asked = sum(check.count for run in runs for check in run.checks)
     ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
-    return f"{command} {ended} after {recording.seconds:.1f} s; the kernel asked {asked} times."
+    how = f"{ended} after {recording.seconds:.1f} s"
+    if len(runs) > 1:
+        how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
+    return f"{command} {how}; the kernel asked {asked} times."
 
 
 def _ended(status: int) -> str:

@@ -70,7 +70,7 @@ def test_compose() -> None:
     assert compose.read(COMPOSE) == (
         Declared(
             "web",
-            6,
+            5,
             drop=("ALL",),
             add=("NET_BIND_SERVICE", "${MORE}"),
             user="33:33",
@@ -83,7 +83,7 @@ def test_compose() -> None:
         ),
         Declared(
             "old",
-            13,
+            12,
             drop=("ALL",),
             privileged=True,
             user="0",

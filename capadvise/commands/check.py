@@ -1,0 +1,146 @@
+"""``capadvise check``: the gate. What configuration files grant, against rules and reports."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capadvise.catalog import Catalog, default
+from capadvise.errors import BadInput, Exit
+from capadvise.formats import FORMATS
+from capadvise.formats.declared import Declared
+from capadvise.gate.outcome import Outcome, Source, examine
+from capadvise.gate.sources import projects, recognize, service_name
+from capadvise.report.escape import printable
+
+if TYPE_CHECKING:
+    from capadvise.gate.finding import Reached
+
+MAX_BYTES = 16 << 20
+"""A larger file is no configuration."""
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print what was found; 1 when the gate failed."""
+    catalog = default()
+    sources = [_source(paths, catalog) for paths in projects(args.files)]
+    count = sum(len(source.declared) for source in sources)
+    baseline = None
+    if args.against:
+        from capadvise.gate.baseline import Baseline
+
+        baseline = Baseline(Path(args.against), catalog, alone=count == 1)
+    files = tuple(examine(source, catalog, baseline) for source in sources)
+    outcome = Outcome(files, strict=args.strict)
+    if baseline is not None and baseline.single and not any(s.report for s in outcome.services):
+        name = printable(baseline.report(baseline.paths[0]).target.name)
+        raise BadInput(
+            f"{args.against}: it is of {name!r}, and no service is called so",
+            hint="call the report SERVICE.json",
+        )
+    _print(outcome, args.output)
+    return Exit.OK if outcome.passed else Exit.FAILED
+
+
+def _print(outcome: Outcome, output: str) -> None:
+    if output == "text":
+        from capadvise.gate.text import outcome_text
+
+        print("\n".join(outcome_text(outcome)))
+        return
+    from capadvise.gate import machine
+
+    match output:
+        case "json":
+            print(machine.outcome_json(outcome))
+        case "sarif":
+            print(machine.outcome_sarif(outcome))
+        case _:
+            for line in machine.outcome_github(outcome):
+                print(line)
+
+
+_INCLUDE = re.compile(r"""^\s*\{?\s*["']?include["']?\s*:""", re.MULTILINE)
+_ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
+"""What ``read`` calls the service of a file that has but one, and no name for it."""
+
+
+def _source(paths: Sequence[str], catalog: Catalog) -> Source:
+    """One file, or several that belong together. Raises BadInput with file and line."""
+    texts = {path: _text(path) for path in paths}
+    kind = recognize(paths[0], texts[paths[0]])
+    written = tuple((path, _declared(path, kind, text)) for path, text in texts.items())
+    source = Source(tuple(paths), kind, written[0][1], written)
+    if kind == "compose":
+        return _resolve(source, texts.values())
+    if kind == "kubernetes":
+        return replace(source, pods=_levels(paths[0], texts[paths[0]], catalog))
+    if len(paths) > 1:  # a unit and its drop-ins: systemd reads on
+        whole = _declared(paths[0], kind, "\n".join(texts.values()))
+        return replace(source, declared=whole)
+    return source
+
+
+def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
+    from capadvise.gate.pod import pods
+    from capadvise.gate.pod_security import reached
+
+    with _in(path):
+        return tuple(map(reached, pods(text, catalog)))
+
+
+def _resolve(source: Source, texts: Iterable[str]) -> Source:
+    """What docker compose makes of it, where that is not what is written. That takes it 80 ms."""
+    open_ends = any(item.unresolved for _, items in source.written for item in items)
+    includes = any(_INCLUDE.search(text) for text in texts)
+    if len(source.paths) == 1 and not open_ends and not includes:
+        return source
+    from capadvise.linux.engines.compose import NotResolved, resolved
+
+    try:
+        return replace(
+            source, declared=_declared("docker compose", "compose", resolved(source.paths))
+        )
+    except NotResolved as error:
+        print(
+            f"capadvise: note: {', '.join(source.paths)}: judged as written, without variables, "
+            f"extends, include and overrides: {printable(str(error))}",
+            file=sys.stderr,
+        )
+    # Not the last word of each service: an override must not hide what it does not repeat.
+    return replace(source, declared=tuple(item for _, items in source.written for item in items))
+
+
+def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:
+    with _in(path):
+        found = FORMATS[kind].read(text)
+    only = _ONLY.get(kind)
+    name = service_name(path, kind)
+    return tuple(replace(item, service=name) if item.service == only else item for item in found)
+
+
+@contextmanager
+def _in(path: str) -> Iterator[None]:
+    """What is wrong in a text is said with the file's name."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}", hint=error.hint) from error
+
+
+def _text(path: str) -> str:
+    try:
+        place = Path(path)
+        if place.stat().st_size > MAX_BYTES:
+            raise BadInput(f"{path}: too large for a configuration")
+        return place.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8") from error

@@ -1,0 +1,25 @@
+"""``capadvise diff``: what changed between two reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.errors import Exit
+from capadvise.report.diff import diff, diff_json, diff_text
+from capadvise.report.load import load
+from capadvise.report.save import write
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the changes; 1 when the recommended set is another one."""
+    catalog = default()
+    found = diff(load(Path(args.before), catalog), load(Path(args.after), catalog))
+    text = json.dumps(diff_json(found), indent=1) if args.json else "\n".join(diff_text(found))
+    if args.output:
+        write(Path(args.output), f"{text}\n", private=True)  # as the reports are
+    else:
+        print(text)
+    return Exit.OK if found.same_set else Exit.FAILED

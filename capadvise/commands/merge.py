@@ -1,0 +1,37 @@
+"""``capadvise merge``: several runs of one target as one report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.errors import Exit
+from capadvise.report.dump import dump
+from capadvise.report.escape import printable
+from capadvise.report.load import load
+from capadvise.report.merge import merge
+from capadvise.report.save import save
+
+
+def command(args: argparse.Namespace) -> int:
+    """Write the merged report; what there is to say of it goes to stderr."""
+    catalog = default()
+    merged = merge(
+        [(path, load(Path(path), catalog)) for path in args.reports], catalog, name=args.name
+    )
+    report = merged.report
+    if args.output:
+        save(Path(args.output), report, catalog)
+    else:
+        print(json.dumps(dump(report, catalog), indent=1))
+    caps = ", ".join(cap.short for cap in sorted(report.proposal.recommended)) or "nothing"
+    runs = len(report.recordings)
+    proven = "" if report.proven is None else ", proven"
+    summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
+    print(f"capadvise: {printable(summary)}", file=sys.stderr)
+    for note in merged.notes:
+        print(f"capadvise: note: {printable(note)}", file=sys.stderr)
+    return Exit.OK

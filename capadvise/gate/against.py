@@ -1,0 +1,107 @@
+"""What a service is granted, beside what its report shows that it needs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from capadvise.caps import Cap, CapSet
+from capadvise.decide import Proposal, Verdict
+from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.service import Service
+from capadvise.report.escape import printable
+
+_BIND = Cap.parse("NET_BIND_SERVICE")
+_SAID = {
+    Verdict.UNUSED: "never asked for",
+    Verdict.ADVISORY: "asked for in passing",
+    Verdict.DENIED: "refused without harm",
+    Verdict.TOLERATED: "done without in a trial",
+}
+
+
+def against(service: Service, proposal: Proposal, report: str) -> Iterator[Finding]:
+    """Over- and under-permissioned, by the report that is called ``report``.
+
+    What was shown to be required must be granted. What is recommended beyond that should be: its
+    lack is a warning. Where another capability would do as well, either counts.
+    """
+    report = printable(report)
+    if service.declared.privileged:
+        return  # a finding of its own; what to add instead is the business of emit
+    wanted = proposal.recommended
+    missing = [cap for cap in sorted(wanted) if not _has(cap, proposal, service.granted)]
+    if (
+        over := service.granted
+        - wanted
+        - (proposal.floor or frozenset())
+        - _stand_ins(proposal, service.granted)
+    ):
+        parse = service.consumer.parse
+        yield service.finding(
+            "over-permissioned",
+            next((name for name in service.declared.add if parse(name) in over), ""),
+            f"it holds {_names(over)}, for which {report} shows no need",
+            _why_not(over, service, proposal),
+            f"Drop ALL and add {_names(wanted)}." if wanted else "Drop ALL.",
+        )
+    for severity in Severity:
+        caps = [cap for cap in missing if _severity(cap, service, proposal) is severity]
+        if caps:
+            yield service.finding(
+                "under-permissioned",
+                "",
+                f"it lacks {_names(caps)}, which {report} shows a need for",
+                " ".join(_why(cap, service, proposal) for cap in caps),
+                f"Add {_names(caps)}.",
+                severity=severity,
+            )
+
+
+def _severity(cap: Cap, service: Service, proposal: Proposal) -> Severity:
+    kept = proposal.floor is not None and cap not in proposal.floor
+    free = cap == _BIND and service.consumer.free_ports
+    return Severity.WARNING if kept or free else Severity.ERROR
+
+
+def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
+    need = proposal.need(cap)
+    text = f"{cap.short}: {need.reason}."
+    if need.verdict is Verdict.TOLERATED and need.lost_without:
+        text += f" It works without, but {printable(need.lost_without)}."
+    if cap == _BIND and service.consumer.free_ports:
+        text += f" {service.consumer.free_ports}"
+    return text
+
+
+def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
+    """By what the report says of them; the worst by name."""
+    parts = []
+    for verdict, said in _SAID.items():
+        if found := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
+            parts.append(f"{said}: {_names(found)}")
+    worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
+    more = f" As good as root on the host: {_names(worst)}." if worst else ""
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}.{more}"
+
+
+def _names(caps: Iterable[Cap]) -> str:
+    return ", ".join(cap.short for cap in sorted(caps))
+
+
+def _has(cap: Cap, proposal: Proposal, granted: CapSet) -> bool:
+    """It is granted, or what would do instead is."""
+    return cap in granted or any(
+        frozenset(group) <= granted for group in proposal.need(cap).alternatives
+    )
+
+
+def _stand_ins(proposal: Proposal, granted: CapSet) -> CapSet:
+    """What is granted in place of a recommended capability."""
+    return frozenset(
+        other
+        for cap in proposal.recommended - granted
+        for group in proposal.need(cap).alternatives
+        if frozenset(group) <= granted
+        for other in group
+    )

@@ -1,0 +1,66 @@
+"""The reports that are kept beside the configuration, and which of them is a service's.
+
+The rule: a report is a service's when its file is called after it (``web.json`` for ``web``), or
+else when its target is. A Kubernetes container may be called by any end of its path:
+``Deployment.web.app``, ``web.app``, ``app``; the longest that fits counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capadvise.catalog import Catalog
+from capadvise.errors import BadInput
+from capadvise.report.escape import printable
+from capadvise.report.load import load
+from capadvise.report.model import Report
+
+
+class Baseline:
+    """A folder of reports, or one. Reports are read when they are asked for."""
+
+    def __init__(self, place: Path, catalog: Catalog, *, alone: bool = False) -> None:
+        """``alone`` says that there is one service: a single report is its, however it is called.
+
+        Raises BadInput for a folder without reports.
+        """
+        self.catalog = catalog
+        self.alone = alone
+        self.single = not place.is_dir()
+        self.paths = (place,) if self.single else tuple(sorted(place.glob("*.json")))
+        self._reports: dict[Path, Report] = {}
+        if not self.paths:
+            raise BadInput(
+                f"{place}: no report (*.json) is in this folder",
+                hint="capadvise run -o FOLDER/SERVICE.json -- COMMAND",
+            )
+
+    def report(self, path: Path) -> Report:
+        """One of the reports. Raises BadInput for what is none."""
+        if path not in self._reports:
+            self._reports[path] = load(path, self.catalog)
+        return self._reports[path]
+
+    def find(self, service: str) -> Path | None:
+        """The report of a service; None where there is none. Raises BadInput where several fit."""
+        if self.single and self.alone:
+            return self.paths[0]
+        parts = service.split("/")
+        for called in (".".join(parts[i:]) for i in range(len(parts))):
+            named = [path for path in self.paths if path.name == f"{called}.json"]
+            found = named or self._by_target(called)
+            if len(found) > 1:
+                raise BadInput(
+                    f"{found[0]} and {found[1]} both fit the service {service}",
+                    hint=f"name the right one {printable(called)}.json, or merge them",
+                )
+            if found:
+                return found[0]
+        return None
+
+    def _by_target(self, called: str) -> list[Path]:
+        return [
+            path
+            for path in self.paths
+            if called in ((target := self.report(path).target).service, target.name)
+        ]

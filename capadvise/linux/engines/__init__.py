@@ -1,0 +1,1 @@
+"""Container engines: docker and podman, through their own command lines."""

@@ -1,0 +1,55 @@
+"""What docker compose makes of its files: variables, ``extends``, ``include``, several files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from capadvise.errors import CapadviseError
+
+SECONDS = 30.0
+"""It reads files and variables; one that takes longer hangs."""
+_OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
+"""A file under review must not make us fetch another from the network."""
+
+
+class NotResolved(CapadviseError):
+    """docker compose is not there, or does not take the files."""
+
+
+def resolved(paths: Sequence[str]) -> str:
+    """The project of these files, later ones overriding earlier ones, as JSON; with the services
+    of all profiles. Raises NotResolved."""
+    argv = _compose()
+    for path in paths:
+        argv += ["--file", path]
+    argv += ["--profile", "*", "config", "--format", "json", "--no-consistency"]
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=SECONDS,
+            env={**os.environ, **_OFFLINE},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotResolved(f"docker compose: no answer in {SECONDS:g} s") from error
+    except OSError as error:
+        raise NotResolved(f"{argv[0]}: {error.strerror}") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise NotResolved(f"docker compose: {lines[-1] if lines else 'it failed'}")
+    return done.stdout
+
+
+def _compose() -> list[str]:
+    """The plugin of docker's command line, or the program of its own."""
+    if shutil.which("docker"):
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise NotResolved("docker compose is not installed")

@@ -1,0 +1,157 @@
+"""What changed between two reports. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from capadvise.caps import Cap, CapSet, names
+from capadvise.decide import Need, Verdict
+from capadvise.judge import Effect, Judged
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.text import judged_function
+
+SCHEMA = "capadvise.diff/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SetChange:
+    """How a set of capabilities changed."""
+
+    gained: CapSet
+    lost: CapSet
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """One capability that is judged otherwise."""
+
+    cap: Cap
+    before: Need
+    after: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """All changes from one report to another."""
+
+    recommended: SetChange
+    floor: SetChange | None
+    """None where one of the two reports has no floor."""
+    verdicts: tuple[VerdictChange, ...]
+    gained_evidence: tuple[tuple[Cap, str], ...]
+    """What the second report shows and the first does not: (capability, what was asked)."""
+    lost_evidence: tuple[tuple[Cap, str], ...]
+
+    @property
+    def same_set(self) -> bool:
+        """Whether both recommend the same."""
+        return not self.recommended.gained and not self.recommended.lost
+
+
+def diff(before: Report, after: Report) -> Diff:
+    """The changes from ``before`` to ``after``."""
+    one, two = before.proposal, after.proposal
+    caps = sorted({need.cap for need in (*one.needs, *two.needs)})
+    shown_before, shown_after = _evidence(before), _evidence(after)
+    return Diff(
+        recommended=_set_change(one.recommended, two.recommended),
+        floor=(
+            None if one.floor is None or two.floor is None else _set_change(one.floor, two.floor)
+        ),
+        verdicts=tuple(
+            VerdictChange(cap, one.need(cap), two.need(cap))
+            for cap in caps
+            if one.need(cap).verdict is not two.need(cap).verdict
+        ),
+        gained_evidence=tuple(sorted(shown_after - shown_before)),
+        lost_evidence=tuple(sorted(shown_before - shown_after)),
+    )
+
+
+def _set_change(before: CapSet, after: CapSet) -> SetChange:
+    return SetChange(after - before, before - after)
+
+
+def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
+    """What the needs rest on. Counts and process numbers differ from run to run and are no part."""
+    return frozenset(
+        (need.cap, _what(judged))
+        for need in report.proposal.needs
+        for judged in need.evidence
+        if judged.effect in (Effect.USED, Effect.TOLERATED)
+    )
+
+
+def _what(judged: Judged) -> str:
+    """``nginx: bind, tcp 0.0.0.0:80, at __inet_bind``."""
+    check = judged.check
+    parts = [f"{printable(check.program) or '?'}: {check.syscall or 'page fault'}"]
+    if check.detail:
+        parts.append(printable(check.detail))
+    parts.append(f"at {judged_function(judged)}")
+    return ", ".join(parts) + ("" if check.granted else ", refused")
+
+
+def diff_text(found: Diff) -> Iterator[str]:
+    """For people, at 80 columns: a line for each capability or piece of evidence."""
+    yield from _set_text("Recommended", found.recommended)
+    if found.floor is not None:
+        yield from _set_text("Floor", found.floor)
+    for change in found.verdicts:
+        text = f"{change.cap.short}: {change.before.verdict} → {change.after.verdict}"
+        reason = (
+            change.before.reason
+            if change.after.verdict is Verdict.UNUSED
+            else (change.after.reason)
+        )
+        yield from textwrap.wrap(f"{text}: {reason}", 80, subsequent_indent="    ")
+    for sign, evidence in (("+", found.gained_evidence), ("-", found.lost_evidence)):
+        for cap, what in evidence:
+            yield from textwrap.wrap(
+                f"{sign} {cap.short}  {what}", 80, subsequent_indent="    ", break_on_hyphens=False
+            )
+
+
+def _set_text(title: str, change: SetChange) -> Iterator[str]:
+    signs = [f"+{cap.short}" for cap in sorted(change.gained)]
+    signs += [f"-{cap.short}" for cap in sorted(change.lost)]
+    yield from textwrap.wrap(
+        f"{title}: {' '.join(signs) or 'the same'}",
+        80,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
+
+
+def diff_json(found: Diff) -> dict[str, Any]:
+    """For machines."""
+    return {
+        "schema": SCHEMA,
+        "same_set": found.same_set,
+        "recommended": _set_json(found.recommended),
+        "floor": None if found.floor is None else _set_json(found.floor),
+        "verdicts": [
+            {
+                "cap": change.cap.name,
+                "before": _verdict_json(change.before),
+                "after": _verdict_json(change.after),
+            }
+            for change in found.verdicts
+        ],
+        "evidence": {
+            "gained": [{"cap": cap.name, "what": what} for cap, what in found.gained_evidence],
+            "lost": [{"cap": cap.name, "what": what} for cap, what in found.lost_evidence],
+        },
+    }
+
+
+def _set_json(change: SetChange) -> dict[str, list[str]]:
+    return {"gained": names(change.gained), "lost": names(change.lost)}
+
+
+def _verdict_json(need: Need) -> dict[str, str]:
+    return {"verdict": str(need.verdict), "proof": str(need.proof), "reason": need.reason}

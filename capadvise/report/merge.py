@@ -1,0 +1,128 @@
+"""Several reports of one target as one: all their recordings, judged together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+from capadvise.caps import CapSet
+from capadvise.catalog import Catalog
+from capadvise.decide import decide_all
+from capadvise.errors import BadInput
+from capadvise.prove import conclude
+from capadvise.recording import Posture, Recording, Target
+from capadvise.report.model import Report
+
+_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod"})
+"""What differs between two runs of one target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The one report, and what must be said of it."""
+
+    report: Report
+    notes: tuple[str, ...]
+
+
+def merge(
+    named: Sequence[tuple[str, Report]], catalog: Catalog, *, name: str | None = None
+) -> Merged:
+    """The union of reports, each with the name that messages call it by. ``name`` says that they
+    are of one target though their targets differ, and names it.
+
+    Raises BadInput where the targets differ and nobody said so.
+    """
+    first = named[0][1]
+    notes: list[str] = []
+    target = first.target
+    if name is not None:
+        target = replace(target, name=name)
+    else:
+        _same_target(named)
+    recordings = _numbered(item for _, report in named for item in report.recordings)
+    if len({report.target.argv for _, report in named}) > 1:
+        notes.append(f"the command lines differ: `prove` runs that of {named[0][0]}")
+    posture, lost = _common([report.posture for _, report in named])
+    if lost:
+        notes.append(f"these settings differ between the places of the runs: {', '.join(lost)}")
+    plain = Report(
+        target, first.workload, posture, recordings, decide_all(recordings, catalog), None
+    )
+    report = _with_proof(plain, named, catalog, notes)
+    if any(other.workload != report.workload for _, other in named):
+        owner = next(path for path, other in named if other.workload == report.workload)
+        notes.append(f"the checks differ: the merged report keeps that of {owner}")
+    return Merged(report, tuple(notes))
+
+
+def _same_target(named: Sequence[tuple[str, Report]]) -> None:
+    """Raise BadInput on the first report whose target is not that of the first."""
+    path, first = named[0]
+    for other, report in named[1:]:
+        for field in fields(Target):
+            one, two = (getattr(each.target, field.name) for each in (first, report))
+            if field.name not in _VARIES and one != two:
+                raise BadInput(
+                    f"{path} and {other} are of different targets: {field.name} {one} and {two}",
+                    hint="if they are runs of one service, name it: --as NAME",
+                )
+
+
+def _plain(recording: Recording) -> Recording:
+    """The recording with its checks numbered from 1, to be compared."""
+    numbered = (replace(check, id=number) for number, check in enumerate(recording.checks, 1))
+    return replace(recording, checks=tuple(numbered))
+
+
+def _numbered(recordings: Iterable[Recording]) -> tuple[Recording, ...]:
+    """Each recording once, in order; the numbers of the checks are unique in the whole."""
+    numbered, used = [], 0
+    for recording in dict.fromkeys(map(_plain, recordings)):
+        checks = tuple(replace(check, id=used + check.id) for check in recording.checks)
+        numbered.append(replace(recording, checks=checks))
+        used += len(checks)
+    return tuple(numbered)
+
+
+def _common(postures: Sequence[Posture]) -> tuple[Posture, list[str]]:
+    """The settings that all places share, and the names of the others."""
+    names = {name for posture in postures for name in posture.sysctls}
+    lost = sorted(name for name in names if len({p.sysctls.get(name) for p in postures}) > 1)
+    kept = {name: value for name, value in postures[0].sysctls.items() if name not in lost}
+    return replace(postures[0], sysctls=kept), lost
+
+
+def _with_proof(
+    plain: Report, named: Sequence[tuple[str, Report]], catalog: Catalog, notes: list[str]
+) -> Report:
+    """The merged report with the first proof that still holds, and the workload that it is of.
+
+    A proof is of a set. It still holds where the other runs show no need beyond the set that was
+    proven, so that the merged report recommends that very set.
+    """
+    kept: Report | None = None
+    for path, report in named:
+        if report.proven is None:
+            continue
+        beyond = _others(plain, report, catalog) - report.proposal.recommended
+        proposal = conclude(plain.proposal, report.proven)
+        if beyond or proposal.recommended != report.proposal.recommended:
+            why = f"other runs need {', '.join(cap.short for cap in sorted(beyond))}"
+            notes.append(
+                f"the proof of {path} no longer holds and is left out: "
+                + (why if beyond else "together the runs need another set")
+            )
+        elif kept is None:
+            kept = replace(plain, workload=report.workload, proposal=proposal, proven=report.proven)
+        elif report.proven != kept.proven:
+            notes.append(f"the proof of {path} is left out: one is enough")
+    return plain if kept is None else kept
+
+
+def _others(plain: Report, report: Report, catalog: Catalog) -> CapSet:
+    """What the recordings that are not a report's own need."""
+    own = set(map(_plain, report.recordings))
+    return decide_all(
+        [item for item in plain.recordings if _plain(item) not in own], catalog
+    ).recommended

@@ -1,0 +1,161 @@
+"""The gate with reports: whose report it is, and what is too much or too little."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap, parse_set
+from capadvise.decide import Proposal
+from capadvise.errors import BadInput
+from capadvise.formats.declared import Declared
+from capadvise.gate.against import against
+from capadvise.gate.baseline import Baseline
+from capadvise.gate.consumers import CONSUMERS
+from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.service import Service
+from capadvise.prove import conclude
+from capadvise.report.model import Report
+from capadvise.report.save import save
+from tests.unit.test_merge import BIND, CHOWN, of, proven
+from tests.unit.test_report import CATALOG, NOISE
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+BOTH = of(BIND, CHOWN, NOISE).proposal
+
+
+def compared(
+    proposal: Proposal, add: tuple[str, ...], kind: str = "quadlet", **more: object
+) -> list[Finding]:
+    declared = Declared("web", 1, ("ALL",), add, **more)  # type: ignore[arg-type]
+    service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG)
+    return list(against(service, proposal, "web.json"))
+
+
+def test_exactly_what_is_recommended_is_right() -> None:
+    assert compared(BOTH, ("CHOWN", "NET_BIND_SERVICE")) == []
+
+
+def test_more_is_named_with_what_the_report_says_of_it() -> None:
+    (found,) = compared(BOTH, ("CHOWN", "NET_BIND_SERVICE", "NET_RAW", "SYS_ADMIN"))
+    assert (found.rule, found.severity) == ("over-permissioned", ERROR)
+    assert found.what == "it holds NET_RAW, SYS_ADMIN, for which web.json shows no need"
+    assert found.why == (
+        "Never asked for: NET_RAW; asked for in passing: SYS_ADMIN. "
+        "As good as root on the host: SYS_ADMIN."
+    )
+    assert found.remedy == "Drop ALL and add CHOWN, NET_BIND_SERVICE."
+
+
+def test_the_default_set_is_granted_where_nothing_is_dropped() -> None:
+    declared = Declared("web", 1)
+    service = Service.of(declared, (("f", declared),), CONSUMERS["compose"], CATALOG)
+    (found,) = against(service, BOTH, "web.json")
+    assert found.what == (
+        "it holds DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_RAW, "
+        "SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP, for which web.json shows no need"
+    )
+
+
+def test_less_is_named_with_what_it_is_for() -> None:
+    (found,) = compared(BOTH, ("NET_BIND_SERVICE",))
+    assert (found.rule, found.severity) == ("under-permissioned", ERROR)
+    assert found.what == "it lacks CHOWN, which web.json shows a need for"
+    assert found.why.startswith("CHOWN: giving a file to another user or group")
+    assert found.remedy == "Add CHOWN."
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"), [("quadlet", ERROR), ("compose", WARNING), ("kubernetes", WARNING)]
+)
+def test_a_low_port_may_need_nothing_in_docker(kind: str, severity: Severity) -> None:
+    (found,) = compared(BOTH, ("CHOWN",), kind)
+    assert (found.rule, found.severity) == ("under-permissioned", severity)
+
+
+def test_what_is_kept_beyond_the_floor_should_be_there_and_may_be() -> None:
+    seen = of(BIND, CHOWN)
+    proof = proven(seen, parse_set(["NET_BIND_SERVICE"])).proven
+    assert proof is not None
+    lost = ("a is 1:1 instead of 0:0",)
+    trials = tuple(replace(trial, differences=lost) for trial in proof.trials)
+    proposal = conclude(seen.proposal, replace(proof, trials=trials))
+    assert proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
+    assert compared(proposal, ("CHOWN", "NET_BIND_SERVICE")) == []
+    (found,) = compared(proposal, ("NET_BIND_SERVICE",))
+    assert (found.rule, found.severity) == ("under-permissioned", WARNING)
+    assert found.why.endswith("It works without, but a is 1:1 instead of 0:0.")
+
+
+def test_an_alternative_that_is_granted_is_neither_too_much_nor_too_little() -> None:
+    either = ((Cap.parse("DAC_OVERRIDE"),),)
+    needs = [replace(n, alternatives=either) if n.cap == CHOWN.cap else n for n in BOTH.needs]
+    proposal = replace(BOTH, needs=tuple(needs))
+    assert compared(proposal, ("DAC_OVERRIDE", "NET_BIND_SERVICE")) == []
+    (found,) = compared(proposal, ("CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE"))
+    assert found.rule == "over-permissioned"
+
+
+def test_privileged_is_not_counted_capability_by_capability() -> None:
+    assert compared(BOTH, (), privileged=True) == []
+
+
+# ------------------------------------------------------------------------------ whose report
+
+
+def named(report: Report, name: str, service: str | None = None) -> Report:
+    return replace(report, target=replace(report.target, name=name, service=service))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for file, target, service in (
+        ("web", "nginx", None),
+        ("x", "db", None),
+        ("y", "python3", "cache"),
+        ("app", "a", None),
+        ("api.app", "b", None),
+        ("Job.api.app", "c", None),
+    ):
+        save(tmp_path / f"{file}.json", named(of(BIND), target, service), CATALOG)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("service", "file"),
+    [
+        ("web", "web"),
+        ("nginx", "web"),
+        ("db", "x"),
+        ("cache", "y"),
+        ("proxy", None),
+        ("Deployment/site/app", "app"),
+        ("Deployment/api/app", "api.app"),
+        ("Job/api/app", "Job.api.app"),
+        ("Deployment/web/sidecar", None),
+    ],
+)
+def test_a_report_is_found_by_file_or_by_target(
+    folder: Path, service: str, file: str | None
+) -> None:
+    found = Baseline(folder, CATALOG).find(service)
+    assert found == (None if file is None else folder / f"{file}.json")
+
+
+def test_two_reports_for_one_service_are_refused(folder: Path) -> None:
+    save(folder / "z.json", named(of(BIND), "db"), CATALOG)
+    with pytest.raises(BadInput, match=r"x\.json and .*z\.json both fit the service db"):
+        Baseline(folder, CATALOG).find("db")
+
+
+def test_a_folder_without_reports_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no report"):
+        Baseline(tmp_path, CATALOG)
+
+
+def test_a_single_report_is_that_of_the_only_service(folder: Path) -> None:
+    path = folder / "web.json"
+    assert Baseline(path, CATALOG, alone=True).find("other") == path
+    assert Baseline(path, CATALOG).find("other") is None

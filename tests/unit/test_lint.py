@@ -1,0 +1,214 @@
+"""Each rule of the gate: a service as it is declared → what is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from capadvise.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.catalog import default
+from capadvise.formats import compose, kubernetes
+from capadvise.formats.declared import Declared
+from capadvise.gate.consumers import CONSUMERS, EVERY, granted
+from capadvise.gate.finding import RULES, Finding, Severity
+from capadvise.gate.lint import lint
+from capadvise.gate.service import Service
+
+CATALOG = default()
+DOCKER = next(item.grants for item in CATALOG.baselines.runtimes if item.name == "docker")
+ALL = ("ALL",)
+
+
+def findings(declared: Declared, kind: str, needed: CapSet = frozenset()) -> tuple[Finding, ...]:
+    consumer = CONSUMERS[kind]
+    return lint(Service.of(declared, (("f", declared),), consumer, CATALOG, needed))
+
+
+def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: object) -> Declared:
+    return Declared("web", 1, drop, add, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared", "rules"),
+    [
+        ("compose", service(), []),
+        ("compose", service(("NET_RAW", "cap_chown", "CAP_KILL")), []),
+        ("compose", service(privileged=True), ["privileged"]),
+        ("compose", service(drop=(), privileged=True), ["privileged"]),
+        ("compose", service(("all",)), ["add-all"]),
+        ("compose", service(ALL, ()), ["add-all"]),
+        ("compose", service(("SYS_ADMIN",)), ["root-equivalent"]),
+        ("compose", service(("sys_module", "CAP_SYS_RAWIO")), ["root-equivalent"] * 2),
+        ("compose", service(("SYS_ADM",)), ["ignored-name"]),
+        ("compose", service(("CAP_ALL", "13")), ["ignored-name"] * 2),
+        ("compose", service(("${CAP}",), unresolved=(("${CAP}", 5),)), ["unresolved"]),
+        ("compose", service(drop=("NET_RAW", "SYS_ADM")), ["ignored-name", "no-drop-all"]),
+        ("compose", service(("NET_RAW",), ("NET_RAW",)), ["add-and-drop", "no-drop-all"]),
+        ("compose", service(drop=()), ["no-drop-all"]),
+        ("compose", service(drop=("all",)), []),
+        ("compose", service(("CHOWN",), user="1000:1000"), ["useless-add"]),
+        ("compose", service(ALL, user="nginx"), ["add-all", "useless-add"]),
+        ("compose", service(("CHOWN",), user="0:1000"), []),
+        ("compose", service(("CHOWN",), user="root"), []),
+        ("compose", service(("CHOWN",), user="${UID}"), []),
+        ("compose", service(user="1000"), []),
+        ("compose", service(("CHOWN",), no_new_privileges=False), ["escalation"]),
+        ("compose", service(no_new_privileges=False), []),
+        ("compose", service(("CHOWN", "KILL", "cap_chown")), ["duplicate"]),
+        ("compose", service(drop=("ALL", "ALL")), ["duplicate"]),
+        ("kubernetes", service(("NET_BIND_SERVICE",)), []),
+        ("kubernetes", service(privileged=True), ["privileged"]),
+        ("kubernetes", service(("net_raw",)), ["spelling"]),
+        ("kubernetes", service(drop=("all",)), ["spelling"]),
+        ("kubernetes", service(("CAP_NET_RAW",)), ["ignored-name"]),
+        ("kubernetes", service(("SYS_ADM",)), ["ignored-name"]),
+        ("kubernetes", service(("CAP_SYS_ADMIN",), no_new_privileges=True),
+         ["ignored-name", "rejected"]),
+        ("kubernetes", service(privileged=True, no_new_privileges=True),
+         ["privileged", "rejected"]),
+        ("kubernetes", service(("SYS_ADMIN",), no_new_privileges=True), ["root-equivalent"]),
+        ("kubernetes", service(ALL), ["add-and-drop"]),
+        ("kubernetes", service(("NET_RAW",), ("ALL", "NET_RAW")), ["add-and-drop"]),
+        ("kubernetes", service(drop=("NET_RAW",)), ["no-drop-all"]),
+        ("kubernetes", service(("CHOWN",), user="1000"), ["useless-add"]),
+        ("kubernetes", service(("CHOWN",), no_new_privileges=False), ["escalation"]),
+        ("quadlet", service(("CHOWN",), user="1000"), []),
+        ("quadlet", service(ALL), ["add-and-drop"]),
+        ("quadlet", service(("chown",)), []),
+        ("systemd", service(("CAP_CHOWN", "cap_kill", "13")), []),
+        ("systemd", service(("CHOWN",)), ["ignored-name"]),
+        ("systemd", service(("ALL",)), ["ignored-name"]),
+        ("systemd", service(drop=()), ["no-drop-all"]),
+        ("systemd", service(drop=("CAP_SYS_ADMIN",)), ["no-drop-all"]),
+        ("systemd", service(("CAP_CHOWN",), user="www-data"), ["useless-add"]),
+        ("systemd", service(("CAP_CHOWN",), user="dynamic", ambient=("CAP_CHOWN",)), []),
+        ("systemd", service(ambient=("NET_RAW",)), ["ignored-name"]),
+        ("systemd", service(("CAP_SYS_MODULE",)), ["root-equivalent"]),
+        ("oci", service(("CAP_CHOWN",)), []),
+        ("oci", service(("CHOWN", "cap_kill")), ["ignored-name"] * 2),
+        ("oci", service(("CAP_CHOWN",), user="33:33", ambient=()), ["useless-add"]),
+    ],
+)  # fmt: skip
+def test_rules(kind: str, declared: Declared, rules: list[str]) -> None:
+    assert sorted(item.rule for item in findings(declared, kind)) == sorted(rules)
+
+
+def test_every_rule_of_the_table_has_a_severity_and_a_sentence() -> None:
+    assert {rule.summary[-1] for rule in RULES.values()} == {"."}
+    assert {rule.severity for rule in RULES.values()} == set(Severity)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_root_equivalent_is_what_the_catalog_says(name: str) -> None:
+    found = [item.rule for item in findings(service((name,)), "compose")]
+    assert found == ["root-equivalent"] * (CATALOG.risk(Cap.parse(name)) == "root")
+
+
+def test_a_root_equivalent_need_that_the_report_shows_is_only_a_warning() -> None:
+    (found,) = findings(service(("SYS_ADMIN",)), "compose", parse_set(["SYS_ADMIN"]))
+    assert found.severity is Severity.WARNING
+    assert found.what == "it adds SYS_ADMIN, which its report shows a need for"
+
+
+def test_the_remedy_for_a_name_is_the_name_that_was_meant() -> None:
+    near = ("SYS_ADM", "NET_BIND_SERVICES", "CAP_NETRAW", "TO_FLY")
+    found = findings(service(near), "compose")
+    assert [item.remedy for item in found] == [
+        "Write SYS_ADMIN.",
+        "Write NET_BIND_SERVICE.",
+        "Write NET_RAW.",
+        "Remove it.",
+    ]
+
+
+def test_a_hostile_name_is_shown_escaped() -> None:
+    (found,) = findings(service(("\x1b[2J\n::error::",)), "compose")
+    assert "\x1b" not in found.what
+    assert "\n" not in found.what
+
+
+COMPOSE = """\
+services:
+  web:
+    image: nginx
+    cap_drop: [ALL]
+    cap_add:
+      - CHOWN
+      - SYS_ADMIN   # for mounts
+    privileged: true
+  db:
+    image: postgres
+"""
+POD = """\
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+    - name: app
+      securityContext:
+        capabilities:
+          drop: [all]
+          add:
+            - SYS_ADM
+"""
+
+
+def test_findings_are_at_the_lines_where_things_are_written() -> None:
+    web, db = (findings(item, "compose") for item in compose.read(COMPOSE))
+    assert [(item.rule, item.line) for item in web] == [("privileged", 8), ("root-equivalent", 7)]
+    (missing,) = db
+    assert missing.rule == "no-drop-all"
+    assert 9 <= missing.line <= 10
+    (app,) = kubernetes.read(POD)
+    assert [(item.rule, item.line) for item in findings(app, "kubernetes")] == [
+        ("ignored-name", 10),
+        ("spelling", 8),
+    ]
+
+
+# ------------------------------------------------------------------------------ what is granted
+
+S = parse_set
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared", "caps"),
+    [
+        ("compose", service(drop=()), DOCKER),
+        ("compose", service(), S([])),
+        ("compose", service(("chown",)), S(["CHOWN"])),
+        ("compose", service(ALL), EVERY),
+        ("compose", service(ALL, ("NET_RAW",)), EVERY - S(["NET_RAW"])),
+        ("compose", service(("LEASE",), ("KILL",)), DOCKER - S(["KILL"]) | S(["LEASE"])),
+        ("compose", service(("NET_RAW",), ("NET_RAW",)), DOCKER),
+        ("compose", service(privileged=True), EVERY),
+        ("kubernetes", service(("CHOWN", "KILL"), ("ALL", "KILL")), S(["CHOWN"])),
+        ("kubernetes", service(ALL), S([])),
+        ("kubernetes", service(("CAP_CHOWN",)), S([])),
+        ("kubernetes", service(("NET_RAW",), ("NET_RAW",)), DOCKER - S(["NET_RAW"])),
+        ("kubernetes", service(ALL, ("NET_RAW",)), EVERY - S(["NET_RAW"])),
+        ("quadlet", service(("CHOWN",)), S(["CHOWN"])),
+        ("systemd", service(("CAP_CHOWN", "KILL")), S(["CHOWN"])),
+        ("systemd", service(drop=()), EVERY),
+        ("systemd", service(drop=("CAP_CHOWN",)), EVERY - S(["CHOWN"])),
+        ("oci", service(("CAP_CHOWN",)), S(["CHOWN"])),
+    ],
+)  # fmt: skip
+def test_what_the_consumer_grants(kind: str, declared: Declared, caps: CapSet) -> None:
+    assert granted(declared, CONSUMERS[kind], CATALOG) == caps
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("compose", ["NET_RAW", "net_raw", "CAP_NET_RAW", "cap_net_raw"]),
+        ("kubernetes", ["NET_RAW", "net_raw"]),
+        ("quadlet", ["NET_RAW", "net_raw", "CAP_NET_RAW", "cap_net_raw"]),
+        ("systemd", ["CAP_NET_RAW", "cap_net_raw", "13"]),
+        ("oci", ["CAP_NET_RAW"]),
+    ],
+)
+def test_how_consumers_spell(kind: str, taken: list[str]) -> None:
+    spellings = ["NET_RAW", "net_raw", "CAP_NET_RAW", "cap_net_raw", "13", "CAP_CAP_NET_RAW", ""]
+    parse = CONSUMERS[kind].parse
+    assert [name for name in spellings if parse(name) == Cap.parse("NET_RAW")] == taken
+    assert {parse(name) for name in spellings if name not in taken} == {None}

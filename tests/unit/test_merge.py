@@ -1,0 +1,232 @@
+"""Several reports as one, and what changed between two."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.cli import main
+from capadvise.decide import Verdict
+from capadvise.errors import BadInput
+from capadvise.prove import Proven, Trial, conclude
+from capadvise.recording import Check, Held, Lost, Posture
+from capadvise.report.dump import dump
+from capadvise.report.load import load
+from capadvise.report.merge import Merged, merge
+from capadvise.report.model import Report
+from capadvise.report.save import save
+from capadvise.report.text import proposal_text
+from tests.unit.test_report import BIND, CATALOG, NOISE, RECORDING, report, schema
+
+QUIET = replace(RECORDING, io_uring=False, own_sets=(), lost=Lost())
+CHOWN = replace(
+    BIND,
+    cap=Cap.parse("CHOWN"),
+    site=("capable_wrt_inode_uidgid", "chown_ok", "setattr_prepare", "__x64_sys_fchownat"),
+    syscall="fchownat",
+    detail=None,
+)
+
+
+def of(*checks: Check, **more: object) -> Report:
+    numbered = tuple(replace(check, id=number) for number, check in enumerate(checks, 1))
+    return report(replace(QUIET, checks=numbered, **more))  # type: ignore[arg-type]
+
+
+def proven(made: Report, floor: CapSet) -> Report:
+    trials = tuple(
+        Trial(made.proposal.recommended - {cap}, cap not in floor, 0.1, without=cap)
+        for cap in sorted(made.proposal.recommended)
+    )
+    proof = Proven("command", trials, floor, recommended_sound=True)
+    return replace(made, proposal=conclude(made.proposal, proof), proven=proof)
+
+
+def merged(*reports: Report, name: str | None = None) -> Merged:
+    named = [(f"{number}.json", item) for number, item in enumerate(reports, 1)]
+    return merge(named, CATALOG, name=name)
+
+
+def test_the_union_needs_what_any_run_needs() -> None:
+    one = merged(of(BIND), of(CHOWN)).report
+    assert one.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
+    assert [check.id for item in one.recordings for check in item.checks] == [1, 2]
+    assert [need.evidence[0].check.id for need in one.proposal.needs] == [2, 1]
+
+
+def test_each_check_is_judged_by_what_its_own_run_held() -> None:
+    """Refused where it could have been had: given up. Refused where it could not: needed."""
+    refused = replace(CHOWN, granted=False, result=-1)
+    none = Held(frozenset(), frozenset(), frozenset())
+    dropped, missing = of(refused), of(refused, held=none, succeeded=False)
+    cap = CHOWN.cap
+    assert dropped.proposal.need(cap).verdict is Verdict.DENIED
+    for pair in ((dropped, missing), (missing, dropped)):
+        assert merged(*pair).report.proposal.need(cap).verdict is Verdict.USED
+
+
+def test_a_run_that_is_given_twice_counts_once() -> None:
+    one = of(BIND, NOISE)
+    assert merged(one, one).report == one == merged(one).report
+
+
+def test_the_order_of_runs_does_not_change_the_set() -> None:
+    runs = [of(BIND), of(CHOWN), of(NOISE), of(BIND, CHOWN)]
+    sets = [merged(*runs[i:], *runs[:i]).report.proposal.recommended for i in range(len(runs))]
+    assert set(sets) == {parse_set(["CHOWN", "NET_BIND_SERVICE"])}
+
+
+def test_cautions_name_the_run_that_they_are_of() -> None:
+    assert merged(of(BIND), of(CHOWN, interrupted=True)).report.proposal.cautions == (
+        "run 2: the run was interrupted: what it would have done later was not seen",
+    )
+
+
+def test_the_page_for_people_counts_the_runs() -> None:
+    made = merged(of(BIND), of(CHOWN, seconds=2.0)).report
+    assert next(proposal_text(made, CATALOG, None)) == (
+        "nginx -g 'daemon off;' ran 2 times, 3.5 s in all; the kernel asked 4 times."
+    )
+
+
+def test_a_merged_report_comes_back_as_it_went(tmp_path: Path) -> None:
+    one = merged(of(BIND), of(CHOWN)).report
+    jsonschema.validate(dump(one, CATALOG), schema())
+    save(tmp_path / "r.json", one, CATALOG)
+    assert load(tmp_path / "r.json", CATALOG) == one
+
+
+def test_different_targets_are_refused_unless_named() -> None:
+    one, two = of(BIND), replace(of(CHOWN), target=report(name="sleep").target)
+    with pytest.raises(BadInput, match=r"1\.json and 2\.json .*: name nginx and sleep") as caught:
+        merged(one, two)
+    assert caught.value.hint is not None
+    assert "--as NAME" in caught.value.hint
+    made = merged(one, two, name="web")
+    assert made.report.target == replace(one.target, name="web")
+    assert made.notes == ("the command lines differ: `prove` runs that of 1.json",)
+
+
+def test_other_arguments_are_the_same_target() -> None:
+    two = of(CHOWN)
+    two = replace(two, target=replace(two.target, argv=("nginx", "-t")))
+    assert merged(of(BIND), two).notes == ("the command lines differ: `prove` runs that of 1.json",)
+
+
+def test_settings_that_differ_are_left_open() -> None:
+    two = replace(of(BIND, CHOWN), posture=Posture({"kernel.dmesg_restrict": "0", "a": "1"}))
+    made = merged(of(BIND), two)
+    assert made.report.posture == Posture({})
+    assert made.notes == (
+        "these settings differ between the places of the runs: a, kernel.dmesg_restrict",
+    )
+
+
+def test_a_proof_holds_where_no_other_run_needs_more() -> None:
+    one = proven(of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE", "CHOWN"]))
+    made = merged(of(BIND), one)
+    assert made.notes == ()
+    assert made.report.proven == one.proven
+    assert made.report.proposal.floor == one.proposal.floor
+    assert made.report.proposal.need(CHOWN.cap).verdict is Verdict.REQUIRED
+
+
+def test_a_proof_does_not_hold_beyond_what_was_proven() -> None:
+    made = merged(proven(of(BIND), parse_set(["NET_BIND_SERVICE"])), of(CHOWN))
+    assert made.report.proven is None
+    assert made.report.proposal.floor is None
+    assert made.report.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
+    assert made.notes == (
+        "the proof of 1.json no longer holds and is left out: other runs need CHOWN",
+    )
+
+
+def test_what_trials_took_away_comes_back_when_another_run_used_it() -> None:
+    one = proven(of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE"]))
+    assert one.proposal.recommended == parse_set(["NET_BIND_SERVICE"])
+    made = merged(one, of(CHOWN, seconds=9.0))
+    assert made.report.proven is None
+    assert made.report.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
+    assert merged(one, one).report == one
+
+
+def test_the_workload_of_a_kept_proof_is_kept_and_named() -> None:
+    two = proven(of(BIND, seconds=9.0), parse_set(["NET_BIND_SERVICE"]))
+    two = replace(two, workload=replace(two.workload, check="curl -fs localhost/login"))
+    made = merged(of(BIND), two)
+    assert made.report.workload == two.workload
+    assert made.notes == ("the checks differ: the merged report keeps that of 2.json",)
+
+
+# ------------------------------------------------------------------------------ on the command line
+
+
+def files(folder: Path, *reports: Report) -> list[str]:
+    for number, item in enumerate(reports, 1):
+        save(folder / f"{number}.json", item, CATALOG)
+    return [str(folder / f"{number}.json") for number in range(1, len(reports) + 1)]
+
+
+def test_merge_prints_or_writes_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = files(tmp_path, of(BIND), of(CHOWN))
+    said = "capadvise: nginx: 2 runs, recommended: CHOWN, NET_BIND_SERVICE\n"
+    assert main(["merge", *paths]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == said
+    assert main(["merge", *paths, "-o", str(tmp_path / "m.json")]) == 0
+    assert capsys.readouterr() == ("", said)
+    assert json.loads((tmp_path / "m.json").read_text()) == json.loads(printed.out)
+
+
+@pytest.mark.parametrize("verb", ["merge", "diff"])
+def test_what_is_no_report_is_one_line(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bad := tmp_path / "x.json").write_text("{}")
+    assert main([verb, str(bad), str(bad)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"capadvise: error: {bad}: schema None is not 'capadvise.report/1'\n"
+
+
+def test_a_diff_of_the_same_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    louder = replace(BIND, count=9, pid=1)
+    paths = files(tmp_path, of(BIND), of(louder, seconds=3.0))
+    assert main(["diff", *paths]) == 0
+    assert capsys.readouterr() == ("Recommended: the same\n", "")
+
+
+def test_a_diff_names_what_changed_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = proven(of(BIND, NOISE), parse_set(["NET_BIND_SERVICE"]))
+    two = proven(of(CHOWN, NOISE), parse_set(["CHOWN"]))
+    assert main(["diff", *files(tmp_path, one, two)]) == 1
+    golden = Path(__file__).parent / "golden" / "diff.txt"
+    assert capsys.readouterr() == (golden.read_text(), "")
+
+
+def test_a_diff_can_be_read_by_machines(tmp_path: Path) -> None:
+    output = tmp_path / "d.json"
+    assert main(["diff", *files(tmp_path, of(BIND), of(CHOWN)), "--json", "-o", str(output)]) == 1
+    found = json.loads(output.read_text())
+    assert found["schema"] == "capadvise.diff/1"
+    assert found["recommended"] == {"gained": ["CAP_CHOWN"], "lost": ["CAP_NET_BIND_SERVICE"]}
+    assert [change["cap"] for change in found["verdicts"]] == ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
+    assert found["floor"] is None
+    assert found["evidence"] == {
+        "gained": [{"cap": "CAP_CHOWN", "what": "nginx: fchownat, at chown_ok"}],
+        "lost": [
+            {
+                "cap": "CAP_NET_BIND_SERVICE",
+                "what": "nginx: bind, tcp 0.0.0.0:80, at __inet_bind",
+            }
+        ],
+    }

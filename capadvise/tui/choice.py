@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
@@ -38,8 +38,6 @@ class Choice:
     base: Base = Base.RECOMMENDED
     toggled: CapSet = frozenset()
     """Kept or dropped by hand."""
-    tried: tuple[Trial, ...] = field(default=())
-    """Trials of the user's own sets, latest last."""
 
     @property
     def start(self) -> CapSet:
@@ -76,13 +74,13 @@ class Choice:
 
     def of(self, report: Report) -> Choice:
         """The same choice for a report that has a new proof."""
-        return replace(self, report=report, base=self.base, toggled=self.toggled)
+        return replace(self, report=report)
 
     def trial(self, caps: CapSet | None = None) -> Trial | None:
         """The latest trial of exactly this set; of the chosen one where none is given."""
         wanted = self.caps if caps is None else caps
         proven = self.report.proven
-        trials = (*(proven.trials if proven else ()), *self.tried)
+        trials = proven.trials if proven else ()
         return next((trial for trial in reversed(trials) if trial.caps == wanted), None)
 
 

@@ -29,10 +29,9 @@ class Prover(Protocol):
         the first one ended.
         """
 
-    def try_set(
-        self, report: Report, caps: CapSet, starting: Starting, ended: Ended
-    ) -> tuple[Report, Trial]:
-        """One trial of a set, compared with one that has everything; the report that holds it.
+    def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
+        """One trial of a set, compared with one that has everything; the report that holds it,
+        which is saved.
 
         Raises as ``prove`` does.
         """

@@ -5,34 +5,312 @@ A view: it shows values and returns values, and has others (``protocols``) run t
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.widgets import Footer, Static
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.events import Click, Resize
+from textual.message import Message
+from textual.reactive import reactive
+from textual.theme import BUILTIN_THEMES, Theme
+from textual.widgets import ContentSwitcher, Footer, HelpPanel, Static
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
+from capadvise.errors import CapadviseError
+from capadvise.formats import FORMATS
+from capadvise.prove import Interrupted, Trial
+from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.tui.choice import Choice
+from capadvise.tui.panes import Review
+from capadvise.tui.proof import Proof
 from capadvise.tui.protocols import Prover
+from capadvise.tui.risk import Remaining
+from capadvise.tui.why import Uses
+
+PLACES = ("review", "proof", "risk")
+
+
+class Place(Static):
+    """The name of a screen in the top line; a click goes there."""
+
+    def __init__(self, number: int, name: str) -> None:
+        super().__init__(Content(f" {number} {name.capitalize()} "), id=f"place-{name}")
+        self.place = name
+
+    async def on_click(self, event: Click) -> None:
+        """Go there."""
+        event.stop()
+        await self.app.run_action(f"go('{self.place}')")
 
 
 class ReviewApp(App[None]):
     """All screens on one report. ``report`` is the newest one, with the proof if there is one."""
 
-    BINDINGS: ClassVar = [Binding("q", "quit", "Quit")]
+    @dataclass
+    class Started(Message):
+        """A trial of a set has begun."""
+
+        caps: CapSet
+
+    @dataclass
+    class Ended(Message):
+        """A trial has ended."""
+
+        trial: Trial
+
+    @dataclass
+    class Done(Message):
+        """All trials that were asked for have ended."""
+
+        report: Report | None
+        error: str | None = None
+
+    TITLE = "capadvise"
+    CSS_PATH = "review.tcss"
+    BINDINGS: ClassVar = [
+        Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
+        Binding("z", "reset", "Undo", tooltip="Take back all changes by hand", id="reset"),
+        Binding("t", "base", "Set", tooltip="Recommended set or floor", id="base"),
+        Binding("f", "format", "Format", tooltip="The next configuration language", id="format"),
+        Binding("v", "view", "View", tooltip="Why, evidence or snippet", id="view"),
+        Binding("p", "prove", "Prove", tooltip="Run it with less, again and again", id="prove"),
+        Binding("y", "try", "Try mine", tooltip="One trial of the chosen set", id="try"),
+        Binding("x", "stop", "Stop", tooltip="End the trials, keep the best set", id="stop"),
+        Binding("slash", "search", "Search", tooltip="Find one", show=False, id="search"),
+        Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
+        Binding("escape", "end_search", "Show all", show=False, id="end-search"),
+        Binding("1", "go('review')", "Review", show=False, id="go-review"),
+        Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
+        Binding("3", "go('risk')", "Risk", show=False, id="go-risk"),
+        Binding("question_mark", "help", "Help", tooltip="All keys", id="help"),
+        Binding("q", "quit", "Quit", id="quit"),
+    ]
+    choice: reactive[Choice] = reactive(lambda: None, init=False, bindings=True)  # type: ignore[arg-type,return-value]
+    format_name = reactive("compose", init=False)
+    place = reactive("review", init=False, bindings=True)
+    proving = reactive(False, init=False, bindings=True)
 
     def __init__(
-        self, report: Report, catalog: Catalog, path: Path, *, prover: Prover | None = None
+        self,
+        report: Report,
+        catalog: Catalog,
+        path: Path,
+        *,
+        prover: Prover | None = None,
+        theme: Theme | None = None,
     ) -> None:
         super().__init__()
-        self.report = report
         self.catalog = catalog
         self.path = path
         self.prover = prover
-        self.choice = Choice(report)
+        self.set_reactive(ReviewApp.choice, Choice(report))
+        self._look = theme or BUILTIN_THEMES["textual-dark"]
+
+    @property
+    def report(self) -> Report:
+        """The newest report, with the proof where there is one."""
+        return self.choice.report
 
     def compose(self) -> ComposeResult:
-        yield Static(str(self.path), markup=False)
-        yield Footer()
+        uses = Uses(self.catalog)
+        with Horizontal(id="top"):
+            yield Static(" capadvise ", id="name")
+            for number, name in enumerate(PLACES, 1):
+                yield Place(number, name)
+            yield Static(self._run(), id="run", markup=False)
+        with ContentSwitcher(initial="review"):
+            yield Review(self.choice, self.catalog, uses)
+            yield Proof(self.choice)
+            yield Remaining(self.choice, self.catalog, uses)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """The look, and where to begin."""
+        self.register_theme(self._look)
+        self.theme = self._look.name
+        self.watch_place(self.place)
+        if self.prover is not None:
+            self.query_one(Proof).obstacle = self.prover.obstacle(self.report)
+
+    def _run(self) -> Content:
+        recording = self.report.recording
+        lost = recording.lost.signal + recording.lost.sys_admin
+        command = printable(shlex.join(self.report.target.argv)[:200])
+        events = f"{lost} events lost" if lost else "nothing lost"
+        return Content.assemble(f"{command}  ", (f"{recording.host.observer}, {events}", "dim"))
+
+    @property
+    def review(self) -> Review:
+        """The first screen."""
+        return self.query_one(Review)
+
+    # ------------------------------------------------------------------------ state to screen
+
+    def watch_choice(self, choice: Choice) -> None:
+        """Hand the choice down."""
+        self.review.choice = choice
+        self.query_one(Proof).choice = choice
+        self.query_one(Remaining).choice = choice
+
+    def watch_format_name(self, name: str) -> None:
+        """Hand the format down."""
+        self.review.format_name = name
+
+    def watch_place(self, place: str) -> None:
+        """Another screen, and the focus on its list."""
+        self.query_one(ContentSwitcher).current = place
+        for name in PLACES:
+            self.query_one(f"#place-{name}").set_class(name == place, "-active")
+        self.query_one({"review": "#caps", "proof": "#trials", "risk": "#risk-caps"}[place]).focus()
+
+    def on_resize(self, event: Resize) -> None:
+        """Keys that do something depend on the room."""
+        self.call_after_refresh(self.refresh_bindings)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide the keys that would do nothing."""
+        choice, there = self.choice, self.place == "review"
+        can = self.prover is not None and not self.proving and not self.query_one(Proof).obstacle
+        match action:
+            case "keep" | "format" | "search" | "fold":
+                return there
+            case "view":
+                return there and self.review.has_class("narrow")
+            case "end_search":
+                return there and self.review.searching
+            case "reset":
+                return bool(choice.toggled)
+            case "base":
+                return choice.report.proposal.floor is not None
+            case "prove":
+                return can
+            case "try":
+                return can and choice.trial() is None
+            case "stop":
+                return self.proving
+        return True
+
+    # ---------------------------------------------------------------------- what the keys do
+
+    def action_go(self, place: str) -> None:
+        """Another screen."""
+        self.place = place
+
+    def action_keep(self) -> None:
+        """Keep or drop the highlighted capability."""
+        if (cap := self.review.caps.selected) is not None:
+            self.choice = self.choice.toggle(cap)
+
+    def action_reset(self) -> None:
+        """Take back all changes."""
+        self.choice = replace(self.choice, toggled=frozenset())
+
+    def action_base(self) -> None:
+        """The other set of the report."""
+        self.choice = self.choice.other_base()
+
+    def action_format(self) -> None:
+        """The next language."""
+        names = list(FORMATS)
+        self.format_name = names[(names.index(self.format_name) + 1) % len(names)]
+
+    def action_view(self) -> None:
+        """The next pane."""
+        self.review.next_view()
+
+    def action_fold(self) -> None:
+        """Show or hide what was never asked for."""
+        self.review.fold()
+
+    def action_search(self) -> None:
+        """Open the search."""
+        self.review.search()
+        self.refresh_bindings()
+
+    def action_end_search(self) -> None:
+        """Close it."""
+        self.review.end_search()
+        self.refresh_bindings()
+
+    def action_help(self) -> None:
+        """Show or hide all keys."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    # -------------------------------------------------------------------------------- trials
+
+    def action_prove(self) -> None:
+        """Search for the floor."""
+        prover, report = self.prover, self.report
+        if prover is not None:
+            self._begin(searching=True)
+            self._trials(lambda: prover.prove(report, self._started, self._ended))
+
+    def action_try(self) -> None:
+        """One trial of the chosen set."""
+        prover, report, caps = self.prover, self.report, self.choice.caps
+        if prover is not None:
+            self._begin(searching=False)
+            self._trials(lambda: prover.try_set(report, caps, self._started, self._ended))
+
+    def action_stop(self) -> None:
+        """End the trials."""
+        if self.prover is not None:
+            self.prover.stop()
+
+    async def action_quit(self) -> None:
+        """Leave; no trial goes on behind the user's back."""
+        self.action_stop()
+        self.exit()
+
+    def _begin(self, *, searching: bool) -> None:
+        self.proving = True
+        self.place = "proof"
+        self.query_one(Proof).begin(searching=searching)
+
+    def _started(self, caps: CapSet) -> None:
+        self.post_message(self.Started(caps))
+
+    def _ended(self, trial: Trial) -> None:
+        self.post_message(self.Ended(trial))
+
+    def _trials(self, run: Callable[[], Report]) -> None:
+        """Run them in a thread, which only posts messages."""
+
+        def work() -> None:
+            try:
+                self.post_message(self.Done(run()))
+            except Interrupted:
+                self.post_message(self.Done(None, "stopped before the first trial ended"))
+            except CapadviseError as error:
+                self.post_message(self.Done(None, printable(str(error))))
+
+        self.run_worker(work, thread=True, group="trials")
+
+    def on_review_app_started(self, event: Started) -> None:
+        """Show which set is being tried."""
+        self.query_one(Proof).running = event.caps
+
+    def on_review_app_ended(self, event: Ended) -> None:
+        """Show what came of it."""
+        self.query_one(Proof).add(event.trial)
+
+    def on_review_app_done(self, event: Done) -> None:
+        """The proof flows back into the review."""
+        self.proving = False
+        self.query_one(Proof).end()
+        if event.error is not None:
+            self.notify(event.error, title="Not proven", severity="error", markup=False)
+        if event.report is not None:
+            self.choice = self.choice.of(event.report)
+            self.notify(f"saved in {printable(str(self.path))}", title="Trials done", markup=False)

@@ -126,7 +126,7 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     elif not proven.complete:
         few = len(proven.floor) <= 12
         best = set_text(proven.floor) if few else "everything so far"
-        yield f"Not proven: interrupted; it passed with {best} ({trials})."
+        yield f"Not proven: the search was not finished; it passed with {best} ({trials})."
     else:
         yield f"Floor:       {set_text(proven.floor)}"
         without = ", and fails without any one of them" if proven.floor else ""

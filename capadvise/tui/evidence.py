@@ -6,6 +6,7 @@ pieces of evidence. Labels are ``Text`` without markup: all names in them are ho
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -91,9 +92,16 @@ class Evidence(Tree[Item]):
         self._add(self.root, programs(need))
         if not need.evidence:
             self.root.add_leaf(Text("the kernel never asked", style="dim"))
-        elif self.root.children:
-            self.root.children[0].expand()
         self.root.expand()
+        self.call_after_refresh(self._unfold_first)
+
+    def _unfold_first(self) -> None:
+        """The strongest evidence, down to the call site."""
+        node = self.root
+        while node.children and node.children[0].allow_expand:
+            node = node.children[0]
+            self._fill(node)
+            node.expand()
 
     def action_unfold(self) -> None:
         """Unfold the node under the cursor, or go into it."""
@@ -115,14 +123,19 @@ class Evidence(Tree[Item]):
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[Item]) -> None:
         """Fill a node when it is first unfolded."""
-        node, item = event.node, event.node.data
+        self._fill(event.node)
+
+    def _fill(self, node: TreeNode[Item]) -> None:
+        item = node.data
         if node.children:
             return
         if isinstance(item, Program):
             self._add(node, item.judged)
         elif isinstance(item, Judged):
-            for line in site_lines(item):
-                node.add_leaf(line)
+            width = max(self.content_size.width - 3 * self.guide_depth - 1, 24)
+            for style, text in site_lines(item):
+                for line in textwrap.wrap(text, width, subsequent_indent="  "):
+                    node.add_leaf(Text(line, style=style))
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[Item]) -> None:
         """Show more of a long list."""
@@ -163,17 +176,18 @@ def call_line(judged: Judged) -> Text:
     return text
 
 
-def site_lines(judged: Judged) -> Iterator[Text]:
-    """Where in the kernel, what it means, and who exactly."""
+def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
+    """(style, text): where in the kernel, what it means, and who exactly."""
     check, rule = judged.check, judged.rule
-    yield Text(" ← ".join(shortened(name) for name in check.site[:12]) or "no call site recorded")
+    chain = " ← ".join(shortened(name) for name in check.site[:12])
+    yield "", chain or "no call site was recorded"
     said = MEANINGS[rule.meaning] if rule else "unknown to the catalog, so taken as needed"
-    yield Text(f"means: {judged.why} ({said})")
+    yield "", f"means: {judged.why} ({said})"
     if judged.lost:
-        yield Text(f"without it: {printable(judged.lost)}")
+        yield "", f"without it: {printable(judged.lost)}"
     user = f", uid {check.uid}" if check.uid is not None else ""
     result = "" if check.result is None else f", result {check.result}"
-    yield Text(f"pid {check.pid}{user}{result}, first after {check.first:.3f} s", style="dim")
+    yield "dim", f"pid {check.pid}{user}{result}, first after {check.first:.3f} s"
 
 
 def shortened(text: str) -> str:

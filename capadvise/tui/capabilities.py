@@ -145,7 +145,7 @@ class Capabilities(OptionList):
         if width >= 46:
             risk = risk_text(self.catalog.risk(cap))
             parts += [risk, (" " * (8 - len(risk.plain)), "")]
-            if verdict is not Verdict.UNUSED:
+            if self._asked(need):
                 parts.append((f"{self._asked(need):>6}×", "dim"))
         return Content.assemble(*parts)
 

@@ -54,8 +54,10 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """``recommended``, ``floor``, or ``your set`` where it was changed."""
-        return "your set" if self.toggled else str(self.base)
+        """``the recommended set``, ``the floor``, or ``your set`` where it was changed."""
+        if self.toggled:
+            return "your set"
+        return "the floor" if self.base is Base.FLOOR else "the recommended set"
 
     def fate(self, cap: Cap) -> Fate:
         """What becomes of one capability."""

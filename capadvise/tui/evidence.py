@@ -44,14 +44,14 @@ class More:
 
 Item = Program | Judged | More | None
 MEANINGS = {
-    Meaning.DECIDES: "refused, the call fails",
+    Meaning.DECIDES: "if refused, the call fails",
     Meaning.EITHER_OR: "another capability answers it as well",
     Meaning.FALLBACK: "asked before a path that needs nothing",
-    Meaning.SILENT: "refused, the call succeeds with another outcome",
+    Meaning.SILENT: "if refused, the call succeeds with another outcome",
     Meaning.SELF_RESTRICTING: "used to give up rights",
-    Meaning.OPTIONAL: "refused, nothing fails",
+    Meaning.OPTIONAL: "if refused, nothing fails",
     Meaning.ADVISORY: "the answer changes only accounting",
-    Meaning.LOOKING: "refused, a process cannot be looked into",
+    Meaning.LOOKING: "if refused, a process cannot be looked into",
     Meaning.FOREIGN_CREDENTIALS: "asked of somebody else's credentials",
 }
 EFFECTS = {

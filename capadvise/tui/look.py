@@ -15,6 +15,7 @@ from dataclasses import replace
 from textual.color import Color
 from textual.content import Content
 from textual.theme import BUILTIN_THEMES, Theme
+from textual.widget import Widget
 
 from capadvise.decide import Verdict
 from capadvise.tui.choice import Fate
@@ -121,10 +122,10 @@ def syntax(text: str) -> Content:
 
 
 class Page:
-    """A text in the making, so wide: headings, paragraphs, and bullets that hang."""
+    """A text in the making, as wide as the pane that shows it."""
 
-    def __init__(self, width: int) -> None:
-        self._width = max(width, 20)
+    def __init__(self, box: Widget) -> None:
+        self._width = max(box.content_size.width - 1, 20)  # the scrollbar
         self._lines: list[Content] = []
 
     def heading(self, text: str) -> None:

@@ -59,6 +59,8 @@ class Review(Vertical):
     def on_mount(self) -> None:
         """Titles, and a first drawing."""
         self.query_one("#left").border_title = "Capabilities"
+        self.query_one("#left").border_subtitle = "/ search"
+        self.query_one("#snippet").border_subtitle = "f next format"
         self.query_one("#search").display = False
         self.watch_view(self.view)
         self._draw()
@@ -95,7 +97,7 @@ class Review(Vertical):
             need = choice.report.proposal.need(cap)
             box = self.query_one("#why")
             box.border_title = cap.name
-            text = why(choice, need, self.catalog, self.uses, box.content_size.width)
+            text = why(choice, need, self.catalog, self.uses, box)
             self.query_one("#why-text", Static).update(text)
         target = choice.report.target
         what = snippet(choice.report.proposal, choice.caps, name=target.name, user=target.user)
@@ -109,8 +111,9 @@ class Review(Vertical):
         lines = [
             Content.assemble(
                 (f"{choice.name[:1].upper()}{choice.name[1:]}", "bold $text-primary"),
-                f": {len(choice.caps)} kept, {standing(choice)}",
+                f": {len(choice.caps)} kept",
             ),
+            Content(standing(choice)),
             *(
                 Content.styled(text, "dim")
                 for text in compared(choice, self.catalog, self.format_name)

@@ -8,18 +8,37 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.reactive import reactive
-from textual.widgets import DataTable, Static
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
 from capadvise.prove import Trial
 from capadvise.report.escape import printable
-from capadvise.report.text import proof_lines, set_text, trial_name
+from capadvise.report.text import proof_lines, set_text
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page
 
 
+def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
+    """What a trial of a set is about, in few words. ``trials``: those before it; the first one
+    had everything."""
+    if not trials or caps == trials[0].caps:
+        return "everything"
+    if not caps:
+        return "nothing"
+    if caps == recommended:
+        return "recommended set"
+    passed = [trial.caps for trial in trials[1:] if trial.passed]
+    for larger in (*reversed(passed), recommended):
+        if caps < larger and len(larger - caps) == 1:
+            return f"without {set_text(larger - caps)}"
+    if caps > recommended and len(caps - recommended) == 1:
+        return f"with {set_text(caps - recommended)} too"
+    return f"{len(caps)} capabilities"
+
+
 class Proof(Vertical):
-    """The screen. ``choice``, ``trials`` and ``running`` are set from outside."""
+    """The screen. ``choice``, ``running`` and ``obstacle`` are set from outside."""
 
     choice: reactive[Choice] = reactive(lambda: None, init=False)  # type: ignore[arg-type,return-value]
     running: reactive[CapSet | None] = reactive(None, init=False)
@@ -35,18 +54,14 @@ class Proof(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
-        yield DataTable(id="trials", cursor_type="row", zebra_stripes=True)
+        yield OptionList(id="trials", markup=False)
         with VerticalScroll(id="trial", can_focus=True):
             yield Static(id="trial-text", markup=False)
 
     def on_mount(self) -> None:
-        """Columns, and a first drawing."""
-        table = self.query_one(DataTable)
-        table.border_title = "Trials"
+        """Titles, and a first drawing."""
+        self.query_one("#trials").border_title = "Trials"
         self.query_one("#trial").border_title = "What differed"
-        for name, width in (("#", 3), ("Trial", 30), ("Result", 8), ("Seconds", 7)):
-            table.add_column(name, key=name, width=width)
-        table.add_column("What differed from the run with everything", key="lost")
         self.watch_choice(self.choice)
 
     def watch_choice(self, choice: Choice) -> None:
@@ -57,30 +72,46 @@ class Proof(Vertical):
 
     def show(self, trials: tuple[Trial, ...]) -> None:
         """Show these trials instead of what there was."""
-        self.trials = []
-        self.query_one(DataTable).clear()
-        for trial in trials:
-            self.add(trial)
+        self.trials = list(trials)
+        self._fill()
         self._sum()
 
     def add(self, trial: Trial) -> None:
-        """One more trial has ended."""
+        """One more trial has ended; the highlight follows unless the user has moved it."""
+        table = self.query_one("#trials", OptionList)
+        follows = table.highlighted in (None, len(self.trials) - 1)
         self.trials.append(trial)
-        lost = "; ".join(map(printable, trial.differences))
-        good = trial.passed
-        self.query_one(DataTable).add_row(
-            str(len(self.trials)),
-            Content(self._about(trial)),
-            Content.styled(
-                "✓ passes" if good else "✗ fails", f"$text-{'success' if good else 'error'}"
-            ),
-            Content(f"{trial.seconds:7.1f}"),
-            Content.styled(lost[:200], "dim"),
-        )
+        table.add_option(self._row(len(self.trials) - 1))
+        if follows:
+            table.highlighted = len(self.trials) - 1
         self._sum()
 
-    def _about(self, trial: Trial) -> str:
-        return trial_name(trial, self.trials[0].caps)
+    def _fill(self) -> None:
+        table = self.query_one("#trials", OptionList)
+        before = table.highlighted
+        table.set_options(self._row(index) for index in range(len(self.trials)))
+        table.highlighted = before if before is not None and before < len(self.trials) else 0
+
+    def _row(self, index: int) -> Option:
+        trial = self.trials[index]
+        word, style = ("✓ passes", "$text-success") if trial.passed else ("✗ fails", "$text-error")
+        lost = "; ".join(map(printable, trial.differences))
+        text = Content.assemble(
+            (f"{index + 1:2}  ", "dim"),
+            f"{self._about(trial, self.trials[:index]):28}",
+            (f"{word:8}", style),
+            f"{trial.seconds:6.1f} s  ",
+            (lost, "dim"),
+        )
+        width = self.query_one("#trials").content_size.width - 3  # padding, scrollbar
+        return Option(text.truncate(width, ellipsis=True) if width > 40 else text)
+
+    def _about(self, trial: Trial, before: list[Trial]) -> str:
+        recommended = self.choice.report.proposal.recommended
+        what = tried(trial.caps, before, recommended)
+        if trial.without is not None:
+            what = f"without {trial.without.short}"
+        return f"{what}, again" if trial.repeat else what
 
     def begin(self, *, searching: bool) -> None:
         """Trials are about to run; those of a search replace what there was."""
@@ -107,42 +138,46 @@ class Proof(Vertical):
         """Where the proof stands."""
         proven = self.choice.report.proven
         if self.running is not None:
-            most = 3 + 2 * len(self.choice.report.proposal.recommended)
-            bound = f" of at most {most}, if the recommended set works" if self.searching else ""
-            everything = self.trials[0].caps if self.trials else self.running
-            what = trial_name(Trial(self.running, True, 0.0), everything)
+            recommended = self.choice.report.proposal.recommended
+            most = 3 + 2 * len(recommended)
+            bound = f" of at most {most} where the set works" if self.searching else ""
+            what = tried(self.running, self.trials, recommended)
             return Content.assemble(
                 ("Running ", "bold $text-warning"), f"trial {len(self.trials) + 1}{bound}: {what} …"
             )
         if self.obstacle is not None:
-            return Content.assemble(("Cannot prove: ", "bold $text-error"), self.obstacle)
+            return Content.assemble(
+                ("Cannot prove: ", "bold $text-error"), printable(self.obstacle)
+            )
         if proven is None:
             return Content(
                 "Not proven yet. A proof runs the command again and again, with less each time, in "
-                "namespaces of its own."
+                "namespaces of its own: the smallest set that works is the floor."
             )
         return Content("\n").join(Content(line) for line in proof_lines(proven))
 
-    @on(DataTable.RowHighlighted)
+    @on(OptionList.OptionHighlighted, "#trials")
     def draw(self) -> None:
         """The whole of the highlighted trial."""
         box = self.query_one("#trial")
-        row = self.query_one(DataTable).cursor_row
-        if not 0 <= row < len(self.trials):
+        row = self.query_one("#trials", OptionList).highlighted
+        if row is None or row >= len(self.trials):
             self.query_one("#trial-text", Static).update("")
             return
         trial = self.trials[row]
-        page = Page(box.content_size.width)
+        page = Page(box)
         result = "passes" if trial.passed else "fails"
-        page.say(f"Trial {row + 1}, {self._about(trial)}: {result} after {trial.seconds:.1f} s.")
-        page.say(Content.assemble(("Had: ", "dim"), set_text(trial.caps)))
+        what = self._about(trial, self.trials[:row])
+        page.say(f"Trial {row + 1}, {what}: it {result} after {trial.seconds:.1f} s.")
+        had = set_text(trial.caps) if row else f"all {len(trial.caps)}"
+        page.say(Content.assemble(("It had: ", "dim"), had))
         for text in trial.differences:
             page.bullet(printable(text))
         if trial.passed and not trial.differences and row:
-            page.say("Nothing differed.")
+            page.say("Nothing differed from the run with everything.")
         self.query_one("#trial-text", Static).update(page.content())
 
     def on_resize(self, event: Resize) -> None:
-        """Less air where there is little room."""
-        self.set_class(event.size.width < 100, "narrow")
+        """Rows are cut to the width."""
+        self.call_after_refresh(self._fill)
         self.call_after_refresh(self.draw)

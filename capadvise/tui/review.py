@@ -144,8 +144,11 @@ class ReviewApp(App[None]):
         recording = self.report.recording
         lost = recording.lost.signal + recording.lost.sys_admin
         command = printable(shlex.join(self.report.target.argv)[:200])
-        events = f"{lost} events lost" if lost else "nothing lost"
-        return Content.assemble(f"{command}  ", (f"{recording.host.observer}, {events}", "dim"))
+        return Content.assemble(
+            (f"{lost} events lost  " if lost else "", "bold $text-warning"),
+            command,
+            (f"  {recording.host.observer}{'' if lost else ', nothing lost'}", "dim"),
+        )
 
     @property
     def review(self) -> Review:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -48,9 +49,10 @@ class Remaining(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(id="risk-sum", markup=False)
-        yield OptionList(id="risk-caps", markup=False)
-        with VerticalScroll(id="risk-why", can_focus=True):
-            yield Static(id="risk-text", markup=False)
+        with Horizontal():
+            yield OptionList(id="risk-caps", markup=False)
+            with VerticalScroll(id="risk-why", can_focus=True):
+                yield Static(id="risk-text", markup=False)
 
     def on_mount(self) -> None:
         """Titles, and a first drawing."""
@@ -78,7 +80,7 @@ class Remaining(Vertical):
         """One sentence over the whole set."""
         risks = [risk for risk, _ in by_risk(choice, self.catalog)]
         if not risks:
-            return Content(f"With {choice.name}, no capability is left.")
+            return Content(f"With {choice.name}, no capability is left: there is no risk from any.")
         worst = risks[0]
         known = _MEANING[worst] if worst else "not known to this catalog"
         counts = [
@@ -87,7 +89,7 @@ class Remaining(Vertical):
             if level in risks
         ]
         return Content.assemble(
-            f"With exactly {choice.name} ({len(risks)}), who takes over the program gets: ",
+            f"With {choice.name}, who takes over the program is: ",
             (known, "bold"),
             "\n",
             Content("   ").join(counts),
@@ -103,14 +105,14 @@ class Remaining(Vertical):
         box = self.query_one("#risk-why", VerticalScroll)
         box.border_title = cap.name
         box.scroll_home(animate=False)
-        self.query_one("#risk-text", Static).update(self._text(cap, box.content_size.width))
+        self.query_one("#risk-text", Static).update(self._text(cap, box))
 
-    def _text(self, cap: Cap, width: int) -> Content:
-        page = Page(width)
+    def _text(self, cap: Cap, box: Widget) -> Content:
+        page = Page(box)
         entry = self.catalog.entry(cap)
         if entry is None:
             return Content("This capability is newer than the catalog: its risk is unknown.")
-        page.say(entry.summary)
+        page.say(f"{entry.summary}.")
         risk_lines(page, entry)
         need = self.choice.report.proposal.need(cap)
         uses = self.uses.seen(need)
@@ -130,6 +132,5 @@ class Remaining(Vertical):
         return page.content()
 
     def on_resize(self, event: Resize) -> None:
-        """The list above the text where there is little room."""
-        self.set_class(event.size.width < 100, "narrow")
+        """Texts are wrapped to the width."""
         self.call_after_refresh(self.draw)

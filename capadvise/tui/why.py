@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from textual.content import Content
+from textual.widget import Widget
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
@@ -17,9 +18,9 @@ from capadvise.tui.choice import Choice, consequence
 from capadvise.tui.look import FATE_MARKS, VERDICT_STYLES, Page, risk_text
 
 
-def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, width: int) -> Content:
-    """All of it, as one text, so wide."""
-    page = Page(width)
+def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, box: Widget) -> Content:
+    """All of it, as one text for a pane."""
+    page = Page(box)
     entry = catalog.entry(need.cap)
     page.say(
         Content.assemble(

@@ -18,6 +18,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 from textual.widget import Widget
 
 from capadvise.decide import Verdict
+from capadvise.report.escape import printable
 from capadvise.tui.choice import Fate
 
 VERDICT_STYLES = {
@@ -154,3 +155,13 @@ class Page:
     def content(self) -> Content:
         """All of it."""
         return Content("\n").join(self._lines)
+
+
+def diff_text(diff: str) -> Content:
+    """A diff: what goes and what comes in colour, beside its sign."""
+    styles = {"+": "$text-success", "-": "$text-error", "@": "$text-primary"}
+    lines = []
+    for number, line in enumerate(diff.splitlines()):
+        style = "dim" if number < 2 else styles.get(line[:1], "")
+        lines.append(Content.styled(printable(line), style))
+    return Content("\n").join(lines)

@@ -15,15 +15,22 @@ from textual.widgets import Input, OptionList, Static
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS, snippet
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, standing
 from capadvise.tui.evidence import Evidence
 from capadvise.tui.look import syntax
+from capadvise.tui.saving import rendered
 from capadvise.tui.why import Uses, why
 
 VIEWS = ("why", "evidence", "snippet")
 """What stands beside the list; one at a time where there is little room."""
+
+
+def _standing_style(choice: Choice) -> str:
+    trial = choice.trial()
+    if trial is None:
+        return "dim"
+    return "$text-success" if trial.passed else "$text-error"
 
 
 class Review(Vertical):
@@ -97,12 +104,10 @@ class Review(Vertical):
             need = choice.report.proposal.need(cap)
             box = self.query_one("#why")
             box.border_title = cap.name
-            text = why(choice, need, self.catalog, self.uses, box)
-            self.query_one("#why-text", Static).update(text)
-        target = choice.report.target
-        what = snippet(choice.report.proposal, choice.caps, name=target.name, user=target.user)
-        rendered = FORMATS[self.format_name].render(what)
-        self.query_one("#snippet-text", Static).update(syntax(rendered))
+            reasons = why(choice, need, self.catalog, self.uses, box)
+            self.query_one("#why-text", Static).update(reasons)
+        text = syntax(rendered(choice, self.format_name))
+        self.query_one("#snippet-text", Static).update(text)
         self.query_one("#snippet").border_title = self.format_name
         self.query_one("#standing", Static).update(self._standing())
 
@@ -113,7 +118,7 @@ class Review(Vertical):
                 (f"{choice.name[:1].upper()}{choice.name[1:]}", "bold $text-primary"),
                 f": {len(choice.caps)} kept",
             ),
-            Content(standing(choice)),
+            Content.styled(standing(choice), _standing_style(choice)),
             *(
                 Content.styled(text, "dim")
                 for text in compared(choice, self.catalog, self.format_name)

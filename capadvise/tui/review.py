@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -18,6 +19,7 @@ from textual.content import Content
 from textual.events import Click, Resize
 from textual.message import Message
 from textual.reactive import reactive
+from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 from textual.widgets import ContentSwitcher, Footer, HelpPanel, Static
 
@@ -33,9 +35,28 @@ from capadvise.tui.panes import Review
 from capadvise.tui.proof import Proof
 from capadvise.tui.protocols import Prover
 from capadvise.tui.risk import Remaining
+from capadvise.tui.save import Save
+from capadvise.tui.saving import rendered
 from capadvise.tui.why import Uses
 
 PLACES = ("review", "proof", "risk")
+_COMMANDS = (
+    ("set: keep or drop", "keep", "The highlighted capability"),
+    ("set: take back changes", "reset", "As the report has it"),
+    ("set: recommended or floor", "base", "Start from the other set"),
+    ("view: why, evidence or snippet", "view", "The next pane"),
+    ("view: never asked", "fold", "Show or hide what was never asked for"),
+    ("view: search", "search", "Find a capability"),
+    ("go: review", "go('review')", "What is needed, and why"),
+    ("go: proof", "go('proof')", "The trials"),
+    ("go: risk", "go('risk')", "What remains"),
+    ("proof: start", "prove", "Run it with less, again and again"),
+    ("proof: try my set", "try", "One trial of the chosen set"),
+    ("proof: stop", "stop", "End the trials, keep the best set"),
+    ("save: into a file", "save", "A new file, or a change in one of yours; shown first"),
+    ("save: copy", "copy", "The snippet to the clipboard"),
+)
+"""Name, action and explanation, for the palette."""
 
 
 class Place(Static):
@@ -84,6 +105,8 @@ class ReviewApp(App[None]):
         Binding("p", "prove", "Prove", tooltip="Run it with less, again and again", id="prove"),
         Binding("y", "try", "Try mine", tooltip="One trial of the chosen set", id="try"),
         Binding("x", "stop", "Stop", tooltip="End the trials, keep the best set", id="stop"),
+        Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
+        Binding("c", "copy", "Copy", tooltip="The snippet to the clipboard", show=False, id="copy"),
         Binding("slash", "search", "Search", tooltip="Find one", show=False, id="search"),
         Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
         Binding("escape", "end_search", "Show all", show=False, id="end-search"),
@@ -249,6 +272,40 @@ class ReviewApp(App[None]):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
+
+    def action_save(self) -> None:
+        """Ask where to; nothing is written before."""
+
+        def saved(said: str | None) -> None:
+            if said is not None:
+                self.notify(printable(said), title="Saved", markup=False)
+
+        self.push_screen(Save(self.choice, self.format_name), saved)
+
+    def action_copy(self) -> None:
+        """The snippet to the terminal's clipboard."""
+        self.copy_to_clipboard(rendered(self.choice, self.format_name))
+        self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+
+    # ------------------------------------------------------------------------------ palette
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action, by area; those that would do nothing are left out."""
+        yield from super().get_system_commands(screen)
+        if screen is not self.screen_stack[0]:
+            return
+        for name, action, said in _COMMANDS:
+            verb, _, rest = action.partition("(")
+            if self.check_action(verb, (rest,)):
+                yield SystemCommand(name, said, partial(self.run_action, action))
+        for name in FORMATS:
+            yield SystemCommand(
+                f"format: {name}", "Show the snippet in it", partial(self._format, name)
+            )
+
+    def _format(self, name: str) -> None:
+        self.place = "review"
+        self.format_name = name
 
     # -------------------------------------------------------------------------------- trials
 

@@ -19,14 +19,6 @@ from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
 
-_MEANING = {
-    Risk.ROOT: "as good as root on the host",
-    Risk.HIGH: "far beyond the program",
-    Risk.MEDIUM: "beyond the program",
-    Risk.LOW: "little",
-}
-
-
 def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
     """The chosen capabilities, the most dangerous first; unknown ones before all."""
     found = []
@@ -78,20 +70,22 @@ class Remaining(Vertical):
 
     def _sum(self, choice: Choice) -> Content:
         """One sentence over the whole set."""
-        risks = [risk for risk, _ in by_risk(choice, self.catalog)]
+        remaining = by_risk(choice, self.catalog)
+        risks = [risk for risk, _ in remaining]
         if not risks:
             return Content(f"With {choice.name}, no capability is left: there is no risk from any.")
         worst = risks[0]
-        known = _MEANING[worst] if worst else "not known to this catalog"
+        names = ", ".join(cap.short for risk, cap in remaining if risk is worst)
+        root = ", as good as root on the host" if worst is Risk.ROOT else ""
         counts = [
             Content.assemble(risk_text(str(level)), f" {risks.count(level)}")
             for level in sorted(Risk, reverse=True)
             if level in risks
         ]
         return Content.assemble(
-            f"With {choice.name}, who takes over the program is: ",
-            (known, "bold"),
-            "\n",
+            f"The worst that remains with {choice.name}: ",
+            risk_text(str(worst) if worst else None),
+            f" ({names}){root}.\n",
             Content("   ").join(counts),
         )
 

@@ -1,0 +1,157 @@
+"""The save screen: format, set and file; what would be written is shown before it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Select, Static
+
+from capadvise.errors import CapadviseError
+from capadvise.formats import FORMATS
+from capadvise.report.escape import printable
+from capadvise.tui.choice import Base, Choice
+from capadvise.tui.look import diff_text, syntax
+from capadvise.tui.saving import Plan, file_name, plan, rendered, write
+
+
+class Save(ModalScreen[str | None]):
+    """Returns a sentence about what was written; None where nothing was."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape", "cancel", "Cancel", id="cancel"),
+        Binding("ctrl+s", "save", "Save", id="save"),
+        Binding("ctrl+y", "copy", "Copy", id="copy"),
+    ]
+
+    def __init__(self, choice: Choice, format_name: str) -> None:
+        super().__init__()
+        self.format_name = format_name
+        self.choices = tuple(_choices(choice))
+        """The sets that can be saved: the chosen one first."""
+        self.plan: Plan | None = None
+        self.services: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="save"):
+            with Grid(id="fields"):
+                yield Label("Format")
+                names = [(name, name) for name in FORMATS]
+                yield Select(
+                    names, value=self.format_name, allow_blank=False, compact=True, id="format"
+                )
+                yield Label("Set")
+                sets = [(_title(choice), number) for number, choice in enumerate(self.choices)]
+                yield Select(sets, value=0, allow_blank=False, compact=True, id="set")
+                yield Label("File")
+                yield Input(file_name(self.format_name), id="file", compact=True)
+                yield Label("Service", id="service-label")
+                yield Select[str]([], compact=True, id="service", prompt="which one?")
+            with VerticalScroll(id="preview", can_focus=True):
+                yield Static(id="preview-text", markup=False)
+            yield Static(id="said", markup=False)
+            with Horizontal(id="buttons"):
+                yield Button("Save", id="do-save", variant="primary", compact=True)
+                yield Button("Copy", id="do-copy", compact=True)
+                yield Button("Cancel", id="do-cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """A title, a first plan, and the focus on the file."""
+        self.query_one("#save").border_title = "Save"
+        self.query_one("#file").focus()
+        self._draw()
+
+    @property
+    def choice(self) -> Choice:
+        """The set that is picked here."""
+        value = self.query_one("#set", Select).value
+        return self.choices[value if isinstance(value, int) else 0]
+
+    @property
+    def path(self) -> Path:
+        """The file that is named."""
+        return Path(self.query_one("#file", Input).value.strip()).expanduser()
+
+    @on(Select.Changed, "#format")
+    def _format_changed(self, event: Select.Changed) -> None:
+        """The proposed name follows the format, unless it was changed."""
+        before, self.format_name = self.format_name, str(event.value)
+        field = self.query_one("#file", Input)
+        if field.value == file_name(before):
+            field.value = file_name(self.format_name)
+        self._draw()
+
+    @on(Select.Changed, "#set")
+    @on(Select.Changed, "#service")
+    @on(Input.Changed, "#file")
+    def _draw(self) -> None:
+        """Plan anew, and show it."""
+        services = self.query_one("#service", Select)
+        service = services.value if isinstance(services.value, str) else None
+        self.plan = plan(self.choice, self.format_name, self.path, service)
+        self._offer(self.plan.services)
+        preview = self.query_one("#preview")
+        preview.border_title = "The change" if self.plan.diff is not None else "The file"
+        shown = syntax(self.plan.text) if self.plan.diff is None else diff_text(self.plan.diff)
+        self.query_one("#preview-text", Static).update(shown)
+        problem = self.plan.problem
+        said = Content.styled(printable(problem), "$text-error") if problem else self.plan.said
+        self.query_one("#said", Static).update(said)
+        self.query_one("#do-save", Button).disabled = problem is not None
+
+    def _offer(self, services: tuple[str, ...]) -> None:
+        """The services of the file, where there are several."""
+        field = self.query_one("#service", Select)
+        field.display = self.query_one("#service-label").display = len(services) > 1
+        if services != self.services:
+            self.services = services
+            with self.prevent(Select.Changed):
+                field.set_options([(Text(printable(name)), name) for name in services])
+
+    @on(Input.Submitted, "#file")
+    @on(Button.Pressed, "#do-save")
+    def action_save(self) -> None:
+        """Write the file."""
+        made = self.plan
+        if made is None or made.problem is not None:
+            return
+        try:
+            write(self.path, made.text)
+        except CapadviseError as error:
+            self.query_one("#said", Static).update(
+                Content.styled(printable(str(error)), "$text-error")
+            )
+            return
+        self.dismiss(f"{_title(self.choice)} written to {self.path}")
+
+    @on(Button.Pressed, "#do-copy")
+    def action_copy(self) -> None:
+        """The snippet to the clipboard of the terminal."""
+        self.app.copy_to_clipboard(rendered(self.choice, self.format_name))
+        self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+
+    @on(Button.Pressed, "#do-cancel")
+    def action_cancel(self) -> None:
+        """Leave; nothing is written."""
+        self.dismiss(None)
+
+
+def _choices(choice: Choice) -> list[Choice]:
+    """The chosen set, then the sets of the report, each once."""
+    plain = replace(choice, toggled=frozenset(), base=Base.RECOMMENDED)
+    all_of = [choice, plain]
+    if choice.report.proposal.floor is not None:
+        all_of.append(plain.other_base())
+    return [item for number, item in enumerate(all_of) if item not in all_of[:number]]
+
+
+def _title(choice: Choice) -> str:
+    return f"{choice.name} ({len(choice.caps)})"

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
-from capadvise.prove import Trial
+from capadvise.errors import CapadviseError
+from capadvise.prove import Interrupted, Trial
 from capadvise.report.escape import printable
+from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page
+from capadvise.tui.protocols import Prover
 
 
 def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
@@ -38,19 +45,45 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 
 
 class Proof(Vertical):
-    """The screen. ``choice``, ``running`` and ``obstacle`` are set from outside."""
+    """The screen. ``choice`` is set from outside. Trials run in a thread, which posts messages."""
+
+    @dataclass
+    class Changed(Message):
+        """Trials have begun or ended, with this report where they gave one."""
+
+        report: Report | None = None
+
+    @dataclass
+    class Started(Message):
+        """A trial of a set has begun."""
+
+        caps: CapSet
+
+    @dataclass
+    class Ended(Message):
+        """A trial has ended."""
+
+        trial: Trial
+
+    @dataclass
+    class Done(Message):
+        """All trials that were asked for have ended."""
+
+        report: Report | None
+        error: str | None = None
 
     choice: reactive[Choice] = reactive(lambda: None, init=False)  # type: ignore[arg-type,return-value]
-    running: reactive[CapSet | None] = reactive(None, init=False)
-    """The set of the trial that is under way."""
-    obstacle: reactive[str | None] = reactive(None, init=False)
-    """Why no trial can be made."""
+    running: reactive[bool] = reactive(False, init=False)
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, prover: Prover | None) -> None:
         super().__init__(id="proof")
         self.set_reactive(Proof.choice, choice)
+        self._prover = prover
+        self._obstacle = prover.obstacle(choice.report) if prover else None
         self.trials: list[Trial] = []
         self.searching = False
+        self.now: CapSet | None = None
+        """The set of the trial that is under way."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
@@ -67,7 +100,7 @@ class Proof(Vertical):
     def watch_choice(self, choice: Choice) -> None:
         """The trials that the report holds, where none are under way."""
         proven = choice.report.proven
-        if self.running is None:
+        if not self.running:
             self.show(proven.trials if proven else ())
 
     def show(self, trials: tuple[Trial, ...]) -> None:
@@ -113,23 +146,69 @@ class Proof(Vertical):
             what = f"without {trial.without.short}"
         return f"{what}, again" if trial.repeat else what
 
-    def begin(self, *, searching: bool) -> None:
-        """Trials are about to run; those of a search replace what there was."""
-        self.searching = searching
-        if searching:
+    # ---------------------------------------------------------------------------- the trials
+
+    @property
+    def can_start(self) -> bool:
+        """Whether trials can be made, and none are under way."""
+        return self._prover is not None and not self.running and self._obstacle is None
+
+    def prove(self) -> None:
+        """Search for the floor."""
+        prover, report = self._prover, self.choice.report
+        if prover is not None:
+            self.searching = True
             self.show(())
+            self._run(lambda: prover.prove(report, self._started, self._ended))
 
-    def end(self) -> None:
-        """No trial is under way any more."""
-        self.running = None
+    def try_chosen(self) -> None:
+        """One trial of the chosen set."""
+        prover, report, caps = self._prover, self.choice.report, self.choice.caps
+        if prover is not None:
+            self.searching = False
+            self._run(lambda: prover.try_set(report, caps, self._started, self._ended))
 
-    def watch_running(self) -> None:
-        """Another trial is under way, or none."""
+    def stop(self) -> None:
+        """End the trials under way."""
+        if self._prover is not None and self.running:
+            self._prover.stop()
+
+    def _run(self, trials: Callable[[], Report]) -> None:
+        def work() -> None:
+            try:
+                done = self.Done(trials())
+            except Interrupted:
+                done = self.Done(None, "stopped before the first trial ended")
+            except CapadviseError as error:
+                done = self.Done(None, str(error))
+            self.post_message(done)
+
+        self.running = True
+        self.post_message(self.Changed())
+        self.run_worker(work, thread=True, group="trials")
+
+    def _started(self, caps: CapSet) -> None:
+        self.post_message(self.Started(caps))
+
+    def _ended(self, trial: Trial) -> None:
+        self.post_message(self.Ended(trial))
+
+    def on_proof_started(self, event: Started) -> None:
+        """Show which set is being tried."""
+        self.now = event.caps
         self._sum()
 
-    def watch_obstacle(self) -> None:
-        """It turned out that no trial can be made."""
-        self._sum()
+    def on_proof_ended(self, event: Ended) -> None:
+        """Show what came of it."""
+        self.add(event.trial)
+
+    def on_proof_done(self, event: Done) -> None:
+        """Show what stands now; the report goes to who shows this screen."""
+        self.running, self.now = False, None
+        if event.error is not None:
+            self.notify(printable(event.error), title="Not proven", severity="error", markup=False)
+            self.watch_choice(self.choice)
+        self.post_message(self.Changed(event.report))
 
     def _sum(self) -> None:
         self.query_one("#proof-sum", Static).update(self._sentence())
@@ -137,17 +216,17 @@ class Proof(Vertical):
     def _sentence(self) -> Content:
         """Where the proof stands."""
         proven = self.choice.report.proven
-        if self.running is not None:
+        if self.now is not None:
             recommended = self.choice.report.proposal.recommended
             most = 3 + 2 * len(recommended)
             bound = f" of at most {most} where the set works" if self.searching else ""
-            what = tried(self.running, self.trials, recommended)
+            what = tried(self.now, self.trials, recommended)
             return Content.assemble(
                 ("Running ", "bold $text-warning"), f"trial {len(self.trials) + 1}{bound}: {what} …"
             )
-        if self.obstacle is not None:
+        if self._obstacle is not None:
             return Content.assemble(
-                ("Cannot prove: ", "bold $text-error"), printable(self.obstacle)
+                ("Cannot prove: ", "bold $text-error"), printable(self._obstacle)
             )
         if proven is None:
             return Content(

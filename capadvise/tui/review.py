@@ -6,31 +6,28 @@ A view: it shows values and returns values, and has others (``protocols``) run t
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 from textual.widgets import ContentSwitcher, Footer, HelpPanel, Static
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
-from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
-from capadvise.prove import Interrupted, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.tui.choice import Choice
+from capadvise.tui.palette import COMMANDS
 from capadvise.tui.panes import Review
 from capadvise.tui.proof import Proof
 from capadvise.tui.protocols import Prover
@@ -40,23 +37,6 @@ from capadvise.tui.saving import rendered
 from capadvise.tui.why import Uses
 
 PLACES = ("review", "proof", "risk")
-_COMMANDS = (
-    ("set: keep or drop", "keep", "The highlighted capability"),
-    ("set: take back changes", "reset", "As the report has it"),
-    ("set: recommended or floor", "base", "Start from the other set"),
-    ("view: why, evidence or snippet", "view", "The next pane"),
-    ("view: never asked", "fold", "Show or hide what was never asked for"),
-    ("view: search", "search", "Find a capability"),
-    ("go: review", "go('review')", "What is needed, and why"),
-    ("go: proof", "go('proof')", "The trials"),
-    ("go: risk", "go('risk')", "What remains"),
-    ("proof: start", "prove", "Run it with less, again and again"),
-    ("proof: try my set", "try", "One trial of the chosen set"),
-    ("proof: stop", "stop", "End the trials, keep the best set"),
-    ("save: into a file", "save", "A new file, or a change in one of yours; shown first"),
-    ("save: copy", "copy", "The snippet to the clipboard"),
-)
-"""Name, action and explanation, for the palette."""
 
 
 class Place(Static):
@@ -74,25 +54,6 @@ class Place(Static):
 
 class ReviewApp(App[None]):
     """All screens on one report. ``report`` is the newest one, with the proof if there is one."""
-
-    @dataclass
-    class Started(Message):
-        """A trial of a set has begun."""
-
-        caps: CapSet
-
-    @dataclass
-    class Ended(Message):
-        """A trial has ended."""
-
-        trial: Trial
-
-    @dataclass
-    class Done(Message):
-        """All trials that were asked for have ended."""
-
-        report: Report | None
-        error: str | None = None
 
     TITLE = "capadvise"
     CSS_PATH = "review.tcss"
@@ -119,7 +80,6 @@ class ReviewApp(App[None]):
     choice: reactive[Choice] = reactive(lambda: None, init=False, bindings=True)  # type: ignore[arg-type,return-value]
     format_name = reactive("compose", init=False)
     place = reactive("review", init=False, bindings=True)
-    proving = reactive(False, init=False, bindings=True)
 
     def __init__(
         self,
@@ -133,7 +93,7 @@ class ReviewApp(App[None]):
         super().__init__()
         self.catalog = catalog
         self.path = path
-        self.prover = prover
+        self._prover = prover
         self.set_reactive(ReviewApp.choice, Choice(report))
         self._look = theme or BUILTIN_THEMES["textual-dark"]
 
@@ -151,7 +111,7 @@ class ReviewApp(App[None]):
             yield Static(self._run(), id="run", markup=False)
         with ContentSwitcher(initial="review"):
             yield Review(self.choice, self.catalog, uses)
-            yield Proof(self.choice)
+            yield Proof(self.choice, self._prover)
             yield Remaining(self.choice, self.catalog, uses)
         yield Footer(compact=True)
 
@@ -160,8 +120,6 @@ class ReviewApp(App[None]):
         self.register_theme(self._look)
         self.theme = self._look.name
         self.watch_place(self.place)
-        if self.prover is not None:
-            self.query_one(Proof).obstacle = self.prover.obstacle(self.report)
 
     def _run(self) -> Content:
         recording = self.report.recording
@@ -178,12 +136,17 @@ class ReviewApp(App[None]):
         """The first screen."""
         return self.query_one(Review)
 
+    @property
+    def proof(self) -> Proof:
+        """The second one."""
+        return self.query_one(Proof)
+
     # ------------------------------------------------------------------------ state to screen
 
     def watch_choice(self, choice: Choice) -> None:
         """Hand the choice down."""
         self.review.choice = choice
-        self.query_one(Proof).choice = choice
+        self.proof.choice = choice
         self.query_one(Remaining).choice = choice
 
     def watch_format_name(self, name: str) -> None:
@@ -204,7 +167,6 @@ class ReviewApp(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the keys that would do nothing."""
         choice, there = self.choice, self.place == "review"
-        can = self.prover is not None and not self.proving and not self.query_one(Proof).obstacle
         match action:
             case "keep" | "format" | "search" | "fold":
                 return there
@@ -217,11 +179,11 @@ class ReviewApp(App[None]):
             case "base":
                 return choice.report.proposal.floor is not None
             case "prove":
-                return can
+                return self.proof.can_start
             case "try":
-                return can and choice.trial() is None
+                return self.proof.can_start and choice.trial() is None
             case "stop":
-                return self.proving
+                return self.proof.running
         return True
 
     # ---------------------------------------------------------------------- what the keys do
@@ -294,7 +256,7 @@ class ReviewApp(App[None]):
         yield from super().get_system_commands(screen)
         if screen is not self.screen_stack[0]:
             return
-        for name, action, said in _COMMANDS:
+        for name, action, said in COMMANDS:
             verb, _, rest = action.partition("(")
             if self.check_action(verb, (rest,)):
                 yield SystemCommand(name, said, partial(self.run_action, action))
@@ -311,66 +273,26 @@ class ReviewApp(App[None]):
 
     def action_prove(self) -> None:
         """Search for the floor."""
-        prover, report = self.prover, self.report
-        if prover is not None:
-            self._begin(searching=True)
-            self._trials(lambda: prover.prove(report, self._started, self._ended))
+        self.place = "proof"
+        self.proof.prove()
 
     def action_try(self) -> None:
         """One trial of the chosen set."""
-        prover, report, caps = self.prover, self.report, self.choice.caps
-        if prover is not None:
-            self._begin(searching=False)
-            self._trials(lambda: prover.try_set(report, caps, self._started, self._ended))
+        self.place = "proof"
+        self.proof.try_chosen()
 
     def action_stop(self) -> None:
         """End the trials."""
-        if self.prover is not None:
-            self.prover.stop()
+        self.proof.stop()
 
     async def action_quit(self) -> None:
         """Leave; no trial goes on behind the user's back."""
-        self.action_stop()
+        self.proof.stop()
         self.exit()
 
-    def _begin(self, *, searching: bool) -> None:
-        self.proving = True
-        self.place = "proof"
-        self.query_one(Proof).begin(searching=searching)
-
-    def _started(self, caps: CapSet) -> None:
-        self.post_message(self.Started(caps))
-
-    def _ended(self, trial: Trial) -> None:
-        self.post_message(self.Ended(trial))
-
-    def _trials(self, run: Callable[[], Report]) -> None:
-        """Run them in a thread, which only posts messages."""
-
-        def work() -> None:
-            try:
-                self.post_message(self.Done(run()))
-            except Interrupted:
-                self.post_message(self.Done(None, "stopped before the first trial ended"))
-            except CapadviseError as error:
-                self.post_message(self.Done(None, printable(str(error))))
-
-        self.run_worker(work, thread=True, group="trials")
-
-    def on_review_app_started(self, event: Started) -> None:
-        """Show which set is being tried."""
-        self.query_one(Proof).running = event.caps
-
-    def on_review_app_ended(self, event: Ended) -> None:
-        """Show what came of it."""
-        self.query_one(Proof).add(event.trial)
-
-    def on_review_app_done(self, event: Done) -> None:
-        """The proof flows back into the review."""
-        self.proving = False
-        self.query_one(Proof).end()
-        if event.error is not None:
-            self.notify(event.error, title="Not proven", severity="error", markup=False)
+    def on_proof_changed(self, event: Proof.Changed) -> None:
+        """Trials began or ended; what they gave flows back into the review."""
+        self.refresh_bindings()
         if event.report is not None:
             self.choice = self.choice.of(event.report)
             self.notify(f"saved in {printable(str(self.path))}", title="Trials done", markup=False)

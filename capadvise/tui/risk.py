@@ -19,6 +19,7 @@ from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
 
+
 def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
     """The chosen capabilities, the most dangerous first; unknown ones before all."""
     found = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from capadvise.errors import BadInput, CapadviseError
 from capadvise.formats import FORMATS, snippet
@@ -19,6 +21,9 @@ FILES = {"compose": "compose.cap.yaml", "kubernetes": "security-context.yaml"}
 """Names that are proposed; ``capadvise.FORMAT`` for the others."""
 MAX_BYTES = 4 << 20
 """A larger file is not a configuration."""
+
+
+PATCHES: dict[str, Callable[[str, str | None, Snippet], Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def plan(choice: Choice, format_name: str, path: Path, service: str | None) -> P
         old = _read(path)
         if old is None:
             return Plan(new, "A new file.")
-        if FORMATS[format_name].patch is None:
+        if format_name not in PATCHES:
             return Plan(new, "The file is replaced.", diff=_diff(path, old, new))
         return _patched(choice, format_name, path, old, service)
     except CapadviseError as error:
@@ -68,9 +73,7 @@ def plan(choice: Choice, format_name: str, path: Path, service: str | None) -> P
         return Plan(new, "", problem=f"{error}{hint}")
 
 
-def _patched(
-    choice: Choice, format_name: str, path: Path, old: str, service: str | None
-) -> Plan:
+def _patched(choice: Choice, format_name: str, path: Path, old: str, service: str | None) -> Plan:
     """The user's own file with another set for one service."""
     language = FORMATS[format_name]
     services = tuple(item.service for item in language.read(old)) if language.read else ()
@@ -78,8 +81,7 @@ def _patched(
         service = services[0] if len(services) == 1 else None
     if service is None and services:
         return Plan(old, "", services=services, problem="It has several services: which one?")
-    assert language.patch is not None
-    patched = language.patch(old, service, snippet_of(choice))
+    patched = PATCHES[format_name](old, service, snippet_of(choice))
     said = " ".join((f"{patched.service} is changed, nothing else.", *patched.notes))
     if patched.text == old:
         said = f"{patched.service} has this set already."

@@ -86,6 +86,11 @@ class Capabilities(OptionList):
             return None
         return Cap(int(option.id.removeprefix("cap-")))
 
+    @property
+    def _room(self) -> int:
+        """Columns of a row: without its padding and a scrollbar."""
+        return self.content_size.width - 3
+
     def on_resize(self) -> None:
         """Columns depend on the width."""
         self.fill()
@@ -93,7 +98,7 @@ class Capabilities(OptionList):
     def fill(self) -> None:
         """Draw anew; the highlight stays on its capability where that is still there."""
         before = self.highlighted_option.id if self.highlighted_option else None
-        options = list(self._rows(max(self.content_size.width, 32)))
+        options = list(self._rows(self._room))
         with self.prevent(OptionList.OptionHighlighted):
             self.set_options(options)
             ids = [option.id for option in options]
@@ -105,7 +110,7 @@ class Capabilities(OptionList):
     def redraw(self, cap: Cap) -> None:
         """Draw one capability anew."""
         need = self.choice.report.proposal.need(cap)
-        self.replace_option_prompt(f"cap-{int(cap)}", self._row_of(need, self.content_size.width))
+        self.replace_option_prompt(f"cap-{int(cap)}", self._row_of(need, self._room))
 
     def reveal(self, cap: Cap) -> None:
         """Move the highlight to a capability."""
@@ -142,7 +147,7 @@ class Capabilities(OptionList):
             (f"{cap.short:18} ", "bold" if in_set else ""),
             (f"{verdict!s:9}", style),
         ]
-        if width >= 46:
+        if width >= 48:
             risk = risk_text(self.catalog.risk(cap))
             parts += [risk, (" " * (8 - len(risk.plain)), "")]
             if self._asked(need):

@@ -90,12 +90,12 @@ class ReviewApp(App[None]):
         prover: Prover | None = None,
         theme: Theme | None = None,
     ) -> None:
-        super().__init__()
+        self._look = theme or BUILTIN_THEMES["textual-dark"]
+        super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
         self.catalog = catalog
         self.path = path
         self._prover = prover
         self.set_reactive(ReviewApp.choice, Choice(report))
-        self._look = theme or BUILTIN_THEMES["textual-dark"]
 
     @property
     def report(self) -> Report:

@@ -1,0 +1,186 @@
+"""What is done to a mapping of a YAML text: entries added, taken out, their lists changed. Each
+function returns cuts; nothing else of the text moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from capadvise.formats.edit import flowing
+from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_start, replace_lines
+from capadvise.formats.edit.layout import (
+    Item,
+    Layout,
+    Listing,
+    Tree,
+    column,
+    comment,
+    dash,
+    flow,
+    layout,
+    source,
+)
+from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
+
+Pair = tuple[Node, Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a text."""
+
+    text: str
+    root: Node
+    layout: Layout
+
+    @classmethod
+    def of(cls, text: str, root: Node) -> Document:
+        return cls(text, root, layout(text, root))
+
+    def aliases(self, of: Node) -> list[Alias]:
+        """Where else a node is used, in the order of the text."""
+        return [node for node in walk(self.root) if isinstance(node, Alias) and node.target is of]
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """All nodes that are written in a node, itself first; aliases are not followed."""
+    yield node
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from walk(item)
+    elif isinstance(node, Mapping):
+        for key, value in node.pairs:
+            yield from walk(key)
+            yield from walk(value)
+
+
+def change(
+    doc: Document,
+    mapping: Mapping,
+    gone: Iterable[Pair],
+    new: dict[str, Tree],
+    *,
+    after: Pair | None = None,
+) -> list[Cut]:
+    """Take entries out and add others: in the place of the first that goes, else behind ``after``,
+    else at the end."""
+    gone = list(gone)
+    if mapping.flow:
+        quote = flowing.quote(mapping)
+        parts = [f"{quote}{key}{quote}: {flow(tree, quote)}" for key, tree in new.items()]
+        going = [key for key, _ in gone]
+        keep = [key not in going for key, _ in mapping.pairs]
+        return flowing.edit(doc.text, mapping, keep, parts) if parts or not all(keep) else []
+    text, at = doc.text, column(doc.text, mapping.pairs[0][0].start)
+    lines = [line for key, tree in new.items() for line in doc.layout.lines(key, tree, at)]
+    cuts: list[Cut] = []
+    for pair in gone:
+        if _begins_line(text, pair[0]):
+            cuts += replace_lines(text, pair[0].start, pair[1].end, lines)
+            lines = []
+        else:
+            cuts += _behind_dash(text, mapping, pair)
+    if lines:
+        cuts.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
+    return cuts
+
+
+def _begins_line(text: str, key: Node) -> bool:
+    return not text[line_start(text, key.start) : key.start].strip()
+
+
+def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[Cut]:
+    """Remove the entry that stands on the line of its mapping's dash: the dash stays."""
+    key, value = pair
+    following = [name for name, _ in mapping.pairs if name.start > key.start]
+    end = line_end(text, value.end)
+    if following and not text[end : following[0].start].strip():
+        return [Cut(key.start, following[0].start)]
+    return [Cut(key.start, value.end)]
+
+
+def open_up(doc: Document, pair: Pair, tree: dict[str, Tree]) -> list[Cut]:
+    """Give a key whose value is nothing, ``{}`` or an alias a mapping in lines of its own. What an
+    alias stands for is merged in."""
+    key, value = pair
+    text = doc.text
+    if isinstance(value, Alias):
+        tree = {"<<": text[value.start : value.end], **tree}
+    start = text.index(":", key.end) + 1
+    if value.anchor:
+        start = len(text[: flowing.body(text, value)].rstrip())
+    at = column(text, key.start) + doc.layout.step
+    lines = [line for name, item in tree.items() for line in doc.layout.lines(name, item, at)]
+    cuts = [Cut(start, value.end)] if value.end > start else []
+    return [*cuts, insert_lines(text, value.end, lines)]
+
+
+def merged(mapping: Mapping) -> Mapping:
+    """What a mapping takes from elsewhere, without its own entries."""
+    pairs = tuple(pair for pair in mapping.pairs if is_merge(pair[0]))
+    return Mapping(mapping.start, mapping.end, None, None, pairs, mapping.flow)
+
+
+# ------------------------------------------------------------------------------ lists
+
+
+def change_list(
+    doc: Document,
+    value: Sequence,
+    want: Listing,
+    fits: Callable[[str], str | None],
+    *,
+    exact: bool = False,
+) -> list[Cut]:
+    """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
+    ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
+    written as it is wanted."""
+    wanted = {item.text: item for item in want.items}
+    keep, seen, cuts = [], set(), []
+    for item in value.items:
+        entry = target(item)
+        name = fits(entry.value) if isinstance(entry, Scalar) else None
+        stays = name in wanted and name not in seen
+        keep.append(stays)
+        seen.add(name)
+        if stays and exact and isinstance(item, Scalar) and item.value != name:
+            cuts.append(Cut(item.start, item.end, f"{item.style}{name}{item.style}"))
+    new = [item for item in want.items if item.text not in seen]
+    quote = flowing.quote(value)
+    quoted = [Item(quote + item.text + quote, item.comment) for item in new]
+    if value.flow and (new or not all(keep)):
+        cuts += flowing.edit(doc.text, value, keep, [item.text for item in quoted])
+    elif not value.flow:
+        cuts += _change_lines(doc.text, value, keep, quoted)
+    return cuts
+
+
+def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item]) -> list[Cut]:
+    """``value`` is a block list; what is new comes after its last entry, or instead of it."""
+    first = dash(text, value.items[0])
+    lead = text[line_start(text, first) : first] + text[first : value.items[0].start]
+    lines = [f"{lead}{item.text}{comment(item)}" for item in new]
+    cuts: list[Cut] = []
+    for item, stays in reversed(list(zip(value.items, keep, strict=True))):
+        if not stays:
+            cuts += replace_lines(text, dash(text, item), item.end, lines)
+        elif lines:
+            cuts.append(insert_lines(text, item.end, lines))
+        lines = []
+    return cuts
+
+
+def release(doc: Document, node: Node) -> list[Cut]:
+    """Cuts after which a change to an anchored node changes no other place: the anchor moves to
+    the first of its aliases, with what it stood for."""
+    aliases = doc.aliases(node)
+    if not aliases or node.anchor is None:
+        return []
+    begin, end = node.start, node.start + 1 + len(node.anchor)
+    if doc.text[end] in "\r\n":
+        begin = len(doc.text[:begin].rstrip(" "))
+    else:
+        end = flowing.skip(doc.text, end)
+    first = aliases[0]
+    moved = f"&{node.anchor} {flow(source(doc.text, node))}"
+    return [Cut(begin, end), Cut(first.start, first.end, moved)]

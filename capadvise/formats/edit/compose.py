@@ -1,0 +1,295 @@
+"""Patching a compose file: ``cap_drop``, ``cap_add`` and ``privileged`` of one service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.formats.edit.changes import (
+    Document,
+    Pair,
+    change,
+    change_list,
+    merged,
+    open_up,
+    release,
+)
+from capadvise.formats.edit.cuts import Cut, Framed, apply
+from capadvise.formats.edit.layout import Item, Listing, Tree, source
+from capadvise.formats.edit.nodes import (
+    Alias,
+    Mapping,
+    Node,
+    Sequence,
+    documents,
+    entries,
+    target,
+    value,
+)
+from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.yaml_values import (
+    as_docker_takes_it,
+    is_on,
+    is_root,
+    names,
+    same,
+    text,
+)
+from capadvise.formats.snippet import Snippet
+
+_KEYS = ("cap_drop", "cap_add", "privileged")
+_ALL = Listing((Item("ALL"),))
+_OVERRIDE = "!override"
+
+
+def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
+    """Let a service have what the snippet says and nothing else. Raises BadInput for what is no
+    compose file and for a service that is not there, CannotPatch where more would change."""
+    framed = Framed.of(content)
+    root, services, name = _find(framed.body, service)
+    wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
+    plan = _Plan(Document.of(framed.body, root), services, name, wanted)
+    cuts = plan.cuts()
+    changed, pinned = _pinned(framed.body, apply(framed.body, cuts), name)
+    _verify(framed.body, changed, name, wanted)
+    return Patched(
+        framed.restore(changed),
+        name,
+        (*pinned, *_notes(services, name)),
+        unprivileged=plan.privileged,
+    )
+
+
+def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
+    """The document and the services that a service stands in, and its name."""
+    found = []
+    for root in documents(body):
+        services = target(entries(root).get("services", root))
+        if isinstance(services, Mapping) and services is not root:
+            found.append((root, services))
+    if not found:
+        raise BadInput("it is no compose file: it has no services")
+    every = [text(key) or "" for _, services in found for key, _ in services.pairs]
+    try:
+        name = chosen(service, every, what="service")
+    except BadInput as error:
+        if any("include" in entries(root) for root, _ in found):
+            error.hint = f"{error.hint}; it includes other files: patch the one that holds it"
+        raise
+    within = [(root, services) for root, services in found if services.own(name)]
+    if len(within) > 1:
+        raise BadInput(f"service {name!r} stands in {len(within)} of its documents, which compose")
+    return (*within[0], name)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What to do for one service."""
+
+    doc: Document
+    services: Mapping
+    name: str
+    wanted: dict[str, Listing]
+
+    @property
+    def pair(self) -> Pair:
+        found = self.services.own(self.name)
+        assert found is not None
+        return found
+
+    @property
+    def privileged(self) -> bool:
+        return is_on(entries(self.pair[1]).get("privileged")) or any(
+            parent is not None and is_on(entries(parent).get("privileged"))
+            for parent in _parents(self.services, self.pair[1])
+        )
+
+    def cuts(self) -> list[Cut]:
+        node = self.pair[1]
+        if not isinstance(target(node), Mapping):
+            raise BadInput(f"service {self.name!r} is no mapping")
+        if not isinstance(node, Mapping) or not node.pairs:
+            empty = Mapping(node.start, node.start, None, None, (), False)
+            _, _, new = self.lists(empty, entries(node))
+            new |= self.switch(empty, entries(node))[1]
+            return open_up(self.doc, self.pair, new) if new else []
+        cuts, gone, new = self.lists(node, entries(node))
+        going, more = self.switch(node, entries(node))
+        siblings = [pair for key in self.wanted if (pair := node.own(key)) and pair not in gone]
+        after = siblings[-1] if siblings else None
+        cuts += change(self.doc, node, [*gone, *going], new | more, after=after)
+        return cuts
+
+    def lists(
+        self, node: Mapping, effective: dict[str, Node]
+    ) -> tuple[list[Cut], list[Pair], dict[str, Tree]]:
+        """Cuts in lists that stay, entries that go, entries that come."""
+        cuts: list[Cut] = []
+        gone: list[Pair] = []
+        new: dict[str, Tree] = {}
+        for key, want in self.wanted.items():
+            texts = frozenset(item.text for item in want.items)
+            tag = self.tag(key)
+            pair = node.own(key)
+            inherited = bool(tag or names(entries(merged(node)).get(key)))
+            if pair is None:
+                if tag or not same(effective.get(key), texts, as_docker_takes_it):
+                    new[key] = Listing(want.items, tag)
+                continue
+            own = pair[1]
+            if isinstance(own, Sequence) and own.tag != "!reset" and own.items:
+                fixed = own.tag == _OVERRIDE or tag is None
+                if fixed and same(own, texts, as_docker_takes_it):
+                    continue
+                if texts or (own.anchor and self.doc.aliases(own)):
+                    cuts += [] if fixed else [self.insert_tag(pair)]
+                    cuts += release(self.doc, own)
+                    cuts += change_list(self.doc, own, want, as_docker_takes_it)
+                    continue
+            elif isinstance(own, Sequence) and not texts and (own.tag or tag is None):
+                continue
+            gone.append(pair)
+            if texts or inherited:
+                new[key] = Listing(want.items, tag)
+        return cuts, gone, new
+
+    def insert_tag(self, pair: Pair) -> Cut:
+        colon = self.doc.text.index(":", pair[0].end) + 1
+        return Cut(colon, colon, f" {_OVERRIDE}")
+
+    def tag(self, key: str) -> str | None:
+        """Compose adds the lists of a service that is extended to those of the one that extends
+        it, unless told otherwise."""
+        for parent in _parents(self.services, self.pair[1]):
+            if parent is None or names(entries(parent).get(key)):
+                return _OVERRIDE
+        return None
+
+    def switch(
+        self, node: Mapping, effective: dict[str, Node]
+    ) -> tuple[list[Pair], dict[str, Tree]]:
+        """The entry ``privileged`` that goes, and the one that comes."""
+        own = node.own("privileged")
+        if own and not is_on(own[1]):
+            return [], {}
+        beneath = {**effective} if own is None else entries(merged(node))
+        inherited = is_on(beneath.get("privileged")) or any(
+            parent is None or is_on(entries(parent).get("privileged"))
+            for parent in _parents(self.services, self.pair[1])
+        )
+        return [own] if own else [], {"privileged": "false"} if inherited else {}
+
+
+def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
+    """The services that one extends, and those that these extend; None: in another file."""
+    seen: set[str] = set()
+    while (extends := entries(node).get("extends")) is not None:
+        name = text(extends) or text(entries(extends).get("service")) or ""
+        if "file" in entries(extends):
+            yield None
+            return
+        found = services.own(name)
+        if found is None or name in seen:
+            return
+        seen.add(name)
+        node = found[1]
+        yield node
+
+
+def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
+    """Where other services took their keys from the changed one, they get what they had; and a
+    note on each."""
+    before = _find(old, name)[1]
+    root, services, _ = _find(new, name)
+    doc = Document.of(new, root)
+    cuts: list[Cut] = []
+    notes: list[str] = []
+    for key, node in services.pairs:
+        found = before.own(text(key) or "")
+        if found is None or text(key) == name:
+            continue
+        had, has = entries(found[1]), entries(node)
+        pins: dict[str, Tree] = {
+            what: source(old, target(had[what])) if what in had else _nothing(what)
+            for what in _KEYS
+            if _said(had.get(what)) != _said(has.get(what))
+        }
+        if pins and isinstance(node, Alias):
+            cuts += open_up(doc, (key, node), pins)
+        elif pins and isinstance(node, Mapping):
+            gone = [pair for what in pins if (pair := node.own(what))]
+            cuts += change(doc, node, gone, pins)
+        if pins:
+            notes.append(f"{text(key)} shared {', '.join(pins)} with {name}; it keeps what it had")
+    return apply(new, cuts), notes
+
+
+def _nothing(key: str) -> Tree:
+    return "false" if key == "privileged" else Listing(())
+
+
+def _said(node: Node | None) -> Any:
+    """What an entry means, where an empty one is as good as none."""
+    return names(node) or is_on(node)
+
+
+def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
+    """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
+    try:
+        before, after = documents(old), documents(new)
+    except BadInput as error:
+        raise CannotPatch(f"service {name!r} is written in a way that cannot be patched") from error
+    if [_others(root, name) for root in before] != [_others(root, name) for root in after]:
+        raise CannotPatch(
+            f"service {name!r} cannot be patched without changing something else",
+            hint="write its cap_drop, cap_add and privileged out in the service itself",
+        )
+    has = entries(entries(_find(new, name)[1])[name])
+    right = not is_on(has.get("privileged")) and all(
+        same(has.get(key), frozenset(item.text for item in want.items), as_docker_takes_it)
+        for key, want in wanted.items()
+    )
+    if not right:
+        raise CannotPatch(f"service {name!r} is written in a way that cannot be patched")
+
+
+def _others(root: Node, name: str) -> Any:
+    """All that a patch of a service must leave as it is."""
+    services = entries(root).get("services")
+    if services is None:
+        return value(root)
+    rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
+    each = {}
+    for key, node in entries(services).items():
+        own = {what: value(item) for what, item in entries(node).items() if what not in _KEYS}
+        said = {what: _said(item) for what, item in entries(node).items() if what in _KEYS}
+        each[key] = (own, {} if key == name else {k: v for k, v in said.items() if v})
+    return rest, each
+
+
+def _notes(services: Mapping, name: str) -> Iterator[str]:
+    """What the owner of the file must know."""
+    found = services.own(name)
+    assert found is not None
+    node = found[1]
+    parents = list(_parents(services, node))
+    if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
+        where = "in another file" if None in parents else "in this file"
+        yield (
+            f"{name} extends a service {where}, whose lists compose would add to these: "
+            f"{_OVERRIDE} prevents it, and needs Docker Compose 2.24.4 or later"
+        )
+    for key, other in services.pairs:
+        if any(parent is target(node) for parent in _parents(services, other)):
+            yield f"{text(key)} extends {name}, so what it may do changes too"
+    if not is_root(text(entries(node).get("user"))):
+        yield (
+            f"{name} has a user other than root: docker puts cap_add into its bounding set alone"
+        )
+    if not entries(node).keys() & {"image", "build", "extends"}:
+        yield (
+            f"{name} has neither image nor build here: compose adds the cap_add of the file that "
+            "this one is used over"
+        )

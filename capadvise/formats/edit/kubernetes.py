@@ -1,0 +1,309 @@
+"""Patching a Kubernetes manifest: the ``securityContext`` of one container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.formats.edit.changes import (
+    Document,
+    change,
+    change_list,
+    merged,
+    open_up,
+    release,
+)
+from capadvise.formats.edit.cuts import Cut, Framed, apply
+from capadvise.formats.edit.layout import Item, Listing, Tree, source
+from capadvise.formats.edit.nodes import (
+    Alias,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    documents,
+    entries,
+    target,
+    value,
+)
+from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.yaml_values import (
+    as_docker_takes_it,
+    is_on,
+    is_root,
+    names,
+    text,
+)
+from capadvise.formats.snippet import Snippet
+
+_TEMPLATE = ("spec", "template", "spec")
+KINDS: dict[str, tuple[str, ...]] = {
+    "Pod": ("spec",),
+    "Deployment": _TEMPLATE,
+    "StatefulSet": _TEMPLATE,
+    "DaemonSet": _TEMPLATE,
+    "ReplicaSet": _TEMPLATE,
+    "Job": _TEMPLATE,
+    "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
+}
+"""Where each keeps the specification of its pods."""
+_LISTS = ("containers", "initContainers", "ephemeralContainers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """A container and where it stands. ``service`` is ``KIND/NAME/CONTAINER``."""
+
+    service: str
+    root: Node
+    pod: Node
+    node: Node
+
+
+def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
+    """Let a container have what the snippet says and nothing else. Raises BadInput for what is no
+    manifest and for a container that is not there, CannotPatch where more would change."""
+    framed = Framed.of(content)
+    found = _find(framed.body, service)
+    if not isinstance(target(found.node), Mapping):
+        raise BadInput(f"container {found.service!r} is no mapping")
+    doc = Document.of(framed.body, found.root)
+    wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
+    if snippet.caps:
+        wanted["add"] = Listing(reasons(snippet))
+    changed = apply(framed.body, _container(doc, found.node, wanted))
+    changed, pinned = _pinned(framed.body, changed, found.service)
+    _verify(framed.body, changed, found.service, wanted)
+    return Patched(
+        framed.restore(changed),
+        found.service,
+        (*pinned, *_notes(found)),
+        unprivileged=is_on(_context(found.node).get("privileged")),
+    )
+
+
+# ------------------------------------------------------------------------------ finding
+
+
+def _find(body: str, service: str | None) -> _Container:
+    every = list(_every(body))
+    if not every:
+        kinds = {kind for root in documents(body) for kind, _ in _objects(root, None) if kind}
+        has = f"it has {', '.join(sorted(kinds))}" if kinds else "it is no Kubernetes manifest"
+        raise BadInput(f"no container can be patched: {has}", hint=f"kinds: {', '.join(KINDS)}")
+    known = [container.service for container in every]
+    meant = known if service is None else _meant(service, known)
+    if len(set(meant)) > 1:
+        asked = "--service says not which" if service is None else f"{service!r} is several"
+        some = ", ".join(meant[:12])
+        raise BadInput(f"it has {len(known)} containers, and {asked}", hint=f"one of: {some}")
+    name = meant[0] if meant else chosen(service, known, what="container")
+    if len(meant) > 1:
+        raise BadInput(f"it has {name!r} twice", hint="put each into a file of its own")
+    return every[known.index(name)]
+
+
+def _meant(service: str, known: list[str]) -> list[str]:
+    """``[KIND/]NAME[/CONTAINER]``, the kind in any case."""
+    asked = service.split("/")
+    if asked[0].lower() in {kind.lower() for kind in KINDS} and len(asked) > 1:
+        kinds, asked = {asked[0].lower()}, asked[1:]
+    else:
+        kinds = {kind.lower() for kind in KINDS}
+    found = []
+    for name in known:
+        kind, *rest = name.split("/")
+        if kind.lower() in kinds and rest[: len(asked)] == asked:
+            found.append(name)
+    return found
+
+
+def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node]]:
+    """Objects with their kinds, those in lists too; a typed list implies the kind of its items."""
+    found = entries(node)
+    kind = text(found.get("kind")) or implied
+    items = target(found["items"]) if "items" in found else None
+    if kind and kind.endswith("List") and isinstance(items, Sequence):
+        for item in items.items:
+            yield from _objects(item, kind.removesuffix("List") or None)
+    else:
+        yield kind, node
+
+
+def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
+    pod = item
+    for key in KINDS[kind]:
+        pod = entries(pod).get(key, _EMPTY)
+    metadata = entries(entries(item).get("metadata", _EMPTY))
+    name = text(metadata.get("name")) or text(metadata.get("generateName")) or ""
+    for key in _LISTS:
+        found = target(entries(pod).get(key, _EMPTY))
+        for node in found.items if isinstance(found, Sequence) else ():
+            container = text(entries(node).get("name")) or ""
+            yield _Container(f"{kind}/{name}/{container}", root, pod, node)
+
+
+_EMPTY = Scalar(0, 0, None, None, "", "")
+
+
+def _context(container: Node) -> dict[str, Node]:
+    return entries(entries(container).get("securityContext", _EMPTY))
+
+
+# ------------------------------------------------------------------------------ changing
+
+
+def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[Cut]:
+    if _right(node, wanted):
+        return []
+    if isinstance(node, Alias):
+        raise CannotPatch("the container is an alias of another one", hint="write it out")
+    assert isinstance(node, Mapping)
+    own = node.own("securityContext")
+    if own is None:
+        context: dict[str, Tree] = {
+            key: source(doc.text, item)
+            for key, item in _context(node).items()
+            if key not in ("capabilities", "privileged")
+        }
+        return change(doc, node, [], {"securityContext": {**context, "capabilities": wanted}})
+    inner = own[1]
+    if isinstance(inner, Mapping) and inner.pairs:
+        return [*release(doc, inner), *_security(doc, inner, wanted)]
+    new: dict[str, Tree] = {"capabilities": wanted}
+    if is_on(_context(node).get("privileged")):
+        new["privileged"] = "false"
+    if not node.flow:
+        return open_up(doc, own, new)
+    if isinstance(inner, Alias):
+        new = {"<<": doc.text[inner.start : inner.end], **new}
+    return change(doc, node, [own], {"securityContext": new})
+
+
+def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut]:
+    """Change a securityContext that has entries."""
+    cuts: list[Cut] = []
+    gone = []
+    new: dict[str, Tree] = {}
+    own = node.own("capabilities")
+    if own and isinstance(own[1], Mapping) and own[1].pairs:
+        cuts += [*release(doc, own[1]), *_capabilities(doc, own[1], wanted)]
+    elif own and not node.flow:
+        cuts += open_up(doc, own, wanted) if not isinstance(own[1], Alias) else []
+    if own and (node.flow or isinstance(own[1], Alias)) and not cuts:
+        gone.append(own)
+    if own is None or own in gone:
+        new["capabilities"] = wanted
+    switch = node.own("privileged")
+    if is_on(entries(node).get("privileged")):
+        if switch:
+            gone.append(switch)
+        if switch is None or is_on(entries(merged(node)).get("privileged")):
+            new["privileged"] = "false"
+    return [*cuts, *change(doc, node, gone, new)]
+
+
+def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut]:
+    """Change a capabilities mapping that has entries."""
+    cuts: list[Cut] = []
+    gone = []
+    new: dict[str, Tree] = {}
+    for key in ("drop", "add"):
+        own = node.own(key)
+        want = wanted.get(key, Listing(()))
+        assert isinstance(want, Listing)
+        inherited = bool(names(entries(merged(node)).get(key)))
+        if own and isinstance(own[1], Sequence) and own[1].items and want.items:
+            cuts += release(doc, own[1])
+            cuts += change_list(doc, own[1], want, as_docker_takes_it, exact=True)
+            continue
+        if own and isinstance(own[1], Sequence) and not own[1].items and not want.items:
+            continue
+        if own:
+            gone.append(own)
+        if want.items or inherited:
+            new[key] = want
+    return [*cuts, *change(doc, node, gone, new)]
+
+
+def _right(node: Node, wanted: dict[str, Tree]) -> bool:
+    """Whether the container has what is wanted, spelled as Pod Security Admission compares it."""
+    context = _context(node)
+    has = entries(context.get("capabilities", _EMPTY))
+    for key in ("drop", "add"):
+        want = wanted.get(key)
+        texts = sorted(item.text for item in want.items) if isinstance(want, Listing) else []
+        if sorted(names(has.get(key))) != texts:
+            return False
+    return not is_on(context.get("privileged"))
+
+
+def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
+    """Where other containers took their securityContext from the changed one, they get what they
+    had; and a note on each."""
+    cuts: list[Cut] = []
+    notes: list[str] = []
+    for was, item in zip(_every(old), _every(new), strict=True):
+        had, has = (entries(x.node).get("securityContext") for x in (was, item))
+        same = (had and value(had)) == (has and value(has))
+        if item.service == service or same or not isinstance(item.node, Mapping):
+            continue
+        tree: Tree = "{}" if had is None else source(old, target(had))
+        gone = [pair for pair in (item.node.own("securityContext"),) if pair]
+        doc = Document.of(new, item.root)
+        cuts += change(doc, item.node, gone, {"securityContext": tree})
+        notes.append(f"{item.service} shared its securityContext; it keeps what it had")
+    return apply(new, cuts), notes
+
+
+def _every(body: str) -> Iterator[_Container]:
+    for root in documents(body):
+        for kind, item in _objects(root, None):
+            if kind in KINDS:
+                yield from _containers(root, kind, item)
+
+
+def _verify(old: str, new: str, service: str, wanted: dict[str, Tree]) -> None:
+    """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
+    try:
+        before, after = list(_others(old, service)), list(_others(new, service))
+    except BadInput as error:
+        raise CannotPatch(f"{service} is written in a way that cannot be patched") from error
+    if before != after:
+        raise CannotPatch(
+            f"{service} cannot be patched without changing something else",
+            hint="write its securityContext out in the container itself",
+        )
+    if not _right(_find(new, service).node, wanted):
+        raise CannotPatch(f"{service} is written in a way that cannot be patched")
+
+
+def _others(body: str, service: str) -> Iterator[Any]:
+    """All that a patch of a container must leave as it is, for each document."""
+    for root in documents(body):
+        instead: dict[int, Any] = {}
+        for kind, item in _objects(root, None):
+            for found in _containers(root, kind, item) if kind in KINDS else ():
+                rest = {key: value(inner) for key, inner in entries(found.node).items()}
+                context = {key: value(inner) for key, inner in _context(found.node).items()}
+                if found.service == service:
+                    context.pop("privileged", None)
+                    context.pop("capabilities", None)
+                instead[id(target(found.node))] = rest | {"securityContext": context}
+        yield value(root, instead)
+
+
+def _notes(found: _Container) -> Iterator[str]:
+    """What the owner of the manifest must know."""
+    users = [
+        text(entries(entries(place).get("securityContext", _EMPTY)).get("runAsUser"))
+        for place in (found.node, found.pod)
+    ]
+    user = users[0] or users[1]
+    if not is_root(user):
+        yield (
+            f"{found.service} runs as user {user}: Kubernetes puts what is added into its bounding "
+            "set alone"
+        )

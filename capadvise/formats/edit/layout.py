@@ -1,0 +1,116 @@
+"""How new lines are to look: as the lines around them do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capadvise.formats.edit.cuts import line_start
+from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An entry of a list, with what a comment at its end says."""
+
+    text: str
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list to write. ``tag`` stands before it: ``!override``."""
+
+    items: tuple[Item, ...]
+    tag: str | None = None
+
+
+Tree = str | Listing | dict[str, "Tree"]
+"""What to write. A str is YAML already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """``step`` and ``dash``: by how many columns a mapping or a list is indented in a mapping."""
+
+    step: int = 2
+    dash: int = 2
+
+    def lines(self, key: str, tree: Tree, column: int) -> list[str]:
+        """An entry of a block mapping, without line breaks."""
+        head = " " * column + key + ":"
+        if isinstance(tree, dict):
+            inner = [self.lines(name, item, column + self.step) for name, item in tree.items()]
+            return [head, *(line for lines in inner for line in lines)]
+        if isinstance(tree, Listing) and tree.items:
+            pad = " " * (column + self.dash)
+            tag = f" {tree.tag}" if tree.tag else ""
+            return [head + tag, *(f"{pad}- {item.text}{comment(item)}" for item in tree.items)]
+        return [f"{head} {flow(tree)}"]
+
+
+def comment(item: Item) -> str:
+    return f" # {item.comment}" if item.comment else ""
+
+
+def flow(tree: Tree, quote: str = "") -> str:
+    """The same on one line, without comments. With ``"`` as the quote it is JSON."""
+    if isinstance(tree, dict):
+        inner = (f"{quote}{key}{quote}: {flow(item, quote)}" for key, item in tree.items())
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(tree, Listing):
+        tag = f"{tree.tag} " if tree.tag else ""
+        return f"{tag}[{', '.join(quote + item.text + quote for item in tree.items)}]"
+    return tree
+
+
+def source(text: str, node: Node) -> Tree:
+    """What stands there, to be written again elsewhere in the same document."""
+    if isinstance(node, Alias):
+        return text[node.start : node.end]
+    if isinstance(node, Sequence):
+        return Listing(tuple(Item(flow(source(text, item))) for item in node.items))
+    if isinstance(node, Mapping):
+        return {flow(source(text, name)): source(text, value) for name, value in node.pairs}
+    assert isinstance(node, Scalar)
+    if node.style in ("|", ">") or "\n" in text[node.start : node.end]:
+        raise ValueError("it has several lines")
+    return re.sub(r"^&\S+\s+", "", text[node.start : node.end])
+
+
+def column(text: str, at: int) -> int:
+    return at - line_start(text, at)
+
+
+def dash(text: str, item: Node) -> int:
+    """The offset of the dash before an item of a block list."""
+    return text.rindex("-", 0, item.start)
+
+
+def layout(text: str, root: Node) -> Layout:
+    """The most usual of a document."""
+    steps: Counter[int] = Counter()
+    dashes: Counter[int] = Counter()
+    for key, value in _pairs(root):
+        if isinstance(value, Mapping) and not value.flow and value.pairs:
+            inner = value.pairs[0][0]
+            steps[column(text, inner.start) - column(text, key.start)] += 1
+        if isinstance(value, Sequence) and not value.flow and value.items:
+            dashes[column(text, dash(text, value.items[0])) - column(text, key.start)] += 1
+    return Layout(
+        step=max(steps, key=lambda n: steps[n], default=2),
+        dash=max(dashes, key=lambda n: dashes[n], default=2),
+    )
+
+
+def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:
+    """All entries of all block mappings of a document, aliases not followed."""
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from _pairs(item)
+    if isinstance(node, Mapping) and not node.flow:
+        for pair in node.pairs:
+            yield pair
+            yield from _pairs(pair[1])

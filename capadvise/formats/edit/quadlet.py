@@ -1,0 +1,138 @@
+"""Patching a quadlet ``.container`` file, or a drop-in for one: ``DropCapability=``,
+``AddCapability=`` and what ``PodmanArgs=`` says of capabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from capadvise.errors import BadInput
+from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
+from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.units import Entry, Unit, parse, same_but
+from capadvise.formats.edit.yaml_values import as_docker_takes_it
+from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
+
+_CONTAINER = "Container"
+_DROP, _ADD, _ARGS = "DropCapability", "AddCapability", "PodmanArgs"
+_PRIVILEGED = re.compile(r"""(?<!\S)(["']?)--privileged(=(?!false\b)\w+)?\1(?!\S)[ \t]*""")
+_FLAGS = re.compile(r"""(?<!\S)(["']?)--cap-(?:add|drop)(?:=|[ \t]+)[^\s"']*\1(?!\S)[ \t]*""")
+
+
+def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
+    """Let a container have what the snippet says and nothing else. ``service`` is only a name here:
+    a file holds one. Raises BadInput for what is no such file."""
+    framed = Framed.of(content)
+    unit = parse(framed.body)
+    if _CONTAINER not in unit.sections:
+        hint = ".kube: patch its manifest" if "Kube" in unit.sections else None
+        raise BadInput("it has no section [Container]", hint=hint)
+    privileged = any(_PRIVILEGED.search(item.value) for item in unit.all(_CONTAINER, _ARGS))
+    new = parse(apply(unit.text, _args(unit)))
+    new = parse(apply(new.text, _drop(new)))
+    new = parse(apply(new.text, _add(new, snippet)))
+    want = {cap.short for cap, _ in snippet.caps}
+    added, dropped = (list(_names(new, key)) for key in (_ADD, _DROP))
+    right = set(added) == want and len(added) == len(want) and dropped == ["ALL"]
+    if not right or _args(new) or not same_but(unit, new, (_DROP, _ADD, _ARGS)):
+        raise CannotPatch("the unit is written in a way that cannot be patched")
+    return Patched(
+        framed.restore(new.text), service or "", tuple(_notes(unit)), unprivileged=privileged
+    )
+
+
+def _drop_in(unit: Unit) -> bool:
+    return not unit.all(_CONTAINER, "Image", "Rootfs")
+
+
+def _live(unit: Unit, key: str) -> list[Entry]:
+    """The lines that count: an empty one takes back those before it."""
+    entries = unit.all(_CONTAINER, key)
+    empty = [index for index, item in enumerate(entries) if not item.value]
+    return entries[empty[-1] + 1 :] if empty else entries
+
+
+def _names(unit: Unit, key: str) -> Iterator[str | None]:
+    for item in _live(unit, key):
+        yield from map(as_docker_takes_it, item.words)
+
+
+def _reset(unit: Unit, key: str) -> list[str]:
+    """The line that a drop-in needs before its own, once."""
+    said = any(not item.value for item in unit.all(_CONTAINER, key))
+    return [f"{key}="] if _drop_in(unit) and not said else []
+
+
+def _drop(unit: Unit) -> list[Cut]:
+    """One line that drops all. It alone needs no reset: more drops than all are not possible."""
+    live = _live(unit, _DROP)
+    if list(_names(unit, _DROP)) == ["ALL"]:
+        return []
+    line = f"{_DROP}=all"
+    if not live:
+        added = unit.all(_CONTAINER, _ADD)
+        first = added[0] if added else None
+        if first is not None:
+            return [Cut(first.start, first.start, line + _break(unit))]
+        return [unit.add(_CONTAINER, [line])]
+    cuts = replace_lines(unit.text, live[0].start, live[0].end, [line])
+    for item in live[1:]:
+        cuts += replace_lines(unit.text, item.start, item.end)
+    return cuts
+
+
+def _break(unit: Unit) -> str:
+    return "\r\n" if "\r\n" in unit.text else "\n"
+
+
+def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
+    """Words that stay do so on their lines; each new one gets a line of its own, with why."""
+    wanted = {cap.short for cap, _ in snippet.caps}
+    seen: set[str] = set()
+    cuts: list[Cut] = []
+    live = _live(unit, _ADD)
+    last: Entry | None = None
+    for item in live:
+        kept = []
+        for word in item.words:
+            name = as_docker_takes_it(word)
+            if name in wanted and name not in seen:
+                kept.append(word)
+                seen.add(name)
+        last = item if kept else last
+        if kept != item.words:
+            lines = [f"{_ADD}={' '.join(kept)}"] if kept else []
+            cuts += replace_lines(unit.text, item.start, item.end, lines)
+    lines = _reset(unit, _ADD)
+    if lines and live:
+        cuts.insert(0, Cut(live[0].start, live[0].start, lines.pop() + _break(unit)))
+    for cap, reason in snippet.caps:
+        if cap.short not in seen:
+            lines += [f"# {cap.name}: {printable(reason)}", f"{_ADD}={cap.name}"]
+    if lines:
+        drops = unit.all(_CONTAINER, _DROP)
+        after = last or (live[-1] if live else None) or drops[-1]
+        cuts.append(unit.add(_CONTAINER, lines, after=after))
+    return cuts
+
+
+def _args(unit: Unit) -> list[Cut]:
+    """PodmanArgs= without what would give more; a line that says nothing else goes."""
+    cuts: list[Cut] = []
+    for item in unit.all(_CONTAINER, _ARGS):
+        raw = unit.text[item.start : item.end]
+        changed = _FLAGS.sub("", _PRIVILEGED.sub("", raw.replace("=", "= ", 1)))
+        if changed == raw.replace("=", "= ", 1):
+            continue
+        changed = changed.replace("= ", "=", 1).rstrip(" \t")
+        if not changed.partition("=")[2].replace("\\", "").strip():
+            cuts += replace_lines(unit.text, item.start, item.end)
+        else:
+            cuts.append(Cut(item.start, item.end, changed))
+    return cuts
+
+
+def _notes(unit: Unit) -> Iterator[str]:
+    if _drop_in(unit):
+        yield "what PodmanArgs= of the unit itself says is not in this file"

@@ -1,0 +1,141 @@
+"""Patching a systemd service, or a drop-in for one: ``CapabilityBoundingSet=`` and
+``AmbientCapabilities=``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.caps import Cap, CapSet
+from capadvise.errors import BadInput
+from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
+from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.units import Entry, Unit, parse, same_but
+from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
+
+_SERVICE = "Service"
+_BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"
+
+
+def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
+    """Let a service have what the snippet says and nothing else. ``service`` is only a name here: a
+    unit file holds one. An empty text becomes a drop-in. Raises BadInput for what is no service."""
+    framed = Framed.of(content)
+    unit = parse(framed.body)
+    if _SERVICE not in unit.sections and set(unit.sections) - {"Unit", "Install"}:
+        hint = "a quadlet file: --format quadlet" if "Container" in unit.sections else None
+        raise BadInput("it has no section [Service]", hint=hint)
+    new = parse(apply(unit.text, _bounding(unit, snippet)))
+    new = parse(apply(new.text, _ambient(new, snippet)))
+    want = frozenset(cap for cap, _ in snippet.caps)
+    right = _effective(new, _BOUNDING) == want and _effective(new, _AMBIENT) in (want, frozenset())
+    if not right or not same_but(unit, new, (_BOUNDING, _AMBIENT)):
+        raise CannotPatch("the unit is written in a way that cannot be patched")
+    return Patched(framed.restore(new.text), service or "", tuple(_notes(unit)))
+
+
+def _drop_in(unit: Unit) -> bool:
+    """A drop-in says what to run nowhere; what it says of capabilities is added to the unit's,
+    unless it empties them first."""
+    return not any(item.key.startswith("Exec") for item in unit.entries)
+
+
+def _bounding(unit: Unit, snippet: Snippet) -> list[Cut]:
+    want = frozenset(cap for cap, _ in snippet.caps)
+    if _effective(unit, _BOUNDING) == want and _emptied(unit, _BOUNDING):
+        return []
+    return _set(unit, _BOUNDING, snippet, why=True)
+
+
+def _ambient(unit: Unit, snippet: Snippet) -> list[Cut]:
+    """Only they reach a service that is not root; no exec takes them from one that is."""
+    user = unit.last(_SERVICE, "User")
+    dynamic = (unit.last(_SERVICE, "DynamicUser") or "no").lower() in ("1", "yes", "true", "on")
+    known = user is not None or not _drop_in(unit)
+    others = dynamic or user not in (None, "", "0", "root") or not known
+    held = _effective(unit, _AMBIENT)
+    want = frozenset(cap for cap, _ in snippet.caps) if others or held else frozenset()
+    if held == want and _emptied(unit, _AMBIENT):
+        return []
+    if not want and not _drop_in(unit):
+        entries = unit.all(_SERVICE, _AMBIENT)
+        return [cut for item in entries for cut in replace_lines(unit.text, item.start, item.end)]
+    if not want and not held and known:
+        return []
+    return _set(unit, _AMBIENT, snippet, why=False)
+
+
+def _emptied(unit: Unit, key: str) -> bool:
+    """Whether nothing that was said before this file is left."""
+    return not _drop_in(unit) or any(not item.value for item in unit.all(_SERVICE, key))
+
+
+def _effective(unit: Unit, key: str) -> CapSet | None:
+    """What the lines of a key come to, as systemd reads them; None for everything."""
+    whole = None if key == _BOUNDING else frozenset[Cap]()
+    found: CapSet | None = whole
+    for item in unit.all(_SERVICE, key):
+        inverted = item.value.startswith("~")
+        words = item.value.removeprefix("~").split()
+        said = frozenset(cap for word in words if (cap := _cap(word)) is not None)
+        everything = frozenset(map(Cap, range(64)))
+        if not said or found == whole:
+            found = (everything - said if said else None) if inverted else said
+        elif inverted:
+            found = (found or everything) - said
+        else:
+            found = None if found is None else found | said
+    return found
+
+
+def _cap(word: str) -> Cap | None:
+    try:
+        return Cap.parse(word)
+    except ValueError:
+        return None
+
+
+def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[Cut]:
+    """Say the set on the first line of the key that says something; others of it go."""
+    entries = unit.all(_SERVICE, key)
+    says = [item for item in entries if item.value]
+    first = says[0] if says else None
+    had = [] if first is None else [word for word in first.words if not word.startswith("~")]
+    spelled = {cap: word for word in reversed(had) if (cap := _cap(word)) is not None}
+    wanted = [cap for cap, _ in snippet.caps]
+    kept = [word for word in had if _cap(word) in wanted and spelled.get(_cap(word)) is word]
+    words = [*kept, *(cap.name for cap in wanted if cap not in spelled)]
+    new = [f"# {c.name}: {printable(r)}" for c, r in snippet.caps if why and c not in spelled]
+    reset = _drop_in(unit) and not (entries and not entries[0].value)
+    lines = [*([f"{key}="] if reset and words else []), *new, f"{key}={' '.join(words)}"]
+    cuts: list[Cut] = []
+    for item in entries:
+        if item is first:
+            cuts += replace_lines(unit.text, item.start, item.end, lines)
+        elif item.value or _after(item, first):
+            cuts += replace_lines(unit.text, item.start, item.end)
+    if first is None and not (entries and not words):
+        cuts.append(unit.add(_SERVICE, lines, after=entries[-1] if entries else _bounds(unit)))
+    return cuts
+
+
+def _after(item: Entry, first: Entry | None) -> bool:
+    return first is not None and item.start > first.start
+
+
+def _bounds(unit: Unit) -> Entry | None:
+    """The last line about capabilities, where others like it belong."""
+    found = unit.all(_SERVICE, _BOUNDING, _AMBIENT)
+    return found[-1] if found else None
+
+
+def _notes(unit: Unit) -> Iterator[str]:
+    for item in unit.entries:
+        prefix = item.value[: len(item.value) - len(item.value.lstrip("@-:+!|"))]
+        if item.section == _SERVICE and item.key.startswith("Exec") and "+" in prefix:
+            yield f"{item.key}={item.value.split()[0]}: the + gives it all capabilities"
+    if _drop_in(unit) and unit.last(_SERVICE, "User") is None:
+        yield (
+            "the unit itself is another file: AmbientCapabilities= is for the case that its User= "
+            "is not root, and changes nothing for root"
+        )

@@ -1,0 +1,96 @@
+"""Unit files as systemd and quadlet read them: sections, repeated keys, lines that go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from capadvise.errors import BadInput
+from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_number
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``key=value`` from ``start`` to before the line break at ``end``."""
+
+    section: str
+    key: str
+    value: str
+    """With the lines that it goes on in joined by blanks."""
+    start: int
+    end: int
+
+    @property
+    def words(self) -> list[str]:
+        return self.value.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit file. Its text ends with a line break, or is empty."""
+
+    text: str
+    entries: tuple[Entry, ...]
+    sections: dict[str, int]
+    """Where the heading of each is, the last one of those that are repeated."""
+
+    def all(self, section: str, *keys: str) -> list[Entry]:
+        return [item for item in self.entries if item.section == section and item.key in keys]
+
+    def last(self, section: str, key: str) -> str | None:
+        """The value of a key that can stand once."""
+        found = self.all(section, key)
+        return found[-1].value if found else None
+
+    def add(self, section: str, lines: Iterable[str], *, after: Entry | None = None) -> Cut:
+        """Lines after an entry, else at the end of a section, which is made where it is missing."""
+        if after is not None:
+            return insert_lines(self.text, after.end, lines)
+        within = [item for item in self.entries if item.section == section]
+        if section not in self.sections:
+            head = ["", f"[{section}]"] if self.text.strip() else [f"[{section}]"]
+            return insert_lines(self.text, len(self.text), [*head, *lines])
+        at = max([self.sections[section], *(item.end for item in within)])
+        return insert_lines(self.text, at, lines)
+
+
+def parse(text: str) -> Unit:
+    """Raises BadInput, with the line, for what is no unit file."""
+    entries: list[Entry] = []
+    sections: dict[str, int] = {}
+    section, at = "", 0
+    while at < len(text):
+        start, at = at, line_end(text, at)
+        line = text[start:at].strip()
+        if not line or line[0] in "#;":
+            continue
+        if heading := re.fullmatch(r"\[([^\]\n]+)\]", line):
+            section = heading[1]
+            sections[section] = start
+            continue
+        key, equals, value = line.partition("=")
+        if not section or not equals:
+            raise BadInput(f"line {line_number(text, start)}: it is neither a section nor a key=")
+        value, at = _going_on(text, value, at)
+        entries.append(Entry(section, key.strip(), value.strip(), start, at - 1))
+    return Unit(text, tuple(entries), sections)
+
+
+def _going_on(text: str, value: str, at: int) -> tuple[str, int]:
+    """A value with the lines after it that it goes on in. Comments between them are none."""
+    while value.endswith("\\") and at < len(text):
+        start, at = at, line_end(text, at)
+        line = text[start:at].strip()
+        if line[:1] not in ("#", ";"):
+            value = f"{value[:-1]} {line}"
+    return value.removesuffix("\\"), at
+
+
+def same_but(old: Unit, new: Unit, keys: Sequence[str]) -> bool:
+    """Whether two files say the same, these keys apart."""
+    before, after = (
+        [(item.section, item.key, item.value) for item in unit.entries if item.key not in keys]
+        for unit in (old, new)
+    )
+    return before == after

@@ -1,0 +1,57 @@
+"""Reading the few values that matter off nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from capadvise.caps import Cap
+from capadvise.formats.edit.nodes import Node, Scalar, Sequence, entries, target
+
+_OFF = ("", "~", "null", "false", "no", "off", "n")
+
+
+def text(node: Node | None) -> str | None:
+    """The text of a scalar."""
+    found = None if node is None else target(node)
+    return found.value if isinstance(found, Scalar) else None
+
+
+def is_on(node: Node | None) -> bool:
+    """Whether a switch is on, or can be: ``${PRIVILEGED}`` is settled elsewhere."""
+    said = text(node)
+    return said is not None and said.lower() not in _OFF
+
+
+def names(node: Node | None) -> tuple[str, ...]:
+    """The scalars of a list."""
+    found = None if node is None else target(node)
+    items = found.items if isinstance(found, Sequence) and found.tag != "!reset" else ()
+    return tuple(item.value for item in map(target, items) if isinstance(item, Scalar))
+
+
+def as_docker_takes_it(name: str) -> str | None:
+    """Docker takes any case, with the prefix or without."""
+    if name.strip().upper() == "ALL":
+        return "ALL"
+    try:
+        return Cap.parse(name).short
+    except ValueError:
+        return None
+
+
+def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | None]) -> bool:
+    """Whether a list says exactly this."""
+    found = [fits(name) for name in names(node)]
+    return len(found) == len(want) and set(found) == want
+
+
+def is_root(user: str | None) -> bool:
+    """Whether a ``user:`` or ``runAsUser`` is root, or says nothing."""
+    return user is None or user.partition(":")[0] in ("", "0", "root")
+
+
+def entry_texts(node: Node | None, *keys: str) -> Iterator[str]:
+    """The scalars under some keys of a mapping, for those that are there."""
+    for key in keys:
+        if node is not None and (said := text(entries(node).get(key))) is not None:
+            yield said

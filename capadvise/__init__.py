@@ -6,7 +6,7 @@ The way through the package, from the top::
     commands    one short function per subcommand
     linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
     report      the report file, and the text that people read
-    formats     compose, kubernetes, docker: one configuration language each
+    formats     compose, kubernetes, systemd …: one configuration language each, and outputs
     prove       which trial to run next, and what the answers mean
     decide      from judged checks to needs, and to the set that answers them
     judge       what one check says of its capability

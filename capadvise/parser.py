@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from capadvise import __version__
+from capadvise.formats import FORMATS
 
 if TYPE_CHECKING:  # argparse has no public name for it
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -95,8 +96,9 @@ def _review(verbs: Verbs) -> None:
 def _emit(verbs: Verbs) -> None:
     emit = verbs.add_parser("emit", help="print the answer for a runtime")
     emit.add_argument("report", metavar="REPORT")
-    emit.add_argument("--format", choices=("compose", "docker", "kubernetes"), required=True)
+    emit.add_argument("--format", choices=tuple(FORMATS), required=True)
     emit.add_argument("--set", choices=("recommended", "floor"), default="recommended")
+    emit.add_argument("-o", "--output", metavar="FILE", help="where to write it, instead of stdout")
 
 
 def _explain(verbs: Verbs) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import compiled
 from capadvise.catalog.sites import Meaning, Rule, Sites, rule_of
 from capadvise.errors import BadInput
@@ -62,6 +62,18 @@ class Catalog:
             return tuple(map(Cap.parse, self._compiled["preference"]))
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
+
+    @property
+    def closed_calls(self) -> frozenset[str]:
+        """System calls that docker's default seccomp profile, which containerd's and CRI-O's
+        RuntimeDefault are close to, never lets through."""
+        return frozenset(self._compiled["closed_calls"])
+
+    @property
+    def pod_addable(self) -> Mapping[str, CapSet]:
+        """Level of the Pod Security Standards → what a pod may add there."""
+        levels: dict[str, list[str]] = self._compiled["pod_security"]
+        return {level: parse_set(allowed) for level, allowed in levels.items()}
 
     @cached_property
     def errnos(self) -> Errnos:

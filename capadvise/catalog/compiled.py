@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import strict
-from capadvise.caps import NAMES, Cap
+from capadvise.caps import NAMES, Cap, names
 from capadvise.errors import BadInput
 
 FILE = "compiled.json"
@@ -24,6 +24,8 @@ def digest(folder: Path) -> str:
     whole = hashlib.sha256()
     for path in (
         folder / "preference.yaml",
+        folder / "seccomp.yaml",
+        folder / "baselines" / "pod-security.yaml",
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),
     ):
@@ -45,13 +47,19 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def compiled(folder: Path) -> dict[str, Any]:
-    """The facts from their sources: raw site rules, the preference list, the risks."""
+    """The facts from their sources: raw site rules, the preference list, the risks, and what the
+    formats ask for."""
+    from capadvise.catalog.baselines import parse_pod_security
     from capadvise.catalog.capabilities import load_entry
+    from capadvise.catalog.seccomp import parse_seccomp
     from capadvise.catalog.sites import raw_rules
 
     path = folder / "preference.yaml"
+    closed, pods = folder / "seccomp.yaml", folder / "baselines" / "pod-security.yaml"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
+        profiles = parse_seccomp(closed, closed.read_text(encoding="utf-8"))
+        levels = parse_pod_security(pods, pods.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
@@ -64,6 +72,11 @@ def compiled(folder: Path) -> dict[str, Any]:
         "digest": fingerprint,
         "preference": preference["preference"],
         "risk": risks,
+        "closed_calls": sorted(profiles["docker"].never),
+        "pod_security": {
+            "baseline": names(levels.baseline_addable),
+            "restricted": names(levels.restricted_addable),
+        },
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
             for rule in raw_rules(folder / "sites")

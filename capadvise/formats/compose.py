@@ -2,14 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from capadvise.errors import BadInput
+from capadvise.formats import engine
+from capadvise.formats.declared import Declared
+from capadvise.formats.nodes import Documents, Mapping, Node, line, optional_text, wrong
 from capadvise.formats.snippet import Snippet
+
+_TRUE = ("true", "1", "t", "y", "yes", "on")
+_FALSE = ("false", "0", "f", "n", "no", "off")
 
 
 def render(snippet: Snippet) -> str:
-    """A compose file with the service and nothing but its capabilities."""
-    lines = [f"services:\n  {snippet.name}:\n", snippet.comments("    ")]
+    """A compose file with the service and nothing but its privileges, for a second ``-f``."""
+    lines = [
+        f"services:\n  {snippet.name}:\n",
+        snippet.comments("    ", tuple(engine.notes(snippet))),
+    ]
+    if not snippet.root:
+        lines.append(f'    user: "{snippet.user}"\n')
+    if snippet.unprivileged:
+        lines.append("    privileged: false # devices that it may have opened were not recorded\n")
     lines.append("    cap_drop:\n      - ALL\n")
     if snippet.caps:
         lines.append("    cap_add:\n")
         lines += [f"      - {cap.short} # {reason}\n" for cap, reason in snippet.caps]
+    if engine.no_new_privileges(snippet):
+        lines.append("    security_opt:\n      - no-new-privileges:true\n")
+    if values := engine.sysctls(snippet):
+        lines.append("    sysctls:\n")
+        lines += [f"      {key}: {value}\n" for key, value in values.items()]
     return "".join(lines)
+
+
+def read(source: str) -> tuple[Declared, ...]:
+    """The services of a compose file. Variables and ``extends`` are left as written."""
+    documents = Documents(source)
+    found: dict[str, Declared] = {}
+    known = False
+    for root in documents.roots:  # compose takes several documents as several files
+        top = documents.mapping(root, "a compose file")
+        known |= "services" in top or "include" in top
+        for name, node in documents.mapping(top.get("services"), "services").items():
+            if name in found:
+                raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
+            found[name] = _service(documents, name, node)
+    if not known:
+        raise BadInput("line 1: not a compose file: it has no services")
+    return tuple(found.values())
+
+
+def _service(documents: Documents, name: str, node: Node) -> Declared:
+    keys = documents.mapping(node, f"service {name!r:.80}")
+    drop = documents.texts(keys.get("cap_drop"), "cap_drop")
+    add = documents.texts(keys.get("cap_add"), "cap_add")
+    options = documents.texts(keys.get("security_opt"), "security_opt")
+    said = [(value, at) for option, at in options if (value := _no_new_privileges(option))]
+    places: list[tuple[str, int]] = [
+        *((key, line(keys[key])) for key in ("privileged", "user") if key in keys),
+        *(("no_new_privileges", at) for _, at in said),
+    ]
+    return Declared(
+        service=name,
+        line=line(node),
+        drop=tuple(cap for cap, _ in drop),
+        add=tuple(cap for cap, _ in add),
+        privileged=_privileged(keys),
+        user=optional_text(keys.get("user"), "user"),
+        no_new_privileges=said[-1][0] in _TRUE if said else None,
+        lines=(*places, *drop, *add),
+        unresolved=tuple(_unresolved(keys, [*drop, *add])),
+    )
+
+
+def _no_new_privileges(option: str) -> str:
+    """``true`` for ``no-new-privileges``, what it is set to, or nothing for another option."""
+    name, _, value = option.replace("=", ":", 1).partition(":")
+    return (value.strip().lower() or "true") if name.strip() == "no-new-privileges" else ""
+
+
+def _privileged(keys: Mapping) -> bool:
+    """Compose takes texts too, as variables make them."""
+    said = optional_text(keys.get("privileged"), "privileged")
+    if said is None or "$" in said:
+        return False
+    if said.lower() not in (*_TRUE, *_FALSE):
+        raise wrong(keys["privileged"], "privileged", "true or false")
+    return said.lower() in _TRUE
+
+
+def _unresolved(keys: Mapping, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    if "extends" in keys:
+        yield "extends", line(keys["extends"])
+    for key in ("privileged", "user"):
+        if key in keys and "$" in (optional_text(keys[key], key) or ""):
+            yield key, line(keys[key])
+    yield from ((text, at) for text, at in caps if "$" in text)

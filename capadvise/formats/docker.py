@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from capadvise.formats import engine, flags
+from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:
     """The flags, with the reasons as comments before them."""
-    reasons = "".join(f"# {cap.short}: {reason}\n" for cap, reason in snippet.caps)
-    flags = ["--cap-drop=ALL", *(f"--cap-add={cap.short}" for cap, _ in snippet.caps)]
-    return snippet.comments() + reasons + " ".join(flags) + "\n"
+    return flags.render(
+        snippet,
+        notes=tuple(engine.notes(snippet)),
+        no_new_privileges=engine.no_new_privileges(snippet),
+        sysctls=engine.sysctls(snippet),
+    )
+
+
+def read(source: str) -> tuple[Declared, ...]:
+    """The ``docker run`` lines of a shell script, or bare flags as ``render`` writes them."""
+    return flags.read(source, "docker")

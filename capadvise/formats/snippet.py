@@ -1,25 +1,173 @@
-"""What a format gets to render."""
+"""What a format gets to render, and how it comes of a report."""
 
 from __future__ import annotations
 
+import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.caps import Cap
+from capadvise.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.catalog import Catalog
+from capadvise.errors import BadInput
+from capadvise.recording import Namespace
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+
+PORT_START = "net.ipv4.ip_unprivileged_port_start"
+_BIND = parse_set(["NET_BIND_SERVICE"])
+_OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
+_USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
+_YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A capability of the set, and what is known of it."""
+
+    cap: Cap
+    verdict: str
+    proof: str
+    reason: str
+    risk: str | None
+    lost_without: str | None = None
+    uncertain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A name that is safe in every language, the capabilities with their reasons, and notes."""
+    """All that a format can say. Every text is one line that is safe in a comment."""
 
     name: str
+    """Letters, digits, ``.``, ``_``, ``-``; begins with a letter; no word of YAML."""
     caps: tuple[tuple[Cap, str], ...]
+    """In the order of their numbers, each with its reason."""
     notes: tuple[str, ...] = ()
+    """What must be said in every format: cautions, doubts, settings of the host."""
+    user: str = "0:0"
+    """``uid``, ``uid:gid``, or names."""
+    argv: tuple[str, ...] = ()
+    """The target's command, as it was: hostile."""
+    no_new_privileges: bool = False
+    """No set-id program and none with file capabilities was started: forbidding it does no harm."""
+    default_seccomp: bool = False
+    """Nothing was seen that the default seccomp profile never lets through."""
+    kept: tuple[Kept, ...] = ()
+    set_name: str = "recommended"
 
-    def comments(self, indent: str = "") -> str:
-        """The notes as comment lines."""
-        lines = [
-            textwrap.wrap(note, 90, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
-            for note in self.notes
-        ]
-        return "".join(f"{line}\n" for note in lines for line in note)
+    @property
+    def root(self) -> bool:
+        """Whether the user is uid 0, which gets what the bounding set holds."""
+        return self.ids[0] in ("0", "root")
+
+    @property
+    def ids(self) -> tuple[str, str | None]:
+        """User and group."""
+        user, _, group = self.user.partition(":")
+        return user, group or None
+
+    @property
+    def only_low_ports(self) -> bool:
+        """Whether NET_BIND_SERVICE is all that is needed, by a user whom a sysctl serves better."""
+        return not self.root and {cap for cap, _ in self.caps} == _BIND
+
+    @property
+    def unprivileged(self) -> bool:
+        """Whether ``privileged`` can go: nothing needed reaches for devices or the kernel."""
+        return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
+
+    @property
+    def file_capabilities(self) -> str:
+        """As ``setcap`` takes them; a number where there is no name."""
+        named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap, _ in self.caps)
+        return f"{','.join(named)}=ep"
+
+    def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
+        """Which set it is, the notes and more, as comment lines."""
+        notes = (f"capadvise: the {self.set_name} set", *self.notes, *more)
+        return "".join(comment(note, indent) for note in notes)
+
+
+def comment(text: str, indent: str = "") -> str:
+    """Comment lines that say one thing."""
+    lines = textwrap.wrap(
+        one_line(text), 94, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
+    )
+    # A backslash at the end would join the next line to the comment in a unit file.
+    return "".join(f"{line.rstrip(chr(92))}\n" for line in lines)
+
+
+def one_line(text: str) -> str:
+    """Text from a traced process or a report, as a comment at the end of a line can bear it."""
+    return printable(text).rstrip("\\ ")
+
+
+def snippet_of(
+    report: Report, caps: CapSet, catalog: Catalog, *, set_name: str = "recommended"
+) -> Snippet:
+    """What every format renders of a report and a set of it (or of the user's own choice).
+
+    Raises BadInput for a report whose user is no user.
+    """
+    user = report.target.user or "0:0"
+    if not _USER.fullmatch(user):
+        raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
+    needs = [report.proposal.need(cap) for cap in sorted(caps)]
+    return Snippet(
+        name=_safe(report.target.name),
+        caps=tuple((need.cap, one_line(need.reason)) for need in needs),
+        notes=tuple(map(one_line, _notes(report, caps))),
+        user=user,
+        argv=report.target.argv,
+        no_new_privileges=not any(recording.setid_exec for recording in report.recordings),
+        default_seccomp=_default_seccomp(report, catalog),
+        kept=tuple(
+            Kept(
+                need.cap,
+                str(need.verdict),
+                str(need.proof),
+                one_line(need.reason),
+                catalog.risk(need.cap),
+                need.lost_without and one_line(need.lost_without),
+                need.uncertain and one_line(need.uncertain),
+            )
+            for need in needs
+        ),
+        set_name=set_name,
+    )
+
+
+def _safe(name: str) -> str:
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:63].strip("-._") or "app"
+    if not re.match(r"[A-Za-z]", safe) or safe.lower() in _YAML_WORDS:
+        safe = f"app-{safe}"[:63]
+    return safe
+
+
+def _notes(report: Report, caps: CapSet) -> Iterator[str]:
+    for caution in report.proposal.cautions:
+        yield f"caution: {caution}"
+    for need in report.proposal.needs:
+        if need.uncertain and need.cap in caps:
+            yield f"{need.cap.short} is uncertain: {need.uncertain}"
+    start = report.posture.sysctls.get(PORT_START, "")
+    if start.isdecimal() and int(start) < 1024 and not caps & _BIND:
+        yield (
+            f"recorded where {PORT_START} is {start}: elsewhere, binding a port below 1024 needs "
+            "that setting, or NET_BIND_SERVICE"
+        )
+    if any(recording.setid_exec for recording in report.recordings):
+        yield (
+            "no_new_privs would do harm: a set-id program, or one with file capabilities, was "
+            "started"
+        )
+
+
+def _default_seccomp(report: Report, catalog: Catalog) -> bool:
+    """Only calls that ask for a capability are recorded: of others nothing is known."""
+    closed = catalog.closed_calls
+    return not any(
+        recording.io_uring
+        or any(check.syscall in closed or check.ns is Namespace.CHILD for check in recording.checks)
+        for recording in report.recordings
+    )

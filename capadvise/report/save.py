@@ -20,7 +20,14 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
 
     Raises BadInput where the place cannot be written to.
     """
-    text = json.dumps(dump(report, catalog), indent=1) + "\n"
+    write(path, json.dumps(dump(report, catalog), indent=1) + "\n", private=True)
+
+
+def write(path: Path, text: str, *, private: bool) -> None:
+    """Write a file atomically; for its owner alone, or as the umask says.
+
+    Raises BadInput where the place cannot be written to.
+    """
     try:
         path = path.resolve()  # a link stays a link
         if path.exists() and not path.is_file():
@@ -32,10 +39,19 @@ def save(path: Path, report: Report, catalog: Catalog) -> None:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
                 give_to_user(file.fileno())
+                if not private:
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise BadInput(f"cannot write the report {path}: {error.strerror}") from error
+        what = "the report " if private else ""
+        raise BadInput(f"cannot write {what}{path}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -11,13 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
 from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.errors import BadInput
-from capadvise.formats import FORMATS, snippet
 from capadvise.recording import (
     Check,
     Held,
@@ -172,13 +170,6 @@ def test_a_wrong_type_is_refused(
         load(file, CATALOG)
 
 
-@pytest.mark.parametrize("name", ["true", "null", "7", "1.5", "NO"])
-def test_a_service_name_is_never_a_yaml_word(name: str) -> None:
-    made = report()
-    text = FORMATS["compose"].render(snippet(made.proposal, frozenset(), name=name, user="0:0"))
-    assert [type(key) for key in yaml.safe_load(text)["services"]] == [str]
-
-
 def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:
     raw = dump(report(), CATALOG)
     raw["recordings"][0]["checks"][0]["cap"] = "CAP_TO_FLY"
@@ -197,34 +188,6 @@ def test_the_page_for_people() -> None:
 def test_the_explanation_fits_a_terminal() -> None:
     for line in report_text(report(), CATALOG):
         assert len(line) <= 80
-
-
-@pytest.mark.parametrize("name", sorted(FORMATS))
-def test_snippet(name: str) -> None:
-    made = report()
-    text = FORMATS[name].render(
-        snippet(made.proposal, made.proposal.recommended, name="nginx", user="33:33")
-    )
-    assert text == (Path(__file__).parent / "golden" / f"{name}.txt").read_text()
-
-
-@pytest.mark.parametrize("name", ["compose", "kubernetes"])
-def test_hostile_names_stay_data(name: str) -> None:
-    hostile = "x: {y}\n  - !!python/object \x1b"
-    made = report(replace(RECORDING, checks=(replace(BIND, program=hostile),)), hostile)
-    caps = made.proposal.recommended
-    text = FORMATS[name].render(snippet(made.proposal, caps, name=hostile, user="0:0"))
-    parsed = yaml.safe_load(text)
-    inner = next(iter(parsed["services"].values())) if name == "compose" else None
-    found = inner["cap_add"] if inner else parsed["securityContext"]["capabilities"]["add"]
-    assert found == ["NET_BIND_SERVICE", "NET_ADMIN"]
-    assert "\x1b" not in text
-
-
-def test_an_empty_set_drops_all_and_adds_nothing() -> None:
-    made = report(replace(RECORDING, checks=()))
-    text = FORMATS["compose"].render(snippet(made.proposal, frozenset(), name="a", user="0:0"))
-    assert yaml.safe_load(text) == {"services": {"a": {"cap_drop": ["ALL"]}}}
 
 
 def test_control_characters_become_escapes() -> None:

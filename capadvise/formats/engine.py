@@ -1,0 +1,50 @@
+"""What docker and Kubernetes have in common: for a user other than root, what is added goes into
+the bounding set alone, since they raise no ambient set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.formats.snippet import PORT_START, Snippet
+
+
+def no_new_privileges(snippet: Snippet) -> bool:
+    """Whether to forbid new privileges: not where file capabilities are the way to work."""
+    way_without = snippet.root or not snippet.caps or snippet.only_low_ports
+    return snippet.no_new_privileges and way_without
+
+
+def sysctls(snippet: Snippet) -> dict[str, str]:
+    """What does the work of a capability that has no effect for this user."""
+    return {PORT_START: "0"} if snippet.only_low_ports else {}
+
+
+def notes(snippet: Snippet) -> Iterator[str]:
+    """What must be known so that the snippet works where it is pasted."""
+    if not snippet.caps:
+        return
+    names = [cap.short for cap, _ in snippet.caps]
+    if snippet.root:
+        yield (
+            "recorded as root: for an image with another user these have no effect, unless it is "
+            "told to start as user 0"
+        )
+        if "NET_BIND_SERVICE" in names:
+            yield (
+                "NET_BIND_SERVICE is not needed in a docker container with a network of its own: "
+                f"there {PORT_START} is 0"
+            )
+    elif snippet.only_low_ports:
+        yield (
+            f"user {snippet.user} binds low ports by the sysctl alone; with the host's network, "
+            "which allows no sysctls here, give the program file capabilities: setcap "
+            f"{snippet.file_capabilities} PROGRAM"
+        )
+    else:
+        yield (
+            f"for user {snippet.user} these are only bounds; to have them, give the program of the "
+            f"image file capabilities (setcap {snippet.file_capabilities} PROGRAM) and leave "
+            "no_new_privs off, or start as root and let the program drop the rest"
+        )
+        if "NET_BIND_SERVICE" in names:
+            yield f"the sysctl {PORT_START}=0 does the work of NET_BIND_SERVICE for every user"

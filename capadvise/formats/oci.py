@@ -1,0 +1,84 @@
+"""OCI runtimes (runc, crun): ``process`` of a bundle's ``config.json``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.formats.declared import Declared
+from capadvise.formats.snippet import Snippet
+
+MAX_LENGTH = 4 << 20
+"""A longer text is no bundle's configuration."""
+
+
+def render(snippet: Snippet) -> str:
+    """What is to be merged into a ``config.json``. JSON has no comments: the reasons are
+    annotations, which runtimes pass by."""
+    caps = [cap.name for cap, _ in snippet.caps]
+    # At its exec, root gets what is bounding; others get what is ambient, which must be
+    # inheritable too.
+    others = [] if snippet.root else caps
+    process: dict[str, Any] = {
+        "capabilities": {
+            "bounding": caps,
+            "effective": caps,
+            "permitted": caps,
+            "inheritable": others,
+            "ambient": others,
+        },
+        "noNewPrivileges": snippet.no_new_privileges,  # what `runc spec` writes is true
+    }
+    if all(value is None or value.isdecimal() for value in snippet.ids):
+        uid, gid = snippet.ids
+        process["user"] = {"uid": int(uid), "gid": int(gid or 0)}
+    annotations = {"capadvise.set": snippet.set_name}
+    annotations |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
+    annotations |= {f"capadvise.note.{n}": note for n, note in enumerate(snippet.notes, 1)}
+    return json.dumps({"process": process, "annotations": annotations}, indent=2) + "\n"
+
+
+def read(source: str) -> tuple[Declared, ...]:
+    """The process of a ``config.json``, called ``process``. Its effective set is what is added for
+    root, and its ambient set for others."""
+    if len(source) > MAX_LENGTH:
+        raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
+    try:
+        config = json.loads(source)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"line 1: {error}") from error
+    process = _object(config, "a config.json").get("process")
+    if process is None:
+        raise BadInput("line 1: not a bundle's config.json: it has no process")
+    process = _object(process, "process")
+    sets = _object(process.get("capabilities") or {}, "capabilities")
+    user = _object(process.get("user") or {}, "user")
+    ids = [user.get("uid", 0), user.get("gid", 0)]
+    if not all(type(number) is int for number in ids):
+        raise BadInput("line 1: uid and gid must be numbers")
+    return (
+        Declared(
+            service="process",
+            drop=("ALL",),
+            add=_names(sets, "bounding"),
+            ambient=_names(sets, "ambient"),
+            user=f"{ids[0]}:{ids[1]}",
+            no_new_privileges=process.get("noNewPrivileges") is True,
+        ),
+    )
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadInput(f"line 1: {what} must be an object")
+    return value
+
+
+def _names(sets: dict[str, Any], which: str) -> tuple[str, ...]:
+    value = sets.get(which) or []
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise BadInput(f"line 1: {which} must be a list of names")
+    return tuple(value)

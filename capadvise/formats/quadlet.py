@@ -1,0 +1,56 @@
+"""quadlet: the ``[Container]`` section from which podman makes a systemd service."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from capadvise.formats import flags, unit
+from capadvise.formats.declared import Declared
+from capadvise.formats.snippet import Snippet, comment
+
+
+def render(snippet: Snippet) -> str:
+    """A drop-in, ``NAME.container.d/10-capadvise.conf``: empty values take back what the file
+    itself says, to which these would be added."""
+    lines = [
+        f"# {snippet.name}.container.d/10-capadvise.conf\n",
+        snippet.comments(),
+        "[Container]\nDropCapability=\nDropCapability=all\nAddCapability=\n",
+    ]
+    for cap, reason in snippet.caps:
+        lines.append(comment(f"{cap.short}: {reason}") + f"AddCapability={cap.name}\n")
+    if not snippet.root:
+        user, group = snippet.ids
+        lines.append(f"User={user}\n" + (f"Group={group}\n" if group else ""))
+    if snippet.no_new_privileges:
+        lines.append("NoNewPrivileges=true\n")
+    return "".join(lines)
+
+
+def read(source: str) -> tuple[Declared, ...]:
+    """The container of a quadlet file, or of a drop-in; called ``container`` without a name."""
+    container = unit.section(source, "Container")
+    args = [word for word, _ in unit.words(container.values("PodmanArgs"))]
+    passed = flags.declared(args, "container", container.line)
+    drop = unit.words(container.values("DropCapability"))
+    add = unit.words(container.values("AddCapability"))
+    name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
+    said = passed.user
+    if user is not None:
+        said = user.value if group is None else f"{user.value}:{group.value}"
+    places = [("user", user.line)] if user else []
+    return (
+        replace(
+            passed,
+            service=name.value if name else passed.service,
+            drop=(*(cap for cap, _ in drop), *passed.drop),
+            add=(*(cap for cap, _ in add), *passed.add),
+            user=said,
+            no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
+            lines=(*places, *drop, *add),
+        ),
+    )
+
+
+def _or(said: bool | None, otherwise: bool | None) -> bool | None:
+    return otherwise if said is None else said

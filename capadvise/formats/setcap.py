@@ -1,0 +1,27 @@
+"""setcap: capabilities for the program's file, so that any user who starts it has them."""
+
+from __future__ import annotations
+
+from capadvise.formats import shell
+from capadvise.formats.snippet import Snippet, comment
+
+
+def render(snippet: Snippet) -> str:
+    """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
+    notes = (
+        "for users other than root; a script has its interpreter's, and no_new_privs makes them "
+        "void"
+    )
+    reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
+    head = "".join((snippet.comments(more=(notes,)), *reasons))
+    if not snippet.caps:
+        return f"{head}# no capability is needed: the file needs none\n"
+    return f"{head}setcap {snippet.file_capabilities} {_file(snippet)}\n"
+
+
+def _file(snippet: Snippet) -> str:
+    """The program behind a name and behind links: setcap takes only the file itself."""
+    program = snippet.argv[0] if snippet.argv else snippet.name
+    if "/" in program:
+        return f'"$(readlink -f -- {shell.quote(program)})"'
+    return f'"$(readlink -f -- "$(command -v -- {shell.quote(program)})")"'

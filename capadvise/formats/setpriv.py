@@ -1,0 +1,25 @@
+"""setpriv (util-linux): the target's own command with exactly the set."""
+
+from __future__ import annotations
+
+from capadvise.formats import shell
+from capadvise.formats.snippet import Snippet, comment
+
+
+def render(snippet: Snippet) -> str:
+    """One command, to be run as root."""
+    added = "".join(f",+{cap.short.lower()}" for cap, _ in snippet.caps)
+    # libcap-ng's spelling: lower case without prefix, and ``cap_55`` where there is no name.
+    # Root gets what is bounding; others keep what is inheritable and ambient.
+    words = ["setpriv", f"--bounding-set=-all{added}"]
+    if snippet.root:
+        words += ["--inh-caps=-all"]
+    else:
+        user, group = snippet.ids
+        words += [f"--reuid={user}", f"--regid={group or user}", "--clear-groups"]
+        words += [f"--inh-caps=-all{added}", f"--ambient-caps=-all{added}"]
+    if snippet.no_new_privileges:
+        words.append("--no-new-privs")
+    reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
+    command = shell.join((*words, "--", *(snippet.argv or (snippet.name,))))
+    return "".join((snippet.comments(), *reasons, command, "\n"))

@@ -1,0 +1,34 @@
+"""Words of a traced process in a command line that can be pasted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+
+from capadvise.report.escape import printable
+
+
+def join(words: Iterable[str]) -> str:
+    """One line, of which the shell makes these words again and nothing else."""
+    return " ".join(map(quote, words))
+
+
+def quote(word: str) -> str:
+    """The word in quotes where it needs them. What could steer the terminal that it is shown on
+    becomes an escape, in quotes that bash, ksh and zsh know (``$'…'``)."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\{byte:03o}"
+        for byte in _bytes(word)
+    )
+    return f"$'{escaped}'"
+
+
+def _bytes(word: str) -> bytes:
+    """As the kernel had it; a report can also hold what no kernel could."""
+    try:
+        return os.fsencode(word)
+    except UnicodeEncodeError:
+        return word.encode(errors="replace")

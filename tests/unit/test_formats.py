@@ -1,0 +1,251 @@
+"""Every format: what it says, that it is read again, and that hostile words stay words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capadvise.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.catalog import default
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.declared import Declared
+from capadvise.formats.snippet import Snippet, snippet_of
+from tests.unit.reports import made
+from tests.unit.test_report import report
+
+GOLDEN = Path(__file__).parent / "golden"
+ALL = frozenset(map(Cap, range(len(NAMES))))
+CONFIGURATIONS = sorted(name for name, kind in FORMATS.items() if kind.is_configuration)
+BIND = parse_set(["NET_BIND_SERVICE"])
+SETS = st.frozensets(st.sampled_from(sorted(ALL)))
+USERS = st.sampled_from(["0:0", "33:33", "1000", "65534:0"])
+HOSTILE = "x: {y}\n  - !!python/object ${HOME} $(id) `id` %n # \x1b[31m '\" \\"
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_golden(name: str) -> None:
+    whole = report()
+    whole = replace(whole, target=replace(whole.target, user="33:33"))
+    caps = whole.proposal.recommended
+    text = FORMATS[name].render(snippet_of(whole, caps, default()))
+    assert text == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@given(caps=SETS, user=USERS, setid_exec=st.booleans())
+def test_what_is_rendered_is_read_again(
+    name: str, caps: CapSet, user: str, setid_exec: bool
+) -> None:
+    snippet = made(caps, user=user, setid_exec=setid_exec)
+    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet))
+    assert parse_set(declared.add) == caps
+    assert [cap.upper() for cap in declared.drop] == ["ALL"]
+    assert not declared.privileged
+    assert declared.unresolved == ()
+    if name != "systemd" and (user != "0:0" or name == "oci"):
+        uid, _, gid = (declared.user or "").partition(":")
+        assert (uid, gid) == (user.partition(":")[0], user.partition(":")[2] or gid)
+    else:
+        assert declared.user is None
+    if name in ("systemd", "oci"):
+        assert parse_set(declared.ambient or ()) == (frozenset() if user == "0:0" else caps)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("caps", [frozenset(), ALL, frozenset({Cap(55)})], ids=["none", "41", "55"])
+def test_nothing_everything_and_the_unknown(name: str, caps: CapSet) -> None:
+    (declared,) = FORMATS[name].read(FORMATS[name].render(made(caps)))
+    assert parse_set(declared.add) == caps
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("text", [HOSTILE, "\x00", "--", "# \\", "\ud800", "true", "y", "7", ""])
+def test_hostile_words_stay_words(name: str, text: str) -> None:
+    caps = parse_set(["CHOWN", "NET_RAW"])
+    plain = made(caps, name="app", user="33:33")
+    hostile = made(caps, name=text, user="33:33")
+    hostile = replace(hostile, notes=(*hostile.notes, _line(text)), argv=(text, text))
+    hostile = replace(hostile, caps=tuple((cap, _line(text)) for cap, _ in hostile.caps))
+    shown = FORMATS[name].render(hostile)
+    assert "\x1b" not in shown
+    shown.encode()
+    if FORMATS[name].is_configuration:
+        (was,) = FORMATS[name].read(FORMATS[name].render(plain))
+        (now,) = FORMATS[name].read(shown)
+        assert _essence(now) == _essence(was)
+
+
+def _line(text: str) -> str:
+    """A reason or a note, as it gets into a snippet."""
+    whole = report()
+    caution = replace(whole, proposal=replace(whole.proposal, cautions=(text,)))
+    return snippet_of(caution, frozenset(), default()).notes[0]
+
+
+def _essence(declared: Declared) -> Declared:
+    return replace(declared, service="", line=1, lines=())
+
+
+@pytest.mark.parametrize("name", ["true", "NO", "7", "1.5", "null", "-", "a b", "é", "x" * 300, ""])
+def test_a_service_is_called_by_a_name_that_everybody_takes(name: str) -> None:
+    text = FORMATS["compose"].render(made(frozenset(), name=name))
+    (service,) = yaml.safe_load(text)["services"]
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,62}", service)
+    text = FORMATS["kubernetes"].render(made(frozenset(), name=name))
+    assert re.fullmatch(
+        r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", yaml.safe_load(text)["metadata"]["name"]
+    )
+
+
+@pytest.mark.parametrize("user", ["33:33\nprivileged: true", "a b", "-1", ":", "0:0:0", "$(id)"])
+def test_a_user_that_is_none_is_refused(user: str) -> None:
+    with pytest.raises(BadInput, match="is not of the form uid:gid"):
+        made(BIND, user=user)
+
+
+def _compose(snippet: Snippet) -> dict[str, object]:
+    (service,) = yaml.safe_load(FORMATS["compose"].render(snippet))["services"].values()
+    found: dict[str, object] = service
+    return found
+
+
+def test_compose_for_root() -> None:
+    assert _compose(made(BIND)) == {
+        "privileged": False,
+        "cap_drop": ["ALL"],
+        "cap_add": ["NET_BIND_SERVICE"],
+        "security_opt": ["no-new-privileges:true"],
+    }
+
+
+def test_a_low_port_for_another_user_is_a_matter_of_a_sysctl() -> None:
+    assert _compose(made(BIND, user="33:33")) == {
+        "user": "33:33",
+        "privileged": False,
+        "cap_drop": ["ALL"],
+        "cap_add": ["NET_BIND_SERVICE"],
+        "security_opt": ["no-new-privileges:true"],
+        "sysctls": {"net.ipv4.ip_unprivileged_port_start": 0},
+    }
+
+
+def test_where_file_capabilities_are_the_way_new_privileges_stay_allowed() -> None:
+    caps = parse_set(["CHOWN", "MKNOD"])
+    assert _compose(made(caps, user="33")) == {
+        "user": "33",
+        "cap_drop": ["ALL"],
+        "cap_add": ["CHOWN", "MKNOD"],
+    }
+    assert "setcap cap_chown,cap_mknod=ep PROGRAM" in FORMATS["compose"].render(
+        made(caps, user="33")
+    )
+
+
+@pytest.mark.parametrize("name", ["compose", "docker", "podman", "quadlet", "systemd"])
+def test_after_a_set_id_program_new_privileges_are_not_forbidden(name: str) -> None:
+    (declared,) = FORMATS[name].read(FORMATS[name].render(made(BIND, setid_exec=True)))
+    assert declared.no_new_privileges is None
+    (declared,) = FORMATS[name].read(FORMATS[name].render(made(BIND)))
+    assert declared.no_new_privileges is True
+
+
+@pytest.mark.parametrize(
+    ("caps", "user", "changes", "level"),
+    [
+        ([], "33:33", {}, "restricted"),
+        (["NET_BIND_SERVICE"], "33:33", {}, "restricted"),
+        (["NET_BIND_SERVICE"], "33:33", {"setid_exec": True}, "baseline"),
+        (["NET_BIND_SERVICE"], "33:33", {"io_uring": True}, "baseline"),
+        (["NET_BIND_SERVICE"], "0:0", {}, "baseline"),
+        (["CHOWN"], "33:33", {}, "baseline"),
+        (["NET_RAW"], "0:0", {}, "privileged"),
+        (["SYS_ADMIN"], "0:0", {}, "privileged"),
+    ],
+)
+def test_the_pod_security_level_is_named(
+    caps: list[str], user: str, changes: dict[str, bool], level: str
+) -> None:
+    text = FORMATS["kubernetes"].render(made(parse_set(caps), user=user, **changes))
+    assert text.startswith(f"# Pod Security level: {level},")
+
+
+def test_a_pod_for_another_user() -> None:
+    pod = yaml.safe_load(FORMATS["kubernetes"].render(made(BIND, user="33:34")))
+    assert pod["spec"]["template"]["spec"] == {
+        "securityContext": {
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+        },
+        "containers": [
+            {
+                "name": "nginx",
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 33,
+                    "runAsGroup": 34,
+                    "privileged": False,
+                    "allowPrivilegeEscalation": False,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                    "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+                },
+            }
+        ],
+    }
+
+
+def test_the_kernel_takes_sys_admin_for_escalation() -> None:
+    """The API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN."""
+    text = FORMATS["kubernetes"].render(made(parse_set(["SYS_ADMIN"])))
+    assert "allowPrivilegeEscalation" not in text
+
+
+def test_a_low_port_that_asked_for_nothing_asks_elsewhere() -> None:
+    whole = report()
+    start = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    whole = replace(whole, posture=replace(whole.posture, sysctls=start))
+    for name in CONFIGURATIONS:
+        text = FORMATS[name].render(snippet_of(whole, frozenset(), default()))
+        assert "ip_unprivileged_port_start is 0: elsewhere" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("argv", [("/bin/a b", "$(id)", "it's"), ("a\n\x1bb", "\\'\x07", "\udcff")])
+def test_the_shell_makes_the_same_words_again(argv: tuple[str, ...]) -> None:
+    command = FORMATS["setpriv"].render(replace(made(frozenset()), argv=argv, notes=()))
+    shown = command.replace("setpriv ", "printf '%s\\0' ", 1)
+    done = subprocess.run(["bash", "-c", shown], capture_output=True, check=True)
+    words = done.stdout.decode(errors="surrogateescape").split("\0")[:-1]
+    assert tuple(words[words.index("--") + 1 :]) == argv
+
+
+def test_setcap_gets_the_file_behind_the_name(tmp_path: Path) -> None:
+    program = tmp_path / "real"
+    program.touch(mode=0o755)
+    (tmp_path / "my $prog").symlink_to(program)
+    text = FORMATS["setcap"].render(replace(made(BIND), argv=("my $prog",)))
+    script = f"PATH=$PATH:{tmp_path}; setcap() {{ printf '%s|' \"$@\"; }}; {text}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.stdout == f"cap_net_bind_service=ep|{program}|"
+
+
+def test_json_says_the_set() -> None:
+    said = json.loads(FORMATS["json"].render(made(BIND)))
+    assert (said["cap_drop"], said["cap_add"]) == (["ALL"], ["NET_BIND_SERVICE"])
+    assert [need["risk"] for need in said["needs"]] == ["low"]
+
+
+def test_a_table_cell_holds_text_alone() -> None:
+    caps = parse_set(["CHOWN"])
+    evil = "a | b <img src=x> [click](http://x) `x`"
+    hostile = made(caps)
+    hostile = replace(hostile, kept=(replace(hostile.kept[0], lost_without=evil),))
+    (row,) = (line for line in FORMATS["markdown"].render(hostile).splitlines() if "CHOWN" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 7
+    assert not re.search(r"(?<!\\)[<`\[]", row)

@@ -59,6 +59,11 @@ class Choice:
             return "your set"
         return "the floor" if self.base is Base.FLOOR else "the recommended set"
 
+    @property
+    def set_name(self) -> str:
+        """One word for it, as formats say it: ``recommended``, ``floor`` or ``chosen``."""
+        return "chosen" if self.toggled else str(self.base)
+
     def fate(self, cap: Cap) -> Fate:
         """What becomes of one capability."""
         if cap in self.toggled:

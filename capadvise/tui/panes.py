@@ -106,7 +106,7 @@ class Review(Vertical):
             box.border_title = cap.name
             reasons = why(choice, need, self.catalog, self.uses, box)
             self.query_one("#why-text", Static).update(reasons)
-        text = syntax(rendered(choice, self.format_name))
+        text = syntax(rendered(choice, self.format_name, self.catalog))
         self.query_one("#snippet-text", Static).update(text)
         self.query_one("#snippet").border_title = self.format_name
         self.query_one("#standing", Static).update(self._standing())

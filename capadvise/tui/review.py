@@ -242,11 +242,11 @@ class ReviewApp(App[None]):
             if said is not None:
                 self.notify(printable(said), title="Saved", markup=False)
 
-        self.push_screen(Save(self.choice, self.format_name), saved)
+        self.push_screen(Save(self.choice, self.format_name, self.catalog), saved)
 
     def action_copy(self) -> None:
         """The snippet to the terminal's clipboard."""
-        self.copy_to_clipboard(rendered(self.choice, self.format_name))
+        self.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
 
     # ------------------------------------------------------------------------------ palette

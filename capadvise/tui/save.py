@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
+from capadvise.catalog import Catalog
 from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
@@ -32,9 +33,10 @@ class Save(ModalScreen[str | None]):
         Binding("ctrl+y", "copy", "Copy", id="copy"),
     ]
 
-    def __init__(self, choice: Choice, format_name: str) -> None:
+    def __init__(self, choice: Choice, format_name: str, catalog: Catalog) -> None:
         super().__init__()
         self.format_name = format_name
+        self.catalog = catalog
         self.choices = tuple(_choices(choice))
         """The sets that can be saved: the chosen one first."""
         self.plan: Plan | None = None
@@ -96,7 +98,7 @@ class Save(ModalScreen[str | None]):
         """Plan anew, and show it."""
         services = self.query_one("#service", Select)
         service = services.value if isinstance(services.value, str) else None
-        self.plan = plan(self.choice, self.format_name, self.path, service)
+        self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
         self._offer(self.plan.services)
         preview = self.query_one("#preview")
         preview.border_title = "The change" if self.plan.diff is not None else "The file"
@@ -135,7 +137,7 @@ class Save(ModalScreen[str | None]):
     @on(Button.Pressed, "#do-copy")
     def action_copy(self) -> None:
         """The snippet to the clipboard of the terminal."""
-        self.app.copy_to_clipboard(rendered(self.choice, self.format_name))
+        self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
 
     @on(Button.Pressed, "#do-cancel")

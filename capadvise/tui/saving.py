@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from capadvise.catalog import Catalog
 from capadvise.errors import BadInput, CapadviseError
-from capadvise.formats import FORMATS, snippet
-from capadvise.formats.snippet import Snippet
+from capadvise.formats import FORMATS
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.report.escape import printable
 from capadvise.report.place import give_to_user
 from capadvise.tui.choice import Choice
 
@@ -21,9 +22,6 @@ FILES = {"compose": "compose.cap.yaml", "kubernetes": "security-context.yaml"}
 """Names that are proposed; ``capadvise.FORMAT`` for the others."""
 MAX_BYTES = 4 << 20
 """A larger file is not a configuration."""
-
-
-PATCHES: dict[str, Callable[[str, str | None, Snippet], Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +40,17 @@ class Plan:
     """Why nothing can be written."""
 
 
-def snippet_of(choice: Choice) -> Snippet:
-    """The chosen set, as every format takes it."""
-    target = choice.report.target
-    return snippet(choice.report.proposal, choice.caps, name=target.name, user=target.user)
+def chosen(choice: Choice, catalog: Catalog) -> Snippet:
+    """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""
+    return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
 
 
-def rendered(choice: Choice, format_name: str) -> str:
-    """The chosen set in a configuration language."""
-    return FORMATS[format_name].render(snippet_of(choice))
+def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:
+    """The chosen set in a configuration language; why there is none, where there is none."""
+    try:
+        return FORMATS[format_name].render(chosen(choice, catalog))
+    except CapadviseError as error:
+        return f"# {printable(str(error))}\n"
 
 
 def file_name(format_name: str) -> str:
@@ -58,31 +58,34 @@ def file_name(format_name: str) -> str:
     return FILES.get(format_name, f"capadvise.{format_name}")
 
 
-def plan(choice: Choice, format_name: str, path: Path, service: str | None) -> Plan:
+def plan(
+    choice: Choice, format_name: str, catalog: Catalog, path: Path, service: str | None
+) -> Plan:
     """What Save would do to this file."""
-    new = rendered(choice, format_name)
+    new = ""
     try:
+        snippet = chosen(choice, catalog)
+        new = FORMATS[format_name].render(snippet)
         old = _read(path)
         if old is None:
             return Plan(new, "A new file.")
         if format_name not in PATCHES:
             return Plan(new, "The file is replaced.", diff=_diff(path, old, new))
-        return _patched(choice, format_name, path, old, service)
+        return _patched(snippet, format_name, path, old, service)
     except CapadviseError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return Plan(new, "", problem=f"{error}{hint}")
 
 
-def _patched(choice: Choice, format_name: str, path: Path, old: str, service: str | None) -> Plan:
+def _patched(snippet: Snippet, format_name: str, path: Path, old: str, service: str | None) -> Plan:
     """The user's own file with another set for one service."""
-    language = FORMATS[format_name]
-    services = tuple(item.service for item in language.read(old)) if language.read else ()
+    services = tuple(item.service for item in FORMATS[format_name].read(old))
     if service not in services:
         service = services[0] if len(services) == 1 else None
     if service is None and services:
         return Plan(old, "", services=services, problem="It has several services: which one?")
-    patched = PATCHES[format_name](old, service, snippet_of(choice))
-    said = " ".join((f"{patched.service} is changed, nothing else.", *patched.notes))
+    patched = PATCHES[format_name](old, service, snippet)
+    said = " ".join((f"{patched.service} will change, nothing else.", *patched.notes))
     if patched.text == old:
         said = f"{patched.service} has this set already."
     return Plan(patched.text, said, _diff(path, old, patched.text), services)

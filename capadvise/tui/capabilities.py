@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -53,13 +54,17 @@ _TITLES = {
 
 
 def matches(need: Need, catalog: Catalog, wanted: str) -> bool:
-    """Whether a search finds a capability: by name, verdict, risk, reason or what it allows."""
+    """Whether a search finds a capability: each word in its name, or at the beginning of a word of
+    its verdict, its risk, its reason or what it allows."""
     entry = catalog.entry(need.cap)
-    text = " ".join(
-        (need.cap.name, need.verdict, catalog.risk(need.cap) or "", need.reason)
-        + ((entry.summary, *entry.allows) if entry else ())
+    said = (need.verdict, catalog.risk(need.cap) or "", need.reason)
+    text = " ".join((*said, entry.summary, *entry.allows) if entry else said)
+    words = re.findall(r"\w+", text.lower())
+    name = need.cap.name.lower()
+    return all(
+        part in name or any(word.startswith(part) for word in words)
+        for part in wanted.lower().split()
     )
-    return all(word in text.lower() for word in wanted.lower().split())
 
 
 class Capabilities(OptionList):
@@ -145,9 +150,9 @@ class Capabilities(OptionList):
             (f"{mark} ", mark_style),
             (f"{MARKS[verdict]} ", style),
             (f"{cap.short:18} ", "bold" if in_set else ""),
-            (f"{verdict!s:9}", style),
+            (f"{verdict!s:9} ", style),
         ]
-        if width >= 48:
+        if width >= 49:
             risk = risk_text(self.catalog.risk(cap))
             parts += [risk, (" " * (8 - len(risk.plain)), "")]
             if self._asked(need):

@@ -97,10 +97,26 @@ class Choice:
 def standing(choice: Choice) -> str:
     """What is known of the chosen set as a whole: was it tried?"""
     trial = choice.trial()
-    if trial is not None:
-        lost = f": {'; '.join(map(printable, trial.differences))}" if trial.differences else ""
-        return f"tried: {'passes' if trial.passed else 'fails'}{lost}"
-    return "not tried"
+    if trial is None:
+        return "not tried"
+    lost = "; ".join(map(printable, trial.differences))
+    if trial.passed:
+        return f"tried: passes, but {lost}" if lost else "tried: passes"
+    return f"tried: fails: {lost}" if lost else "tried: fails"
+
+
+def price(choice: Choice) -> str | None:
+    """What the user's own changes cost, in a sentence; None where there are none, or where a trial
+    of the whole set says it."""
+    dropped = sorted(choice.toggled & choice.start)
+    if not dropped or choice.trial() is not None:
+        return None
+    texts = [
+        f"without {cap.short}: {loss(choice, choice.report.proposal.need(cap))}"
+        for cap in dropped[:2]
+    ]
+    more = f"; and {len(dropped) - 2} more dropped" if len(dropped) > 2 else ""
+    return "; ".join(texts) + more
 
 
 def consequence(choice: Choice, cap: Cap, catalog: Catalog) -> str:

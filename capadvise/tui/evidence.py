@@ -16,6 +16,7 @@ from textual.binding import Binding
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
+from capadvise.caps import Cap
 from capadvise.catalog import Meaning
 from capadvise.decide import Need
 from capadvise.judge import Effect, Judged
@@ -83,13 +84,26 @@ class Evidence(Tree[Item]):
     def __init__(self) -> None:
         super().__init__("", id="evidence")
         self.show_root = False
+        self.show_guides = False
         self.guide_depth = 2
+        self._need: Need | None = None
+        self._width = 0
+        self._programs: dict[Cap, list[Program]] = {}
+        """Found once for each capability: no proof changes what was recorded."""
+
+    def on_resize(self) -> None:
+        """Lines are wrapped to the width."""
+        if self.content_size.width != self._width and self._need is not None:
+            self.show(self._need)
 
     def show(self, need: Need) -> None:
         """The evidence of a need, folded but for its first program."""
+        self._need, self._width = need, self.content_size.width
         self.clear()
         self.root.data = None
-        self._add(self.root, programs(need))
+        if need.cap not in self._programs:
+            self._programs[need.cap] = programs(need)
+        self._add(self.root, self._programs[need.cap])
         if not need.evidence:
             self.root.add_leaf(Text("the kernel never asked", style="dim"))
         self.root.expand()
@@ -132,7 +146,7 @@ class Evidence(Tree[Item]):
         if isinstance(item, Program):
             self._add(node, item.judged)
         elif isinstance(item, Judged):
-            width = max(self.content_size.width - 3 * self.guide_depth - 1, 24)
+            width = max(self._width - 3 * self.guide_depth - 1, 24)
             for style, text in site_lines(item):
                 for line in textwrap.wrap(text, width, subsequent_indent="  "):
                     node.add_leaf(Text(line, style=style))

@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.tui.capabilities import Capabilities
-from capadvise.tui.choice import Choice, compared, standing
+from capadvise.tui.choice import Choice, compared, price, standing
 from capadvise.tui.evidence import Evidence
 from capadvise.tui.look import syntax
 from capadvise.tui.saving import rendered
@@ -99,17 +99,21 @@ class Review(Vertical):
 
     def _draw(self) -> None:
         """All but the list and the evidence."""
-        choice, cap = self.choice, self.caps.selected
-        if cap is not None:
-            need = choice.report.proposal.need(cap)
-            box = self.query_one("#why")
-            box.border_title = cap.name
-            reasons = why(choice, need, self.catalog, self.uses, box)
-            self.query_one("#why-text", Static).update(reasons)
-        text = syntax(rendered(choice, self.format_name, self.catalog))
+        self._draw_why()
+        text = syntax(rendered(self.choice, self.format_name, self.catalog))
         self.query_one("#snippet-text", Static).update(text)
         self.query_one("#snippet").border_title = self.format_name
         self.query_one("#standing", Static).update(self._standing())
+
+    def _draw_why(self) -> None:
+        """What there is to say of the highlighted one."""
+        cap = self.caps.selected
+        if cap is not None:
+            box = self.query_one("#why")
+            box.border_title = cap.name
+            need = self.choice.report.proposal.need(cap)
+            text = why(self.choice, need, self.catalog, self.uses, box)
+            self.query_one("#why-text", Static).update(text)
 
     def _standing(self) -> Content:
         choice = self.choice
@@ -119,6 +123,7 @@ class Review(Vertical):
                 f": {len(choice.caps)} kept",
             ),
             Content.styled(standing(choice), _standing_style(choice)),
+            *([Content(cost)] if (cost := price(choice)) else []),
             *(
                 Content.styled(text, "dim")
                 for text in compared(choice, self.catalog, self.format_name)
@@ -138,7 +143,7 @@ class Review(Vertical):
     @on(OptionList.OptionHighlighted, "#caps")
     def _highlighted(self) -> None:
         self.query_one("#why", VerticalScroll).scroll_home(animate=False)
-        self._draw()
+        self._draw_why()
         self._show_evidence()
 
     @on(OptionList.OptionSelected, "#caps")

@@ -5,6 +5,7 @@ A view: it shows values and returns values, and has others (``protocols``) run t
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -117,6 +118,7 @@ class ReviewApp(App[None]):
 
     def on_mount(self) -> None:
         """The look, and where to begin."""
+        gc.freeze()  # a recording can be a million objects, and none of them will be garbage
         self.register_theme(self._look)
         self.theme = self._look.name
         self.watch_place(self.place)

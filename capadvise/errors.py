@@ -35,6 +35,10 @@ class BadInput(CapadviseError):
     """A file or an argument that cannot be used; the message names the place."""
 
 
+class CannotPatch(CapadviseError):
+    """A file cannot be changed as it was meant to; it stays as it is."""
+
+
 class CannotObserve(CapadviseError):
     """The kernel's checks cannot be seen here."""
 

@@ -98,6 +98,13 @@ def _emit(verbs: Verbs) -> None:
     emit.add_argument("report", metavar="REPORT")
     emit.add_argument("--format", choices=tuple(FORMATS), required=True)
     emit.add_argument("--set", choices=("recommended", "floor"), default="recommended")
+    emit.add_argument("--into", metavar="FILE", help="patch this file of yours, and show the diff")
+    emit.add_argument(
+        "--service",
+        metavar="[KIND/]NAME[/CONTAINER]",
+        help="what to patch in it, where it has several",
+    )
+    emit.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
     emit.add_argument("-o", "--output", metavar="FILE", help="where to write it, instead of stdout")
 
 

@@ -13,20 +13,28 @@ from capadvise.report.load import load
 
 
 def command(args: argparse.Namespace) -> int:
-    """Print a snippet, or write it to a file."""
+    """Print a snippet, write it to a file, or patch one with it."""
+    if args.into is not None and args.output is not None:
+        raise BadInput("--into patches its file in place: it has no --output")
+    if args.into is None and (args.service is not None or args.dry_run):
+        raise BadInput("--service and --dry-run are for --into FILE")
     report = load(Path(args.report), default())
     caps = report.proposal.recommended
     if args.set == "floor":
         if report.proposal.floor is None:
             raise BadInput(f"{args.report}: it has no floor: nothing was proven by trials")
         caps = report.proposal.floor
-    text = FORMATS[args.format].render(snippet_of(report, caps, default(), set_name=args.set))
+    answer = snippet_of(report, caps, default(), set_name=args.set)
+    # What is imported below, 8 ms and more, the usual answer on stdout need not wait for.
+    if args.into is not None:
+        from capadvise.commands.into import patch
+
+        return patch(args, report, answer)
+    text = FORMATS[args.format].render(answer)
     if args.output is None:
         print(text, end="")
     else:
-        from capadvise.report.save import (
-            write,
-        )  # 8 ms that the usual answer on stdout need not wait
+        from capadvise.report.save import write
 
         write(Path(args.output), text, private=False)
     return Exit.OK

@@ -18,6 +18,7 @@ from capadvise.formats.edit.layout import (
     dash,
     flow,
     layout,
+    local,
     source,
 )
 from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
@@ -65,15 +66,18 @@ def change(
     """Take entries out and add others: in the place of the first that goes, else behind ``after``,
     else at the end."""
     gone = list(gone)
+    cuts = [cut for _, value in gone for cut in hand_on(doc, value)]
     if mapping.flow:
         quote = flowing.quote(mapping)
         parts = [f"{quote}{key}{quote}: {flow(tree, quote)}" for key, tree in new.items()]
         going = [key for key, _ in gone]
         keep = [key not in going for key, _ in mapping.pairs]
-        return flowing.edit(doc.text, mapping, keep, parts) if parts or not all(keep) else []
+        if parts or gone:
+            cuts += flowing.edit(doc.text, mapping, keep, parts)
+        return cuts
     text, at = doc.text, column(doc.text, mapping.pairs[0][0].start)
-    lines = [line for key, tree in new.items() for line in doc.layout.lines(key, tree, at)]
-    cuts: list[Cut] = []
+    look = local(text, mapping, doc.layout)
+    lines = [line for key, tree in new.items() for line in look.lines(key, tree, at)]
     for pair in gone:
         if _begins_line(text, pair[0]):
             cuts += replace_lines(text, pair[0].start, pair[1].end, lines)
@@ -171,16 +175,22 @@ def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item])
 
 
 def release(doc: Document, node: Node) -> list[Cut]:
-    """Cuts after which a change to an anchored node changes no other place: the anchor moves to
-    the first of its aliases, with what it stood for."""
-    aliases = doc.aliases(node)
-    if not aliases or node.anchor is None:
+    """Cuts after which a change to an anchored node changes no other place."""
+    moved = hand_on(doc, node)
+    if not moved or node.anchor is None:
         return []
     begin, end = node.start, node.start + 1 + len(node.anchor)
     if doc.text[end] in "\r\n":
         begin = len(doc.text[:begin].rstrip(" "))
     else:
         end = flowing.skip(doc.text, end)
-    first = aliases[0]
+    return [Cut(begin, end), *moved]
+
+
+def hand_on(doc: Document, node: Node) -> list[Cut]:
+    """The anchor moves to the first of its aliases, with what it stood for."""
+    aliases = doc.aliases(node)
+    if not aliases:
+        return []
     moved = f"&{node.anchor} {flow(source(doc.text, node))}"
-    return [Cut(begin, end), Cut(first.start, first.end, moved)]
+    return [Cut(aliases[0].start, aliases[0].end, moved)]

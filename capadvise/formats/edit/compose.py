@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     Pair,
@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -143,7 +143,7 @@ class _Plan:
                 fixed = own.tag == _OVERRIDE or tag is None
                 if fixed and same(own, texts, as_docker_takes_it):
                     continue
-                if texts or (own.anchor and self.doc.aliases(own)):
+                if texts:
                     cuts += [] if fixed else [self.insert_tag(pair)]
                     cuts += release(self.doc, own)
                     cuts += change_list(self.doc, own, want, as_docker_takes_it)

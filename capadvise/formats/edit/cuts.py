@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from capadvise.errors import CannotPatch
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cut:
@@ -17,12 +19,12 @@ class Cut:
 
 
 def apply(text: str, cuts: Iterable[Cut]) -> str:
-    """The text with all cuts made; where two touch, insertions keep their order. Raises ValueError
-    where two overlap: they were not thought of together."""
+    """The text with all cuts made; where two touch, insertions keep their order. Raises CannotPatch
+    where two overlap: an alias in what goes with its anchor."""
     parts, at = [], 0
     for cut in sorted(cuts, key=lambda cut: (cut.start, cut.end)):
         if cut.start < at:
-            raise ValueError(f"cuts overlap at offset {cut.start}")
+            raise CannotPatch(f"line {line_number(text, cut.start)}: it is used in its own place")
         parts += [text[at : cut.start], cut.new]
         at = cut.end
     return "".join([*parts, text[at:]])

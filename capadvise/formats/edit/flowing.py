@@ -46,20 +46,27 @@ def edit(text: str, node: Sequence | Mapping, keep: Parts[bool], new: Parts[str]
     kept = [index for index, stays in enumerate(keep) if stays]
     between = _between(text, parts)
     if not kept:
-        return [Cut(parts[0][0], parts[-1][1], ("," + between).join(new))]
+        return [_instead(text, parts, between, new)]
     last = kept[-1]
     cuts = [
-        _take_out(text, parts[index], parts[index + 1][0])
-        for index in range(last)
-        if index not in kept
+        _take_out(text, (parts[index + 1][0], parts[following - 1][1]), parts[following][0])
+        for index, following in zip([-1, *kept], kept, strict=False)
+        if following > index + 1
     ]
     if last < len(parts) - 1 and not new:
         cuts += _take_off(text, parts[last:])
     elif last < len(parts) - 1:  # new ones in the place of those that end it
-        cuts.append(Cut(parts[last + 1][0], parts[-1][1], ("," + between).join(new)))
+        cuts.append(_instead(text, parts[last + 1 :], between, new))
     elif new:
         cuts += _append(text, parts[last][1], between, new)
     return cuts
+
+
+def _instead(text: str, parts: Parts[Span], between: str, new: Parts[str]) -> Cut:
+    """New parts in the place of those that end a collection, with the comment on the last line."""
+    end = _behind_comment(text, parts[-1][1]) if "\n" in between else parts[-1][1]
+    comma = "," if end > parts[-1][1] and _comma(text, parts[-1][1]) else ""
+    return Cut(parts[0][0], end, ("," + between).join(new) + comma)
 
 
 def _between(text: str, parts: Parts[Span]) -> str:
@@ -77,31 +84,43 @@ def _line_break(text: str, start: int) -> str:
     return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
 
 
-def _take_out(text: str, part: Span, following: int) -> Cut:
-    """Remove a part that others follow, and its lines where it has them for itself."""
-    first, end = line_start(text, part[0]), line_end(text, part[1])
-    if not text[first : part[0]].strip() and end <= following:
+def _take_out(text: str, run: Span, following: int) -> Cut:
+    """Remove parts that another follows, and their lines where they have them for themselves."""
+    first, end = line_start(text, run[0]), line_end(text, run[1])
+    if not text[first : run[0]].strip() and end <= following:
         return Cut(first, end)
-    return Cut(part[0], following)
+    return Cut(run[0], following)
 
 
 def _take_off(text: str, parts: Parts[Span]) -> list[Cut]:
     """Remove all parts but the first, with the comma after it."""
-    comma = text.index(",", _gap(text, parts[0][1]))
-    if "#" not in text[parts[0][1] : parts[1][0]]:
-        return [Cut(parts[0][1], parts[-1][1])]
-    return [Cut(comma, comma + 1), Cut(line_start(text, parts[1][0]) - 1, parts[-1][1])]
+    (_, kept), (start, _), end = parts[0], parts[1], parts[-1][1]
+    if "#" not in text[kept:start]:
+        return [Cut(kept, _behind_comment(text, end) if "\n" in text[kept:start] else end)]
+    comma = _comma(text, kept) or kept
+    return [Cut(comma, comma + 1), Cut(line_start(text, start), line_end(text, end))]
 
 
 def _append(text: str, end: int, between: str, new: Parts[str]) -> list[Cut]:
-    after = _gap(text, end)
-    comma = text.startswith(",", after)
-    rest = text[after + comma : line_end(text, after)].rstrip("\r\n")
-    if "\n" in between and rest.lstrip().startswith("#"):
-        added = ("," + between).join(new) + ("," if comma else "")
-        cuts = [Cut(after + comma + len(rest), after + comma + len(rest), between + added)]
-        return cuts if comma else [Cut(end, end, ","), *cuts]
-    return [Cut(end, end, "".join("," + between + part for part in new))]
+    """Add parts behind the last one; a comment on its line stays on it."""
+    behind = _behind_comment(text, end)
+    if "\n" not in between or behind == end:
+        return [Cut(end, end, "".join("," + between + part for part in new))]
+    comma = _comma(text, end)
+    added = between + ("," + between).join(new) + ("," if comma else "")
+    return [*([] if comma else [Cut(end, end, ",")]), Cut(behind, behind, added)]
+
+
+def _comma(text: str, end: int) -> int | None:
+    """Where the comma after a part is."""
+    at = _gap(text, end)
+    return at if text.startswith(",", at) else None
+
+
+def _behind_comment(text: str, end: int) -> int:
+    """The end of the line, where nothing but a comma and a comment are left of it."""
+    rest = text[end : line_end(text, end)].rstrip("\r\n")
+    return end + len(rest) if re.fullmatch(r"[ \t]*,?[ \t]+#.*", rest) else end
 
 
 def _gap(text: str, at: int) -> int:

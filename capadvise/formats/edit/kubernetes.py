@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     change,
@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import CannotPatch, Patched, chosen, reasons
+from capadvise.formats.edit.patched import Patched, chosen, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -36,20 +36,8 @@ from capadvise.formats.edit.yaml_values import (
     names,
     text,
 )
+from capadvise.formats.kubernetes import CONTAINERS, POD_SPEC
 from capadvise.formats.snippet import Snippet
-
-_TEMPLATE = ("spec", "template", "spec")
-KINDS: dict[str, tuple[str, ...]] = {
-    "Pod": ("spec",),
-    "Deployment": _TEMPLATE,
-    "StatefulSet": _TEMPLATE,
-    "DaemonSet": _TEMPLATE,
-    "ReplicaSet": _TEMPLATE,
-    "Job": _TEMPLATE,
-    "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
-}
-"""Where each keeps the specification of its pods."""
-_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ def _find(body: str, service: str | None) -> _Container:
     if not every:
         kinds = {kind for root in documents(body) for kind, _ in _objects(root, None) if kind}
         has = f"it has {', '.join(sorted(kinds))}" if kinds else "it is no Kubernetes manifest"
-        raise BadInput(f"no container can be patched: {has}", hint=f"kinds: {', '.join(KINDS)}")
+        raise BadInput(f"no container can be patched: {has}", hint=f"kinds: {', '.join(POD_SPEC)}")
     known = [container.service for container in every]
     meant = known if service is None else _meant(service, known)
     if len(set(meant)) > 1:
@@ -108,10 +96,10 @@ def _find(body: str, service: str | None) -> _Container:
 def _meant(service: str, known: list[str]) -> list[str]:
     """``[KIND/]NAME[/CONTAINER]``, the kind in any case."""
     asked = service.split("/")
-    if asked[0].lower() in {kind.lower() for kind in KINDS} and len(asked) > 1:
+    if asked[0].lower() in {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
         kinds, asked = {asked[0].lower()}, asked[1:]
     else:
-        kinds = {kind.lower() for kind in KINDS}
+        kinds = {kind.lower() for kind in POD_SPEC}
     found = []
     for name in known:
         kind, *rest = name.split("/")
@@ -134,11 +122,11 @@ def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node
 
 def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
     pod = item
-    for key in KINDS[kind]:
+    for key in POD_SPEC[kind]:
         pod = entries(pod).get(key, _EMPTY)
     metadata = entries(entries(item).get("metadata", _EMPTY))
     name = text(metadata.get("name")) or text(metadata.get("generateName")) or ""
-    for key in _LISTS:
+    for key in CONTAINERS:
         found = target(entries(pod).get(key, _EMPTY))
         for node in found.items if isinstance(found, Sequence) else ():
             container = text(entries(node).get("name")) or ""
@@ -261,7 +249,7 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
 def _every(body: str) -> Iterator[_Container]:
     for root in documents(body):
         for kind, item in _objects(root, None):
-            if kind in KINDS:
+            if kind in POD_SPEC:
                 yield from _containers(root, kind, item)
 
 
@@ -285,7 +273,7 @@ def _others(body: str, service: str) -> Iterator[Any]:
     for root in documents(body):
         instead: dict[int, Any] = {}
         for kind, item in _objects(root, None):
-            for found in _containers(root, kind, item) if kind in KINDS else ():
+            for found in _containers(root, kind, item) if kind in POD_SPEC else ():
                 rest = {key: value(inner) for key, inner in entries(found.node).items()}
                 context = {key: value(inner) for key, inner in _context(found.node).items()}
                 if found.service == service:

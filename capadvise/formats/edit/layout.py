@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from capadvise.errors import CannotPatch
 from capadvise.formats.edit.cuts import line_start
 from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence
 
@@ -67,7 +68,8 @@ def flow(tree: Tree, quote: str = "") -> str:
 
 
 def source(text: str, node: Node) -> Tree:
-    """What stands there, to be written again elsewhere in the same document."""
+    """What stands there, to be written again elsewhere in the same document. Raises CannotPatch for
+    texts of several lines."""
     if isinstance(node, Alias):
         return text[node.start : node.end]
     if isinstance(node, Sequence):
@@ -76,7 +78,7 @@ def source(text: str, node: Node) -> Tree:
         return {flow(source(text, name)): source(text, value) for name, value in node.pairs}
     assert isinstance(node, Scalar)
     if node.style in ("|", ">") or "\n" in text[node.start : node.end]:
-        raise ValueError("it has several lines")
+        raise CannotPatch("a text of several lines is shared by an alias")
     return re.sub(r"^&\S+\s+", "", text[node.start : node.end])
 
 
@@ -99,10 +101,17 @@ def layout(text: str, root: Node) -> Layout:
             steps[column(text, inner.start) - column(text, key.start)] += 1
         if isinstance(value, Sequence) and not value.flow and value.items:
             dashes[column(text, dash(text, value.items[0])) - column(text, key.start)] += 1
-    return Layout(
-        step=max(steps, key=lambda n: steps[n], default=2),
-        dash=max(dashes, key=lambda n: dashes[n], default=2),
-    )
+    step = max(steps, key=lambda n: steps[n], default=2)
+    return Layout(step, max(dashes, key=lambda n: dashes[n], default=step))
+
+
+def local(text: str, mapping: Mapping, usual: Layout) -> Layout:
+    """As the lists of one mapping are indented, where it has some."""
+    for key, value in mapping.pairs:
+        if isinstance(value, Sequence) and not value.flow and value.items:
+            indent = column(text, dash(text, value.items[0])) - column(text, key.start)
+            return Layout(usual.step, indent)
+    return usual
 
 
 def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:

@@ -6,14 +6,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capadvise.errors import BadInput, CapadviseError
+from capadvise.errors import BadInput
 from capadvise.formats.edit.layout import Item
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
-
-
-class CannotPatch(CapadviseError):
-    """The file cannot be changed as it was meant to; it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +45,4 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
 
 def reasons(snippet: Snippet) -> tuple[Item, ...]:
     """The capabilities as containers spell them, with why; sorted by number."""
-    return tuple(Item(cap.short, printable(reason)) for cap, reason in sorted(snippet.caps))
+    return tuple(Item(cap.short, reason) for cap, reason in sorted(snippet.caps))

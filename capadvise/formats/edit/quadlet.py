@@ -6,13 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
-from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
 
 _CONTAINER = "Container"
 _DROP, _ADD, _ARGS = "DropCapability", "AddCapability", "PodmanArgs"
@@ -109,7 +108,7 @@ def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
         cuts.insert(0, Cut(live[0].start, live[0].start, lines.pop() + _break(unit)))
     for cap, reason in snippet.caps:
         if cap.short not in seen:
-            lines += [f"# {cap.name}: {printable(reason)}", f"{_ADD}={cap.name}"]
+            lines += [f"# {cap.name}: {reason}", f"{_ADD}={cap.name}"]
     if lines:
         drops = unit.all(_CONTAINER, _DROP)
         after = last or (live[-1] if live else None) or drops[-1]

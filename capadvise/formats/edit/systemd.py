@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
-from capadvise.formats.edit.patched import CannotPatch, Patched
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
+from capadvise.formats.edit.yaml_values import is_root
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"
@@ -31,7 +32,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     right = _effective(new, _BOUNDING) == want and _effective(new, _AMBIENT) in (want, frozenset())
     if not right or not same_but(unit, new, (_BOUNDING, _AMBIENT)):
         raise CannotPatch("the unit is written in a way that cannot be patched")
-    return Patched(framed.restore(new.text), service or "", tuple(_notes(unit)))
+    return Patched(framed.restore(new.text), service or "", tuple(_notes(unit, snippet)))
 
 
 def _drop_in(unit: Unit) -> bool:
@@ -49,20 +50,25 @@ def _bounding(unit: Unit, snippet: Snippet) -> list[Cut]:
 
 def _ambient(unit: Unit, snippet: Snippet) -> list[Cut]:
     """Only they reach a service that is not root; no exec takes them from one that is."""
-    user = unit.last(_SERVICE, "User")
-    dynamic = (unit.last(_SERVICE, "DynamicUser") or "no").lower() in ("1", "yes", "true", "on")
-    known = user is not None or not _drop_in(unit)
-    others = dynamic or user not in (None, "", "0", "root") or not known
     held = _effective(unit, _AMBIENT)
-    want = frozenset(cap for cap, _ in snippet.caps) if others or held else frozenset()
+    rootless = held or not _is_root(unit, snippet)
+    want = frozenset(cap for cap, _ in snippet.caps) if rootless else frozenset()
     if held == want and _emptied(unit, _AMBIENT):
         return []
     if not want and not _drop_in(unit):
         entries = unit.all(_SERVICE, _AMBIENT)
         return [cut for item in entries for cut in replace_lines(unit.text, item.start, item.end)]
-    if not want and not held and known:
-        return []
-    return _set(unit, _AMBIENT, snippet, why=False)
+    return _set(unit, _AMBIENT, snippet if want else replace(snippet, caps=()), why=False)
+
+
+def _is_root(unit: Unit, snippet: Snippet) -> bool:
+    """Where a drop-in does not say, the service is taken to be as the target that was recorded."""
+    if (unit.last(_SERVICE, "DynamicUser") or "no").lower() in ("1", "yes", "true", "on"):
+        return False
+    user = unit.last(_SERVICE, "User")
+    if user is None and _drop_in(unit):
+        return snippet.root
+    return is_root(user)
 
 
 def _emptied(unit: Unit, key: str) -> bool:
@@ -100,12 +106,12 @@ def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[Cut]:
     entries = unit.all(_SERVICE, key)
     says = [item for item in entries if item.value]
     first = says[0] if says else None
-    had = [] if first is None else [word for word in first.words if not word.startswith("~")]
+    had = [] if first is None or first.value.startswith("~") else list(dict.fromkeys(first.words))
     spelled = {cap: word for word in reversed(had) if (cap := _cap(word)) is not None}
     wanted = [cap for cap, _ in snippet.caps]
-    kept = [word for word in had if _cap(word) in wanted and spelled.get(_cap(word)) is word]
+    kept = [word for word in had if _cap(word) in wanted and word in spelled.values()]
     words = [*kept, *(cap.name for cap in wanted if cap not in spelled)]
-    new = [f"# {c.name}: {printable(r)}" for c, r in snippet.caps if why and c not in spelled]
+    new = [f"# {c.name}: {r}" for c, r in snippet.caps if why and c not in spelled]
     reset = _drop_in(unit) and not (entries and not entries[0].value)
     lines = [*([f"{key}="] if reset and words else []), *new, f"{key}={' '.join(words)}"]
     cuts: list[Cut] = []
@@ -129,13 +135,13 @@ def _bounds(unit: Unit) -> Entry | None:
     return found[-1] if found else None
 
 
-def _notes(unit: Unit) -> Iterator[str]:
+def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:
     for item in unit.entries:
         prefix = item.value[: len(item.value) - len(item.value.lstrip("@-:+!|"))]
         if item.section == _SERVICE and item.key.startswith("Exec") and "+" in prefix:
             yield f"{item.key}={item.value.split()[0]}: the + gives it all capabilities"
     if _drop_in(unit) and unit.last(_SERVICE, "User") is None:
         yield (
-            "the unit itself is another file: AmbientCapabilities= is for the case that its User= "
-            "is not root, and changes nothing for root"
+            "the User= of the unit itself is not in this file: taken to be the one recorded, "
+            f"{snippet.user}; one that is not root also needs these as AmbientCapabilities="
         )

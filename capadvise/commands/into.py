@@ -1,0 +1,45 @@
+"""``capadvise emit --into``: the answer in the user's own file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.errors import BadInput, Exit
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.files import plan
+from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.privileged import other_powers
+
+
+def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
+    """Show the diff on stdout, then write, unless it is a dry run; what must be known is said on
+    stderr."""
+    if args.format not in PATCHES:
+        raise BadInput(
+            f"--into cannot patch {args.format}", hint=f"what it can: {', '.join(PATCHES)}"
+        )
+    change = plan(Path(args.into), args.format, args.service, snippet)
+    patched = change.patched
+    notes = [*snippet.notes, *patched.notes]
+    if patched.unprivileged:
+        notes += other_powers(report, default(), args.format)
+    for note in notes:
+        _say(f"note: {note}")
+    what = f"{args.into}: {patched.service}" if patched.service else args.into
+    if change.empty:
+        _say(f"{what}: nothing to change")
+        return Exit.OK
+    print(change.diff(), end="", flush=True)
+    if not args.dry_run:
+        change.write()
+        _say(f"{what}: written")
+    return Exit.OK
+
+
+def _say(text: str) -> None:
+    print(f"capadvise: {printable(text)}", file=sys.stderr)

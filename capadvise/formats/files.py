@@ -1,0 +1,174 @@
+"""The user's own file: read, patched, shown as a diff, written whole or not at all.
+
+``plan`` touches nothing; ``Change.write`` touches the one file, if it is still what was read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.errors import BadInput, CannotPatch
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.edit.patched import Patched
+from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
+
+MAX_BYTES = 16 << 20
+"""A larger file is none that people keep by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file, what is in it and what is to be in it."""
+
+    path: Path
+    """As it was named; a link is followed when it is written."""
+    before: bytes | None
+    """None: there is no such file yet."""
+    patched: Patched
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has to change."""
+        return self.before == self._after
+
+    @property
+    def _after(self) -> bytes:
+        return self.patched.text.encode()
+
+    def diff(self) -> str:
+        """As ``diff -u`` writes it, safe to print; empty where nothing changes."""
+        old = (self.before or b"").decode().split("\n")
+        new = self.patched.text.split("\n")
+        name = printable(str(self.path))
+        lines = difflib.unified_diff(
+            _lines(old), _lines(new), "/dev/null" if self.before is None else name, name
+        )
+        return "".join(map(_shown, lines))
+
+    def write(self) -> None:
+        """Put the new text in the place of the old one, with its mode and owner. Raises CannotPatch
+        where the file is not any more what was read, and where it cannot be written to."""
+        try:
+            _write(self.path.resolve(), self.before, self._after)
+        except OSError as error:
+            raise CannotPatch(f"cannot write {self.path}: {error.strerror}") from error
+
+
+def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Change:
+    """What a patch would do. Raises BadInput, with file and line, for a file or a service that is
+    none, CannotPatch where more would change than is meant."""
+    before = _read(path, new=language == "systemd" and path.parent.suffix == ".d")
+    if language in ("quadlet", "systemd"):
+        _named(path, service)
+    try:
+        text = (before or b"").decode()
+        return Change(path, before, PATCHES[language](text, service, snippet))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: it is not UTF-8 text") from error
+    except (BadInput, CannotPatch) as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from error
+
+
+def _read(path: Path, *, new: bool) -> bytes | None:
+    try:
+        # a pipe would wait for a writer
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadInput(f"{path}: it is no regular file")
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        if new and path.suffix == ".conf":
+            return None
+        hint = "a drop-in that is not there yet is UNIT.service.d/NAME.conf" if new else None
+        raise BadInput(f"{path}: {error.strerror}", hint=hint) from error
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{path}: more than {MAX_BYTES >> 20} MiB are too many to patch")
+    return data
+
+
+def _named(path: Path, service: str | None) -> None:
+    """A unit file is one service: its own, or that of the folder of drop-ins it lies in."""
+    unit = path.parent.name.removesuffix(".d") if path.parent.suffix == ".d" else path.name
+    if service not in (None, unit, unit.rpartition(".")[0]):
+        raise BadInput(f"{path}: it has no service {service!r}", hint=f"it has: {unit}")
+
+
+def _lines(parts: list[str]) -> list[str]:
+    """With their line breaks; the last one has none where the text lacks it."""
+    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+def _shown(line: str) -> str:
+    """Escaped, but for what a diff needs to be one: tabs, and the end of a Windows line."""
+    end = "\r\n" if line.endswith("\r\n") else "\n"
+    body = line.removesuffix(end)
+    shown = "\t".join(map(printable, body.split("\t")))
+    return shown + end if line.endswith("\n") else f"{shown}\n\\ No newline at end of file\n"
+
+
+# ------------------------------------------------------------------------------ writing
+
+
+def _write(path: Path, before: bytes | None, after: bytes) -> None:
+    """A new file beside the old one takes its place. Raises OSError and CannotPatch."""
+    if before is None:
+        path.parent.mkdir(exist_ok=True)
+    elif (
+        not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222
+    ):  # root may, and should not
+        raise CannotPatch(f"{path} is read-only", hint="chmod u+w it, if it is yours to change")
+    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(after)
+            if before is None:
+                os.fchmod(fd, 0o644)  # as unit files are
+            else:
+                _take_after(fd, path)
+            file.flush()
+            os.fsync(fd)
+        _check_same(path, before)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _take_after(fd: int, path: Path) -> None:
+    """Owner, mode and extended attributes (labels, access lists) of the file that goes."""
+    was = path.stat()
+    mine = os.fstat(fd)
+    if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):
+        os.fchown(fd, was.st_uid, was.st_gid)
+    os.fchmod(fd, stat.S_IMODE(was.st_mode))
+    for name in os.listxattr(path):
+        with suppress(OSError):  # some are the kernel's own
+            os.setxattr(fd, name, os.getxattr(path, name))
+
+
+def _check_same(path: Path, before: bytes | None) -> None:
+    try:
+        same = path.read_bytes() == before
+    except FileNotFoundError:
+        same = before is None
+    if not same:
+        raise CannotPatch(f"{path} was changed meanwhile", hint="nothing was written: try again")
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

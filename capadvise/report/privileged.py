@@ -1,0 +1,114 @@
+"""What ``privileged: true`` gave besides capabilities, and what a recording tells of its need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.catalog import Catalog
+from capadvise.recording import Check, Namespace
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+
+_DEVICES = (
+    "dev-mem",
+    "msr",
+    "ioperm",
+    "scsi-command",
+    "nvme-command",
+    "block-settings",
+    "block-partition",
+    "loop",
+    "device-mapper",
+    "raid",
+    "ublk",
+    "drm-open",
+)
+"""Site rules of what is done with a device of the host."""
+
+
+def other_powers(report: Report, catalog: Catalog, language: str) -> tuple[str, ...]:
+    """One sentence each on devices, seccomp, MAC, masked paths and cgroups: what was seen that
+    needs them, else that it cannot be judged. A recording holds only what the kernel asked for."""
+    checks = [
+        check
+        for recording in report.recordings
+        for check in recording.checks
+        if check.ns is not Namespace.CHILD
+    ]
+    return (
+        "privileged is gone, and with it other powers than capabilities:",
+        _devices(checks, catalog, language),
+        _seccomp(report, checks, catalog, language),
+        _mac(report, checks),
+        *_paths(checks, catalog),
+    )
+
+
+def _rules(checks: list[Check], catalog: Catalog) -> Iterator[tuple[str, Check]]:
+    for check in checks:
+        if rule := catalog.sites.match(check.cap, check.site, own_mounts=False):
+            yield rule.id, check
+
+
+def _devices(checks: list[Check], catalog: Catalog, language: str) -> str:
+    seen = sorted({rule for rule, _ in _rules(checks, catalog) if rule in _DEVICES})
+    give = {
+        "compose": "devices:",
+        "quadlet": "AddDevice=",
+        "kubernetes": "a device plugin (Kubernetes has no other way without privileged)",
+    }[language]
+    if seen:
+        return f"devices of the host: they were used ({', '.join(seen)}); give them with {give}"
+    return (
+        "devices of the host: cannot be judged, opening one is not recorded; if it uses any beyond "
+        f"/dev/null and the like, give them with {give}"
+    )
+
+
+def _seccomp(report: Report, checks: list[Check], catalog: Catalog, language: str) -> str:
+    """Calls that the profile keeps closed under the set that is given."""
+    profile = catalog.seccomp["podman" if language == "quadlet" else "docker"]
+    opened = {call for cap in report.proposal.recommended for call in profile.opens.get(cap, ())}
+    closed = set(profile.never) | {c for calls in profile.opens.values() for c in calls} - opened
+    called = {check.syscall for check in checks if check.syscall}
+    if any(recording.io_uring for recording in report.recordings):
+        called.add("io_uring_setup")
+    # These are closed for some arguments alone, which no recording holds.
+    found = sorted(called & closed - {"clone", "clone3", "socket"})
+    where = "; Kubernetes applies it where seccompProfile is RuntimeDefault"
+    where = where if language == "kubernetes" else ""
+    if found:
+        return f"seccomp: the default profile refuses {', '.join(found)}, which it called{where}"
+    return (
+        f"seccomp: of the calls that were recorded the default profile refuses none{where}; calls "
+        "that ask for no capability are not recorded"
+    )
+
+
+def _mac(report: Report, checks: list[Check]) -> str:
+    names = {"apparmor", "selinux"}
+    active = sorted({name for r in report.recordings for name in r.host.lsm} & names)
+    mounts = sorted({c.syscall for c in checks if c.syscall in ("mount", "umount2", "move_mount")})
+    more = f"; docker's AppArmor profile refuses {mounts[0]}, which it called" if mounts else ""
+    where = f" ({printable(', '.join(active))} was active there)" if active else ""
+    return f"AppArmor, SELinux: cannot be judged from a recording{where}{more}"
+
+
+def _paths(checks: list[Check], catalog: Catalog) -> Iterator[str]:
+    writes = sorted(
+        {
+            check.program
+            for rule, check in _rules(checks, catalog)
+            if rule.startswith("sysctl-") and not rule.startswith("sysctl-look")
+        }
+    )
+    if writes:
+        yield (
+            f"/proc/sys is read-only: {', '.join(writes)} changed a setting there; for settings of "
+            "namespaces there is sysctls:"
+        )
+    yield (
+        f"{'the rest of ' if writes else ''}/proc and /sys: cannot be judged; some files are now "
+        "hidden (/proc/kcore, /proc/keys, /sys/firmware), /proc/sys and /sys are read-only"
+    )
+    yield "cgroups: cannot be judged; /sys/fs/cgroup is read-only, and devices are limited by them"

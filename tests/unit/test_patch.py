@@ -1,0 +1,226 @@
+"""Patches of the user's own files: what must change does, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capadvise.caps import NAMES
+from capadvise.errors import BadInput, CannotPatch, CapadviseError
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.files import Change
+from tests.patching import CASES, USUAL, Case, patch, snippet
+
+GOLDEN = Path(__file__).parent / "golden" / "patch"
+THREE = ("cap_add", "cap_drop", "privileged")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_only_the_lines_that_must_change_do(case: Case) -> None:
+    patched = case.patched()
+    diff = Change(Path(case.file), case.text.encode(), patched).diff()
+    notes = "".join(f"# {note}\n" for note in patched.notes)
+    assert diff + notes == (GOLDEN / f"{case.name}.diff").read_bytes().decode()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_second_patch_changes_nothing(case: Case) -> None:
+    text = case.patched().text
+    assert patch(case.language, text, case.service, case.caps).text == text
+
+
+def test_no_golden_is_left_over() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == {case.name for case in CASES}
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.file.endswith(".json")], ids=lambda case: case.name
+)
+def test_json_stays_json(case: Case) -> None:
+    json.loads(case.patched().text)
+
+
+def load(text: str) -> Any:
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.language == "kubernetes"],
+    ids=lambda case: case.name,
+)
+def test_in_a_manifest_only_one_security_context_changes(case: Case) -> None:
+    old, new = load(case.text), load(case.patched().text)
+    changed = [
+        (before, after)
+        for before, after in zip(containers(old), containers(new), strict=True)
+        if before != after
+    ]
+    assert len(changed) == 1
+    ((before, after),) = changed
+    context = after.pop("securityContext")
+    was = before.pop("securityContext", None) or {}
+    assert before == after
+    want = {"drop": ["ALL"]} | ({"add": set(case.caps)} if case.caps else {})
+    has = context.pop("capabilities")
+    assert has | ({"add": set(has["add"])} if "add" in has else {}) == want
+    assert not context.pop("privileged", False)
+    was.pop("privileged", None)
+    was.pop("capabilities", None)
+    assert context == was
+    assert old == new  # now that what was compared is taken out
+
+
+def containers(node: Any) -> list[dict[str, Any]]:
+    """Every container, wherever it is; aliases are made values of their own."""
+    if isinstance(node, list):
+        return [found for item in node for found in containers(item)]
+    if not isinstance(node, dict):
+        return []
+    found = []
+    for key, value in node.items():
+        if key in ("containers", "initContainers", "ephemeralContainers"):
+            value[:] = [json.loads(json.dumps(item)) for item in value]
+            found += value
+        else:
+            found += containers(value)
+    return found
+
+
+# ------------------------------------------------------------------------------ any compose file
+
+WORDS = st.text("abc-_ #:'\"\t\n{}[]*&!|>%@`é😀", max_size=12)
+CAPS = st.sampled_from([*NAMES, "ALL", "cap_chown", "CAP_NET_RAW", "${X}", "net_admin"])
+SERVICE = st.fixed_dictionaries(
+    {"image": st.just("x")},
+    optional={
+        "cap_add": st.lists(CAPS, max_size=4),
+        "cap_drop": st.lists(CAPS, max_size=3),
+        "privileged": st.booleans(),
+        "command": st.lists(WORDS, max_size=3),
+        "labels": st.dictionaries(WORDS.filter(bool), WORDS, max_size=3),
+        "hostname": WORDS,
+    },
+)
+SERVICES = st.dictionaries(
+    st.text("abcdefgh-_0123456789", min_size=1, max_size=8), SERVICE, min_size=1, max_size=4
+)
+SETS = st.lists(st.sampled_from(NAMES), unique=True, max_size=5).map(tuple)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, str]:
+    """A compose file in one of the ways that YAML libraries write them, and one of its services;
+    the same objects in two services make anchors and aliases."""
+    services: dict[str, Any] = draw(SERVICES)
+    name = draw(st.sampled_from(sorted(services)))
+    if draw(st.booleans()) and (other := draw(st.sampled_from(sorted(services)))) != name:
+        for key in ("cap_add", "cap_drop"):
+            if key in services[name]:
+                services[other][key] = services[name][key]
+    text = yaml.dump(
+        {"services": services},
+        indent=draw(st.sampled_from([2, 4])),
+        default_flow_style=draw(st.sampled_from([None, True, False])),
+        width=draw(st.sampled_from([20, 80])),
+        allow_unicode=draw(st.booleans()),
+        sort_keys=False,
+        line_break=draw(st.sampled_from(["\n", "\r\n"])),
+        explicit_end=draw(st.booleans()),
+    )
+    return (text.rstrip("\r\n") if draw(st.booleans()) else text), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(files(), SETS)
+def test_in_any_compose_file_three_keys_of_one_service_change(
+    file: tuple[str, str], caps: tuple[str, ...]
+) -> None:
+    text, name = file
+    patched = patch("compose", text, name, caps).text
+    (old,), (new,) = load(text), load(patched)
+    service = new["services"][name]
+    assert service["cap_drop"] == ["ALL"]
+    added = [item.upper().removeprefix("CAP_") for item in service.get("cap_add", [])]
+    assert sorted(added) == sorted(caps)
+    assert not service.get("privileged", False)
+    for one in (old, new):
+        for key in THREE:
+            one["services"][name].pop(key, None)
+    assert old == new
+    assert patch("compose", patched, name, caps).text == patched
+    assert patched.count("\r\n") == (patched.count("\n") if "\r\n" in text else 0)
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c}, {name: d}]}\n"
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "service", "said", "hint"),
+    [
+        ("compose", "services:\n  a: [\n", None, "line 3: ", None),
+        ("compose", "{{- if .x }}\nservices: {}\n", None, "line ", "a Helm template"),
+        ("compose", "x: 1\n", None, "it has no services", None),
+        ("compose", "", None, "it has no services", None),
+        ("compose", "services: {}\n", None, "it has no service", None),
+        ("compose", "services: {web: , api: }\n", None, "it has 2 services", "web, api"),
+        ("compose", "services: {web: {}}\n", "wbe", "no service 'wbe'", "did you mean web?"),
+        ("compose", "services: {web: }\n", "web", "'web' is no mapping", None),
+        ("compose", "include: [b]\nservices: {web: {}}\n", "db", "no service 'db'", "includes"),
+        ("compose", "services: {a: *x}\n", "a", "line 1: ", None),
+        ("compose", BOMB, None, "its aliases stand for too much", None),
+        ("compose", "[" * 5000, None, "line 1: exceeded maximum nesting depth", None),
+        ("compose", "services: {a: {}}\n---\nservices: {a: {}}\n", "a", "2 of its documents", None),
+        ("kubernetes", POD, None, "it has 2 containers", "Pod/a/c, Pod/a/d"),
+        ("kubernetes", POD, "a", "'a' is several", "Pod/a/c"),
+        ("kubernetes", POD, "pod/b", "no container 'pod/b'", "Pod/a/c"),
+        ("kubernetes", POD + "---\n" + POD, "a/c", "'Pod/a/c' twice", "a file of its own"),
+        ("kubernetes", "kind: Widget\nspec: {}\n", None, "it has Widget", "Deployment"),
+        ("kubernetes", "services: {}\n", None, "no Kubernetes manifest", "Pod"),
+        ("quadlet", "[Kube]\nYaml=x\n", None, "no section [Container]", "its manifest"),
+        ("quadlet", "Image=x\n", None, "line 1: ", None),
+        ("systemd", "[Container]\nImage=x\n", None, "no section [Service]", "quadlet"),
+        ("systemd", "[Service]\nwhat\n", None, "line 2: ", None),
+    ],
+)
+def test_what_cannot_be_patched_is_named(
+    language: str, text: str, service: str | None, said: str, hint: str | None
+) -> None:
+    with pytest.raises(CapadviseError) as raised:
+        PATCHES[language](text, service, snippet(USUAL))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert hint is None or hint in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "service"),
+    [
+        # the anchored service is used where it is no service
+        ("compose", "services:\n  a: &a\n    image: x\nx-copy: *a\n", "a"),
+        # a key twice: which of them counts?
+        ("compose", "services:\n  a:\n    cap_add: [KILL]\n    cap_add: [CHOWN]\n", "a"),
+        # the whole pod is shared
+        (
+            "kubernetes",
+            "kind: List\nitems:\n"
+            "- kind: Pod\n  metadata: {name: a}\n  spec: &s\n    containers:\n    - name: c\n"
+            "- kind: Pod\n  metadata: {name: b}\n  spec: *s\n",
+            "a/c",
+        ),
+    ],
+)
+def test_more_than_was_meant_is_refused(language: str, text: str, service: str) -> None:
+    with pytest.raises((CannotPatch, BadInput)):
+        PATCHES[language](text, service, snippet(USUAL))

@@ -20,8 +20,8 @@ from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui.choice import Base, Choice
-from capadvise.tui.look import diff_text, syntax
-from capadvise.tui.saving import Plan, file_name, plan, rendered, write
+from capadvise.tui.look import Page, diff_text, syntax
+from capadvise.tui.saving import Plan, file_name, plan, rendered
 
 
 class Save(ModalScreen[str | None]):
@@ -59,7 +59,8 @@ class Save(ModalScreen[str | None]):
                 yield Select[str]([], compact=True, id="service", prompt="which one?")
             with VerticalScroll(id="preview", can_focus=True):
                 yield Static(id="preview-text", markup=False)
-            yield Static(id="said", markup=False)
+            with VerticalScroll(id="said-box", can_focus=False):
+                yield Static(id="said", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Save", id="do-save", variant="primary", compact=True)
                 yield Button("Copy", id="do-copy", compact=True)
@@ -69,7 +70,7 @@ class Save(ModalScreen[str | None]):
         """A title, a first plan, and the focus on the file."""
         self.query_one("#save").border_title = "Save"
         self.query_one("#file").focus()
-        self._draw()
+        self.call_after_refresh(self._draw)  # texts are wrapped to the width
 
     @property
     def choice(self) -> Choice:
@@ -100,14 +101,20 @@ class Save(ModalScreen[str | None]):
         service = services.value if isinstance(services.value, str) else None
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
         self._offer(self.plan.services)
+        self._show(self.plan)
+        self.query_one("#do-save", Button).disabled = self.plan.problem is not None
+
+    def _show(self, made: Plan) -> None:
         preview = self.query_one("#preview")
-        preview.border_title = "The change" if self.plan.diff is not None else "The file"
-        shown = syntax(self.plan.text) if self.plan.diff is None else diff_text(self.plan.diff)
+        preview.border_title = "The change" if made.change is not None else "The file"
+        shown = diff_text(made.change.diff()) if made.change is not None else syntax(made.text)
         self.query_one("#preview-text", Static).update(shown)
-        problem = self.plan.problem
-        said = Content.styled(printable(problem), "$text-error") if problem else self.plan.said
-        self.query_one("#said", Static).update(said)
-        self.query_one("#do-save", Button).disabled = problem is not None
+        page = Page(self.query_one("#said-box"))
+        if made.problem is not None:
+            page.say(Content.styled(printable(made.problem), "$text-error"))
+        for text in made.said:
+            page.say(printable(text))
+        self.query_one("#said", Static).update(page.content())
 
     def _offer(self, services: tuple[str, ...]) -> None:
         """The services of the file, where there are several."""
@@ -126,7 +133,7 @@ class Save(ModalScreen[str | None]):
         if made is None or made.problem is not None:
             return
         try:
-            write(self.path, made.text)
+            made.write(self.path)
         except CapadviseError as error:
             self.query_one("#said", Static).update(
                 Content.styled(printable(str(error)), "$text-error")

@@ -152,11 +152,11 @@ class Capabilities(OptionList):
             (f"{cap.short:18} ", "bold" if in_set else ""),
             (f"{verdict!s:9} ", style),
         ]
-        if width >= 49:
+        if width >= 41:
             risk = risk_text(self.catalog.risk(cap))
             parts += [risk, (" " * (8 - len(risk.plain)), "")]
-            if self._asked(need):
-                parts.append((f"{self._asked(need):>6}×", "dim"))
+        if width >= 47 and self._asked(need):
+            parts.append((f"{self._asked(need):>6}×", "dim"))
         return Content.assemble(*parts)
 
     def _asked(self, need: Need) -> int:

@@ -13,6 +13,9 @@ from capadvise.prove import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 
+LONGEST = 80
+"""Characters of a difference in a sentence; the proof screen has all of it."""
+
 
 class Base(StrEnum):
     """The set of the report that a choice starts from."""
@@ -99,10 +102,19 @@ def standing(choice: Choice) -> str:
     trial = choice.trial()
     if trial is None:
         return "not tried"
-    lost = "; ".join(map(printable, trial.differences))
+    lost = brief(trial)
     if trial.passed:
         return f"tried: passes, but {lost}" if lost else "tried: passes"
     return f"tried: fails: {lost}" if lost else "tried: fails"
+
+
+def brief(trial: Trial) -> str:
+    """What differed in a trial, in a line: of what a program printed, the beginning."""
+    firsts = []
+    for text in trial.differences:
+        first = text.partition("\n")[0][:LONGEST].rstrip()
+        firsts.append(printable(first) + ("…" if len(first) < len(text.rstrip()) else ""))
+    return "; ".join(firsts)
 
 
 def price(choice: Choice) -> str | None:
@@ -139,7 +151,7 @@ def loss(choice: Choice, need: Need) -> str:
     """What is lost without a capability that the set holds; says how it is known."""
     trial = choice.trial(choice.caps - {need.cap}) or _removal(choice.report, need.cap)
     if trial is not None:
-        lost = "; ".join(map(printable, trial.differences))
+        lost = brief(trial)
         if not trial.passed:
             return f"the workload fails (tried: {lost or 'it does not pass'})"
         return f"the workload passes (tried), but {lost}" if lost else "nothing is lost (tried)"

@@ -21,7 +21,7 @@ from capadvise.prove import Interrupted, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text
-from capadvise.tui.choice import Choice
+from capadvise.tui.choice import Choice, brief
 from capadvise.tui.look import Page
 from capadvise.tui.protocols import Prover
 
@@ -128,13 +128,12 @@ class Proof(Vertical):
     def _row(self, index: int) -> Option:
         trial = self.trials[index]
         word, style = ("✓ passes", "$text-success") if trial.passed else ("✗ fails", "$text-error")
-        lost = "; ".join(map(printable, trial.differences))
         text = Content.assemble(
             (f"{index + 1:2}  ", "dim"),
             f"{self._about(trial, self.trials[:index]):28}",
             (f"{word:8}", style),
             f"{trial.seconds:6.1f} s  ",
-            (lost, "dim"),
+            (brief(trial), "dim"),
         )
         width = self.query_one("#trials").content_size.width - 3  # padding, scrollbar
         return Option(text.truncate(width, ellipsis=True) if width > 40 else text)
@@ -251,7 +250,10 @@ class Proof(Vertical):
         had = set_text(trial.caps) if row else f"all {len(trial.caps)}"
         page.say(Content.assemble(("It had: ", "dim"), had))
         for text in trial.differences:
-            page.bullet(printable(text))
+            first, *more = text.rstrip().split("\n")
+            page.bullet(printable(first))
+            for line in more:
+                page.say(Content.styled(f"  {printable(line)}", "dim"))
         if trial.passed and not trial.differences and row:
             page.say("Nothing differed from the run with everything.")
         self.query_one("#trial-text", Static).update(page.content())

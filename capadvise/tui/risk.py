@@ -14,7 +14,8 @@ from textual.widgets.option_list import Option
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.capabilities import Entry, Risk
+from capadvise.report.escape import printable
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
@@ -119,12 +120,22 @@ class Remaining(Vertical):
         if not uses:
             attacks(page, entry)
             ways_out(page, entry)
-        posture = self.choice.report.posture.sysctls
-        if posture:
+        settings = self._settings(entry)
+        if settings:
             page.heading("Where it was recorded")
-            for name, value in sorted(posture.items()):
-                page.bullet(f"{name} = {value}")
+        for name, value in settings:
+            page.bullet(f"{name} = {printable(value)}")
         return page.content()
+
+    def _settings(self, entry: Entry) -> list[tuple[str, str]]:
+        """The settings of the recorded place that this capability has to do with."""
+        said = " ".join(
+            [entry.risk_reason, *entry.allows]
+            + [condition.when for condition in entry.risk_conditions]
+            + [way.do for way in entry.instead]
+        )
+        posture = self.choice.report.posture.sysctls
+        return [(name, value) for name, value in sorted(posture.items()) if name in said]
 
     def on_resize(self, event: Resize) -> None:
         """Texts are wrapped to the width."""

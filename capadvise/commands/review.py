@@ -20,6 +20,7 @@ from capadvise.report.save import save
 
 if TYPE_CHECKING:
     from capadvise.tui.protocols import Ended, Starting
+    from capadvise.tui.review import ReviewApp
 
 
 def command(args: argparse.Namespace) -> int:
@@ -31,19 +32,19 @@ def command(args: argparse.Namespace) -> int:
             "review needs a terminal",
             hint=f"capadvise explain {shlex.quote(args.report)} says the same as text",
         )
-    review(report, path)
-    return Exit.OK
+    return review(report, path).return_code or Exit.OK
 
 
-def review(report: Report, path: Path) -> Report:
-    """The screens, until the user leaves; the report as it is then, saved at ``path``."""
+def review(report: Report, path: Path) -> ReviewApp:
+    """The screens, until the user leaves. The app holds the report as it is then (what was proven
+    is saved at ``path``) and an exit code."""
     from capadvise.tui.look import ask_background, theme
     from capadvise.tui.review import ReviewApp
 
     look = theme(os.environ, ask_background(sys.stdin.fileno()))
     app = ReviewApp(report, default(), path, prover=Trials(path), theme=look)
     app.run()
-    return app.report
+    return app
 
 
 class Trials:

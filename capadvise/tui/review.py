@@ -5,8 +5,9 @@ A view: it shows values and returns values, and has others (``protocols``) run t
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import shlex
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -15,13 +16,11 @@ from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding
-from textual.containers import Horizontal
-from textual.content import Content
-from textual.events import Click, Resize
+from textual.events import Resize
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
-from textual.widgets import ContentSwitcher, Footer, HelpPanel, Static
+from textual.widgets import ContentSwitcher, Footer, HelpPanel
 
 from capadvise.catalog import Catalog
 from capadvise.formats import FORMATS
@@ -35,22 +34,11 @@ from capadvise.tui.protocols import Prover
 from capadvise.tui.risk import Remaining
 from capadvise.tui.save import Save
 from capadvise.tui.saving import rendered
+from capadvise.tui.top import Top
 from capadvise.tui.why import Uses
 
 PLACES = ("review", "proof", "risk")
-
-
-class Place(Static):
-    """The name of a screen in the top line; a click goes there."""
-
-    def __init__(self, number: int, name: str) -> None:
-        super().__init__(Content(f" {number} {name.capitalize()} "), id=f"place-{name}")
-        self.place = name
-
-    async def on_click(self, event: Click) -> None:
-        """Go there."""
-        event.stop()
-        await self.app.run_action(f"go('{self.place}')")
+_ENDING = (signal.SIGHUP, signal.SIGTERM)
 
 
 class ReviewApp(App[None]):
@@ -105,11 +93,7 @@ class ReviewApp(App[None]):
 
     def compose(self) -> ComposeResult:
         uses = Uses(self.catalog)
-        with Horizontal(id="top"):
-            yield Static(" capadvise ", id="name")
-            for number, name in enumerate(PLACES, 1):
-                yield Place(number, name)
-            yield Static(self._run(), id="run", markup=False)
+        yield Top(self.report, PLACES)
         with ContentSwitcher(initial="review"):
             yield Review(self.choice, self.catalog, uses)
             yield Proof(self.choice, self._prover)
@@ -119,19 +103,22 @@ class ReviewApp(App[None]):
     def on_mount(self) -> None:
         """The look, and where to begin."""
         gc.freeze()  # a recording can be a million objects, and none of them will be garbage
+        loop = asyncio.get_running_loop()
+        for number in _ENDING:
+            loop.add_signal_handler(number, self._end, number)
         self.register_theme(self._look)
         self.theme = self._look.name
         self.watch_place(self.place)
 
-    def _run(self) -> Content:
-        recording = self.report.recording
-        lost = recording.lost.signal + recording.lost.sys_admin
-        command = printable(shlex.join(self.report.target.argv)[:200])
-        return Content.assemble(
-            (f"{lost} events lost  " if lost else "", "bold $text-warning"),
-            command,
-            (f"  {recording.host.observer}{'' if lost else ', nothing lost'}", "dim"),
-        )
+    def on_unmount(self) -> None:
+        """The signals are somebody else's again."""
+        for number in _ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _end(self, number: int) -> None:
+        """The terminal was closed, or somebody wants us to end: trials end, too."""
+        self.proof.stop()
+        self.exit(return_code=128 + number)
 
     @property
     def review(self) -> Review:
@@ -158,8 +145,7 @@ class ReviewApp(App[None]):
     def watch_place(self, place: str) -> None:
         """Another screen, and the focus on its list."""
         self.query_one(ContentSwitcher).current = place
-        for name in PLACES:
-            self.query_one(f"#place-{name}").set_class(name == place, "-active")
+        self.query_one(Top).mark(place)
         self.query_one({"review": "#caps", "proof": "#trials", "risk": "#risk-caps"}[place]).focus()
 
     def on_resize(self, event: Resize) -> None:

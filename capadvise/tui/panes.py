@@ -15,6 +15,8 @@ from textual.widgets import Input, OptionList, Static
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
+from capadvise.report.escape import printable
+from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, price, standing
 from capadvise.tui.evidence import Evidence
@@ -36,6 +38,8 @@ def _standing_style(choice: Choice) -> str:
 class Review(Vertical):
     """The first screen. ``choice`` and ``format_name`` are set from outside."""
 
+    HELP = help.REVIEW
+
     @dataclass
     class Toggled(Message):
         """The user keeps or drops a capability."""
@@ -56,7 +60,8 @@ class Review(Vertical):
         with Vertical(id="left"):
             yield Input(placeholder="name, verdict, what for …", id="search", compact=True)
             yield Capabilities(self.choice, self.catalog)
-            yield Static(id="standing", markup=False)
+            with VerticalScroll(id="standing-box", can_focus=False):
+                yield Static(id="standing", markup=False)
         with VerticalScroll(id="why", can_focus=True):
             yield Static(id="why-text", markup=False)
         with VerticalScroll(id="snippet", can_focus=True):
@@ -124,6 +129,10 @@ class Review(Vertical):
             ),
             Content.styled(standing(choice), _standing_style(choice)),
             *([Content(cost)] if (cost := price(choice)) else []),
+            *(
+                Content.assemble(("Caution: ", "$text-warning"), printable(text))
+                for text in choice.report.proposal.cautions
+            ),
             *(
                 Content.styled(text, "dim")
                 for text in compared(choice, self.catalog, self.format_name)

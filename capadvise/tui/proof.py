@@ -21,6 +21,7 @@ from capadvise.prove import Interrupted, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text
+from capadvise.tui import help
 from capadvise.tui.choice import Choice, brief
 from capadvise.tui.look import Page
 from capadvise.tui.protocols import Prover
@@ -46,6 +47,8 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 
 class Proof(Vertical):
     """The screen. ``choice`` is set from outside. Trials run in a thread, which posts messages."""
+
+    HELP = help.PROOF
 
     @dataclass
     class Changed(Message):

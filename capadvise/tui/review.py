@@ -53,7 +53,7 @@ class ReviewApp(App[None]):
         Binding("f", "format", "Format", tooltip="The next configuration language", id="format"),
         Binding("v", "view", "View", tooltip="Why, evidence or snippet", id="view"),
         Binding("p", "prove", "Prove", tooltip="Run it with less, again and again", id="prove"),
-        Binding("y", "try", "Try mine", tooltip="One trial of the chosen set", id="try"),
+        Binding("y", "try", "Try", tooltip="One trial of the chosen set", id="try"),
         Binding("x", "stop", "Stop", tooltip="End the trials, keep the best set", id="stop"),
         Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
         Binding("c", "copy", "Copy", tooltip="The snippet to the clipboard", show=False, id="copy"),
@@ -63,7 +63,7 @@ class ReviewApp(App[None]):
         Binding("1", "go('review')", "Review", show=False, id="go-review"),
         Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
         Binding("3", "go('risk')", "Risk", show=False, id="go-risk"),
-        Binding("question_mark", "help", "Help", tooltip="All keys", id="help"),
+        Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
         Binding("q", "quit", "Quit", id="quit"),
     ]
     choice: reactive[Choice] = reactive(lambda: None, init=False, bindings=True)  # type: ignore[arg-type,return-value]
@@ -149,7 +149,8 @@ class ReviewApp(App[None]):
         self.query_one({"review": "#caps", "proof": "#trials", "risk": "#risk-caps"}[place]).focus()
 
     def on_resize(self, event: Resize) -> None:
-        """Keys that do something depend on the room."""
+        """Keys that do something depend on the room; the palette has its key in any case."""
+        self.query_one(Footer).show_command_palette = event.size.width >= 100
         self.call_after_refresh(self.refresh_bindings)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

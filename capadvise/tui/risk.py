@@ -16,6 +16,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.report.escape import printable
+from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
@@ -32,6 +33,8 @@ def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
 
 class Remaining(Vertical):
     """The screen. ``choice`` is set from outside."""
+
+    HELP = help.RISK
 
     choice: reactive[Choice] = reactive(lambda: None, init=False)  # type: ignore[arg-type,return-value]
 

@@ -19,6 +19,7 @@ from capadvise.catalog import Catalog
 from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
+from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
 from capadvise.tui.look import Page, diff_text, syntax
 from capadvise.tui.saving import Plan, file_name, plan, rendered
@@ -27,7 +28,9 @@ from capadvise.tui.saving import Plan, file_name, plan, rendered
 class Save(ModalScreen[str | None]):
     """Returns a sentence about what was written; None where nothing was."""
 
+    HELP = help.SAVE
     BINDINGS: ClassVar = [
+        Binding("f1", "app.help", "Help", id="help"),
         Binding("escape", "cancel", "Cancel", id="cancel"),
         Binding("ctrl+s", "save", "Save", id="save"),
         Binding("ctrl+y", "copy", "Copy", id="copy"),

@@ -36,7 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-    for add in (_run, _prove, _emit, _explain, _check, _merge, _diff, _doctor, _catalog):
+    for add in (
+        *(_run, _prove, _review, _emit, _explain),
+        *(_check, _merge, _diff, _doctor, _catalog),
+    ):
         add(verbs)
     return parser
 
@@ -85,6 +88,13 @@ def _prove(verbs: Verbs) -> None:
         "-o", "--output", metavar="REPORT", help="where to write it; of several: a folder"
     )
     prove.add_argument("--json", action="store_true", help="the report on stdout")
+
+
+def _review(verbs: Verbs) -> None:
+    review = verbs.add_parser(
+        "review", help="look at a report on the screen: choose, prove, see the risk, save"
+    )
+    review.add_argument("report", metavar="REPORT")
 
 
 def _emit(verbs: Verbs) -> None:

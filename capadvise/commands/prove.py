@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -50,7 +50,7 @@ def command(args: argparse.Namespace) -> int:
     def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
         name, job, known = entry
         try:
-            report = prove_job(name, job, known, stop)
+            report = prove_job(job, known, stop, _talk(name), name=name)
         except Interrupted:
             return BrokenTrial("interrupted before the first trial ended")
         except BrokenTrial as error:
@@ -97,12 +97,27 @@ def _path(output: str | None, name: str, *, single: bool) -> Path:
     return Path(output) if single else Path(output) / f"{safe_name(name)}.json"
 
 
-def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Stop) -> Report:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of the trials of one workload as they go. Called in the thread that runs them."""
+
+    bound: Callable[[int], None]
+    """With the largest number of trials, if the recommended set works."""
+    starting: Callable[[CapSet], None]
+    ended: Callable[[Trial], None]
+    hopeless: Callable[[str, str], None]
+    """It fails even with everything: why, and what it printed."""
+
+
+def prove_job(
+    job: trials.Job, known: Report | None, stop: trials.Stop, watch: Watch, *, name: str
+) -> Report:
     """Run the trials of one workload; the report says what came of them.
 
     Raises BrokenTrial when no trial could be made.
     """
     everything = trials.everything()
+    watch.starting(everything)
     first, seen = trials.run(job, everything, stop)
     recordings = known.recordings if known else (seen.recording,)
     report = Report(
@@ -118,43 +133,62 @@ def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Sto
             "show only what its own check needs",
             file=sys.stderr,
         )
-    most = 3 + 2 * len(report.proposal.recommended)
-    _say(f"{name}: at most {most} trials, if the recommended set works")
+    watch.bound(3 + 2 * len(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> Outcome:
+        watch.starting(caps)
         outcome, _ = trials.run(job, caps, stop)
         return outcome
 
-    counter = iter(range(1, 1000))
     try:
-        proven: Proven = prove(
+        proven = prove(
             report.proposal,
             everything,
             first,
             run_trial,
             isolation=job.isolation,
-            say=lambda trial: _say(f"  trial {next(counter)}: {trial_text(trial, everything)}"),
+            say=watch.ended,
         )
     except NotProvable as error:
-        print(
-            f"capadvise: {printable(name)} does not pass even with every capability: "
-            f"{printable(error.outcome.why)}",
-            file=sys.stderr,
-        )
-        for line in seen.output.splitlines()[-20:]:
-            print(f"    {printable(line)}", file=sys.stderr)
+        watch.hopeless(error.outcome.why, seen.output)
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         return replace(report, proven=Proven(job.isolation, (trial,), None))
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _talk(name: str) -> Watch:
+    """Progress on a terminal's stderr, line by line."""
+    seen: list[Trial] = []
+
+    def ended(trial: Trial) -> None:
+        seen.append(trial)
+        _say(f"  trial {len(seen)}: {trial_text(trial, seen[0].caps)}")
+
+    def hopeless(why: str, output: str) -> None:
+        print(
+            f"capadvise: {printable(name)} does not pass even with every capability: "
+            f"{printable(why)}",
+            file=sys.stderr,
+        )
+        for line in output.splitlines()[-20:]:
+            print(f"    {printable(line)}", file=sys.stderr)
+
+    return Watch(
+        bound=lambda most: _say(f"{name}: at most {most} trials, if the recommended set works"),
+        starting=lambda _: None,
+        ended=ended,
+        hopeless=hopeless,
+    )
 
 
 def prove_report(report: Report) -> Report:
     """Prove what was just recorded. What stands in the way is said, and the report as good as
     before; Ctrl-C ends the trials and keeps the best set."""
     stop = trials.Stop()
+    name = report.target.name
     try:
         job = job_of(report, isolate=True)
-        call = partial(prove_job, report.target.name, job, report, stop)
+        call = partial(prove_job, job, report, stop, _talk(name), name=name)
         return _until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         print("capadvise: interrupted before the first trial ended", file=sys.stderr)

@@ -16,7 +16,7 @@ from capadvise.prove import Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 
-_MARKS = {
+MARKS = {
     Verdict.REQUIRED: "●",
     Verdict.USED: "●",
     Verdict.TOLERATED: "◐",
@@ -41,8 +41,8 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
         yield f"  No need for any capability was seen{more}"
     yield ""
     for text in (
-        f"Recommended: {_set_text(proposal.recommended)}",
-        *(_proof(report.proven) if report.proven is not None else ()),
+        f"Recommended: {set_text(proposal.recommended)}",
+        *(proof_lines(report.proven) if report.proven is not None else ()),
         *_rest(proposal),
         *(f"Caution: {caution}." for caution in proposal.cautions),
     ):
@@ -71,7 +71,7 @@ def _ended(status: int) -> str:
 def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
     """One capability: a line, its evidence, and what else there is to say; 80 columns wide."""
     indent = " " * (width + 6)
-    head = f"  {_MARKS[need.verdict]} {need.cap.short:{width}}  {need.verdict!s:9}"
+    head = f"  {MARKS[need.verdict]} {need.cap.short:{width}}  {need.verdict!s:9}"
     risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
     yield from textwrap.wrap(f"{head}  {risk:11}  {need.reason}", 80, subsequent_indent=indent)
     for text in _remarks(need):
@@ -113,11 +113,12 @@ def judged_function(judged: Judged) -> str:
     return printable(inner[0]) if inner else "an unknown place"
 
 
-def _set_text(caps: CapSet) -> str:
+def set_text(caps: CapSet) -> str:
+    """``CHOWN, SETUID``, or ``nothing``."""
     return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
 
 
-def _proof(proven: Proven) -> Iterator[str]:
+def proof_lines(proven: Proven) -> Iterator[str]:
     """What the trials say, in one sentence or two."""
     count = len(proven.trials)
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
@@ -127,29 +128,33 @@ def _proof(proven: Proven) -> Iterator[str]:
         yield f"Not proven: it does not pass even with everything ({trials})."
     elif not proven.complete:
         few = len(proven.floor) <= 12
-        best = _set_text(proven.floor) if few else "everything so far"
-        yield f"Not proven: interrupted; it passed with {best} ({trials})."
+        best = set_text(proven.floor) if few else "everything so far"
+        yield f"Not proven: the search was not finished; it passed with {best} ({trials})."
     else:
-        yield f"Floor:       {_set_text(proven.floor)}"
+        yield f"Floor:       {set_text(proven.floor)}"
         without = ", and fails without any one of them" if proven.floor else ""
         yield f"Proven: it works with the floor{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
 
 
-def trial_text(trial: Trial, everything: CapSet) -> str:
-    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
+def trial_name(trial: Trial, everything: CapSet) -> str:
+    """What a trial was about: ``without SETUID``, ``with everything``."""
     if trial.without is not None:
         what = f"without {trial.without.short}"
     elif trial.caps == everything:
         what = "with everything"
     else:
         many = len(trial.caps) > 6
-        what = f"with {len(trial.caps)} of them" if many else f"with {_set_text(trial.caps)}"
-    again = ", again" if trial.repeat else ""
+        what = f"with {len(trial.caps)} of them" if many else f"with {set_text(trial.caps)}"
+    return f"{what}, again" if trial.repeat else what
+
+
+def trial_text(trial: Trial, everything: CapSet) -> str:
+    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
     result = "passes" if trial.passed else "fails"
     more = f": {'; '.join(trial.differences)}" if trial.differences else ""
-    return f"{what}{again}: {result} ({trial.seconds:.1f} s){more}"[:160]
+    return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]
 
 
 def _rest(proposal: Proposal) -> Iterator[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from capadvise.report.save import save
+from tests.tui.screens import CATALOG, NGINX
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,15 @@ def test_no_process_holds_both_gpl_libraries() -> None:
         for path in package.rglob("*.py")
     }
     assert {path for path, names in users.items() if names} == {"linux/guardian.py"}
+
+
+def test_review_without_a_terminal_names_the_command_that_needs_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nginx report.json"
+    save(path, NGINX, CATALOG)
+    assert main(["review", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "capadvise: error: review needs a terminal",
+        f"capadvise: hint: capadvise explain '{path}' says the same as text",
+    ]

@@ -1,0 +1,203 @@
+"""Which capabilities the user wants, and what that choice means. Pure: no screen here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.decide import Need, Verdict
+from capadvise.prove import Trial
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+
+LONGEST = 80
+"""Characters of a difference in a sentence; the proof screen has all of it."""
+
+
+class Base(StrEnum):
+    """The set of the report that a choice starts from."""
+
+    RECOMMENDED = "recommended"
+    FLOOR = "floor"
+
+
+class Fate(StrEnum):
+    """What a choice does with one capability."""
+
+    KEPT = "kept"
+    OUT = "out"
+    DROPPED = "dropped by you"
+    ADDED = "added by you"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A set of the report, and what the user changed in it."""
+
+    report: Report
+    base: Base = Base.RECOMMENDED
+    toggled: CapSet = frozenset()
+    """Kept or dropped by hand."""
+
+    @property
+    def start(self) -> CapSet:
+        """The set of the report, unchanged."""
+        proposal = self.report.proposal
+        if self.base is Base.FLOOR and proposal.floor is not None:
+            return proposal.floor
+        return proposal.recommended
+
+    @property
+    def caps(self) -> CapSet:
+        """The set as chosen."""
+        return self.start ^ self.toggled
+
+    @property
+    def name(self) -> str:
+        """``the recommended set``, ``the floor``, or ``your set`` where it was changed."""
+        if self.toggled:
+            return "your set"
+        return "the floor" if self.base is Base.FLOOR else "the recommended set"
+
+    @property
+    def set_name(self) -> str:
+        """One word for it, as formats say it: ``recommended``, ``floor`` or ``chosen``."""
+        return "chosen" if self.toggled else str(self.base)
+
+    def fate(self, cap: Cap) -> Fate:
+        """What becomes of one capability."""
+        if cap in self.toggled:
+            return Fate.DROPPED if cap in self.start else Fate.ADDED
+        return Fate.KEPT if cap in self.start else Fate.OUT
+
+    def toggle(self, cap: Cap) -> Choice:
+        """With one capability dropped that was kept, or the other way round."""
+        return replace(self, toggled=self.toggled ^ {cap})
+
+    def other_base(self) -> Choice:
+        """Starting from the other set; changes by hand are taken back."""
+        base = Base.FLOOR if self.base is Base.RECOMMENDED else Base.RECOMMENDED
+        return replace(self, base=base, toggled=frozenset())
+
+    def of(self, report: Report) -> Choice:
+        """The same choice for a report that has a new proof."""
+        return replace(self, report=report)
+
+    def trial(self, caps: CapSet | None = None) -> Trial | None:
+        """The latest trial of exactly this set; of the chosen one where none is given."""
+        wanted = self.caps if caps is None else caps
+        proven = self.report.proven
+        trials = proven.trials if proven else ()
+        return next((trial for trial in reversed(trials) if trial.caps == wanted), None)
+
+
+# ------------------------------------------------------------------------- what a choice means
+
+
+def standing(choice: Choice) -> str:
+    """What is known of the chosen set as a whole: was it tried?"""
+    trial = choice.trial()
+    if trial is None:
+        return "not tried"
+    lost = brief(trial)
+    if trial.passed:
+        return f"tried: passes, but {lost}" if lost else "tried: passes"
+    return f"tried: fails: {lost}" if lost else "tried: fails"
+
+
+def brief(trial: Trial) -> str:
+    """What differed in a trial, in a line: of what a program printed, the beginning."""
+    firsts = []
+    for text in trial.differences:
+        first = text.partition("\n")[0][:LONGEST].rstrip()
+        firsts.append(printable(first) + ("…" if len(first) < len(text.rstrip()) else ""))
+    return "; ".join(firsts)
+
+
+def price(choice: Choice) -> str | None:
+    """What the user's own changes cost, in a sentence; None where there are none, or where a trial
+    of the whole set says it."""
+    dropped = sorted(choice.toggled & choice.start)
+    if not dropped or choice.trial() is not None:
+        return None
+    texts = [
+        f"without {cap.short}: {loss(choice, choice.report.proposal.need(cap))}"
+        for cap in dropped[:2]
+    ]
+    more = f"; and {len(dropped) - 2} more dropped" if len(dropped) > 2 else ""
+    return "; ".join(texts) + more
+
+
+def consequence(choice: Choice, cap: Cap, catalog: Catalog) -> str:
+    """A plain sentence: what keeping or dropping this capability does."""
+    need = choice.report.proposal.need(cap)
+    match choice.fate(cap):
+        case Fate.KEPT:
+            return f"Kept. Without it: {loss(choice, need)}."
+        case Fate.DROPPED:
+            return f"Dropped by you. Without it: {loss(choice, need)}."
+        case Fate.ADDED:
+            risk = catalog.risk(cap) or "unknown"
+            gain = "nothing that was seen needs it" if need.asked == 0 else "it was not needed"
+            return f"Added by you: {gain}, and it adds a risk: {risk}."
+        case Fate.OUT:
+            return f"Not in the set: {_why_out(need)}."
+
+
+def loss(choice: Choice, need: Need) -> str:
+    """What is lost without a capability that the set holds; says how it is known."""
+    trial = choice.trial(choice.caps - {need.cap}) or _removal(choice.report, need.cap)
+    if trial is not None:
+        lost = brief(trial)
+        if not trial.passed:
+            return f"the workload fails (tried: {lost or 'it does not pass'})"
+        return f"the workload passes (tried), but {lost}" if lost else "nothing is lost (tried)"
+    if need.verdict is Verdict.UNUSED:
+        return "nothing that was seen is lost"
+    said = [need.reason + " may fail"]
+    if need.self_restricting:
+        said = ["the program may go on with more rights than it wants"]
+    if need.lost_without:
+        said = [printable(need.lost_without)]
+    return f"{said[0]} (not tried)"
+
+
+def _removal(report: Report, cap: Cap) -> Trial | None:
+    """The trial that took this capability away from a larger set."""
+    trials = report.proven.trials if report.proven else ()
+    return next((trial for trial in reversed(trials) if trial.without == cap), None)
+
+
+def _why_out(need: Need) -> str:
+    match need.verdict:
+        case Verdict.UNUSED:
+            return "the kernel never asked for it"
+        case Verdict.ADVISORY:
+            return "asked in passing, and nothing hangs on the answer"
+        case Verdict.DENIED:
+            return "it was refused, and the program went on"
+        case _:
+            return "the workload passes without it"
+
+
+# ---------------------------------------------------------------------- compared with others
+
+_RUNTIMES = {"kubernetes": "containerd", "podman": "podman", "quadlet": "podman"}
+"""Whose defaults a format is compared with; docker's, for the others."""
+
+
+def compared(choice: Choice, catalog: Catalog, format_name: str) -> Iterator[str]:
+    """``11 fewer than docker's default``: with what the runtime grants unasked, and with all."""
+    name = _RUNTIMES.get(format_name, "docker")
+    runtime = next(item for item in catalog.baselines.runtimes if item.name == name)
+    caps = choice.caps
+    fewer, more = runtime.grants - caps, caps - runtime.grants
+    if more:
+        added = ", ".join(cap.short for cap in sorted(more))
+        yield f"{len(fewer)} of {name}'s default dropped, {added} added"
+    else:
+        yield f"{len(fewer)} fewer than {name}'s default" if fewer else f"{name}'s default"
+    yield f"{choice.report.recording.host.last_cap + 1 - len(caps)} fewer than privileged"

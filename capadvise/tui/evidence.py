@@ -1,0 +1,209 @@
+"""The evidence for one capability as a tree: program → call → call site → what it means.
+
+Filled as it is unfolded, and so many nodes at a time: a recording can hold 100,000 distinct
+pieces of evidence. Labels are ``Text`` without markup: all names in them are hostile.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.widgets import Tree
+from textual.widgets.tree import TreeNode
+
+from capadvise.caps import Cap
+from capadvise.catalog import Meaning
+from capadvise.decide import Need
+from capadvise.judge import Effect, Judged
+from capadvise.report.escape import printable
+
+PAGE = 100
+"""Nodes that are added at a time."""
+LONGEST = 120
+"""Characters of a name or an argument; the report holds all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All that one program was asked."""
+
+    name: str
+    judged: tuple[Judged, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """The rest of a long list of children."""
+
+    items: Sequence[Program | Judged]
+
+
+Item = Program | Judged | More | None
+MEANINGS = {
+    Meaning.DECIDES: "if refused, the call fails",
+    Meaning.EITHER_OR: "another capability answers it as well",
+    Meaning.FALLBACK: "asked before a path that needs nothing",
+    Meaning.SILENT: "if refused, the call succeeds with another outcome",
+    Meaning.SELF_RESTRICTING: "used to give up rights",
+    Meaning.OPTIONAL: "if refused, nothing fails",
+    Meaning.ADVISORY: "the answer changes only accounting",
+    Meaning.LOOKING: "if refused, a process cannot be looked into",
+    Meaning.FOREIGN_CREDENTIALS: "asked of somebody else's credentials",
+}
+EFFECTS = {
+    Effect.USED: "needed",
+    Effect.TOLERATED: "refused in a run that ended well",
+    Effect.ADVISORY: "in passing",
+    Effect.DENIED: "without effect",
+}
+
+
+def programs(need: Need) -> list[Program]:
+    """The evidence by program; the program with the strongest evidence first."""
+    found: dict[str, list[Judged]] = {}
+    for judged in need.evidence:  # the deciding ones come first
+        found.setdefault(judged.check.program, []).append(judged)
+    return [Program(name, tuple(items)) for name, items in found.items()]
+
+
+class Evidence(Tree[Item]):
+    """The tree; ``show`` fills it for another capability."""
+
+    BINDINGS: ClassVar = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("right", "unfold", "Unfold", show=False),
+        Binding("left", "fold", "Fold", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__("", id="evidence")
+        self.show_root = False
+        self.show_guides = False
+        self.guide_depth = 2
+        self._need: Need | None = None
+        self._width = 0
+        self._programs: dict[Cap, list[Program]] = {}
+        """Found once for each capability: no proof changes what was recorded."""
+
+    def on_resize(self) -> None:
+        """Lines are wrapped to the width."""
+        if self.content_size.width != self._width and self._need is not None:
+            self.show(self._need)
+
+    def show(self, need: Need) -> None:
+        """The evidence of a need, folded but for its first program."""
+        self._need, self._width = need, self.content_size.width
+        self.clear()
+        self.root.data = None
+        if need.cap not in self._programs:
+            self._programs[need.cap] = programs(need)
+        self._add(self.root, self._programs[need.cap])
+        if not need.evidence:
+            self.root.add_leaf(Text("the kernel never asked", style="dim"))
+        self.root.expand()
+        self.call_after_refresh(self._unfold_first)
+
+    def _unfold_first(self) -> None:
+        """The strongest evidence, down to the call site."""
+        node = self.root
+        while node.children and node.children[0].allow_expand:
+            node = node.children[0]
+            self._fill(node)
+            node.expand()
+
+    def action_unfold(self) -> None:
+        """Unfold the node under the cursor, or go into it."""
+        if self.cursor_node is not None and self.cursor_node.allow_expand:
+            if self.cursor_node.is_expanded:
+                self.action_cursor_down()
+            else:
+                self.cursor_node.expand()
+
+    def action_fold(self) -> None:
+        """Fold the node under the cursor, or go to what it belongs to."""
+        node = self.cursor_node
+        if node is None:
+            return
+        if node.is_expanded and node.allow_expand:
+            node.collapse()
+        elif node.parent is not None and not node.parent.is_root:
+            self.move_cursor(node.parent)
+
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Item]) -> None:
+        """Fill a node when it is first unfolded."""
+        self._fill(event.node)
+
+    def _fill(self, node: TreeNode[Item]) -> None:
+        item = node.data
+        if node.children:
+            return
+        if isinstance(item, Program):
+            self._add(node, item.judged)
+        elif isinstance(item, Judged):
+            width = max(self._width - 3 * self.guide_depth - 1, 24)
+            for style, text in site_lines(item):
+                for line in textwrap.wrap(text, width, subsequent_indent="  "):
+                    node.add_leaf(Text(line, style=style))
+
+    def on_tree_node_selected(self, event: Tree.NodeSelected[Item]) -> None:
+        """Show more of a long list."""
+        node = event.node
+        if isinstance(node.data, More) and node.parent is not None:
+            parent, items = node.parent, node.data.items
+            line = node.line
+            node.remove()
+            self._add(parent, items)
+            self.cursor_line = line
+
+    def _add(self, node: TreeNode[Item], items: Sequence[Program | Judged]) -> None:
+        for item in items[:PAGE]:
+            text = _program_line(item) if isinstance(item, Program) else call_line(item)
+            node.add(text, data=item)
+        if rest := items[PAGE:]:
+            node.add_leaf(Text(f"… {len(rest)} more: enter shows {PAGE}"), data=More(rest))
+
+
+def _program_line(program: Program) -> Text:
+    count = sum(judged.check.count for judged in program.judged)
+    text = Text(shortened(program.name) or "?", style="bold")
+    text.append(f"  {count}×", style="dim not bold")
+    return text
+
+
+def call_line(judged: Judged) -> Text:
+    """``bind, tcp 0.0.0.0:80  granted, needed  2×``."""
+    check = judged.check
+    text = Text(check.syscall or "page fault")
+    if check.detail:
+        text.append(f", {shortened(check.detail)}")
+    text.append(
+        "  granted" if check.granted else "  refused", style="" if check.granted else "bold"
+    )
+    text.append(f", {EFFECTS[judged.effect]}")
+    text.append(f"  {check.count}×", style="dim")
+    return text
+
+
+def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
+    """(style, text): where in the kernel, what it means, and who exactly."""
+    check, rule = judged.check, judged.rule
+    chain = " ← ".join(shortened(name) for name in check.site[:12])
+    yield "", chain or "no call site was recorded"
+    said = MEANINGS[rule.meaning] if rule else "unknown to the catalog, so taken as needed"
+    yield "", f"means: {judged.why} ({said})"
+    if judged.lost:
+        yield "", f"without it: {printable(judged.lost)}"
+    user = f", uid {check.uid}" if check.uid is not None else ""
+    result = "" if check.result is None else f", result {check.result}"
+    yield "dim", f"pid {check.pid}{user}{result}, first after {check.first:.3f} s"
+
+
+def shortened(text: str) -> str:
+    """Hostile text, made harmless and not too long."""
+    return printable(text[:LONGEST]) + ("…" if len(text) > LONGEST else "")

@@ -1,0 +1,287 @@
+"""The review: what a report says, the user's choice, proof, risk and the way into a file.
+
+A view: it shows values and returns values, and has others (``protocols``) run trials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding
+from textual.events import Resize
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.theme import BUILTIN_THEMES, Theme
+from textual.widgets import ContentSwitcher, Footer, HelpPanel
+
+from capadvise.catalog import Catalog
+from capadvise.formats import FORMATS
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.tui.choice import Choice
+from capadvise.tui.palette import COMMANDS
+from capadvise.tui.panes import Review
+from capadvise.tui.proof import Proof
+from capadvise.tui.protocols import Prover
+from capadvise.tui.risk import Remaining
+from capadvise.tui.save import Save
+from capadvise.tui.saving import rendered
+from capadvise.tui.top import Top
+from capadvise.tui.why import Uses
+
+PLACES = ("review", "proof", "risk")
+_ENDING = (signal.SIGHUP, signal.SIGTERM)
+
+
+class ReviewApp(App[None]):
+    """All screens on one report. ``report`` is the newest one, with the proof if there is one."""
+
+    TITLE = "capadvise"
+    CSS_PATH = "review.tcss"
+    BINDINGS: ClassVar = [
+        Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
+        Binding("z", "reset", "Undo", tooltip="Take back all changes by hand", id="reset"),
+        Binding("t", "base", "Set", tooltip="Recommended set or floor", id="base"),
+        Binding("f", "format", "Format", tooltip="The next configuration language", id="format"),
+        Binding("v", "view", "View", tooltip="Why, evidence or snippet", id="view"),
+        Binding("p", "prove", "Prove", tooltip="Run it with less, again and again", id="prove"),
+        Binding("y", "try", "Try", tooltip="One trial of the chosen set", id="try"),
+        Binding("x", "stop", "Stop", tooltip="End the trials, keep the best set", id="stop"),
+        Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
+        Binding("c", "copy", "Copy", tooltip="The snippet to the clipboard", show=False, id="copy"),
+        Binding("slash", "search", "Search", tooltip="Find one", show=False, id="search"),
+        Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
+        Binding("escape", "end_search", "Show all", show=False, id="end-search"),
+        Binding("1", "go('review')", "Review", show=False, id="go-review"),
+        Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
+        Binding("3", "go('risk')", "Risk", show=False, id="go-risk"),
+        Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
+        Binding("q", "quit", "Quit", id="quit"),
+    ]
+    choice: reactive[Choice] = reactive(lambda: None, init=False, bindings=True)  # type: ignore[arg-type,return-value]
+    format_name = reactive("compose", init=False)
+    place = reactive("review", init=False, bindings=True)
+
+    def __init__(
+        self,
+        report: Report,
+        catalog: Catalog,
+        path: Path,
+        *,
+        prover: Prover | None = None,
+        theme: Theme | None = None,
+    ) -> None:
+        self._look = theme or BUILTIN_THEMES["textual-dark"]
+        super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
+        self.catalog = catalog
+        self.path = path
+        self._prover = prover
+        self.set_reactive(ReviewApp.choice, Choice(report))
+
+    @property
+    def report(self) -> Report:
+        """The newest report, with the proof where there is one."""
+        return self.choice.report
+
+    def compose(self) -> ComposeResult:
+        uses = Uses(self.catalog)
+        yield Top(self.report, PLACES)
+        with ContentSwitcher(initial="review"):
+            yield Review(self.choice, self.catalog, uses)
+            yield Proof(self.choice, self._prover)
+            yield Remaining(self.choice, self.catalog, uses)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """The look, and where to begin."""
+        gc.freeze()  # a recording can be a million objects, and none of them will be garbage
+        loop = asyncio.get_running_loop()
+        for number in _ENDING:
+            loop.add_signal_handler(number, self._end, number)
+        self.register_theme(self._look)
+        self.theme = self._look.name
+        self.watch_place(self.place)
+
+    def on_unmount(self) -> None:
+        """The signals are somebody else's again."""
+        for number in _ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _end(self, number: int) -> None:
+        """The terminal was closed, or somebody wants us to end: trials end, too."""
+        self.proof.stop()
+        self.exit(return_code=128 + number)
+
+    @property
+    def review(self) -> Review:
+        """The first screen."""
+        return self.query_one(Review)
+
+    @property
+    def proof(self) -> Proof:
+        """The second one."""
+        return self.query_one(Proof)
+
+    # ------------------------------------------------------------------------ state to screen
+
+    def watch_choice(self, choice: Choice) -> None:
+        """Hand the choice down."""
+        self.review.choice = choice
+        self.proof.choice = choice
+        self.query_one(Remaining).choice = choice
+
+    def watch_format_name(self, name: str) -> None:
+        """Hand the format down."""
+        self.review.format_name = name
+
+    def watch_place(self, place: str) -> None:
+        """Another screen, and the focus on its list."""
+        self.query_one(ContentSwitcher).current = place
+        self.query_one(Top).mark(place)
+        self.query_one({"review": "#caps", "proof": "#trials", "risk": "#risk-caps"}[place]).focus()
+
+    def on_resize(self, event: Resize) -> None:
+        """Keys that do something depend on the room; the palette has its key in any case."""
+        self.query_one(Footer).show_command_palette = event.size.width >= 100
+        self.call_after_refresh(self.refresh_bindings)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide the keys that would do nothing."""
+        choice, there = self.choice, self.place == "review"
+        match action:
+            case "keep" | "format" | "search" | "fold":
+                return there
+            case "view":
+                return there and self.review.has_class("narrow")
+            case "end_search":
+                return there and self.review.searching
+            case "reset":
+                return bool(choice.toggled)
+            case "base":
+                return choice.report.proposal.floor is not None
+            case "prove":
+                return self.proof.can_start
+            case "try":
+                return self.proof.can_start and choice.trial() is None
+            case "stop":
+                return self.proof.running
+        return True
+
+    # ---------------------------------------------------------------------- what the keys do
+
+    def action_go(self, place: str) -> None:
+        """Another screen."""
+        self.place = place
+
+    def action_keep(self) -> None:
+        """Keep or drop the highlighted capability."""
+        if (cap := self.review.caps.selected) is not None:
+            self.choice = self.choice.toggle(cap)
+
+    def action_reset(self) -> None:
+        """Take back all changes."""
+        self.choice = replace(self.choice, toggled=frozenset())
+
+    def action_base(self) -> None:
+        """The other set of the report."""
+        self.choice = self.choice.other_base()
+
+    def action_format(self) -> None:
+        """The next language."""
+        names = list(FORMATS)
+        self.format_name = names[(names.index(self.format_name) + 1) % len(names)]
+
+    def action_view(self) -> None:
+        """The next pane."""
+        self.review.next_view()
+
+    def action_fold(self) -> None:
+        """Show or hide what was never asked for."""
+        self.review.fold()
+
+    def action_search(self) -> None:
+        """Open the search."""
+        self.review.search()
+        self.refresh_bindings()
+
+    def action_end_search(self) -> None:
+        """Close it."""
+        self.review.end_search()
+        self.refresh_bindings()
+
+    def action_help(self) -> None:
+        """Show or hide all keys."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    def action_save(self) -> None:
+        """Ask where to; nothing is written before."""
+
+        def saved(said: str | None) -> None:
+            if said is not None:
+                self.notify(printable(said), title="Saved", markup=False)
+
+        self.push_screen(Save(self.choice, self.format_name, self.catalog), saved)
+
+    def action_copy(self) -> None:
+        """The snippet to the terminal's clipboard."""
+        self.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
+        self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+
+    # ------------------------------------------------------------------------------ palette
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action, by area; those that would do nothing are left out."""
+        yield from super().get_system_commands(screen)
+        if screen is not self.screen_stack[0]:
+            return
+        for name, action, said in COMMANDS:
+            verb, _, rest = action.partition("(")
+            if self.check_action(verb, (rest,)):
+                yield SystemCommand(name, said, partial(self.run_action, action))
+        for name in FORMATS:
+            yield SystemCommand(
+                f"format: {name}", "Show the snippet in it", partial(self._format, name)
+            )
+
+    def _format(self, name: str) -> None:
+        self.place = "review"
+        self.format_name = name
+
+    # -------------------------------------------------------------------------------- trials
+
+    def action_prove(self) -> None:
+        """Search for the floor."""
+        self.place = "proof"
+        self.proof.prove()
+
+    def action_try(self) -> None:
+        """One trial of the chosen set."""
+        self.place = "proof"
+        self.proof.try_chosen()
+
+    def action_stop(self) -> None:
+        """End the trials."""
+        self.proof.stop()
+
+    async def action_quit(self) -> None:
+        """Leave; no trial goes on behind the user's back."""
+        self.proof.stop()
+        self.exit()
+
+    def on_proof_changed(self, event: Proof.Changed) -> None:
+        """Trials began or ended; what they gave flows back into the review."""
+        self.refresh_bindings()
+        if event.report is not None:
+            self.choice = self.choice.of(event.report)
+            self.notify(f"saved in {printable(str(self.path))}", title="Trials done", markup=False)

@@ -1,0 +1,145 @@
+"""The risk screen: what an attacker could still do with exactly the chosen set."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Entry, Risk
+from capadvise.report.escape import printable
+from capadvise.tui import help
+from capadvise.tui.choice import Choice
+from capadvise.tui.look import Page, risk_text
+from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
+
+
+def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
+    """The chosen capabilities, the most dangerous first; unknown ones before all."""
+    found = []
+    for cap in choice.caps:
+        entry = catalog.entry(cap)
+        found.append((entry.risk if entry else None, cap))
+    return sorted(found, key=lambda item: (-(item[0] or 9), item[1]))
+
+
+class Remaining(Vertical):
+    """The screen. ``choice`` is set from outside."""
+
+    HELP = help.RISK
+
+    choice: reactive[Choice] = reactive(lambda: None, init=False)  # type: ignore[arg-type,return-value]
+
+    def __init__(self, choice: Choice, catalog: Catalog, uses: Uses) -> None:
+        super().__init__(id="risk")
+        self.set_reactive(Remaining.choice, choice)
+        self.catalog = catalog
+        self.uses = uses
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="risk-sum", markup=False)
+        with Horizontal():
+            yield OptionList(id="risk-caps", markup=False)
+            with VerticalScroll(id="risk-why", can_focus=True):
+                yield Static(id="risk-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Titles, and a first drawing."""
+        self.query_one("#risk-caps").border_title = "By risk"
+        self.watch_choice(self.choice)
+
+    def watch_choice(self, choice: Choice) -> None:
+        """Draw the list; the text follows the highlight."""
+        options = self.query_one("#risk-caps", OptionList)
+        options.set_options(
+            Option(
+                Content.assemble(f"{cap.short:18}  ", risk_text(str(risk) if risk else None)),
+                id=f"risk-{int(cap)}",
+            )
+            for risk, cap in by_risk(choice, self.catalog)
+        )
+        options.highlighted = 0 if choice.caps else None
+        self.query_one("#risk-sum", Static).update(self._sum(choice))
+        if not choice.caps:
+            self.query_one("#risk-text", Static).update(
+                "Nothing remains: no capability is granted."
+            )
+
+    def _sum(self, choice: Choice) -> Content:
+        """One sentence over the whole set."""
+        remaining = by_risk(choice, self.catalog)
+        risks = [risk for risk, _ in remaining]
+        if not risks:
+            return Content(f"With {choice.name}, no capability is left: there is no risk from any.")
+        worst = risks[0]
+        names = ", ".join(cap.short for risk, cap in remaining if risk is worst)
+        root = ", as good as root on the host" if worst is Risk.ROOT else ""
+        counts = [
+            Content.assemble(risk_text(str(level)), f" {risks.count(level)}")
+            for level in sorted(Risk, reverse=True)
+            if level in risks
+        ]
+        return Content.assemble(
+            f"The worst that remains with {choice.name}: ",
+            risk_text(str(worst) if worst else None),
+            f" ({names}){root}.\n",
+            Content("   ").join(counts),
+        )
+
+    @on(OptionList.OptionHighlighted, "#risk-caps")
+    def draw(self) -> None:
+        """The text of the highlighted one."""
+        option = self.query_one("#risk-caps", OptionList).highlighted_option
+        if option is None or option.id is None:
+            return
+        cap = Cap(int(option.id.removeprefix("risk-")))
+        box = self.query_one("#risk-why", VerticalScroll)
+        box.border_title = cap.name
+        box.scroll_home(animate=False)
+        self.query_one("#risk-text", Static).update(self._text(cap, box))
+
+    def _text(self, cap: Cap, box: Widget) -> Content:
+        page = Page(box)
+        entry = self.catalog.entry(cap)
+        if entry is None:
+            return Content("This capability is newer than the catalog: its risk is unknown.")
+        page.say(f"{entry.summary}.")
+        risk_lines(page, entry)
+        need = self.choice.report.proposal.need(cap)
+        uses = self.uses.seen(need)
+        if entry.uses:
+            page.heading("Its uses")
+            page.say(f"{len(uses)} of its {len(entry.uses)} uses were seen.")
+        for use, asked in uses:
+            use_lines(page, use, asked)
+        if not uses:
+            attacks(page, entry)
+            ways_out(page, entry)
+        settings = self._settings(entry)
+        if settings:
+            page.heading("Where it was recorded")
+        for name, value in settings:
+            page.bullet(f"{name} = {printable(value)}")
+        return page.content()
+
+    def _settings(self, entry: Entry) -> list[tuple[str, str]]:
+        """The settings of the recorded place that this capability has to do with."""
+        said = " ".join(
+            [entry.risk_reason, *entry.allows]
+            + [condition.when for condition in entry.risk_conditions]
+            + [way.do for way in entry.instead]
+        )
+        posture = self.choice.report.posture.sysctls
+        return [(name, value) for name, value in sorted(posture.items()) if name in said]
+
+    def on_resize(self, event: Resize) -> None:
+        """Texts are wrapped to the width."""
+        self.call_after_refresh(self.draw)

@@ -1,0 +1,169 @@
+"""The save screen: format, set and file; what would be written is shown before it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Select, Static
+
+from capadvise.catalog import Catalog
+from capadvise.errors import CapadviseError
+from capadvise.formats import FORMATS
+from capadvise.report.escape import printable
+from capadvise.tui import help
+from capadvise.tui.choice import Base, Choice
+from capadvise.tui.look import Page, diff_text, syntax
+from capadvise.tui.saving import Plan, file_name, plan, rendered
+
+
+class Save(ModalScreen[str | None]):
+    """Returns a sentence about what was written; None where nothing was."""
+
+    HELP = help.SAVE
+    BINDINGS: ClassVar = [
+        Binding("f1", "app.help", "Help", id="help"),
+        Binding("escape", "cancel", "Cancel", id="cancel"),
+        Binding("ctrl+s", "save", "Save", id="save"),
+        Binding("ctrl+y", "copy", "Copy", id="copy"),
+    ]
+
+    def __init__(self, choice: Choice, format_name: str, catalog: Catalog) -> None:
+        super().__init__()
+        self.format_name = format_name
+        self.catalog = catalog
+        self.choices = tuple(_choices(choice))
+        """The sets that can be saved: the chosen one first."""
+        self.plan: Plan | None = None
+        self.services: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="save"):
+            with Grid(id="fields"):
+                yield Label("Format")
+                names = [(name, name) for name in FORMATS]
+                yield Select(
+                    names, value=self.format_name, allow_blank=False, compact=True, id="format"
+                )
+                yield Label("Set")
+                sets = [(_title(choice), number) for number, choice in enumerate(self.choices)]
+                yield Select(sets, value=0, allow_blank=False, compact=True, id="set")
+                yield Label("File")
+                yield Input(file_name(self.format_name), id="file", compact=True)
+                yield Label("Service", id="service-label")
+                yield Select[str]([], compact=True, id="service", prompt="which one?")
+            with VerticalScroll(id="preview", can_focus=True):
+                yield Static(id="preview-text", markup=False)
+            with VerticalScroll(id="said-box", can_focus=False):
+                yield Static(id="said", markup=False)
+            with Horizontal(id="buttons"):
+                yield Button("Save", id="do-save", variant="primary", compact=True)
+                yield Button("Copy", id="do-copy", compact=True)
+                yield Button("Cancel", id="do-cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """A title, a first plan, and the focus on the file."""
+        self.query_one("#save").border_title = "Save"
+        self.query_one("#file").focus()
+        self.call_after_refresh(self._draw)  # texts are wrapped to the width
+
+    @property
+    def choice(self) -> Choice:
+        """The set that is picked here."""
+        value = self.query_one("#set", Select).value
+        return self.choices[value if isinstance(value, int) else 0]
+
+    @property
+    def path(self) -> Path:
+        """The file that is named."""
+        return Path(self.query_one("#file", Input).value.strip()).expanduser()
+
+    @on(Select.Changed, "#format")
+    def _format_changed(self, event: Select.Changed) -> None:
+        """The proposed name follows the format, unless it was changed."""
+        before, self.format_name = self.format_name, str(event.value)
+        field = self.query_one("#file", Input)
+        if field.value == file_name(before):
+            field.value = file_name(self.format_name)
+        self._draw()
+
+    @on(Select.Changed, "#set")
+    @on(Select.Changed, "#service")
+    @on(Input.Changed, "#file")
+    def _draw(self) -> None:
+        """Plan anew, and show it."""
+        services = self.query_one("#service", Select)
+        service = services.value if isinstance(services.value, str) else None
+        self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
+        self._offer(self.plan.services)
+        self._show(self.plan)
+        self.query_one("#do-save", Button).disabled = self.plan.problem is not None
+
+    def _show(self, made: Plan) -> None:
+        preview = self.query_one("#preview")
+        preview.border_title = "The change" if made.change is not None else "The file"
+        shown = diff_text(made.change.diff()) if made.change is not None else syntax(made.text)
+        self.query_one("#preview-text", Static).update(shown)
+        page = Page(self.query_one("#said-box"))
+        if made.problem is not None:
+            page.say(Content.styled(printable(made.problem), "$text-error"))
+        for text in made.said:
+            page.say(printable(text))
+        self.query_one("#said", Static).update(page.content())
+
+    def _offer(self, services: tuple[str, ...]) -> None:
+        """The services of the file, where there are several."""
+        field = self.query_one("#service", Select)
+        field.display = self.query_one("#service-label").display = len(services) > 1
+        if services != self.services:
+            self.services = services
+            with self.prevent(Select.Changed):
+                field.set_options([(Text(printable(name)), name) for name in services])
+
+    @on(Input.Submitted, "#file")
+    @on(Button.Pressed, "#do-save")
+    def action_save(self) -> None:
+        """Write the file."""
+        made = self.plan
+        if made is None or made.problem is not None:
+            return
+        try:
+            made.write(self.path)
+        except CapadviseError as error:
+            self.query_one("#said", Static).update(
+                Content.styled(printable(str(error)), "$text-error")
+            )
+            return
+        self.dismiss(f"{_title(self.choice)} written to {self.path}")
+
+    @on(Button.Pressed, "#do-copy")
+    def action_copy(self) -> None:
+        """The snippet to the clipboard of the terminal."""
+        self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
+        self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+
+    @on(Button.Pressed, "#do-cancel")
+    def action_cancel(self) -> None:
+        """Leave; nothing is written."""
+        self.dismiss(None)
+
+
+def _choices(choice: Choice) -> list[Choice]:
+    """The chosen set, then the sets of the report, each once."""
+    plain = replace(choice, toggled=frozenset(), base=Base.RECOMMENDED)
+    all_of = [choice, plain]
+    if choice.report.proposal.floor is not None:
+        all_of.append(plain.other_base())
+    return [item for number, item in enumerate(all_of) if item not in all_of[:number]]
+
+
+def _title(choice: Choice) -> str:
+    return f"{choice.name} ({len(choice.caps)})"

@@ -1,0 +1,124 @@
+"""What Save would do: a new file, another one in its place, or a change in the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.catalog import Catalog
+from capadvise.errors import BadInput, CapadviseError
+from capadvise.formats import FORMATS, files
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.edit.patched import Patched
+from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.report.escape import printable
+from capadvise.report.privileged import other_powers
+from capadvise.report.save import write
+from capadvise.tui.choice import Choice
+
+FILES = {"compose": "compose.cap.yaml", "kubernetes": "security-context.yaml"}
+"""Names that are proposed; ``capadvise.FORMAT`` for the others."""
+MAX_BYTES = 4 << 20
+"""A larger file is not a configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be written, and how to say it. Nothing is written by making one."""
+
+    text: str
+    """The whole file as it would be."""
+    said: tuple[str, ...] = ()
+    """One sentence each."""
+    change: Change | None = None
+    """Where there is a file already."""
+    services: tuple[str, ...] = ()
+    """What the file declares; one of them is changed."""
+    problem: str | None = None
+    """Why nothing can be written."""
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises CapadviseError where that cannot be done."""
+        if self.change is None:
+            write(path, self.text, private=False)
+        else:
+            self.change.write()
+
+
+def chosen(choice: Choice, catalog: Catalog) -> Snippet:
+    """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""
+    return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
+
+
+def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:
+    """The chosen set in a configuration language; why there is none, where there is none."""
+    try:
+        return FORMATS[format_name].render(chosen(choice, catalog))
+    except CapadviseError as error:
+        return f"# {printable(str(error))}\n"
+
+
+def file_name(format_name: str) -> str:
+    """The file that is proposed."""
+    return FILES.get(format_name, f"capadvise.{format_name}")
+
+
+def plan(
+    choice: Choice, format_name: str, catalog: Catalog, path: Path, service: str | None
+) -> Plan:
+    """What Save would do to this file."""
+    new = ""
+    try:
+        snippet = chosen(choice, catalog)
+        new = FORMATS[format_name].render(snippet)
+        before = _read(path)
+        if before is None:
+            return Plan(new, ("A new file.",))
+        if format_name not in PATCHES:
+            change = Change(path, before, Patched(new, ""))
+            return Plan(new, ("The file is replaced.",), change)
+        services = tuple(item.service for item in FORMATS[format_name].read(before.decode()))
+        if service not in services:
+            service = services[0] if len(services) == 1 else None
+        if service is None and services:
+            text = before.decode()
+            return Plan(text, services=services, problem="It has several services: which one?")
+        change = files.plan(path, format_name, service, snippet)
+        said = tuple(_sentences(choice, format_name, catalog, change))
+        return Plan(change.patched.text, said, change, services)
+    except CapadviseError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        return Plan(new, problem=f"{error}{hint}")
+
+
+def _sentences(choice: Choice, format_name: str, catalog: Catalog, change: Change) -> Iterator[str]:
+    """What the owner of the file must know."""
+    name = change.patched.service or "The service"
+    if change.empty:
+        yield f"{name} has this set already."
+    else:
+        yield f"{name} will change, nothing else."
+    yield from change.patched.notes
+    if change.patched.unprivileged:
+        yield from other_powers(choice.report, catalog, format_name)
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in a file; None where there is none. Raises BadInput for what cannot be changed."""
+    try:
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise BadInput(f"{path.parent} is not a folder")
+            return None
+        if not path.is_file():
+            raise BadInput(f"{path} is not a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise BadInput(f"{path} is too large for a configuration")
+        data = path.read_bytes()
+        data.decode()
+        return data
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"{path}: {reason}") from error

@@ -1,0 +1,52 @@
+"""The review on a real report: trials are started from the screen and really run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from capadvise.caps import Cap, parse_set
+from capadvise.catalog import default
+from capadvise.commands.review import Trials
+from capadvise.decide import Verdict
+from capadvise.report.load import load
+from capadvise.tui.review import ReviewApp
+from tests.kernel.conftest import Run
+from tests.tui.screens import drive, press, shows
+
+CHOWN = Cap.parse("CHOWN")
+
+
+def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_path: Path) -> None:
+    run("sh", "-c", "rm -f f && touch f && chown nobody f")
+    path = tmp_path / "report.json"
+    app = ReviewApp(load(path, default()), default(), path, prover=Trials(path))
+
+    async def script(pilot: Pilot[Any]) -> None:
+        assert app.report.proposal.need(CHOWN).verdict is Verdict.USED
+        await press(pilot, "space", "y")  # the user's own set: nothing
+        assert app.choice.trial() is not None
+        assert "tried: fails" in shows(app, "#standing")
+        await press(pilot, "z", "p")
+        assert app.report.proposal.floor == parse_set(["CHOWN"])
+        await press(pilot, "1")
+        assert "required" in shows(app, "#why-text")
+
+    drive(app, script)
+    kept = load(path, default())
+    assert kept.proposal.need(CHOWN).verdict is Verdict.REQUIRED
+    assert kept.proven == app.report.proven
+
+
+def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_proven(
+    run: Run, tmp_path: Path
+) -> None:
+    run("false")
+    path = tmp_path / "report.json"
+    report = load(path, default())
+    assert Trials(path).obstacle(report) == (
+        "the recorded run did not end well, so that no trial could tell success (record it again "
+        "so that it exits with 0, or give it a check that it passes)"
+    )

@@ -1,0 +1,187 @@
+"""What the tests of the screens share: reports, a prover, and the screen as plain text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import default
+from capadvise.decide import decide
+from capadvise.errors import BadInput
+from capadvise.prove import Interrupted, Observed, Outcome, Trial, conclude, prove
+from capadvise.recording import Check, Held, Host, Namespace, Posture, Recording, Target
+from capadvise.report.model import Report
+from capadvise.tui.review import ReviewApp
+from capadvise.workload import Workload
+
+CATALOG = default()
+FULL = frozenset(Cap(number) for number in range(41))
+PATH = Path("/nowhere/nginx.json")
+
+
+def check(cap: str, site: str, syscall: str, **more: Any) -> Check:
+    """A granted check of nginx. ``site``: names, innermost first, with blanks between."""
+    values: dict[str, Any] = {
+        "id": 0,
+        "granted": True,
+        "ns": Namespace.TARGET,
+        "program": "nginx",
+        "pid": 812,
+        "count": 1,
+        "first": 0.01,
+        "result": 0,
+        "uid": 0,
+    }
+    return Check(cap=Cap.parse(cap), site=tuple(site.split()), syscall=syscall, **values | more)
+
+
+CHOWN = check(
+    "CHOWN",
+    "capable_wrt_inode_uidgid setattr_prepare ext4_setattr notify_change chown_common do_fchownat",
+    "chown",
+    detail="uid 33",
+    count=5,
+)
+BIND = check("NET_BIND_SERVICE", "ns_capable __inet_bind __sys_bind", "bind", detail="tcp [::]:80")
+SETUID = check(
+    "SETUID", "ns_capable_setid __sys_setuid", "setuid", detail="uid 33", args=(("uid", 33),)
+)
+BRK = check("SYS_ADMIN", "security_vm_enough_memory_mm do_brk_flags __do_sys_brk", "brk", count=84)
+HOSTNAME = check("SYS_ADMIN", "ns_capable __x64_sys_sethostname", "sethostname")
+
+
+def report(*checks: Check, name: str = "nginx", argv: tuple[str, ...] = ("nginx",)) -> Report:
+    """A report of a run that ended well."""
+    numbered = [replace(item, id=number) for number, item in enumerate(checks, 1)]
+    recording = Recording(
+        host=Host("6.18", "x86_64", 40, "tracepoint", ()),
+        held=Held(FULL, FULL, frozenset()),
+        started="2026-11-25T04:00:00+00:00",
+        seconds=0.1,
+        exit_status=0,
+        checks=tuple(numbered),
+        succeeded=True,
+    )
+    return Report(
+        Target("command", name, argv, "/srv", "0:0"),
+        Workload(),
+        Posture({"net.ipv4.ip_unprivileged_port_start": "1024"}),
+        (recording,),
+        decide(recording, CATALOG),
+    )
+
+
+NGINX = report(CHOWN, BIND, SETUID, BRK)
+
+
+@dataclass
+class Prover:
+    """Runs the real search on a workload that passes when it has ``needs``."""
+
+    needs: CapSet = field(default_factory=lambda: parse_set(["CHOWN", "NET_BIND_SERVICE"]))
+    stop_after: int | None = None
+    stopped: bool = False
+    why_not: str | None = None
+
+    def obstacle(self, _: Report) -> str | None:
+        return self.why_not
+
+    def prove(
+        self, known: Report, starting: Callable[[CapSet], None], ended: Callable[[Trial], None]
+    ) -> Report:
+        ran = 0
+
+        def run_trial(caps: CapSet) -> Outcome:
+            nonlocal ran
+            ran += 1
+            if self.stop_after is not None and ran > self.stop_after:
+                raise Interrupted
+            starting(caps)
+            return self.outcome(caps)
+
+        first = run_trial(FULL)
+        proven = prove(known.proposal, FULL, first, run_trial, isolation="command", say=ended)
+        return replace(known, proposal=conclude(known.proposal, proven), proven=proven)
+
+    def try_set(
+        self,
+        known: Report,
+        caps: CapSet,
+        starting: Callable[[CapSet], None],
+        ended: Callable[[Trial], None],
+    ) -> Report:
+        starting(caps)
+        if known.proven is None:
+            raise BadInput("there is no run with everything")
+        outcome = self.outcome(caps)
+        trial = Trial(caps, outcome.passed, 0.5, differences=(outcome.why,))
+        ended(trial)
+        return replace(known, proven=replace(known.proven, trials=(*known.proven.trials, trial)))
+
+    def outcome(self, caps: CapSet) -> Outcome:
+        good = self.needs <= caps
+        uid = 33 if Cap.parse("SETUID") in caps else 0
+        return Outcome(
+            good,
+            "" if good else "exited with 1",
+            0.5,
+            Observed(0 if good else 1, credentials=(("nginx", uid, uid),)),
+        )
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def app_on(known: Report, prover: Prover | None = None) -> ReviewApp:
+    """The review, on a report."""
+    return ReviewApp(known, CATALOG, PATH, prover=prover)
+
+
+def proven(known: Report = NGINX) -> Report:
+    """A report with its proof."""
+    return Prover().prove(known, lambda _: None, lambda _: None)
+
+
+Script = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def drive(app: App[Any], script: Script, size: tuple[int, int] = (160, 50)) -> None:
+    """Run an app on a screen that nobody sees, and a script that uses it."""
+
+    async def session() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await settle(pilot)
+            await script(pilot)
+
+    asyncio.run(session())
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys, and wait until what they caused is drawn."""
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Wait for threads, messages and drawing."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+    await pilot.pause()
+
+
+def screen_text(app: App[Any]) -> str:
+    """The screen as plain text, without blanks at the ends of lines."""
+    strips = app.screen._compositor.render_strips()  # Textual has no public way
+    return "\n".join("".join(part.text for part in strip).rstrip() for strip in strips) + "\n"
+
+
+def shows(app: ReviewApp, selector: str) -> str:
+    """The text of a widget that shows one."""
+    return str(app.screen.query_one(selector).render())

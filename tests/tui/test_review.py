@@ -1,0 +1,291 @@
+"""The review on state: what the keys do, and what is shown then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import HelpPanel, Input
+
+from capadvise.caps import Cap
+from capadvise.decide import Verdict
+from capadvise.formats import FORMATS
+from capadvise.tui.choice import Base
+from capadvise.tui.evidence import PAGE, Evidence
+from capadvise.tui.palette import COMMANDS
+from tests.tui.goldens import GOLDEN, SCREENS, drawn
+from tests.tui.screens import (
+    BIND,
+    CHOWN,
+    NGINX,
+    Prover,
+    app_on,
+    drive,
+    press,
+    proven,
+    report,
+    screen_text,
+    settle,
+    shows,
+)
+
+Session = Pilot[Any]
+
+
+def test_all_capabilities_are_listed_by_verdict_and_what_was_never_asked_is_folded() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        def rows() -> list[str]:
+            return [str(option.prompt).strip() for option in app.review.caps.options]
+
+        assert [row.split()[0:3] for row in rows()] == [
+            ["Needed", "3"],
+            ["✓", "●", "CHOWN"],
+            ["✓", "●", "SETUID"],
+            ["✓", "●", "NET_BIND_SERVICE"],
+            ["Asked", "in", "passing"],
+            ["○", "SYS_ADMIN", "advisory"],
+            ["▸", "Never", "asked"],
+        ]
+        await press(pilot, "u")
+        assert len(app.review.caps.options) == 41 + 3
+
+    drive(app, script)
+
+
+def test_space_drops_the_highlighted_capability_everywhere_and_z_takes_it_back() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        assert "- CHOWN" in shows(app, "#snippet-text")
+        assert app.check_action("reset", ()) is False
+        await press(pilot, "space")
+        assert app.choice.caps == {Cap.parse("SETUID"), Cap.parse("NET_BIND_SERVICE")}
+        assert "- CHOWN" not in shows(app, "#snippet-text")
+        assert shows(app, "#standing").splitlines() == [
+            "Your set: 2 kept",
+            "not tried",
+            "without CHOWN: giving a file to another user or group (root needs it even when "
+            "nothing changes) may fail (not tried)",
+            "12 fewer than docker's default",
+            "39 fewer than privileged",
+        ]
+        assert "Dropped by you. Without it: giving a file to another user" in shows(
+            app, "#why-text"
+        ).replace("\n", " ")
+        await press(pilot, "z")
+        assert app.choice.caps == NGINX.proposal.recommended
+
+    drive(app, script)
+
+
+def test_keeping_one_that_nothing_needs_says_what_it_risks() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        app.review.caps.reveal(Cap.parse("SYS_MODULE"))
+        await press(pilot, "space")
+        assert "Added by you: nothing that was seen needs it, and it adds a risk: root." in shows(
+            app, "#why-text"
+        )
+        assert "SYS_MODULE added" in shows(app, "#standing")
+
+    drive(app, script)
+
+
+def test_f_goes_through_all_formats_and_the_runtime_that_is_compared_follows() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        seen = []
+        for _ in FORMATS:
+            seen.append(app.review.query_one("#snippet").border_title)
+            await press(pilot, "f")
+        assert seen == list(FORMATS)
+        app.format_name = "kubernetes"
+        await settle(pilot)
+        assert "containerd's default" in shows(app, "#standing")
+
+    drive(app, script)
+
+
+def test_the_set_can_be_switched_only_after_a_proof() -> None:
+    app = app_on(proven())
+
+    async def script(pilot: Session) -> None:
+        assert app.choice.base is Base.RECOMMENDED
+        await press(pilot, "t")
+        assert app.choice.caps == NGINX.proposal.recommended - {Cap.parse("SETUID")}
+        assert shows(app, "#standing").startswith("The floor: 2 kept\ntried: passes")
+
+    assert app_on(NGINX).choice.report.proposal.floor is None
+    drive(app, script)
+
+
+def test_search_finds_by_name_verdict_and_what_it_allows() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        def found() -> list[str]:
+            return [o.id for o in app.review.caps.options if o.id and o.id.startswith("cap-")]
+
+        await press(pilot, "slash", *"ping")
+        assert found() == ["cap-13"]  # NET_RAW, which was never asked for
+        await press(pilot, "enter")
+        assert app.focused is app.review.caps
+        await press(pilot, "escape")
+        assert found() == ["cap-0", "cap-7", "cap-10", "cap-21"]
+        assert app.query_one("#search", Input).value == ""
+
+    drive(app, script)
+
+
+def test_the_evidence_leads_from_program_to_call_site_and_meaning() -> None:
+    app = app_on(NGINX)
+
+    async def script(_: Session) -> None:
+        tree = app.query_one(Evidence)
+        (program,) = tree.root.children
+        (call,) = program.children
+        lines = " ".join(str(node.label).strip() for node in call.children)
+        assert (str(program.label), str(call.label)) == (
+            "nginx  5×",
+            "chown, uid 33  granted, needed  5×",
+        )
+        assert "capable_wrt_inode_uidgid ← setattr_prepare" in lines
+        assert "means: giving a file to another user or group" in lines
+
+    drive(app, script)
+
+
+def test_evidence_of_many_programs_is_filled_a_page_at_a_time() -> None:
+    many = [replace(CHOWN, program=f"worker-{number}") for number in range(5 * PAGE)]
+    app = app_on(report(*many))
+
+    async def script(pilot: Session) -> None:
+        tree = app.query_one(Evidence)
+        assert len(tree.root.children) == PAGE + 1
+        tree.focus()
+        await press(pilot, "end", "enter")
+        assert len(tree.root.children) == 2 * PAGE + 1
+        assert str(tree.root.children[-1].label) == f"… {3 * PAGE} more: enter shows {PAGE}"
+
+    drive(app, script)
+
+
+def test_with_little_room_one_pane_is_shown_at_a_time() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        def shown() -> list[str]:
+            return [n for n in ("why", "evidence", "snippet") if app.query_one(f"#{n}").display]
+
+        assert shown() == ["why"]
+        await press(pilot, "v")
+        assert shown() == ["evidence"]
+        await press(pilot, "v")
+        assert shown() == ["snippet"]
+        await pilot.resize_terminal(160, 50)
+        await settle(pilot)
+        assert shown() == ["why", "evidence", "snippet"]
+        assert app.check_action("view", ()) is False
+
+    drive(app, script, (80, 24))
+
+
+def test_question_mark_shows_all_keys() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "question_mark")
+        assert app.screen.query(HelpPanel)
+        await press(pilot, "question_mark")
+        assert not app.screen.query(HelpPanel)
+
+    drive(app, script)
+
+
+def test_the_palette_has_every_action_that_does_something_now() -> None:
+    app = app_on(proven(), Prover())
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "space")
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        hidden = {"view: why, evidence or snippet", "proof: stop"}  # all are shown; none runs
+        assert {name for name, _, _ in COMMANDS} - titles == hidden | {"proof: try my set"}
+        assert {f"format: {name}" for name in FORMATS} <= titles
+
+    drive(app, script)
+
+
+def test_every_action_of_a_key_is_in_the_palette_or_in_textuals_own() -> None:
+    keys = {binding.action for binding in app_on(NGINX).BINDINGS}
+    own = {"help", "quit", "end_search", "format"}
+    assert keys - own == {action for _, action, _ in COMMANDS}
+
+
+def test_the_mouse_chooses_rows_and_screens() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await pilot.click("#caps", offset=(6, 2))
+        assert app.review.caps.selected == Cap.parse("SETUID")
+        await pilot.click("#place-risk")
+        await settle(pilot)
+        assert app.place == "risk"
+
+    drive(app, script)
+
+
+HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;owned\x07 \u202egnp.exe \udcff " + "A" * 4096
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_hostile_names_arguments_and_paths_are_shown_harmlessly(size: tuple[int, int]) -> None:
+    checks = [replace(item, program=HOSTILE, detail=HOSTILE) for item in (CHOWN, BIND)]
+    app = app_on(report(*checks, name=HOSTILE, argv=(HOSTILE, "[link=x]")))
+
+    async def script(pilot: Session) -> None:
+        for keys in ("v", "v", "3", "2", "1", "s"):
+            text = screen_text(app)
+            assert not [char for char in text if ord(char) < 32 and char != "\n"]
+            assert "\u202e" not in text
+            assert "\udcff" not in text
+            await press(pilot, keys)
+        tree = app.screen_stack[0].query_one(Evidence)
+        assert str(tree.root.children[0].label).startswith("[bold red]x[/] \\x1b[31m\\x1b]0;owned")
+
+    drive(app, script, size)
+
+
+def test_a_capability_newer_than_the_catalog_is_shown() -> None:
+    app = app_on(report(replace(BIND, cap=Cap(55))))
+
+    async def script(_: Session) -> None:
+        assert app.review.caps.selected == Cap(55)
+        assert "CAP_55" in screen_text(app)
+        assert "Newer than this catalog: unknown." in shows(app, "#why-text")
+
+    drive(app, script)
+
+
+def test_a_report_without_any_check_can_be_reviewed() -> None:
+    app = app_on(report())
+
+    async def script(pilot: Session) -> None:
+        assert app.choice.caps == frozenset()
+        for key in ("space", "2", "3", "1", "u", "down", "space", "f"):
+            await press(pilot, key)
+        assert [need.verdict for need in app.report.proposal.needs] == []
+        assert app.report.proposal.need(Cap(0)).verdict is Verdict.UNUSED
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_the_screen_as_text(name: str) -> None:
+    """`python -m tests.tui.goldens` writes them anew."""
+    assert drawn(name) == (GOLDEN / f"{name}.txt").read_text()

@@ -1,0 +1,45 @@
+"""The risk that remains with exactly the chosen set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import OptionList
+
+from tests.tui.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
+
+Session = Pilot[Any]
+
+
+def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
+    app = app_on(report(BIND, CHOWN, HOSTNAME))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3")
+        rows = [
+            str(option.prompt).split() for option in app.query_one("#risk-caps", OptionList).options
+        ]
+        assert rows == [["SYS_ADMIN", "root"], ["CHOWN", "medium"], ["NET_BIND_SERVICE", "low"]]
+        assert shows(app, "#risk-sum").splitlines() == [
+            "The worst that remains with the recommended set: root (SYS_ADMIN), as good as root on "
+            "the host.",
+            "root 1   medium 1   low 1",
+        ]
+        text = shows(app, "#risk-text").replace("\n  ", " ")
+        assert "1 of its 70 uses were seen." in text
+        assert "Seen 1×: host name" in text
+        assert "• Instead: State it in the deployment" in text
+
+    drive(app, script)
+
+
+def test_what_is_dropped_is_no_risk_any_more() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "space", "down", "space", "down", "space", "3")
+        assert app.query_one("#risk-caps", OptionList).option_count == 0
+        assert "no capability is left" in shows(app, "#risk-sum")
+
+    drive(app, script)

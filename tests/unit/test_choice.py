@@ -1,0 +1,136 @@
+"""What a user's own choice means, in sentences; and how a terminal's colours are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from capadvise.caps import Cap, parse_set
+from capadvise.tui.choice import Choice, compared, consequence, price, standing
+from capadvise.tui.look import parse_background, theme
+from tests.tui.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
+
+PROVEN = proven()
+CHOWN_CAP, SETUID_CAP = Cap.parse("CHOWN"), Cap.parse("SETUID")
+
+
+@pytest.mark.parametrize(
+    ("choice", "cap", "said"),
+    [
+        (
+            Choice(NGINX),
+            "SETUID",
+            "Kept. Without it: the program may go on with more rights than it wants (not tried).",
+        ),
+        (
+            Choice(NGINX).toggle(SETUID_CAP),
+            "SETUID",
+            "Dropped by you. Without it: the program may go on with more rights than it wants "
+            "(not tried).",
+        ),
+        (
+            Choice(PROVEN),
+            "SETUID",
+            "Kept. Without it: the workload passes (tried), but nginx runs as 0:0.",
+        ),
+        (
+            Choice(PROVEN).toggle(CHOWN_CAP),
+            "CHOWN",
+            "Dropped by you. Without it: the workload fails (tried: exited with 1).",
+        ),
+        (
+            Choice(NGINX),
+            "SYS_ADMIN",
+            "Not in the set: asked in passing, and nothing hangs on the answer.",
+        ),
+        (Choice(NGINX), "BPF", "Not in the set: the kernel never asked for it."),
+        (
+            Choice(NGINX).toggle(Cap.parse("SYS_ADMIN")),
+            "SYS_ADMIN",
+            "Added by you: it was not needed, and it adds a risk: root.",
+        ),
+        (Choice(PROVEN).other_base(), "SETUID", "Not in the set: the workload passes without it."),
+    ],
+)
+def test_a_plain_sentence_says_what_keeping_or_dropping_does(
+    choice: Choice, cap: str, said: str
+) -> None:
+    assert consequence(choice, Cap.parse(cap), CATALOG) == said
+
+
+def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
+    both = Choice(PROVEN).toggle(CHOWN_CAP).toggle(SETUID_CAP)
+    assert [standing(Choice(NGINX)), standing(Choice(PROVEN)), standing(both)] == [
+        "not tried",
+        "tried: passes",
+        "not tried",
+    ]
+    assert price(both) == (
+        "without CHOWN: the workload fails (tried: exited with 1); "
+        "without SETUID: the workload passes (tried), but nginx runs as 0:0"
+    )
+    assert price(Choice(PROVEN)) is None
+    assert standing(Choice(PROVEN).toggle(SETUID_CAP)) == "tried: passes, but nginx runs as 0:0"
+
+
+@pytest.mark.parametrize(
+    ("choice", "language", "said"),
+    [
+        (
+            Choice(report(CHOWN, BIND, SETUID, BRK)),
+            "compose",
+            ["11 fewer than docker's default", "38 fewer than privileged"],
+        ),
+        (
+            Choice(report(HOSTNAME)),
+            "podman",
+            ["11 of podman's default dropped, SYS_ADMIN added", "40 fewer than privileged"],
+        ),
+        (
+            Choice(report()),
+            "kubernetes",
+            ["14 fewer than containerd's default", "41 fewer than privileged"],
+        ),
+    ],
+)
+def test_a_set_is_compared_with_what_the_runtime_grants(
+    choice: Choice, language: str, said: list[str]
+) -> None:
+    assert list(compared(choice, CATALOG, language)) == said
+
+
+def test_a_new_proof_keeps_what_was_chosen_by_hand() -> None:
+    choice = Choice(NGINX).toggle(SETUID_CAP).of(PROVEN)
+    assert choice.caps == parse_set(["CHOWN", "NET_BIND_SERVICE"])
+
+
+@pytest.mark.parametrize(
+    ("environ", "background", "name"),
+    [
+        ({"COLORTERM": "truecolor"}, None, "textual-dark"),
+        ({"COLORTERM": "truecolor", "COLORFGBG": "0;15"}, None, "textual-light"),
+        ({"TERM": "xterm-256color"}, "#fafafa", "terminal"),
+        ({"TERM": "xterm"}, "#000000", "ansi-dark"),
+        ({"TERM": "linux"}, "#ffffff", "ansi-light"),
+        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, "#101010", "ansi-dark"),
+    ],
+)
+def test_the_theme_follows_the_terminal(
+    environ: dict[str, str], background: str | None, name: str
+) -> None:
+    chosen = theme(environ, background)
+    assert chosen.name == name
+    if name == "terminal":
+        assert (chosen.background, chosen.dark) == (background, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "colour"),
+    [
+        (b"\x1b]11;rgb:1e1e/2020/ffff\x1b\\\x1b[?62c", "#1e20ff"),
+        (b"\x1b]11;rgba:ff/80/00/ff\x07\x1b[?1;2c", "#ff8000"),
+        (b"\x1b[?1;2c", None),
+        (b"", None),
+    ],
+)
+def test_a_terminals_answer_is_read(answer: bytes, colour: str | None) -> None:
+    assert parse_background(answer) == colour

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-IMAGE = "capadvise-test-busybox:1"
+IMAGE = "capadvise-formats-test:1"
 APPLETS = ("sh", "cat", "chown", "touch", "nc", "sleep", "ls", "echo")
 PODMAN = ("podman", "--runtime", "runc")
 ENVIRONMENT = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}

@@ -46,7 +46,7 @@ def compose_files(snippet: Snippet, folder: Path) -> list[str]:
     own = {"services": {snippet.name: {"image": IMAGE, "network_mode": "none"}}}
     (folder / "compose.yaml").write_text(yaml.safe_dump(own))
     (folder / "caps.yaml").write_text(FORMATS["compose"].render(snippet))
-    project = ("-p", "capadvise-test", "-f", str(folder / "compose.yaml"))
+    project = ("-p", "capadvise-formats-test", "-f", str(folder / "compose.yaml"))
     return [tool("docker"), "compose", *project, "-f", str(folder / "caps.yaml")]
 
 
@@ -88,7 +88,7 @@ def runc(snippet: Snippet, command: tuple[str, ...], folder: Path, root: Path) -
         kind for kind in config["linux"]["namespaces"] if kind["type"] != "cgroup"
     ]
     (folder / "config.json").write_text(json.dumps(config))
-    return call(tool("runc"), "run", "-b", str(folder), f"capadvise-test-{os.getpid()}")
+    return call(tool("runc"), "run", "-b", str(folder), f"capadvise-formats-test-{os.getpid()}")
 
 
 def setpriv(snippet: Snippet, command: tuple[str, ...], _: Path) -> Done:

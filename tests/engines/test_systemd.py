@@ -122,7 +122,7 @@ def test_assignments_add_up_as_they_do_in_systemd(assignments: list[str], tmp_pa
 @contextmanager
 def _started(unit: Path) -> Iterator[None]:
     """A systemd as process 1 of namespaces of its own, below a control group of its own."""
-    name = f"capadvise-test-{os.getpid()}-{time.monotonic_ns()}"
+    name = f"capadvise-formats-test-{os.getpid()}-{time.monotonic_ns()}"
     environment = {**os.environ, "NAME": name, "SYSTEMD_UNIT_PATH": str(unit.parent)}
     environment["container"] = "other"
     kinds = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--mount-proc", "--kill-child")

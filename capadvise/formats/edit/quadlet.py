@@ -57,11 +57,10 @@ def _drop(unit: Unit) -> list[Cut]:
         return []
     line = f"{_DROP}=all"
     if not live:
-        added = unit.all(_CONTAINER, _ADD)
-        first = added[0] if added else None
-        if first is not None:
-            return [Cut(first.start, first.start, line + newline(unit.text))]
-        return [unit.add(_CONTAINER, [line])]
+        taken_back, added = unit.all(_CONTAINER, _DROP), unit.all(_CONTAINER, _ADD)
+        if added and not taken_back:
+            return [Cut(added[0].start, added[0].start, line + newline(unit.text))]
+        return [unit.add(_CONTAINER, [line], after=taken_back[-1] if taken_back else None)]
     cuts = replace_lines(unit.text, live[0].start, live[0].end, [line])
     for item in live[1:]:
         cuts += replace_lines(unit.text, item.start, item.end)
@@ -97,8 +96,8 @@ def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
         if cap.short not in seen:
             lines += [*comment(f"{cap.short}: {reason}").splitlines(), f"{_ADD}={cap.name}"]
     if lines:
-        drops = unit.all(_CONTAINER, _DROP)
-        after = last or (live[-1] if live else None) or drops[-1]
+        others = unit.all(_CONTAINER, _ADD) or unit.all(_CONTAINER, _DROP)
+        after = last or (live or others)[-1]
         cuts.append(unit.add(_CONTAINER, lines, after=after))
     return cuts
 

@@ -119,4 +119,6 @@ CASES = (
     Case("web.service", caps=("NET_BIND_SERVICE",)),
     Case("ambient.service"),
     Case("dropin.conf"),
+    Case("emitted.conf", caps=("CHOWN", "KILL")),
+    Case("lines.service", caps=("SETGID", "CHOWN")),
 )

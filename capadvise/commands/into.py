@@ -27,7 +27,8 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     patched = change.patched
     notes = [*snippet.notes, *patched.notes]
     if patched.unprivileged:
-        notes += other_powers(report, default(), args.format)
+        caps = frozenset(cap for cap, _ in snippet.caps)
+        notes += other_powers(report, default(), caps, args.format)
     for note in notes:
         _say(f"note: {note}")
     what = f"{args.into}: {patched.service}" if patched.service else args.into

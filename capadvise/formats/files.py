@@ -64,8 +64,9 @@ class Change:
 def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Change:
     """What a patch would do. Raises BadInput, with file and line, for a file or a service that is
     none, CannotPatch where more would change than is meant."""
-    before = _read(path, new=language == "systemd" and path.parent.suffix == ".d")
-    if language in ("quadlet", "systemd"):
+    units = language in ("quadlet", "systemd")
+    before = _read(path, new=units and path.parent.suffix == ".d")
+    if units:
         _named(path, service)
     try:
         text = (before or b"").decode()
@@ -86,7 +87,7 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":
             return None
-        hint = "a drop-in that is not there yet is UNIT.service.d/NAME.conf" if new else None
+        hint = "a drop-in that is not there yet is UNIT.d/NAME.conf" if new else None
         raise BadInput(f"{path}: {error.strerror}", hint=hint) from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error

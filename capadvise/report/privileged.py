@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.recording import Check, Namespace
 from capadvise.report.escape import printable
@@ -26,7 +27,7 @@ _DEVICES = (
 """Site rules of what is done with a device of the host."""
 
 
-def other_powers(report: Report, catalog: Catalog, language: str) -> tuple[str, ...]:
+def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) -> tuple[str, ...]:
     """One sentence each on devices, seccomp, MAC, masked paths and cgroups: what was seen that
     needs them, else that it cannot be judged. A recording holds only what the kernel asked for."""
     checks = [
@@ -38,7 +39,7 @@ def other_powers(report: Report, catalog: Catalog, language: str) -> tuple[str, 
     return (
         "privileged is gone, and with it other powers than capabilities:",
         _devices(checks, catalog, language),
-        _seccomp(report, checks, catalog, language),
+        _seccomp(report, checks, catalog, caps, language),
         _mac(report, checks),
         *_paths(checks, catalog),
     )
@@ -65,10 +66,12 @@ def _devices(checks: list[Check], catalog: Catalog, language: str) -> str:
     )
 
 
-def _seccomp(report: Report, checks: list[Check], catalog: Catalog, language: str) -> str:
+def _seccomp(
+    report: Report, checks: list[Check], catalog: Catalog, caps: CapSet, language: str
+) -> str:
     """Calls that the profile keeps closed under the set that is given."""
     profile = catalog.seccomp["podman" if language == "quadlet" else "docker"]
-    opened = {call for cap in report.proposal.recommended for call in profile.opens.get(cap, ())}
+    opened = {call for cap in caps for call in profile.opens.get(cap, ())}
     closed = set(profile.never) | {c for calls in profile.opens.values() for c in calls} - opened
     called = {check.syscall for check in checks if check.syscall}
     if any(recording.io_uring for recording in report.recordings):

@@ -247,7 +247,8 @@ def check(cap: str, site: str, syscall: str) -> Check:
 
 def powers(*checks: Check, language: str = "compose", io_uring: bool = False) -> str:
     recording = replace(QUIET, checks=checks, io_uring=io_uring)
-    return "\n".join(other_powers(report(recording), CATALOG, language))
+    made = report(recording)
+    return "\n".join(other_powers(made, CATALOG, made.proposal.recommended, language))
 
 
 def test_what_a_recording_cannot_tell_of_privileged_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from capadvise.caps import NAMES
 from capadvise.errors import BadInput, CannotPatch, CapadviseError
+from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import Change
 from tests.patching import CASES, USUAL, Case, patch, snippet
@@ -281,6 +283,67 @@ def test_in_any_manifest_one_container_changes(text: str, caps: tuple[str, ...])
 def bare(container: dict[str, Any]) -> dict[str, Any]:
     """An empty securityContext is as good as none."""
     return {key: value for key, value in container.items() if value or key != "securityContext"}
+
+
+UNIT_CAPS = st.lists(
+    st.sampled_from(["CAP_CHOWN", "cap_net_raw", "CAP_SYS_ADMIN", "CAP_KILL"]), max_size=3
+).map(" ".join)
+OTHERS = ["# CHOWN: mine", "; old", "", "Restart=always", "Environment=A=b \\\n  C=d", "User=www"]
+
+
+def unit(section: str, first: list[str], keys: list[str], values: st.SearchStrategy[str]) -> Any:
+    """Files of one section, some of them drop-ins, with lines that are repeated and taken back."""
+    line = st.sampled_from(OTHERS) | st.builds("{}={}".format, st.sampled_from(keys), values)
+    return st.builds(
+        lambda start, lines, end: "\n".join([f"[{section}]", *start, *lines]) + end,
+        st.sampled_from([first, []]),
+        st.lists(line, max_size=7),
+        st.sampled_from(["", "\n", "\n\n[Install]\nWantedBy=x\n"]),
+    )
+
+
+def check_unit(language: str, text: str, caps: tuple[str, ...], *keys: str) -> None:
+    patched = patch(language, text, None, caps).text
+    (declared,) = FORMATS[language].read(patched)
+    assert [name.upper() for name in declared.drop] == ["ALL"]
+    added = [name.upper().removeprefix("CAP_") for name in declared.add]
+    assert sorted(added) == sorted(caps)
+    assert not declared.privileged
+    assert patch(language, patched, None, caps).text == patched
+    old, new = (
+        [line for line in one.split("\n") if not line.startswith(("#", *keys)) and line]
+        for one in (text, patched)
+    )
+    assert old == new
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    unit(
+        "Service",
+        ["ExecStart=/bin/true"],
+        ["CapabilityBoundingSet", "AmbientCapabilities"],
+        UNIT_CAPS | UNIT_CAPS.map("~{}".format),
+    ),
+    SETS,
+)
+def test_any_service_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> None:
+    check_unit("systemd", text, caps, "CapabilityBoundingSet", "AmbientCapabilities")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    unit(
+        "Container",
+        ["Image=x"],
+        ["AddCapability", "DropCapability", "PodmanArgs=--privileged --cap-add"],
+        UNIT_CAPS,
+    ),
+    SETS,
+)
+def test_any_container_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> None:
+    text = re.sub(r"--cap-add=(\S+) .*", r"--cap-add=\1", text).replace("--cap-add=\n", "--init\n")
+    check_unit("quadlet", text, caps, "AddCapability", "DropCapability", "PodmanArgs")
 
 
 # ------------------------------------------------------------------------------ what is refused

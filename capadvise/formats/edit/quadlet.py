@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 
 from capadvise.errors import BadInput, CannotPatch
-from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
+from capadvise.formats.edit.cuts import Cut, Framed, apply, newline, replace_lines
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
-from capadvise.formats.snippet import Snippet
+from capadvise.formats.snippet import Snippet, comment
 
 _CONTAINER = "Container"
 _DROP, _ADD, _ARGS = "DropCapability", "AddCapability", "PodmanArgs"
@@ -21,10 +21,10 @@ _FLAGS = re.compile(r"""(?<!\S)(["']?)--cap-(?:add|drop)(?:=|[ \t]+)[^\s"']*\1(?
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a container have what the snippet says and nothing else. ``service`` is only a name here:
-    a file holds one. Raises BadInput for what is no such file."""
+    a file holds one. An empty text becomes a drop-in. Raises BadInput for what is no such file."""
     framed = Framed.of(content)
     unit = parse(framed.body)
-    if _CONTAINER not in unit.sections:
+    if _CONTAINER not in unit.sections and unit.sections:
         hint = ".kube: patch its manifest" if "Kube" in unit.sections else None
         raise BadInput("it has no section [Container]", hint=hint)
     privileged = any(_PRIVILEGED.search(item.value) for item in unit.all(_CONTAINER, _ARGS))
@@ -45,44 +45,26 @@ def _drop_in(unit: Unit) -> bool:
     return not unit.all(_CONTAINER, "Image", "Rootfs")
 
 
-def _live(unit: Unit, key: str) -> list[Entry]:
-    """The lines that count: an empty one takes back those before it."""
-    entries = unit.all(_CONTAINER, key)
-    empty = [index for index, item in enumerate(entries) if not item.value]
-    return entries[empty[-1] + 1 :] if empty else entries
-
-
 def _names(unit: Unit, key: str) -> Iterator[str | None]:
-    for item in _live(unit, key):
+    for item in unit.live(_CONTAINER, key):
         yield from map(as_docker_takes_it, item.words)
-
-
-def _reset(unit: Unit, key: str) -> list[str]:
-    """The line that a drop-in needs before its own, once."""
-    said = any(not item.value for item in unit.all(_CONTAINER, key))
-    return [f"{key}="] if _drop_in(unit) and not said else []
 
 
 def _drop(unit: Unit) -> list[Cut]:
     """One line that drops all. It alone needs no reset: more drops than all are not possible."""
-    live = _live(unit, _DROP)
+    live = unit.live(_CONTAINER, _DROP)
     if list(_names(unit, _DROP)) == ["ALL"]:
         return []
     line = f"{_DROP}=all"
     if not live:
-        added = unit.all(_CONTAINER, _ADD)
-        first = added[0] if added else None
-        if first is not None:
-            return [Cut(first.start, first.start, line + _break(unit))]
-        return [unit.add(_CONTAINER, [line])]
+        taken_back, added = unit.all(_CONTAINER, _DROP), unit.all(_CONTAINER, _ADD)
+        if added and not taken_back:
+            return [Cut(added[0].start, added[0].start, line + newline(unit.text))]
+        return [unit.add(_CONTAINER, [line], after=taken_back[-1] if taken_back else None)]
     cuts = replace_lines(unit.text, live[0].start, live[0].end, [line])
     for item in live[1:]:
         cuts += replace_lines(unit.text, item.start, item.end)
     return cuts
-
-
-def _break(unit: Unit) -> str:
-    return "\r\n" if "\r\n" in unit.text else "\n"
 
 
 def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
@@ -90,7 +72,7 @@ def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
     wanted = {cap.short for cap, _ in snippet.caps}
     seen: set[str] = set()
     cuts: list[Cut] = []
-    live = _live(unit, _ADD)
+    live = unit.live(_CONTAINER, _ADD)
     last: Entry | None = None
     for item in live:
         kept = []
@@ -101,17 +83,21 @@ def _add(unit: Unit, snippet: Snippet) -> list[Cut]:
                 seen.add(name)
         last = item if kept else last
         if kept != item.words:
-            lines = [f"{_ADD}={' '.join(kept)}"] if kept else []
-            cuts += replace_lines(unit.text, item.start, item.end, lines)
-    lines = _reset(unit, _ADD)
-    if lines and live:
-        cuts.insert(0, Cut(live[0].start, live[0].start, lines.pop() + _break(unit)))
+            line = [f"{_ADD}={' '.join(kept)}"] if kept else []
+            cuts += [] if kept else unit.reason(item)
+            cuts += replace_lines(unit.text, item.start, item.end, line)
+    lines: list[str] = []
+    if _drop_in(unit) and not unit.emptied(_CONTAINER, _ADD):
+        if live:
+            cuts.insert(0, Cut(live[0].start, live[0].start, f"{_ADD}={newline(unit.text)}"))
+        else:
+            lines = [f"{_ADD}="]
     for cap, reason in snippet.caps:
         if cap.short not in seen:
-            lines += [f"# {cap.name}: {reason}", f"{_ADD}={cap.name}"]
+            lines += [*comment(f"{cap.short}: {reason}").splitlines(), f"{_ADD}={cap.name}"]
     if lines:
-        drops = unit.all(_CONTAINER, _DROP)
-        after = last or (live[-1] if live else None) or drops[-1]
+        others = unit.all(_CONTAINER, _ADD) or unit.all(_CONTAINER, _DROP)
+        after = last or (live or others)[-1]
         cuts.append(unit.add(_CONTAINER, lines, after=after))
     return cuts
 

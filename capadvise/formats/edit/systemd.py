@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput, CannotPatch
-from capadvise.formats.edit.cuts import Cut, Framed, apply, replace_lines
+from capadvise.formats.edit.cuts import Cut, Framed, apply, newline, replace_lines
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import is_root
-from capadvise.formats.snippet import Snippet
+from capadvise.formats.snippet import Snippet, comment
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"
@@ -73,7 +74,7 @@ def _is_root(unit: Unit, snippet: Snippet) -> bool:
 
 def _emptied(unit: Unit, key: str) -> bool:
     """Whether nothing that was said before this file is left."""
-    return not _drop_in(unit) or any(not item.value for item in unit.all(_SERVICE, key))
+    return not _drop_in(unit) or unit.emptied(_SERVICE, key)
 
 
 def _effective(unit: Unit, key: str) -> CapSet | None:
@@ -102,37 +103,60 @@ def _cap(word: str) -> Cap | None:
 
 
 def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[Cut]:
-    """Say the set on the first line of the key that says something; others of it go."""
-    entries = unit.all(_SERVICE, key)
-    says = [item for item in entries if item.value]
-    first = says[0] if says else None
-    had = [] if first is None or first.value.startswith("~") else list(dict.fromkeys(first.words))
-    spelled = {cap: word for word in reversed(had) if (cap := _cap(word)) is not None}
-    wanted = [cap for cap, _ in snippet.caps]
-    kept = [word for word in had if _cap(word) in wanted and word in spelled.values()]
-    words = [*kept, *(cap.name for cap in wanted if cap not in spelled)]
-    new = [f"# {c.name}: {r}" for c, r in snippet.caps if why and c not in spelled]
-    reset = _drop_in(unit) and not (entries and not entries[0].value)
-    lines = [*([f"{key}="] if reset and words else []), *new, f"{key}={' '.join(words)}"]
-    cuts: list[Cut] = []
-    for item in entries:
-        if item is first:
-            cuts += replace_lines(unit.text, item.start, item.end, lines)
-        elif item.value or _after(item, first):
+    """Words that stay do so on their lines. What is new joins the only line there is; beside
+    several it gets lines of its own. With ``why`` there are comments above."""
+    live = unit.live(_SERVICE, key)
+    inverted = [item.value.startswith("~") for item in live]  # what is taken away
+    seen: set[Cap] = set()
+    kept = [
+        [] if away else _kept(item, snippet, seen)
+        for item, away in zip(live, inverted, strict=True)
+    ]
+    missing = [(cap, reason) for cap, reason in snippet.caps if cap not in seen]
+    reset = [] if _emptied(unit, key) else [f"{key}="]
+    if len(live) < 2 or any(inverted) or not snippet.caps:
+        words = [*chain(*kept), *(cap.name for cap, _ in missing)]
+        lines = [*_comments(missing, why=why), f"{key}={' '.join(words)}"]
+        lines = [*reset, *lines] if words else lines
+        if not live:
+            return [_added(unit, key, lines)] if words or not unit.emptied(_SERVICE, key) else []
+        cuts = replace_lines(unit.text, live[0].start, live[0].end, lines)
+        for item in live[1:]:
             cuts += replace_lines(unit.text, item.start, item.end)
-    if first is None and not (entries and not words):
-        cuts.append(unit.add(_SERVICE, lines, after=entries[-1] if entries else _bounds(unit)))
+        return cuts
+    cuts = [Cut(live[0].start, live[0].start, "".join(x + newline(unit.text) for x in reset))]
+    for item, words in zip(live, kept, strict=True):
+        if words != item.words:
+            line = [f"{key}={' '.join(words)}"] if words else []
+            cuts += [] if words else unit.reason(item)
+            cuts += replace_lines(unit.text, item.start, item.end, line)
+    for cap, reason in missing:
+        lines = [*_comments([(cap, reason)], why=why), f"{key}={cap.name}"]
+        cuts.append(unit.add(_SERVICE, lines, after=live[-1]))
     return cuts
 
 
-def _after(item: Entry, first: Entry | None) -> bool:
-    return first is not None and item.start > first.start
+def _kept(item: Entry, snippet: Snippet, seen: set[Cap]) -> list[str]:
+    """The words of a line that stay, each capability once."""
+    wanted = {cap for cap, _ in snippet.caps}
+    words = []
+    for word in item.words:
+        cap = _cap(word)
+        if cap is not None and cap in wanted and cap not in seen:
+            words.append(word)
+            seen.add(cap)
+    return words
 
 
-def _bounds(unit: Unit) -> Entry | None:
-    """The last line about capabilities, where others like it belong."""
-    found = unit.all(_SERVICE, _BOUNDING, _AMBIENT)
-    return found[-1] if found else None
+def _comments(caps: Iterable[tuple[Cap, str]], *, why: bool) -> list[str]:
+    texts = [comment(f"{cap.short}: {reason}") for cap, reason in caps] if why else []
+    return "".join(texts).splitlines()
+
+
+def _added(unit: Unit, key: str, lines: list[str]) -> Cut:
+    """New lines behind others of the key, else behind others about capabilities."""
+    found = unit.all(_SERVICE, key) or unit.all(_SERVICE, _BOUNDING, _AMBIENT)
+    return unit.add(_SERVICE, lines, after=found[-1] if found else None)
 
 
 def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
-from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_number
+from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_number, line_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,33 @@ class Unit:
     def all(self, section: str, *keys: str) -> list[Entry]:
         return [item for item in self.entries if item.section == section and item.key in keys]
 
+    def live(self, section: str, key: str) -> list[Entry]:
+        """The lines that count: an empty one takes back those before it."""
+        found = self.all(section, key)
+        empty = [index for index, item in enumerate(found) if not item.value]
+        return found[empty[-1] + 1 :] if empty else found
+
+    def emptied(self, section: str, key: str) -> bool:
+        """Whether a line takes back what was said before it, be it in another file."""
+        return any(not item.value for item in self.all(section, key))
+
     def last(self, section: str, key: str) -> str | None:
         """The value of a key that can stand once."""
         found = self.all(section, key)
         return found[-1].value if found else None
+
+    def reason(self, entry: Entry) -> list[Cut]:
+        """Remove the comment above a line on one capability that says why it is there, as an
+        emitted file has it: it goes with the line."""
+        names = [word.upper().removeprefix("CAP_") for word in entry.words]
+        at = entry.start
+        while at > 0:
+            at = line_start(self.text, at - 1)
+            if len(names) == 1 and self.text.startswith(f"# {names[0]}: ", at):
+                return [Cut(at, entry.start)]
+            if not self.text.startswith("#   ", at):
+                break
+        return []
 
     def add(self, section: str, lines: Iterable[str], *, after: Entry | None = None) -> Cut:
         """Lines after an entry, else at the end of a section, which is made where it is missing."""

@@ -81,6 +81,7 @@ class Capabilities(OptionList):
         self.catalog = catalog
         self.unfolded = False
         self.wanted = ""
+        self._filled_for = 0
         self._counts: dict[Cap, int] = {}
 
     @property
@@ -98,10 +99,12 @@ class Capabilities(OptionList):
 
     def on_resize(self) -> None:
         """Columns depend on the width."""
-        self.fill()
+        if self._room != self._filled_for:
+            self.fill()
 
     def fill(self) -> None:
         """Draw anew; the highlight stays on its capability where that is still there."""
+        self._filled_for = self._room
         before = self.highlighted_option.id if self.highlighted_option else None
         options = list(self._rows(self._room))
         with self.prevent(OptionList.OptionHighlighted):

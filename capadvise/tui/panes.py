@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
@@ -55,6 +56,7 @@ class Review(Vertical):
         self.set_reactive(Review.choice, choice)
         self.catalog = catalog
         self.uses = uses
+        self._drawn_for = Size()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="left"):
@@ -201,4 +203,6 @@ class Review(Vertical):
         """One pane at a time where there is little room."""
         self.set_class(event.size.width < 110 or event.size.height < 26, "narrow")
         self.set_class(event.size.width < 70, "stacked")
-        self.call_after_refresh(self._draw)
+        if event.size != self._drawn_for:  # it also comes when the screen is shown again
+            self._drawn_for = event.size
+            self.call_after_refresh(self._draw)

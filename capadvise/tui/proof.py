@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import OptionList, Static
@@ -82,6 +83,7 @@ class Proof(Vertical):
         super().__init__(id="proof")
         self.set_reactive(Proof.choice, choice)
         self._prover = prover
+        self._drawn_for = Size()
         self._obstacle = prover.obstacle(choice.report) if prover else None
         self.trials: list[Trial] = []
         self.searching = False
@@ -263,5 +265,7 @@ class Proof(Vertical):
 
     def on_resize(self, event: Resize) -> None:
         """Rows are cut to the width."""
-        self.call_after_refresh(self._fill)
-        self.call_after_refresh(self.draw)
+        if event.size != self._drawn_for:
+            self._drawn_for = event.size
+            self.call_after_refresh(self._fill)
+            self.call_after_refresh(self.draw)

@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
@@ -43,6 +44,7 @@ class Remaining(Vertical):
         self.set_reactive(Remaining.choice, choice)
         self.catalog = catalog
         self.uses = uses
+        self._drawn_for = Size()
 
     def compose(self) -> ComposeResult:
         yield Static(id="risk-sum", markup=False)
@@ -142,4 +144,6 @@ class Remaining(Vertical):
 
     def on_resize(self, event: Resize) -> None:
         """Texts are wrapped to the width."""
-        self.call_after_refresh(self.draw)
+        if event.size != self._drawn_for:
+            self._drawn_for = event.size
+            self.call_after_refresh(self.draw)

@@ -112,12 +112,6 @@ def prove_job(name: str, job: trials.Job, known: Report | None, stop: trials.Sto
         recordings,
         decide_all(recordings, default()),
     )
-    if len(recordings) > 1:
-        print(
-            f"capadvise: note: {printable(name)} is merged of {len(recordings)} runs, and trials "
-            "show only what its own check needs",
-            file=sys.stderr,
-        )
     most = 3 + 2 * len(report.proposal.recommended)
     _say(f"{name}: at most {most} trials, if the recommended set works")
 
@@ -166,6 +160,12 @@ def prove_report(report: Report) -> Report:
 def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Report | None]]:
     if _is_json(path):
         report = load(path, default())
+        if len(report.recordings) > 1:
+            print(
+                f"capadvise: note: {printable(str(path))} is merged of {len(report.recordings)} "
+                "runs, and trials show only what its own check needs",
+                file=sys.stderr,
+            )
         yield report.target.name, job_of(report, isolate=isolate), report
         return
     for named in workload.load(path):

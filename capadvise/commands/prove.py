@@ -200,6 +200,12 @@ def prove_report(report: Report) -> Report:
 def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Report | None]]:
     if _is_json(path):
         report = load(path, default())
+        if len(report.recordings) > 1:
+            print(
+                f"capadvise: note: {printable(str(path))} is merged of {len(report.recordings)} "
+                "runs, and trials show only what its own check needs",
+                file=sys.stderr,
+            )
         yield report.target.name, job_of(report, isolate=isolate), report
         return
     for named in workload.load(path):

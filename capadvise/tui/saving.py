@@ -102,7 +102,7 @@ def _sentences(choice: Choice, format_name: str, catalog: Catalog, change: Chang
         yield f"{name} will change, nothing else."
     yield from change.patched.notes
     if change.patched.unprivileged:
-        yield from other_powers(choice.report, catalog, format_name)
+        yield from other_powers(choice.report, catalog, choice.caps, format_name)
 
 
 def _read(path: Path) -> bytes | None:

@@ -127,12 +127,6 @@ def prove_job(
         recordings,
         decide_all(recordings, default()),
     )
-    if len(recordings) > 1:
-        print(
-            f"capadvise: note: {printable(name)} is merged of {len(recordings)} runs, and trials "
-            "show only what its own check needs",
-            file=sys.stderr,
-        )
     watch.bound(3 + 2 * len(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> Outcome:

@@ -12,6 +12,7 @@ The way through the package, from the top::
     judge       what one check says of its capability
     catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
     recording   what was seen in one run
+    posture     what restrains a process besides its capabilities
     workload    how to run a target again
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities

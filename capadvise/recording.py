@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
@@ -144,10 +144,3 @@ class Target:
     service: str | None = None
     """Of a compose project."""
     pod: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Posture:
-    """Settings of the place where the target ran that decide what it needs."""
-
-    sysctls: dict[str, str] = field(default_factory=dict)

@@ -22,7 +22,8 @@ from capadvise.linux.command import Command, name_of, resolve, user_of
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.watch import Watch
-from capadvise.recording import Held, Posture, Recording, Target
+from capadvise.posture import Posture
+from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
 
 _SYSCTLS = (

@@ -26,6 +26,7 @@ from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
 from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 from capadvise.report.dump import dump_recording
+from capadvise.report.posture import dump_posture
 
 NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  # linux/sched.h
 PR_SET_PDEATHSIG = 1
@@ -124,7 +125,7 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
         "credentials": seen.credentials,
         "refused": wanted,
         "recording": dump_recording(seen.recording, default()),
-        "sysctls": seen.posture.sysctls,
+        "posture": dump_posture(seen.posture),
         "name": seen.target.name,
         "user": seen.target.user,
         "output": (out.read_text(errors="backslashreplace") + text)[-2000:],

@@ -18,9 +18,11 @@ from typing import Any
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux import procfs
+from capadvise.posture import Posture
 from capadvise.prove import Interrupted, Observed, Outcome
-from capadvise.recording import Posture, Recording, Target
+from capadvise.recording import Recording, Target
 from capadvise.report.load import load_recording
+from capadvise.report.posture import load_posture
 from capadvise.workload import Workload
 
 ENVIRONMENT = {
@@ -188,6 +190,6 @@ def _seen(raw: dict[str, Any], job: Job) -> Seen:
     return Seen(
         recording=load_recording(raw["recording"]),
         target=Target("command", raw["name"], job.argv, cwd, raw["user"]),
-        posture=Posture(raw["sysctls"]),
+        posture=load_posture(raw["posture"]),
         output=raw["output"],
     )

@@ -12,6 +12,7 @@ from capadvise.judge import Context
 from capadvise.prove import Proven
 from capadvise.recording import Check, Recording
 from capadvise.report.model import SCHEMA, Report
+from capadvise.report.posture import dump_posture
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
@@ -42,12 +43,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "teardown": report.workload.teardown,
             "fresh": list(report.workload.fresh),
         },
-        "posture": {
-            "sysctls": report.posture.sysctls,
-            "namespaces": {},
-            "seccomp": None,
-            "mac": None,
-        },
+        "posture": dump_posture(report.posture),
         "recordings": [dump_recording(item, catalog) for item in report.recordings],
         "needs": [_need(need, catalog) for need in proposal.needs],
         "proposal": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
@@ -19,20 +19,21 @@ from capadvise.recording import (
     Lost,
     Namespace,
     Phase,
-    Posture,
     Recording,
     Refusal,
     RefusedBy,
     Target,
 )
 from capadvise.report.model import SCHEMA, Report
+from capadvise.report.posture import load_posture
+from capadvise.report.values import optional as _optional
+from capadvise.report.values import text as _text
 from capadvise.workload import Workload
 
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "none")
 _OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
-_T = TypeVar("_T")
 
 
 def load(path: Path, catalog: Catalog) -> Report:
@@ -87,7 +88,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             _optional(workload["teardown"], str),
             tuple(map(_text, workload["fresh"])),
         ),
-        posture=Posture({str(k): str(v) for k, v in raw["posture"]["sysctls"].items()}),
+        posture=load_posture(raw["posture"]),
         recordings=recordings,
         proposal=proposal if proven is None else conclude(proposal, proven),
         proven=proven,
@@ -175,18 +176,6 @@ def _isolation(value: Any) -> str:
     if value not in ISOLATIONS:
         raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
     return str(value)
-
-
-def _optional(value: Any, kind: type[_T]) -> _T | None:
-    if value is not None and type(value) is not kind:
-        raise BadInput(f"expected {kind.__name__} or null, found {value!r:.60}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise BadInput(f"expected a text, found {value!r:.60}")
-    return value
 
 
 def _caps(value: Any) -> CapSet:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.decide import decide_all
 from capadvise.errors import BadInput
+from capadvise.posture import Cgroup, Posture
 from capadvise.prove import conclude
-from capadvise.recording import Posture, Recording, Target
+from capadvise.recording import Recording, Target
 from capadvise.report.model import Report
 
 _VARIES = frozenset({"argv", "cwd", "engine", "container", "pod"})
@@ -86,11 +88,26 @@ def _numbered(recordings: Iterable[Recording]) -> tuple[Recording, ...]:
 
 
 def _common(postures: Sequence[Posture]) -> tuple[Posture, list[str]]:
-    """The settings that all places share, and the names of the others."""
-    names = {name for posture in postures for name in posture.sysctls}
-    lost = sorted(name for name in names if len({p.sysctls.get(name) for p in postures}) > 1)
-    kept = {name: value for name, value in postures[0].sysctls.items() if name not in lost}
-    return replace(postures[0], sysctls=kept), lost
+    """What all places share, and the names of the rest. Each container has a cgroup path of its
+    own: that is no difference."""
+    first = postures[0]
+    lost: list[str] = []
+    shared: dict[str, Any] = {}
+    for field in fields(Posture):
+        found = [getattr(posture, field.name) for posture in postures]
+        if isinstance(found[0], dict):
+            names = sorted({name for values in found for name in values})
+            vary = [name for name in names if len({values.get(name) for values in found}) > 1]
+            shared[field.name] = {k: v for k, v in found[0].items() if k not in vary}
+            lost += vary if field.name == "sysctls" else [f"{name} namespace" for name in vary]
+        elif any(_without_path(value) != _without_path(found[0]) for value in found):
+            shared[field.name] = None
+            lost.append(field.name)
+    return replace(first, **shared), lost
+
+
+def _without_path(value: object) -> object:
+    return replace(value, path="") if isinstance(value, Cgroup) else value
 
 
 def _with_proof(

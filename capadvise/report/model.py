@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capadvise.decide import Proposal
+from capadvise.posture import Posture
 from capadvise.prove import Proven
-from capadvise.recording import Posture, Recording, Target
+from capadvise.recording import Recording, Target
 from capadvise.workload import Workload
 
 SCHEMA = "capadvise.report/1"

@@ -15,8 +15,9 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.errors import BadInput
+from capadvise.posture import Posture
 from capadvise.prove import Interrupted, Observed, Outcome, Trial, conclude, prove
-from capadvise.recording import Check, Held, Host, Namespace, Posture, Recording, Target
+from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
 from capadvise.report.model import Report
 from capadvise.tui.review import ReviewApp
 from capadvise.workload import Workload

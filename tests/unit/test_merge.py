@@ -13,8 +13,9 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.cli import main
 from capadvise.decide import Verdict
 from capadvise.errors import BadInput
+from capadvise.posture import Cgroup, Posture, Seccomp, Sharing
 from capadvise.prove import Proven, Trial, conclude
-from capadvise.recording import Check, Held, Lost, Posture
+from capadvise.recording import Check, Held, Lost
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import Merged, merge
@@ -119,11 +120,22 @@ def test_other_arguments_are_the_same_target() -> None:
 
 
 def test_settings_that_differ_are_left_open() -> None:
-    two = replace(of(BIND, CHOWN), posture=Posture({"kernel.dmesg_restrict": "0", "a": "1"}))
-    made = merged(of(BIND), two)
-    assert made.report.posture == Posture({})
+    here = Posture(
+        {"kernel.dmesg_restrict": "1"},
+        {"net": Sharing.HOST},
+        cgroup=Cgroup("v2", "/one", writable=False),
+    )
+    there = Posture(
+        {"kernel.dmesg_restrict": "0", "a": "1"},
+        {"net": Sharing.OWN},
+        seccomp=Seccomp("filter"),
+        cgroup=Cgroup("v2", "/two", writable=False),
+    )
+    made = merged(*(replace(of(BIND), posture=posture) for posture in (here, there)))
+    assert made.report.posture == replace(here, sysctls={}, namespaces={})
     assert made.notes == (
-        "these settings differ between the places of the runs: a, kernel.dmesg_restrict",
+        "these settings differ between the places of the runs: a, kernel.dmesg_restrict, "
+        "net namespace, seccomp",
     )
 
 

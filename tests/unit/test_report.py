@@ -16,13 +16,13 @@ from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.errors import BadInput
+from capadvise.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
 from capadvise.recording import (
     Check,
     Held,
     Host,
     Lost,
     Namespace,
-    Posture,
     Recording,
     Refusal,
     RefusedBy,
@@ -77,12 +77,31 @@ RECORDING = Recording(
     own_sets=(("bird", parse_set(["NET_ADMIN"])),),
 )
 
+POSTURE = Posture(
+    {"kernel.dmesg_restrict": "1"},
+    namespaces={"user": Sharing.HOST, "mnt": Sharing.OWN, "net": Sharing.UNKNOWN},
+    no_new_privs=False,
+    securebits=("NOROOT",),
+    seccomp=Seccomp("filter", 1),
+    mac=Mac("apparmor", "docker-default", "enforce"),
+    cgroup=Cgroup("v2", "/docker/1", writable=False, limits={"pids.max": "100"}),
+    root=Root(
+        "overlay",
+        read_only=False,
+        layers=3,
+        host=False,
+        exposed=(Exposed("engine-socket", "/run/docker.sock", True, "/run/docker.sock"),),
+    ),
+    user=User(0, 0, (0, 1), host_uid=100000, rootless=True),
+    sandbox=None,
+)
+
 
 def report(recording: Recording = RECORDING, name: str = "nginx") -> Report:
     return Report(
         Target("command", name, (name, "-g", "daemon off;"), "/", "0:0"),
         Workload("daemon", check="curl -fs localhost"),
-        Posture({"kernel.dmesg_restrict": "1"}),
+        POSTURE,
         (recording,),
         decide(recording, CATALOG),
     )

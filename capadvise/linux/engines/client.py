@@ -1,0 +1,100 @@
+"""Calling an engine through its own command line, which knows its contexts and its credentials."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from capadvise.errors import CannotObserve, CapadviseError
+from capadvise.linux.engines.container import Container, parse_inspect
+
+SECONDS = 60.0
+"""For one answer; an engine under load takes seconds."""
+RECORDING_LABEL = "capadvise.recording"
+"""With the ``mark`` of the capadvise that made the container: it has every capability."""
+TRIAL_LABEL = "capadvise.trial"
+
+
+class EngineError(CapadviseError):
+    """The engine said no; the message is its last line."""
+
+    exit_code = CannotObserve.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An engine's command line."""
+
+    engine: str
+    """``docker`` or ``podman``."""
+    argv: tuple[str, ...]
+    """The program, with the options that choose the engine."""
+
+    def call(self, *words: str, seconds: float = SECONDS) -> str:
+        """Run a command of the client and return what it printed. Raises EngineError."""
+        if shutil.which(self.argv[0]) is None:
+            raise EngineError(f"{self.argv[0]} is not installed")
+        try:
+            done = subprocess.run(
+                [*self.argv, *words],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(f"{self.engine}: no answer in {seconds:g} s") from error
+        if done.returncode:
+            raise EngineError(f"{self.engine}: {last_line(done.stderr) or 'it failed'}")
+        return done.stdout
+
+    def inspect(self, *names: str) -> tuple[Container, ...]:
+        """Containers by name or id. Raises EngineError when one is not there."""
+        return parse_inspect(self.engine, self.call("container", "inspect", *names))
+
+    def find(self, name: str) -> Container | None:
+        """A container by name or id; None where there is none. Raises EngineError when the engine
+        itself does not answer."""
+        try:
+            return self.inspect(name)[0]
+        except EngineError as error:
+            if "no such container" in str(error).lower():
+                return None
+            raise
+
+    def labelled(self, label: str, *, running: bool = False) -> list[str]:
+        """Ids of the containers with a label, ``KEY`` or ``KEY=VALUE``."""
+        words = ["ps", "--quiet", "--no-trunc", "--filter", f"label={label}"]
+        return self.call(*words, *(() if running else ("--all",))).split()
+
+    def stop(self, ids: Iterable[str], seconds: float) -> None:
+        """SIGTERM (or the image's own stop signal), and SIGKILL for what does not heed it."""
+        if ids := tuple(ids):
+            with suppress(EngineError):  # it may be gone
+                self.call("stop", f"--time={seconds:.0f}", *ids, seconds=seconds + SECONDS)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Kill and remove, with anonymous volumes."""
+        if ids := tuple(ids):
+            with suppress(EngineError):
+                self.call("rm", "--force", "--volumes", *ids)
+
+
+def last_line(text: str) -> str:
+    """Of what a client printed: the line that says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("See '")]
+    return lines[-1] if lines else ""
+
+
+def rm_by_label(argv: Sequence[str], label: str) -> list[list[str]]:
+    """For the guardian: the command that lists containers, and the start of the one that removes
+    what was listed."""
+    return [
+        [*argv, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"],
+        [*argv, "rm", "--force", "--volumes"],
+    ]

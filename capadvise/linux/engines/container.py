@@ -1,0 +1,120 @@
+"""A container as its engine describes it: ``docker inspect`` and ``podman inspect``. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from capadvise.errors import BadInput
+
+SERVICE_LABEL = "com.docker.compose.service"
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume or a bind mount."""
+
+    kind: str
+    """``bind``, ``volume``, ``tmpfs``."""
+    source: str
+    """On the host."""
+    destination: str
+    writable: bool
+    name: str | None = None
+    """Of a volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container. Names, labels and arguments are hostile: escape before showing them."""
+
+    engine: str
+    id: str
+    name: str
+    image: str
+    """As it was named when the container was made."""
+    image_id: str
+    pid: int
+    """Of its first process, in the initial pid namespace; 0 when it does not run."""
+    running: bool
+    user: str
+    """As it was configured: empty, a name, ``1000``, ``1000:1000``."""
+    argv: tuple[str, ...]
+    """Entrypoint and command."""
+    labels: Mapping[str, str]
+    healthcheck: tuple[str, ...]
+    """``CMD-SHELL`` or ``CMD`` and the command; empty: none."""
+    exit_status: int | None
+    privileged: bool
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    security: tuple[str, ...]
+    """``--security-opt``."""
+    network: str
+    """``none``, ``host``, ``default``, ``container:ID`` …"""
+    mounts: tuple[Mount, ...] = ()
+    upper: str | None = None
+    """Where overlayfs keeps what the container has changed."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All of it, for what is not named here."""
+
+    @property
+    def service(self) -> str | None:
+        """Of a compose project."""
+        return self.labels.get(SERVICE_LABEL)
+
+
+def parse_inspect(engine: str, text: str) -> tuple[Container, ...]:
+    """What ``inspect`` printed. Raises BadInput for what is no description of containers."""
+    try:
+        return tuple(_container(engine, item) for item in json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"{engine} describes a container in a way that is not known") from error
+
+
+def _container(engine: str, raw: dict[str, Any]) -> Container:
+    config, state, host = raw["Config"], raw["State"], raw["HostConfig"]
+    running = state.get("Status") in ("running", "paused") or bool(state.get("Running"))
+    storage = (raw.get("GraphDriver") or {}).get("Data") or {}
+    return Container(
+        engine=engine,
+        id=raw["Id"],
+        name=raw["Name"].removeprefix("/"),
+        image=raw.get("ImageName") or config.get("Image") or raw["Image"],
+        image_id=raw["Image"],
+        pid=int(state.get("Pid") or 0) if running else 0,
+        running=running,
+        user=config.get("User") or "",
+        argv=(*_list(config.get("Entrypoint")), *_list(config.get("Cmd"))),
+        labels=config.get("Labels") or {},
+        healthcheck=_healthcheck(config.get("Healthcheck") or {}),
+        exit_status=None if running else state.get("ExitCode"),
+        privileged=bool(host.get("Privileged")),
+        cap_add=_list(host.get("CapAdd")),
+        cap_drop=_list(host.get("CapDrop")),
+        security=_list(host.get("SecurityOpt")),
+        network=host.get("NetworkMode") or "default",
+        mounts=tuple(
+            Mount(
+                m["Type"], m.get("Source", ""), m["Destination"], m.get("RW", True), m.get("Name")
+            )
+            for m in raw.get("Mounts") or ()
+        ),
+        upper=storage.get("UpperDir"),
+        raw=raw,
+    )
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    """podman before version 5 gives the entrypoint as one text."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(value or ())
+
+
+def _healthcheck(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    test = tuple(raw.get("Test") or ())
+    return () if test[:1] in ((), ("NONE",)) else test

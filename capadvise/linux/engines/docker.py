@@ -1,0 +1,87 @@
+"""docker: its daemon must run on this machine, for its kernel is the one that we see."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import suppress
+
+from capadvise.errors import CannotObserve
+from capadvise.linux import procfs
+from capadvise.linux.engines.client import Client, EngineError
+
+_DAEMONS = ("dockerd", "containerd")
+_PEER = struct.Struct("3i")
+
+
+def client(argv: tuple[str, ...] = ("docker",)) -> Client:
+    """The command line of docker, with the options that the user chose an engine by."""
+    return Client("docker", argv)
+
+
+def require(docker: Client) -> None:
+    """Raises CannotObserve, in one line, where no docker answers or it is another machine's."""
+    where = endpoint(docker)
+    if not where.startswith("unix://"):
+        raise CannotObserve(
+            f"docker is elsewhere ({where}): its kernel is not the one seen here",
+            hint="run capadvise on that machine, or unset DOCKER_HOST and DOCKER_CONTEXT",
+        )
+    docker.call("version", "--format", "{{.Server.Version}}")
+
+
+def endpoint(docker: Client) -> str:
+    """The address of the daemon: of ``-H``, DOCKER_HOST or the context. Raises EngineError."""
+    words = [word.removeprefix("--host=") for word in docker.argv if word.startswith("--host=")]
+    given = words[-1] if words else os.environ.get("DOCKER_HOST")
+    contexts = any(word.startswith("--context=") for word in docker.argv)
+    if given and not contexts:
+        return given
+    return docker.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
+
+
+def threads(docker: Client) -> list[int]:
+    """The threads of dockerd and containerd: whatever they fork is followed.
+
+    Raises CannotObserve where there are none in this machine's processes.
+    """
+    path = endpoint(docker).removeprefix("unix://")
+    pids = {pid for pid in procfs.processes() if procfs.comm(pid) in _DAEMONS}
+    with suppress(OSError):
+        pids.add(_listener(path))
+    found = [thread for pid in sorted(pids - {0, 1}) for thread in _threads(pid)]
+    if not found:
+        raise CannotObserve(
+            f"the docker daemon behind {path} is not among this machine's processes",
+            hint="run capadvise where dockerd runs",
+        )
+    return found
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _listener(path: str) -> int:
+    """The process that listens on a socket: pid 1 where systemd passed it on."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(path)
+        size = _PEER.size
+        pid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+        return pid
+
+
+def pull(docker: Client, image: str, *, platform: str | None = None) -> None:
+    """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
+    with suppress(EngineError):
+        docker.call("image", "inspect", "--format", "{{.Id}}", image)
+        return
+    words = ["pull", "--quiet", *([f"--platform={platform}"] if platform else []), image]
+    try:
+        docker.call(*words, seconds=3600)
+    except EngineError as error:
+        raise EngineError(f"the image {image} is not there and cannot be pulled: {error}") from None

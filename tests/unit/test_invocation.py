@@ -1,0 +1,67 @@
+"""Command lines that start containers, recognized as the clients read them."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from capadvise.linux.engines.invocation import Invocation, recognize
+
+
+def _seen(text: str) -> Invocation:
+    found = recognize(shlex.split(text))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "engine", "verb", "rest", "again"),
+    [
+        (
+            "docker run -itp80:80 -v /a:/b --name x nginx -g 'daemon off;'",
+            *("docker", "run", ("nginx", "-g", "daemon off;")),
+            "docker run --interactive --tty --publish=80:80 --volume=/a:/b --name=x nginx -g "
+            "'daemon off;'",
+        ),
+        (
+            "/usr/bin/docker -H unix:///x --context c container run --rm=false -dP --cap-add ALL i",
+            *("docker", "run", ("i",)),
+            "/usr/bin/docker --host=unix:///x --context=c run --rm=false --detach --publish-all "
+            "--cap-add=ALL i",
+        ),
+        (
+            "podman --runtime runc run --env A -- alpine --privileged",
+            *("podman", "run", ("alpine", "--privileged")),
+            "podman --runtime=runc run --env=A alpine --privileged",
+        ),
+        (
+            "docker compose -f a.yml -p p up web -d db --timeout 3",
+            *("docker", "compose up", ("web", "db")),
+            "docker compose --file=a.yml --project-name=p up --detach --timeout=3 web db",
+        ),
+        (
+            "docker-compose run -T --rm web ls -l",
+            *("docker", "compose run", ("web", "ls", "-l")),
+            "docker-compose run --no-TTY --rm web ls -l",
+        ),
+    ],
+)
+def test_what_starts_containers_is_recognized_and_means_the_same_when_written_again(
+    command: str, engine: str, verb: str, rest: tuple[str, ...], again: str
+) -> None:
+    seen = _seen(command)
+    assert (seen.engine, seen.verb, seen.rest) == (engine, verb, rest)
+    assert shlex.join(seen.argv()) == again
+    assert _seen(again) == seen
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("docker ps", "docker run", "docker run --rm", "docker run --help x", "docker compose ps"),
+        *("docker compose up --no-start", "docker compose run", "nginx run x", "docker exec x ls"),
+    ],
+)
+def test_other_commands_are_commands(command: str) -> None:
+    assert recognize(shlex.split(command)) is None

@@ -8,8 +8,8 @@ recording ends is killed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.caps import Cap, CapSet
@@ -19,24 +19,13 @@ from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, name_of, resolve, user_of
+from capadvise.linux.posture import Machine, own_securebits, posture_of
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.watch import Watch
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
-
-_SYSCTLS = (
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "kernel.dmesg_restrict",
-    "kernel.perf_event_paranoid",
-    "kernel.unprivileged_bpf_disabled",
-    "kernel.io_uring_disabled",
-    "kernel.yama.ptrace_scope",
-    "vm.overcommit_memory",
-    "vm.unprivileged_userfaultfd",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +88,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
             command, guardian, signals, buffers, Aggregator(buffers.types, symbols, held, uid, gid)
         )
         target_sets = procfs.capability_sets(held)
-        posture = Posture({name: value for name, value in _sysctls(held)})
+        placed = posture_of(held, Machine.read())
         guardian.tell("go")
         _hear(guardian, "started")
         run.until_end()
@@ -121,7 +110,7 @@ def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) ->
         ),
         target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
         workload=Workload(run.kind, check=command.check),
-        posture=posture,
+        posture=replace(placed, securebits=own_securebits()),
         check_passed=run.check_passed,
         check_said=run.checker.said if run.checker else "",
         credentials=run.credentials,
@@ -145,10 +134,3 @@ def _missing(limit: CapSet | None) -> CapSet:
     held = procfs.capability_sets().bounding
     every = frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
     return every - (held if limit is None else held & limit)
-
-
-def _sysctls(pid: int) -> Iterator[tuple[str, str]]:
-    for name in _SYSCTLS:
-        value = procfs.sysctl(name)
-        if value is not None:
-            yield name, " ".join(value.split())

@@ -1,0 +1,248 @@
+"""Reading what restrains a process, from outside or from inside a container.
+
+Nothing here fails because something cannot be read, is not there in this kernel, or because the
+process goes away meanwhile: what is missing is None. Only a process that is not there at all is an
+OSError.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from capadvise.linux import cgroups, labels, mounts, procfs, users
+from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
+
+SYSCTLS = (
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "kernel.dmesg_restrict",
+    "kernel.perf_event_paranoid",
+    "kernel.unprivileged_bpf_disabled",
+    "kernel.io_uring_disabled",
+    "kernel.yama.ptrace_scope",
+    "vm.overcommit_memory",
+    "vm.unprivileged_userfaultfd",
+)
+"""Settings that decide what a program needs."""
+SECUREBITS = {
+    0: "NOROOT",
+    1: "NOROOT_LOCKED",
+    2: "NO_SETUID_FIXUP",
+    3: "NO_SETUID_FIXUP_LOCKED",
+    4: "KEEP_CAPS",
+    5: "KEEP_CAPS_LOCKED",
+    6: "NO_CAP_AMBIENT_RAISE",
+    7: "NO_CAP_AMBIENT_RAISE_LOCKED",
+}
+"""linux/securebits.h"""
+_PR_GET_SECUREBITS = 27  # linux/prctl.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_FIRST_DYNAMIC = 0xF0000000
+"""PROC_DYNAMIC_FIRST of fs/proc/generic.c: lower inode numbers are those of initial namespaces.
+The mount and network namespaces have such a number since Linux 6.18, the others always."""
+Mounts = tuple[mounts.Mount, ...]
+_SECCOMP_MODES = {"0": "off", "1": "strict", "2": "filter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is the same for all processes, read once."""
+
+    proc: Path
+    user: int | None
+    """Our own user namespace."""
+    initial: Mapping[str, int | None]
+    """The machine's mount and network namespaces, where they can be told."""
+    mounts: Mounts
+    """Ours."""
+    of_host: Mounts
+    """The machine's; empty where we do not see them."""
+    root: tuple[int, int] | None
+    """The root folder of the machine: device and inode."""
+    lsms: tuple[str, ...]
+    enforcing: bool | None
+    """Whether SELinux does."""
+    sandbox: str | None
+    known: dict[tuple[object, object], Mounts] = field(default_factory=dict)
+    """Mounts by mount namespace and root: most processes share them."""
+
+    @classmethod
+    def read(cls, proc: Path = procfs.PROC) -> Machine:
+        """Look at the machine."""
+        outside = _inode(proc / "self/ns/pid") == procfs.INITIAL_PID_NAMESPACE
+        thread = proc / "2/ns"  # a thread of the kernel, where process 2 is one
+        known = outside and procfs.comm(2, proc) == "kthreadd"
+        initial = {name: _inode(thread / name) if known else None for name in ("mnt", "net")}
+        candidates = [proc / "1"] if outside else []
+        if outside and _sharing("mnt", _inode(proc / "self/ns/mnt"), initial) is Sharing.HOST:
+            candidates.append(proc / "self")
+        # Process 1 may hold more than we do: then it does not let us look, root or not.
+        first = next((path for path in candidates if _identity(path / "root")), None)
+        return cls(
+            proc,
+            user=_inode(proc / "self/ns/user"),
+            initial=initial,
+            mounts=mounts.parse_mounts(_text(proc / "self/mountinfo")),
+            of_host=mounts.parse_mounts(_text(first / "mountinfo")) if first else (),
+            root=None if first is None else _identity(first / "root"),
+            lsms=procfs.active_lsms(),
+            enforcing=_flag(Path("/sys/fs/selinux/enforce")),
+            sandbox=labels.sandbox_inside(
+                _text(proc / "version"),
+                _text(proc / "cmdline"),
+                _text(proc / "self/mountinfo"),
+            ),
+        )
+
+
+def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
+    """What restrains a process. Raises OSError when it is gone before anything was read."""
+    folder = machine.proc / str(pid)
+    status = procfs.parse_status((folder / "status").read_text(errors="backslashreplace"))
+    inodes = {name: _inode(folder / "ns" / name) for name in NAMESPACES}
+    shared = {name: _sharing(name, inode, machine.initial) for name, inode in inodes.items()}
+    mounted = _mounts(folder, inodes["mnt"], machine)
+    return Posture(
+        sysctls=read_sysctls(folder / "ns/net", machine.proc) if sysctls else {},
+        namespaces={
+            name: sharing
+            for name, sharing in shared.items()
+            if (machine.proc / "self/ns" / name).is_symlink()
+        },
+        no_new_privs={"0": False, "1": True}.get(status.get("NoNewPrivs", "")),
+        securebits=own_securebits() if pid == os.getpid() else None,
+        seccomp=_seccomp(status),
+        mac=_mac(folder, machine),
+        cgroup=_cgroup(folder, mounted, machine),
+        root=_root(folder, mounted, machine),
+        user=users.parse_user(
+            status,
+            _text(folder / "uid_map"),
+            _text(folder / "gid_map"),
+            shared["user"],
+            ours=inodes["user"] is not None and inodes["user"] == machine.user,
+        ),
+        sandbox=machine.sandbox or labels.sandbox_outside(_text(folder / "cmdline")),
+    )
+
+
+def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
+    """The settings that decide. /proc/sys/net shows each thread its own network namespace: one of
+    ours enters the other, and those settings are missing where it may not."""
+    found: dict[str, str] = {}
+
+    def read() -> None:
+        entered = _inode(network) == _inode(proc / "self/ns/net") or _enter(network)
+        for name in SYSCTLS:
+            value = procfs.sysctl(name, proc) if entered or not name.startswith("net.") else None
+            if value is not None:
+                found[name] = " ".join(value.split())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    return found
+
+
+def _enter(network: Path) -> bool:
+    try:
+        fd = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(ctypes.CDLL(None).setns(fd, _CLONE_NEWNET) == 0)
+    finally:
+        os.close(fd)
+
+
+def own_securebits() -> tuple[str, ...]:
+    """Of this process: prctl(2) tells nobody else."""
+    bits = ctypes.CDLL(None).prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0)
+    return tuple(name for bit, name in SECUREBITS.items() if bits >= 0 and bits >> bit & 1)
+
+
+def _sharing(name: str, inode: int | None, known: Mapping[str, int | None]) -> Sharing:
+    if inode is None:
+        return Sharing.UNKNOWN
+    if inode < _FIRST_DYNAMIC:
+        return Sharing.HOST
+    if name not in known or _has_fixed_numbers():
+        return Sharing.OWN
+    initial = known[name]
+    if initial is None:
+        return Sharing.UNKNOWN
+    return Sharing.HOST if inode == initial else Sharing.OWN
+
+
+def _has_fixed_numbers() -> bool:
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return version is not None and (int(version[1]), int(version[2])) >= (6, 18)
+
+
+def _seccomp(status: Mapping[str, str]) -> Seccomp | None:
+    mode = _SECCOMP_MODES.get(status.get("Seccomp", ""))
+    filters = status.get("Seccomp_filters", "")
+    if mode is None:
+        return None
+    return Seccomp(mode, int(filters) if filters.isdecimal() else None)
+
+
+def _mac(folder: Path, machine: Machine) -> Mac | None:
+    for name in ("attr/apparmor/current", "attr/current"):
+        text = _text(folder / name)
+        if found := labels.parse_label(text, machine.lsms, machine.enforcing):
+            return found
+    return None
+
+
+def _cgroup(folder: Path, mounted: Mounts, machine: Machine) -> Cgroup | None:
+    groups = cgroups.parse_groups(_text(folder / "cgroup"))
+    return cgroups.cgroup_of(groups, mounted, machine.mounts) if groups else None
+
+
+def _root(folder: Path, mounted: Mounts, machine: Machine) -> Root | None:
+    identity = _identity(folder / "root")
+    host = None if machine.root is None or identity is None else identity == machine.root
+    return mounts.root_of(mounted, folder / "root", host=host, of_host=machine.of_host)
+
+
+def _mounts(folder: Path, namespace: int | None, machine: Machine) -> Mounts:
+    """Mountinfo shows what lies below the root of the process, so a chroot sees other lines."""
+    key = (namespace, _identity(folder / "root"))
+    if namespace is None or key not in machine.known:
+        machine.known[key] = mounts.parse_mounts(_text(folder / "mountinfo"))
+    return machine.known[key]
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _text(path: Path) -> str:
+    """What a file says; nothing where it cannot be read."""
+    try:
+        return path.read_text(errors="backslashreplace")
+    except OSError:
+        return ""
+
+
+def _flag(path: Path) -> bool | None:
+    text = _text(path).strip()
+    return text == "1" if text else None

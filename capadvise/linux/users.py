@@ -1,0 +1,61 @@
+"""Who a process runs as, through the maps of its user namespace. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from capadvise.posture import Sharing, User
+
+NOBODY = 65534
+"""How the kernel shows an id that a user namespace does not have: /proc/sys/kernel/overflowuid."""
+
+
+def parse_user(
+    status: Mapping[str, str], uid_map: str, gid_map: str, sharing: Sharing, *, ours: bool
+) -> User | None:
+    """``/proc/PID/status`` shows ids in the reader's user namespace, the maps lead to it; ``ours``:
+    it is the reader's own namespace, and the maps lead to its parent (user_namespaces(7))."""
+    try:
+        seen = int(status["Uid"].split()[1])
+        gid = int(status["Gid"].split()[1])
+        groups = tuple(map(int, status.get("Groups", "").split()))
+    except (KeyError, IndexError, ValueError):
+        return None
+    uids, gids = parse_map(uid_map), parse_map(gid_map)
+    rootless = None
+    if sharing is not Sharing.UNKNOWN and uids:
+        rootless = sharing is Sharing.OWN and translated(0, uids) != 0
+    if ours:
+        return User(seen, gid, groups, translated(seen, uids), rootless)
+    back = [(outside, inside, count) for inside, outside, count in uids]
+    gids_back = [(outside, inside, count) for inside, outside, count in gids]
+    return User(
+        _inside(seen, back),
+        _inside(gid, gids_back),
+        tuple(_inside(group, gids_back) for group in groups),
+        seen,
+        rootless,
+    )
+
+
+def _inside(number: int, rows: Map) -> int:
+    found = translated(number, rows)
+    return NOBODY if found is None else found
+
+
+Map = list[tuple[int, int, int]]
+"""(first id, what it becomes, how many) …"""
+
+
+def parse_map(text: str) -> Map:
+    """``/proc/PID/uid_map``: inside, outside, how many."""
+    rows = [line.split() for line in text.splitlines()]
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 3]
+
+
+def translated(number: int, rows: Map) -> int | None:
+    """What an id becomes; None where the map does not have it."""
+    for first, other, count in rows:
+        if first <= number < first + count:
+            return other + number - first
+    return None

@@ -9,6 +9,8 @@ from typing import Any
 
 from capadvise import strict
 from capadvise.caps import NAMES, Cap
+from capadvise.catalog.circumstances import Where, parse_where
+from capadvise.catalog.ways import Edits, Instead, parse_edits, parse_instead
 from capadvise.errors import BadInput
 
 
@@ -31,6 +33,8 @@ class Condition:
     when: str
     risk: Risk
     reason: str
+    where: Where
+    """The same as ``when``, for a program to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,9 @@ class Attack:
     """What somebody who took over the program does with the capability."""
 
     what: str
-    reference: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Instead:
-    """A way to do without: the need, and what to do."""
-
-    need: str
-    do: str
+    reference: str
+    where: Where = ()
+    """Where it can be done at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,10 @@ class Use:
     """Capabilities that grant this use alone."""
     instead: str
     gains: str
+    initial_only: bool
+    """The kernel wants the capability in the initial user namespace: in one of its own, the
+    program gets nothing from it."""
+    edits: Edits = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,9 @@ _REQUIRED = [
 ]
 
 
+_OF_USE = ("name", "what", "functions", "narrower", "instead", "gains", "namespace")
+
+
 def file_name(cap: Cap) -> str:
     """The file that describes a capability: ``net_raw.yaml``."""
     return f"{cap.short.lower()}.yaml"
@@ -150,33 +155,45 @@ def parse_entry(path: Path, text: str) -> Entry:
         risk=_risk(path, raw),
         risk_reason=_text(path, raw, "risk_reason"),
         risk_conditions=tuple(
-            Condition(_text(path, item, "when"), _risk(path, item), _text(path, item, "reason"))
-            for item in _items(path, raw, "risk_conditions", ("when", "risk", "reason"))
+            Condition(
+                _text(path, item, "when"),
+                _risk(path, item),
+                _text(path, item, "reason"),
+                parse_where(path, item),
+            )
+            for item in _items(path, raw, "risk_conditions", ("when", "risk", "reason", "where"))
         ),
         attack=tuple(
-            Attack(_text(path, item, "what"), item.get("reference"))
-            for item in _items(path, raw, "attack", ("what",), ("reference",))
+            Attack(
+                _text(path, item, "what"), _text(path, item, "reference"), parse_where(path, item)
+            )
+            for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
         instead=tuple(
-            Instead(_text(path, item, "need"), _text(path, item, "do"))
-            for item in _items(path, raw, "instead", ("need", "do"))
+            parse_instead(path, item)
+            for item in _items(path, raw, "instead", ("need", "do"), ("sites", "edits"))
         ),
         example_needs=_text(path, raw["example"], "needs"),
         example_without=_text(path, raw["example"], "without"),
         references=_texts(path, raw, "references"),
-        uses=tuple(
-            Use(
-                _text(path, item, "name"),
-                _text(path, item, "what"),
-                _texts(path, item, "functions"),
-                _caps(path, item, "narrower"),
-                _text(path, item, "instead"),
-                _text(path, item, "gains"),
-            )
-            for item in _items(
-                path, raw, "uses", ("name", "what", "functions", "narrower", "instead", "gains")
-            )
-        ),
+        uses=tuple(_use(path, item) for item in _items(path, raw, "uses", _OF_USE, ("edits",))),
+    )
+
+
+def _use(path: Path, raw: Any) -> Use:
+    namespace = _text(path, raw, "namespace")
+    if namespace not in ("owner", "initial"):
+        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        raise BadInput(f"{at}: namespace {namespace!r} is neither owner nor initial")
+    return Use(
+        _text(path, raw, "name"),
+        _text(path, raw, "what"),
+        _texts(path, raw, "functions"),
+        _caps(path, raw, "narrower"),
+        _text(path, raw, "instead"),
+        _text(path, raw, "gains"),
+        namespace == "initial",
+        parse_edits(path, raw),
     )
 
 

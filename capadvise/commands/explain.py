@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import argparse
 import os
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 from pathlib import Path
 
 from capadvise.caps import Cap
-from capadvise.catalog import default
+from capadvise.catalog import Catalog, default
 from capadvise.errors import BadInput, Exit
-from capadvise.report.explain import capability_text, report_text, rule_text
-from capadvise.report.load import load
 
 
 def command(args: argparse.Namespace) -> int:
     """Print what is known."""
-    catalog = default()
-    if args.site:
-        rules = [
-            rule
-            for rule in catalog.sites.rules
-            if any(fnmatchcase(args.site, name) for name in (*rule.at, *rule.below) if name != "*")
-        ]
-        if not rules:
-            raise BadInput(f"no rule of the catalog names the kernel function {args.site!r}")
-        lines = [line for rule in rules for line in rule_text(rule)]
-    elif not args.what:
-        raise BadInput("explain what?", hint="capadvise explain CAP | REPORT | --site FUNCTION")
-    elif os.path.exists(args.what):
-        lines = list(report_text(load(Path(args.what), catalog), catalog))
-    else:
-        try:
-            cap = Cap.parse(args.what)
-        except ValueError as error:
-            raise BadInput(
-                f"{args.what!r} is neither a capability nor a report file",
-                hint="capadvise catalog list shows all capabilities",
-            ) from error
-        lines = list(capability_text(cap, catalog))
-    print("\n".join(lines))
+    print("\n".join(_lines(args, default())))
     return Exit.OK
+
+
+def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
+    if args.site:
+        return _site(args.site, catalog)
+    if not args.what:
+        raise BadInput("explain what?", hint="capadvise explain CAP | REPORT | --site FUNCTION")
+    if os.path.exists(args.what):
+        from capadvise.report.explain_report import report_text
+        from capadvise.report.load import load
+
+        return report_text(load(Path(args.what), catalog), catalog)
+    try:
+        cap = Cap.parse(args.what)
+    except ValueError as error:
+        raise BadInput(
+            f"{args.what!r} is neither a capability nor a report file",
+            hint="capadvise catalog list shows all capabilities",
+        ) from error
+    from capadvise.report.explain import capability_text
+
+    return capability_text(cap, catalog)
+
+
+def _site(function: str, catalog: Catalog) -> Iterator[str]:
+    from capadvise.report.explain_site import rules_of, similar, site_text
+
+    rules = rules_of(function, catalog)
+    if not rules:
+        near = similar(function, catalog)
+        raise BadInput(
+            f"no rule of the catalog names the kernel function {function!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else None,
+        )
+    return site_text(function, rules, catalog)

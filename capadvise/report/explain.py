@@ -1,31 +1,17 @@
-"""Explanations for people who have never heard of capabilities, at 80 columns."""
+"""One capability, explained for people who have never heard of capabilities, at 80 columns."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 
 from capadvise.caps import Cap
-from capadvise.catalog import Catalog, Rule
-from capadvise.catalog.capabilities import Entry, Use
-from capadvise.decide import Need
-from capadvise.judge import Effect
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
-from capadvise.report.text import evidence_line, judged_function
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Entry, Risk, Use
+from capadvise.catalog.ways import WHERE_TO, Edits, Place
+from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 
-WIDTH = 80
-
-
-def _paragraph(text: str, indent: str = "  ") -> Iterator[str]:
-    yield from textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
-def _bullet(text: str, indent: str = "  ") -> Iterator[str]:
-    yield from textwrap.wrap(
-        text, WIDTH, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  "
-    )
+_IN_SHORT = (Place.COMPOSE, Place.DOCKERFILE, Place.PROGRAM, Place.SYSCTL, Place.HOST)
+"""Edits that are worth showing to everybody, the first of them that there is."""
 
 
 def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Iterator[str]:
@@ -35,55 +21,93 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
         yield f"{cap.name}: a capability that this catalog does not know yet."
         return
     yield f"{cap.name} (number {int(cap)}, since Linux {entry.since})"
-    yield entry.summary
-    yield ""
-    yield f"Risk: {entry.risk}"
-    yield from _paragraph(entry.risk_reason)
-    for condition in entry.risk_conditions:
-        yield from _bullet(f"{condition.risk} where {condition.when}: {condition.reason}")
-    yield ""
-    yield "What it allows"
+    yield sentence(entry.summary)
+    yield from ("", "What it allows")
     for text in entry.allows:
-        yield from _bullet(text)
-    yield ""
-    yield "What an attacker gains"
+        yield from bullet(text)
+    yield from ("", f"Risk: {entry.risk}{_scale(entry)}")
+    yield from paragraph(entry.risk_reason)
+    for condition in entry.risk_conditions:
+        yield from bullet(f"{condition.risk} where {condition.when}: {condition.reason}")
+    yield from ("", "What an attacker gains")
     for attack in entry.attack:
-        yield from _bullet(attack.what + (f" ({attack.reference})" if attack.reference else ""))
-    yield ""
-    yield "What to do instead"
+        yield from bullet(f"{attack.what} [{attack.reference}]")
+    yield from ("", "What to do instead")
     for instead in entry.instead:
-        yield from _bullet(f"{instead.need}: {instead.do}")
+        yield from bullet(f"{instead.need}: {instead.do}")
+        yield from _edits(instead.edits, whole=whole)
     if entry.uses:
-        yield ""
-        yield "Its uses, one by one"
-        for use in entry.uses:
-            yield from _use_text(use) if whole else _bullet(f"{use.name}: {use.what}")
-    yield ""
-    yield "Without it"
-    errors = _listed(entry.errno, "or")
-    yield from _paragraph(f"Calls fail with {errors}." if errors else "No call fails.")
+        yield from _uses(entry, whole=whole)
+    yield from ("", "Without it")
+    errors = listed(entry.errno, "or")
+    yield from paragraph(f"Calls fail with {errors}." if errors else "No call fails.")
     for text in entry.silent:
-        yield from _bullet(f"without an error: {text}")
-    yield ""
-    yield "Who grants it by default"
+        yield from bullet(f"without an error: {text}")
+    yield from ("", "Who grants it by default")
     for text in defaults_sentences(cap, catalog):
-        yield from _bullet(text)
-    yield ""
-    yield "What it opens in seccomp"
+        yield from bullet(text)
+    yield from ("", "What it opens in seccomp, the filter of system calls")
     for text in seccomp_sentences(entry, catalog, most=200 if whole else 8):
-        yield from _bullet(text)
-    yield ""
-    yield "A command that needs it"
-    yield f"  $ {entry.example_needs}"
-    yield "and one that does without"
-    yield f"  $ {entry.example_without}"
-    yield ""
+        yield from bullet(text)
+    yield from ("", "In a user namespace of one's own (rootless engines, userns-remap)")
+    yield from paragraph(entry.user_namespace)
+    yield from ("", "A command that needs it", f"  $ {entry.example_needs}")
+    yield from ("and one that does without", f"  $ {entry.example_without}", "")
     if whole:
-        yield from _paragraph("Sources: " + ", ".join(entry.references), "")
+        yield from paragraph(WHERE_TO, "")
+        yield ""
+        yield from paragraph("Sources: " + ", ".join(entry.references), "")
         return
     yield "What next"
-    yield from _bullet("`capadvise run -- COMMAND` shows what your program uses it for.")
-    yield from _bullet(f"`capadvise catalog show {cap.short}` has all details and sources.")
+    yield from bullet(
+        "`capadvise run -- COMMAND` shows whether your program needs it, and what for."
+    )
+    yield from bullet(f"`capadvise catalog show {cap.short}` has every edit and all sources.")
+
+
+def _scale(entry: Entry) -> str:
+    meaning = "as good as root on the host; " * (entry.risk is Risk.ROOT)
+    return f" ({meaning}the scale is low, medium, high, root)"
+
+
+def _edits(edits: Edits, *, whole: bool) -> Iterator[str]:
+    """What to write: all of it, or only the first of the common places."""
+    common = [edit for edit in edits if edit[0] in _IN_SHORT]
+    yield from edit_lines(edits if whole else tuple(common[:1]), "      ")
+
+
+def _uses(entry: Entry, *, whole: bool) -> Iterator[str]:
+    """The separate uses of a capability that has many, those that never matter last."""
+    matter = [use for use in entry.uses if not _is_nothing(use)]
+    yield from ("", f"Its {len(matter)} uses, one by one")
+    if not whole:
+        yield from paragraph("Each has a way out of its own; a report names those it has seen.")
+    for use in matter:
+        if whole:
+            yield from _whole_use(use)
+        else:
+            only = f" Narrower: {listed([c.short for c in use.narrower], 'or')}." * bool(
+                use.narrower
+            )
+            yield from bullet(f"{use.name}: {use.what}{only}")
+    yield from ("", "Asked for all the time, and never a reason to grant it")
+    for use in entry.uses:
+        if _is_nothing(use):
+            yield from bullet(f"{use.name}: {use.what}")
+
+
+def _is_nothing(use: Use) -> bool:
+    return use.instead.startswith("Drop it")
+
+
+def _whole_use(use: Use) -> Iterator[str]:
+    yield from bullet(f"{use.name}: {use.what}")
+    yield from paragraph(f"Instead: {use.instead}", "      ")
+    if use.narrower:
+        names = listed([cap.short for cap in use.narrower], "or")
+        yield from paragraph(f"Narrower: {names}", "      ")
+    yield from _edits(use.edits, whole=True)
+    yield from paragraph(f"An attacker gains: {use.gains}", "      ")
 
 
 def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
@@ -92,10 +116,10 @@ def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
     granting = catalog.baselines.granting(cap)
     others = [name for name in runtimes if name not in granting]
     if not granting:
-        yield f"None of {_listed(runtimes, 'and')}: it has to be added."
+        yield f"None of {listed(runtimes)}: it has to be added."
     else:
-        but = f"; not {_listed(others, 'or')}" if others else ""
-        yield f"{_listed(granting, 'and')}{but}."
+        but = f"; not {listed(others, 'or')}" if others else ""
+        yield f"{listed(granting)}{but}."
     pods = catalog.baselines.pod_security
     if cap in pods.restricted_addable:
         yield "Kubernetes lets a pod add it at the Pod Security levels baseline and restricted."
@@ -113,7 +137,7 @@ def seccomp_sentences(entry: Entry, catalog: Catalog, *, most: int) -> Iterator[
     calls = [*known, *(call for call in opened if call not in known)]
     if calls:
         shown = calls[:most] + [f"{len(calls) - most} more"] * (len(calls) > most)
-        yield f"docker's default profile opens with it {_listed(shown, 'and')}."
+        yield f"docker's default profile opens with it {listed(shown)}."
         yield (
             "The capability is useless while its calls are closed, and a call that is let "
             "through without it is usually still refused by the kernel: it takes both."
@@ -121,87 +145,4 @@ def seccomp_sentences(entry: Entry, catalog: Catalog, *, most: int) -> Iterator[
     else:
         yield "No system call: docker's default profile opens the same ones without it."
     if closed := [call for call in entry.syscalls if call in profile.never]:
-        yield f"Closed in docker even with it: {_listed(closed, 'and')}."
-
-
-def _listed(names: Sequence[str], word: str) -> str:
-    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def _use_text(use: Use) -> Iterator[str]:
-    yield from _bullet(f"{use.name}: {use.what}")
-    yield from _paragraph(f"Instead: {use.instead}", "      ")
-    if use.narrower:
-        names = ", ".join(cap.short for cap in use.narrower)
-        yield from _paragraph(f"Narrower: {names}", "      ")
-
-
-def rule_text(rule: Rule) -> Iterator[str]:
-    """One site rule, for ``explain --site``."""
-    caps = ", ".join(cap.short for cap in sorted(rule.caps)) if rule.caps else "any capability"
-    yield f"{rule.id}: {caps}, {rule.meaning}"
-    yield from _paragraph(f"{rule.text[:1].upper()}{rule.text[1:]}.")
-    yield from _paragraph(f"asked by {', '.join(rule.at)}")
-    if rule.below:
-        yield from _paragraph(f"called from {', '.join(rule.below)}")
-    if rule.either:
-        yield from _paragraph(f"{' or '.join(c.short for c in rule.either)} would do as well")
-    if rule.lost:
-        yield from _paragraph(f"lost without it: {rule.lost}")
-    yield from _paragraph(f"source: {rule.source}")
-
-
-def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
-    """What a report's set is needed for, what it risks, and the way out of each member."""
-    proposal = report.proposal
-    needed = [need for need in proposal.needs if need.cap in proposal.recommended]
-    if not needed:
-        yield "No need for any capability was seen."
-    else:
-        yield f"It needs {len(needed)} of {report.recording.host.last_cap + 1} capabilities."
-    for need in needed:
-        yield ""
-        entry = catalog.entry(need.cap)
-        yield f"{need.cap.name}: {entry.summary if entry else 'unknown to this catalog'}"
-        yield from _paragraph(f"Needed for: {need.reason}.")
-        for judged in need.evidence[:5]:
-            if judged.effect is Effect.USED:
-                yield from _bullet(evidence_line(judged))
-        if need.alternatives:
-            others = " or ".join("+".join(c.short for c in caps) for caps in need.alternatives)
-            yield from _paragraph(f"Instead of it, {others} would do.")
-        if need.uncertain:
-            yield from _paragraph(f"Uncertain: {need.uncertain}.")
-        if need.lost_without:
-            yield from _paragraph(f"Without it: {printable(need.lost_without)}.")
-        if entry:
-            yield from _entry_text(entry, need)
-    for caution in proposal.cautions:
-        yield ""
-        yield from _paragraph(f"Caution: {caution}.", "")
-
-
-def _entry_text(entry: Entry, need: Need) -> Iterator[str]:
-    yield from _paragraph(f"Risk: {entry.risk}. {entry.risk_reason}")
-    uses = [use for use in entry.uses if _is_seen(use, need)]
-    if uses:
-        yield from _paragraph("Of its many uses, these were seen:")
-        for use in uses:
-            yield from _use_text(use)
-            yield from _paragraph(f"An attacker gains: {use.gains}", "      ")
-        return
-    yield from _paragraph("What an attacker gains:")
-    for attack in entry.attack:
-        yield from _bullet(attack.what, "    ")
-    yield from _paragraph("What to do instead:")
-    for instead in entry.instead:
-        yield from _bullet(f"{instead.need}: {instead.do}", "    ")
-
-
-def _is_seen(use: Use, need: Need) -> bool:
-    return any(
-        fnmatchcase(judged_function(judged), name)
-        for judged in need.evidence
-        if judged.effect is Effect.USED
-        for name in use.functions
-    )
+        yield f"Closed in docker even with it: {listed(closed)}."

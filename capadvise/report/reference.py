@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import Catalog, Rule
 from capadvise.catalog.capabilities import Entry
+from capadvise.catalog.ways import WHERE_TO, Edits
 from capadvise.report.explain import defaults_sentences, seccomp_sentences
+from capadvise.report.explain_words import edit_lines
 
 _HEAD = """\
 # Linux capabilities: reference
@@ -34,7 +36,7 @@ def reference(catalog: Catalog) -> str:
 
 
 def _overview(entries: Sequence[Entry], catalog: Catalog) -> Iterator[str]:
-    yield from ("", "## All capabilities", "")
+    yield from ("", _prose(WHERE_TO), "", "## All capabilities", "")
     yield from _table_head("number", "name", "risk", "summary", "granted by default in")
     for entry in entries:
         link = f"[{entry.cap.name}](#{entry.cap.name.lower()})"
@@ -53,9 +55,12 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
     yield from _section("What it allows", entry.allows)
     yield from _section(
         "What an attacker gains",
-        (each.what + (f" ({each.reference})" if each.reference else "") for each in entry.attack),
+        (f"{each.what} ({each.reference})" for each in entry.attack),
     )
-    yield from _section("What to do instead", (f"{each.need}: {each.do}" for each in entry.instead))
+    yield from ("", "**What to do instead**", "")
+    for instead in entry.instead:
+        yield f"- {_prose(f'{instead.need}: {instead.do}')}"
+        yield from _edits(instead.edits)
     yield from _section(
         "Other capabilities that do the same",
         (f"{', '.join(c.name for c in caps)}: {what}" for caps, what in entry.alternatives),
@@ -75,10 +80,19 @@ def _uses(entry: Entry) -> Iterator[str]:
     for use in entry.uses:
         yield from ("", f"### {entry.cap.short}: {use.name}", "", _prose(use.what), "")
         yield f"- Instead: {_prose(use.instead)}"
+        yield from _edits(use.edits)
         yield f"- An attacker gains: {_prose(use.gains)}"
+        if use.initial_only:
+            yield "- Only in the initial user namespace."
         if use.narrower:
             yield f"- Narrower: {', '.join(cap.name for cap in use.narrower)}"
         yield f"- Asked by: {_code(use.functions)}"
+
+
+def _edits(edits: Edits) -> Iterator[str]:
+    """What to write, as part of the list item before it."""
+    if edits:
+        yield from ("", "  ```", *(f"  {line}" for line in edit_lines(edits, "")), "  ```", "")
 
 
 def _refusal(entry: Entry) -> Iterator[str]:

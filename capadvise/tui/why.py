@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from textual.content import Content
 from textual.widget import Widget
 
@@ -11,9 +9,9 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Use
 from capadvise.decide import Need, Verdict
-from capadvise.judge import Effect, Judged
 from capadvise.report.escape import printable
-from capadvise.report.text import MARKS, judged_function
+from capadvise.report.explain_facts import uses_seen
+from capadvise.report.text import MARKS
 from capadvise.tui.choice import Choice, consequence
 from capadvise.tui.look import FATE_MARKS, VERDICT_STYLES, Page, risk_text
 
@@ -79,7 +77,7 @@ def attacks(page: Page, entry: Entry) -> None:
     """What somebody who took over the program does with it."""
     page.heading("What an attacker gains")
     for attack in entry.attack:
-        page.bullet(attack.what + (f" ({attack.reference})" if attack.reference else ""))
+        page.bullet(f"{attack.what} ({attack.reference})")
 
 
 def ways_out(page: Page, entry: Entry) -> None:
@@ -115,30 +113,5 @@ class Uses:
         if entry is None or not entry.uses:
             return []
         if need.cap not in self._found:
-            counts = _by_function(need)
-            found = [(use, _asked(use, counts)) for use in entry.uses]
-            seen = [item for item in found if item[1]]
-            self._found[need.cap] = sorted(seen, key=lambda item: -item[1])
+            self._found[need.cap] = uses_seen(need, entry)
         return self._found[need.cap]
-
-
-def _by_function(need: Need) -> dict[str, int]:
-    """How often each kernel function asked, as far as it was needed."""
-    sites: dict[tuple[str, ...], tuple[Judged, int]] = {}
-    for judged in need.evidence:
-        if judged.effect is Effect.USED:
-            _, before = sites.get(judged.check.site, (judged, 0))
-            sites[judged.check.site] = judged, before + judged.check.count
-    counts: dict[str, int] = {}
-    for judged, count in sites.values():
-        function = judged_function(judged)
-        counts[function] = counts.get(function, 0) + count
-    return counts
-
-
-def _asked(use: Use, counts: dict[str, int]) -> int:
-    return sum(
-        count
-        for function, count in counts.items()
-        if any(fnmatchcase(function, name) for name in use.functions)
-    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+import yaml
 
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import Catalog, compiled, default
 from capadvise.catalog.capabilities import parse_entry
 from capadvise.catalog.sites import Rule, parse_rules
+from capadvise.catalog.ways import Place
 from capadvise.errors import BadInput
 
 CATALOG = default()
@@ -32,6 +36,23 @@ def test_every_capability_has_an_entry(cap: Cap) -> None:
 
 def test_the_preference_names_each_capability_once() -> None:
     assert len(set(CATALOG.preference)) == len(CATALOG.preference)
+
+
+@pytest.mark.parametrize("cap", ALL, ids=str)
+def test_ways_out_name_rules_that_ask_for_it_and_edits_that_can_be_read(cap: Cap) -> None:
+    entry = CATALOG.entry(cap)
+    assert entry is not None
+    own = [rule.id for rule in CATALOG.sites.rules if not rule.caps or cap in rule.caps]
+    for way in entry.instead:
+        for site in way.sites or ():
+            assert any(fnmatchcase(name, site) for name in own), f"{way.need}: {site}"
+    for edits in (*(way.edits for way in entry.instead), *(use.edits for use in entry.uses)):
+        for place, text in edits:
+            assert max(map(len, text.splitlines())) <= 62, "the explanation has 80 columns"
+            if place in (Place.COMPOSE, Place.KUBERNETES):
+                assert isinstance(yaml.safe_load(text), dict)
+            if place is Place.SYSCTL:
+                assert re.fullmatch(r"[a-z0-9_.-]+=-?[0-9]+", text)
 
 
 def _example(rule: Rule) -> tuple[Cap, tuple[str, ...]]:
@@ -59,6 +80,8 @@ def test_no_rule_is_hidden_by_one_before_it(rule: Rule) -> None:
         (("syscalls: [bind]", "syscalls: bind"), "must be a list of texts"),
         (("name: CAP_NET_BIND_SERVICE", "name: CAP_NET_BIND"), "not the name of a capability"),
         (("errno: [EACCES]", "errno: [EACCES"), "line"),
+        (("[host-network]", "[moon]"), "'moon' in 'where' is none of host-user"),
+        (("compose: 'ports", "compos: 'ports"), "unknown key 'compos'"),
     ],
 )
 def test_a_broken_entry_is_refused_with_file_and_key(change: tuple[str, str], said: str) -> None:

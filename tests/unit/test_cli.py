@@ -40,7 +40,10 @@ def test_errors_name_the_thing(
     ("argv", "said"),
     [
         (["explain", "sys_admin"], "CAP_SYS_ADMIN (number 21"),
-        (["explain", "--site", "__inet_bind"], "bind-port4: NET_BIND_SERVICE, decides"),
+        (
+            ["explain", "--site", "__inet_bind"],
+            "NET_BIND_SERVICE is asked for: binding an IPv4 port",
+        ),
         (["catalog", "list"], "10  NET_BIND_SERVICE   low"),
         (["catalog", "show", "CAP_NET_RAW"], "CAP_NET_RAW (number 13"),
         (["catalog", "check"], "41 capabilities"),

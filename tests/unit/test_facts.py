@@ -182,7 +182,7 @@ Who grants it by default
   - None of docker, podman, containerd and cri-o: it has to be added.
   - Kubernetes lets a pod add it only at the Pod Security level privileged.
 
-What it opens in seccomp
+What it opens in seccomp, the filter of system calls
   - docker's default profile opens with it mount, umount2, fsopen, fsconfig,
     fsmount, fspick, move_mount, open_tree and 18 more.
   - The capability is useless while its calls are closed, and a call that is let

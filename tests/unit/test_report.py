@@ -30,7 +30,6 @@ from capadvise.recording import (
 )
 from capadvise.report.dump import dump
 from capadvise.report.escape import printable
-from capadvise.report.explain import report_text
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.save import save
@@ -202,11 +201,6 @@ def test_the_page_for_people() -> None:
     assert "\n".join(proposal_text(report(), CATALOG, Path("r.json"))) == (
         Path(__file__).parent / "golden" / "proposal.txt"
     ).read_text().rstrip("\n")
-
-
-def test_the_explanation_fits_a_terminal() -> None:
-    for line in report_text(report(), CATALOG):
-        assert len(line) <= 80
 
 
 def test_control_characters_become_escapes() -> None:

@@ -1,0 +1,135 @@
+"""What of a process's surroundings decides how far a capability reaches.
+
+The catalog ties risks, attacks and uses to these; ``report.explain_place`` reads them off a
+posture. A circumstance holds, does not hold, or is not known (None).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from capadvise import strict
+from capadvise.catalog import values
+from capadvise.errors import BadInput
+
+
+class Circumstance(StrEnum):
+    """One of them, by the name that the catalog's files use."""
+
+    HOST_USER = "host-user"
+    """In the machine's own user namespace: uid 0 is root of the machine."""
+    HOST_NETWORK = "host-network"
+    HOST_PROCESSES = "host-processes"
+    SHARED_PROCESSES = "shared-processes"
+    """With the processes of other containers."""
+    HOST_IPC = "host-ipc"
+    HOST_NAME = "host-name"
+    HOST_FILES = "host-files"
+    """A folder of the machine is there for writing."""
+    ENGINE_SOCKET = "engine-socket"
+    """docker.sock or its like is there."""
+    HOST_DEVICE = "host-device"
+    """A disk or the whole /dev of the machine is there."""
+    CGROUP_V1 = "cgroup-v1"
+    WRITABLE_CGROUP = "writable-cgroup"
+    UNLIMITED_MEMORY = "unlimited-memory"
+    UNFILTERED = "unfiltered"
+    """Without a seccomp filter."""
+    UNCONFINED = "unconfined"
+    """Restrained by neither AppArmor nor SELinux."""
+
+
+SAID: Mapping[Circumstance, tuple[str, str]] = {
+    Circumstance.HOST_USER: (
+        "it is in the host's user namespace",
+        "it is in a user namespace of its own",
+    ),
+    Circumstance.HOST_NETWORK: ("it shares the host's network", "it has a network of its own"),
+    Circumstance.HOST_PROCESSES: (
+        "it sees the host's processes",
+        "it sees only its own container's processes",
+    ),
+    Circumstance.SHARED_PROCESSES: (
+        "it sees the processes of other containers",
+        "it sees only its own container's processes",
+    ),
+    Circumstance.HOST_IPC: ("it shares the host's IPC", "it has an IPC namespace of its own"),
+    Circumstance.HOST_NAME: ("it shares the host's name", "it has a host name of its own"),
+    Circumstance.HOST_FILES: (
+        "a folder of the host is there for writing",
+        "no folder of the host is there for writing",
+    ),
+    Circumstance.ENGINE_SOCKET: (
+        "the engine's control socket is there",
+        "no engine's control socket is there",
+    ),
+    Circumstance.HOST_DEVICE: (
+        "a device of the host is there",
+        "no disk or other device of the host is there",
+    ),
+    Circumstance.CGROUP_V1: (
+        "the host has version 1 cgroups",
+        "the host has no version 1 cgroups",
+    ),
+    Circumstance.WRITABLE_CGROUP: ("its cgroups are writable", "its cgroups are read-only"),
+    Circumstance.UNLIMITED_MEMORY: ("it has no memory limit", "it has a memory limit"),
+    Circumstance.UNFILTERED: ("it has no seccomp filter", "it has a seccomp filter"),
+    Circumstance.UNCONFINED: (
+        "neither AppArmor nor SELinux restrains it",
+        "AppArmor or SELinux restrains it",
+    ),
+}
+"""(what is said where it holds, what is said where it does not)."""
+
+Where = tuple[tuple[Circumstance, bool], ...]
+"""All of these have to be so: (circumstance, whether it holds)."""
+Known = Mapping[Circumstance, bool | None]
+
+
+def holds(where: Where, known: Known) -> bool | None:
+    """Whether all of it is so; None where that hangs on something that is not known."""
+    found = [_agrees(item, known) for item in where]
+    if False in found:
+        return False
+    return None if None in found else True
+
+
+def broken(where: Where, known: Known) -> list[str]:
+    """What is not as it would have to be: ``it has a network of its own``."""
+    return [SAID[c][not known[c]] for c, wanted in where if _agrees((c, wanted), known) is False]
+
+
+def unknown(where: Where, known: Known) -> list[str]:
+    """What it hangs on, where that is not known: ``it shares the host's network``."""
+    return [SAID[c][not wanted] for c, wanted in where if known.get(c) is None]
+
+
+def met(where: Where, known: Known) -> list[str]:
+    """What is as it has to be."""
+    return [SAID[c][not wanted] for c, wanted in where if _agrees((c, wanted), known)]
+
+
+def _agrees(item: tuple[Circumstance, bool], known: Known) -> bool | None:
+    circumstance, wanted = item
+    found = known.get(circumstance)
+    return None if found is None else found is wanted
+
+
+def parse_where(path: Path, raw: Any) -> Where:
+    """``[host-network, not host-user]`` under the key ``where``; nothing where it is missing."""
+    if "where" not in raw:
+        return ()
+    return tuple(_one(path, raw, item) for item in values.texts(path, raw, "where"))
+
+
+def _one(path: Path, raw: Any, text: str) -> tuple[Circumstance, bool]:
+    wanted = not text.startswith("not ")
+    try:
+        return Circumstance(text.removeprefix("not ")), wanted
+    except ValueError as error:
+        names = ", ".join(Circumstance)
+        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        raise BadInput(f"{at}: {text!r} in 'where' is none of {names}") from error

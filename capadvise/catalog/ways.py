@@ -1,0 +1,95 @@
+"""Ways to do without a capability: what to write, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from capadvise import strict
+from capadvise.catalog import values
+from capadvise.errors import BadInput
+
+
+class Place(IntEnum):
+    """Where an edit goes; the easier one has the lower number."""
+
+    COMPOSE = 0
+    """Below the service in a compose file."""
+    DOCKER = 1
+    """Options of ``docker run``."""
+    KUBERNETES = 2
+    """Below ``spec:`` of the pod."""
+    PODMAN = 3
+    """Options of ``podman run``."""
+    SYSTEMD = 4
+    """In the unit of the service."""
+    DOCKERFILE = 5
+    PROGRAM = 6
+    """How the program is called or configured."""
+    SYSCTL = 7
+    """A setting of the host, ``name=value``."""
+    HOST = 8
+    """A command on the host."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the catalog's files."""
+        return self.name.lower()
+
+
+LABELS: Mapping[Place, str] = {
+    Place.COMPOSE: "compose",
+    Place.DOCKER: "docker run",
+    Place.KUBERNETES: "Kubernetes",
+    Place.PODMAN: "podman run",
+    Place.SYSTEMD: "systemd",
+    Place.DOCKERFILE: "Dockerfile",
+    Place.PROGRAM: "program",
+    Place.SYSCTL: "host sysctl",
+    Place.HOST: "host shell",
+}
+WHERE_TO = (
+    "Where to write it: compose, below the service; Kubernetes, below the pod's spec (Helm: the "
+    "template); systemd, in the [Service] section; program, where it is called or configured; host "
+    "sysctl, with sysctl -w and in /etc/sysctl.d. Names, numbers and paths are examples."
+)
+"""For the reader of edits."""
+
+Edits = tuple[tuple[Place, str], ...]
+"""(where, what to write), the easiest first; the text can have several lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A way to do without: the need, and what to do."""
+
+    need: str
+    do: str
+    sites: tuple[str, ...] | None
+    """The site rules (globs over their ids) of the uses that this answers: None is every use,
+    and an empty list is advice for something else than a use that was seen."""
+    edits: Edits = ()
+
+
+def parse_instead(path: Path, raw: Any) -> Instead:
+    """One entry of the list ``instead``."""
+    return Instead(
+        values.text(path, raw, "need"),
+        values.text(path, raw, "do"),
+        values.texts(path, raw, "sites") if "sites" in raw else None,
+        parse_edits(path, raw),
+    )
+
+
+def parse_edits(path: Path, raw: Any) -> Edits:
+    """The mapping ``edits``, sorted by place; nothing where it is missing."""
+    found = raw.get("edits", {})
+    keys = [place.key for place in Place]
+    strict.keys(path, found, required=(), optional=keys)
+    for key in found:
+        if key != strict.LINE and not (isinstance(found[key], str) and found[key].strip()):
+            raise BadInput(f"{values.at(path, found)}: {key!r} must be a text")
+    return tuple((place, found[place.key].strip("\n")) for place in Place if place.key in found)

@@ -1,0 +1,157 @@
+"""What follows for one report from the facts of the catalog. Pure, and shared by the text and the
+screens: the uses that were seen, the risk in a place, and the ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
+from capadvise.catalog.circumstances import Known, broken, holds, met, unknown
+from capadvise.catalog.sites import asker
+from capadvise.catalog.ways import Edits, Place
+from capadvise.decide import Need, Proposal
+from capadvise.judge import Effect, Judged
+
+
+def needed_checks(need: Need) -> list[Judged]:
+    """The checks that make it needed: the others were asked in passing."""
+    return [judged for judged in need.evidence if judged.effect is Effect.USED]
+
+
+def asked_by(need: Need) -> dict[str, int]:
+    """How often each kernel function asked, as far as it was needed."""
+    counts: dict[str, int] = {}
+    for judged in needed_checks(need):
+        function = next(iter(asker(judged.check.site)), "")
+        counts[function] = counts.get(function, 0) + judged.check.count
+    return counts
+
+
+def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
+    """Of the many uses of a capability those that were seen, and how often; most often first."""
+    counts = asked_by(need)
+    found = [(use, sum(counts[name] for name in counts if is_of(use, name))) for use in entry.uses]
+    return sorted((item for item in found if item[1]), key=lambda item: -item[1])
+
+
+def is_of(use: Use, function: str) -> bool:
+    """Whether a kernel function asks for this use."""
+    return any(fnmatchcase(function, name) for name in use.functions)
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a capability still lets an attacker do in one place."""
+
+    risk: Risk
+    because: str
+    """Why it is this risk, with what of the place decides."""
+    possible: tuple[Attack, ...]
+    depends: tuple[tuple[Attack, str], ...]
+    """(attack, what it hangs on that is not known)."""
+    closed: tuple[tuple[Attack, str], ...]
+    """(attack, what stands in its way)."""
+    worse: tuple[Condition, ...]
+    """Conditions of which it is not known whether they hold, and that would make it worse."""
+
+
+def remaining(entry: Entry, known: Known) -> Remaining:
+    """The risk of a capability, and what can be done with it, where this is known."""
+    risk, because = _risk(entry, known)
+    judged = [(attack, holds(attack.where, known)) for attack in entry.attack]
+    return Remaining(
+        risk,
+        because,
+        tuple(attack for attack, can in judged if can),
+        tuple((a, " and ".join(unknown(a.where, known))) for a, can in judged if can is None),
+        tuple((a, " and ".join(broken(a.where, known))) for a, can in judged if can is False),
+        tuple(c for c in entry.risk_conditions if c.risk > risk and holds(c.where, known) is None),
+    )
+
+
+def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
+    """What makes it worse decides; else what makes it better; else the entry's own word."""
+    there = [c for c in entry.risk_conditions if c.where and holds(c.where, known)]
+    worse = [c for c in there if c.risk > entry.risk]
+    better = [c for c in there if c.risk < entry.risk]
+    deciding = max(worse, key=lambda c: c.risk, default=None) or min(
+        better, key=lambda c: c.risk, default=None
+    )
+    if deciding is None:
+        return entry.risk, entry.risk_reason
+    return deciding.risk, f"{deciding.reason} ({' and '.join(met(deciding.where, known))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way out of one need, or of several that the same edits end."""
+
+    caps: tuple[Cap, ...]
+    use: str
+    """What was seen and needs no capability this way."""
+    do: str
+    edits: Edits
+    narrower: tuple[Cap, ...]
+    """What is still needed this way: one of these."""
+    others: tuple[str, ...]
+    """Uses of the same capability that were seen, too, and that need ways of their own."""
+    saves: int
+    """Steps down the scale of risk, when all of the capability's uses are gone."""
+
+    @property
+    def effort(self) -> int:
+        """How far away the easiest edit is; a design without an edit is furthest."""
+        return min((place for place, _ in self.edits), default=len(Place))
+
+
+def ways_out(proposal: Proposal, caps: CapSet, catalog: Catalog) -> list[Way]:
+    """Ways to do without the members of a set: those first that take away most risk, then those
+    that take away a whole capability, then the easiest."""
+    found: list[Way] = []
+    for cap in sorted(caps):
+        entry = catalog.entry(cap)
+        if entry is not None:
+            for way in _ways(proposal.need(cap), entry, catalog):
+                _add(found, way)
+    return sorted(found, key=lambda w: (-w.saves, bool(w.others), -len(w.caps), w.effort))
+
+
+def _add(found: list[Way], way: Way) -> None:
+    """The same edits, such as another user, often end several needs."""
+    for at, known in enumerate(found):
+        if way.edits and known.edits == way.edits and not known.others and not way.others:
+            caps = tuple(dict.fromkeys((*known.caps, *way.caps)))
+            worst = max(known, way, key=lambda each: each.saves)
+            found[at] = replace(worst, caps=caps)
+            return
+    found.append(way)
+
+
+def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
+    caps = (entry.cap,)
+    seen = [use for use, _ in uses_seen(need, entry)]
+    for use in seen:
+        others = tuple(other.name for other in seen if other is not use)
+        saves = entry.risk - _lowest(use.narrower, catalog)
+        yield Way(caps, use.name, use.instead, use.edits, use.narrower, others, saves)
+    if seen:
+        return
+    rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
+    for instead in entry.instead:
+        sites = ("*",) if instead.sites is None else instead.sites
+        left = tuple(
+            rule.text
+            for name, rule in rules.items()
+            if not any(fnmatchcase(name, site) for site in sites)
+        )
+        if instead.sites is None or len(left) < len(rules):
+            yield Way(caps, instead.need, instead.do, instead.edits, (), left, entry.risk)
+
+
+def _lowest(caps: Iterable[Cap], catalog: Catalog) -> int:
+    entries = (catalog.entry(cap) for cap in caps)
+    return min((int(entry.risk) for entry in entries if entry), default=0)

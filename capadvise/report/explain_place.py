@@ -1,0 +1,147 @@
+"""The place where the target ran, in plain words, and what of it decides about risks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.catalog.circumstances import Circumstance as C
+from capadvise.catalog.circumstances import Known
+from capadvise.posture import Posture, Sharing
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+
+_NAMESPACES = {
+    C.HOST_USER: "user",
+    C.HOST_NETWORK: "net",
+    C.HOST_PROCESSES: "pid",
+    C.HOST_IPC: "ipc",
+    C.HOST_NAME: "uts",
+}
+_DISKS = ("devices", "device")
+_CONFINING = frozenset({"apparmor", "selinux", "smack"})
+
+
+def known(report: Report) -> Known:
+    """What the recorded posture says of each circumstance; None where it says nothing."""
+    posture = report.posture
+    found: dict[C, bool | None] = {
+        circumstance: _of_host(posture, name) for circumstance, name in _NAMESPACES.items()
+    }
+    if found[C.HOST_PROCESSES]:
+        found[C.SHARED_PROCESSES] = True
+    if posture.root is not None:
+        exposed = posture.root.exposed
+        host = posture.root.host is True
+        found[C.HOST_FILES] = host or any(
+            mount.writable and mount.kind in ("host-root", "host-folder") for mount in exposed
+        )
+        found[C.ENGINE_SOCKET] = host or any(mount.kind == "engine-socket" for mount in exposed)
+        found[C.HOST_DEVICE] = host or any(mount.kind in _DISKS for mount in exposed)
+    if posture.cgroup is not None:
+        found[C.CGROUP_V1] = posture.cgroup.version != "v2"
+        found[C.WRITABLE_CGROUP] = posture.cgroup.writable
+        found[C.UNLIMITED_MEMORY] = not any("mem" in name for name in posture.cgroup.limits)
+    if posture.seccomp is not None:
+        found[C.UNFILTERED] = posture.seccomp.mode == "off"
+    found[C.UNCONFINED] = _unconfined(report)
+    return found
+
+
+def _of_host(posture: Posture, name: str) -> bool | None:
+    sharing = posture.namespaces.get(name, Sharing.UNKNOWN)
+    return None if sharing is Sharing.UNKNOWN else sharing is Sharing.HOST
+
+
+def _unconfined(report: Report) -> bool | None:
+    mac = report.posture.mac
+    if mac is not None:
+        return mac.mode in ("unconfined", "complain", "permissive")
+    active = {name for recording in report.recordings for name in recording.host.lsm}
+    return None if active & _CONFINING or not active else True
+
+
+def docker_defaults(report: Report) -> Known:
+    """A container that docker makes without any option, on the host of the recording. Volumes and
+    devices are the user's own choice: whether there are any is not known."""
+    here = known(report)
+    return {
+        **{circumstance: False for circumstance in _NAMESPACES},
+        C.HOST_USER: True,
+        C.SHARED_PROCESSES: False,
+        C.CGROUP_V1: here.get(C.CGROUP_V1),
+        C.WRITABLE_CGROUP: False,
+        C.UNLIMITED_MEMORY: True,
+        C.UNFILTERED: False,
+        C.UNCONFINED: here.get(C.UNCONFINED),
+    }
+
+
+def on_the_host(report: Report) -> bool:
+    """Whether it ran as a plain program of the machine, in no container."""
+    root = report.posture.root
+    return report.target.kind != "container" and root is not None and root.host is True
+
+
+def in_no_container(report: Report) -> bool:
+    """Whether nothing of a container is known: then its risks are those of one to come."""
+    told = bool(report.posture.namespaces)
+    return on_the_host(report) or (report.target.kind != "container" and not told)
+
+
+def place_sentences(report: Report) -> Iterator[str]:
+    """Where it ran, for people who know docker."""
+    posture = report.posture
+    if on_the_host(report):
+        user = posture.user
+        owner = user is not None and user.uid == 0 and known(report).get(C.HOST_USER) is True
+        yield "It ran as a plain program of the host, in no container." + (
+            " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities "
+            "are: give it a container or a user of its own first."
+            if owner
+            else ""
+        )
+    elif report.target.kind == "container":
+        yield f"It ran in a container{_image(report)}."
+    if posture.sandbox:
+        yield (
+            f"Its kernel is not the host's but that of {printable(posture.sandbox)}: what follows "
+            "is true of that one."
+        )
+    shared = [name for name, s in posture.namespaces.items() if s is Sharing.HOST]
+    own = [name for name, s in posture.namespaces.items() if s is Sharing.OWN]
+    if shared or own:
+        yield f"Namespaces shared with the host: {_names(shared)}; its own: {_names(own)}."
+    facts = [
+        _seccomp(posture),
+        "no_new_privs is set" if posture.no_new_privs else "",
+        f"{posture.mac.module} {printable(posture.mac.label)}" if posture.mac else "",
+        f"cgroups {posture.cgroup.version}" if posture.cgroup else "",
+    ]
+    if any(facts):
+        yield f"Besides: {', '.join(filter(None, facts))}."
+
+
+def _image(report: Report) -> str:
+    return f" of the image {printable(report.target.image)}" if report.target.image else ""
+
+
+def _seccomp(posture: Posture) -> str:
+    if posture.seccomp is None:
+        return ""
+    return "no seccomp filter" if posture.seccomp.mode == "off" else "a seccomp filter"
+
+
+_PLAIN = {
+    "user": "users",
+    "mnt": "mounts",
+    "pid": "processes",
+    "net": "network",
+    "ipc": "IPC",
+    "uts": "host name",
+    "cgroup": "cgroups",
+    "time": "clock offsets",
+}
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(_PLAIN.get(name, name) for name in names) or "none"

@@ -1,0 +1,260 @@
+"""The story of a report for people who know docker and have never heard of capabilities: what it
+needs and why, what remains possible, the ways out, and what the set saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Attack, Entry, Risk
+from capadvise.catalog.circumstances import Circumstance
+from capadvise.catalog.ways import WHERE_TO
+from capadvise.decide import Need, Proof, Verdict
+from capadvise.report.escape import printable
+from capadvise.report.explain_facts import (
+    Remaining,
+    Way,
+    needed_checks,
+    remaining,
+    uses_seen,
+    ways_out,
+)
+from capadvise.report.explain_place import docker_defaults, in_no_container, known, place_sentences
+from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
+from capadvise.report.model import Report
+from capadvise.report.text import evidence_line, set_text
+
+_MOST = 4
+"""Pieces of evidence that are shown of one capability."""
+
+
+def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
+    """The whole story, line by line."""
+    yield from _short(report, catalog)
+    if report.proposal.recommended:
+        yield from ("", "What it needs, and why")
+        for cap in sorted(report.proposal.recommended):
+            yield from _need(report.proposal.need(cap), catalog)
+        yield from ("", "What an attacker could still do who took this program over")
+        yield from _attacker(report, catalog)
+        yield from ("", "Ways out, the best first")
+        yield from _ways(report, catalog)
+    yield from ("", "What this set saves")
+    yield from _savings(report, catalog)
+    if report.proposal.cautions:
+        yield from ("", "What the recording could not see")
+        for caution in report.proposal.cautions:
+            yield from bullet(sentence(caution))
+
+
+def _short(report: Report, catalog: Catalog) -> Iterator[str]:
+    caps = report.proposal.recommended
+    name = printable(report.target.name)
+    known_caps = report.recording.host.last_cap + 1
+    if not caps:
+        yield from paragraph(
+            f"{name} needs no capability: of the {known_caps} into which Linux has divided root's "
+            "power it used none. Drop them all.",
+            "",
+        )
+        return
+    yield from paragraph(
+        f"{name} needs {len(caps)} of the {known_caps} capabilities into which Linux has divided "
+        f"root's power: {set_text(caps)}.",
+        "",
+    )
+    worst = max((entry.risk for entry in _entries(report, catalog)), default=None)
+    if worst is not None:
+        names = [entry.cap.short for entry in _entries(report, catalog) if entry.risk is worst]
+        yield from paragraph(f"The worst of its risks is {_scale(worst)}: {listed(names)}.", "")
+    yield from paragraph(_proof(report), "")
+
+
+def _entries(report: Report, catalog: Catalog) -> list[Entry]:
+    found = map(catalog.entry, sorted(report.proposal.recommended))
+    return [entry for entry in found if entry is not None]
+
+
+def _scale(risk: Risk) -> str:
+    return {
+        Risk.LOW: "low",
+        Risk.MEDIUM: "medium",
+        Risk.HIGH: "high",
+        Risk.ROOT: "root, the highest (as good as root on the host)",
+    }[risk]
+
+
+def _proof(report: Report) -> str:
+    proven = report.proven
+    if proven is None:
+        return "This comes of watching it once; `capadvise prove` can confirm it by trials."
+    if proven.floor is None or not proven.complete or proven.flaky:
+        return "Trials were made, and proved nothing."
+    if proven.floor == report.proposal.recommended:
+        return "Trials have shown that it works with these, and fails without any one of them."
+    less = set_text(proven.floor)
+    return f"Trials have shown that it also works with less ({less}), but not without a loss."
+
+
+def _need(need: Need, catalog: Catalog) -> Iterator[str]:
+    entry = catalog.entry(need.cap)
+    what = entry.summary[:1].lower() + entry.summary[1:] if entry else "newer than this catalog"
+    yield from paragraph(f"{need.cap.name} ({what})", "  ")
+    seen = uses_seen(need, entry) if entry else []
+    if seen and entry is not None:
+        yield from bullet(
+            f"{len(seen)} of its {len(entry.uses)} separate uses "
+            f"{'was' if len(seen) == 1 else 'were'} seen:",
+            "    ",
+        )
+        for use, asked in seen:
+            yield from bullet(f"{use.name}, {asked}×: {use.what}", "        ", "·")
+    yield from bullet(sentence(f"the program was {need.reason}"), "    ")
+    lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
+    for line in lines[:_MOST]:
+        yield from bullet(f"seen: {line}", "    ")
+    if len(lines) > _MOST:
+        yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
+    yield from bullet(_certainty(need), "    ")
+    if need.lost_without:
+        yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
+    if need.self_restricting:
+        yield from bullet(
+            "It uses this to give up rights. Without it, it may go on with more of them: keep it, "
+            "or start the program as the user that it becomes.",
+            "    ",
+        )
+    if need.alternatives:
+        others = listed(["+".join(c.short for c in caps) for caps in need.alternatives], "or")
+        yield from bullet(f"{others} would do in its place.", "    ")
+
+
+def _certainty(need: Need) -> str:
+    if need.uncertain:
+        return f"Uncertain: {printable(need.uncertain)}."
+    if need.verdict is Verdict.REQUIRED:
+        return "Certain: without it the program failed its check in a trial."
+    return {
+        Proof.TRIAL: "Tried: the program passes its check without it, but something is lost.",
+        Proof.RETRY: "Sure: the call failed without it, and succeeded once it was given.",
+    }.get(need.proof, "Likely: concluded from the place in the kernel that asked.")
+
+
+def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
+    """In the place where it ran; where that is the plain host, in docker's default container."""
+    for text in place_sentences(report):
+        yield from paragraph(text)
+    if in_no_container(report):
+        yield from paragraph(
+            "In a container that docker makes without further options, and with this set:"
+        )
+        place = docker_defaults(report)
+    else:
+        place = known(report)
+    sources: dict[str, int] = {}
+    for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
+        found = remaining(entry, place)
+        yield ""
+        yield from bullet(f"{entry.cap.short}: risk {found.risk}. {found.because}", "  ")
+        if entry.uses and place.get(Circumstance.HOST_USER) is False:
+            shut = sum(use.initial_only for use in entry.uses)
+            yield from paragraph(
+                f"{shut} of its {len(entry.uses)} uses want the host's user namespace: they do "
+                "not work there.",
+                "    ",
+            )
+        yield from _attacks(found, sources)
+    for cap in sorted(report.proposal.recommended):
+        if catalog.entry(cap) is None:
+            yield from bullet(f"{cap.short}: newer than this catalog; nothing is known of it.")
+    yield ""
+    yield from paragraph("! possible there   ? only under that condition   × not possible there")
+    for text, number in sources.items():
+        yield from bullet(text, "  ", f"[{number}]")
+
+
+def _attacks(found: Remaining, sources: dict[str, int]) -> Iterator[str]:
+    """What is possible first; each with the number of its source."""
+
+    def named(attack: Attack) -> str:
+        number = sources.setdefault(attack.reference, len(sources) + 1)
+        return f"{attack.what} [{number}]"
+
+    for attack in found.possible:
+        yield from bullet(named(attack), "    ", "!")
+    for attack, circumstance in found.depends:
+        yield from bullet(f"If {circumstance}: {named(attack)}", "    ", "?")
+    for condition in found.worse:
+        yield from bullet(
+            f"If {condition.when}, the risk is {condition.risk}: {condition.reason}", "    ", "?"
+        )
+    for attack, obstacle in found.closed:
+        yield from bullet(f"{named(attack)} But {obstacle}.", "    ", "×")
+
+
+def _ways(report: Report, catalog: Catalog) -> Iterator[str]:
+    ways = ways_out(report.proposal, report.proposal.recommended, catalog)
+    if not ways:
+        yield from paragraph("None is known.")
+    for number, way in enumerate(ways, 1):
+        yield from bullet(f"{_names(way)}: {way.use}", "  ", f"{number}.")
+        indent = " " * (len(str(number)) + 4)
+        yield from paragraph(way.do, indent)
+        yield from edit_lines(way.edits, indent)
+        yield from paragraph(_effect(way), indent)
+    if any(way.edits for way in ways):
+        yield ""
+        yield from paragraph(WHERE_TO)
+
+
+def _effect(way: Way) -> str:
+    names = _names(way)
+    if way.others:
+        return (
+            f"Takes away this use of {names}; it was seen for {_few(way.others)}, too, and goes "
+            "only with all of them."
+        )
+    if way.narrower:
+        return f"Takes {names} away, and leaves {listed([c.short for c in way.narrower], 'or')}."
+    return f"Takes {names} away."
+
+
+def _names(way: Way) -> str:
+    return listed([cap.short for cap in way.caps])
+
+
+def _few(names: tuple[str, ...]) -> str:
+    more = [f"{len(names) - 2} more"] * (len(names) > 2)
+    return listed([*names[:2], *more])
+
+
+def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
+    caps = report.proposal.recommended
+    docker = next(r for r in catalog.baselines.runtimes if r.name == "docker").grants
+    gone, more = sorted(docker - caps), sorted(caps - docker)
+    text = f"Against docker's defaults ({len(docker)} capabilities): "
+    text += f"{len(gone)} fewer, {_worst(gone, catalog)}" if gone else "none fewer"
+    if more:
+        text += f"; {len(more)} more, {_worst(more, catalog)}"
+    yield from bullet(f"{text}.")
+    everything = {Cap(number) for number in range(report.recording.host.last_cap + 1)}
+    left = sorted(everything - caps)
+    yield from bullet(
+        f"Against `privileged: true` (all {len(everything)}): {len(left)} fewer, "
+        f"{_worst(left, catalog)}. Besides, privileged switches off the seccomp filter, "
+        "AppArmor and the limits on devices, and makes /proc/sys and /sys writable; with `cap_add` "
+        "all of these stay."
+    )
+
+
+def _worst(caps: list[Cap], catalog: Catalog) -> str:
+    """Those of the highest risk by name, and how many others."""
+    by_risk: dict[int, list[str]] = {}
+    for cap in caps:
+        entry = catalog.entry(cap)
+        by_risk.setdefault(entry.risk if entry else Risk.LOW, []).append(cap.short)
+    worst = max(by_risk, default=Risk.LOW)
+    names = by_risk.get(worst, [])
+    among = "among them " * (len(names) < len(caps))
+    return f"{among}{listed(names)} (risk {Risk(worst)})"

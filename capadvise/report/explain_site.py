@@ -1,0 +1,84 @@
+"""Why a kernel function asks for a capability, for ``explain --site``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from capadvise.catalog import Catalog, Meaning, Rule
+from capadvise.report.explain_facts import is_of
+from capadvise.report.explain_words import bullet, listed, paragraph, sentence
+
+_REFUSED = {
+    Meaning.DECIDES: "the call fails.",
+    Meaning.EITHER_OR: "the kernel asks for another one: either is enough.",
+    Meaning.FALLBACK: "the call fails, unless a way is open that needs nothing.",
+    Meaning.SILENT: "the call succeeds, with another outcome.",
+    Meaning.SELF_RESTRICTING: (
+        "the call fails. Programs use it to give up rights: without it they may keep more."
+    ),
+    Meaning.OPTIONAL: "the call succeeds all the same.",
+    Meaning.ADVISORY: "nothing changes that the program could see. Never a reason to grant it.",
+    Meaning.LOOKING: (
+        "the process cannot be looked into: that matters to a debugger, not to ps or top."
+    ),
+    Meaning.FOREIGN_CREDENTIALS: (
+        "nothing happens to the program: the question is about somebody else's rights, those of "
+        "whoever mounted the overlay."
+    ),
+}
+
+
+def rules_of(function: str, catalog: Catalog) -> list[Rule]:
+    """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
+    for ``__x64_sys_sethostname``)."""
+    rules = catalog.sites.rules
+    exact = [rule for rule in rules if any(fnmatchcase(function, name) for name in _names(rule))]
+    return exact or [
+        rule for rule in rules if len(function) > 3 and any(function in n for n in _names(rule))
+    ]
+
+
+def similar(function: str, catalog: Catalog) -> list[str]:
+    """Functions that the catalog knows and that are spelled nearly so."""
+    known = {name for rule in catalog.sites.rules for name in _names(rule)}
+    return get_close_matches(function, sorted(known), n=3)
+
+
+def _names(rule: Rule) -> Sequence[str]:
+    """All functions of a rule; ``a<b`` is two of them, and ``*`` is none."""
+    return [n for at in (*rule.at, *rule.below) for n in at.split("<") if n != "*"]
+
+
+def site_text(function: str, rules: Sequence[Rule], catalog: Catalog) -> Iterator[str]:
+    """What is known of the places where this function asks."""
+    times = f"; the catalog knows {len(rules)} such places" if len(rules) > 1 else ""
+    yield from paragraph(f"{function}: a function of the kernel that asks for rights{times}.", "")
+    for rule in rules:
+        yield ""
+        yield from _rule(rule, catalog)
+
+
+def _rule(rule: Rule, catalog: Catalog) -> Iterator[str]:
+    caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
+    yield from paragraph(f"{caps} is asked for: {rule.text}", "")
+    yield from bullet(f"Refused, {_REFUSED[rule.meaning]}")
+    if rule.lost:
+        yield from bullet(f"What is lost then: {rule.lost}")
+    if rule.either:
+        others = listed([cap.short for cap in rule.either], "or")
+        yield from bullet(f"{others} would do as well.")
+    if rule.when:
+        yield from bullet(f"Only for some values of the argument {rule.when.arg}.")
+    for cap in sorted(rule.caps or ()):
+        entry = catalog.entry(cap)
+        for use in entry.uses if entry else ():
+            if any(is_of(use, name) for at in rule.at for name in at.split("<")[:1]):
+                yield from bullet(f"Instead of {cap.short}: {use.instead}")
+    yield from bullet(f"Asked by {', '.join(rule.at)}")
+    if rule.below:
+        yield from bullet(f"when called from {', '.join(rule.below)}")
+    if rule.not_below:
+        yield from bullet(f"and not from {', '.join(rule.not_below)}")
+    yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))

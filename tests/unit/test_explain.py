@@ -1,0 +1,176 @@
+"""Explanations: what is said follows from the facts, the evidence and the place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap, parse_set
+from capadvise.catalog import default
+from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.circumstances import Circumstance as C
+from capadvise.catalog.ways import Place
+from capadvise.decide import decide
+from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
+from capadvise.recording import Check, Lost
+from capadvise.report.explain import capability_text
+from capadvise.report.explain_facts import remaining, ways_out
+from capadvise.report.explain_place import known
+from capadvise.report.explain_report import report_text
+from capadvise.report.explain_site import rules_of, site_text
+from capadvise.report.model import Report
+from tests.unit.test_report import BIND, RECORDING, report
+
+CATALOG = default()
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def asked(cap: str, *site: str, number: int = 1, **more: object) -> Check:
+    found = replace(BIND, id=number, cap=Cap.parse(cap), site=site, args=(), detail=None)
+    return replace(found, **more)  # type: ignore[arg-type]
+
+
+HOST_NAME = asked("SYS_ADMIN", "ns_capable", "__x64_sys_sethostname", syscall="sethostname")
+MOUNT = asked("SYS_ADMIN", "ns_capable", "path_mount", "__x64_sys_mount", syscall="mount")
+SETUID = asked("SETUID", "ns_capable", "__sys_setuid", syscall="setuid", args=(("uid", 33),))
+SETGID = asked("SETGID", "ns_capable", "__sys_setgid", syscall="setgid", args=(("gid", 33),))
+PERF = asked("SYS_ADMIN", "capable", "perf_allow_kernel", syscall="perf_event_open")
+
+
+def of(*checks: Check, posture: Posture | None = None) -> Report:
+    recording = replace(RECORDING, checks=checks, io_uring=False, lost=Lost(), own_sets=())
+    posture = Posture() if posture is None else posture
+    return replace(
+        report(),
+        posture=posture,
+        recordings=(recording,),
+        proposal=decide(recording, CATALOG),
+    )
+
+
+HOST = {"user": Sharing.HOST, "net": Sharing.HOST, "pid": Sharing.HOST, "ipc": Sharing.HOST}
+OWN = {name: Sharing.OWN for name in HOST}
+CONTAINER = Root("overlay", read_only=False, host=False)
+
+
+@pytest.mark.parametrize(
+    ("cap", "posture", "risk"),
+    [
+        ("SYS_ADMIN", Posture(namespaces=HOST), Risk.ROOT),
+        ("SYS_ADMIN", Posture(namespaces=OWN), Risk.HIGH),
+        ("NET_ADMIN", Posture(namespaces=HOST), Risk.ROOT),
+        ("NET_ADMIN", Posture(namespaces=OWN), Risk.HIGH),
+        ("SYS_MODULE", Posture(namespaces=OWN), Risk.LOW),
+        ("SYS_PTRACE", Posture(namespaces=HOST), Risk.ROOT),
+        ("SYS_PTRACE", Posture(namespaces=OWN), Risk.MEDIUM),
+        ("DAC_OVERRIDE", Posture(root=CONTAINER), Risk.HIGH),
+        (
+            "DAC_OVERRIDE",
+            Posture(root=replace(CONTAINER, exposed=(Exposed("host-folder", "/d", True, "/d"),))),
+            Risk.ROOT,
+        ),
+        (
+            "DAC_OVERRIDE",
+            Posture(root=replace(CONTAINER, exposed=(Exposed("host-folder", "/d", False, "/d"),))),
+            Risk.HIGH,
+        ),
+        ("SYS_BOOT", Posture(namespaces=OWN, seccomp=Seccomp("filter")), Risk.LOW),
+        ("SYS_BOOT", Posture(namespaces=HOST, seccomp=Seccomp("filter")), Risk.HIGH),
+        ("CHOWN", Posture(), Risk.MEDIUM),
+    ],
+)
+def test_the_risk_is_that_of_the_place(cap: str, posture: Posture, risk: Risk) -> None:
+    entry = CATALOG.entry(Cap.parse(cap))
+    assert entry is not None
+    assert remaining(entry, known(of(posture=posture))).risk is risk
+
+
+def test_an_attack_is_possible_closed_or_hangs_on_what_is_not_known() -> None:
+    entry = CATALOG.entry(Cap.parse("SYS_ADMIN"))
+    assert entry is not None
+    release_program = entry.attack[0]
+    for version, group in (("v1", "possible"), ("v2", "closed"), (None, "depends")):
+        cgroup = None if version is None else Cgroup(version, "/", writable=False)
+        found = remaining(entry, known(of(posture=Posture(namespaces=HOST, cgroup=cgroup))))
+        named = {
+            "possible": found.possible,
+            "closed": tuple(attack for attack, _ in found.closed),
+            "depends": tuple(attack for attack, _ in found.depends),
+        }
+        assert [name for name, attacks in named.items() if release_program in attacks] == [group]
+
+
+def test_each_use_that_was_seen_has_its_own_way_out() -> None:
+    ways = ways_out(of(HOST_NAME).proposal, parse_set(["SYS_ADMIN"]), CATALOG)
+    assert [(way.use, way.others, way.edits[0][0]) for way in ways] == [
+        ("host name", (), Place.COMPOSE)
+    ]
+    both = of(HOST_NAME, replace(MOUNT, id=2))
+    ways = ways_out(both.proposal, both.proposal.recommended, CATALOG)
+    assert {way.use: way.others for way in ways} == {
+        "host name": ("mounting",),
+        "mounting": ("host name",),
+    }
+
+
+def test_what_takes_away_most_risk_stands_first_and_equal_edits_stand_once() -> None:
+    several = of(SETUID, replace(SETGID, id=2), replace(HOST_NAME, id=3), replace(BIND, id=4))
+    ways = ways_out(several.proposal, several.proposal.recommended, CATALOG)
+    assert ways[0].use == "host name"
+    users = [way for way in ways if (Place.COMPOSE, 'user: "1000:1000"') in way.edits]
+    assert [way.caps for way in users] == [(Cap.parse("SETGID"), Cap.parse("SETUID"))]
+    assert [way.saves for way in ways] == sorted((way.saves for way in ways), reverse=True)
+
+
+def test_a_way_to_a_narrower_capability_saves_the_difference() -> None:
+    (way,) = ways_out(of(PERF).proposal, parse_set(["SYS_ADMIN"]), CATALOG)
+    assert (way.narrower, way.saves) == ((Cap.parse("PERFMON"),), Risk.ROOT - Risk.HIGH)
+
+
+def test_the_story_of_a_report() -> None:
+    """`python -m tests.unit.test_explain` writes it anew."""
+    assert story() == (GOLDEN / "explain.txt").read_text()
+
+
+def story() -> str:
+    posture = Posture(
+        namespaces={"user": Sharing.HOST, "net": Sharing.HOST, "pid": Sharing.OWN},
+        root=replace(CONTAINER, exposed=(Exposed("host-folder", "/data", True, "/srv"),)),
+        seccomp=Seccomp("filter"),
+    )
+    told = of(HOST_NAME, replace(SETUID, id=2), replace(BIND, id=3), posture=posture)
+    target = replace(told.target, kind="container", image="web\x1b[2J", engine="docker")
+    return "\n".join(report_text(replace(told, target=target), CATALOG)) + "\n"
+
+
+@pytest.mark.parametrize("cap", [Cap(number) for number in range(41)], ids=str)
+def test_explanations_fit_a_terminal(cap: Cap) -> None:
+    for whole in (False, True):
+        for line in capability_text(cap, CATALOG, whole=whole):
+            assert len(line) <= 80 or line.startswith("  $ "), "commands are not wrapped"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("sethostname", "SYS_ADMIN is asked for: setting the host name"),
+        ("may_open", "DAC_OVERRIDE would do as well."),
+        ("security_vm_enough_memory_mm", "Never a reason to"),
+    ],
+)
+def test_a_kernel_function_is_explained(function: str, said: str) -> None:
+    rules = rules_of(function, CATALOG)
+    lines = list(site_text(function, rules, CATALOG))
+    assert said in "\n".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
+    place = known(of())
+    assert {c for c in C if place.get(c) is None} == set(C) - {C.UNCONFINED}
+
+
+if __name__ == "__main__":
+    (GOLDEN / "explain.txt").write_text(story())

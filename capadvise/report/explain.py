@@ -73,7 +73,7 @@ def _scale(entry: Entry) -> str:
 def _edits(edits: Edits, *, whole: bool) -> Iterator[str]:
     """What to write: all of it, or only the first of the common places."""
     common = [edit for edit in edits if edit[0] in _IN_SHORT]
-    yield from edit_lines(edits if whole else tuple(common[:1]), "      ")
+    yield from edit_lines(edits if whole else tuple(common[:1]), "    ")
 
 
 def _uses(entry: Entry, *, whole: bool) -> Iterator[str]:

@@ -45,7 +45,11 @@ class Symbols:
         except OSError as error:
             raise CannotObserve(f"cannot read {path}: {error.strerror}") from error
         symbols = cls(table)
-        if not table or symbols._line(symbols._core_end // 2)[0] == 0:
+        try:
+            hidden = not table or symbols._line(symbols._core_end // 2)[0] == 0
+        except (ValueError, IndexError) as error:
+            raise CannotObserve(f"{path} is no symbol table") from error
+        if hidden:
             raise CannotObserve(
                 f"{path} hides the kernel's addresses, so call sites cannot be named",
                 hint="run as root with CAP_SYSLOG, or: sysctl kernel.kptr_restrict=1",

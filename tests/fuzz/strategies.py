@@ -1,0 +1,67 @@
+"""Hostile values: what a traced process, or somebody who hands over a file, could make up."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import strategies as st
+
+CONTROL = "\x1b]0;title\x07\x1b[2J\r\n\x00\x9b31m\u202e\u2028\ud800"
+"""Escape sequences, line ends, NUL, a C1 control, a direction override, a lone surrogate."""
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            *("", " ", "-", "---", "{}", "[red]x[/red]", "*/ #", "$(id)", "`id`", "'\"", "\\"),
+            *("a: b", "!!python/object", "&a *a", "%s", "{0}", "..", "/", "x" * 5000, CONTROL),
+        ]
+    ),
+    st.text(max_size=40),
+    st.text(st.sampled_from(CONTROL + "ab:#'\"{}[]$`\\"), max_size=20),
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    TEXTS,
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to all that a value consists of, itself first."""
+    found = [at]
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            found += places(value[key], (*at, key))
+    return found
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: Any, values: st.SearchStrategy[Any] = VALUES) -> Any:
+    """A document with one to three of its parts replaced, removed or added."""
+    changed = copy.deepcopy(original)
+    for _ in range(draw(st.integers(1, 3))):
+        where = places(changed)[1:]
+        if not where:
+            break
+        *way, last = draw(st.integers(0, len(where) - 1).map(where.__getitem__))
+        inner = changed
+        for step in way:
+            inner = inner[step]
+        match draw(st.sampled_from(["replace", "replace", "remove", "add"])):
+            case "replace":
+                inner[last] = draw(values)
+            case "remove":
+                del inner[last]
+            case "add" if isinstance(inner, dict):
+                inner[draw(TEXTS)] = draw(values)
+            case "add":
+                inner.insert(last, draw(values))
+    return changed

@@ -1,0 +1,121 @@
+"""A report is a file that others hand over, and it holds what a traced process made up."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+
+from capadvise.catalog import default
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import snippet_of
+from capadvise.report.diff import diff, diff_text
+from capadvise.report.dump import dump
+from capadvise.report.explain import report_text
+from capadvise.report.load import load
+from capadvise.report.merge import merge
+from capadvise.report.model import Report
+from capadvise.report.text import proposal_text
+from tests.fuzz.strategies import CONTROL, TEXTS, mutated
+from tests.unit.test_report import RECORDING, report
+
+CATALOG = default()
+SOUND = json.loads(json.dumps(dump(report(RECORDING, "nginx"), CATALOG))) | {"needs": []}
+HARMLESS = frozenset("\n\t")
+
+
+def steering(text: str) -> set[str]:
+    """What of a text could steer a terminal."""
+    return {
+        char
+        for char in text
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in HARMLESS
+    }
+
+
+def shown(one: Report) -> Iterator[tuple[str, str]]:
+    """All that people and machines get to read of a report, by name."""
+    yield "proposal", "\n".join(proposal_text(one, CATALOG, Path("/tmp/r.json")))
+    yield "explain", "\n".join(report_text(one, CATALOG))
+    yield "diff", "\n".join(diff_text(diff(one, report(RECORDING, "nginx"))))
+    snippet = snippet_of(one, one.proposal.recommended, CATALOG)
+    for name, language in FORMATS.items():
+        yield name, language.render(snippet)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(mutated(SOUND))
+def test_a_damaged_report_is_refused_or_harmless(tmp_path: Path, raw: Any) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(raw))
+    one = refused = None
+    try:
+        one = load(path, CATALOG)
+    except BadInput as error:
+        refused = str(error)
+    if one is None:
+        assert refused
+        assert refused.startswith(str(path))
+        return
+    for name, text in shown(one):
+        assert not steering(text), name
+    merge([("a", one), ("b", one)], CATALOG, name="x")
+    path.write_text(json.dumps(dump(one, CATALOG)))
+    assert load(path, CATALOG) == one
+
+
+def hostile(text: str) -> dict[str, Any]:
+    """A report in which every text that a traced process chooses is this one."""
+    raw: dict[str, Any] = json.loads(json.dumps(SOUND))
+    raw["target"] |= {"name": text, "argv": [text, text], "cwd": text}
+    recording = raw["recordings"][0]
+    for check in recording["checks"]:
+        check |= {"program": text, "detail": text}
+    for refusal in recording["refusals"]:
+        refusal["program"] = text
+    for own in recording["own_sets"]:
+        own["program"] = text
+    return raw
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(TEXTS)
+def test_what_a_process_calls_itself_stays_in_its_place(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(hostile(text)))
+    one = load(path, CATALOG)
+    rendered = dict(shown(one))
+    for name, page in rendered.items():
+        assert not steering(page), name
+    for name in ("json", "sarif", "oci"):
+        json.loads(rendered[name])
+    (service,) = yaml.safe_load(rendered["compose"])["services"].values()
+    assert service["cap_drop"] == ["ALL"]
+    assert service["cap_add"] == ["NET_BIND_SERVICE", "NET_ADMIN"]
+    assert set(service) <= {"cap_drop", "cap_add", "security_opt"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[", "null", "1", '"x"', "[1]", "{}", "[" * 100_000, '{"a":' * 100_000),
+        *("NaN", '{"schema": "capadvise.report/1"}', "\x00", "1" * 10_000),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_report_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"report\.json"):
+        load(path, CATALOG)
+
+
+def test_the_control_characters_of_these_tests_do_steer() -> None:
+    assert steering(CONTROL) == set("\x1b\x07\r\x00\x9b\u202e\u2028\ud800")

@@ -18,7 +18,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
-from capadvise.report.explain import report_text
+from capadvise.report.explain_report import report_text
 from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.model import Report

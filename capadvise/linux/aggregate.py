@@ -12,12 +12,13 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, ringbuffer
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
+from capadvise.linux.tasks import Key, Scope, Starts, Task
 from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy
 
 Page = tuple[int, bytes]
@@ -52,10 +53,6 @@ class Types:
     exits: dict[int, str]
 
 
-Key = tuple[int, int, int, bytes, str, int | None, Phase, tuple[tuple[str, int], ...]]
-"""cap, ret, namespace, stack, program, uid, phase, arguments."""
-
-
 @dataclass(slots=True)
 class _Count:
     pid: int
@@ -63,36 +60,21 @@ class _Count:
     count: int = 0
 
 
-@dataclass(slots=True)
-class _Task:
-    """A thread that is followed."""
-
-    program: str
-    uids: calls.Ids
-    gids: calls.Ids
-    looked: bool = False
-    """It has asked for its own capabilities, or has set them."""
-    call: str | None = None
-    values: tuple[int, ...] = ()
-    pending: list[Key] = field(default_factory=list)
-    """Checks of the call that is under way."""
-
-
 class Aggregator:
     """Takes pages, gives checks."""
 
-    def __init__(self, types: Types, symbols: Symbols, root: int, uid: int, gid: int) -> None:
-        self.types, self.symbols, self.root = types, symbols, root
-        self.phase = Phase.RUN
-        self.started: int | None = None
-        """Time stamp of the target's own exec."""
-        self.io_uring = self.setid_exec = False
-        self.own_sets: dict[tuple[str, CapSet], None] = {}
+    def __init__(
+        self, types: Types, symbols: Symbols, starts: Starts, root: int, uid: int, gid: int
+    ) -> None:
+        """``root`` is the process that is followed, with its ids."""
+        self.types, self.symbols, self.starts, self.root = types, symbols, starts, root
+        self.stopping = False
+        """The target has been told to stop."""
         self.ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
-        self._refusals: Counter[tuple[str, str, RefusedBy, str]] = Counter()
-        self._tasks = {root: _Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
+        self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
+        self._begun = False
         self._ended: list[int] = []
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._initial_namespace = 0
@@ -129,7 +111,7 @@ class Aggregator:
                         if waiting is None or waiting[1] != pid:
                             continue
                         stack = ringbuffer.stack(event)
-                        if self.started is not None and self._is_overcommit(stack):
+                        if self._begun and self._is_overcommit(stack):
                             seen = noise.setdefault((waiting[2][8:], stack, pid), [waiting[0], 0])
                             seen[1] += 1
                         else:
@@ -146,12 +128,13 @@ class Aggregator:
     def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
         types = self.types
         if kind == types.check:
-            if self.started is not None:
-                self._check(time, pid, event, stack, 1)
+            self._check(time, pid, event, stack, 1)
         elif kind in types.enters:
             task = self._task(pid)
             task.call, task.pending = types.enters[kind], []
             task.values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+            if task.scope is None:
+                self.starts.called(pid, task, task.call, task.values)
         elif kind in types.exits:
             self._exit_of_call(pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
@@ -167,29 +150,38 @@ class Aggregator:
         pid, old_pid = _EXEC.unpack_from(event)
         task = self._task(old_pid)
         self._tasks[pid] = task
-        if self.started is None and pid == self.root:
-            self.started = time
         path = ringbuffer.text(event, self.types.exec_filename)
+        if task.scope is None:
+            self.starts.executed(time, pid, task, path)
         task.program = PurePosixPath(path).name or path
         task.looked = False
         if path not in self._setid and len(self._setid) < 4096:
             self._setid[path] = _is_setid(path)
-        self.setid_exec |= self._setid.get(path, False)
+        if task.scope is not None:
+            task.scope.setid_exec |= self._setid.get(path, False)
+            self._begun = True
 
     def _check(self, time: int, pid: int, event: bytes, stack: bytes, count: int) -> None:
         namespace, cap, result = self.types.check_fields.unpack_from(event)
         task = self._task(pid)
-        _, syscall = self._site(stack)
         if not self._initial_namespace and self._is_overcommit(stack):
             self._initial_namespace = namespace  # the kernel asks this one against init_user_ns
+        if task.scope is None:
+            if cap == _SETPCAP:
+                task.namespace = namespace  # asked of a task's own namespace alone
+            return
+        if time < task.since:
+            return
+        _, syscall = self._site(stack)
         if syscall == "io_uring_setup":
-            self.io_uring = True
+            task.scope.io_uring = True
         args: tuple[tuple[str, int], ...] = ()
         if task.call is not None and task.call == syscall:
             args = self._arguments(task, cap, stack)
         key = (
             *(cap, result, namespace, stack, task.program),
-            *(task.uids.effective, self.phase, args),
+            *(task.uids.effective, Phase.STOP if self.stopping else task.phase, args),
+            task.scope.number,
         )
         self._count(key, None, pid, time, count)
         if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
@@ -204,7 +196,7 @@ class Aggregator:
             known = self._counts[key, result] = _Count(pid, time)
         known.count += count
 
-    def _arguments(self, task: _Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
+    def _arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
         assert task.call is not None
         args = calls.arguments(task.call, task.values, task.uids, task.gids)
         args.pop("pid", None)
@@ -227,10 +219,11 @@ class Aggregator:
             # With a null pointer it only asks for the version, as programs do that then demand a
             # fixed set; those that look first adapt to what they have.
             task.looked |= bool(task.values[1])
-        if call == "capset" and result == 0 and self.started is not None and not task.looked:
+        scope = task.scope
+        if call == "capset" and result == 0 and scope is not None and not task.looked:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
-                self.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
+                scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
         refused = False
         for key in task.pending:
             if self._site(key[3])[1] == call:
@@ -239,16 +232,16 @@ class Aggregator:
                 self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
                 refused |= key[1] != 0
         task.call, task.pending = None, []
-        if -result in calls.REFUSED and self.started is not None:
+        if -result in calls.REFUSED and scope is not None:
             by = RefusedBy.CAPABILITY if refused else RefusedBy.UNKNOWN
-            self._refusals[call, errno.errorcode[-result], by, task.program] += 1
+            scope.refusals[call, errno.errorcode[-result], by, task.program] += 1
 
-    def _task(self, pid: int) -> _Task:
+    def _task(self, pid: int) -> Task:
         if pid not in self._tasks:
             root = self._tasks.get(self.root)
             nobody = calls.Ids(0, 0, 0)
             uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
-            self._tasks[pid] = _Task(procfs.comm(pid), uids, gids)
+            self._tasks[pid] = Task(procfs.comm(pid), uids, gids, self.starts.unknown(pid))
         return self._tasks[pid]
 
     def _site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
@@ -272,19 +265,25 @@ class Aggregator:
             else:
                 self._binders[pid] = rounds - 1
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
         """All distinct checks, in the order in which they first appeared."""
         found = sorted(
-            (item for item in self._counts.items() if item[1].count > 0),
+            (
+                item
+                for item in self._counts.items()
+                if item[1].count > 0 and item[0][0][-1] == scope.number
+            ),
             key=lambda item: item[1].first,
         )
         return tuple(
-            self._as_check(number, key, result, count)
+            self._as_check(number, key, result, count, scope)
             for number, ((key, result), count) in enumerate(found, start=1)
         )
 
-    def _as_check(self, number: int, key: Key, result: int | None, count: _Count) -> Check:
-        cap, ret, namespace, stack, program, uid, phase, args = key
+    def _as_check(
+        self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
+    ) -> Check:
+        cap, ret, namespace, stack, program, uid, phase, args, _ = key
         site, syscall = self._site(stack)
         detail = calls.detail(syscall, dict(args)) if syscall and args else None
         if cap == _NET_BIND_SERVICE and count.pid in self.ports:
@@ -293,12 +292,12 @@ class Aggregator:
             id=number,
             cap=Cap(cap),
             granted=ret == 0,
-            ns=self._namespace(namespace),
+            ns=self._namespace(namespace, scope),
             site=site,
             program=program,
             pid=count.pid,
             count=count.count,
-            first=max(0.0, round((count.first - (self.started or 0)) / 1e9, 3)),
+            first=max(0.0, round((count.first - scope.started) / 1e9, 3)),
             syscall=syscall,
             result=result,
             args=args,
@@ -307,19 +306,22 @@ class Aggregator:
             phase=phase,
         )
 
-    def _namespace(self, pointer: int) -> Namespace:
-        if not self._initial_namespace:
+    def _namespace(self, pointer: int, scope: Scope) -> Namespace:
+        own = scope.namespace or self._initial_namespace
+        if not own or (pointer == self._initial_namespace and pointer != own):
             return Namespace.OTHER
-        return Namespace.TARGET if pointer == self._initial_namespace else Namespace.CHILD
-
-    def refusals(self) -> tuple[Refusal, ...]:
-        """Calls that failed with EPERM or EACCES."""
-        return tuple(
-            Refusal(call, code, by, program, count)
-            for (call, code, by, program), count in sorted(self._refusals.items())
-        )
+        return Namespace.TARGET if pointer == own else Namespace.CHILD
 
 
+def refusals(scope: Scope) -> tuple[Refusal, ...]:
+    """Calls that failed with EPERM or EACCES."""
+    return tuple(
+        Refusal(call, code, by, program, count)
+        for (call, code, by, program), count in sorted(scope.refusals.items())
+    )
+
+
+_SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 
 

@@ -53,12 +53,12 @@ class Buffers:
         self._refusable = calls.refusable(missing)
         self._opened: list[tracefs.Instance] = []
 
-    def open(self, held: Callable[[], int]) -> None:
+    def open(self, pids: Callable[[], list[int]]) -> None:
         """Make both at once: most of the time goes into waiting for the kernel.
 
-        ``held`` gives the pid to follow; without one, an instance would record the whole machine.
+        ``pids`` gives what to follow; without any, an instance would record the whole machine.
         """
-        self._held = held
+        self._pids = pids
         both = Background(self._flood)
         self.quiet, self.types = self._quiet()
         self.flood = both.result()
@@ -66,7 +66,7 @@ class Buffers:
     def _flood(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
         self._opened.append(instance)
-        instance.follow(self._held())
+        instance.follow(self._pids)
         instance.filter(CHECK_EVENT, f"cap == {int(SYS_ADMIN)}")
         tracefs.write(instance.folder / "options" / "stacktrace", "1")
         instance.enable([CHECK_EVENT])
@@ -75,7 +75,7 @@ class Buffers:
     def _quiet(self) -> tuple[tracefs.Instance, Types]:
         instance = tracefs.Instance(self.root, self.names[0], buffer_kb=QUIET_KB)
         self._opened.append(instance)
-        instance.follow(self._held())
+        instance.follow(self._pids)
         instance.filter(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
         instance.stacks(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
         tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]

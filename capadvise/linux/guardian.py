@@ -6,7 +6,8 @@ from it and removes the trace instances. python-prctl is GPL: the process that h
 apart, and takes nothing of capadvise but ``processes``.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
-``{"signal": n}``. On the report pipe ``{"held": pid}``, ``{"started": true}`` or
+``{"signal": n}``, and ``"left"``: no container is to be removed.
+On the report pipe ``{"held": pid}``, ``{"started": true}`` or
 ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """
@@ -65,6 +66,7 @@ def main() -> None:
     finally:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap)
+        guardian.remove_containers()
         guardian.remove_instances()
 
 
@@ -146,11 +148,14 @@ class Guardian:
                 if self.commands.ended:
                     return
         while not self.commands.ended:  # the instances are still being read
-            self.commands.read()
+            for command in self.commands.read():
+                self.obey(command)
 
     def obey(self, command: Any) -> None:
         if command == "kill":
             kill_descendants(self.reap)
+        elif command == "left":
+            self.plan["sweep"] = []
         elif isinstance(command, dict) and "signal" in command:
             # Where the target has ended and left a daemon, the signal is for what it left.
             for pid in [self.target] if self.target else descendants(os.getpid()):
@@ -176,6 +181,14 @@ class Guardian:
                 self.target = 0  # the number may be another process's now
                 self.say(exited=status)
 
+    def remove_containers(self) -> None:
+        """The containers of the recording, which have every capability: those that the engine
+        lists, and once more for one that was just being made."""
+        for listing, removal in 2 * self.plan["sweep"]:
+            ids = output_of(listing).split()
+            if ids:
+                output_of([*removal, *ids])
+
     def remove_instances(self) -> None:
         """Remove the trace buffers. A supervisor that was killed may close its files only after
         the pipe that told us: until then the buffers are busy."""
@@ -188,6 +201,18 @@ class Guardian:
                     os.rmdir(folder)
                 except OSError:
                     time.sleep(0.05)
+
+
+def output_of(argv: list[str]) -> str:
+    """What a command prints; empty when it cannot be run."""
+    import subprocess  # here, for the sake of the start-up of every other run
+
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:

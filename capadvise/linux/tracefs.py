@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
@@ -140,9 +140,20 @@ class Instance:
         trigger without one would fire for processes that are not followed, too."""
         write(self.event(name) / "trigger", f"stacktrace if {condition}")
 
-    def follow(self, pid: int) -> None:
-        """Record this process and all that it will fork. The pid is of the initial namespace."""
-        write(self.folder / "set_event_pid", str(pid))
+    def follow(self, pids: Callable[[], Iterable[int]]) -> None:
+        """Record these threads and all that they will fork. They are of the initial namespace.
+
+        They are listed again until no new one appears: one that was not followed yet may have
+        made another meanwhile.
+        """
+        known: set[int] = set()
+        fd = os.open(self.folder / "set_event_pid", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            while new := set(pids()) - known:
+                os.write(fd, " ".join(map(str, sorted(new))).encode())
+                known |= new
+        finally:
+            os.close(fd)
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """(CPU, page) for all that is there now. The buffer is emptied by reading."""

@@ -9,13 +9,14 @@ import signal
 import time
 
 from capadvise.linux import procfs
-from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.aggregate import Aggregator, refusals
 from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
 from capadvise.linux.processes import descendants
 from capadvise.linux.supervisor import GuardianProcess, Signals
-from capadvise.recording import Held, Host, Lost, Phase, Recording
+from capadvise.linux.tasks import Scope
+from capadvise.recording import Held, Host, Lost, Recording
 
 _GRACE = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""
@@ -60,13 +61,12 @@ class Watch:
     def until_end(self) -> None:
         """Read until the tree is gone."""
         watched = [self.guardian.report, self.signals.fd]
-        while not self.empty:
+        while not self._over():
             select.select(watched, [], [], _ROUND)
             self.buffers.drain(self.aggregator)
             self._hear()
             if self.guardian.ended and not self.empty:
-                self.guardian.kill_orphans()
-                self.interrupted = True
+                self._guardian_is_gone()
                 break
             self._signals()
             self._time_is_up()
@@ -77,6 +77,14 @@ class Watch:
         self.aggregator.finish()
         self.lost = self.buffers.lost()
         self._check_after_exit()
+
+    def _over(self) -> bool:
+        """Whether there is nothing left to watch."""
+        return self.empty
+
+    def _guardian_is_gone(self) -> None:
+        self.guardian.kill_orphans()
+        self.interrupted = True
 
     def _hear(self) -> None:
         for message in self.guardian.hear():
@@ -99,11 +107,11 @@ class Watch:
     def _signals(self) -> None:
         for number, from_process in self.signals.received():
             if from_process:
-                self.guardian.tell({"signal": number})
+                self._pass_on(number)
             if number == signal.SIGHUP:
                 continue  # a reload, for most
             self.interrupted = True
-            self.aggregator.phase = Phase.STOP
+            self.aggregator.stopping = True
             if number == signal.SIGTERM:
                 self.kill_at = time.monotonic() + self.command.patience
             else:
@@ -114,18 +122,28 @@ class Watch:
         if self.alive_at is not None and now > self.alive_at and self.kill_at is None:
             # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
             self.alive_at, self.interrupted = None, False
-            self.aggregator.phase = Phase.RUN
+            self.aggregator.stopping = False
         if self.command.seconds and now - self.clock > self.command.seconds:
             self._stop()
         if self.kill_at is not None and now > self.kill_at:
-            self.guardian.tell("kill")
+            self._kill()
 
     def _stop(self) -> None:
         """End the target as a runtime would: SIGTERM, and SIGKILL for what does not heed it."""
         if self.kill_at is None:
-            self.aggregator.phase = Phase.STOP
-            self.guardian.tell({"signal": signal.SIGTERM})
+            self.aggregator.stopping = True
+            self._terminate()
             self.kill_at = time.monotonic() + self.command.patience
+
+    def _pass_on(self, number: int) -> None:
+        """A signal that was sent to us alone is for the target."""
+        self.guardian.tell({"signal": number})
+
+    def _terminate(self) -> None:
+        self.guardian.tell({"signal": signal.SIGTERM})
+
+    def _kill(self) -> None:
+        self.guardian.tell("kill")
 
     def _check(self) -> None:
         """A daemon is checked while it lives, a oneshot once its main process has ended; without
@@ -173,10 +191,8 @@ class Watch:
         if undecided and not self.check_passed and self.command.kind != "daemon":
             self.check_passed = self._check_once()
 
-    def recording(self, held: Held) -> Recording:
-        """What was seen, as a value."""
-        aggregator = self.aggregator
-        status = self.status
+    def recording(self, scope: Scope, held: Held, status: int | None) -> Recording:
+        """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it."""
         if status is not None and status < 0:
             status = 128 - status
         return Recording(
@@ -191,16 +207,16 @@ class Watch:
             started=self.began.isoformat(timespec="milliseconds"),
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
-            checks=aggregator.checks(),
-            refusals=aggregator.refusals(),
+            checks=self.aggregator.checks(scope),
+            refusals=refusals(scope),
             lost=self.lost,
             interrupted=self.interrupted,
             succeeded=self.check_passed if self.checker else status == 0,
-            io_uring=aggregator.io_uring,
-            setid_exec=aggregator.setid_exec,
+            io_uring=scope.io_uring,
+            setid_exec=scope.setid_exec,
             own_sets=tuple(
                 (program, kept)
-                for program, kept in aggregator.own_sets
+                for program, kept in scope.own_sets
                 if kept and kept != held.bounding
             ),
         )

@@ -1,0 +1,114 @@
+"""A traced run, up to the target's exec and after its end: guardian, signals, trace buffers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap, CapSet
+from capadvise.errors import CannotStart
+from capadvise.linux import procfs
+from capadvise.linux.background import Background
+from capadvise.linux.buffers import Buffers, remove_leftovers, require
+from capadvise.linux.command import Command, resolve
+from capadvise.linux.supervisor import GuardianProcess, Signals
+from capadvise.linux.symbols import Symbols
+
+
+@dataclass(slots=True)
+class Session:
+    """The target is held before its exec, and will be followed."""
+
+    guardian: GuardianProcess
+    signals: Signals
+    buffers: Buffers
+    symbols: Symbols
+    held: int
+    """The pid of the target."""
+
+    def go(self) -> None:
+        """Let the target exec. Raises CannotStart."""
+        self.guardian.tell("go")
+        _hear(self.guardian, "started")
+
+
+@contextmanager
+def session(
+    command: Command,
+    *,
+    user: dict[str, Any] | None = None,
+    missing: CapSet | None = None,
+    also: Callable[[], list[int]] = list,
+    sweep: Sequence[list[list[str]]] = (),
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Session]:
+    """Start and hold a command; when the block ends, nothing of it is left.
+
+    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``also``:
+    threads that are followed besides. ``sweep``: pairs of commands by which the guardian removes
+    containers, unless it is told ``"left"``. ``meanwhile`` is called while the kernel makes the
+    buffers. Raises CannotObserve or CannotStart.
+    """
+    path = resolve(command.argv[0])
+    root = require()
+    remove_leftovers(root)
+    signals = Signals()
+    fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
+    guardian = GuardianProcess(fds)
+    buffers = Buffers(root, missing=_missing(command.caps) if missing is None else missing)
+    guardian.tell(
+        {
+            "path": path,
+            "argv": list(command.argv),
+            "user": user,
+            "caps": None if command.caps is None else sorted(command.caps),
+            "mask": [int(number) for number in signals.before],
+            "stdout_to_stderr": command.stdout_to_stderr,
+            "instances": buffers.folders,
+            "fds": fds,
+            "sweep": list(sweep),
+        }
+    )
+    try:
+        hearing = Background(lambda: _hear(guardian, "held"))
+        ready = Background(lambda: buffers.open(lambda: [hearing.result(), *also()]))
+        table = Background(Symbols.load)
+        meanwhile()
+        symbols = table.result()
+        ready.result()
+        yield Session(guardian, signals, buffers, symbols, hearing.result())
+    finally:
+        buffers.close()
+        guardian.release()
+        if command.wait:
+            guardian.wait()
+        signals.restore()
+        if guardian.ended:
+            buffers.remove()
+
+
+def _hear(guardian: GuardianProcess, word: str) -> int:
+    message = guardian.hear_one()
+    if "failed" in message:
+        code = message["failed"]
+        cause = f": {os.strerror(code)}" if code else ""
+        raise CannotStart(
+            f"cannot {message['step']}{cause}",
+            found=code != 2,
+        )
+    return int(message[word])
+
+
+def everything() -> CapSet:
+    """All capabilities that the kernel knows."""
+    return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
+
+
+def _missing(limit: CapSet | None) -> CapSet:
+    """What the target can be refused for want of it: what we lack, and what it is not to have."""
+    held = procfs.capability_sets().bounding
+    return everything() - (held if limit is None else held & limit)

@@ -1,0 +1,95 @@
+"""Threads that are followed, and what they belong to: which checks count, and for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from capadvise.caps import CapSet
+from capadvise.linux import calls
+from capadvise.recording import Phase, RefusedBy
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """What one recording is about: a command and its descendants, or one container."""
+
+    number: int
+    root: int
+    """The pid of its first process, in the initial pid namespace."""
+    started: int
+    """Time stamp of its own exec: what came before was its runtime's."""
+    namespace: int = 0
+    """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
+    io_uring: bool = False
+    setid_exec: bool = False
+    own_sets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
+    refusals: Counter[tuple[str, str, RefusedBy, str]] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Task:
+    """A thread. What it forks begins as a copy."""
+
+    program: str
+    uids: calls.Ids
+    gids: calls.Ids
+    scope: Scope | None = None
+    since: int = 0
+    """Time stamp: what it did before does not count."""
+    phase: Phase = Phase.RUN
+    looked: bool = False
+    """It has asked for its own capabilities, or has set them."""
+    call: str | None = None
+    values: tuple[int, ...] = ()
+    pending: list[Key] = field(default_factory=list)
+    """Checks of the call that is under way."""
+    runtime: int = 0
+    """The process that keeps the container that this is about to become: containerd's shim, or
+    conmon."""
+    pivoted: int = 0
+    """The thread that changed its root for that of a new container."""
+    inside: bool = False
+    """It has entered a container; what it will exec belongs to it."""
+    namespace: int = 0
+    """The pointer of its user namespace, where that is known."""
+
+
+Key = tuple[int, int, int, bytes, str, int | None, Phase, tuple[tuple[str, int], ...], int]
+"""cap, ret, namespace, stack, program, uid, phase, arguments, number of the scope."""
+
+
+class Starts(Protocol):
+    """Decides with what a scope begins."""
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """A thread without a scope has begun a call."""
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """A thread without a scope has exec'd a program."""
+
+    def unknown(self, pid: int) -> Scope | None:
+        """The scope of a thread whose fork was not seen."""
+
+
+class OneCommand:
+    """A held process: all counts from its exec on."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.scope: Scope | None = None
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """Nothing begins with a call."""
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """The target's own exec."""
+        if pid == self.root and self.scope is None:
+            self.scope = Scope(0, pid, time)
+        task.scope, task.since = self.scope, time
+
+    def unknown(self, pid: int) -> Scope | None:
+        """Only what descends from the target is followed."""
+        return self.scope

@@ -95,6 +95,9 @@ def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
         return Judged(
             check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
         )
+    if check.ns is Namespace.HOST:
+        effect = Effect.ADVISORY if check.granted else Effect.DENIED
+        return Judged(check, rule, effect, _asked_of_the_host(check, rule))
     if rule is None:
         return _decides(check, context, None, "asked by code that the catalog does not know")
     match rule.meaning:
@@ -115,6 +118,12 @@ def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
     if _is_a_lister_reading_processes(check, context):
         return Judged(check, rule, Effect.ADVISORY, "reading files of the processes that it lists")
     return _decides(check, context, rule, rule.text)
+
+
+def _asked_of_the_host(check: Check, rule: Rule | None) -> str:
+    """Whatever a process holds in its own user namespace, it holds nothing in those above."""
+    what = rule.text if rule else "something that the catalog does not know"
+    return f"{what}: asked of the host, where its user namespace's capabilities do not count"
 
 
 def _holds(check: Check, rule: Rule) -> bool | None:

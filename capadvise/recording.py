@@ -15,6 +15,8 @@ class Namespace(StrEnum):
     """The one that the target was in at its exec."""
     CHILD = "child"
     """Another one: the target made it later, and is privileged there in its own right."""
+    HOST = "host"
+    """The initial one, or another above the target's: there no capability of the target counts."""
     OTHER = "other"
     """Not known."""
 

@@ -308,9 +308,12 @@ class Aggregator:
 
     def _namespace(self, pointer: int, scope: Scope) -> Namespace:
         own = scope.namespace or self._initial_namespace
-        if not own or (pointer == self._initial_namespace and pointer != own):
+        if not own:
             return Namespace.OTHER
-        return Namespace.TARGET if pointer == own else Namespace.CHILD
+        if pointer == own:
+            return Namespace.TARGET
+        above = pointer == self._initial_namespace or pointer in scope.above
+        return Namespace.HOST if above else Namespace.CHILD
 
 
 def refusals(scope: Scope) -> tuple[Refusal, ...]:

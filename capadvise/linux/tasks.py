@@ -23,6 +23,8 @@ class Scope:
     """Time stamp of its own exec: what came before was its runtime's."""
     namespace: int = 0
     """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
+    above: frozenset[int] = frozenset()
+    """The pointers of the namespaces above that one, besides the initial one, as far as known."""
     io_uring: bool = False
     setid_exec: bool = False
     own_sets: dict[tuple[str, CapSet], None] = field(default_factory=dict)

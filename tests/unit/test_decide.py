@@ -76,6 +76,7 @@ USED, ADVISORY, DENIED = Verdict.USED, Verdict.ADVISORY, Verdict.DENIED
         (at("decides", granted=False, result=EPERM), DENIED),
         (at("decides", granted=False, result=0), DENIED),
         (at("decides", ns=Namespace.CHILD), ADVISORY),
+        (at("decides", ns=Namespace.HOST, granted=False, result=EPERM), DENIED),
         (at("decides", phase=Phase.STOP), ADVISORY),
         (at("cond"), USED),
         (at("cond", args=(("cmd", 7),)), USED),

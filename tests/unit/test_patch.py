@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.caps import NAMES
@@ -261,8 +261,34 @@ def pods(draw: st.DrawFn) -> str:
     return text
 
 
+# What is shared is written in one line then, where ${X} has to stand in quotes.
+SHARED = """kind: List
+items:
+- kind: Pod
+  metadata: {name: a}
+  spec:
+    containers:
+    - image: x
+      name: c
+      securityContext: &id001
+        privileged: false
+        capabilities:
+          add:
+          - ${X}
+- kind: Pod
+  metadata: {name: b}
+  spec:
+    containers:
+    - image: x
+      name: c
+      securityContext: *id001
+"""
+
+
 @settings(max_examples=50, deadline=None)
 @given(pods(), SETS)
+@example(SHARED, ())
+@example(SHARED + "    - name: d\n      securityContext: *id001\n", ())
 def test_in_any_manifest_one_container_changes(text: str, caps: tuple[str, ...]) -> None:
     patched = patch("kubernetes", text, "a/c", caps).text
     old, new = (containers(load(one)) for one in (text, patched))

@@ -16,6 +16,7 @@ from capadvise.formats.edit.layout import (
     column,
     comment,
     dash,
+    entry,
     flow,
     layout,
     local,
@@ -68,8 +69,7 @@ def change(
     gone = list(gone)
     cuts = [cut for _, value in gone for cut in hand_on(doc, value)]
     if mapping.flow:
-        quote = flowing.quote(mapping)
-        parts = [f"{quote}{key}{quote}: {flow(tree, quote)}" for key, tree in new.items()]
+        parts = [entry(key, tree, flowing.quote(mapping)) for key, tree in new.items()]
         going = [key for key, _ in gone]
         keep = [key not in going for key, _ in mapping.pairs]
         if parts or gone:
@@ -178,7 +178,7 @@ def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item])
 
 def release(doc: Document, node: Node) -> list[Cut]:
     """Cuts after which a change to an anchored node changes no other place."""
-    moved = hand_on(doc, node)
+    moved = _hand_on(doc, node, node)
     if not moved or node.anchor is None:
         return []
     begin, end = node.start, node.start + 1 + len(node.anchor)
@@ -189,10 +189,15 @@ def release(doc: Document, node: Node) -> list[Cut]:
     return [Cut(begin, end), *moved]
 
 
-def hand_on(doc: Document, node: Node) -> list[Cut]:
+def hand_on(doc: Document, gone: Node) -> list[Cut]:
+    """Cuts after which nothing outside of a node needs what is anchored in it."""
+    return [cut for node in walk(gone) if node.anchor for cut in _hand_on(doc, node, gone)]
+
+
+def _hand_on(doc: Document, node: Node, gone: Node) -> list[Cut]:
     """The anchor moves to the first of its aliases, with what it stood for."""
-    aliases = doc.aliases(node)
-    if not aliases:
-        return []
-    moved = f"&{node.anchor} {flow(source(doc.text, node))}"
-    return [Cut(aliases[0].start, aliases[0].end, moved)]
+    for alias in doc.aliases(node):
+        if not gone.start <= alias.start < gone.end:
+            moved = f"&{node.anchor} {flow(source(doc.text, node))}"
+            return [Cut(alias.start, alias.end, moved)]
+    return []

@@ -19,7 +19,6 @@ from capadvise.formats.edit.changes import (
 from capadvise.formats.edit.cuts import Cut, Framed, apply
 from capadvise.formats.edit.layout import Item, Listing, Tree, source
 from capadvise.formats.edit.nodes import (
-    Alias,
     Mapping,
     Node,
     Sequence,
@@ -208,30 +207,30 @@ def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
 
 def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     """Where other services took their keys from the changed one, they get what they had; and a
-    note on each."""
-    before = _find(old, name)[1]
-    root, services, _ = _find(new, name)
-    doc = Document.of(new, root)
-    cuts: list[Cut] = []
+    note on each. One after the other: what one is given can be what another takes."""
     notes: list[str] = []
-    for key, node in services.pairs:
-        found = before.own(text(key) or "")
-        if found is None or text(key) == name:
+    root, services, _ = _find(new, name)
+    for other, had in entries(_find(old, name)[1]).items():
+        pair = services.own(other)
+        if pair is None or other == name:
             continue
-        had, has = entries(found[1]), entries(node)
+        was, has = entries(had), entries(pair[1])
         pins: dict[str, Tree] = {
-            what: source(old, target(had[what])) if what in had else _nothing(what)
-            for what in _KEYS
-            if _said(had.get(what)) != _said(has.get(what))
+            key: source(old, target(was[key])) if key in was else _nothing(key)
+            for key in _KEYS
+            if _said(was.get(key)) != _said(has.get(key))
         }
-        if pins and isinstance(node, Alias):
-            cuts += open_up(doc, services, (key, node), pins)
-        elif pins and isinstance(node, Mapping):
-            gone = [pair for what in pins if (pair := node.own(what))]
-            cuts += change(doc, node, gone, pins)
-        if pins:
-            notes.append(f"{text(key)} shared {', '.join(pins)} with {name}; it keeps what it had")
-    return apply(new, cuts), notes
+        if not pins:
+            continue
+        doc = Document.of(new, root)
+        if isinstance(pair[1], Mapping):
+            gone = [own for key in pins if (own := pair[1].own(key))]
+            new = apply(new, change(doc, pair[1], gone, pins))
+        else:
+            new = apply(new, open_up(doc, services, pair, pins))
+        root, services, _ = _find(new, name)
+        notes.append(f"{other} shared {', '.join(pins)} with {name}; it keeps what it had")
+    return new, notes
 
 
 def _nothing(key: str) -> Tree:

@@ -227,10 +227,11 @@ def _right(node: Node, wanted: dict[str, Tree]) -> bool:
 
 def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
     """Where other containers took their securityContext from the changed one, they get what they
-    had; and a note on each."""
-    cuts: list[Cut] = []
+    had; and a note on each. One after the other: what one is given can be what another takes."""
     notes: list[str] = []
-    for was, item in zip(_every(old), _every(new), strict=True):
+    items = list(_every(new))
+    for index, was in enumerate(_every(old)):
+        item = items[index]
         had, has = (entries(x.node).get("securityContext") for x in (was, item))
         same = (had and value(had)) == (has and value(has))
         if item.service == service or same or not isinstance(item.node, Mapping):
@@ -238,9 +239,10 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
         tree: Tree = "{}" if had is None else source(old, target(had))
         gone = [pair for pair in (item.node.own("securityContext"),) if pair]
         doc = Document.of(new, item.root)
-        cuts += change(doc, item.node, gone, {"securityContext": tree})
+        new = apply(new, change(doc, item.node, gone, {"securityContext": tree}))
+        items = list(_every(new))
         notes.append(f"{item.service} shared its securityContext; it keeps what it had")
-    return apply(new, cuts), notes
+    return new, notes
 
 
 def _every(body: str) -> Iterator[_Container]:

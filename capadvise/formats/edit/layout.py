@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.errors import CannotPatch
 from capadvise.formats.edit.cuts import line_start
-from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence
+from capadvise.formats.edit.flowing import body
+from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence, is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +60,49 @@ def comment(item: Item) -> str:
 def flow(tree: Tree, quote: str = "") -> str:
     """The same on one line, without comments. With ``"`` as the quote it is JSON."""
     if isinstance(tree, dict):
-        inner = (f"{quote}{key}{quote}: {flow(item, quote)}" for key, item in tree.items())
-        return "{" + ", ".join(inner) + "}"
+        return "{" + ", ".join(entry(key, item, quote) for key, item in tree.items()) + "}"
     if isinstance(tree, Listing):
         tag = f"{tree.tag} " if tree.tag else ""
         return f"{tag}[{', '.join(quote + item.text + quote for item in tree.items)}]"
     return tree
 
 
-def source(text: str, node: Node) -> Tree:
-    """What stands there, to be written again elsewhere in the same document. Raises CannotPatch for
-    texts of several lines."""
+def entry(key: str, tree: Tree, quote: str) -> str:
+    """An entry of a flow mapping."""
+    own = "" if key[:1] in ("'", '"') else quote
+    return f"{own}{key}{own}: {flow(tree, quote)}"
+
+
+def source(text: str, node: Node, within: Node | None = None) -> Tree:
+    """What stands there, to be written again elsewhere in the same document, without its anchors;
+    aliases of what is anchored in it are written out. Raises CannotPatch for a tagged mapping."""
+    within = within or node
     if isinstance(node, Alias):
+        if within.start <= node.target.start < within.end:
+            return source(text, node.target, within)
         return text[node.start : node.end]
     if isinstance(node, Sequence):
-        return Listing(tuple(Item(flow(source(text, item))) for item in node.items))
+        items = tuple(Item(flow(source(text, item, within))) for item in node.items)
+        return Listing(items, node.tag)
     if isinstance(node, Mapping):
-        return {flow(source(text, name)): source(text, value) for name, value in node.pairs}
+        if node.tag:
+            raise CannotPatch(f"a mapping with the tag {node.tag} is shared by an alias")
+        return {
+            flow(source(text, name, within)): source(text, inner, within)
+            for name, inner in node.pairs
+        }
     assert isinstance(node, Scalar)
-    if node.style in ("|", ">") or "\n" in text[node.start : node.end]:
-        raise CannotPatch("a text of several lines is shared by an alias")
-    said = re.sub(r"^&\S+\s+", "", text[node.start : node.end])
-    # Outside of flow collections, a plain text may hold their indicators.
-    return json.dumps(said) if not node.style and set(said) & set(",[]{}") else said
+    return f"{node.tag} {_scalar(text, node)}" if node.tag else _scalar(text, node)
+
+
+def _scalar(text: str, node: Scalar) -> str:
+    """A scalar on one line, as it may stand in a flow collection."""
+    if not node.style and not is_text(node.value):
+        return node.value
+    said = text[body(text, node) : node.end]
+    if node.style in ("'", '"') and "\n" not in said:
+        return said
+    return json.dumps(node.value, ensure_ascii=False)
 
 
 def column(text: str, at: int) -> int:

@@ -180,19 +180,25 @@ def is_merge(key: Node) -> bool:
 
 
 def value(node: Node, instead: Mapping_[int, Any] | None = None) -> Any:
-    """What a loader would make of it, with scalars as (tag, plain or not, text): enough to tell
-    whether two texts say the same. ``instead`` has other values for some nodes, by ``id``."""
+    """What a loader would make of it, with scalars as (tag, text or not, what is said): enough to
+    tell whether two texts say the same. ``instead`` has other values for some nodes, by ``id``."""
     node = target(node)
     if instead and id(node) in instead:
         return instead[id(node)]
     if isinstance(node, Scalar):
-        return (node.tag, not node.style, node.value)
+        return (node.tag, bool(node.style) or is_text(node.value), node.value)
     if isinstance(node, Sequence):
-        return [value(item, instead) for item in node.items]
+        return (node.tag, [value(item, instead) for item in node.items])
     found = {name: value(item, instead) for name, item in entries(node).items()}
     assert isinstance(node, Mapping)
     odd = [(value(k), value(v)) for k, v in node.pairs if not isinstance(k, Scalar)]
-    return found if not odd else (found, odd)
+    return (node.tag, found, odd)
+
+
+def is_text(plain: str) -> bool:
+    """Whether a plain scalar means the same in quotes: no number, switch or date is written with
+    these. In a flow collection it has to stand in quotes."""
+    return not set(plain).isdisjoint(",[]{}\n")
 
 
 def _size(node: Node, known: dict[int, int]) -> int:

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     for add in (
-        *(_run, _prove, _review, _emit, _explain),
+        *(_run, _prove, _review, _emit, _explain, _inspect),
         *(_check, _merge, _diff, _doctor, _catalog),
     ):
         add(verbs)
@@ -116,6 +116,26 @@ def _explain(verbs: Verbs) -> None:
     explain = verbs.add_parser("explain", help="explain a capability, a report, a kernel function")
     explain.add_argument("what", nargs="?", metavar="CAP|REPORT")
     explain.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+
+_INSPECT = """\
+Without a target: a line for each process that holds a capability, or could get one.
+
+examples: capadvise inspect container:web      capadvise inspect 812      capadvise inspect self
+"""
+
+
+def _inspect(verbs: Verbs) -> None:
+    inspect = verbs.add_parser(
+        "inspect",
+        help="what a process or container holds, and what restrains it",
+        epilog=_INSPECT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inspect.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="container:NAME, image:NAME, PID or self"
+    )
+    inspect.add_argument("--json", action="store_true", help="as JSON, always a list")
 
 
 _CHECK = """\

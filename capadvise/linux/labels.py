@@ -30,6 +30,11 @@ def sandbox_outside(command_line: str) -> str | None:
     return None
 
 
+def sandbox_of_runtime(name: str) -> str | None:
+    """By the name under which an engine knows the runtime: ``runsc``, ``io.containerd.kata.v2``."""
+    return "gvisor" if "runsc" in name else "kata" if "kata" in name else None
+
+
 def parse_label(text: str, lsms: tuple[str, ...], enforcing: bool | None) -> Mac | None:
     """``/proc/PID/attr/current``: ``docker-default (enforce)``, ``system_u:system_r:…:s0``."""
     label = text.rstrip("\0\n")

@@ -129,10 +129,17 @@ def _exposed(mounts: Sequence[Mount], inside: Path, of_host: Sequence[Mount]) ->
             continue
         path = host_path(mount, of_host)
         if path is None and not of_host:  # from inside: a folder that looks like a whole system
-            system = mount.root == "/" and _is_system(inside, mount.target)
+            whole = mount.root == "/" and mount.type != "overlay"
+            system = whole and _is_system(inside, mount.target)
             path = "/" if system else mount.root if mount.root != "/" else None
         if path is not None and (kind := _kind(mount, path)):
-            yield Exposed(kind, mount.target, not mount.read_only, path)
+            # A read-only mount keeps nobody from connecting to a socket.
+            writable = kind == "engine-socket" or not mount.read_only
+            yield Exposed(kind, mount.target, writable, path)
+            if kind == "host-folder":
+                for socket in sorted(_sockets(inside / mount.target.lstrip("/"))):
+                    target = f"{mount.target}/{socket}"
+                    yield Exposed("engine-socket", target, True, f"{path}/{socket}")
 
 
 def host_path(mount: Mount, of_host: Sequence[Mount]) -> str | None:
@@ -152,6 +159,15 @@ def _kind(mount: Mount, path: str) -> str | None:
     if path == "/":
         return "host-root"
     return "host-folder" if path in _SENSITIVE else None
+
+
+def _sockets(folder: Path) -> Iterator[str]:
+    for name in _SOCKETS:
+        try:
+            if stat.S_ISSOCK(os.lstat(folder / name).st_mode):
+                yield name
+        except OSError:
+            continue
 
 
 def _is_system(inside: Path, target: str) -> bool:

@@ -6,25 +6,14 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.caps import CapSet, from_mask
+from capadvise.caps import from_mask
+from capadvise.posture import Sets
 
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Its fixed inode number: PROC_PID_INIT_INO in linux/proc_ns.h."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sets:
-    """The five capability sets of a process."""
-
-    inheritable: CapSet
-    permitted: CapSet
-    effective: CapSet
-    bounding: CapSet
-    ambient: CapSet
 
 
 def parse_status(text: str) -> dict[str, str]:
@@ -35,7 +24,12 @@ def parse_status(text: str) -> dict[str, str]:
 
 def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
     """The sets of a process. Raises OSError when it is gone."""
-    fields = parse_status((proc / str(pid) / "status").read_text(errors="backslashreplace"))
+    return parse_sets((proc / str(pid) / "status").read_text(errors="backslashreplace"))
+
+
+def parse_sets(status: str) -> Sets:
+    """The sets in ``/proc/PID/status``; empty where the kernel does not have one."""
+    fields = parse_status(status)
     masks = (fields.get(f"Cap{name}", "0") for name in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
     return Sets(*(from_mask(int(mask, 16)) for mask in masks))
 

@@ -1,0 +1,241 @@
+"""One process, or many, for people and for programs: ``inspect``. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from capadvise.caps import NAMES, Cap, CapSet, names
+from capadvise.catalog import Catalog
+from capadvise.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
+from capadvise.report.escape import printable
+from capadvise.report.explain_words import WIDTH, bullet, listed, paragraph
+from capadvise.report.inspection_words import EXPOSED, MAC_NAMES, PLAIN, SANDBOX, SHARED
+from capadvise.report.posture import dump_posture
+
+SCHEMA = "capadvise.inspect/1"
+_ALL = frozenset(Cap(number) for number in range(len(NAMES)))
+_SETS = ("effective", "permitted", "bounding", "inheritable", "ambient")
+
+
+def dump_inspection(item: Inspection) -> dict[str, Any]:
+    """One process as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "pid": item.pid,
+        "program": item.program,
+        "argv": list(item.argv),
+        "container": item.container,
+        "capabilities": {
+            **{name: names(getattr(item.sets, name)) for name in _SETS},
+            "of_setuid_root": names(item.sets.of_setuid_root(item.posture)),
+        },
+        "posture": dump_posture(item.posture),
+        "closed": None
+        if item.closed is None
+        else [{"syscall": call, "opens": names(caps)} for call, caps in item.closed],
+        "unread": list(item.unread),
+    }
+
+
+def inspection_text(item: Inspection, catalog: Catalog) -> Iterator[str]:
+    """One process, at 80 columns."""
+    posture = item.posture
+    where = f" in {printable(item.container)}" if item.container else ""
+    yield f"{printable(item.program)}, process {item.pid}{where}"
+    command = printable(shlex.join(item.argv))
+    if command and command != item.program:
+        yield f"  {command if len(command) <= WIDTH - 2 else command[: WIDTH - 3] + '…'}"
+    if posture.sandbox:
+        yield from paragraph(SANDBOX.get(posture.sandbox, posture.sandbox))
+    yield ""
+    yield "User"
+    yield from paragraph(_user(posture))
+    yield "Capabilities"
+    yield from _sets(item, catalog)
+    yield "System calls"
+    yield from _seccomp(item)
+    yield "Namespaces"
+    yield from _namespaces(posture)
+    yield "Control group"
+    yield from paragraph(_cgroup(posture.cgroup))
+    yield "Root file system"
+    yield from _root(posture.root)
+    yield "Mandatory access control"
+    yield from paragraph(_mac(posture.mac))
+    if item.unread:
+        yield "Not readable"
+        for text in item.unread:
+            yield from bullet(text)
+
+
+def _user(posture: Posture) -> str:
+    user = posture.user
+    if user is None:
+        return "not known"
+    groups = [str(group) for group in user.groups if group != user.gid]
+    more = f", also in group {listed(groups)}" if groups else ""
+    text = f"uid {user.uid}, gid {user.gid}{more}"
+    own = posture.namespaces.get("user") is Sharing.OWN
+    if own and user.host_uid is not None:
+        text += f"; outside of its user namespace it is uid {user.host_uid}"
+    elif user.uid == 0 and posture.namespaces.get("user") is Sharing.HOST:
+        text += ": root of the machine"
+    return f"{text}{'; rootless' if user.rootless else ''}"
+
+
+def _sets(item: Inspection, catalog: Catalog) -> Iterator[str]:
+    shown: dict[CapSet, str] = {}
+    for name in _SETS:
+        caps = getattr(item.sets, name)
+        text = f"as {shown[caps]}" if caps in shown and caps else caps_text(caps, catalog)
+        shown.setdefault(caps, name)
+        yield from bullet(text, mark=f"{name:11}")
+    posture = item.posture
+    gained = item.sets.of_setuid_root(posture) - item.sets.permitted
+    if posture.no_new_privs:
+        yield from paragraph(
+            "no_new_privs is set: set-user-ID programs and file capabilities add nothing."
+        )
+    elif gained:
+        yield from paragraph(
+            f"no_new_privs is not set: a set-user-ID root program would get besides "
+            f"{caps_text(gained, catalog)}."
+        )
+    elif posture.no_new_privs is not None:
+        yield from paragraph(
+            "no_new_privs is not set, but a set-user-ID root program would get nothing besides."
+        )
+    if posture.securebits is not None:
+        yield from paragraph(f"securebits: {listed(posture.securebits) or 'none set'}.")
+
+
+def caps_text(caps: CapSet, catalog: Catalog) -> str:
+    """``nothing``, ``all 41``, ``all but SYS_RESOURCE``, or the names and whose default it is."""
+    missing = _ALL - caps
+    if not caps:
+        return "nothing"
+    if len(missing) <= 8:
+        but = listed([cap.short for cap in sorted(missing)])
+        return f"all but {but}" if missing else f"all {len(caps)}"
+    text = f"{len(caps)}: " + ", ".join(cap.short for cap in sorted(caps))
+    whose = [r.name for r in catalog.baselines.runtimes if r.grants == caps]
+    return f"{text} (the default of {listed(whose)})" if whose else text
+
+
+def _seccomp(item: Inspection) -> Iterator[str]:
+    seccomp = item.posture.seccomp
+    if seccomp is None:
+        yield from paragraph("whether seccomp filters them is not known")
+    elif seccomp.mode == "off":
+        yield from paragraph("no seccomp filter: the kernel alone decides on each")
+    elif seccomp.mode == "strict":
+        yield from paragraph("seccomp in strict mode: only read, write and exit are left")
+    else:
+        several = (seccomp.filters or 1) > 1
+        who = f"{seccomp.filters} seccomp filters decide" if several else "a seccomp filter decides"
+        yield from paragraph(f"{who} before the kernel does")
+    if item.closed is None:
+        return
+    if not item.closed:
+        yield from paragraph("It refuses no call that the granted capabilities would open.")
+        return
+    yield from paragraph("It refuses these calls, though the granted capabilities would open them:")
+    by_caps: dict[CapSet, list[str]] = {}
+    for call, caps in item.closed:
+        by_caps.setdefault(caps, []).append(call)
+    for caps, calls in by_caps.items():
+        yield from bullet(f"{listed([cap.short for cap in sorted(caps)], 'or')}: {listed(calls)}")
+
+
+def _namespaces(posture: Posture) -> Iterator[str]:
+    shared = posture.namespaces
+    own = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.OWN]
+    unknown = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
+    yield from paragraph(f"its own: {listed(own) or 'none'}")
+    if unknown:
+        yield from paragraph(f"own or the machine's, that cannot be told: {listed(unknown)}")
+    if shared.get("user") is Sharing.OWN:
+        yield from paragraph(
+            "Its capabilities count only for what belongs to its own user namespace: not for what "
+            "it shares with the machine."
+        )
+    for name, whose in shared.items():
+        if whose is Sharing.HOST:
+            yield from bullet(f"{PLAIN[name]}, the machine's: {SHARED[name]}")
+
+
+def _cgroup(cgroup: Cgroup | None) -> str:
+    if cgroup is None:
+        return "not known"
+    limits = ", ".join(f"{name} {value}" for name, value in sorted(cgroup.limits.items()))
+    tree = {
+        True: "its tree is mounted for writing: root inside can change limits",
+        False: "its tree cannot be written from inside",
+        None: "whether its tree can be written is not known",
+    }[cgroup.writable]
+    if cgroup.writable and cgroup.version != "v2":
+        tree += ", and with SYS_ADMIN run programs on the machine (release_agent)"
+    return printable(f"{cgroup.version}, {cgroup.path}; {tree}; limits: {limits or 'none'}")
+
+
+def _root(root: Root | None) -> Iterator[str]:
+    if root is None:
+        yield from paragraph("not known")
+        return
+    layers = f" of {root.layers} layers" if root.layers else ""
+    whose = "the machine's own, " if root.host else ""
+    rights = "read-only" if root.read_only else "writable"
+    yield from paragraph(f"{whose}{printable(root.type)}{layers}, {rights}")
+    for mount in root.exposed:
+        how = "" if mount.writable else ", read-only"
+        source = "" if mount.source in (mount.target, mount.kind) else f" ({mount.source})"
+        what = EXPOSED.get(mount.kind, mount.kind)
+        yield from bullet(printable(f"{mount.target}{source}{how}: {what}"))
+    if not root.exposed and not root.host:
+        yield from paragraph("nothing dangerous of the machine is mounted in it")
+
+
+def _mac(mac: Mac | None) -> str:
+    if mac is None:
+        return "none: neither AppArmor nor SELinux nor Smack says anything of it"
+    mode = f" ({mac.mode})" if mac.mode and mac.mode != mac.label else ""
+    return printable(f"{MAC_NAMES.get(mac.module, mac.module)}, {mac.label}{mode}")
+
+
+def table(items: Iterable[Inspection], catalog: Catalog) -> Iterator[str]:
+    """Many processes, a line each."""
+    yield f"{'PID':>7} {'USER':>6} {'PROGRAM':16} {'SECCOMP':8} {'OWN NAMESPACES':24} CAPABILITIES"
+    for item in items:
+        posture = item.posture
+        own = [name for name, whose in posture.namespaces.items() if whose is Sharing.OWN]
+        unknown = all(whose is Sharing.UNKNOWN for whose in posture.namespaces.values())
+        user = posture.user.host_uid if posture.user else None
+        if user is None:
+            user = posture.user.uid if posture.user else None
+        seccomp = posture.seccomp.mode if posture.seccomp else "?"
+        yield (
+            f"{item.pid:7} {'?' if user is None else user:>6} {printable(item.program):16.16} "
+            f"{seccomp:8} {'?' if unknown else ','.join(own) or '-':24} "
+            f"{_short_sets(item, catalog)}"
+        )
+
+
+def _short_sets(item: Inspection, catalog: Catalog) -> str:
+    caps = item.sets.permitted
+    gained = item.sets.of_setuid_root(item.posture) - caps
+    missing = _ALL - caps
+    runtimes = [r.name for r in catalog.baselines.runtimes if r.grants == caps and caps]
+    if len(missing) <= 3:
+        text = f"all {len(caps)}" if not missing else f"all but {_list(missing)}"
+    elif runtimes:
+        text = f"{runtimes[0]}'s {len(caps)}"
+    else:
+        text = _list(caps) if len(caps) <= 4 else f"{len(caps)} of them"
+    more = f"; {len(gained)} more by a set-user-ID program" if gained else ""
+    return f"{text or 'none'}{more}"
+
+
+def _list(caps: CapSet) -> str:
+    return ",".join(cap.short for cap in sorted(caps))

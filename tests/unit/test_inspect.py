@@ -1,0 +1,122 @@
+"""``inspect``: the page, the JSON, the table, and what a target may be called."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import parse_set
+from capadvise.catalog import default
+from capadvise.cli import main
+from capadvise.posture import (
+    Cgroup,
+    Exposed,
+    Inspection,
+    Mac,
+    Posture,
+    Root,
+    Seccomp,
+    Sets,
+    Sharing,
+    User,
+)
+from capadvise.report.inspection import dump_inspection, inspection_text, table
+
+GOLDEN = Path(__file__).parent / "golden"
+CATALOG = default()
+DOCKER = next(r.grants for r in CATALOG.baselines.runtimes if r.name == "docker")
+HOSTILE = "web\x1b[2J\n"
+WEB = Inspection(
+    pid=812,
+    program=HOSTILE,
+    argv=("nginx", "-g", "daemon off;"),
+    sets=Sets(parse_set([]), parse_set(["NET_BIND_SERVICE"]), parse_set([]), DOCKER, parse_set([])),
+    container="docker container web",
+    posture=Posture(
+        namespaces={
+            **dict.fromkeys(("user", "net", "time"), Sharing.HOST),
+            **dict.fromkeys(("mnt", "pid", "ipc", "uts"), Sharing.OWN),
+            "cgroup": Sharing.UNKNOWN,
+        },
+        no_new_privs=False,
+        seccomp=Seccomp("filter", 2),
+        mac=Mac("apparmor", "docker-default", "enforce"),
+        cgroup=Cgroup("v1", "/docker/1\x07", writable=True, limits={"pids.max": "20"}),
+        root=Root(
+            "overlay",
+            read_only=True,
+            layers=3,
+            host=False,
+            exposed=(
+                Exposed("engine-socket", "/var/run/docker.sock", True, "/run/docker.sock"),
+                Exposed("host-folder", "/etc\x1b]0;x\x07", False, "/etc"),
+            ),
+        ),
+        user=User(0, 0, (0, 33), host_uid=0, rootless=False),
+    ),
+    closed=(
+        ("mount", parse_set(["SYS_ADMIN"])),
+        ("umount2", parse_set(["SYS_ADMIN"])),
+        ("bpf", parse_set(["BPF", "SYS_ADMIN"])),
+    ),
+    unread=("its securebits: the kernel shows them to the process itself alone",),
+)
+
+
+def test_the_page_for_people() -> None:
+    text = "\n".join(inspection_text(WEB, CATALOG)) + "\n"
+    assert text == (GOLDEN / "inspect.txt").read_text()
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_json_holds_all_of_it() -> None:
+    found = json.loads(json.dumps(dump_inspection(WEB)))
+    assert found["capabilities"]["permitted"] == ["CAP_NET_BIND_SERVICE"]
+    assert len(found["capabilities"]["of_setuid_root"]) == 14
+    assert found["posture"]["root"]["exposed"][0]["kind"] == "engine-socket"
+    assert found["closed"][2] == {"syscall": "bpf", "opens": ["CAP_SYS_ADMIN", "CAP_BPF"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "gained"),
+    [
+        ({}, DOCKER),
+        ({"no_new_privs": True}, parse_set([])),
+        ({"securebits": ("NOROOT",)}, parse_set([])),
+    ],
+)
+def test_what_a_set_user_id_program_would_get(
+    changes: dict[str, object], gained: frozenset[object]
+) -> None:
+    assert WEB.sets.of_setuid_root(replace(WEB.posture, **changes)) == gained  # type: ignore[arg-type]
+
+
+def test_one_line_each() -> None:
+    unseen = replace(WEB, program="x", posture=Posture())
+    assert list(table([WEB, unseen], CATALOG)) == [
+        "    PID   USER PROGRAM          SECCOMP  OWN NAMESPACES           CAPABILITIES",
+        "    812      0 web\\x1b[2J\\n     filter   mnt,pid,ipc,uts          "
+        "NET_BIND_SERVICE; 13 more by a set-user-ID program",
+        "    812      ? x                ?        ?                        "
+        "NET_BIND_SERVICE; 13 more by a set-user-ID program",
+    ]
+
+
+def test_ourselves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--json", "self", str(os.getpid())]) == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert one == two
+    assert one["pid"] == os.getpid()
+    assert one["posture"]["namespaces"]["pid"] in ("own", "host")
+
+
+@pytest.mark.parametrize(
+    "target", ["0", "-1", "4194305", "x", "container:", "²", "image", "9" * 30]
+)
+def test_what_is_no_process(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--", target]) == 2
+    assert "process" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from capadvise.report.save import save
 
 if TYPE_CHECKING:
     from capadvise.tui.protocols import Ended, Starting
-    from capadvise.tui.review import ReviewApp
+    from capadvise.tui.app import CapadviseApp
 
 
 def command(args: argparse.Namespace) -> int:
@@ -35,14 +35,15 @@ def command(args: argparse.Namespace) -> int:
     return review(report, path).return_code or Exit.OK
 
 
-def review(report: Report, path: Path) -> ReviewApp:
-    """The screens, until the user leaves. The app holds the report as it is then (what was proven
-    is saved at ``path``) and an exit code."""
+def review(report: Report, path: Path) -> CapadviseApp:
+    """The screens, until the user leaves. What is proven is saved at ``path``. The app holds an
+    exit code."""
+    from capadvise.tui.app import CapadviseApp
     from capadvise.tui.look import ask_background, theme
-    from capadvise.tui.review import ReviewApp
+    from capadvise.tui.review import ReviewView
 
     look = theme(os.environ, ask_background(sys.stdin.fileno()))
-    app = ReviewApp(report, default(), path, prover=Trials(path), theme=look)
+    app = CapadviseApp(lambda: ReviewView(report, default(), path, prover=Trials(path)), theme=look)
     app.run()
     return app
 

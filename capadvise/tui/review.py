@@ -5,27 +5,23 @@ A view: it shows values and returns values, and has others (``protocols``) run t
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import signal
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding
 from textual.events import Resize
 from textual.reactive import reactive
-from textual.screen import Screen
-from textual.theme import BUILTIN_THEMES, Theme
-from textual.widgets import ContentSwitcher, Footer, HelpPanel
+from textual.widgets import ContentSwitcher, Footer
 
 from capadvise.catalog import Catalog
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
+from capadvise.tui.app import View
 from capadvise.tui.choice import Choice
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.panes import Review
@@ -38,14 +34,12 @@ from capadvise.tui.top import Top
 from capadvise.tui.why import Uses
 
 PLACES = ("review", "proof", "risk")
-_ENDING = (signal.SIGHUP, signal.SIGTERM)
 
 
-class ReviewApp(App[None]):
+class ReviewView(View):
     """All screens on one report. ``report`` is the newest one, with the proof if there is one."""
 
-    TITLE = "capadvise"
-    CSS_PATH = "review.tcss"
+    OFFERS = COMMANDS
     BINDINGS: ClassVar = [
         Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
         Binding("z", "reset", "Undo", tooltip="Take back all changes by hand", id="reset"),
@@ -63,8 +57,6 @@ class ReviewApp(App[None]):
         Binding("1", "go('review')", "Review", show=False, id="go-review"),
         Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
         Binding("3", "go('risk')", "Risk", show=False, id="go-risk"),
-        Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
-        Binding("q", "quit", "Quit", id="quit"),
     ]
     choice: reactive[Choice] = reactive(lambda: None, init=False, bindings=True)  # type: ignore[arg-type,return-value]
     format_name = reactive("compose", init=False)
@@ -77,14 +69,12 @@ class ReviewApp(App[None]):
         path: Path,
         *,
         prover: Prover | None = None,
-        theme: Theme | None = None,
     ) -> None:
-        self._look = theme or BUILTIN_THEMES["textual-dark"]
-        super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
+        super().__init__()
         self.catalog = catalog
         self.path = path
         self._prover = prover
-        self.set_reactive(ReviewApp.choice, Choice(report))
+        self.set_reactive(ReviewView.choice, Choice(report))
 
     @property
     def report(self) -> Report:
@@ -101,24 +91,13 @@ class ReviewApp(App[None]):
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
-        """The look, and where to begin."""
-        gc.freeze()  # a recording can be a million objects, and none of them will be garbage
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self._end, number)
-        self.register_theme(self._look)
-        self.theme = self._look.name
+        """Where to begin."""
         self.watch_place(self.place)
 
-    def on_unmount(self) -> None:
-        """The signals are somebody else's again."""
-        for number in _ENDING:
-            asyncio.get_running_loop().remove_signal_handler(number)
-
-    def _end(self, number: int) -> None:
-        """The terminal was closed, or somebody wants us to end: trials end, too."""
+    def leave(self, code: int = 0) -> None:
+        """No trial goes on behind the user's back."""
         self.proof.stop()
-        self.exit(return_code=128 + number)
+        super().leave(code)
 
     @property
     def review(self) -> Review:
@@ -217,13 +196,6 @@ class ReviewApp(App[None]):
         self.review.end_search()
         self.refresh_bindings()
 
-    def action_help(self) -> None:
-        """Show or hide all keys."""
-        if self.screen.query(HelpPanel):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
-
     def action_save(self) -> None:
         """Ask where to; nothing is written before."""
 
@@ -231,24 +203,18 @@ class ReviewApp(App[None]):
             if said is not None:
                 self.notify(printable(said), title="Saved", markup=False)
 
-        self.push_screen(Save(self.choice, self.format_name, self.catalog), saved)
+        self.app.push_screen(Save(self.choice, self.format_name, self.catalog), saved)
 
     def action_copy(self) -> None:
         """The snippet to the terminal's clipboard."""
-        self.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
+        self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
 
     # ------------------------------------------------------------------------------ palette
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action, by area; those that would do nothing are left out."""
-        yield from super().get_system_commands(screen)
-        if screen is not self.screen_stack[0]:
-            return
-        for name, action, said in COMMANDS:
-            verb, _, rest = action.partition("(")
-            if self.check_action(verb, (rest,)):
-                yield SystemCommand(name, said, partial(self.run_action, action))
+    def offers(self) -> Iterator[SystemCommand]:
+        """The actions, and every format."""
+        yield from super().offers()
         for name in FORMATS:
             yield SystemCommand(
                 f"format: {name}", "Show the snippet in it", partial(self._format, name)
@@ -273,11 +239,6 @@ class ReviewApp(App[None]):
     def action_stop(self) -> None:
         """End the trials."""
         self.proof.stop()
-
-    async def action_quit(self) -> None:
-        """Leave; no trial goes on behind the user's back."""
-        self.proof.stop()
-        self.exit()
 
     def on_proof_changed(self, event: Proof.Changed) -> None:
         """Trials began or ended; what they gave flows back into the review."""

@@ -28,7 +28,7 @@ class Place(Static):
     async def on_click(self, event: Click) -> None:
         """Go there."""
         event.stop()
-        await self.app.run_action(f"go('{self.place}')")
+        await self.screen.run_action(f"go('{self.place}')")
 
 
 class Top(Horizontal):

@@ -19,7 +19,8 @@ from capadvise.posture import Posture
 from capadvise.prove import Interrupted, Observed, Outcome, Trial, conclude, prove
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
 from capadvise.report.model import Report
-from capadvise.tui.review import ReviewApp
+from capadvise.tui.app import CapadviseApp
+from capadvise.tui.review import ReviewView
 from capadvise.workload import Workload
 
 CATALOG = default()
@@ -140,9 +141,15 @@ class Prover:
         self.stopped = True
 
 
-def app_on(known: Report, prover: Prover | None = None) -> ReviewApp:
+def app_on(known: Report, prover: Prover | None = None) -> CapadviseApp:
     """The review, on a report."""
-    return ReviewApp(known, CATALOG, PATH, prover=prover)
+    return CapadviseApp(lambda: ReviewView(known, CATALOG, PATH, prover=prover))
+
+
+def page(app: CapadviseApp) -> ReviewView:
+    """The review that is shown, or lies below what is."""
+    assert isinstance(app.view, ReviewView)
+    return app.view
 
 
 def proven(known: Report = NGINX) -> Report:
@@ -183,6 +190,6 @@ def screen_text(app: App[Any]) -> str:
     return "\n".join("".join(part.text for part in strip).rstrip() for strip in strips) + "\n"
 
 
-def shows(app: ReviewApp, selector: str) -> str:
+def shows(app: CapadviseApp, selector: str) -> str:
     """The text of a widget that shows one."""
     return str(app.screen.query_one(selector).render())

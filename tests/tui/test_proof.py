@@ -10,7 +10,7 @@ from textual.widgets import OptionList
 from capadvise.caps import Cap, parse_set
 from capadvise.decide import Verdict
 from capadvise.tui.proof import tried
-from tests.tui.screens import NGINX, Prover, app_on, drive, press, proven, shows
+from tests.tui.screens import NGINX, Prover, app_on, drive, page, press, proven, shows
 
 Session = Pilot[Any]
 SETUID = Cap.parse("SETUID")
@@ -22,7 +22,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
     async def script(pilot: Session) -> None:
         assert "Not proven yet." in shows(app, "#proof-sum")
         await press(pilot, "p")
-        assert app.place == "proof"
+        assert page(app).place == "proof"
         rows = [
             " ".join(str(option.prompt).split())
             for option in app.query_one("#trials", OptionList).options
@@ -37,7 +37,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "7 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
         ]
         assert "Proven: it works with the floor" in shows(app, "#proof-sum")
-        assert app.report.proposal.need(SETUID).verdict is Verdict.TOLERATED
+        assert page(app).report.proposal.need(SETUID).verdict is Verdict.TOLERATED
         await press(pilot, "1", "down")
         assert "Kept. Without it: the workload passes (tried), but nginx runs as 0:0." in shows(
             app, "#why-text"
@@ -65,10 +65,10 @@ def test_a_search_that_is_ended_keeps_the_best_set() -> None:
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p")
-        assert app.report.proven is not None
-        assert not app.report.proven.complete
-        assert app.report.proven.floor == NGINX.proposal.recommended
-        assert app.proof.can_start
+        assert page(app).report.proven is not None
+        assert not page(app).report.proven.complete
+        assert page(app).report.proven.floor == NGINX.proposal.recommended
+        assert page(app).proof.can_start
 
     drive(app, script)
 
@@ -78,7 +78,7 @@ def test_one_that_is_ended_before_its_first_trial_leaves_the_report_as_it_was() 
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p")
-        assert app.report is NGINX
+        assert page(app).report is NGINX
         assert [note.message for note in app._notifications] == [
             "stopped before the first trial ended"
         ]
@@ -90,13 +90,13 @@ def test_the_users_own_set_is_tried_once() -> None:
     app = app_on(proven(), Prover())
 
     async def script(pilot: Session) -> None:
-        assert app.check_action("try", ()) is False  # the recommended set was tried
+        assert page(app).check_action("try", ()) is False  # the recommended set was tried
         await press(pilot, "space", "down", "space")
         assert shows(app, "#standing").splitlines()[1] == "not tried"
         await press(pilot, "y")
-        assert app.report.proven is not None
-        assert app.report.proven.trials[-1].caps == parse_set(["NET_BIND_SERVICE"])
-        assert app.check_action("try", ()) is False
+        assert page(app).report.proven is not None
+        assert page(app).report.proven.trials[-1].caps == parse_set(["NET_BIND_SERVICE"])
+        assert page(app).check_action("try", ()) is False
         await press(pilot, "1")
         assert shows(app, "#standing").splitlines()[1] == "tried: fails: exited with 1"
 
@@ -108,7 +108,7 @@ def test_leaving_ends_the_trials() -> None:
     app = app_on(NGINX, prover)
 
     async def script(pilot: Session) -> None:
-        app.proof.running = True
+        page(app).proof.running = True
         await pilot.press("q")
 
     drive(app, script)
@@ -121,7 +121,9 @@ def test_where_no_trial_can_be_made_the_screen_says_why_and_the_keys_are_hidden(
     async def script(pilot: Session) -> None:
         await press(pilot, "2")
         assert shows(app, "#proof-sum") == "Cannot prove: it needs root"
-        assert [app.check_action(name, ()) for name in ("prove", "try", "stop")] == [False] * 3
+        assert [page(app).check_action(name, ()) for name in ("prove", "try", "stop")] == [
+            False
+        ] * 3
 
     drive(app, script)
 

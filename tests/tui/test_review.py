@@ -15,6 +15,7 @@ from capadvise.formats import FORMATS
 from capadvise.tui.choice import Base
 from capadvise.tui.evidence import PAGE, Evidence
 from capadvise.tui.palette import COMMANDS
+from capadvise.tui.review import ReviewView
 from tests.tui.goldens import GOLDEN, SCREENS, drawn
 from tests.tui.screens import (
     BIND,
@@ -23,6 +24,7 @@ from tests.tui.screens import (
     Prover,
     app_on,
     drive,
+    page,
     press,
     proven,
     report,
@@ -39,7 +41,7 @@ def test_all_capabilities_are_listed_by_verdict_and_what_was_never_asked_is_fold
 
     async def script(pilot: Session) -> None:
         def rows() -> list[str]:
-            return [str(option.prompt).strip() for option in app.review.caps.options]
+            return [str(option.prompt).strip() for option in page(app).review.caps.options]
 
         assert [row.split()[0:3] for row in rows()] == [
             ["Needed", "3"],
@@ -51,7 +53,7 @@ def test_all_capabilities_are_listed_by_verdict_and_what_was_never_asked_is_fold
             ["▸", "Never", "asked"],
         ]
         await press(pilot, "u")
-        assert len(app.review.caps.options) == 41 + 3
+        assert len(page(app).review.caps.options) == 41 + 3
 
     drive(app, script)
 
@@ -61,9 +63,9 @@ def test_space_drops_the_highlighted_capability_everywhere_and_z_takes_it_back()
 
     async def script(pilot: Session) -> None:
         assert "- CHOWN" in shows(app, "#snippet-text")
-        assert app.check_action("reset", ()) is False
+        assert page(app).check_action("reset", ()) is False
         await press(pilot, "space")
-        assert app.choice.caps == {Cap.parse("SETUID"), Cap.parse("NET_BIND_SERVICE")}
+        assert page(app).choice.caps == {Cap.parse("SETUID"), Cap.parse("NET_BIND_SERVICE")}
         assert "- CHOWN" not in shows(app, "#snippet-text")
         assert shows(app, "#standing").splitlines() == [
             "Your set: 2 kept",
@@ -77,7 +79,7 @@ def test_space_drops_the_highlighted_capability_everywhere_and_z_takes_it_back()
             app, "#why-text"
         ).replace("\n", " ")
         await press(pilot, "z")
-        assert app.choice.caps == NGINX.proposal.recommended
+        assert page(app).choice.caps == NGINX.proposal.recommended
 
     drive(app, script)
 
@@ -86,7 +88,7 @@ def test_keeping_one_that_nothing_needs_says_what_it_risks() -> None:
     app = app_on(NGINX)
 
     async def script(pilot: Session) -> None:
-        app.review.caps.reveal(Cap.parse("SYS_MODULE"))
+        page(app).review.caps.reveal(Cap.parse("SYS_MODULE"))
         await press(pilot, "space")
         assert "Added by you: nothing that was seen needs it, and it adds a risk: root." in shows(
             app, "#why-text"
@@ -102,10 +104,10 @@ def test_f_goes_through_all_formats_and_the_runtime_that_is_compared_follows() -
     async def script(pilot: Session) -> None:
         seen = []
         for _ in FORMATS:
-            seen.append(app.review.query_one("#snippet").border_title)
+            seen.append(page(app).review.query_one("#snippet").border_title)
             await press(pilot, "f")
         assert seen == list(FORMATS)
-        app.format_name = "kubernetes"
+        page(app).format_name = "kubernetes"
         await settle(pilot)
         assert "containerd's default" in shows(app, "#standing")
 
@@ -116,12 +118,12 @@ def test_the_set_can_be_switched_only_after_a_proof() -> None:
     app = app_on(proven())
 
     async def script(pilot: Session) -> None:
-        assert app.choice.base is Base.RECOMMENDED
+        assert page(app).choice.base is Base.RECOMMENDED
         await press(pilot, "t")
-        assert app.choice.caps == NGINX.proposal.recommended - {Cap.parse("SETUID")}
+        assert page(app).choice.caps == NGINX.proposal.recommended - {Cap.parse("SETUID")}
         assert shows(app, "#standing").startswith("The floor: 2 kept\ntried: passes")
 
-    assert app_on(NGINX).choice.report.proposal.floor is None
+    assert NGINX.proposal.floor is None
     drive(app, script)
 
 
@@ -130,12 +132,12 @@ def test_search_finds_by_name_verdict_and_what_it_allows() -> None:
 
     async def script(pilot: Session) -> None:
         def found() -> list[str]:
-            return [o.id for o in app.review.caps.options if o.id and o.id.startswith("cap-")]
+            return [o.id for o in page(app).review.caps.options if o.id and o.id.startswith("cap-")]
 
         await press(pilot, "slash", *"ping")
         assert found() == ["cap-13"]  # NET_RAW, which was never asked for
         await press(pilot, "enter")
-        assert app.focused is app.review.caps
+        assert app.focused is page(app).review.caps
         await press(pilot, "escape")
         assert found() == ["cap-0", "cap-7", "cap-10", "cap-21"]
         assert app.query_one("#search", Input).value == ""
@@ -191,7 +193,7 @@ def test_with_little_room_one_pane_is_shown_at_a_time() -> None:
         await pilot.resize_terminal(160, 50)
         await settle(pilot)
         assert shown() == ["why", "evidence", "snippet"]
-        assert app.check_action("view", ()) is False
+        assert page(app).check_action("view", ()) is False
 
     drive(app, script, (80, 24))
 
@@ -222,8 +224,8 @@ def test_the_palette_has_every_action_that_does_something_now() -> None:
 
 
 def test_every_action_of_a_key_is_in_the_palette_or_in_textuals_own() -> None:
-    keys = {binding.action for binding in app_on(NGINX).BINDINGS}
-    own = {"help", "quit", "end_search", "format"}
+    keys = {binding.action for binding in ReviewView.BINDINGS}
+    own = {"end_search", "format"}
     assert keys - own == {action for _, action, _ in COMMANDS}
 
 
@@ -232,10 +234,10 @@ def test_the_mouse_chooses_rows_and_screens() -> None:
 
     async def script(pilot: Session) -> None:
         await pilot.click("#caps", offset=(6, 2))
-        assert app.review.caps.selected == Cap.parse("SETUID")
+        assert page(app).review.caps.selected == Cap.parse("SETUID")
         await pilot.click("#place-risk")
         await settle(pilot)
-        assert app.place == "risk"
+        assert page(app).place == "risk"
 
     drive(app, script)
 
@@ -265,7 +267,7 @@ def test_a_capability_newer_than_the_catalog_is_shown() -> None:
     app = app_on(report(replace(BIND, cap=Cap(55))))
 
     async def script(_: Session) -> None:
-        assert app.review.caps.selected == Cap(55)
+        assert page(app).review.caps.selected == Cap(55)
         assert "CAP_55" in screen_text(app)
         assert "Newer than this catalog: unknown." in shows(app, "#why-text")
 
@@ -276,11 +278,11 @@ def test_a_report_without_any_check_can_be_reviewed() -> None:
     app = app_on(report())
 
     async def script(pilot: Session) -> None:
-        assert app.choice.caps == frozenset()
+        assert page(app).choice.caps == frozenset()
         for key in ("space", "2", "3", "1", "u", "down", "space", "f"):
             await press(pilot, key)
-        assert [need.verdict for need in app.report.proposal.needs] == []
-        assert app.report.proposal.need(Cap(0)).verdict is Verdict.UNUSED
+        assert [need.verdict for need in page(app).report.proposal.needs] == []
+        assert page(app).report.proposal.need(Cap(0)).verdict is Verdict.UNUSED
 
     drive(app, script)
 

@@ -67,6 +67,7 @@ def _run(verbs: Verbs) -> None:
         help="the report on stdout; the target's output goes to stderr",
     )
     run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
+    run.add_argument("--no-tui", action="store_true", help="no screens, though this is a terminal")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 
 

@@ -56,6 +56,15 @@ class Check:
     phase: Phase = Phase.RUN
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often one capability was asked for while a recording goes on."""
+
+    count: int
+    last: Check
+    """The latest one."""
+
+
 class RefusedBy(StrEnum):
     """Which mechanism refused a call."""
 

@@ -19,8 +19,8 @@ from capadvise.report.model import Report
 from capadvise.report.save import save
 
 if TYPE_CHECKING:
-    from capadvise.tui.protocols import Ended, Starting
     from capadvise.tui.app import CapadviseApp
+    from capadvise.tui.protocols import Ended, Starting
 
 
 def command(args: argparse.Namespace) -> int:

@@ -10,11 +10,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
 from capadvise.report.place import make_folder
+
+if TYPE_CHECKING:
+    from capadvise.report.model import Report
+    from capadvise.tui.protocols import Over
 
 
 def command(args: argparse.Namespace) -> int:
@@ -34,7 +39,37 @@ def command(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
     )
-    return _report(observe(what, meanwhile=_preload), args)
+    if _has_screens(args):
+        report, over = _live(what, args)
+        path, check_passed = over.path, over.check_passed
+    else:
+        seen = observe(what, meanwhile=_preload)
+        report, path = saved(seen, args.output)
+        check_passed = seen.check_passed
+        if args.prove:
+            report = _proven(report, path)
+    _tell(report, path, check_passed, args)
+    status = report.recording.exit_status
+    return 128 + 9 if status is None else status
+
+
+def _has_screens(args: argparse.Namespace) -> bool:
+    """Whether somebody looks and wants to see more than text."""
+    if args.no_tui or args.quiet or args.json or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    return all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def _live(what: Command, args: argparse.Namespace) -> tuple[Report, Over]:
+    from capadvise.commands.live import live
+    from capadvise.linux.buffers import require
+    from capadvise.linux.command import resolve
+
+    resolve(what.argv[0])  # what cannot be started is said without any screen
+    root = require()
+    if root.parent == Path("/proc/self/fd"):
+        os.close(int(root.name))
+    return live(what, lambda seen: saved(seen, args.output), prove=args.prove)
 
 
 def _preload() -> None:
@@ -45,13 +80,12 @@ def _preload() -> None:
     default().preload()
 
 
-def _report(seen: Observation, args: argparse.Namespace) -> int:
+def saved(seen: Observation, output: str | None) -> tuple[Report, Path]:
+    """Judge what was seen, and save the report: as ``output`` says, else where reports go."""
     from capadvise.catalog import default
     from capadvise.decide import decide
-    from capadvise.report.dump import dump
     from capadvise.report.model import Report
     from capadvise.report.save import save
-    from capadvise.report.text import proposal_text
 
     catalog = default()
     report = Report(
@@ -61,26 +95,38 @@ def _report(seen: Observation, args: argparse.Namespace) -> int:
         (seen.recording,),
         decide(seen.recording, catalog),
     )
-    path = Path(args.output) if args.output else default_path(seen.target.name)
+    path = Path(output) if output else default_path(seen.target.name)
     save(path, report, catalog)
-    if args.prove:
-        from capadvise.commands.prove import prove_report
+    return report, path
 
-        report = prove_report(report)
-        save(path, report, catalog)
-    if seen.check_passed and seen.workload.kind == "daemon" and not args.quiet:
+
+def _proven(report: Report, path: Path) -> Report:
+    from capadvise.catalog import default
+    from capadvise.commands.prove import prove_report
+    from capadvise.report.save import save
+
+    report = prove_report(report)
+    save(path, report, default())
+    return report
+
+
+def _tell(report: Report, path: Path, check_passed: bool | None, args: argparse.Namespace) -> None:
+    from capadvise.catalog import default
+    from capadvise.report.dump import dump
+    from capadvise.report.text import proposal_text
+
+    catalog = default()
+    if check_passed and report.workload.kind == "daemon" and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
     if args.json:
         print(json.dumps(dump(report, catalog), indent=1))
     if not args.quiet:
         print("", *proposal_text(report, catalog, path), sep="\n", file=sys.stderr)
-    if seen.check_passed is False:
+    if check_passed is False:
         print(
             "capadvise: the check did not pass: what is proposed is what was seen until then",
             file=sys.stderr,
         )
-    status = seen.recording.exit_status
-    return 128 + 9 if status is None else status
 
 
 def writable(path: Path, *, folder: bool = False) -> None:

@@ -19,7 +19,7 @@ from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, ringbuffer
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Starts, Task
-from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy
+from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy, Tally
 
 Page = tuple[int, bytes]
 
@@ -57,6 +57,8 @@ class Types:
 class _Count:
     pid: int
     first: int
+    last_pid: int = 0
+    last: int = 0
     count: int = 0
 
 
@@ -190,11 +192,13 @@ class Aggregator:
         if cap == _NET_BIND_SERVICE and result == 0:
             self._binders[pid] = _PORT_ROUNDS
 
-    def _count(self, key: Key, result: int | None, pid: int, time: int, count: int) -> None:
+    def _count(self, key: Key, result: int | None, pid: int, time: int, count: int) -> _Count:
         known = self._counts.get((key, result))
         if known is None:
             known = self._counts[key, result] = _Count(pid, time)
         known.count += count
+        known.last_pid, known.last = pid, time
+        return known
 
     def _arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
         assert task.call is not None
@@ -229,7 +233,8 @@ class Aggregator:
             if self._site(key[3])[1] == call:
                 waiting = self._counts[key, None]
                 waiting.count -= 1
-                self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
+                moved = self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
+                moved.last_pid, moved.last = waiting.last_pid, waiting.last
                 refused |= key[1] != 0
         task.call, task.pending = None, []
         if -result in calls.REFUSED and scope is not None:
@@ -264,6 +269,29 @@ class Aggregator:
                 del self._binders[pid]
             else:
                 self._binders[pid] = rounds - 1
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct checks there are so far."""
+        return len(self._counts)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was asked for so far, and by whom last."""
+        counts: Counter[int] = Counter()
+        latest: dict[int, tuple[Key, int | None, _Count]] = {}
+        for (key, result), known in self._counts.items():
+            if known.count > 0:
+                cap = key[0]
+                counts[cap] += known.count
+                if cap not in latest or known.last >= latest[cap][2].last:
+                    latest[cap] = key, result, known
+        return tuple(
+            Tally(
+                counts[cap],
+                replace(self._as_check(0, *latest[cap], _NO_SCOPE), pid=latest[cap][2].last_pid),
+            )
+            for cap in counts
+        )
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """All distinct checks, in the order in which they first appeared."""
@@ -314,6 +342,9 @@ class Aggregator:
             return Namespace.TARGET
         above = pointer == self._initial_namespace or pointer in scope.above
         return Namespace.HOST if above else Namespace.CHILD
+
+
+_NO_SCOPE = Scope(0, 0, 0)
 
 
 def refusals(scope: Scope) -> tuple[Refusal, ...]:

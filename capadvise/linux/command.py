@@ -27,6 +27,8 @@ class Command:
     seconds: float | None = None
     """End the recording after so long."""
     stdout_to_stderr: bool = False
+    terminal: int | None = None
+    """A terminal that becomes the target's own: the inner end of a pty, which is closed here."""
     caps: CapSet | None = None
     """The bounding set; None: as it is."""
     patience: float = 10.0

@@ -17,11 +17,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import select
 import signal
 import sys
+import termios
 import time
 from typing import Any, NoReturn
 
@@ -52,7 +54,8 @@ def main() -> None:
     plan = commands.wait()
     if plan is None:
         return
-    for fd in plan["fds"]:
+    terminal = plan["terminal"]
+    for fd in (*plan["fds"], *([] if terminal is None else [terminal])):
         os.set_inheritable(fd, False)
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -110,6 +113,8 @@ class Guardian:
             start(self.plan, go_read, failed_write)
         os.close(go_read)
         os.close(failed_write)
+        if self.plan["terminal"] is not None:
+            os.close(self.plan["terminal"])
         os.setsid()  # a Ctrl-C is for the target, not for us
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
@@ -249,12 +254,22 @@ def prepare(plan: dict[str, Any]) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)  # Python ignores the first two
     signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
+    if plan["terminal"] is not None:
+        own(plan["terminal"])
     if plan["stdout_to_stderr"]:
         os.dup2(2, 1)
     if plan["caps"] is not None:
         limit(frozenset(plan["caps"]))
     if plan["user"]:
         become(plan["user"])
+
+
+def own(terminal: int) -> None:
+    """Make it the controlling terminal of a new session, and input and output of this process."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(terminal, fd)
 
 
 def limit(keep: frozenset[int]) -> None:

@@ -16,6 +16,7 @@ from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.command import Command, name_of, user_of
 from capadvise.linux.posture import Machine, own_securebits, posture_of
 from capadvise.linux.session import session
+from capadvise.linux.supervisor import Signals
 from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.linux.watch import Watch
 from capadvise.posture import Posture
@@ -39,34 +40,44 @@ class Observation:
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
 
 
-def observe(command: Command, meanwhile: Callable[[], object] = lambda: None) -> Observation:
+def observe(
+    command: Command,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    signals: Signals | None = None,
+    each_round: Callable[[Watch], None] | None = None,
+) -> Observation:
     """Run a command to its end and return what was seen.
 
     ``meanwhile`` is called while the kernel makes the buffers, which takes longest, for work that
-    will be needed afterwards.
+    will be needed afterwards. ``signals``: where the main thread has them already; it must block
+    them before any thread starts, and restores them itself. ``each_round`` is called between two
+    rounds of reading.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user) if command.user else None
     uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     cwd = working_directory()
-    with session(command, user=user, meanwhile=meanwhile) as ready:
+    with session(command, user=user, signals=signals, meanwhile=meanwhile) as ready:
         starts = OneCommand(ready.held)
         aggregator = Aggregator(ready.buffers.types, ready.symbols, starts, ready.held, uid, gid)
         run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator)
         target_sets = procfs.capability_sets(ready.held)
         placed = posture_of(ready.held, Machine.read())
+        held = Held(
+            bounding=target_sets.bounding,
+            permitted=target_sets.permitted if user else target_sets.bounding,
+            ambient=target_sets.ambient,
+        )
+
+        def so_far() -> Recording:
+            return run.recording(starts.scope or Scope(0, ready.held, 0), held, run.status)
+
+        run.so_far = lambda: (so_far(),)
         ready.go()
-        run.until_end()
+        run.until_end(each_round)
     return Observation(
-        recording=run.recording(
-            starts.scope or Scope(0, ready.held, 0),
-            Held(
-                bounding=target_sets.bounding,
-                permitted=target_sets.permitted if user else target_sets.bounding,
-                ambient=target_sets.ambient,
-            ),
-            run.status,
-        ),
+        recording=so_far(),
         target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
         workload=Workload(run.kind, check=command.check),
         posture=replace(placed, securebits=own_securebits()),

@@ -44,21 +44,26 @@ def session(
     missing: CapSet | None = None,
     also: Callable[[], list[int]] = list,
     sweep: Sequence[list[list[str]]] = (),
+    signals: Signals | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left.
 
     ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``also``:
     threads that are followed besides. ``sweep``: pairs of commands by which the guardian removes
-    containers, unless it is told ``"left"``. ``meanwhile`` is called while the kernel makes the
-    buffers. Raises CannotObserve or CannotStart.
+    containers, unless it is told ``"left"``. ``signals``: where the main thread has them already;
+    it must block them before any thread starts, and restores them itself. ``meanwhile`` is called
+    while the kernel makes the buffers. Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0])
     root = require()
     remove_leftovers(root)
-    signals = Signals()
+    heard = signals or Signals()
     fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
-    guardian = GuardianProcess(fds)
+    terminal = command.terminal
+    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
+    if terminal is not None:
+        os.close(terminal)
     buffers = Buffers(root, missing=_missing(command.caps) if missing is None else missing)
     guardian.tell(
         {
@@ -66,10 +71,11 @@ def session(
             "argv": list(command.argv),
             "user": user,
             "caps": None if command.caps is None else sorted(command.caps),
-            "mask": [int(number) for number in signals.before],
+            "mask": [int(number) for number in heard.before],
             "stdout_to_stderr": command.stdout_to_stderr,
             "instances": buffers.folders,
             "fds": fds,
+            "terminal": terminal,
             "sweep": list(sweep),
         }
     )
@@ -80,13 +86,14 @@ def session(
         meanwhile()
         symbols = table.result()
         ready.result()
-        yield Session(guardian, signals, buffers, symbols, hearing.result())
+        yield Session(guardian, heard, buffers, symbols, hearing.result())
     finally:
         buffers.close()
         guardian.release()
         if command.wait:
             guardian.wait()
-        signals.restore()
+        if signals is None:
+            heard.restore()
         if guardian.ended:
             buffers.remove()
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable, Sequence
 
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator, refusals
@@ -39,6 +40,8 @@ class Watch:
         self.buffers, self.aggregator = buffers, aggregator
         self.began = datetime.datetime.now(datetime.UTC)
         self.clock = time.monotonic()
+        self.so_far: Callable[[], Sequence[Recording]] = tuple
+        """What was seen so far, for those who look on; one recording for each scope."""
         self.status: int | None = None
         self.empty = self.interrupted = False
         self.kill_at: float | None = None
@@ -58,8 +61,8 @@ class Watch:
             return self.command.kind
         return "daemon" if self.passed_alive else "oneshot"
 
-    def until_end(self) -> None:
-        """Read until the tree is gone."""
+    def until_end(self, each_round: Callable[[Watch], None] | None = None) -> None:
+        """Read until the tree is gone. ``each_round`` is called after each round of reading."""
         watched = [self.guardian.report, self.signals.fd]
         while not self._over():
             select.select(watched, [], [], _ROUND)
@@ -71,6 +74,8 @@ class Watch:
             self._signals()
             self._time_is_up()
             self._check()
+            if each_round is not None:
+                each_round(self)
         self.buffers.quiet.stop()
         self.buffers.flood.stop()
         self.buffers.drain(self.aggregator)
@@ -101,7 +106,11 @@ class Watch:
     def _stop_with_target(self) -> None:
         """The target stopped: so do we, for the shell's job control. The guardian wakes us when
         the target goes on. Off a terminal nobody looks, and reading must go on."""
-        if _in_foreground() and procfs.state(self.aggregator.root) == "T":
+        if (
+            self.command.terminal is None
+            and _in_foreground()
+            and procfs.state(self.aggregator.root) == "T"
+        ):
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _signals(self) -> None:
@@ -124,11 +133,11 @@ class Watch:
             self.alive_at, self.interrupted = None, False
             self.aggregator.stopping = False
         if self.command.seconds and now - self.clock > self.command.seconds:
-            self._stop()
+            self.stop()
         if self.kill_at is not None and now > self.kill_at:
             self._kill()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """End the target as a runtime would: SIGTERM, and SIGKILL for what does not heed it."""
         if self.kill_at is None:
             self.aggregator.stopping = True
@@ -164,7 +173,7 @@ class Watch:
             self.passed_alive = passed and self.command.kind != "oneshot"
             self.credentials = credentials(self._pids())
             self.buffers.drain(self.aggregator)
-            self._stop()
+            self.stop()
 
     def _check_once(self) -> bool:
         """Run the check to its end; a signal ends the wait."""

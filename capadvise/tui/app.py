@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
+from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -26,11 +27,16 @@ class View(Screen[None]):
     OFFERS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
     """Name, action and explanation, for the palette."""
 
+    @property
+    def takes_keys(self) -> bool:
+        """Whether all keys are somebody else's now."""
+        return False
+
     def offers(self) -> Iterator[SystemCommand]:
         """What the palette has for this view: all that would do something now."""
         for name, action, said in self.OFFERS:
-            verb, _, rest = action.partition("(")
-            if self.check_action(verb, (rest,)):
+            _, verb, parameters = parse(action)
+            if self.check_action(verb, parameters):
                 yield SystemCommand(name, said, partial(self.run_action, action))
 
     def leave(self, code: int = 0) -> None:
@@ -64,6 +70,11 @@ class CapadviseApp(App[None]):
     def view(self) -> View:
         """The view that is shown, below what may lie over it."""
         return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, View))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that work everywhere do not where all keys are somebody else's."""
+        ours = action in ("quit", "help", "command_palette")
+        return not (ours and self._screen_stack and self.view.takes_keys)
 
     def on_mount(self) -> None:
         """Signals are to end it in order."""

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+LIVE = """\
+What the kernel is asked while the program runs. Use the program as it will be used: only what it \
+does now can be seen.
+
+- `●` **used**: a call depends on it (so far)
+- `○` **advisory**: asked in passing
+- `×` **denied**: refused, and the program went on
+- `◐` **tolerated**: refused in a run that ended well
+
+**Stop** ends the program as a container runtime would: SIGTERM, and SIGKILL ten seconds later. \
+The report is saved in any case.
+"""
 REVIEW = """\
 A **capability** is a piece of root's power. The kernel was asked for some of them while the \
 program ran; the fewer it is given, the less an attacker gets.

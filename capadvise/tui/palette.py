@@ -9,6 +9,7 @@ COMMANDS = (
     ("view: why, evidence or snippet", "view", "The next pane"),
     ("view: never asked", "fold", "Show or hide what was never asked for"),
     ("view: search", "search", "Find a capability"),
+    ("go: live", "go('live')", "What was seen as it ran, and the output"),
     ("go: review", "go('review')", "What is needed, and why"),
     ("go: proof", "go('proof')", "The trials"),
     ("go: risk", "go('risk')", "What remains"),
@@ -18,4 +19,12 @@ COMMANDS = (
     ("save: into a file", "save", "A new file, or a change in one of yours; shown first"),
     ("save: copy", "copy", "The snippet to the clipboard"),
 )
-"""Name, action and explanation, for the palette."""
+"""Name, action and explanation, for the palette of the review."""
+LIVE_COMMANDS = (
+    ("go: review", "review", "What is needed, and why"),
+    ("target: type into it", "type", "Give it the keyboard; ctrl+] takes it back"),
+    ("target: stop", "stop", "SIGTERM, and SIGKILL for what does not heed it"),
+    ("view: pause", "pause", "Stop or go on drawing; the recording goes on"),
+    ("view: asked in passing", "fold", "Show or hide what was asked in passing"),
+)
+"""The same, for the live screen."""

@@ -1,12 +1,17 @@
-"""What the screens are given: who runs trials. The screens know no kernel and no engine."""
+"""What the screens are given: who records, and who runs trials. The screens know no kernel and no
+engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from capadvise.caps import CapSet
+from capadvise.decide import Proposal
 from capadvise.prove import Trial
+from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
 
 Starting = Callable[[CapSet], None]
@@ -38,3 +43,67 @@ class Prover(Protocol):
 
     def stop(self) -> None:
         """End the trials under way; ``prove`` returns with the best set so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A recording that goes on, as it is now."""
+
+    seconds: float = 0.0
+    """Since the target's exec."""
+    tallies: tuple[Tally, ...] = ()
+    proposal: Proposal | None = None
+    """The judgement so far, which can be some seconds old; None where there is none yet."""
+    lost: Lost = field(default_factory=Lost)
+    stopping: float | None = None
+    """Seconds until what does not heed SIGTERM is killed; None while nothing is being stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A recording that has ended."""
+
+    report: Report
+    path: Path
+    """Where the report was saved."""
+    check_passed: bool | None = None
+    leave: bool = False
+    """The terminal is gone, or somebody told us to end: nobody wants a review."""
+
+
+class Recorder(Protocol):
+    """Records a target. It goes its own way in threads of its own; the screen looks at it as often
+    as it likes, and none of these calls waits."""
+
+    argv: tuple[str, ...]
+    observer: str
+    check: str | None
+    """The shell command that ends the target when it passes."""
+
+    def start(self, columns: int, rows: int) -> None:
+        """Start the target on a terminal of this size."""
+
+    def now(self) -> Now:
+        """What was seen so far."""
+
+    def output(self) -> bytes:
+        """What the target wrote since the last call."""
+
+    def over(self) -> Over | None:
+        """The end, once everything is saved. Raises CapadviseError where the target could not be
+        started or the report could not be written."""
+
+    def stop(self) -> None:
+        """End the target as a runtime would. Called again: kill it."""
+
+    def type(self, data: bytes) -> None:
+        """Keys for the target."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The target's terminal has another size."""
+
+    def wants_screen(self) -> bool:
+        """Whether the target has switched to the alternate screen."""
+
+    def lend(self) -> None:
+        """Give the target the real terminal, until it has ended. This one waits."""

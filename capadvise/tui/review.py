@@ -54,6 +54,7 @@ class ReviewView(View):
         Binding("slash", "search", "Search", tooltip="Find one", show=False, id="search"),
         Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
         Binding("escape", "end_search", "Show all", show=False, id="end-search"),
+        Binding("0", "go('live')", "Live", show=False, id="go-live"),
         Binding("1", "go('review')", "Review", show=False, id="go-review"),
         Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
         Binding("3", "go('risk')", "Risk", show=False, id="go-risk"),
@@ -69,11 +70,17 @@ class ReviewView(View):
         path: Path,
         *,
         prover: Prover | None = None,
+        prove: bool = False,
+        live: bool = False,
     ) -> None:
+        """``prove``: search for the floor at once, if that can be done. ``live``: the screen of the
+        recording lies below."""
         super().__init__()
         self.catalog = catalog
         self.path = path
         self._prover = prover
+        self._prove = prove
+        self._live = live
         self.set_reactive(ReviewView.choice, Choice(report))
 
     @property
@@ -83,7 +90,7 @@ class ReviewView(View):
 
     def compose(self) -> ComposeResult:
         uses = Uses(self.catalog)
-        yield Top(self.report, PLACES)
+        yield Top(self.report, PLACES, live=self._live)
         with ContentSwitcher(initial="review"):
             yield Review(self.choice, self.catalog, uses)
             yield Proof(self.choice, self._prover)
@@ -93,6 +100,8 @@ class ReviewView(View):
     def on_mount(self) -> None:
         """Where to begin."""
         self.watch_place(self.place)
+        if self._prove and self.proof.can_start:
+            self.action_prove()
 
     def leave(self, code: int = 0) -> None:
         """No trial goes on behind the user's back."""
@@ -136,6 +145,8 @@ class ReviewView(View):
         """Hide the keys that would do nothing."""
         choice, there = self.choice, self.place == "review"
         match action:
+            case "go":
+                return self._live or parameters != ("live",)
             case "keep" | "format" | "search" | "fold":
                 return there
             case "view":
@@ -158,7 +169,10 @@ class ReviewView(View):
 
     def action_go(self, place: str) -> None:
         """Another screen."""
-        self.place = place
+        if place == "live":
+            self.app.pop_screen()
+        else:
+            self.place = place
 
     def action_keep(self) -> None:
         """Keep or drop the highlighted capability."""

@@ -34,13 +34,17 @@ class Place(Static):
 class Top(Horizontal):
     """The line."""
 
-    def __init__(self, report: Report, places: Sequence[str]) -> None:
+    def __init__(self, report: Report, places: Sequence[str], *, live: bool = False) -> None:
+        """``live``: the screen of the recording can be gone back to."""
         super().__init__(id="top")
+        self._live = live
         self._report = report
         self._places = places
 
     def compose(self) -> ComposeResult:
         yield Static(" capadvise ", id="name")
+        if self._live:
+            yield Place(0, "live")
         for number, name in enumerate(self._places, 1):
             yield Place(number, name)
         yield Static(_run_text(self._report), id="run", markup=False)

@@ -387,5 +387,5 @@ def test_doctor_tells_an_ordinary_user_that_root_is_missing() -> None:
         text=True,
     )
     assert done.returncode == 3
-    assert "only root can look" in done.stdout
+    assert "prefix the command with sudo" in done.stdout
     assert "Traceback" not in done.stderr

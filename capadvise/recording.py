@@ -25,6 +25,8 @@ class Phase(StrEnum):
     """When a check was made."""
 
     RUN = "run"
+    HEALTHCHECK = "healthcheck"
+    """By the command that the engine runs inside a container to see whether it is well."""
     STOP = "stop"
     """After the target had been told to stop."""
 

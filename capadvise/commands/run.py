@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
+from capadvise.linux.engines.invocation import Invocation, recognize
 from capadvise.linux.observe import Observation, observe
+from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
 
 if TYPE_CHECKING:
@@ -27,9 +29,11 @@ def command(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    invocation = recognize(argv)
+    several = invocation is not None and invocation.verb == "compose up"
     if args.output:
-        writable(Path(args.output))
-    if args.prove and args.kind == "daemon" and not args.check:
+        writable(Path(args.output), folder=several)
+    if args.prove and args.kind == "daemon" and not args.check and invocation is None:
         raise BadInput("--prove needs --check SHELL: no trial of a daemon could tell success")
     what = Command(
         tuple(argv),
@@ -39,6 +43,8 @@ def command(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
     )
+    if invocation is not None:
+        return _containers(invocation, what, args, several=several)
     if _has_screens(args):
         report, over = _live(what, args)
         path, check_passed = over.path, over.check_passed
@@ -49,8 +55,13 @@ def command(args: argparse.Namespace) -> int:
         if args.prove:
             report = _proven(report, path)
     _tell(report, path, check_passed, args)
-    status = report.recording.exit_status
-    return 128 + 9 if status is None else status
+    if args.json:
+        _print_json(report)
+    return _code(report.recording.exit_status)
+
+
+def _code(status: int | None) -> int:
+    return 128 + 9 if status is None else 128 - status if status < 0 else status
 
 
 def _has_screens(args: argparse.Namespace) -> bool:
@@ -72,6 +83,35 @@ def _live(what: Command, args: argparse.Namespace) -> tuple[Report, Over]:
     return live(what, lambda seen: saved(seen, args.output), prove=args.prove)
 
 
+def _containers(
+    invocation: Invocation, what: Command, args: argparse.Namespace, *, several: bool
+) -> int:
+    """What the client starts is the target, not the client."""
+    from capadvise.linux.engines.observe import observe_containers
+
+    if args.user:
+        raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")
+    until_healthy = args.prove and args.check is None and args.seconds is None
+    seen = observe_containers(invocation, what, _preload, until_healthy=until_healthy)
+    reports = []
+    for one in seen.each:
+        report, path = saved(one, args.output, several=several)
+        if args.prove:
+            report = _proven(report, path)
+        _tell(report, path, one.check_passed, args)
+        reports.append(report)
+    if args.json:
+        _print_json(*reports, several=several)
+    if seen.left and not args.quiet:
+        names = printable(", ".join(seen.left))
+        print(
+            f"capadvise: {names}: stopped and still there, with every capability: remove before "
+            "you start again what was only for this recording",
+            file=sys.stderr,
+        )
+    return _code(seen.status)
+
+
 def _preload() -> None:
     """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
     from capadvise.catalog import default
@@ -80,10 +120,11 @@ def _preload() -> None:
     default().preload()
 
 
-def saved(seen: Observation, output: str | None) -> tuple[Report, Path]:
-    """Judge what was seen, and save the report: as ``output`` says, else where reports go."""
+def saved(seen: Observation, output: str | None, *, several: bool = False) -> tuple[Report, Path]:
+    """Judge what was seen, and save the report: as ``output`` says (with several targets a
+    folder), else where reports go."""
     from capadvise.catalog import default
-    from capadvise.decide import decide
+    from capadvise.decide import decide_all
     from capadvise.report.model import Report
     from capadvise.report.save import save
 
@@ -92,10 +133,13 @@ def saved(seen: Observation, output: str | None) -> tuple[Report, Path]:
         seen.target,
         seen.workload,
         seen.posture,
-        (seen.recording,),
-        decide(seen.recording, catalog),
+        seen.recordings,
+        decide_all(seen.recordings, catalog),
     )
-    path = Path(output) if output else default_path(seen.target.name)
+    name = seen.target.name
+    path = Path(output) if output else default_path(name)
+    if output and several:
+        path = path / f"{safe_name(name)}.json"
     save(path, report, catalog)
     return report, path
 
@@ -112,14 +156,11 @@ def _proven(report: Report, path: Path) -> Report:
 
 def _tell(report: Report, path: Path, check_passed: bool | None, args: argparse.Namespace) -> None:
     from capadvise.catalog import default
-    from capadvise.report.dump import dump
     from capadvise.report.text import proposal_text
 
     catalog = default()
     if check_passed and report.workload.kind == "daemon" and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
-    if args.json:
-        print(json.dumps(dump(report, catalog), indent=1))
     if not args.quiet:
         print("", *proposal_text(report, catalog, path), sep="\n", file=sys.stderr)
     if check_passed is False:
@@ -127,6 +168,15 @@ def _tell(report: Report, path: Path, check_passed: bool | None, args: argparse.
             "capadvise: the check did not pass: what is proposed is what was seen until then",
             file=sys.stderr,
         )
+
+
+def _print_json(*reports: Report, several: bool = False) -> None:
+    """One document; a list, where there can be several reports."""
+    from capadvise.catalog import default
+    from capadvise.report.dump import dump
+
+    documents = [dump(report, default()) for report in reports]
+    print(json.dumps(documents if several else documents[0], indent=1))
 
 
 def writable(path: Path, *, folder: bool = False) -> None:

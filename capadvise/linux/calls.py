@@ -46,6 +46,8 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "fchownat": {"uid": 2, "gid": 3},
     "bpf": {"cmd": 0},
     "capget": {"data": 1},
+    "pivot_root": {},
+    "chroot": {},
 }
 """Call → the arguments that can decide or that people want to see, by position."""
 

@@ -19,12 +19,13 @@ class Checker:
     """Runs the check without ever making the reader of the trace buffers wait.
 
     In the environment of the check, ``EXIT`` is the exit status of the target (empty while it
-    runs) and ``PIDS`` its processes, separated by commas.
+    runs) and ``PIDS`` its processes, separated by commas; and what ``told`` holds besides.
     """
 
     def __init__(self, script: str, mask: Iterable[int], limit: float) -> None:
         """``limit``: seconds for one try, which then has failed."""
         self.script, self._mask, self._limit = script, set(mask), limit
+        self.told: dict[str, str] = {}
         self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         # A pipe would fill up, and be held open by daemons.
@@ -74,7 +75,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **told},
+            env={**os.environ, **self.told, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

@@ -28,7 +28,8 @@ from capadvise.workload import Workload
 class Observation:
     """What came of a run."""
 
-    recording: Recording
+    recordings: tuple[Recording, ...]
+    """Several where a container was started several times, or a service has several."""
     target: Target
     workload: Workload
     posture: Posture
@@ -38,6 +39,11 @@ class Observation:
     """What the check printed when it was last run."""
     credentials: tuple[tuple[str, int, int], ...]
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
+
+    @property
+    def recording(self) -> Recording:
+        """The first."""
+        return self.recordings[0]
 
 
 def observe(
@@ -77,7 +83,7 @@ def observe(
         ready.go()
         run.until_end(each_round)
     return Observation(
-        recording=so_far(),
+        recordings=(so_far(),),
         target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
         workload=Workload(run.kind, check=command.check),
         posture=replace(placed, securebits=own_securebits()),

@@ -57,6 +57,23 @@ def comm(pid: int, proc: Path = PROC) -> str:
     return text.decode(errors="backslashreplace")
 
 
+def arguments(pid: int, proc: Path = PROC) -> tuple[str, ...]:
+    """The command line of a process; empty when it is gone. Hostile."""
+    try:
+        text = (proc / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ()
+    return tuple(word.decode(errors="backslashreplace") for word in text.split(b"\0")[:-1])
+
+
+def cgroup(pid: int, proc: Path = PROC) -> str:
+    """The control groups of a process, a line each; empty when it is gone."""
+    try:
+        return (proc / str(pid) / "cgroup").read_text(errors="backslashreplace")
+    except OSError:
+        return ""
+
+
 def processes(proc: Path = PROC) -> Iterator[int]:
     """All pids."""
     return (int(name) for name in os.listdir(proc) if name.isdecimal())

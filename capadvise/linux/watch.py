@@ -94,7 +94,7 @@ class Watch:
     def _hear(self) -> None:
         for message in self.guardian.hear():
             if "exited" in message:
-                self.status = os.waitstatus_to_exitcode(message["exited"])
+                self._exited(os.waitstatus_to_exitcode(message["exited"]))
                 if self.kill_at is not None:
                     # A shell dies and leaves its child: that one is to stop, too.
                     self.guardian.tell({"signal": signal.SIGTERM})
@@ -102,6 +102,9 @@ class Watch:
                 self.empty = True
             elif "stopped" in message:
                 self._stop_with_target()
+
+    def _exited(self, status: int) -> None:
+        self.status = status
 
     def _stop_with_target(self) -> None:
         """The target stopped: so do we, for the shell's job control. The guardian wakes us when
@@ -115,8 +118,7 @@ class Watch:
 
     def _signals(self) -> None:
         for number, from_process in self.signals.received():
-            if from_process:
-                self._pass_on(number)
+            self._pass_on(number, from_process=from_process)
             if number == signal.SIGHUP:
                 continue  # a reload, for most
             self.interrupted = True
@@ -144,9 +146,10 @@ class Watch:
             self._terminate()
             self.kill_at = time.monotonic() + self.command.patience
 
-    def _pass_on(self, number: int) -> None:
+    def _pass_on(self, number: int, *, from_process: bool) -> None:
         """A signal that was sent to us alone is for the target."""
-        self.guardian.tell({"signal": number})
+        if from_process:
+            self.guardian.tell({"signal": number})
 
     def _terminate(self) -> None:
         self.guardian.tell({"signal": signal.SIGTERM})
@@ -200,8 +203,11 @@ class Watch:
         if undecided and not self.check_passed and self.command.kind != "daemon":
             self.check_passed = self._check_once()
 
-    def recording(self, scope: Scope, held: Held, status: int | None) -> Recording:
-        """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it."""
+    def recording(
+        self, scope: Scope, held: Held, status: int | None, *, healthy: bool = False
+    ) -> Recording:
+        """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it.
+        ``healthy``: a check of its own was passed."""
         if status is not None and status < 0:
             status = 128 - status
         return Recording(
@@ -220,7 +226,7 @@ class Watch:
             refusals=refusals(scope),
             lost=self.lost,
             interrupted=self.interrupted,
-            succeeded=self.check_passed if self.checker else status == 0,
+            succeeded=self.check_passed if self.checker else healthy or status == 0,
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             own_sets=tuple(

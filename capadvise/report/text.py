@@ -56,6 +56,8 @@ def _headline(report: Report) -> str:
     command = printable(shlex.join(report.target.argv))
     if len(command) > 60:
         command = f"{command[:57]}…"
+    if report.target.kind == "container":
+        command = f"{printable(report.target.name)} ({command})"
     asked = sum(check.count for run in runs for check in run.checks)
     ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
     how = f"{ended} after {recording.seconds:.1f} s"

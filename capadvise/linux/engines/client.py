@@ -77,6 +77,12 @@ class Client:
             with suppress(EngineError):  # it may be gone
                 self.call("stop", f"--time={seconds:.0f}", *ids, seconds=seconds + SECONDS)
 
+    def kill(self, ids: Iterable[str]) -> None:
+        """SIGKILL, at once."""
+        if ids := tuple(ids):
+            with suppress(EngineError):
+                self.call("kill", *ids)
+
     def remove(self, ids: Iterable[str]) -> None:
         """Kill and remove, with anonymous volumes."""
         if ids := tuple(ids):

@@ -1,0 +1,132 @@
+"""Where a container begins, told from the kernel's own events below the engine.
+
+The runtime's thread that changes its root (``pivot_root``) becomes the container with its next
+exec: what came before was the runtime's. A thread that joins a mount namespace (``setns``) will
+exec a command inside, as ``docker exec`` and healthchecks do. Both descend from a process that
+keeps just one container, and whose command line tells which: containerd's shim, or conmon. So
+containers are told apart by their trees, however many start at once. Tried with runc and crun.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from capadvise.linux import procfs
+from capadvise.linux.posture import Machine, posture_of
+from capadvise.linux.tasks import Scope, Task
+from capadvise.posture import Posture, Sets
+from capadvise.recording import Phase
+
+_ID = re.compile("[0-9a-f]{64}")
+_NEWNS = 0x00020000  # linux/sched.h
+INITS = ("docker-init", "podman-init", "catatonit")
+"""What ``--init`` puts before the container's own program. podman mounts it as /run/podman-init."""
+
+
+@dataclass(slots=True)
+class Place:
+    """What one shim or conmon keeps: a container, once it has begun."""
+
+    runtime: int
+    """Its pid."""
+    id: str | None
+    root: int = 0
+    """The first process of the container."""
+    scope: Scope | None = None
+    sets: Sets | None = None
+    """Of the first process at its exec; None where it was gone too soon."""
+    posture: Posture | None = None
+    user: tuple[int, int] = (0, 0)
+    """uid and gid at its exec, as they are called inside."""
+
+
+class ContainerStarts:
+    """Says which threads are a container's. See ``tasks.Starts``."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, Place] = {}
+        """By the pid of the shim or conmon."""
+        self.checked_by: dict[str, tuple[str, ...]] = {}
+        """Container id → the command of its healthcheck."""
+        self._machine = Machine.read()
+        self._begun = 0
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """The runtime enters a root of its own, or another's."""
+        if not task.runtime:
+            return
+        if call in ("pivot_root", "chroot"):
+            task.pivoted = pid
+            self._look(self.places[task.runtime], pid)  # a short program is gone before we hear
+        elif call == "setns" and values[1] & _NEWNS:
+            task.inside = True
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """A shim, a container's first program, or a command inside."""
+        name = PurePosixPath(path).name
+        if not task.runtime or not (task.inside or task.pivoted):
+            if name == "conmon" or name.startswith("containerd-shim"):
+                task.runtime = pid
+                self.places[pid] = Place(pid, container_id(procfs.arguments(pid)))
+            return
+        place = self.places[task.runtime]
+        if task.pivoted == pid:
+            place.root = pid
+            task.pivoted, task.inside = 0, True
+            if name in INITS:
+                return  # what it starts is the container's own
+        elif not task.inside:
+            return  # a hook of the runtime
+        if place.scope is None:
+            self._begun += 1
+            place.scope = Scope(self._begun, place.root or pid, time, task.namespace)
+            place.user = task.uids.effective, task.gids.effective
+            self._look(place, pid)
+            with suppress(OSError):
+                place.sets = procfs.capability_sets(pid)
+        elif self._is_healthcheck(place, pid, name):
+            task.phase = Phase.HEALTHCHECK
+        task.scope, task.since = place.scope, time
+
+    def unknown(self, pid: int) -> Scope | None:
+        """Its control group tells, where a fork was lost."""
+        begun = [place for place in self.places.values() if place.scope and place.id]
+        if not begun:
+            return None
+        text = procfs.cgroup(pid)
+        return next((p.scope for p in begun if p.id and p.id in text), None)
+
+    def _look(self, place: Place, pid: int) -> None:
+        if place.id is None and (found := _ID.search(procfs.cgroup(pid))):
+            place.id = found[0]  # conmon forks and ends at once: it may have been gone
+        with suppress(OSError):
+            place.posture = posture_of(pid, self._machine)
+
+    def _is_healthcheck(self, place: Place, pid: int, name: str) -> bool:
+        """Whether a command inside is the one of the healthcheck: by its arguments, or where it
+        is gone already, by its program."""
+        command = self.checked_by.get(place.id or "")
+        if not command:
+            return False
+        arguments = procfs.arguments(pid)
+        return arguments == command if arguments else name == PurePosixPath(command[0]).name
+
+
+def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:
+    """What the engine executes for ``CMD`` and ``CMD-SHELL``."""
+    if not test:
+        return ()
+    return ("/bin/sh", "-c", *test[1:]) if test[0] == "CMD-SHELL" else tuple(test[1:])
+
+
+def container_id(arguments: Sequence[str]) -> str | None:
+    """The container that a shim (``-id ID``) or conmon (``-c ID``, ``--cid ID``) keeps."""
+    for word, following in pairwise(arguments):
+        if word in ("-id", "--id", "-c", "--cid"):
+            return following
+    return None

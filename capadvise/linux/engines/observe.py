@@ -1,0 +1,251 @@
+"""Observing containers that a client starts: ``docker run``, ``podman run``, ``docker compose``."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from capadvise.errors import CannotObserve, CannotStart
+from capadvise.linux import procfs
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.buffers import require
+from capadvise.linux.command import Command
+from capadvise.linux.engines import docker, grant, podman, project
+from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
+from capadvise.linux.engines.container import Container
+from capadvise.linux.engines.follow import ContainerStarts, Place, healthcheck_command
+from capadvise.linux.engines.invocation import Invocation
+from capadvise.linux.engines.options import value_of
+from capadvise.linux.engines.roster import DockerRoster, Entry, Roster
+from capadvise.linux.engines.watch import ContainerWatch
+from capadvise.linux.observe import Observation, working_directory
+from capadvise.linux.session import everything, session
+from capadvise.posture import Posture
+from capadvise.recording import Held, Recording, Target
+from capadvise.workload import Workload
+
+SCRATCH = "capadvise-trial-"
+"""Folders below /tmp; what a killed capadvise left of them is swept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How containers are started, and what is looked at."""
+
+    invocation: Invocation
+    """The user's own."""
+    client: Client
+    argv: tuple[str, ...]
+    """What is really called."""
+    label: str
+    services: tuple[str, ...] = ()
+    """Of a compose project, those that are looked at."""
+    target: str | None = None
+    """The one service that a trial is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of a run of containers."""
+
+    each: tuple[Observation, ...]
+    """One for each container, or for each service of a project."""
+    status: int | None
+    """As the client ended; of a detached one, as its container did."""
+    left: tuple[str, ...]
+    """Names of the containers that are still there, stopped, as the user's command leaves them."""
+
+
+def engine_of(invocation: Invocation) -> Client:
+    """Its engine, which is there and is this machine's. Raises CannotObserve."""
+    require()
+    if invocation.engine == "podman":
+        client = podman.client(invocation.client)
+        podman.require(client)
+    else:
+        client = docker.client(invocation.client)
+        docker.require(client)
+    return client
+
+
+def observe_containers(
+    invocation: Invocation,
+    command: Command,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    until_healthy: bool = False,
+) -> Seen:
+    """Run containers with every capability, and return what was seen of each.
+
+    ``until_healthy``: their own healthchecks end the run. Raises CannotObserve or CannotStart
+    when nothing ran.
+    """
+    client = engine_of(invocation)
+    sweep(client)
+    with scratch() as folder:
+        start = _for_recording(invocation, client, folder)
+        return watched(start, command, meanwhile, until_healthy=until_healthy)
+
+
+def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Start:
+    label = f"{RECORDING_LABEL}={procfs.mark()}"
+    granted = grant.recorded(invocation, label)
+    if invocation.image is not None:
+        if invocation.engine == "podman":
+            podman.pull(client, invocation.image)
+        else:
+            platform = value_of(invocation.options, "platform")
+            docker.pull(client, invocation.image, platform=platform)
+        return Start(invocation, client, granted.argv(), label)
+    resolved = project.config(invocation)
+    services = project.targets(invocation, resolved)
+    path = project.write(project.recorded(resolved, services, label), folder)
+    ours = project.of_file(granted, path, resolved["name"])
+    return Start(invocation, client, ours.argv(), label, services)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for our own files."""
+    prefix = f"{SCRATCH}{procfs.mark()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def sweep(client: Client) -> None:
+    """Containers of a capadvise that was killed together with its guardian: they are stopped,
+    since they have every capability, and those of trials are removed."""
+    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
+    for label, end in ((RECORDING_LABEL, client.kill), (TRIAL_LABEL, client.remove)):
+        form = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
+        listed = client.call("ps", "--no-trunc", f"--filter=label={label}", f"--format={form}")
+        pairs = (line.split() for line in listed.splitlines())
+        end(pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive)
+
+
+def watched(
+    start: Start,
+    command: Command,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    until_healthy: bool = False,
+) -> Seen:
+    """Start them, watch them to their end, and say what was seen."""
+    of_docker = start.client.engine == "docker"
+    starts = ContainerStarts()
+    roster = (DockerRoster if of_docker else Roster)(start.client, start.label, starts)
+    with session(
+        replace(command, argv=start.argv, user=None, caps=None),
+        missing=everything() if command.caps is None else everything() - command.caps,
+        also=(lambda: docker.threads(start.client)) if of_docker else list,
+        sweep=[rm_by_label(start.client.argv, start.label)],
+        meanwhile=meanwhile,
+    ) as ready:
+        aggregator = Aggregator(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0)
+        run = ContainerWatch(
+            *(roster, command, ready.guardian, ready.signals, ready.buffers, aggregator),
+            detached=start.invocation.detached,
+            target=start.target,
+            until_healthy=until_healthy,
+        )
+        roster.open()
+        try:
+            ready.go()
+            run.until_end()
+            found = tuple(_observations(start, run))
+        finally:
+            roster.close()
+        if not found:
+            raise _not_seen(start, run)
+        if start.label.startswith(RECORDING_LABEL):
+            ready.guardian.tell("left")
+    return Seen(found, run.status, tuple(roster.left()))
+
+
+def _not_seen(start: Start, run: ContainerWatch) -> Exception:
+    """Why there is nothing to report."""
+    status = run.client_status
+    client = " ".join(start.invocation.client[:1])
+    if start.invocation.verb == "run" and status in (126, 127):
+        return CannotStart(f"{client} could not start the container's command", found=status == 126)
+    if status:
+        return CannotObserve(f"{client} started no container: it ended with {status}")
+    return CannotObserve(
+        "the container ran out of sight: it was not started by the engine that is observed",
+        hint="run `capadvise doctor`",
+    )
+
+
+def _observations(start: Start, run: ContainerWatch) -> Iterator[Observation]:
+    groups: dict[str, list[tuple[Entry, Place]]] = {}
+    for entry in run.roster.entries.values():
+        wanted = not start.services or entry.service in start.services
+        if wanted and start.target in (None, entry.service):
+            for place in run.places(entry):
+                groups.setdefault(entry.service or entry.id, []).append((entry, place))
+    for members in groups.values():
+        entry, place = members[0]
+        recordings = tuple(_recording(run, *member) for member in members)
+        yield _observation(start, run, entry, place, recordings)
+
+
+def _recording(run: ContainerWatch, entry: Entry, place: Place) -> Recording:
+    assert place.scope is not None
+    status = entry.exit_status if entry.exit_status is not None else run.status
+    sets = place.sets
+    bounding = sets.bounding if sets else procfs.capability_sets().bounding
+    permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
+    held = Held(bounding, permitted, sets.ambient if sets else frozenset())
+    return run.recording(place.scope, held, status, healthy=entry.healthy)
+
+
+def _observation(
+    start: Start,
+    run: ContainerWatch,
+    entry: Entry,
+    place: Place,
+    recordings: tuple[Recording, ...],
+) -> Observation:
+    container = entry.container
+    image = entry.image or start.invocation.image or ""
+    given = value_of(start.invocation.options, "name")
+    check, kind = run.command.check, run.kind
+    if check is None and container and container.healthcheck:
+        stopped = run.interrupted or run.kill_at is not None
+        kind = "daemon" if stopped else kind
+        check = healthcheck(start.client, container) if stopped else None
+    return Observation(
+        recordings=recordings,
+        target=Target(
+            kind="container",
+            name=entry.service or given or image_name(image),
+            argv=start.invocation.argv(),
+            cwd=working_directory(),
+            user=f"{place.user[0]}:{place.user[1]}",
+            image=image or None,
+            engine=start.client.engine,
+            container=entry.name or entry.id,
+            service=entry.service,
+        ),
+        workload=Workload(kind, check=check),
+        posture=place.posture or Posture(),
+        check_passed=run.check_passed,
+        check_said=run.checker.said if run.checker else "",
+        credentials=run.credentials,
+    )
+
+
+def healthcheck(client: Client, container: Container) -> str:
+    """The container's own healthcheck as a check: executed inside it, without the engine's wait
+    between two tries."""
+    command = shlex.join(healthcheck_command(container.healthcheck))
+    return f'{shlex.join(client.argv)} exec "$CONTAINER" {command}'
+
+
+def image_name(image: str) -> str:
+    """``registry/team/nginx:1.27@sha256:…`` is ``nginx``."""
+    return PurePosixPath(image.partition("@")[0]).name.partition(":")[0] or "container"

@@ -1,0 +1,191 @@
+"""The containers of a recording or a trial: which are ours, what becomes of them.
+
+They carry a label. docker tells of them as things happen; podman's are the descendants of the
+client, and what keeps them lives as long as they do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from capadvise.errors import BadInput
+from capadvise.linux.background import Background
+from capadvise.linux.engines.client import Client, EngineError
+from capadvise.linux.engines.container import SERVICE_LABEL, Container
+from capadvise.linux.engines.follow import ContainerStarts, healthcheck_command
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(slots=True)
+class Entry:
+    """One container, as far as it is known."""
+
+    id: str
+    name: str = ""
+    image: str = ""
+    service: str | None = None
+    started: bool = False
+    running: bool = False
+    exit_status: int | None = None
+    healthy: bool = False
+    """It has been, at some time."""
+    asked: Background[Container | None] | None = None
+
+    @property
+    def container(self) -> Container | None:
+        """The engine's description; None where it was gone too soon."""
+        return self.asked.result() if self.asked else None
+
+
+class Roster:
+    """The containers with our label. Of podman, or the part that both share."""
+
+    def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
+        self.client, self.label, self.starts = client, label, starts
+        self.entries: dict[str, Entry] = {}
+
+    def open(self) -> None:
+        """Begin to listen, before the client starts."""
+
+    def close(self) -> None:
+        """Listen no more."""
+
+    def update(self) -> None:
+        """Take note of what has happened since."""
+        for place in list(self.starts.places.values()):
+            if place.id and place.id not in self.entries:
+                self.entry(place.id)
+
+    def settle(self) -> None:
+        """The client has ended: see what is left of its containers."""
+        for place in self.starts.places.values():
+            if place.id is None:  # all that descends from the client is ours, named or not
+                place.id = f"below {place.runtime}"
+        self.update()
+        for entry in self.entries.values():
+            entry.running = False
+            with suppress(EngineError, BadInput):
+                found = self.client.find(entry.id)
+                if found is not None:
+                    entry.running, entry.exit_status = found.running, found.exit_status
+
+    def running(self) -> list[str]:
+        """Ids of those that run."""
+        return [entry.id for entry in self.entries.values() if entry.running]
+
+    def left(self) -> list[str]:
+        """Names of those that are there, though they have ended."""
+        with suppress(EngineError):
+            there = set(self.client.labelled(self.label))
+            return [e.name or e.id for e in self.entries.values() if e.id in there]
+        return []
+
+    def all_healthy(self) -> bool:
+        """Those that have a healthcheck are well, and there is one."""
+        checked = [e for e in self.entries.values() if self.starts.checked_by.get(e.id)]
+        return bool(checked) and all(entry.healthy for entry in checked)
+
+    def entry(self, container: str) -> Entry:
+        """The entry of an id, made when it is new; the engine is asked for the rest."""
+        if container not in self.entries:
+            entry = self.entries[container] = Entry(container)
+            entry.asked = Background(lambda: self._ask(entry))
+        return self.entries[container]
+
+    def _ask(self, entry: Entry) -> Container | None:
+        try:
+            found = self.client.find(entry.id)
+        except (EngineError, BadInput):
+            return None
+        if found is not None:
+            entry.name, entry.image = entry.name or found.name, entry.image or found.image
+            entry.service = entry.service or found.service
+            self.starts.checked_by[entry.id] = healthcheck_command(found.healthcheck)
+        return found
+
+
+class DockerRoster(Roster):
+    """docker's events, by the client's own ``events``."""
+
+    def open(self) -> None:
+        """Ask for the events from now on."""
+        words = ["events", f"--since={time.time():.3f}", "--filter=type=container"]
+        words += [f"--filter=label={self.label}", "--format={{json .}}"]
+        libc = ctypes.CDLL(None)
+        self._process = subprocess.Popen(
+            [*self.client.argv, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+        assert self._process.stdout is not None
+        self._fd = self._process.stdout.fileno()
+        os.set_blocking(self._fd, False)
+        self._rest = b""
+        self._ended = False
+
+    def close(self) -> None:
+        """End the listener."""
+        self._process.kill()
+        self._process.wait()
+
+    def update(self) -> None:
+        """Read the events that have come."""
+        self._read()
+        if self._ended and self.running():  # the daemon is gone, or was started anew
+            time.sleep(1)
+            self.settle()
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            while not self._ended:
+                chunk = os.read(self._fd, 1 << 16)
+                self._ended = not chunk
+                *lines, self._rest = (self._rest + chunk).split(b"\n")
+                for line in lines:
+                    self.happened(line)
+
+    def happened(self, line: bytes) -> None:
+        """One event, as JSON."""
+        try:
+            event = json.loads(line)
+            actor = event["Actor"]
+            action, container, told = event["Action"], str(actor["ID"]), actor["Attributes"]
+        except (ValueError, KeyError, TypeError):
+            return
+        entry = self.entry(container)
+        entry.name, entry.image = told.get("name", entry.name), told.get("image", entry.image)
+        entry.service = told.get(SERVICE_LABEL, entry.service)
+        if action == "start":
+            entry.started, entry.running, entry.exit_status = True, True, None
+        elif action == "die":
+            entry.running = False
+            entry.exit_status = int(told.get("exitCode", 0))
+        elif action == "health_status: healthy":
+            entry.healthy = True
+
+    def settle(self) -> None:
+        """What docker lists, and the events that are late."""
+        with suppress(EngineError):
+            running = set(self.client.labelled(self.label, running=True))
+            for container in self.client.labelled(self.label):
+                self.entry(container)
+            for entry in self.entries.values():
+                entry.running = entry.id in running
+                entry.started |= entry.running
+        for _ in range(50):
+            ended = [e for e in self.entries.values() if e.started and not e.running]
+            if self._ended or all(entry.exit_status is not None for entry in ended):
+                return
+            time.sleep(0.02)
+            self._read()

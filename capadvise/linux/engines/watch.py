@@ -1,0 +1,134 @@
+"""Watching containers: they end, not the client that started them, and the engine stops them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import Any
+
+from capadvise.linux.background import Background
+from capadvise.linux.engines.follow import Place
+from capadvise.linux.engines.roster import Entry, Roster
+from capadvise.linux.processes import descendants
+from capadvise.linux.watch import Watch
+
+
+class ContainerWatch(Watch):
+    """The time between the client's exec and the end of the last container."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        *args: Any,
+        detached: bool,
+        target: str | None = None,
+        until_healthy: bool = False,
+    ) -> None:
+        """``detached``: the client ends at once. ``target``: the service whose end is the end of
+        all; None: all of them count. ``until_healthy``: their healthchecks end the run."""
+        super().__init__(*args)
+        self.roster, self.detached, self.target = roster, detached, target
+        self.until_healthy = until_healthy
+        self.client_status: int | None = None
+        self._settled = self._stopping = False
+        self._killing: Background[None] | None = None
+        self._all_pids: list[int] = []
+
+    def _over(self) -> bool:
+        self.roster.update()
+        self._tell_checker()
+        if self.target and self.status is None:
+            self._target_ended()
+        if self.until_healthy and self.roster.all_healthy():
+            self.stop()
+        if not self.empty:
+            return False
+        if not self._settled:
+            self.roster.settle()
+            self._settled = True
+        if self.roster.running():
+            if self.interrupted:
+                self.stop()
+            return False
+        if self.status is None:
+            ended = [
+                e.exit_status for e in self.roster.entries.values() if e.exit_status is not None
+            ]
+            self.status = max(ended, default=self.client_status)
+        return True
+
+    def _target_ended(self) -> None:
+        """The container of a trial has ended: what the others do is of no interest."""
+        for entry in self.roster.entries.values():
+            if entry.service == self.target and entry.exit_status is not None:
+                self.status = entry.exit_status
+                self.stop()
+
+    def _exited(self, status: int) -> None:
+        """The client's exit status is the container's, unless the container goes on without it."""
+        self.client_status = status
+        self.roster.update()
+        goes_on = self.roster.running() or (self.detached and status == 0)
+        if self.target is None and not goes_on:
+            self.status = status
+
+    def _pass_on(self, number: int, *, from_process: bool) -> None:
+        if not self.empty:
+            super()._pass_on(number, from_process=from_process)
+        elif number != signal.SIGHUP:
+            self.stop()
+
+    def stop(self) -> None:
+        """As the engine stops a container."""
+        if self.kill_at is None:
+            super().stop()
+            self.kill_at = (self.kill_at or 0) + self.command.patience  # the engine waits so long
+
+    def _terminate(self) -> None:
+        self._stopper = Background(
+            lambda: self.roster.client.stop(self._ids(), self.command.patience)
+        )
+
+    def _kill(self) -> None:
+        if self._killing is None:
+            self._killing = Background(lambda: self.roster.client.kill(self._ids()))
+            self.guardian.tell("kill")
+
+    def _ids(self) -> list[str]:
+        return list(self.roster.entries)
+
+    def _guardian_is_gone(self) -> None:
+        super()._guardian_is_gone()
+        self.roster.client.remove(self._ids())
+
+    def places(self, entry: Entry) -> list[Place]:
+        """Where a container began, once for each start."""
+        return [
+            place
+            for place in self.roster.starts.places.values()
+            if place.scope is not None and place.id == entry.id
+        ]
+
+    def _pids(self) -> list[int]:
+        wanted = [
+            place.root
+            for entry in self.roster.entries.values()
+            if self.target is None or entry.service == self.target
+            for place in self.places(entry)
+            if os.path.isdir(f"/proc/{place.root}")
+        ]
+        return [pid for root in wanted for pid in (root, *descendants(root))]
+
+    def _tell_checker(self) -> None:
+        """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""
+        if self.checker is None:
+            return
+        told = self.checker.told
+        for entry in self.roster.entries.values():
+            if entry.service:
+                told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
+            if self.target in (None, entry.service):
+                told.setdefault("CONTAINER", entry.id)
+                for place in self.places(entry):
+                    told["PID"] = str(place.root)

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CapadviseError as error:
         print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)
         if error.hint:
-            print(f"capadvise: hint: {error.hint}", file=sys.stderr)
+            print(f"capadvise: hint: {printable(error.hint)}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)

@@ -22,7 +22,7 @@ from capadvise.report.escape import printable
 if TYPE_CHECKING:
     from capadvise.gate.finding import Reached
 
-MAX_BYTES = 16 << 20
+MAX_CHARACTERS = 16 << 20
 """A larger file is no configuration."""
 
 
@@ -136,10 +136,11 @@ def _in(path: str) -> Iterator[None]:
 
 def _text(path: str) -> str:
     try:
-        place = Path(path)
-        if place.stat().st_size > MAX_BYTES:
+        with open(path, encoding="utf-8-sig") as file:  # a pipe or a device has no size to ask for
+            text = file.read(MAX_CHARACTERS + 1)
+        if len(text) > MAX_CHARACTERS:
             raise BadInput(f"{path}: too large for a configuration")
-        return place.read_text(encoding="utf-8-sig")
+        return text
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

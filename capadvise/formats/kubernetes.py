@@ -26,6 +26,8 @@ POD_SPEC: dict[str, tuple[str, ...]] = {
     "PodTemplate": ("template", "spec"),
 }
 """Where each kind keeps the specification of its pod."""
+NON_ROOT = "nonroot"
+"""The user of a container with ``runAsNonRoot``, whose image names it."""
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -157,6 +159,9 @@ def _container(
     add = documents.texts(sets.get("add"), "add")
     users = {key: own.get(key, pod.get(key)) for key in ("runAsUser", "runAsGroup")}
     uid, gid = (optional_text(node, key) for key, node in users.items())
+    other = own.get("runAsNonRoot", pod.get("runAsNonRoot"))
+    if uid is None and flag(other, "runAsNonRoot"):
+        uid, users["runAsUser"] = NON_ROOT, other
     escalation = flag(own.get("allowPrivilegeEscalation"), "allowPrivilegeEscalation")
     places = (
         ("privileged", own.get("privileged")),

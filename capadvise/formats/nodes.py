@@ -46,7 +46,8 @@ class Documents:
             )
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise BadInput(f"line {mark.line + 1 if mark else '?'}: {error.problem}") from error
+            where = f"line {mark.line + 1 if mark else '?'}"
+            raise BadInput(f"{where}: {error.problem}", hint=template_hint(text)) from error
         except yaml.reader.ReaderError as error:
             at = text.count("\n", 0, error.position) + 1
             raise BadInput(f"line {at}: {error.reason}") from error
@@ -100,6 +101,13 @@ class Documents:
     def texts(self, node: Node | None, what: str) -> list[tuple[str, int]]:
         """The texts of a list, each with its line."""
         return [(text(item, f"an item of {what}"), line(item)) for item in self.items(node, what)]
+
+
+def template_hint(text: str) -> str | None:
+    """What to do with a file that is no YAML yet."""
+    if "{{" not in text:
+        return None
+    return "a Helm template is not YAML: take what `helm template` renders, or set its values"
 
 
 def text(node: Node, what: str) -> str:

@@ -29,9 +29,10 @@ STATUS = ("cat", "/proc/self/status")
 GIVE_AWAY = ("sh", "-c", "touch /tmp/f && chown 5 /tmp/f && ls -n /tmp/f")
 LOW_PORT = (
     *("sh", "-c"),
-    "nc -l -p 80 & for i in 1 2 3 4 5 6 7 8; do echo works | nc 127.0.0.1 80 && break; sleep 0.3;"
-    " done; wait",
+    "nc -l -p 80 -e echo works & while kill -0 $! 2>/dev/null; do"
+    " nc 127.0.0.1 80 </dev/null && break; sleep 0.1; done; wait",
 )
+"""Nobody hangs up early: the listener sends, and a client that came too soon asks again."""
 ENGINES = ["docker", "podman", "compose", "quadlet", "oci", "setpriv"]
 AMBIENT = ["podman", "quadlet", "oci", "setpriv"]
 """Those that give capabilities to a user other than root."""

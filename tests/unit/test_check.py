@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -213,7 +214,9 @@ def test_one_report_for_one_service_needs_no_name(
         ({"x.yaml": b"services: {a: {cap_add: {b: c}}}\n"}, "x.yaml: line 1: cap_add must be"),
         ({"x.yaml": b"kind: Pod\nspec: {containers: 5}\n"}, "x.yaml: line 2: containers must be"),
         ({"x.yaml": b"kind: Pod\nspec: {hostPID: no, volumes: 5}\n"}, "x.yaml: line 2: volumes"),
+        ({"x.yaml": b"{{ if x }}\nkind: Pod\n"}, "x.yaml: line 2: "),
         ({".": None}, ".: Is a directory"),
+        ({"/dev/zero": None}, "/dev/zero: too large for a configuration"),
     ],
 )
 def test_a_bad_file_is_one_line(
@@ -442,7 +445,8 @@ def test_emit_into_makes_the_gate_pass(place: Path) -> None:
 
 def test_the_workflow_of_the_readme_gates(place: Path) -> None:
     """Its step that calls capadvise, as GitHub runs it, on files that fail and files that pass."""
-    text = (Path(__file__).parents[1] / "data" / "gate-workflow.yaml").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = re.findall(r"```yaml\n(on: .*?)```", readme, re.DOTALL)
     assert len(text.splitlines()) <= 10
     steps = yaml.safe_load(text)["jobs"]["capabilities"]["steps"]
     (step,) = [run for item in steps if (run := item.get("run", "")).startswith("capadvise")]

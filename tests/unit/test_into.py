@@ -144,6 +144,7 @@ def test_a_drop_in_is_made_once(saved: str, tmp_path: Path) -> None:
         (b"services: {\xff: 1}", (), "compose.yml: it is not UTF-8 text", ""),
         (WEB.encode("utf-16"), (), "compose.yml: it is not UTF-8 text", ""),
         (b'services: {"\\e[2J": 1}', (), "compose.yml: service '\\x1b[2J' is no mapping", ""),
+        (b'services: {"\\e[2J": {}, b: {}}', (), "it has 2 services", "one of: \\x1b[2J, b"),
     ],
 )
 def test_an_error_is_one_line_and_the_file_stays(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -223,24 +224,33 @@ def test_what_others_take_from_a_service_stays(
     assert patch("compose", patched, name, caps).text == patched
 
 
+ADDED = st.fixed_dictionaries(
+    {}, optional={"add": st.lists(CAPS, max_size=3), "drop": st.lists(CAPS, max_size=3)}
+)
 CONTEXT = st.fixed_dictionaries(
     {},
     optional={
         "privileged": st.booleans(),
         "runAsUser": st.just(0),
-        "seccompProfile": st.just({"type": "Unconfined"}),
-        "capabilities": st.fixed_dictionaries(
-            {}, optional={"add": st.lists(CAPS, max_size=3), "drop": st.lists(CAPS, max_size=3)}
-        )
-        | st.none(),
+        "seccompProfile": st.fixed_dictionaries(
+            {"type": WORDS}, optional={"localhostProfile": WORDS}
+        ),
+        "capabilities": ADDED | st.none(),
     },
 )
 
 
 @st.composite
 def pods(draw: st.DrawFn) -> str:
-    """A manifest with two pods of two containers, which can share what they say."""
+    """A manifest with two pods of two containers, which can share what they say, wholly and in
+    part: the same objects become anchors and aliases."""
     contexts = draw(st.lists(CONTEXT | st.none(), min_size=1, max_size=3))
+    for context, other in pairwise(contexts):
+        for key in ("capabilities", "seccompProfile"):
+            if context and other and key in context and draw(st.booleans()):
+                other[key] = context[key]
+        if context and other and context.get("capabilities") and draw(st.booleans()):
+            other["capabilities"] = dict(context["capabilities"])
     items = []
     for pod in "ab":
         containers = [{"image": "x", "name": name} for name in "cd"]
@@ -256,6 +266,7 @@ def pods(draw: st.DrawFn) -> str:
         default_flow_style=draw(st.sampled_from([None, True, False])),
         width=draw(st.sampled_from([20, 80])),
         sort_keys=False,
+        allow_unicode=draw(st.booleans()),
         line_break=draw(st.sampled_from(["\n", "\r\n"])),
     )
     return text
@@ -304,6 +315,90 @@ def test_in_any_manifest_one_container_changes(text: str, caps: tuple[str, ...])
         one.pop("privileged", None)
     assert bare(new[0]) == bare(old[0])
     assert patch("kubernetes", patched, "a/c", caps).text == patched
+
+
+@st.composite
+def sharing(draw: st.DrawFn) -> tuple[str, str]:
+    """A manifest whose containers take from each other what they do not say themselves, at every
+    level: the container, its securityContext, the capabilities in it, a list of these."""
+    lines = ["kind: Pod", "metadata: {name: a}", "spec:", "  containers:"]
+    known: dict[str, list[str]] = {"one": [], "context": [], "caps": [], "list": []}
+
+    def shared(level: str, name: str, own: Any) -> str:
+        """A value, perhaps anchored, perhaps from elsewhere, perhaps both."""
+        anchor = draw(st.sampled_from(["", f"&{level}-{name} "]))
+        kind = draw(st.sampled_from(["own", "alias", "merge"])) if known[level] else "own"
+        source = f"*{draw(st.sampled_from(known[level]))}" if kind != "own" else ""
+        if kind == "alias":
+            return source
+        if isinstance(own, dict):
+            if level == "context" and "capabilities" in own:
+                own["capabilities"] = shared("caps", name, own["capabilities"])
+            if level == "caps" and "add" in own:
+                own["add"] = shared("list", name, own["add"])
+            inner = [f"<<: {source}"] if source else []
+            inner += [
+                f"{key}: {said if isinstance(said, str) else flow(said)}"
+                for key, said in own.items()
+            ]
+            said = "{" + ", ".join(one.split("\n")[0] for one in inner) + "}"
+        else:
+            said = flow(own)
+        if anchor:
+            known[level].append(f"{level}-{name}")
+        return anchor + said
+
+    for name in "abcd":
+        source = draw(st.sampled_from(known["one"])) if known["one"] and draw(st.booleans()) else ""
+        anchor = draw(st.sampled_from(["", f"&one-{name}"]))
+        lines.append(f"  - {anchor}  # container {name}")
+        lines += [f"    <<: *{source}"] if source else ["    image: x"]
+        lines += [f"    name: {name}"]
+        context = draw(st.none() | CONTEXTS)
+        if context is not None:
+            lines.append(f"    securityContext: {shared('context', name, context)}")
+        if anchor:
+            known["one"].append(f"one-{name}")
+    return "\n".join(lines) + "\n", draw(st.sampled_from("abcd"))
+
+
+CONTEXTS = st.fixed_dictionaries(
+    {}, optional={"capabilities": ADDED, "privileged": st.booleans(), "runAsUser": st.just(0)}
+)
+
+
+# What is given back can be empty, which is not nothing.
+EMPTY = """kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+  - &a
+    name: a
+    securityContext: {capabilities: {}}
+  - <<: *a
+    name: b
+"""
+
+
+@settings(max_examples=50, deadline=None)
+@given(sharing(), SETS)
+@example((EMPTY, "a"), ())
+def test_what_others_take_from_a_container_stays(
+    file: tuple[str, str], caps: tuple[str, ...]
+) -> None:
+    text, name = file
+    patched = patch("kubernetes", text, f"a/{name}", caps).text
+    (old,), (new,) = load(text), load(patched)
+    for was, has in zip(old["spec"]["containers"], new["spec"]["containers"], strict=True):
+        if was["name"] != name:
+            assert bare(has) == bare(was)
+            continue
+        had, context = was.get("securityContext", {}), has["securityContext"]
+        assert sorted(context["capabilities"].get("add", [])) == sorted(caps)
+        assert context["capabilities"]["drop"] == ["ALL"]
+        assert not context.get("privileged")
+        assert had.get("runAsUser") == context.get("runAsUser")
+    assert patch("kubernetes", patched, f"a/{name}", caps).text == patched
 
 
 def bare(container: dict[str, Any]) -> dict[str, Any]:
@@ -370,6 +465,20 @@ def test_any_service_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> No
 def test_any_container_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> None:
     text = re.sub(r"--cap-add=(\S+) .*", r"--cap-add=\1", text).replace("--cap-add=\n", "--init\n")
     check_unit("quadlet", text, caps, "AddCapability", "DropCapability", "PodmanArgs")
+
+
+def test_what_a_container_cannot_have_is_said() -> None:
+    text = "kind: Pod\nspec:\n  securityContext: {runAsNonRoot: true}\n  containers: [{name: c}]\n"
+    assert any("for user nonroot these are only bounds" in note for note in _notes(text))
+    assert any(
+        "for user 7 these are only" in note
+        for note in _notes(text.replace("NonRoot: true", "User: 7"))
+    )
+    assert not any("only bounds" in note for note in _notes(text.replace("true", "false")))
+
+
+def _notes(text: str) -> tuple[str, ...]:
+    return patch("kubernetes", text, None, USUAL).notes
 
 
 # ------------------------------------------------------------------------------ what is refused

@@ -98,6 +98,23 @@ def test_the_tags_of_compose() -> None:
     assert compose.read(text) == (Declared("a", 2, drop=("ALL",), lines=(("ALL", 4),)),)
 
 
+@pytest.mark.parametrize(
+    ("pod", "container", "user"),
+    [
+        ("runAsNonRoot: true", "", "nonroot"),
+        ("runAsNonRoot: true", "runAsNonRoot: false", None),
+        ("", "runAsNonRoot: true", "nonroot"),
+        ("runAsNonRoot: true", "runAsUser: 5", "5"),
+    ],
+)
+def test_a_container_that_may_not_be_roots(pod: str, container: str, user: str | None) -> None:
+    (found,) = kubernetes.read(
+        f"kind: Pod\nspec:\n  securityContext: {{{pod}}}\n"
+        f"  containers:\n  - securityContext: {{{container}}}\n"
+    )
+    assert found.user == user
+
+
 def test_kubernetes() -> None:
     assert kubernetes.read(MANIFEST) == (
         Declared(

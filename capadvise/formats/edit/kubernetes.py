@@ -35,7 +35,7 @@ from capadvise.formats.edit.yaml_values import (
     names,
     text,
 )
-from capadvise.formats.kubernetes import CONTAINERS, POD_SPEC
+from capadvise.formats.kubernetes import CONTAINERS, NON_ROOT, POD_SPEC
 from capadvise.formats.snippet import Snippet
 
 
@@ -281,8 +281,11 @@ def _others(body: str, service: str) -> Iterator[Any]:
 
 def _notes(found: _Container, snippet: Snippet) -> Iterator[str]:
     """What the owner of the manifest must know."""
-    users = [
-        text(entries(entries(place).get("securityContext", _EMPTY)).get("runAsUser"))
-        for place in (found.node, found.pod)
+    places = [
+        entries(entries(place).get("securityContext", _EMPTY)) for place in (found.node, found.pod)
     ]
-    yield from on_user(snippet, users[0] or users[1])
+    said = {key: value for place in reversed(places) for key, value in place.items()}
+    user = text(said.get("runAsUser"))
+    yield from on_user(
+        snippet, NON_ROOT if user is None and is_on(said.get("runAsNonRoot")) else user
+    )

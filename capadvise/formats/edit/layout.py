@@ -43,7 +43,7 @@ class Layout:
     def lines(self, key: str, tree: Tree, column: int) -> list[str]:
         """An entry of a block mapping, without line breaks."""
         head = " " * column + key + ":"
-        if isinstance(tree, dict):
+        if isinstance(tree, dict) and tree:
             inner = [self.lines(name, item, column + self.step) for name, item in tree.items()]
             return [head, *(line for lines in inner for line in lines)]
         if isinstance(tree, Listing) and tree.items:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capadvise.errors import BadInput
+from capadvise.formats.nodes import template_hint
 
 MERGE = "<<"
 MAX_EXPANDED = 1_000_000
@@ -74,17 +75,11 @@ def documents(text: str) -> tuple[Node, ...]:
         return roots
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise BadInput(f"line {line}: {error.problem}", hint=_template(text)) from error
+        raise BadInput(f"line {line}: {error.problem}", hint=template_hint(text)) from error
     except yaml.YAMLError as error:
         raise BadInput(str(error).splitlines()[0]) from error
     except RecursionError as error:
         raise BadInput("it is nested too deeply") from error
-
-
-def _template(text: str) -> str | None:
-    if "{{" not in text:
-        return None
-    return "a Helm template is not YAML: patch what `helm template` renders, or set its values"
 
 
 class _Builder:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from capadvise.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.judge import Context, Effect, Judged, implied, judge
-from capadvise.recording import Recording
+from capadvise.recording import Recording, Retried
 
 
 class Verdict(StrEnum):
@@ -132,7 +132,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     effect = max(item.effect for item in judged)
     deciding = [item for item in judged if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
-    deciding.sort(key=lambda item: -item.check.count)
+    deciding.sort(key=lambda item: (item.check.retried is None, -item.check.count))
     used = effect is Effect.USED
     uncertain = None
     if all(item.uncertain for item in deciding):
@@ -145,7 +145,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
             Effect.ADVISORY: Verdict.ADVISORY,
             Effect.DENIED: Verdict.DENIED,
         }[effect],
-        proof=Proof.CALL_SITE if used else Proof.NONE,
+        proof=_proof(deciding) if used else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=uncertain,
         lost_without=next((item.lost for item in deciding if item.lost), None),
@@ -154,9 +154,19 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     )
 
 
+def _proof(deciding: Sequence[Judged]) -> Proof:
+    """What a use rests on."""
+    ways = {item.check.retried for item in deciding}
+    if Retried.SHOWN in ways:
+        return Proof.RETRY
+    return Proof.NONE if ways == {Retried.REFUSED} else Proof.CALL_SITE
+
+
 def _sentence(judged: Sequence[Judged]) -> str:
-    """One sentence: what for, at most three things."""
-    texts = list(dict.fromkeys(item.why for item in judged))
+    """One sentence: what for, at most three things. What a call site means says more than which
+    call failed."""
+    meant = [item for item in judged if item.rule is not None]
+    texts = list(dict.fromkeys(item.why for item in meant or judged))
     more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
     return "; ".join(texts[:3]) + more
 
@@ -228,8 +238,9 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
     return Need(
         cap,
         Verdict.USED,
-        Proof.CALL_SITE,
+        _proof(evidence),
         _sentence(evidence),
+        next((item.uncertain for item in evidence if all(i.uncertain for i in evidence)), None),
         alternatives=tuple((need.cap,) for need in asked),
         evidence=evidence,
     )
@@ -264,6 +275,7 @@ def _cautions(recording: Recording) -> Iterable[str]:
         yield (
             f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
         )
+    yield from recording.cautions
     if recording.io_uring:
         yield "io_uring was used: checks made by its worker threads are not seen"
     if recording.succeeded is False:

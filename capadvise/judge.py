@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Meaning, Rule
-from capadvise.recording import Check, Namespace, Phase, Recording
+from capadvise.recording import Check, Namespace, Phase, Recording, Retried
 
 
 class Effect(IntEnum):
@@ -82,7 +82,24 @@ class Context:
 _PERFMON = Cap.parse("PERFMON")
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_SETFCAP = Cap.parse("SETFCAP")
 _UNKNOWN_SITE = "unknown call site"
+_ROOT_MAP = "mapping root into a user namespace that it made"
+_NETLINK = "a netlink request; the kernel's answer would hold the refusal"
+_ASKED = {
+    **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), _NETLINK),
+    **dict.fromkeys(("clone", "clone3", "unshare"), _ROOT_MAP),
+    "setfsuid": "accessing files as another user",
+    "setfsgid": "accessing files as another group",
+}
+"""Calls that do not fail for want of a capability → what their arguments ask for."""
+_GIVES_UP = frozenset(
+    (
+        *("setuid", "setreuid", "setresuid", "setgid", "setregid", "setresgid", "setgroups"),
+        *("chroot", "prctl", "capset"),
+    )
+)
+"""Calls by which a program gives up rights."""
 _FAILED_ANYWAY = frozenset({-2, -20, -22, -19, -6, -38, -61, -95})
 """ENOENT, ENOTDIR, EINVAL, ENODEV, ENXIO, ENOSYS, ENODATA, EOPNOTSUPP: with or without the
 capability the call comes to nothing. Other errors (EBUSY, EEXIST, EAGAIN) tell the caller
@@ -91,6 +108,8 @@ something that a refusal would not."""
 
 def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
     """What one check says of its capability."""
+    if check.retried is not None:
+        return _retried(check, check.retried)
     if check.ns is Namespace.CHILD:
         return Judged(
             check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
@@ -124,6 +143,40 @@ def _asked_of_the_host(check: Check, rule: Rule | None) -> str:
     """Whatever a process holds in its own user namespace, it holds nothing in those above."""
     what = rule.text if rule else "something that the catalog does not know"
     return f"{what}: asked of the host, where its user namespace's capabilities do not count"
+
+
+def _retried(check: Check, how: Retried) -> Judged:
+    """What a call says that was made again with more: no call site, but a fact."""
+    call = check.syscall or "a call"
+    either: tuple[Cap, ...] = ()
+    uncertain = None
+    match how:
+        case Retried.PROBE:
+            return Judged(check, None, Effect.ADVISORY, "asking whether it would be allowed")
+        case Retried.ASKED:
+            why = _ASKED.get(call, "what its arguments ask for")
+            if check.cap == _SETFCAP:
+                uncertain = "no check is made for it: concluded from what was done"
+        case Retried.REFUSED:
+            why = f"calling {call}, which fails with {check.without}"
+            either = check.together
+            uncertain = (
+                "refused even with it, since a user namespace cannot grant it; or something else "
+                "refuses, as the permissions of a file"
+            )
+        case Retried.ONE_OF:
+            why = f"calling {call}, which fails with {check.without} without these together"
+            uncertain = "with everything it succeeds, with none of the likely ones alone"
+        case Retried.SHOWN:
+            lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
+            why = f"calling {call}, which {lacking} without it"
+            if check.result in _FAILED_ANYWAY:
+                return Judged(check, None, Effect.ADVISORY, f"{why}, and fails anyway with it")
+            if check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at":
+                either = (_DAC_OVERRIDE,)
+    mark = how is Retried.SHOWN and call in _GIVES_UP
+    lost = "the set-gid bit" if how is Retried.SHOWN and not check.without else None
+    return Judged(check, None, Effect.USED, why, either, mark, uncertain, lost)
 
 
 def _holds(check: Check, rule: Rule) -> bool | None:

@@ -59,6 +59,14 @@ def _run(verbs: Verbs) -> None:
     )
     run.add_argument("--user", metavar="USER", help="run as another user, with every capability")
     run.add_argument(
+        "--retry",
+        nargs="?",
+        const="auto",
+        choices=("auto", "all-calls"),
+        metavar="all-calls",
+        help="refuse everything at first, and see which refused call needs which capability",
+    )
+    run.add_argument(
         "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
     )
     run.add_argument(

@@ -31,6 +31,21 @@ class Phase(StrEnum):
     """After the target had been told to stop."""
 
 
+class Retried(StrEnum):
+    """How EPERM retries came to know of it."""
+
+    SHOWN = "shown"
+    """The call failed without, and came to something else with exactly this."""
+    ONE_OF = "one-of"
+    """It failed with each candidate alone, and not with all of them."""
+    REFUSED = "refused"
+    """It failed with all of them, in a user namespace of ours: elsewhere one could help."""
+    ASKED = "asked"
+    """No refusal can be seen from outside: the call's arguments tell."""
+    PROBE = "probe"
+    """The call only asks whether another one would be allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing the kernel asked, ``count`` times: the same question at the same call site."""
@@ -56,6 +71,12 @@ class Check:
     """What the call was about, for people: a port, a signal, a mode."""
     uid: int | None = None
     phase: Phase = Phase.RUN
+    retried: Retried | None = None
+    """None: the kernel was seen asking. Else it has no call site."""
+    without: str | None = None
+    """The error of a retried call without the capability; None where it was silent."""
+    together: tuple[Cap, ...] = ()
+    """Of a retried call: what else it needed, or what else could have helped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +159,8 @@ class Recording:
     own_sets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each program that called capset for a set of its own without
     having looked at what it had: it cannot adapt to less."""
+    cautions: tuple[str, ...] = ()
+    """What retries could not do, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ def command(args: argparse.Namespace) -> int:
         kind=args.kind,
         seconds=args.seconds,
         stdout_to_stderr=args.json,
+        retry=args.retry,
+        unobserved=bool(os.environ.get("CAPADVISE_UNOBSERVED")),
     )
     if invocation is not None:
         return _containers(invocation, what, args, several=several)

@@ -66,9 +66,19 @@ class Aggregator:
     """Takes pages, gives checks."""
 
     def __init__(
-        self, types: Types, symbols: Symbols, starts: Starts, root: int, uid: int, gid: int
+        self,
+        types: Types,
+        symbols: Symbols,
+        starts: Starts,
+        root: int,
+        uid: int,
+        gid: int,
+        *,
+        retried: bool = False,
     ) -> None:
-        """``root`` is the process that is followed, with its ids."""
+        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
+        are the retry tracer's, or told by it."""
+        self.retried = retried
         self.types, self.symbols, self.starts, self.root = types, symbols, starts, root
         self.stopping = False
         """The target has been told to stop."""
@@ -175,6 +185,8 @@ class Aggregator:
         if time < task.since:
             return
         _, syscall = self._site(stack)
+        if self.retried and syscall == "capset":
+            return
         if syscall == "io_uring_setup":
             task.scope.io_uring = True
         args: tuple[tuple[str, int], ...] = ()

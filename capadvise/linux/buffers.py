@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
@@ -16,6 +17,7 @@ from capadvise.recording import Lost
 
 CHECK_EVENT = "capability:cap_capable"
 QUIET_KB, FLOOD_KB = 4096, 4096
+DENIED_KB = 64
 """Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
 
 
@@ -52,6 +54,7 @@ class Buffers:
         self.folders = [str(root / "instances" / name) for name in self.names]
         self._refusable = calls.refusable(missing)
         self._opened: list[tracefs.Instance] = []
+        self._denied = ""
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Make both at once: most of the time goes into waiting for the kernel.
@@ -60,8 +63,10 @@ class Buffers:
         """
         self._pids = pids
         both = Background(self._flood)
+        third = Background(self._open_denied)
         self.quiet, self.types = self._quiet()
         self.flood = both.result()
+        third.result()
 
     def _flood(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
@@ -105,6 +110,34 @@ class Buffers:
             enters={_id(instance, f"sys_enter_{name}"): name for name in enters},
             exits={_id(instance, f"sys_exit_{name}"): name for name in exits},
         )
+
+    def denied(self) -> dict[str, Any]:
+        """A third buffer, of refused checks alone, for the retry tracer: where it will be, and how
+        to read it. CAP_SYS_ADMIN is left out: it is refused at every mmap."""
+        check = tracefs.format_of(self.root / "events" / CHECK_EVENT.replace(":", "/"))
+        name = self.names[0].removesuffix("quiet") + "denied"
+        self._denied = name
+        self.folders.append(str(self.root / "instances" / name))
+        return {
+            "folder": self.folders[-1],
+            "event": check.id,
+            "offset": check.fields["cap"].offset,
+        }
+
+    def _open_denied(self) -> None:
+        if not self._denied:
+            return
+        instance = tracefs.Instance(self.root, self._denied, buffer_kb=DENIED_KB)
+        self._opened.append(instance)
+        tracefs.write(instance.folder / "trace_clock", "mono")
+        instance.follow(self._pids)
+        instance.filter(CHECK_EVENT, f"cap != {int(SYS_ADMIN)} && ret != 0")
+        instance.enable([CHECK_EVENT])
+
+    def stop(self) -> None:
+        """Record nothing any more."""
+        self.quiet.stop()
+        self.flood.stop()
 
     def drain(self, aggregator: Aggregator) -> None:
         """Read all that is there. CAP_SYS_ADMIN's first: see ``Aggregator.feed``."""

@@ -35,6 +35,10 @@ class Command:
     """Seconds between SIGTERM and SIGKILL."""
     check_limit: float = 30.0
     """Seconds for one try of the check."""
+    retry: str | None = None
+    """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
+    unobserved: bool = False
+    """Do not trace the kernel, but retry alone."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 

@@ -31,6 +31,7 @@ if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
 from capadvise.linux.processes import descendants, kill_descendants
+from capadvise.linux.retry import start as retry
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
 
@@ -120,15 +121,33 @@ class Guardian:
             signal.signal(number, signal.SIG_IGN)
         if not self.hear_of_failure(failed_read):
             return
+        stops = b""
+        if self.plan["retry"]:
+            if self.plan["retry"]["maps"] and not self.map_ids(go_write, failed_read):
+                return
+            answer = retry.start_tracer(self.plan["retry"], self.target)
+            if "failed" in answer:
+                self.say(failed=0, step=answer["failed"])
+                return
+            stops = bytes.fromhex(answer["filter"])
         self.say(held=self.target)
         if self.commands.wait() != "go":
             return
-        os.write(go_write, b"g")
+        retry.send_filter(go_write, stops)
         os.close(go_write)
         if not self.hear_of_failure(failed_read):
             return
         self.say(started=True)
         self.watch()
+
+    def map_ids(self, go: int, said: int) -> bool:
+        """Give the target's new user namespace its ids; the target goes on preparing then."""
+        problem = retry.map_ids(self.target, self.plan["retry"]["maps"])
+        if problem:
+            self.say(failed=0, step=f"map ids ({problem})")
+            return False
+        os.write(go, b"m")
+        return self.hear_of_failure(said)
 
     def hear_of_failure(self, fd: int) -> bool:
         """Wait for the child's next word: ready, or exec'd (the pipe closes); else report."""
@@ -223,10 +242,13 @@ def output_of(argv: list[str]) -> str:
 def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
     """In the child: become what the plan says, wait, exec."""
     try:
+        enter_namespace(plan, go, failed)
         prepare(plan)
         os.write(failed, b"ready\n")
         if not os.read(go, 1):
             os._exit(1)  # the guardian is gone: nothing may run untraced
+        if code := retry.install_filter(go):
+            raise Refused("install the filter that stops calls", code)
         try:
             os.execv(plan["path"], plan["argv"])
         except OSError as error:
@@ -246,6 +268,17 @@ def is_binary(path: str) -> bool:
     with open(path, "rb") as file:
         head = file.read(256)
     return b"\0" in head or head.startswith(b"\x7fELF")
+
+
+def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
+    """A user namespace of its own, where the plan wants one; the guardian maps the ids."""
+    if not plan["retry"] or not plan["retry"]["maps"]:
+        return
+    if code := retry.enter_namespace():
+        raise Refused("make a user namespace", code)
+    os.write(failed, b"ready\n")
+    if not os.read(go, 1):
+        os._exit(1)
 
 
 def prepare(plan: dict[str, Any]) -> None:

@@ -15,9 +15,11 @@ from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.command import Command, name_of, user_of
 from capadvise.linux.posture import Machine, own_securebits, posture_of
-from capadvise.linux.session import session
+from capadvise.linux.retry.listen import Listener
+from capadvise.linux.session import Session, session
 from capadvise.linux.supervisor import Signals
 from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.linux.watch import Watch
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
@@ -64,10 +66,18 @@ def observe(
     user = user_of(command.user) if command.user else None
     uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     cwd = working_directory()
-    with session(command, user=user, signals=signals, meanwhile=meanwhile) as ready:
+    listener, observed = choose(command)
+    with session(
+        command,
+        user=user,
+        signals=signals,
+        listener=listener,
+        observed=observed,
+        meanwhile=meanwhile,
+    ) as ready:
         starts = OneCommand(ready.held)
-        aggregator = Aggregator(ready.buffers.types, ready.symbols, starts, ready.held, uid, gid)
-        run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator)
+        aggregator = _aggregator(ready, starts, uid, gid)
+        run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator, listener)
         target_sets = procfs.capability_sets(ready.held)
         placed = posture_of(ready.held, Machine.read())
         held = Held(
@@ -91,6 +101,21 @@ def observe(
         check_said=run.checker.said if run.checker else "",
         credentials=run.credentials,
     )
+
+
+def choose(command: Command) -> tuple[Listener | None, bool]:
+    """How to look: with retries or without, and whether the kernel is traced."""
+    if command.retry is None:
+        return None, True
+    return Listener(every_call=command.retry == "all-calls"), not command.unobserved
+
+
+def _aggregator(ready: Session, starts: OneCommand, uid: int, gid: int) -> Aggregator | NoChecks:
+    if ready.symbols is None or isinstance(ready.buffers, NoBuffers):
+        return NoChecks(ready.held, ready.listener)
+    retried = ready.listener is not None
+    types = ready.buffers.types
+    return Aggregator(types, ready.symbols, starts, ready.held, uid, gid, retried=retried)
 
 
 def working_directory() -> str:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.caps import Cap, CapSet
+from capadvise.catalog import default
 from capadvise.errors import CannotStart
 from capadvise.linux import procfs
 from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, resolve
+from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
+from capadvise.linux.unobserved import NoBuffers
 
 
 @dataclass(slots=True)
@@ -25,10 +28,12 @@ class Session:
 
     guardian: GuardianProcess
     signals: Signals
-    buffers: Buffers
-    symbols: Symbols
+    buffers: Buffers | NoBuffers
+    symbols: Symbols | None
+    """None where nothing is traced."""
     held: int
     """The pid of the target."""
+    listener: Listener | None
 
     def go(self) -> None:
         """Let the target exec. Raises CannotStart."""
@@ -45,6 +50,8 @@ def session(
     also: Callable[[], list[int]] = list,
     sweep: Sequence[list[list[str]]] = (),
     signals: Signals | None = None,
+    listener: Listener | None = None,
+    observed: bool = True,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left.
@@ -52,19 +59,25 @@ def session(
     ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``also``:
     threads that are followed besides. ``sweep``: pairs of commands by which the guardian removes
     containers, unless it is told ``"left"``. ``signals``: where the main thread has them already;
-    it must block them before any thread starts, and restores them itself. ``meanwhile`` is called
-    while the kernel makes the buffers. Raises CannotObserve or CannotStart.
+    it must block them before any thread starts, and restores them itself. ``listener``: hears the
+    retry tracer; ``observed``: whether the kernel is traced, too. ``meanwhile`` is called while
+    the kernel makes the buffers. Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0])
-    root = require()
-    remove_leftovers(root)
+    buffers, fds = _buffers(_missing(command.caps) if missing is None else missing, observed)
     heard = signals or Signals()
-    fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
+    retry = None
+    if listener is not None:
+        fds = [*fds, listener.write_fd]
+        program = Path(path).name
+        denied = buffers.denied()
+        retry = listener.plan(program, default().errnos, denied, alone=not observed)
     terminal = command.terminal
     guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
     if terminal is not None:
         os.close(terminal)
-    buffers = Buffers(root, missing=_missing(command.caps) if missing is None else missing)
+    if listener is not None:
+        listener.given_away()
     guardian.tell(
         {
             "path": path,
@@ -77,17 +90,20 @@ def session(
             "fds": fds,
             "terminal": terminal,
             "sweep": list(sweep),
+            "retry": retry,
         }
     )
     try:
         hearing = Background(lambda: _hear(guardian, "held"))
         ready = Background(lambda: buffers.open(lambda: [hearing.result(), *also()]))
-        table = Background(Symbols.load)
+        table = Background(Symbols.load) if observed else None
         meanwhile()
-        symbols = table.result()
+        symbols = None if table is None else table.result()
         ready.result()
-        yield Session(guardian, heard, buffers, symbols, hearing.result())
+        yield Session(guardian, heard, buffers, symbols, hearing.result(), listener)
     finally:
+        if listener is not None:
+            listener.close()
         buffers.close()
         guardian.release()
         if command.wait:
@@ -96,6 +112,16 @@ def session(
             heard.restore()
         if guardian.ended:
             buffers.remove()
+
+
+def _buffers(missing: CapSet, observed: bool) -> tuple[Buffers | NoBuffers, list[int]]:
+    """The trace buffers, and the descriptors that they hang on."""
+    if not observed:
+        return NoBuffers(), []
+    root = require()
+    remove_leftovers(root)
+    fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
+    return Buffers(root, missing=missing), fds
 
 
 def _hear(guardian: GuardianProcess, word: str) -> int:

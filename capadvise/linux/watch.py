@@ -15,8 +15,10 @@ from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
 from capadvise.linux.processes import descendants
+from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tasks import Scope
+from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.recording import Held, Host, Lost, Recording
 
 _GRACE = 2.0
@@ -33,11 +35,12 @@ class Watch:
         command: Command,
         guardian: GuardianProcess,
         signals: Signals,
-        buffers: Buffers,
-        aggregator: Aggregator,
+        buffers: Buffers | NoBuffers,
+        aggregator: Aggregator | NoChecks,
+        listener: Listener | None = None,
     ) -> None:
         self.command, self.guardian, self.signals = command, guardian, signals
-        self.buffers, self.aggregator = buffers, aggregator
+        self.buffers, self.aggregator, self.listener = buffers, aggregator, listener
         self.began = datetime.datetime.now(datetime.UTC)
         self.clock = time.monotonic()
         self.so_far: Callable[[], Sequence[Recording]] = tuple
@@ -64,10 +67,13 @@ class Watch:
     def until_end(self, each_round: Callable[[Watch], None] | None = None) -> None:
         """Read until the tree is gone. ``each_round`` is called after each round of reading."""
         watched = [self.guardian.report, self.signals.fd]
+        heard = [self.listener.fd] if self.listener else []
         while not self._over():
-            select.select(watched, [], [], _ROUND)
-            self.buffers.drain(self.aggregator)
+            select.select([*watched, *heard], [], [], _ROUND)
+            self._drain()
             self._hear()
+            if self.listener and self.listener.ended:
+                heard = []
             if self.guardian.ended and not self.empty:
                 self._guardian_is_gone()
                 break
@@ -76,12 +82,20 @@ class Watch:
             self._check()
             if each_round is not None:
                 each_round(self)
-        self.buffers.quiet.stop()
-        self.buffers.flood.stop()
-        self.buffers.drain(self.aggregator)
+        self.buffers.stop()
+        self._drain()
         self.aggregator.finish()
+        if self.listener is not None:
+            self.listener.finish()
         self.lost = self.buffers.lost()
         self._check_after_exit()
+
+    def _drain(self) -> None:
+        """Read all that is there."""
+        if isinstance(self.aggregator, Aggregator):
+            self.buffers.drain(self.aggregator)
+        if self.listener is not None:
+            self.listener.hear()
 
     def _over(self) -> bool:
         """Whether there is nothing left to watch."""
@@ -112,7 +126,8 @@ class Watch:
         if (
             self.command.terminal is None
             and _in_foreground()
-            and procfs.state(self.aggregator.root) == "T"
+            # t: stopped so, under a tracer; the guardian never reports a stop for tracing alone
+            and procfs.state(self.aggregator.root) in ("T", "t")
         ):
             os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -175,7 +190,7 @@ class Watch:
         if passed or self.command.kind == "oneshot":
             self.passed_alive = passed and self.command.kind != "oneshot"
             self.credentials = credentials(self._pids())
-            self.buffers.drain(self.aggregator)
+            self._drain()
             self.stop()
 
     def _check_once(self) -> bool:
@@ -185,7 +200,7 @@ class Watch:
         while (passed := self.checker.poll(self.status, self._pids)) is None:
             select.select([self.signals.fd], [], [], _ROUND)
             if not self.empty:
-                self.buffers.drain(self.aggregator)
+                self._drain()
             if any(number != signal.SIGHUP for number, _ in self.signals.received()):
                 self.interrupted = True
                 self.checker.abandon()
@@ -193,7 +208,10 @@ class Watch:
         return passed
 
     def _pids(self) -> list[int]:
-        return [] if self.empty else descendants(self.guardian.pid)
+        if self.empty:
+            return []
+        tracer = self.listener.pid if self.listener else 0
+        return [pid for pid in descendants(self.guardian.pid) if pid != tracer]
 
     def _check_after_exit(self) -> None:
         if self.checker is None:
@@ -203,6 +221,10 @@ class Watch:
         if undecided and not self.check_passed and self.command.kind != "daemon":
             self.check_passed = self._check_once()
 
+    def _observer(self) -> str:
+        seen = ["tracepoint"] * isinstance(self.aggregator, Aggregator)
+        return "+".join([*seen, *["retry"] * (self.listener is not None)])
+
     def recording(
         self, scope: Scope, held: Held, status: int | None, *, healthy: bool = False
     ) -> Recording:
@@ -210,12 +232,12 @@ class Watch:
         ``healthy``: a check of its own was passed."""
         if status is not None and status < 0:
             status = 128 - status
-        return Recording(
+        seen = Recording(
             host=Host(
                 kernel=os.uname().release,
                 arch=os.uname().machine,
                 last_cap=procfs.last_cap(),
-                observer="tracepoint",
+                observer=self._observer(),
                 lsm=procfs.active_lsms(),
             ),
             held=held,
@@ -235,6 +257,9 @@ class Watch:
                 if kept and kept != held.bounding
             ),
         )
+        if self.listener is None:
+            return seen
+        return self.listener.merged(seen)
 
 
 def _in_foreground() -> bool:

@@ -12,7 +12,7 @@ from capadvise.decide import Need, Verdict
 from capadvise.judge import Effect, Judged
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
-from capadvise.report.text import judged_function
+from capadvise.report.text import place_of
 
 SCHEMA = "capadvise.diff/1"
 
@@ -92,7 +92,7 @@ def _what(judged: Judged) -> str:
     parts = [f"{printable(check.program) or '?'}: {check.syscall or 'page fault'}"]
     if check.detail:
         parts.append(printable(check.detail))
-    parts.append(f"at {judged_function(judged)}")
+    parts.append(place_of(judged))
     return ", ".join(parts) + ("" if check.granted else ", refused")
 
 

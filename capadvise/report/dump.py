@@ -84,6 +84,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.own_sets
         ],
+        "cautions": list(recording.cautions),
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": [
             {
@@ -118,6 +119,9 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
         "phase": str(check.phase),
         "count": check.count,
         "first": check.first,
+        "retried": None if check.retried is None else str(check.retried),
+        "without": check.without,
+        "together": names(check.together),
     }
 
 

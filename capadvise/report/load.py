@@ -22,6 +22,7 @@ from capadvise.recording import (
     Recording,
     Refusal,
     RefusedBy,
+    Retried,
     Target,
 )
 from capadvise.report.model import SCHEMA, Report
@@ -149,6 +150,7 @@ def load_recording(raw: Any) -> Recording:
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
+        cautions=tuple(map(_text, raw["cautions"])),
     )
 
 
@@ -169,6 +171,9 @@ def _load_check(raw: Any) -> Check:
         detail=_optional(raw["detail"], str),
         uid=_optional(raw["uid"], int),
         phase=Phase(raw["phase"]),
+        retried=None if raw["retried"] is None else Retried(raw["retried"]),
+        without=_optional(raw["without"], str),
+        together=tuple(sorted(_caps(raw["together"]))),
     )
 
 

@@ -13,6 +13,7 @@ from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
 from capadvise.prove import Proven, Trial
+from capadvise.recording import Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 
@@ -58,12 +59,15 @@ def _headline(report: Report) -> str:
         command = f"{command[:57]}…"
     if report.target.kind == "container":
         command = f"{printable(report.target.name)} ({command})"
-    asked = sum(check.count for run in runs for check in run.checks)
+    asked = sum(check.count for run in runs for check in run.checks if not check.retried)
+    retried = sum(check.count for run in runs for check in run.checks if check.retried)
+    counts = [f"the kernel asked {asked} times"] if asked or not retried else []
+    counts += [f"{retried} refused calls were made again"] if retried else []
     ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
     how = f"{ended} after {recording.seconds:.1f} s"
     if len(runs) > 1:
         how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
-    return f"{command} {how}; the kernel asked {asked} times."
+    return f"{command} {how}; {', '.join(counts)}."
 
 
 def _ended(status: int) -> str:
@@ -100,13 +104,26 @@ def _remarks(need: Need) -> Iterator[str]:
 
 
 def evidence_line(judged: Judged) -> str:
-    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``."""
+    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; of a retried call, what it came to
+    without the capability instead of the call site."""
     check = judged.check
     parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.syscall or 'page fault'}"]
     if check.detail:
         parts.append(printable(check.detail))
-    parts.append(f"at {judged_function(judged)}")
+    parts.append(place_of(judged))
     return ", ".join(parts) + f", {check.count}×"
+
+
+def place_of(judged: Judged) -> str:
+    """``at __inet_bind``; of a retried call ``EACCES without it``."""
+    check = judged.check
+    if check.retried is None:
+        return f"at {judged_function(judged)}"
+    if check.retried is Retried.REFUSED:
+        return f"{check.without} with it, too"
+    others = "+".join(cap.short for cap in check.together)
+    more = f", with {others}" if others and check.retried is not Retried.ASKED else ""
+    return f"{printable(check.without)} without it{more}" if check.without else "by its arguments"
 
 
 def judged_function(judged: Judged) -> str:

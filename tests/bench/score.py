@@ -1,9 +1,10 @@
 """Score `capadvise run` over real workloads: is the proposed set sound, is it exactly minimal?
 
-Usage: score.py [--prove] ORACLE [NAME …]      (root; ORACLE is the path of workloads/oracle.py)
+Usage: score.py [--prove|--retry|--alone] ORACLE [NAME …]   (root; ORACLE: workloads/oracle.py)
 
 With --prove, `capadvise prove` finds the sets by trial, and the number of trials is held against
-the budget of 3 + 2 for each recommended capability; without, `capadvise run` proposes them.
+the budget of 3 + 2 for each recommended capability; without, `capadvise run` proposes them, with
+--retry under EPERM retries, with --alone by those alone, without the kernel's trace.
 
 Each workload is run once under capadvise with everything allowed; the oracle then judges the
 recommended set by trial. Nothing is compared with a known answer.
@@ -25,13 +26,16 @@ from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.report.load import load_recording
 
+RETRY = ["--retry"] * ("--retry" in sys.argv or "--alone" in sys.argv)
+if "--alone" in sys.argv:
+    os.environ["CAPADVISE_UNOBSERVED"] = "1"
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
 
 def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
     """The recommended set for one workload; None when capadvise gave no report."""
     report = folder / f"{name}.json"
-    tool = [str(CAPADVISE), "run", "-q", "-o", str(report)]
+    tool = [str(CAPADVISE), "run", "-q", *RETRY, "-o", str(report)]
     done = subprocess.run(
         [sys.executable, oracle, "wrap", "-o", "/dev/null", name, "--", *tool, "--"],
         capture_output=True,
@@ -113,7 +117,7 @@ def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
 
 def main() -> None:
     with_trials = "--prove" in sys.argv
-    oracle, *names = [word for word in sys.argv[1:] if word != "--prove"]
+    oracle, *names = [word for word in sys.argv[1:] if not word.startswith("-")]
     if not names:
         listing = subprocess.run(
             [sys.executable, oracle, "list"], capture_output=True, text=True, check=True

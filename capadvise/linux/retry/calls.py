@@ -1,0 +1,135 @@
+"""Which system calls are stopped, and how each is handled. Pure: names, no numbers.
+
+Stopped is what can be refused for want of a capability, as ``catalog/errnos.yaml`` says, but for
+the calls that are too frequent and all but never refused (``UNSTOPPED``): those are stopped only
+in a process that holds a file of /proc or /sys, where they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from capadvise.linux.retry.bpf import How, Only, Test
+
+
+class Kind(IntEnum):
+    """How a call is handled."""
+
+    PLAIN = 0
+    """First without, then with one candidate at a time."""
+    FULL = 1
+    """With the program's own set: a refusal would be silent, or credentials are captured."""
+    CAPTURE = 2
+    """First without; once it is known what it wants, with the program's own set."""
+    OPEN = 3
+    SEND = 4
+    CHMOD = 5
+    UIDS = 6
+    CAPSET = 7
+    CAPGET = 8
+    EXEC = 9
+    SOCKET = 10
+    NAMESPACE = 11
+    """unshare, setns, clone: full where a user namespace is in play."""
+    SECCOMP = 12
+    PTRACE = 13
+    CHDIR = 14
+    READ = 15
+    DESCRIPTOR = 16
+    """Opens or closes descriptors."""
+    PROBE = 17
+    """Only asks whether something would be allowed."""
+
+
+_KINDS: dict[Kind, tuple[str, ...]] = {
+    Kind.FULL: (
+        *("setfsuid", "setfsgid", "listxattr", "llistxattr", "flistxattr"),
+        *("io_uring_setup", "io_uring_enter", "io_uring_register"),
+    ),
+    Kind.CAPTURE: (
+        *("mount", "umount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount"),
+        *("open_tree", "mount_setattr", "pivot_root"),
+    ),
+    Kind.OPEN: ("open", "openat", "openat2", "creat"),
+    Kind.SEND: ("sendto", "sendmsg", "sendmmsg"),
+    Kind.CHMOD: ("chmod", "fchmod", "fchmodat", "fchmodat2"),
+    Kind.UIDS: ("setuid", "setreuid", "setresuid"),
+    Kind.CAPSET: ("capset",),
+    Kind.CAPGET: ("capget",),
+    Kind.EXEC: ("execve", "execveat"),
+    Kind.SOCKET: ("socket",),
+    Kind.NAMESPACE: ("unshare", "setns", "clone", "clone3", "fork", "vfork"),
+    Kind.SECCOMP: ("seccomp", "prctl"),
+    Kind.PTRACE: ("ptrace",),
+    Kind.CHDIR: ("chdir", "fchdir"),
+    Kind.READ: ("read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice"),
+    Kind.DESCRIPTOR: ("close", "close_range", "dup", "dup2", "dup3", "fcntl"),
+    Kind.PROBE: ("faccessat2", "access", "faccessat"),
+}
+KIND = {name: kind for kind, names in _KINDS.items() for name in names}
+"""The kind of each call that is not plain."""
+
+UNSTOPPED = frozenset(
+    (
+        *("read", "pread64", "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile"),
+        *("splice", "copy_file_range", "fallocate"),  # full disks, quotas, files of /proc
+        *("accept", "accept4", "memfd_create", "eventfd2", "epoll_create1"),  # ENFILE alone
+        "mremap",  # after mlockall(MCL_FUTURE)
+        *("access", "faccessat"),  # they ask with the permitted set (access_override_creds)
+    )
+)
+MORE = (*_KINDS[Kind.FULL], "capget", "capset")
+"""Stopped though no error of theirs names a capability."""
+
+
+def stopped(rows: Iterable[str]) -> frozenset[str]:
+    """The calls to stop, given the calls of the error table."""
+    return (frozenset(rows) | frozenset(MORE)) - UNSTOPPED
+
+
+def _equal(arg: int, *values: int) -> tuple[tuple[Test, ...], ...]:
+    return tuple((Test(arg, How.EQUAL, value),) for value in values)
+
+
+def _unless(arg: int, *values: int) -> tuple[Test, ...]:
+    return tuple(Test(arg, How.EQUAL, value) for value in values)
+
+
+_ALARM_CLOCKS = (8, 9)  # CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM
+_MAP_LOCKED, _MAP_FIXED, _AT_EACCESS = 0x2000, 0x10 | 0x100000, 0x200
+
+ONLY: dict[str, Only] = {
+    "mmap": Only(
+        (
+            (Test(3, How.BITS, _MAP_LOCKED),),
+            (Test(3, How.BITS, _MAP_FIXED), Test(0, How.BELOW, 1 << 16)),  # mmap_min_addr
+        )
+    ),
+    "madvise": Only(((Test(2, How.BITS, 0x60),),)),  # MADV_HWPOISON 100, MADV_SOFT_OFFLINE 101
+    "fcntl": Only(_equal(1, 4, 1024, 1031)),  # F_SETFL, F_SETLEASE, F_SETPIPE_SZ
+    "ioctl": Only(
+        unless=_unless(  # the terminal's and FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: never checked
+            1,
+            *(0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5410),
+            *(0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
+        )
+    ),
+    "prctl": Only(  # PDEATHSIG, NAME, CHILD_SUBREAPER, GET_DUMPABLE, CAPBSET_READ, SET_VMA
+        unless=_unless(0, 1, 2, 15, 16, 36, 37, 3, 23, 0x53564D41)
+    ),
+    "faccessat2": Only(((Test(3, How.BITS, _AT_EACCESS),),)),
+    "clock_nanosleep": Only(_equal(0, *_ALARM_CLOCKS)),
+    "timer_create": Only(_equal(0, *_ALARM_CLOCKS)),
+    "timerfd_create": Only(_equal(0, *_ALARM_CLOCKS)),
+    "getsockopt": Only(_equal(1, 0, 41)),  # SOL_IP, SOL_IPV6: the tables of packet filters
+}
+"""Calls that are stopped only with some arguments."""
+
+SILENT_FILES = frozenset(
+    (
+        *(b"kallsyms", b"modules", b"iomem", b"ioports", b"stat", b"status", b"pagemap"),
+        *(b"wchan", b"timer_list", b"keys", b"maps", b"smaps", b"numa_maps", b"mountinfo"),
+    )
+)
+"""Files of /proc that show less to those who may less, without an error."""

@@ -1,0 +1,78 @@
+"""What retries showed, gathered and told to the supervisor, one JSON value a line.
+
+Memory is bounded: of one program, call and capability, so many different details are kept apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+_DETAILS = 24
+_OTHERS = "(others)"
+
+
+class Evidence:
+    """Each distinct fact is told once, at once; how often it was seen, at the end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._counts: Counter[int] = Counter()
+        self._raised: Counter[int] = Counter()
+        self._details: Counter[tuple[Any, ...]] = Counter()
+        self._proofs: Counter[tuple[str, str, int]] = Counter()
+        self._latest: dict[tuple[str, str], int] = {}
+        self._said: set[str] = set()
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send it. A supervisor that is gone ends us through the guardian."""
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except BrokenPipeError:
+            pass
+
+    def tell_once(self, **message: Any) -> None:
+        """Send what is true once it was said."""
+        text = json.dumps(message)
+        if text not in self._said:
+            self._said.add(text)
+            self.tell(message)
+
+    def note(
+        self, how: str, cap: int, program: str, call: str, detail: str | None, **more: Any
+    ) -> int:
+        """One fact: ``how`` is shown, refused, asked or probe. Returns how often it was seen, by
+        program, call and capability."""
+        where = (how, cap, program, call, more.get("errno"), more.get("result"))
+        key = (*where, detail)
+        if key not in self._numbers:
+            self._details[where] += 1
+            if self._details[where] > _DETAILS:
+                detail = _OTHERS
+                key = (*where, detail)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            fact = {"id": number, "how": how, "cap": cap, "program": program, "call": call}
+            self.tell({"fact": {**fact, "detail": detail, **more}})
+        self._counts[number] += 1
+        self._proofs[program, call, cap] += 1
+        self._latest[program, call] = number
+        return self._proofs[program, call, cap]
+
+    def ran_raised(self, program: str, call: str) -> None:
+        """The call succeeded while what it was shown to need was still raised."""
+        number = self._latest.get((program, call))
+        if number is not None:
+            self._raised[number] += 1
+
+    def finish(self, refusals: Counter[tuple[str, str, str]]) -> None:
+        """Tell the counts."""
+        self.tell({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
+        self.tell({"refusals": [[*key, count] for key, count in refusals.items()]})

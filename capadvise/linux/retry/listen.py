@@ -1,0 +1,194 @@
+"""The supervisor's side of the tracer: what it is told, and what it becomes in a recording."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from capadvise.caps import Cap, from_mask
+from capadvise.catalog.errnos import Errnos
+from capadvise.errors import CannotStart
+from capadvise.recording import (
+    Check,
+    Namespace,
+    Recording,
+    Refusal,
+    RefusedBy,
+    Retried,
+    Tally,
+)
+
+
+class Listener:
+    """Hears the tracer. The guardian starts it, and passes on our end of the pipe."""
+
+    def __init__(self, *, every_call: bool, maps: dict[str, list[list[int]]] | None = None) -> None:
+        """``maps``: ids for a user namespace of the target's own, as ``newuidmap`` wants them."""
+        self.every_call, self.maps = every_call, maps
+        self.fd, self.write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.pid = 0
+        """The tracer's."""
+        self.ended = False
+        self.whole = False
+        """It told all that it had to tell."""
+        self._rest = b""
+        self._facts: dict[int, dict[str, Any]] = {}
+        self._counts: dict[int, tuple[int, int]] = {}
+        self._refusals: list[tuple[str, str, str, int]] = []
+        self._own_sets: dict[tuple[str, int], None] = {}
+        self._looked: set[str] = set()
+        self._cautions: dict[str, None] = {}
+        self._started = 0.0
+        self.io_uring = False
+
+    def plan(
+        self, program: str, errnos: Errnos, denied: dict[str, Any] | None, *, alone: bool
+    ) -> dict[str, Any]:
+        """What the guardian is told. ``denied``: the trace buffer of refused checks."""
+        found = importlib.util.find_spec("ptrace")
+        if found is None or found.origin is None:
+            raise CannotStart(
+                "the Python module ptrace is missing", found=False, hint="pip install python-ptrace"
+            )
+        return {
+            "report": self.write_fd,
+            "maps": self.maps,
+            "path": [str(Path(__file__).parents[3]), str(Path(found.origin).parents[1])],
+            "tracer": {
+                "every_call": self.every_call,
+                "alone": alone,
+                "in_namespace": self.maps is not None,
+                "program": program,
+                "denied": denied,
+                "errnos": [
+                    [[call, code], [int(cap) for cap in caps]]
+                    for (call, code), caps in errnos.items()
+                ],
+            },
+        }
+
+    def given_away(self) -> None:
+        """The guardian has the other end now."""
+        os.close(self.write_fd)
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self.fd)
+
+    def hear(self) -> None:
+        """Take in what was told since."""
+        with suppress(BlockingIOError):
+            while not self.ended:
+                chunk = os.read(self.fd, 1 << 16)
+                self.ended = not chunk
+                *lines, self._rest = (self._rest + chunk).split(b"\n")
+                for line in lines:
+                    for kind, value in json.loads(line).items():
+                        self._take(kind, value)
+
+    def _take(self, kind: str, value: Any) -> None:
+        match kind:
+            case "pid":
+                self.pid = value
+            case "started":
+                self._started = value
+            case "fact":
+                self._facts[value["id"]] = value
+            case "counts":
+                self._counts = {number: (count, raised) for number, count, raised in value}
+            case "refusals":
+                self._refusals = [tuple(item) for item in value]
+                self.whole = True
+            case "own_set":
+                program, mask = value
+                if program not in self._looked:
+                    self._own_sets[program, mask] = None
+            case "looked":
+                self._looked.add(value)
+            case "io_uring":
+                self.io_uring = True
+            case _:
+                self._cautions[_CAUTIONS[kind].format(value)] = None
+
+    def finish(self) -> None:
+        """The run is over: what is missing is missing."""
+        if not self.whole and self._started:
+            self._cautions["the retry tracer was killed: what came later was not seen"] = None
+
+    @property
+    def distinct(self) -> int:
+        """How many different facts are known."""
+        return len(self._facts)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was found so far, each fact once."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for fact in self._facts.values():
+            found.setdefault(fact["cap"], []).append(fact)
+        return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in found.values())
+
+    def merged(self, recording: Recording) -> Recording:
+        """The recording with what retries showed. Refusals and capability sets that an observer
+        saw meanwhile are those of our tries: the tracer's account takes their place."""
+        first = len(recording.checks) + 1
+        return replace(
+            recording,
+            checks=(
+                *recording.checks,
+                *(
+                    self._check(number, fact)
+                    for number, fact in enumerate(self._facts.values(), first)
+                ),
+            ),
+            refusals=tuple(
+                Refusal(call, code, RefusedBy.UNKNOWN, program, count)
+                for call, code, program, count in sorted(self._refusals)
+            ),
+            own_sets=tuple(
+                (program, kept)
+                for program, kept in ((p, from_mask(mask)) for p, mask in self._own_sets)
+                if kept and kept != recording.held.bounding
+            ),
+            io_uring=recording.io_uring or self.io_uring,
+            cautions=tuple(self._cautions),
+        )
+
+    def _check(self, number: int, fact: dict[str, Any]) -> Check:
+        count, raised = self._counts.get(fact["id"], (1, 0))
+        detail = fact["detail"]
+        if raised:
+            detail = f"{detail or ''} (and {raised} more with it left raised)".lstrip()
+        return Check(
+            id=number,
+            cap=Cap(fact["cap"]),
+            granted=fact["how"] != Retried.REFUSED,
+            ns=Namespace.TARGET,
+            site=(),
+            program=fact["program"],
+            pid=fact["pid"],
+            count=count,
+            first=max(0.0, round(fact["at"] - self._started, 3)),
+            syscall=fact["call"],
+            result=fact["result"],
+            detail=detail,
+            uid=fact["uid"],
+            retried=Retried(fact["how"]),
+            without=fact["errno"],
+            together=tuple(Cap(cap) for cap in fact["together"]),
+        )
+
+
+_CAUTIONS = {
+    "traces": "{} traces other processes, which it cannot do under retries: "
+    "run it without --retry, or with --retry=all-calls",
+    "let_go": "{} was let go of, to be traced by the target itself: it ran with its full sets",
+    "pinned": "{} could not be made to change its sets: some of its calls were not tried without",
+    "unknown": "{} succeeded with all capabilities and with none of those that are known for it",
+}
+"""What the tracer could not do."""

@@ -1,0 +1,199 @@
+"""Registers and memory of a stopped thread, by python-ptrace: all that depends on the processor.
+
+The fast path (which call, what result) is PTRACE_GET_SYSCALL_INFO, the same everywhere (Linux
+5.3); registers are touched only to make a thread call something else, or call again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from dataclasses import dataclass
+
+from ptrace.binding import func
+from ptrace.binding.linux_struct import iovec_struct, user_regs_struct
+from ptrace.syscall.names import SYSCALL_NAMES
+
+# linux/ptrace.h; python-ptrace does not know these
+SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
+O_TRACESECCOMP, O_EXITKILL, O_SUSPEND_SECCOMP = 0x80, 1 << 20, 1 << 21
+EVENT_SECCOMP, EVENT_STOP = 7, 128
+OPTIONS = (
+    func.PTRACE_O_TRACESYSGOOD
+    | func.PTRACE_O_TRACEFORK
+    | func.PTRACE_O_TRACEVFORK
+    | func.PTRACE_O_TRACECLONE
+    | func.PTRACE_O_TRACEEXEC
+    | O_TRACESECCOMP
+    | O_EXITKILL
+)
+CONT, SYSCALL, DETACH = func.PTRACE_CONT, func.PTRACE_SYSCALL, func.PTRACE_DETACH
+ENTRY, EXIT = 1, 2
+"""PTRACE_SYSCALL_INFO_*."""
+
+_NT_PRSTATUS, _NT_ARM_SYSTEM_CALL = 1, 0x404
+_FAILED = ctypes.c_ulong(-1).value
+_MINUS_ONE = 0xFFFFFFFFFFFFFFFF
+
+_raw = func._ptrace
+_info = ctypes.create_string_buffer(88)
+_info_at = ctypes.addressof(_info)
+_CALL = struct.Struct("<B3xIQQQ6Q")
+_RESULT = struct.Struct("<B23xq")
+_word = ctypes.c_ulong()
+_word_at = ctypes.addressof(_word)
+
+
+class Gone(Exception):
+    """The thread was killed meanwhile; its end will be reported."""
+
+
+def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
+    """One ptrace request. Raises Gone for a thread that is no more, OSError else."""
+    if _raw(request, tid, address, data) == _FAILED:
+        code = ctypes.get_errno()
+        if code == 3:
+            raise Gone
+        raise OSError(code, os.strerror(code), f"ptrace {request} of {tid}")
+
+
+def call_info(tid: int) -> tuple[int, ...]:
+    """(kind of stop, architecture, instruction pointer, stack pointer, number, six arguments)."""
+    op(GET_SYSCALL_INFO, tid, 88, _info_at)
+    return _CALL.unpack_from(_info)
+
+
+def result(tid: int) -> int:
+    """What the call that a thread just came back from returned."""
+    op(GET_SYSCALL_INFO, tid, 88, _info_at)
+    return int(_RESULT.unpack_from(_info)[1])
+
+
+def event_message(tid: int) -> int:
+    """The new thread's id at a fork, the former one at an exec."""
+    op(func.PTRACE_GETEVENTMSG, tid, 0, _word_at)
+    return int(_word.value)
+
+
+Registers = list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How one processor calls the kernel."""
+
+    arch: int
+    """AUDIT_ARCH_*, linux/audit.h."""
+    pointer: int
+    """Index of the instruction pointer among the registers."""
+    stack: int
+    length: int
+    """Bytes of the instruction that enters the kernel."""
+    number: int
+    """Index of the register that names the call when the instruction runs."""
+    args: tuple[int, ...]
+    entered: int | None
+    """Index of the register that names a call that is under way; None: a register set of its
+    own."""
+    missing: dict[str, int]
+    """Calls that python-ptrace 0.9.9 has no number for."""
+
+    def get(self, tid: int) -> Registers:
+        """All general registers."""
+        if func.HAS_PTRACE_GETREGS:
+            op(func.PTRACE_GETREGS, tid, 0, _registers_at)
+        else:
+            op(func.PTRACE_GETREGSET, tid, _NT_PRSTATUS, _vector_at)
+        return list(_words.unpack_from(_registers))
+
+    def set(self, tid: int, registers: Registers) -> None:
+        """Put them back."""
+        _words.pack_into(_registers, 0, *registers)
+        if func.HAS_PTRACE_SETREGS:
+            op(func.PTRACE_SETREGS, tid, 0, _registers_at)
+        else:
+            op(func.PTRACE_SETREGSET, tid, _NT_PRSTATUS, _vector_at)
+
+    def rewound(self, registers: Registers, number: int, args: tuple[int, ...]) -> Registers:
+        """As they were before the instruction that made this call. The first argument shares its
+        register with the result on some processors."""
+        before = list(registers)
+        before[self.pointer] -= self.length
+        before[self.number] = number
+        for index, value in zip(self.args, args, strict=True):
+            before[index] = value
+        if self.entered is not None:
+            before[self.entered] = (
+                _MINUS_ONE  # no call is under way: nothing for the kernel to restart
+            )
+        return before
+
+    def calling(self, before: Registers, number: int, args: tuple[int, ...]) -> Registers:
+        """So that the same instruction will make another call."""
+        other = list(before)
+        other[self.number] = number
+        for index, value in zip(self.args, args, strict=False):
+            other[index] = value
+        return other
+
+    def exchange(
+        self, tid: int, registers: Registers, number: int, args: tuple[int, ...] = ()
+    ) -> None:
+        """Turn the call that a thread is about to enter into another one; -1: into none."""
+        other = list(registers)
+        for index, value in zip(self.args, args, strict=False):
+            other[index] = value
+        if self.entered is not None:
+            other[self.entered] = number & _MINUS_ONE
+        self.set(tid, other)
+        if self.entered is None:
+            call = ctypes.c_int(number)
+            vector = iovec_struct()
+            vector.buf, vector.len = ctypes.addressof(call), ctypes.sizeof(call)
+            op(func.PTRACE_SETREGSET, tid, _NT_ARM_SYSTEM_CALL, ctypes.addressof(vector))
+
+
+_registers = user_regs_struct()
+_registers_at = ctypes.addressof(_registers)
+_vector = iovec_struct()
+_vector.buf, _vector.len = _registers_at, ctypes.sizeof(_registers)
+_vector_at = ctypes.addressof(_vector)
+_words = struct.Struct(f"<{ctypes.sizeof(_registers) // 8}Q")
+
+_NEW = {  # the same on all processors since 5.1
+    **{"mount_setattr": 442, "quotactl_fd": 443, "landlock_restrict_self": 446},
+    **{"fchmodat2": 452, "statmount": 457, "listmount": 458, "file_setattr": 469},
+    **{"openat2": 437, "faccessat2": 439, "process_madvise": 440, "close_range": 436},
+    **{"pidfd_getfd": 438, "clone3": 435, "open_tree": 428, "move_mount": 429, "fsopen": 430},
+    **{"fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_send_signal": 424},
+    **{"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427},
+}
+_MACHINES = {
+    # user_regs_struct of arch/x86/include/asm/user_64.h: r15 … rax(10) rcx rdx rsi rdi orig rip
+    "x86_64": Machine(
+        *(0xC000003E, 16, 19, 2, 10, (14, 13, 12, 7, 9, 8), 15),
+        {**_NEW, "timerfd_create": 283},
+    ),
+    # user_pt_regs of arch/arm64/include/uapi/asm/ptrace.h: x0 … x30, sp, pc, pstate
+    "aarch64": Machine(
+        *(0xC00000B7, 32, 31, 4, 8, (0, 1, 2, 3, 4, 5), None),
+        {**_NEW, "timerfd_create": 85},
+    ),
+}
+
+
+def here() -> Machine | None:
+    """The processor that this runs on; None where retries do not know it."""
+    return _MACHINES.get(platform.machine())
+
+
+def numbers(machine: Machine) -> dict[str, int]:
+    """Call numbers by name."""
+    known = {name: number for number, name in SYSCALL_NAMES.items() if number < _FIRST_OTHER}
+    return {**known, **machine.missing}
+
+
+_FIRST_OTHER = 512
+"""python-ptrace's table of x86-64 holds the x32 calls from here on."""

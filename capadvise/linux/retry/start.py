@@ -1,0 +1,96 @@
+"""The guardian's part: starting the tracer, a user namespace for the target, and its filter.
+
+The standard library alone: this runs in the guardian, beside python-prctl, and in the target
+before its exec.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+_SET_SECCOMP, _MODE_FILTER, _NEWUSER = 22, 2, 0x10000000  # linux/prctl.h, seccomp.h, sched.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def start_tracer(plan: dict[str, Any], target: int) -> dict[str, Any]:
+    """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
+    ``{"failed": text}``."""
+    told_read, told_write = os.pipe()
+    said_read, said_write = os.pipe()
+    report = int(plan["report"])
+    if os.fork() == 0:
+        for fd in (told_read, said_write, report):
+            os.set_inheritable(fd, True)
+        program = os.path.join(os.path.dirname(__file__), "tracer.py")
+        fds = [str(fd) for fd in (told_read, said_write, report)]
+        os.execv(sys.executable, [sys.executable, "-I", "-S", program, *fds, *plan["path"]])
+    for fd in (told_read, said_write, report):
+        os.close(fd)
+    with open(told_write, "w", encoding="utf-8") as told:
+        json.dump({**plan["tracer"], "pid": target}, told)
+    with open(said_read, encoding="utf-8") as said:
+        line = said.readline()
+    answer: dict[str, Any] = json.loads(line) if line else {"failed": "start the tracer"}
+    return answer
+
+
+def send_filter(fd: int, code: bytes) -> None:
+    """Let the target go on, with a filter to install before its exec; it may be empty."""
+    data = b"g" + len(code).to_bytes(4, "little") + code
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def install_filter(fd: int) -> int:
+    """Read the filter that follows the word to go on, and let the calling thread be stopped at
+    these calls from now on. Returns the errno, or 0."""
+    size = int.from_bytes(os.read(fd, 4), "little")
+    code = b""
+    while len(code) < size:
+        code += os.read(fd, size - len(code))
+    if not code:
+        return 0
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Program(len(code) // 8, ctypes.addressof(buffer))
+    failed = _libc.prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0)
+    return ctypes.get_errno() if failed else 0
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def enter_namespace() -> int:
+    """Put the calling process into a user namespace of its own; the errno, or 0."""
+    return ctypes.get_errno() if _libc.unshare(_NEWUSER) else 0
+
+
+def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:
+    """Map ids into a process's new user namespace; what went wrong, or nothing."""
+    for kind in ("gid", "uid"):
+        ranges = maps[kind]
+        if len(ranges) > 1:
+            words = [str(number) for entry in ranges for number in entry]
+            done = subprocess.run(
+                [f"new{kind}map", str(pid), *words], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                return f"new{kind}map: {done.stderr.strip()}"
+            continue
+        try:
+            if kind == "gid":  # without it an ordinary user may not map a group
+                with open(f"/proc/{pid}/setgroups", "w", encoding="utf-8") as file:
+                    file.write("deny")
+            with open(f"/proc/{pid}/{kind}_map", "w", encoding="utf-8") as file:
+                file.write(" ".join(map(str, ranges[0])))
+        except OSError as error:
+            return f"{kind}_map: {error.strerror}"
+    return ""

@@ -1,0 +1,412 @@
+"""The tracer: a program of its own, since python-ptrace is GPL. It never meets python-prctl.
+
+Run as ``tracer.py PLAN_FD SAY_FD REPORT_FD PATH…`` by the guardian: reads a plan, seizes the held
+target, answers with the seccomp filter that the target is to install, and follows the tree until
+its last thread is gone. If it dies, the kernel kills what it traces (PTRACE_O_EXITKILL).
+
+A call is stopped at its entry (seccomp) and at its end. One that fails with an error behind which
+a capability can stand is made again: the tracer turns the same instruction into a capset, raises a
+candidate, and lets the thread make the call anew. The set is lowered when the next call of
+interest begins. A signal that arrives in between is delivered first, as if nothing had been tried.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path += sys.argv[4:]  # where capadvise and ptrace are: started with -I -S, it has no path
+
+from ptrace.binding import func
+
+from capadvise.linux.retry import bpf, calls, machine
+from capadvise.linux.retry.denied import Denied
+from capadvise.linux.retry.evidence import Evidence
+from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL, Gone
+from capadvise.linux.retry.rules import Rules
+from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_status
+
+_WALL = 0x40000000
+_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_CAPSET_HEADER = (0x20080522).to_bytes(4, "little") + bytes(4)
+"""_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
+_BELOW_STACK = 512
+"""Bytes below the stack pointer where the arguments of a capset are put: beyond the red zone (128
+on x86-64), and what lies there is put back."""
+
+
+def main() -> None:
+    """Run as a program."""
+    plan_fd, say, report = (int(word) for word in sys.argv[1:4])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # they are for the target; the guardian kills us
+    with open(plan_fd, "rb") as file:
+        plan = json.load(file)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    here = machine.here()
+    if here is None:
+        os.write(say, json.dumps({"failed": f"retries do not know {os.uname().machine}"}).encode())
+        return
+    tracer = Tracer(here, plan, Evidence(report))
+    try:
+        text = tracer.seize(plan["pid"])
+    except (OSError, Gone) as error:
+        os.write(say, json.dumps({"failed": f"cannot trace it: {error}"}).encode() + b"\n")
+        return
+    os.write(say, json.dumps({"filter": text}).encode() + b"\n")
+    os.close(say)
+    tracer.run()
+
+
+class Tracer:
+    """The event loop, and what each kind of stop means."""
+
+    def __init__(self, here: machine.Machine, plan: dict[str, Any], evidence: Evidence) -> None:
+        self.machine, self.evidence = here, evidence
+        self.every_call: bool = plan["every_call"]
+        self.target: int = plan["pid"]
+        self.target_program: str = plan["program"]
+        numbers = machine.numbers(here)
+        self.capset = numbers["capset"]
+        rows = {call for (call, _), _ in plan["errnos"]}
+        stopped = calls.stopped(rows)
+        known = stopped | calls.KIND.keys() | rows
+        self.calls = {
+            numbers[name]: Call(name, calls.KIND.get(name, calls.Kind.PLAIN))
+            for name in known
+            if name in numbers
+        }
+        self.always = {
+            numbers[name] for name in stopped if name in numbers and name not in calls.ONLY
+        }
+        """Calls that the filter stops, whatever their arguments."""
+        self._filter = bpf.program(
+            here.arch,
+            [numbers[name] for name in stopped if name in numbers],
+            {numbers[name]: only for name, only in calls.ONLY.items() if name in numbers},
+        )
+        self.threads: dict[int, Thread] = {}
+        self.early: set[int] = set()
+        """New threads that stopped before their maker's stop told of them."""
+        self.home = ""
+        """The target's user namespace, as /proc names it."""
+        self.can_suspend = True
+        self.refusals: Counter[tuple[str, str, str]] = Counter()
+        self.rules = Rules(self, plan, Denied(plan["denied"]))
+        self.detaching: dict[int, Thread] = {}
+        """Threads that another one of the tree wants to trace itself → that one."""
+
+    # ------------------------------------------------------------------ from start to end
+
+    def seize(self, pid: int) -> str:
+        """Begin; the filter for the target, as hexadecimal text; empty for every call."""
+        machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
+        self.home = os.readlink(f"/proc/{pid}/ns/user")
+        self.threads[pid] = Thread(pid, Process(pid, threads=1))
+        return "" if self.every_call else self._filter.hex()
+
+    def run(self) -> None:
+        """Until the last thread is gone."""
+        self.evidence.tell({"pid": os.getpid()})
+        wait = os.waitpid
+        while True:
+            try:
+                tid, status = wait(-1, _WALL)
+            except ChildProcessError:
+                break
+            if status & 0xFF == 0x7F:
+                with suppress(Gone):
+                    self.stopped(tid, status >> 8)
+            else:
+                self.ended(tid)
+        self.evidence.finish(self.refusals)
+
+    def ended(self, tid: int) -> None:
+        """A thread is no more."""
+        self.early.discard(tid)
+        thread = self.threads.pop(tid, None)
+        waiting = self.detaching.pop(tid, None)
+        if waiting is not None:
+            self.go_on(waiting)
+        if thread is not None:
+            thread.process.threads -= 1
+            if not thread.process.threads:
+                thread.process.close()
+
+    def stopped(self, tid: int, what: int) -> None:
+        """A thread stopped; ``what`` is signal | event << 8."""
+        thread = self.threads.get(tid)
+        if thread is None:
+            self.early.add(tid)
+            return
+        event = what >> 8
+        if what == _SYSCALL_STOP:
+            self.syscall_stop(thread)
+        elif event == EVENT_SECCOMP:
+            self.seccomp_stop(thread)
+        elif event == 0:
+            self.signal_stop(thread, what)
+        elif event == EVENT_STOP:
+            self.event_stop(thread, what & 0xFF)
+        elif event == func.PTRACE_EVENT_EXEC:
+            self.exec_stop(thread)
+        elif event in (
+            func.PTRACE_EVENT_FORK,
+            func.PTRACE_EVENT_VFORK,
+            func.PTRACE_EVENT_CLONE,
+        ):
+            self.fork_stop(thread)
+        else:
+            self.go_on(thread)
+
+    def go_on(self, thread: Thread, number: int = 0) -> None:
+        """Let a thread run to the next stop of interest; ``number``: with this signal.
+
+        Inside a call that is looked at, or with a file of /proc open, each call stops it.
+        """
+        every = self.every_call or thread.phase in (Phase.CALL, Phase.SKIP) or thread.process.hot
+        machine.op(SYSCALL if every else CONT, thread.tid, 0, number)
+
+    # ------------------------------------------------------------------ kinds of stops
+
+    def seccomp_stop(self, thread: Thread) -> None:
+        """The filter stopped a call at its entry."""
+        if thread.phase is Phase.INJECT:
+            thread.entered = True
+            machine.op(SYSCALL, thread.tid)
+        elif thread.phase is Phase.CALL:  # seen at its entry already, without the filter
+            machine.op(SYSCALL, thread.tid)
+        else:
+            self.entry(thread, machine.call_info(thread.tid))
+
+    def syscall_stop(self, thread: Thread) -> None:
+        """A call was entered or left."""
+        if thread.phase is Phase.CALL:
+            thread.phase = Phase.FREE
+            self.rules.left(thread, machine.result(thread.tid))
+        elif thread.phase is Phase.INJECT:
+            if thread.entered:
+                self.injected(thread, machine.result(thread.tid))
+            else:
+                thread.entered = True
+                machine.op(SYSCALL, thread.tid)
+        elif thread.phase is Phase.SKIP:
+            self.inject(thread, thread.injecting)
+        else:
+            info = machine.call_info(thread.tid)
+            if info[0] != machine.ENTRY:
+                self.go_on(thread)
+            elif not self.every_call and info[4] in self.always:
+                machine.op(CONT, thread.tid)  # the filter will stop it next
+            else:
+                self.entry(thread, info)
+
+    def signal_stop(self, thread: Thread, number: int) -> None:
+        """A signal is about to be delivered. What was being tried is given up first: the handler
+        must find the program as it was, and the call is made anew after it."""
+        if thread.phase is Phase.INJECT:
+            self.restore(thread)
+        if thread.phase in (Phase.INJECT, Phase.AGAIN):
+            thread.phase, thread.attempts = Phase.FREE, None
+        self.go_on(thread, number)
+
+    def event_stop(self, thread: Thread, number: int) -> None:
+        """A new thread begins, job control stopped it (it stays so), or it was interrupted."""
+        waiting = self.detaching.pop(thread.tid, None)
+        if waiting is not None:
+            self.detach(thread)
+            self.go_on(waiting)
+        elif number in _STOPS:
+            machine.op(machine.LISTEN, thread.tid)
+        elif thread.phase is Phase.INJECT:
+            machine.op(CONT if not thread.filtered and not self.every_call else SYSCALL, thread.tid)
+        else:
+            self.go_on(thread)
+
+    def fork_stop(self, thread: Thread) -> None:
+        """It made a thread or a process: that one stops too, before or after this."""
+        tid = machine.event_message(thread.tid)
+        same = os.path.exists(f"/proc/{thread.process.pid}/task/{tid}")
+        process = thread.process if same else thread.process.fork(tid)
+        process.threads += 1
+        child = self.threads[tid] = thread.child(tid, process)
+        child.followed &= not self.rules.makes_namespace(thread)
+        self.go_on(thread)
+        if tid in self.early:
+            self.early.discard(tid)
+            with suppress(Gone):
+                self.go_on(child)
+
+    def exec_stop(self, thread: Thread) -> None:
+        """A new program begins, with new sets. From another thread than the leader, it takes over
+        the leader's id, and all other threads are gone."""
+        former = machine.event_message(thread.tid)
+        if former != thread.tid and former in self.threads:
+            caller = self.threads.pop(former)
+            thread.process.threads -= 1
+            caller.tid = thread.tid
+            thread = self.threads[thread.tid] = caller
+        thread.process.exec()
+        if not thread.followed and thread.tid == self.target and not thread.program:
+            thread.followed, thread.program = True, self.target_program
+            self.try_suspending(thread)
+            self.evidence.tell({"started": time.time()})
+        else:
+            thread.program = os.path.basename(thread.path).decode(errors="backslashreplace")
+        thread.attempts = None
+        self.look(thread)
+        thread.virtual = thread.effective
+        self.go_on(thread)
+
+    def look(self, thread: Thread) -> None:
+        """Read what the kernel has: the user and the capability sets."""
+        try:
+            with open(f"/proc/{thread.tid}/status", encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError as error:
+            raise Gone from error
+        thread.uid, thread.inheritable, thread.permitted, thread.effective = parse_status(text)
+
+    # ------------------------------------------------------------------ calls
+
+    def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
+        """A call begins, for the first time or again."""
+        _, _, pointer, stack, number, *args = info
+        again = thread.phase is Phase.AGAIN and (thread.number, thread.pointer) == (number, pointer)
+        thread.phase = Phase.FREE
+        if not thread.followed and not thread.process.hot:
+            self.go_on(thread)
+            return
+        thread.stack = stack
+        if not again:
+            thread.number, thread.pointer, thread.args = number, pointer, tuple(args)
+            thread.attempts, thread.proven = None, ()
+            thread.call = self.calls.get(number)
+            thread.began = time.monotonic_ns()
+            if thread.call is not None:
+                if self.rules.entered(thread):
+                    return
+                if thread.followed and not thread.pinned:
+                    want = self.rules.wanted(thread)
+                    if want != thread.effective:
+                        self.inject_at_entry(thread, want)
+                        return
+        if thread.call is not None:
+            thread.phase = Phase.CALL
+        self.go_on(thread)
+
+    def inject_at_entry(self, thread: Thread, mask: int) -> None:
+        """Before a call: change the effective set, then let it begin anew."""
+        thread.injecting = mask
+        if thread.filtered or not (arguments := self.arguments(thread, mask)):
+            # Its own filter would be asked about the exchanged call: leave the call first.
+            if thread.filtered:
+                self.suspend(thread, True)
+            self.machine.exchange(thread.tid, self.machine.get(thread.tid), -1)
+            thread.phase = Phase.SKIP
+            machine.op(SYSCALL, thread.tid)
+            return
+        registers = self.machine.get(thread.tid)
+        thread.before = self.machine.rewound(registers, thread.number, thread.args)
+        self.machine.exchange(thread.tid, registers, self.capset, arguments)
+        thread.phase, thread.entered = Phase.INJECT, True
+        machine.op(SYSCALL, thread.tid)
+
+    def inject(self, thread: Thread, mask: int) -> None:
+        """After a call: change the effective set, then make the call again."""
+        registers = self.machine.get(thread.tid)
+        thread.before = self.machine.rewound(registers, thread.number, thread.args)
+        thread.injecting = mask
+        arguments = self.arguments(thread, mask)
+        if not arguments:
+            thread.pinned = True
+            self.again(thread)
+            return
+        self.machine.set(thread.tid, self.machine.calling(thread.before, self.capset, arguments))
+        thread.phase, thread.entered = Phase.INJECT, False
+        if thread.filtered:
+            self.suspend(thread, True)
+        every = thread.filtered or self.every_call
+        machine.op(SYSCALL if every else CONT, thread.tid)
+
+    def arguments(self, thread: Thread, mask: int) -> tuple[int, int] | None:
+        """Put the arguments of a capset into the thread's memory; None where that cannot be."""
+        sets = (mask, thread.permitted, thread.inheritable)
+        words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
+        data = _CAPSET_HEADER + b"".join(word.to_bytes(4, "little") for word in words)
+        for address in ((thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15):
+            old = thread.process.raw(address, len(data))
+            if len(old) == len(data) and thread.process.write(address, data):
+                thread.saved = (address, old)
+                return address, address + len(_CAPSET_HEADER)
+        return None
+
+    def restore(self, thread: Thread) -> None:
+        """Memory and registers as they were before our capset."""
+        if thread.saved is not None:
+            thread.process.write(*thread.saved)
+            thread.saved = None
+        self.machine.set(thread.tid, thread.before)
+        if thread.filtered:
+            self.suspend(thread, False)
+
+    def injected(self, thread: Thread, result: int) -> None:
+        """Our capset came back."""
+        self.restore(thread)
+        if result == 0:
+            thread.effective = thread.injecting
+        else:
+            self.look(thread)
+            thread.pinned = True
+            self.evidence.tell_once(pinned=thread.program)
+        thread.phase = Phase.AGAIN
+        self.go_on(thread)
+
+    def again(self, thread: Thread) -> None:
+        """Make the call once more, without a change of sets."""
+        self.machine.set(thread.tid, thread.before)
+        thread.phase = Phase.AGAIN
+        self.go_on(thread)
+
+    def try_suspending(self, thread: Thread) -> None:
+        """Whether filters can be suspended: CAP_SYS_ADMIN, and CONFIG_CHECKPOINT_RESTORE."""
+        try:
+            self.suspend(thread, True)
+        except OSError:
+            self.can_suspend = False
+        self.suspend(thread, False)
+
+    def suspend(self, thread: Thread, on: bool) -> None:
+        """Whether the thread's seccomp filters are asked."""
+        more = machine.O_SUSPEND_SECCOMP if on else 0
+        machine.op(func.PTRACE_SETOPTIONS, thread.tid, 0, machine.OPTIONS | more)
+
+    # ------------------------------------------------------------------ targets that trace
+
+    def interrupt(self, thread: Thread, waiting: Thread) -> None:
+        """Stop a thread, so that it can be let go of; ``waiting`` goes on then."""
+        waiting.phase = Phase.CALL
+        self.detaching[thread.tid] = waiting
+        machine.op(machine.INTERRUPT, thread.tid)
+
+    def detach(self, thread: Thread) -> None:
+        """Let go of a thread that another one wants to trace."""
+        machine.op(machine.DETACH, thread.tid)
+        self.ended(thread.tid)
+
+
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""In place of the trace buffers and what is made of them, where nothing can be traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from capadvise.linux.retry.listen import Listener
+from capadvise.linux.tasks import Scope
+from capadvise.recording import Check, Lost, Tally
+
+
+class NoBuffers:
+    """As ``buffers.Buffers``: there are none."""
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+
+    def open(self, pids: Callable[[], list[int]]) -> None:
+        """Wait until the target is held."""
+        pids()
+
+    def denied(self) -> dict[str, Any] | None:
+        """Nobody tells what was refused."""
+
+    def drain(self, aggregator: object) -> None:
+        """Nothing is there."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def lost(self) -> Lost:
+        """Nothing can be lost."""
+        return Lost()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def remove(self) -> None:
+        """Nothing is left."""
+
+
+class NoChecks:
+    """As ``aggregate.Aggregator``: no check is seen, only what retries show."""
+
+    def __init__(self, root: int, listener: Listener | None) -> None:
+        self.root, self._listener = root, listener
+        self.stopping = False
+
+    @property
+    def distinct(self) -> int:
+        """How many different facts are known."""
+        return self._listener.distinct if self._listener else 0
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often a refused call needed each capability so far."""
+        return self._listener.tallies() if self._listener else ()
+
+    def finish(self) -> None:
+        """Nothing is waiting."""
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """None."""
+        del scope
+        return ()

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from capadvise.errors import CannotObserve, CannotStart
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.buffers import require
+from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
 from capadvise.linux.engines import docker, grant, podman, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
@@ -145,6 +145,8 @@ def watched(
         sweep=[rm_by_label(start.client.argv, start.label)],
         meanwhile=meanwhile,
     ) as ready:
+        assert ready.symbols is not None
+        assert isinstance(ready.buffers, Buffers)
         aggregator = Aggregator(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0)
         run = ContainerWatch(
             *(roster, command, ready.guardian, ready.signals, ready.buffers, aggregator),

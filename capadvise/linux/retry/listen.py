@@ -8,10 +8,9 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, from_mask
-from capadvise.catalog.errnos import Errnos
 from capadvise.errors import CannotStart
 from capadvise.recording import (
     Check,
@@ -22,6 +21,9 @@ from capadvise.recording import (
     Retried,
     Tally,
 )
+
+if TYPE_CHECKING:  # a run without retries does not read it
+    from capadvise.catalog.errnos import Errnos
 
 
 class Listener:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from capadvise.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.judge import Context, Effect, Judged, implied, judge
-from capadvise.recording import Recording, Retried
+from capadvise.recording import Namespace, Recording, Retried
 
 
 class Verdict(StrEnum):
@@ -267,6 +267,17 @@ def _cautions_of_all(recordings: Sequence[Recording]) -> Iterable[str]:
             yield caution if len(recordings) == 1 else f"run {number}: {caution}"
 
 
+def _refused_by_the_host(recording: Recording) -> list[str]:
+    """Calls that no capability of the target would have let through."""
+    return sorted(
+        {
+            check.syscall
+            for check in recording.checks
+            if check.ns is Namespace.HOST and check.syscall and (check.result or 0) < 0
+        }
+    )
+
+
 def _cautions(recording: Recording) -> Iterable[str]:
     lost = recording.lost
     if lost.signal:
@@ -276,9 +287,16 @@ def _cautions(recording: Recording) -> Iterable[str]:
             f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
         )
     yield from recording.cautions
+    if recording.attached:
+        yield "it was running already: what it did before, as it started, was not seen"
     if recording.io_uring:
         yield "io_uring was used: checks made by its worker threads are not seen"
     if recording.succeeded is False:
         yield "the run did not end well: what it needs when it does was not seen"
+    if refused := _refused_by_the_host(recording):
+        yield (
+            f"{', '.join(refused)} failed, which is asked of the host: what it holds in its own "
+            "user namespace does not count there"
+        )
     if recording.interrupted:
         yield "the run was interrupted: what it would have done later was not seen"

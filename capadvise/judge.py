@@ -83,6 +83,7 @@ _PERFMON = Cap.parse("PERFMON")
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _SETFCAP = Cap.parse("SETFCAP")
+_IN_PASSING = (Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.FOREIGN_CREDENTIALS)
 _UNKNOWN_SITE = "unknown call site"
 _ROOT_MAP = "mapping root into a user namespace that it made"
 _NETLINK = "a netlink request; the kernel's answer would hold the refusal"
@@ -114,7 +115,7 @@ def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
         return Judged(
             check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
         )
-    if check.ns is Namespace.HOST:
+    if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
         effect = Effect.ADVISORY if check.granted else Effect.DENIED
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
     if rule is None:

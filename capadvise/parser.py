@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     for add in (
-        *(_run, _prove, _review, _emit, _explain, _inspect),
+        *(_run, _attach, _prove, _review, _emit, _explain, _inspect),
         *(_check, _merge, _diff, _doctor, _catalog),
     ):
         add(verbs)
@@ -77,6 +77,31 @@ def _run(verbs: Verbs) -> None:
     run.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
     run.add_argument("--no-tui", action="store_true", help="no screens, though this is a terminal")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+
+
+def _attach(verbs: Verbs) -> None:
+    attach = verbs.add_parser(
+        "attach",
+        help="watch what runs already: a process, a container",
+        usage="capadvise attach [options] PID|CONTAINER",
+        epilog="The target is never stopped. Ctrl-C ends the recording; exit code 1: the check did "
+        "not pass. example: capadvise attach --for 60 web",
+    )
+    attach.add_argument("-o", "--output", metavar="REPORT", help="where to write the report")
+    attach.add_argument("--check", metavar="SHELL", help="end the recording when this passes")
+    attach.add_argument(
+        "--kind", choices=("oneshot", "daemon"), help="run the check after its end, or while"
+    )
+    attach.add_argument(
+        "--for",
+        dest="seconds",
+        type=float,
+        metavar="SECONDS",
+        help="end the recording after so long",
+    )
+    attach.add_argument("--json", action="store_true", help="the report on stdout")
+    attach.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
+    attach.add_argument("what", metavar="PID|CONTAINER")
 
 
 def _prove(verbs: Verbs) -> None:

@@ -92,6 +92,7 @@ class RefusedBy(StrEnum):
     """Which mechanism refused a call."""
 
     CAPABILITY = "capability"
+    SECCOMP = "seccomp"
     UNKNOWN = "unknown"
 
 
@@ -154,6 +155,8 @@ class Recording:
     succeeded: bool | None = None
     """Whether the run ended well: its check passed, or without one it exited with 0. None: not
     known."""
+    attached: bool = False
+    """The target ran before it was watched, and may run on."""
     io_uring: bool = False
     setid_exec: bool = False
     own_sets: tuple[tuple[str, CapSet], ...] = ()

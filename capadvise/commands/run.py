@@ -51,14 +51,14 @@ def command(args: argparse.Namespace) -> int:
         report, over = _live(what, args)
         path, check_passed = over.path, over.check_passed
     else:
-        seen = observe(what, meanwhile=_preload)
+        seen = observe(what, meanwhile=preload)
         report, path = saved(seen, args.output)
         check_passed = seen.check_passed
         if args.prove:
             report = _proven(report, path)
-    _tell(report, path, check_passed, args)
+    tell(report, path, check_passed, args)
     if args.json:
-        _print_json(report)
+        print_json(report)
     return _code(report.recording.exit_status)
 
 
@@ -94,16 +94,16 @@ def _containers(
     if args.user:
         raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")
     until_healthy = args.prove and args.check is None and args.seconds is None
-    seen = observe_containers(invocation, what, _preload, until_healthy=until_healthy)
+    seen = observe_containers(invocation, what, preload, until_healthy=until_healthy)
     reports = []
     for one in seen.each:
         report, path = saved(one, args.output, several=several)
         if args.prove:
             report = _proven(report, path)
-        _tell(report, path, one.check_passed, args)
+        tell(report, path, one.check_passed, args)
         reports.append(report)
     if args.json:
-        _print_json(*reports, several=several)
+        print_json(*reports, several=several)
     if seen.left and not args.quiet:
         names = printable(", ".join(seen.left))
         print(
@@ -114,7 +114,7 @@ def _containers(
     return _code(seen.status)
 
 
-def _preload() -> None:
+def preload() -> None:
     """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
     from capadvise.catalog import default
     from capadvise.report import text  # noqa: F401
@@ -156,12 +156,14 @@ def _proven(report: Report, path: Path) -> Report:
     return report
 
 
-def _tell(report: Report, path: Path, check_passed: bool | None, args: argparse.Namespace) -> None:
+def tell(report: Report, path: Path, check_passed: bool | None, args: argparse.Namespace) -> None:
+    """Print the proposal on stderr."""
     from capadvise.catalog import default
     from capadvise.report.text import proposal_text
 
     catalog = default()
-    if check_passed and report.workload.kind == "daemon" and not args.quiet:
+    stopped = check_passed and report.workload.kind == "daemon" and not report.recording.attached
+    if stopped and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
     if not args.quiet:
         print("", *proposal_text(report, catalog, path), sep="\n", file=sys.stderr)
@@ -172,7 +174,7 @@ def _tell(report: Report, path: Path, check_passed: bool | None, args: argparse.
         )
 
 
-def _print_json(*reports: Report, several: bool = False) -> None:
+def print_json(*reports: Report, several: bool = False) -> None:
     """One document; a list, where there can be several reports."""
     from capadvise.catalog import default
     from capadvise.report.dump import dump

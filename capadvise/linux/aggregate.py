@@ -10,10 +10,11 @@ import errno
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, ringbuffer
@@ -75,10 +76,12 @@ class Aggregator:
         gid: int,
         *,
         retried: bool = False,
+        opened_by: Mapping[str, Cap] = MappingProxyType({}),
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
-        are the retry tracer's, or told by it."""
-        self.retried = retried
+        are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
+        filter would let through if it had this capability."""
+        self.retried, self._opened_by = retried, opened_by
         self.types, self.symbols, self.starts, self.root = types, symbols, starts, root
         self.stopping = False
         """The target has been told to stop."""
@@ -148,7 +151,7 @@ class Aggregator:
             if task.scope is None:
                 self.starts.called(pid, task, task.call, task.values)
         elif kind in types.exits:
-            self._exit_of_call(pid, types.exits[kind], _RESULT.unpack_from(event)[0])
+            self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
             parent, child = _FORK.unpack_from(event)
             above = self._task(parent)
@@ -223,8 +226,14 @@ class Aggregator:
         self._distinct[where] += 1
         return found
 
-    def _exit_of_call(self, pid: int, call: str, result: int) -> None:
+    def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
+        refused = -result in calls.REFUSED
+        by = RefusedBy.UNKNOWN
+        if refused and call in self._opened_by and task.call != call and task.scope is not None:
+            # seccomp answers before the entry is traced: syscall_trace_enter() of the kernel
+            by = RefusedBy.SECCOMP
+            self._closed(time, pid, task, call)
         if task.call == call and result == 0:
             args = calls.arguments(call, task.values, task.uids, task.gids)
             if calls.sets_uids(call):
@@ -240,26 +249,55 @@ class Aggregator:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
                 scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
-        refused = False
         for key in task.pending:
             if self._site(key[3])[1] == call:
                 waiting = self._counts[key, None]
                 waiting.count -= 1
                 moved = self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
                 moved.last_pid, moved.last = waiting.last_pid, waiting.last
-                refused |= key[1] != 0
+                if key[1] != 0:
+                    by = RefusedBy.CAPABILITY
         task.call, task.pending = None, []
-        if -result in calls.REFUSED and scope is not None:
-            by = RefusedBy.CAPABILITY if refused else RefusedBy.UNKNOWN
+        if refused and scope is not None:
             scope.refusals[call, errno.errorcode[-result], by, task.program] += 1
 
+    def _closed(self, time: int, pid: int, task: Task, call: str) -> None:
+        """The seccomp filter has answered in the kernel's place: the runtime made it of what the
+        container holds, so it stands for a check that was refused."""
+        assert task.scope is not None
+        place = f"{SECCOMP}:{call}".encode()
+        self._sites[place] = (SECCOMP,), call
+        key = (
+            *(int(self._opened_by[call]), -errno.EPERM),
+            *(task.scope.namespace or self._initial_namespace, place, task.program),
+            *(task.uids.effective, Phase.STOP if self.stopping else task.phase, ()),
+            task.scope.number,
+        )
+        self._count(key, -errno.EPERM, pid, time, 1)
+
+    def adopt(self, pid: int, scope: Scope | None) -> Task:
+        """A thread that ran before it was followed."""
+        found = procfs.ids(pid)
+        root = self._tasks.get(self.root)
+        nobody = calls.Ids(0, 0, 0)
+        uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
+        if found is not None:
+            uids, gids = calls.Ids(*found[0]), calls.Ids(*found[1])
+        program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
+        task = self._tasks[pid] = Task(program, uids, gids, scope)
+        self._begun |= scope is not None
+        return task
+
+    def knows(self, pid: int) -> bool:
+        """Whether a thread is followed, as far as was read."""
+        return pid in self._tasks
+
+    def belonging(self, scope: Scope) -> list[int]:
+        """The threads of a scope that have not ended, as far as was seen."""
+        return [pid for pid, task in self._tasks.items() if task.scope is scope]
+
     def _task(self, pid: int) -> Task:
-        if pid not in self._tasks:
-            root = self._tasks.get(self.root)
-            nobody = calls.Ids(0, 0, 0)
-            uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
-            self._tasks[pid] = Task(procfs.comm(pid), uids, gids, self.starts.unknown(pid))
-        return self._tasks[pid]
+        return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
 
     def _site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
         if stack not in self._sites:
@@ -367,6 +405,8 @@ def refusals(scope: Scope) -> tuple[Refusal, ...]:
     )
 
 
+SECCOMP = "__seccomp_filter"
+"""The kernel function that refuses for a seccomp filter."""
 _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 

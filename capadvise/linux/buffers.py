@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,15 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
 class Buffers:
     """Two private trace buffers: CAP_SYS_ADMIN, asked at every mmap, never pushes out the rest."""
 
-    def __init__(self, root: Path, *, missing: CapSet) -> None:
-        """``missing``: what the target cannot have."""
+    def __init__(self, root: Path, *, missing: CapSet, closable: Iterable[str] = ()) -> None:
+        """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
+        refuse; of them the entry is recorded too."""
         self.root = root
         stem = f"{tracefs.PREFIX}{procfs.mark()}"
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
         self._refusable = calls.refusable(missing)
+        self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
 
@@ -85,9 +87,14 @@ class Buffers:
         instance.stacks(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
         tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
-        enters = [name for name in calls.ARGUMENTS if f"sys_enter_{name}" in known]
+        enters = [
+            name
+            for name in (*calls.ARGUMENTS, *sorted(self._closable - set(calls.ARGUMENTS)))
+            if f"sys_enter_{name}" in known
+        ]
         exits = [name for name in calls.RESULTS if f"sys_exit_{name}" in known]
-        refusable = [name for name in self._refusable if f"sys_exit_{name}" in known]
+        refusable = sorted(self._closable - set(calls.RESULTS) | set(self._refusable))
+        refusable = [name for name in refusable if f"sys_exit_{name}" in known]
         for name, expression in calls.FILTERS.items():
             instance.filter(f"syscalls:sys_enter_{name}", expression)
         refused = " || ".join(f"ret == -{code}" for code in calls.REFUSED)
@@ -138,6 +145,16 @@ class Buffers:
         """Record nothing any more."""
         self.quiet.stop()
         self.flood.stop()
+
+    def follow(self, pids: Iterable[int]) -> None:
+        """Follow these threads too."""
+        more = tuple(pids)
+        self.flood.follow(lambda: more)
+        self.quiet.follow(lambda: more)
+
+    def now(self) -> int:
+        """The time in ns, by the clock of the events."""
+        return self.quiet.now()
 
     def drain(self, aggregator: Aggregator) -> None:
         """Read all that is there. CAP_SYS_ADMIN's first: see ``Aggregator.feed``."""

@@ -6,7 +6,8 @@ from it and removes the trace instances. python-prctl is GPL: the process that h
 apart, and takes nothing of capadvise but ``processes``.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
-``{"signal": n}``, and ``"left"``: no container is to be removed.
+``{"signal": n}``, and ``"left"``: no container is to be removed. A plan without a path starts no
+target: then only the trace instances are guarded, and nothing is ever killed.
 On the report pipe ``{"held": pid}``, ``{"started": true}`` or
 ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
@@ -107,6 +108,12 @@ class Guardian:
             os.write(self.report, json.dumps(message).encode() + b"\n")
 
     def run(self) -> None:
+        if self.plan["path"] is None:
+            self.leave_terminal()
+            self.say(held=0)
+            while not self.commands.ended:
+                self.commands.read()
+            return
         go_read, go_write = os.pipe()
         failed_read, failed_write = os.pipe()
         self.target = os.fork()
@@ -116,9 +123,7 @@ class Guardian:
         os.close(failed_write)
         if self.plan["terminal"] is not None:
             os.close(self.plan["terminal"])
-        os.setsid()  # a Ctrl-C is for the target, not for us
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
+        self.leave_terminal()
         if not self.hear_of_failure(failed_read):
             return
         stops = b""
@@ -148,6 +153,12 @@ class Guardian:
             return False
         os.write(go, b"m")
         return self.hear_of_failure(said)
+
+    def leave_terminal(self) -> None:
+        """A Ctrl-C is for the target, not for us."""
+        os.setsid()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
 
     def hear_of_failure(self, fd: int) -> bool:
         """Wait for the child's next word: ready, or exec'd (the pipe closes); else report."""

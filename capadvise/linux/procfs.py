@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.caps import from_mask
+from capadvise.linux import users
 from capadvise.posture import Sets
 
 PROC = Path("/proc")
@@ -74,9 +75,73 @@ def cgroup(pid: int, proc: Path = PROC) -> str:
         return ""
 
 
+Ids = tuple[int, int, int]
+
+
+def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
+    """Real, effective and saved user and group ids, as its own user namespace has them; None when
+    it is gone."""
+    folder = proc / str(pid)
+    try:
+        fields = parse_status((folder / "status").read_text(errors="backslashreplace"))
+        maps = [(folder / name).read_text() for name in ("uid_map", "gid_map")]
+        ours = (folder / "ns/user").stat().st_ino == (proc / "self/ns/user").stat().st_ino
+    except OSError:
+        return None
+    found = []
+    for name, text in zip(("Uid", "Gid"), maps, strict=True):
+        seen = map(int, fields[name].split()[:3])
+        rows = users.inverse(users.parse_map(text))
+        real, effective, saved = (id if ours else users.inside(id, rows) for id in seen)
+        found.append((real, effective, saved))
+    return found[0], found[1]
+
+
 def processes(proc: Path = PROC) -> Iterator[int]:
     """All pids."""
     return (int(name) for name in os.listdir(proc) if name.isdecimal())
+
+
+def threads(pid: int, proc: Path = PROC) -> list[int]:
+    """The threads of a process; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(proc / str(pid) / "task")]
+    except OSError:
+        return []
+
+
+def process_of(thread: int, proc: Path = PROC) -> int | None:
+    """The process that a thread belongs to; None when it is gone."""
+    try:
+        text = (proc / str(thread) / "status").read_text(errors="backslashreplace")
+    except OSError:
+        return None
+    return int(parse_status(text)["Tgid"])
+
+
+def parent(pid: int, proc: Path = PROC) -> int:
+    """The parent of a process; 0 when it is gone or has none."""
+    try:
+        return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
+    """The inode number of one of its namespaces; None when it is gone."""
+    try:
+        return (proc / str(pid) / "ns" / kind).stat().st_ino
+    except OSError:
+        return None
+
+
+def lives(pid: int, started: int, proc: Path = PROC) -> bool:
+    """Whether the process that started then is still there, and no zombie."""
+    try:
+        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
 
 
 def living(proc: Path = PROC) -> set[tuple[int, int]]:

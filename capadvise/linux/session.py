@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from capadvise.linux.unobserved import NoBuffers
 
 @dataclass(slots=True)
 class Session:
-    """The target is held before its exec, and will be followed."""
+    """The buffers are ready; a target is held before its exec."""
 
     guardian: GuardianProcess
     signals: Signals
@@ -32,7 +32,7 @@ class Session:
     symbols: Symbols | None
     """None where nothing is traced."""
     held: int
-    """The pid of the target."""
+    """The pid of the target; 0 where none was started."""
     listener: Listener | None
 
     def go(self) -> None:
@@ -43,10 +43,11 @@ class Session:
 
 @contextmanager
 def session(
-    command: Command,
+    command: Command | None,
     *,
     user: dict[str, Any] | None = None,
     missing: CapSet | None = None,
+    closable: Iterable[str] = (),
     also: Callable[[], list[int]] = list,
     sweep: Sequence[list[list[str]]] = (),
     signals: Signals | None = None,
@@ -54,20 +55,25 @@ def session(
     observed: bool = True,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
-    """Start and hold a command; when the block ends, nothing of it is left.
+    """Start and hold a command; when the block ends, nothing of it is left. Without a command,
+    nothing is started, and what ``also`` gives goes on as it was.
 
-    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``also``:
-    threads that are followed besides. ``sweep``: pairs of commands by which the guardian removes
-    containers, unless it is told ``"left"``. ``signals``: where the main thread has them already;
-    it must block them before any thread starts, and restores them itself. ``listener``: hears the
-    retry tracer; ``observed``: whether the kernel is traced, too. ``meanwhile`` is called while
-    the kernel makes the buffers. Raises CannotObserve or CannotStart.
+    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``:
+    calls that a seccomp filter may refuse. ``also``: threads that are followed besides. ``sweep``:
+    pairs of commands by which the guardian removes containers, unless it is told ``"left"``.
+    ``signals``: where the main thread has them already; it must block them before any thread
+    starts, and restores them itself. ``listener``: hears the retry tracer; ``observed``: whether
+    the kernel is traced, too. ``meanwhile`` is called while the kernel makes the buffers.
+    Raises CannotObserve or CannotStart.
     """
-    path = resolve(command.argv[0])
-    buffers, fds = _buffers(_missing(command.caps) if missing is None else missing, observed)
+    started = command is not None
+    command = command or Command(())
+    path = resolve(command.argv[0]) if started else None
+    lacking = _missing(command.caps) if missing is None else missing
+    buffers, fds = _buffers(lacking, closable, observed)
     heard = signals or Signals()
     retry = None
-    if listener is not None:
+    if listener is not None and path is not None:
         fds = [*fds, listener.write_fd]
         program = Path(path).name
         denied = buffers.denied()
@@ -95,7 +101,7 @@ def session(
     )
     try:
         hearing = Background(lambda: _hear(guardian, "held"))
-        ready = Background(lambda: buffers.open(lambda: [hearing.result(), *also()]))
+        ready = Background(lambda: buffers.open(lambda: _followed(hearing.result(), also)))
         table = Background(Symbols.load) if observed else None
         meanwhile()
         symbols = None if table is None else table.result()
@@ -114,14 +120,20 @@ def session(
             buffers.remove()
 
 
-def _buffers(missing: CapSet, observed: bool) -> tuple[Buffers | NoBuffers, list[int]]:
+def _buffers(
+    missing: CapSet, closable: Iterable[str], observed: bool
+) -> tuple[Buffers | NoBuffers, list[int]]:
     """The trace buffers, and the descriptors that they hang on."""
     if not observed:
         return NoBuffers(), []
     root = require()
     remove_leftovers(root)
     fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
-    return Buffers(root, missing=missing), fds
+    return Buffers(root, missing=missing, closable=closable), fds
+
+
+def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
+    return [held, *also()] if held else also()
 
 
 def _hear(guardian: GuardianProcess, word: str) -> int:

@@ -177,6 +177,14 @@ class Instance:
                     total += int(value)
         return total
 
+    def now(self) -> int:
+        """The time in ns, by the clock of the events."""
+        for line in (self.folder / "per_cpu" / "cpu0" / "stats").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "now ts":
+                return int(float(value) * 1e9)
+        return 0
+
     def stop(self) -> None:
         """Record nothing any more. What was recorded can still be read."""
         write(self.folder / "tracing_on", "0")

@@ -27,18 +27,23 @@ def parse_user(
         rootless = sharing is Sharing.OWN and translated(0, uids) != 0
     if ours:
         return User(seen, gid, groups, translated(seen, uids), rootless)
-    back = [(outside, inside, count) for inside, outside, count in uids]
-    gids_back = [(outside, inside, count) for inside, outside, count in gids]
+    back, gids_back = inverse(uids), inverse(gids)
     return User(
-        _inside(seen, back),
-        _inside(gid, gids_back),
-        tuple(_inside(group, gids_back) for group in groups),
+        inside(seen, back),
+        inside(gid, gids_back),
+        tuple(inside(group, gids_back) for group in groups),
         seen,
         rootless,
     )
 
 
-def _inside(number: int, rows: Map) -> int:
+def inverse(rows: Map) -> Map:
+    """The way back."""
+    return [(other, first, count) for first, other, count in rows]
+
+
+def inside(number: int, rows: Map) -> int:
+    """What an id becomes; who the map does not have is nobody."""
     found = translated(number, rows)
     return NOBODY if found is None else found
 

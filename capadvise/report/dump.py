@@ -79,6 +79,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
             "ambient": names(recording.held.ambient),
         },
         "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
+        "attached": recording.attached,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
         "own_sets": [

@@ -147,6 +147,7 @@ def load_recording(raw: Any) -> Recording:
         lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
         interrupted=bool(raw["interrupted"]),
         succeeded=_optional(raw["succeeded"], bool),
+        attached=bool(raw["attached"]),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),

@@ -37,9 +37,7 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
     for need in needed:
         yield from _need_lines(need, catalog, width)
     if not needed:
-        ended_well = all(run.succeeded for run in report.recordings)
-        more = ": drop them all." if ended_well else ", but the run did not end well."
-        yield f"  No need for any capability was seen{more}"
+        yield f"  No need for any capability was seen{_what_of_it(report)}"
     yield ""
     for text in (
         f"Recommended: {set_text(proposal.recommended)}",
@@ -65,9 +63,18 @@ def _headline(report: Report) -> str:
     counts += [f"{retried} refused calls were made again"] if retried else []
     ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
     how = f"{ended} after {recording.seconds:.1f} s"
+    if recording.attached:
+        how = f"was watched for {recording.seconds:.1f} s"
     if len(runs) > 1:
         how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
     return f"{command} {how}; {', '.join(counts)}."
+
+
+def _what_of_it(report: Report) -> str:
+    if any(run.attached for run in report.recordings):
+        return " while it was watched."
+    ended_well = all(run.succeeded for run in report.recordings)
+    return ": drop them all." if ended_well else ", but the run did not end well."
 
 
 def _ended(status: int) -> str:
@@ -204,7 +211,7 @@ def _next_steps(report: Report, saved: Path | None) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
-    if report.proven is None and report.recording.succeeded:
+    if report.proven is None and report.recording.succeeded and not report.recording.attached:
         yield f"  sudo capadvise prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
     yield f"  capadvise emit {printable(name)} --format compose"

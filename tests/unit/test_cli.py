@@ -77,7 +77,7 @@ def test_the_command_line_loads_nothing_slow() -> None:
 
 def test_a_run_reads_no_yaml() -> None:
     """11 ms for the library and 40 ms for the files would be lost at each start."""
-    script = "import capadvise.commands.run as r, sys; r._preload(); print('yaml' in sys.modules)"
+    script = "import capadvise.commands.run as r, sys; r.preload(); print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False"
 

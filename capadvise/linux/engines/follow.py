@@ -89,7 +89,7 @@ class ContainerStarts:
             self._look(place, pid)
             with suppress(OSError):
                 place.sets = procfs.capability_sets(pid)
-        elif self._is_healthcheck(place, pid, name):
+        elif is_command(self.checked_by.get(place.id or "", ()), pid, path):
             task.phase = Phase.HEALTHCHECK
         task.scope, task.since = place.scope, time
 
@@ -107,14 +107,18 @@ class ContainerStarts:
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
 
-    def _is_healthcheck(self, place: Place, pid: int, name: str) -> bool:
-        """Whether a command inside is the one of the healthcheck: by its arguments, or where it
-        is gone already, by its program."""
-        command = self.checked_by.get(place.id or "")
-        if not command:
-            return False
-        arguments = procfs.arguments(pid)
-        return arguments == command if arguments else name == PurePosixPath(command[0]).name
+
+def is_command(command: Sequence[str], pid: int, path: str) -> bool:
+    """Whether a process that has just executed ``path`` was started as this command: by its
+    arguments, or where it is gone already, by its program."""
+    if not command:
+        return False
+    arguments = procfs.arguments(pid)
+    return arguments == tuple(command) if arguments else _same_program(command[0], path)
+
+
+def _same_program(name: str, path: str) -> bool:
+    return PurePosixPath(name).name == PurePosixPath(path).name
 
 
 def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:

@@ -1,26 +1,60 @@
-"""Containers by name, whichever engine has them."""
+"""Containers by name or id, whichever engine has them."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+
 from capadvise.errors import BadInput
 from capadvise.linux.engines import docker, podman
-from capadvise.linux.engines.client import EngineError
+from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.container import Container
 
 
+def clients(engine: str | None = None) -> Iterator[Client]:
+    """The engines that are installed; under sudo the caller's own podman too."""
+    if engine in (None, "docker") and shutil.which("docker"):
+        yield docker.client()
+    if engine in (None, "podman") and shutil.which("podman"):
+        yield podman.client()
+        caller = os.environ.get("SUDO_UID", "0")
+        if os.geteuid() == 0 and caller.isdecimal() and caller != "0" and shutil.which("setpriv"):
+            yield podman.client(_as_user(caller, os.environ.get("SUDO_GID", caller)))
+
+
+def _as_user(uid: str, gid: str) -> tuple[str, ...]:
+    become = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "--reset-env")
+    return (*become, "env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "podman")
+
+
 def running(name: str) -> Container:
-    """The running container of this name or id: docker's, else podman's. Raises BadInput."""
+    """The running container of this name or id. Raises BadInput, and CannotObserve for one of
+    another machine."""
+    found: dict[str, tuple[Client, Container]] = {}
     reasons = []
-    for client in (docker.client(), podman.client()):
+    for client in clients():
         try:
-            found = client.find(name)
+            container = client.find(name)
         except EngineError as error:
             reasons.append(str(error))
             continue
-        if found is None:
+        if container is None:
             reasons.append(f"{client.engine} has none")
-        elif not found.pid:
-            raise BadInput(f"container {name} is not running", hint=f"{client.engine} start {name}")
         else:
-            return found
-    raise BadInput(f"no container {name}: {'; '.join(reasons)}", hint="docker ps lists them")
+            found[container.id] = client, container
+    if not found:
+        why = "; ".join(dict.fromkeys(reasons)) or "neither docker nor podman is installed"
+        raise BadInput(f"no container {name}: {why}", hint="docker ps lists them")
+    if len(found) > 1:
+        raise BadInput(
+            f"several containers are called {name}", hint=f"say which: {', '.join(found)}"
+        )
+    ((client, container),) = found.values()
+    if client.engine == "docker":
+        docker.require(client)
+    if not container.pid:
+        raise BadInput(
+            f"container {name} is not running", hint=f"{client.engine} start {container.name}"
+        )
+    return container

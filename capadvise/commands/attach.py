@@ -1,0 +1,44 @@
+"""``capadvise attach``: watch what runs already, and say what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from capadvise.commands.run import preload, print_json, saved, tell, writable
+from capadvise.errors import Exit
+from capadvise.linux.attach import attach
+from capadvise.linux.attach_target import Running, find
+from capadvise.linux.buffers import require
+from capadvise.linux.command import Command
+from capadvise.report.escape import printable
+
+
+def command(args: argparse.Namespace) -> int:
+    """0, or 1 when the check did not pass. The report is written in every case."""
+    if args.output:
+        writable(Path(args.output))
+    require()  # before anything is said of engines that only root may talk to
+    running = find(args.what)
+    what = Command(running.target.argv, check=args.check, kind=args.kind, seconds=args.seconds)
+
+    def begun(processes: int) -> None:
+        if not args.quiet:
+            print(f"capadvise: {_watching(running, processes)}", file=sys.stderr, flush=True)
+
+    seen = attach(running, what, meanwhile=preload, begun=begun)
+    report, path = saved(seen, args.output)
+    tell(report, path, seen.check_passed, args)
+    if args.json:
+        print_json(report)
+    return Exit.FAILED if seen.check_passed is False else Exit.OK
+
+
+def _watching(running: Running, processes: int) -> str:
+    target = running.target
+    name = printable(target.name)
+    if target.kind == "container":
+        name = f"{target.engine or ''} container {name}".lstrip()
+    many = f"{processes} process{'es' * (processes != 1)}"
+    return f"watching {name}, pid {running.pid}, {many}; Ctrl-C ends the recording, it runs on"

@@ -1,0 +1,164 @@
+"""What there is to attach to: a process, or a container by its name, its id, or a process in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from capadvise.errors import BadInput, CannotObserve
+from capadvise.linux import procfs
+from capadvise.linux.engines import names
+from capadvise.linux.engines.cgroup_path import parse_place
+from capadvise.linux.engines.client import EngineError
+from capadvise.linux.engines.container import Container
+from capadvise.linux.processes import descendants
+from capadvise.recording import Target
+
+_KEEPERS = ("containerd-shim", "conmon")
+_SHORTEST_ID = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Something that runs. It is watched, and nothing else."""
+
+    pid: int
+    """Its main process; of a container the first one."""
+    target: Target
+    keeper: int = 0
+    """The shim that starts what is executed in the container later."""
+    pid_namespace: int | None = None
+    """Of the container, where it has one of its own."""
+    description: Container | None = None
+    """The engine's."""
+
+    def has(self, pid: int) -> bool:
+        """Whether a process belongs to the container."""
+        container = self.target.container
+        if container and container in procfs.cgroup(pid):
+            return True
+        own = self.pid_namespace
+        return own is not None and procfs.namespace(pid, "pid") == own
+
+    def processes(self) -> list[int]:
+        """Those that belong to it now: of a container all in it, else all that descend."""
+        ours = {os.getpid(), *descendants(os.getpid())}
+        found = {self.pid, *descendants(self.pid)}
+        if self.target.kind == "container":
+            found |= {pid for pid in procfs.processes() if self.has(pid)}
+        return sorted(found - ours)
+
+
+def find(what: str) -> Running:
+    """A pid, or the name or id of a container. Raises BadInput where there is no such thing."""
+    if what.isdecimal() and what.isascii():
+        pid = procfs.process_of(int(what))
+        if pid is not None:
+            return _by_pid(pid)
+        if len(what) < _SHORTEST_ID:
+            raise BadInput(f"there is no process {what}")
+    return _container(names.running(what))
+
+
+def _by_pid(pid: int) -> Running:
+    if pid == os.getpid():
+        raise BadInput("that is capadvise itself")
+    if not os.path.exists(f"/proc/{pid}/exe") and not procfs.arguments(pid):
+        dead = procfs.state(pid) in ("Z", "X", "")
+        raise BadInput(f"process {pid} {'has ended' if dead else 'is a thread of the kernel'}")
+    place = parse_place(procfs.cgroup(pid))
+    if place is None or place.engine is None:
+        return Running(pid, _target(pid, "process"))
+    description = None
+    if place.engine in ("docker", "podman"):
+        for client in names.clients(place.engine):
+            with suppress(EngineError, BadInput):
+                description = description or client.find(place.container)
+    if description is not None:
+        return _container(description)
+    first = _first_of(place.container, pid)
+    target = replace(
+        _target(first, "container"),
+        container=place.container,
+        engine=place.engine,
+        pod=place.pod,
+        name=place.container[:12],
+    )
+    if place.engine == "cri":
+        target = _told_by_cri(target, place.container)
+    return _in_container(first, target, None)
+
+
+def _first_of(container: str, pid: int) -> int:
+    """The container's own first process: the topmost that is still in its control group."""
+    while (above := procfs.parent(pid)) > 1 and container in procfs.cgroup(above):
+        pid = above
+    return pid
+
+
+def _container(container: Container) -> Running:
+    if procfs.process_of(container.pid) is None:
+        raise CannotObserve(
+            f"the container {container.name} is not among this machine's processes",
+            hint=f"run capadvise where {container.engine} runs",
+        )
+    target = replace(
+        _target(container.pid, "container"),
+        name=container.name,
+        argv=container.argv,
+        image=container.image,
+        engine=container.engine,
+        container=container.id,
+        service=container.service,
+    )
+    return _in_container(container.pid, target, container)
+
+
+def _in_container(pid: int, target: Target, description: Container | None) -> Running:
+    own = procfs.namespace(pid, "pid")
+    above = procfs.parent(pid)
+    return Running(
+        pid,
+        target,
+        keeper=above if procfs.comm(above).startswith(_KEEPERS) else 0,
+        pid_namespace=None if own == procfs.INITIAL_PID_NAMESPACE else own,
+        description=description,
+    )
+
+
+def _target(pid: int, kind: str) -> Target:
+    uids, gids = procfs.ids(pid) or ((0, 0, 0), (0, 0, 0))
+    try:
+        cwd = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        cwd = "?"
+    name = procfs.comm(pid)
+    return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")
+
+
+def _told_by_cri(target: Target, container: str) -> Target:
+    """Names, where ``crictl`` is there to tell them."""
+    if not shutil.which("crictl"):
+        return target
+    try:
+        done = subprocess.run(
+            ["crictl", "inspect", "--output", "json", container],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10,
+        )
+        return _named(target, json.loads(done.stdout)["status"])
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
+        return target
+
+
+def _named(target: Target, status: Any) -> Target:
+    labels = status["labels"]
+    pod = f"{labels['io.kubernetes.pod.namespace']}/{labels['io.kubernetes.pod.name']}"
+    image = status.get("image", {}).get("image") or None
+    return replace(target, name=str(status["metadata"]["name"]), pod=pod, image=image)

@@ -1,0 +1,92 @@
+"""Which kernel address stands for which user namespace.
+
+The tracepoint tells against which namespace was asked, but by its address, and /proc knows
+namespaces by inode numbers. What ties the two together is capset(2): security_capset() always
+asks for SETPCAP, and always against the namespace of the caller's own credentials
+(cap_inh_is_capped() in security/commoncap.c; so does PR_CAPBSET_DROP). So:
+
+- whoever calls capset tells its own namespace. Every OCI runtime does, in the process that is to
+  become the container, after it has entered the container's namespace: the aggregator listens
+  (``Task.namespace``), and that is enough for what is started while it is followed;
+- for what runs already, a child of ours enters the namespace through ``/proc/PID/ns/user``, is
+  followed, and calls capset. It holds no file of the target's and ends at once.
+
+An address stands for a namespace as long as that one lives: those that were asked about are held
+open until the recording ends, so that no other can take their place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.buffers import Buffers
+
+_NS_GET_PARENT = 0xB702  # linux/nsfs.h
+_NEWUSER = 0x10000000  # linux/sched.h
+_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
+_INITIAL = 0xEFFFFFFD
+"""Its fixed inode number: PROC_USER_INIT_INO in linux/proc_ns.h."""
+_PATIENCE = 2.0
+"""Seconds until an event that is made has been read, on a machine that is busy."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def held_open(pid: int) -> Iterator[list[int]]:
+    """The user namespace of a process, and those above it but for the initial one: a file each,
+    innermost first. Raises OSError when the process is gone."""
+    with ExitStack() as stack:
+        found: list[int] = []
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        while os.fstat(fd).st_ino != _INITIAL:
+            found.append(fd)
+            try:
+                fd = fcntl.ioctl(fd, _NS_GET_PARENT)
+            except OSError:  # above our own
+                break
+            stack.callback(os.close, fd)
+        yield found
+
+
+def addresses(namespaces: list[int], buffers: Buffers, aggregator: Aggregator) -> list[int]:
+    """The kernel's addresses of these namespaces; 0 for one that cannot be entered or did not
+    show. Reads from the buffers."""
+    return [_address(fd, buffers, aggregator) for fd in namespaces]
+
+
+def _address(namespace: int, buffers: Buffers, aggregator: Aggregator) -> int:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _ask(namespace, read)
+    os.close(read)
+    try:
+        task = aggregator.adopt(child, None)
+        buffers.follow([child])
+        os.write(write, b"g")
+    finally:
+        os.close(write)
+        _, status = os.waitpid(child, 0)
+    end = time.monotonic() + _PATIENCE
+    while status == 0 and not task.namespace and time.monotonic() < end:
+        buffers.drain(aggregator)
+        time.sleep(0.002)
+    return task.namespace
+
+
+def _ask(namespace: int, go: int) -> None:
+    """In the child, which has one thread, as setns demands: enter, and give up all capabilities."""
+    code = 1
+    with suppress(BaseException):
+        if os.read(go, 1) and _libc.setns(namespace, _NEWUSER) == 0:
+            header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+            code = int(_libc.capset(header, (ctypes.c_uint32 * 6)()) != 0)
+    os._exit(code)

@@ -1,49 +1,77 @@
-"""What observing costs: ratios to native, from one run, with `strace -f` beside them.
+"""What observing costs, beside what people would use instead: ratios to native, from one run.
 
-Usage: overhead.py [ROUNDS]      (root; needs strace; default 5 rounds)
+Usage: overhead.py [ROUNDS] [LOAD …]   (root; gcc make nginx-light apache2-utils strace bpftrace)
 
-The commands of a round are run one after the other, so that a busy machine slows them alike; the
-table shows medians over the rounds, and how far the ratios spread. "whole" is the wall time of the
-command line; "running" leaves out what starting and ending costs any run, which stands above.
+In each round the tools run one after the other on the same load, so that a busy machine slows them
+alike. A number is the median over the rounds of time under the tool / native time; what starting
+and ending costs the tool on `true` is left out of both and stands in a line of its own. Tools that
+are many times slower get a tenth of the load, once.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.bench.loads import LOADS, Load
+
 CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
-PYTHON = sys.executable
-STAT_OPEN = """
-import os
-for _ in range(5):  # one round is over in 0.2 s, which measures the machine's mood
-    for _ in range(150000): os.stat("/etc/passwd")
-    for _ in range(30000): os.close(os.open("/etc/passwd", os.O_RDONLY))
-"""
-MMAP = """
-import mmap
-for _ in range(300000): mmap.mmap(-1, 4096).close()
-"""
-FORKS = "i=0; while [ $i -lt 1500 ]; do /bin/true; i=$((i+1)); done"
-LOADS: dict[str, tuple[list[str], float]] = {
-    "1,500 fork+exec in a shell": (["sh", "-c", FORKS], 1.25),
-    "5 × 150,000 stat, 30,000 open": ([PYTHON, "-c", STAT_OPEN], 1.05),
-    "300,000 mmap+munmap": ([PYTHON, "-c", MMAP], 2.0),
-}
-"""Load → command, and the most that it may cost under capadvise, as a ratio."""
+COUNT = "tracepoint:capability:cap_capable { @[comm, args.cap, kstack] = count(); }"
 START_BUDGET = 0.150
 """Seconds that `run -- true` may add."""
+SLOW = 0.1
+"""The part of a load that slow tools get."""
+
+Wrap = Callable[[list[str]], list[str]]
+
+
+def _capadvise(*options: str) -> Wrap:
+    return lambda argv: [CAPADVISE, "run", "-q", "-o", "/dev/null", *options, "--", *argv]
+
+
+def _strace(*options: str) -> Wrap:
+    return lambda argv: ["strace", "-f", "-o", "/dev/null", *options, *argv]
+
+
+TOOLS: dict[str, Wrap] = {
+    "observer": _capadvise(),
+    "with --retry": _capadvise("--retry"),
+    "bpftrace": lambda argv: ["bpftrace", "-q", "-c", shlex.join(argv), "-e", COUNT],
+    "strace %file": _strace("--seccomp-bpf", "-e", "trace=%file"),
+    "strace -f": _strace(),
+}
+SLOW_TOOLS = ("strace %file", "strace -f")
 
 
 def seconds(command: list[str]) -> float:
+    """Wall time of one run."""
     begin = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - begin
+
+
+def works(wrap: Wrap) -> bool:
+    """Whether the tool is there, and runs here."""
+    command = wrap(["true"])
+    quiet = subprocess.DEVNULL
+    return bool(shutil.which(command[0])) and not subprocess.call(
+        command, stdin=quiet, stdout=quiet, stderr=quiet
+    )
 
 
 def settle() -> None:
@@ -51,41 +79,60 @@ def settle() -> None:
     time.sleep(0.6)
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as scratch:
-        ours = [CAPADVISE, "run", "-q", "-o", f"{scratch}/report.json", "--"]
-        strace = ["strace", "-f", "-o", "/dev/null"] if shutil.which("strace") else []
+def start_up(wrap: Wrap, rounds: int) -> float:
+    """What a tool adds to a program that does nothing, in seconds."""
+    added = []
+    for _ in range(rounds):
+        settle()
+        native = seconds(["true"])
+        added.append(seconds(wrap(["true"])) - native)
+    return statistics.median(added)
 
-        starts = []
-        for _ in range(3 * rounds):
-            settle()
-            native = seconds(["true"])
-            starts.append(seconds([*ours, "true"]) - native)
-        added = statistics.median(starts)
-        met = "met" if added <= START_BUDGET else "NOT MET"
-        print(f"run -- true adds {added * 1000:.0f} ms (budget {START_BUDGET * 1000:.0f}): {met}")
-        print()
-        print(f"{'load':29} {'native':>8} {'whole':>6} {'running':>8} {'spread':>12} ", end="")
-        print(f"{'budget':>7} {'strace -f':>10}")
-        for load, (command, budget) in LOADS.items():
-            wholes, running, traced, natives = [], [], [], []
-            for number in range(rounds):
+
+def ratios(load: Load, starts: dict[str, float], rounds: int) -> dict[str, list[float]]:
+    """Tool → time under it / native time, a round each."""
+    found: dict[str, list[float]] = {name: [] for name in starts}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(rounds):
+            for name, start in starts.items():
+                if name in SLOW_TOOLS and number:
+                    continue
+                command = load.command(Path(scratch), SLOW if name in SLOW_TOOLS else 1.0)
                 settle()
-                natives.append(seconds(command))
-                observed = seconds([*ours, *command])
-                wholes.append(observed / natives[-1])
-                running.append((observed - added) / natives[-1])
-                if strace and not number:  # slow, and not close to any budget
-                    traced.append(seconds([*strace, *command]) / natives[-1])
-            middle = statistics.median(running)
-            met = "met" if middle <= budget else "NOT MET"
-            beside = f"{statistics.median(traced):.1f}" if traced else "-"
-            print(
-                f"{load:29} {statistics.median(natives):7.2f}s {statistics.median(wholes):6.2f} "
-                f"{middle:8.2f} {min(running):5.2f}-{max(running):5.2f} "
-                f"{budget:8.2f} {beside:>10}  {met}"
-            )
+                native = seconds(command)
+                found[name].append((seconds(TOOLS[name](command)) - start) / native)
+    return found
+
+
+def cell(load: Load, name: str, found: list[float]) -> str:
+    """A ratio with its spread and, where there is a budget, whether it is met."""
+    if not found:
+        return "-"
+    middle = statistics.median(found)
+    text = f"{middle:.2f}"
+    if len(found) > 1:
+        text += f" ({min(found):.2f}-{max(found):.2f})"
+    if name in load.budgets:
+        text += " met" if middle <= load.budgets[name] else f" NOT MET {load.budgets[name]}"
+    return text
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    rounds = int(words.pop(0)) if words and words[0].isdecimal() else 5
+    chosen = [load for load in LOADS if not words or any(word in load.name for word in words)]
+    tools = [name for name in TOOLS if works(TOOLS[name])]
+    starts = {name: start_up(TOOLS[name], 3 * rounds) for name in tools}
+    met = "met" if starts["observer"] <= START_BUDGET else "NOT MET"
+    print(f"`run -- true` adds {starts['observer'] * 1000:.0f} ms; budget 150 ms: {met}\n")
+    print("| load |", " | ".join(tools), "|")
+    print("| --- |" + " --- |" * len(tools))
+    print("| starting and ending, ms |", " | ".join(f"{starts[t] * 1000:.0f}" for t in tools), "|")
+    for load in chosen:
+        found = ratios(load, starts, rounds)
+        print(
+            f"| {load.name} |", " | ".join(cell(load, t, found[t]) for t in tools), "|", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ class Use:
     """The kernel wants the capability in the initial user namespace: in one of its own, the
     program gets nothing from it."""
     edits: Edits = ()
+    covers: tuple[str, ...] = ()
+    """Uses that the same way out ends where they are seen beside this one: who makes a user
+    namespace may mount in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ _REQUIRED = [
 
 
 _OF_USE = ("name", "what", "functions", "narrower", "instead", "gains", "namespace")
+_ALSO_OF_USE = ("edits", "covers")
 
 
 def file_name(cap: Cap) -> str:
@@ -176,7 +180,7 @@ def parse_entry(path: Path, text: str) -> Entry:
         example_needs=_text(path, raw["example"], "needs"),
         example_without=_text(path, raw["example"], "without"),
         references=_texts(path, raw, "references"),
-        uses=tuple(_use(path, item) for item in _items(path, raw, "uses", _OF_USE, ("edits",))),
+        uses=tuple(_use(path, item) for item in _items(path, raw, "uses", _OF_USE, _ALSO_OF_USE)),
     )
 
 
@@ -194,6 +198,7 @@ def _use(path: Path, raw: Any) -> Use:
         _text(path, raw, "gains"),
         namespace == "initial",
         parse_edits(path, raw),
+        _texts(path, raw, "covers") if "covers" in raw else (),
     )
 
 

@@ -134,10 +134,12 @@ def _add(found: list[Way], way: Way) -> None:
 def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
     caps = (entry.cap,)
     seen = [use for use, _ in uses_seen(need, entry)]
-    for use in seen:
-        others = tuple(other.name for other in seen if other is not use)
-        saves = entry.risk - _lowest(use.narrower, catalog)
-        yield Way(caps, use.name, use.instead, use.edits, use.narrower, others, saves)
+    for uses in _together(seen):
+        first = uses[0]
+        names = ", ".join(use.name for use in uses)
+        others = tuple(use.name for use in seen if use not in uses)
+        saves = entry.risk - _lowest(first.narrower, catalog)
+        yield Way(caps, names, first.instead, first.edits, first.narrower, others, saves)
     if seen:
         return
     rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
@@ -150,6 +152,23 @@ def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
         )
         if instead.sites is None or len(left) < len(rules):
             yield Way(caps, instead.need, instead.do, instead.edits, (), left, entry.risk)
+
+
+def _together(uses: list[Use]) -> list[list[Use]]:
+    """The uses in groups that one way out ends: those that one of them covers, and those with the
+    same edits."""
+    found: list[list[Use]] = []
+    for use in sorted(uses, key=lambda each: -len(each.covers)):
+        same = next((group for group in found if _ends(group[0], use)), None)
+        if same is None:
+            found.append([use])
+        else:
+            same.append(use)
+    return found
+
+
+def _ends(first: Use, other: Use) -> bool:
+    return other.name in first.covers or bool(first.edits and first.edits == other.edits)
 
 
 def _lowest(caps: Iterable[Cap], catalog: Catalog) -> int:

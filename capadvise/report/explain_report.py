@@ -125,9 +125,17 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
             "or start the program as the user that it becomes.",
             "    ",
         )
-    if need.alternatives:
-        others = listed(["+".join(c.short for c in caps) for caps in need.alternatives], "or")
-        yield from bullet(f"{others} would do in its place.", "    ")
+    for caps in need.alternatives:
+        yield from bullet(_alternative(need.cap, caps, catalog), "    ")
+
+
+def _alternative(cap: Cap, others: tuple[Cap, ...], catalog: Catalog) -> str:
+    text = f"{' and '.join(other.short for other in others)} would do in its place"
+    own, entries = catalog.entry(cap), [catalog.entry(other) for other in others]
+    worse = [entry for entry in entries if entry and own and entry.risk > own.risk]
+    if worse:
+        return f"{text}, but gives far more (risk {worse[0].risk}): do not grant it for this."
+    return f"{text}."
 
 
 def _certainty(need: Need) -> str:

@@ -46,6 +46,8 @@ def test_ways_out_name_rules_that_ask_for_it_and_edits_that_can_be_read(cap: Cap
     for way in entry.instead:
         for site in way.sites or ():
             assert any(fnmatchcase(name, site) for name in own), f"{way.need}: {site}"
+    names = [use.name for use in entry.uses]
+    assert all(name in names for use in entry.uses for name in use.covers)
     for edits in (*(way.edits for way in entry.instead), *(use.edits for use in entry.uses)):
         for place, text in edits:
             assert max(map(len, text.splitlines())) <= 62, "the explanation has 80 columns"

@@ -1,0 +1,179 @@
+"""What runs already is watched, and is never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kernel.attaching import attach, instances, start
+from tests.kernel.conftest import CAPADVISE, Result
+
+THREAD = """
+import os, sys, threading, time
+def work():
+    while True:
+        os.chown(sys.argv[1], 5, 5)
+        time.sleep(0.1)
+threading.Thread(target=work).start()
+"""
+NGINX = """
+user nobody nogroup;
+pid {0}/pid;
+error_log {0}/log;
+events {{}}
+http {{ access_log off; server {{ listen 127.0.0.1:80; location / {{ return 200; }} }} }}
+"""
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(*argv: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A target that lives on after the recording, or the test fails."""
+    process = subprocess.Popen(argv, **options)
+    try:
+        yield process
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def shell(script: str, *before: str) -> Any:
+    """A shell that does something ten times a second."""
+    return running(*before, "sh", "-c", f"while sleep 0.1; do {script}; done")
+
+
+def asked(result: Result) -> set[tuple[str, str, bool, str]]:
+    """(capability, call, granted, namespace) of all checks but those of memory accounting."""
+    (recording,) = result.report["recordings"]
+    return {
+        (check["cap"].removeprefix("CAP_"), check["syscall"], check["granted"], check["ns"])
+        for check in recording["checks"]
+        if not any("enough_memory" in frame for frame in check["site"])
+    }
+
+
+def a_while() -> None:
+    time.sleep(1)
+
+
+def test_every_thread_is_watched(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with running(sys.executable, "-c", THREAD, str(file)) as target:
+        until(lambda: file.stat().st_uid == 5)
+        result = attach(target.pid, a_while, tmp_path / "report.json")
+    assert result.code == 0
+    assert result.recommended == {"CHOWN"}
+    (recording,) = result.report["recordings"]
+    assert (recording["attached"], recording["exit_status"]) == (True, None)
+    assert recording["checks"][0]["program"].startswith("python")
+    assert (result.report["target"]["kind"], result.report["target"]["user"]) == ("process", "0:0")
+    assert "it was running already" in result.stderr
+
+
+def test_a_reload_shows_what_workers_ask(tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"/usr/sbin:{os.environ['PATH']}")
+    assert nginx
+    tmp_path.chmod(0o755)
+    (tmp_path / "conf").write_text(NGINX.format(tmp_path))
+    script = f"ip link set lo up; exec {nginx} -c {tmp_path}/conf -g 'daemon off;'"
+    with running("unshare", "--net", "sh", "-c", script) as master:
+        until((tmp_path / "pid").exists)
+        reload = lambda: (os.kill(master.pid, signal.SIGHUP), time.sleep(1.5))  # noqa: E731
+        result = attach(master.pid, reload, tmp_path / "report.json")
+    assert result.report["target"]["name"] == "nginx"
+    assert {"SETUID", "SETGID"} <= result.recommended <= {"SETUID", "SETGID", "CHOWN", "KILL"}
+
+
+def test_its_own_user_namespace_is_the_one_that_counts(tmp_path: Path) -> None:
+    """Mounting is its own affair there, the clock is the host's whatever it holds."""
+    script = "mount -t tmpfs x /mnt && umount /mnt; date -s @1 2>&-; unshare -Um mount -t tmpfs x /"
+    with shell(script, "unshare", "-Urm") as target:
+        time.sleep(0.3)
+        result = attach(target.pid, a_while, tmp_path / "report.json")
+    assert result.recommended == {"SYS_ADMIN"}
+    seen = asked(result)
+    assert ("SYS_TIME", "clock_settime", False, "host") in seen
+    assert any(ns == "target" and granted for _, _, granted, ns in seen)
+    assert any(ns == "child" for _, _, _, ns in seen)
+    assert result.need("SYS_TIME")["verdict"] == "denied"  # type: ignore[index]
+    assert "clock_settime failed, which is asked of the host" in " ".join(result.stderr.split())
+
+
+def test_what_it_lacks_and_is_refused_is_proposed(tmp_path: Path) -> None:
+    with shell("chown 5 /dev/shm 2>&-", "setpriv", "--bounding-set=-chown") as target:
+        time.sleep(0.3)
+        result = attach(target.pid, a_while, tmp_path / "report.json")
+    assert result.recommended == {"CHOWN"}
+    assert ("CHOWN", "fchownat", False, "target") in asked(result)
+
+
+def test_the_end_of_the_target_is_the_end(tmp_path: Path) -> None:
+    target = subprocess.Popen(["sh", "-c", f"sleep 3; chown 5 {tmp_path}; sleep 0.5"])
+    result = attach(target.pid, target.wait, tmp_path / "report.json", stop=False)
+    assert result.recommended == {"CHOWN"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--for", "0.5"), 0),
+        (("--check", "kill -0 $PIDS"), 0),
+        (("--check", "false", "--for", "1"), 1),
+        (("--json", "--for", "0.5"), 0),
+    ],
+)
+def test_a_recording_ends_and_the_target_goes_on(
+    options: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    with running("sleep", "1000") as target:
+        result = attach(target.pid, lambda: None, tmp_path / "r.json", *options, stop=False)
+        assert result.code == code
+        if "--json" in options:
+            assert json.loads(result.stdout) == result.report
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_nothing_of_it_stays(number: int, tmp_path: Path) -> None:
+    with running("sleep", "1000") as target:
+        process = start(target.pid, "-o", str(tmp_path / "report.json"))
+        assert len(instances(process.pid)) == 2
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        until(lambda: not instances(process.pid))
+        assert (tmp_path / "report.json").exists() is (number != signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("4194305", "there is no process 4194305"),
+        ("2", "process 2 is a thread of the kernel"),
+        ("no-such-container", "no container no-such-container: "),
+        ("\x1b[31m", "no container \\x1b[31m: "),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(what: str, said: str) -> None:
+    done = subprocess.run([CAPADVISE, "attach", what], capture_output=True, text=True)
+    assert done.returncode == 2
+    error, *hints = done.stderr.splitlines()
+    assert error.startswith(f"capadvise: error: {said}")
+    assert all(line.startswith("capadvise: hint: ") for line in hints)

@@ -117,6 +117,11 @@ def _prove(verbs: Verbs) -> None:
         default=True,
         help="own mounts, network, host name and IPC, and copies of what is written to",
     )
+    prove.add_argument(
+        "--reuse-volumes",
+        action="store_true",
+        help="let trials of a container write to its own volumes, instead of copies",
+    )
     prove.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="workloads at a time")
     prove.add_argument(
         "-o", "--output", metavar="REPORT", help="where to write it; of several: a folder"

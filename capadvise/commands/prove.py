@@ -39,7 +39,7 @@ PROVE_TIMEOUT = 30.0
 def command(args: argparse.Namespace) -> int:
     """Prove each workload of a file, or the command of a report."""
     require()
-    jobs = list(_jobs(Path(args.file), isolate=args.isolate))
+    jobs = list(_jobs(Path(args.file), isolate=args.isolate, reuse_volumes=args.reuse_volumes))
     single = len(jobs) == 1
     if args.output:
         writable(Path(args.output), folder=not single)
@@ -116,7 +116,7 @@ def prove_job(
 
     Raises BrokenTrial when no trial could be made.
     """
-    everything = trials.everything()
+    everything = trials.everything(job)
     watch.starting(everything)
     first, seen = trials.run(job, everything, stop)
     recordings = known.recordings if known else (seen.recording,)
@@ -191,7 +191,9 @@ def prove_report(report: Report) -> Report:
     return report
 
 
-def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Report | None]]:
+def _jobs(
+    path: Path, *, isolate: bool, reuse_volumes: bool
+) -> Iterator[tuple[str, trials.Job, Report | None]]:
     if _is_json(path):
         report = load(path, default())
         if len(report.recordings) > 1:
@@ -200,7 +202,8 @@ def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Repor
                 "runs, and trials show only what its own check needs",
                 file=sys.stderr,
             )
-        yield report.target.name, job_of(report, isolate=isolate), report
+        job = job_of(report, isolate=isolate, reuse_volumes=reuse_volumes)
+        yield report.target.name, job, report
         return
     for named in workload.load(path):
         if named.workload.kind == "daemon" and not named.workload.check:
@@ -211,7 +214,7 @@ def _jobs(path: Path, *, isolate: bool) -> Iterator[tuple[str, trials.Job, Repor
         yield named.name, trials.Job(named.argv, named.workload, "workload", bench=bench), None
 
 
-def job_of(report: Report, *, isolate: bool) -> trials.Job:
+def job_of(report: Report, *, isolate: bool, reuse_volumes: bool = False) -> trials.Job:
     """The trials of a recorded command: where it was started, as whom it was started."""
     work = report.workload
     if work.kind == "daemon" and not work.check:
@@ -226,6 +229,18 @@ def job_of(report: Report, *, isolate: bool) -> trials.Job:
         )
     timeout = max(PROVE_TIMEOUT, 3 * report.recording.seconds)
     expect = report.recording.exit_status if work.kind == "oneshot" else None
+    if report.target.kind == "container":
+        if not isolate:
+            raise BadInput("--no-isolate is for commands", hint="for containers: --reuse-volumes")
+        return trials.Job(
+            report.target.argv,
+            replace(work, timeout=timeout, expect_exit=expect),
+            "container",
+            cwd=report.target.cwd,
+            service=report.target.service,
+            reuse_volumes=reuse_volumes,
+            limit=report.recording.held.bounding,
+        )
     uid = report.target.user.partition(":")[0]
     return trials.Job(
         report.target.argv,

@@ -88,7 +88,7 @@ class Trials:
 
         self._stop = stop = trials.Stop()
         job = job_of(report, isolate=True)
-        everything = trials.everything()
+        everything = trials.everything(job)
         known = report.proven
         if self._first is None:
             starting(everything)

@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
 from capadvise.linux.command import Command
+from capadvise.linux.files import Files, copyable, snapshot
 from capadvise.linux.observe import Observation, observe
 from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 from capadvise.report.dump import dump_recording
@@ -32,10 +35,8 @@ NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  
 PR_SET_PDEATHSIG = 1
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
 """Each trial gets a private copy of these, and an empty /run."""
-LARGEST_COPY_KB = 256 << 10
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 """A new network namespace resets them, and needs hang on them."""
-MOST_FILES = 5000
 
 _ISOLATE = """
 mount --make-rprivate /
@@ -102,9 +103,17 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
     shell(plan["setup"], top, "setup", 60, needed=True)
     out, err = top / "stdout", top / "stderr"
     began = time.monotonic()
-    seen = in_logs(out, err, plan)
+    files: Files = ()
+    with logged(out, err):
+        if plan["isolation"] == "container":
+            from capadvise.linux.engines.trial import observe_trial
+
+            seen, files = observe_trial(plan, command_of(plan), top, out, err)
+        else:
+            seen = observe(command_of(plan))
     seconds = time.monotonic() - began
-    files = snapshot(work) if plan["isolation"] != "none" else ()
+    if plan["isolation"] not in ("none", "container"):
+        files = snapshot(work)
     kill_descendants(reap_all)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
     passed, why = verdict(plan, seen, seconds)
@@ -132,30 +141,34 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
     }
 
 
-def in_logs(out: Path, err: Path, plan: dict[str, Any]) -> Observation:
-    """Run the target with its output in files, and nothing on its standard input."""
+@contextmanager
+def logged(out: Path, err: Path) -> Iterator[None]:
+    """Our output, and so the target's, in files, and nothing on the standard input."""
     saved = os.dup(2)
     for path, fd in ((Path(os.devnull), 0), (out, 1), (err, 2)):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, fd)
         os.close(opened)
     try:
-        return observe(
-            Command(
-                argv=tuple(plan["argv"]),
-                user=plan["user"],
-                check=plan["check"],
-                kind=plan["kind"],
-                seconds=plan["timeout"],
-                caps=frozenset(Cap.parse(name) for name in plan["caps"]),
-                patience=2.0,
-                check_limit=max(2.0, plan["timeout"]),
-                wait=True,  # what descends from us is killed next, the guardian included
-            )
-        )
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def command_of(plan: dict[str, Any]) -> Command:
+    """The target of the plan."""
+    return Command(
+        argv=tuple(plan["argv"]),
+        user=plan["user"],
+        check=plan["check"],
+        kind=plan["kind"],
+        seconds=plan["timeout"],
+        caps=frozenset(Cap.parse(name) for name in plan["caps"]),
+        patience=2.0,
+        check_limit=max(2.0, plan["timeout"]),
+        wait=True,  # what descends from us is killed next, the guardian included
+    )
 
 
 def verdict(plan: dict[str, Any], seen: Observation, seconds: float) -> tuple[bool, str]:
@@ -184,7 +197,7 @@ def last_words(text: str) -> str:
 
 def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
     """New mount, network, UTS and IPC namespaces; private copies of what programs write to."""
-    if kind == "none":
+    if kind in ("none", "container"):  # the engine makes what a container has for itself
         return
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
@@ -206,14 +219,6 @@ def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
             sysctls[name].write_text(value)
 
 
-def copyable(folder: str) -> bool:
-    """Whether a private copy of the working directory can be made: not of the whole machine."""
-    if os.path.ismount(folder) or folder in ("/", "/usr", "/var", "/home"):
-        return False
-    done = subprocess.run(["du", "-skx", folder], capture_output=True, text=True)
-    return int((done.stdout.split() or ["0"])[0]) <= LARGEST_COPY_KB
-
-
 def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:
     """Run one of the workload's scripts, with full privileges."""
     if not script:
@@ -233,25 +238,6 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
     if code and needed:
         said = log.read_text(errors="backslashreplace")[-800:].strip()
         raise StageError(f"{name} failed ({code}): {said}")
-
-
-def snapshot(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Owner, group, mode and file capabilities of what lies below a folder."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        for name in sorted((*folders, *files)):
-            path = os.path.join(root, name)
-            try:
-                status = os.lstat(path)
-                kept = os.listxattr(path, follow_symlinks=False)
-            except OSError:
-                continue
-            caps = " with capabilities" if "security.capability" in kept else ""
-            text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
-            found.append((os.path.relpath(path, folder), text))
-            if len(found) >= MOST_FILES:
-                return tuple(found)
-    return tuple(found)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,19 @@ class Job:
     argv: tuple[str, ...]
     workload: Workload
     isolation: str
-    """``workload``: in a scratch directory; ``command``: where it was started; ``none``."""
+    """``workload``: in a scratch directory; ``command``: where it was started; ``container``: made
+    anew by its engine; ``none``."""
     cwd: str | None = None
     """None: the scratch directory."""
     user: str | None = None
     bench: str | None = None
     """``$BENCH``: the parent of the workload file's folder."""
+    service: str | None = None
+    """Of a compose project."""
+    reuse_volumes: bool = False
+    """A container writes to the user's own volumes."""
+    limit: CapSet | None = None
+    """What a container can be given by its engine; None: what this machine can grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ class Seen:
     output: str
 
 
-def everything() -> CapSet:
-    """All that this machine can grant."""
-    return procfs.capability_sets().bounding
+def everything(job: Job) -> CapSet:
+    """All that it can be given on this machine."""
+    return procfs.capability_sets().bounding if job.limit is None else job.limit
 
 
 _PREFIX = "capadvise-trial-"
@@ -165,6 +172,8 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,
         "caps": names(caps),
+        "service": job.service,
+        "reuse_volumes": job.reuse_volumes,
     }
 
 

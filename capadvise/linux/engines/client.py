@@ -35,6 +35,11 @@ class Client:
 
     def call(self, *words: str, seconds: float = SECONDS) -> str:
         """Run a command of the client and return what it printed. Raises EngineError."""
+        return self._run(words, seconds).stdout
+
+    def _run(
+        self, words: Sequence[str], seconds: float = SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         if shutil.which(self.argv[0]) is None:
             raise EngineError(f"{self.argv[0]} is not installed")
         try:
@@ -50,7 +55,7 @@ class Client:
             raise EngineError(f"{self.engine}: no answer in {seconds:g} s") from error
         if done.returncode:
             raise EngineError(f"{self.engine}: {last_line(done.stderr) or 'it failed'}")
-        return done.stdout
+        return done
 
     def inspect(self, *names: str) -> tuple[Container, ...]:
         """Containers by name or id. Raises EngineError when one is not there."""
@@ -65,6 +70,12 @@ class Client:
             if "no such container" in str(error).lower():
                 return None
             raise
+
+    def logs(self, container: str) -> tuple[str, str]:
+        """What it wrote to its standard output and its standard error. Raises EngineError where
+        the engine keeps no logs."""
+        done = self._run(["logs", container])
+        return done.stdout, done.stderr
 
     def labelled(self, label: str, *, running: bool = False) -> list[str]:
         """Ids of the containers with a label, ``KEY`` or ``KEY=VALUE``."""

@@ -56,6 +56,16 @@ def tried(
     return replace(invocation, options=tuple(kept))
 
 
+def in_front(invocation: Invocation, name: str) -> Invocation:
+    """compose, so that it stays until its containers have ended, and touches nothing of the
+    user's."""
+    gone = _CAPS | _OUR_OWN | {"build", "force-recreate", "remove-orphans", "wait", "watch"}
+    kept = tuple(option for option in invocation.options if option.name not in gone)
+    if invocation.verb == "compose run":
+        kept = (*kept, Option("no-TTY"), Option("name", name))
+    return replace(invocation, options=kept)
+
+
 def recorded_service(service: Mapping[str, Any], label: str) -> dict[str, Any]:
     """A service of a resolved compose project, with every capability and no seccomp filter."""
     security = [text for text in service.get("security_opt") or () if not _hides_checks(text)]

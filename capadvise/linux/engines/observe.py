@@ -16,7 +16,7 @@ from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
 from capadvise.linux.engines import docker, grant, podman, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
-from capadvise.linux.engines.container import Container
+from capadvise.linux.engines.container import PROJECT_LABEL, Container
 from capadvise.linux.engines.follow import ContainerStarts, Place, healthcheck_command
 from capadvise.linux.engines.invocation import Invocation
 from capadvise.linux.engines.options import value_of
@@ -24,6 +24,7 @@ from capadvise.linux.engines.roster import DockerRoster, Entry, Roster
 from capadvise.linux.engines.watch import ContainerWatch
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session
+from capadvise.linux.tasks import Scope
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
@@ -46,6 +47,8 @@ class Start:
     """Of a compose project, those that are looked at."""
     target: str | None = None
     """The one service that a trial is about."""
+    project: str | None = None
+    """The compose project of a trial, of which nothing stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,10 @@ def watched(
     meanwhile: Callable[[], object] = lambda: None,
     *,
     until_healthy: bool = False,
+    at_end: Callable[[ContainerWatch], None] | None = None,
 ) -> Seen:
-    """Start them, watch them to their end, and say what was seen."""
+    """Start them, watch them to their end, and say what was seen. ``at_end``, of a trial, is
+    called before they are removed."""
     of_docker = start.client.engine == "docker"
     starts = ContainerStarts()
     roster = (DockerRoster if of_docker else Roster)(start.client, start.label, starts)
@@ -142,7 +147,7 @@ def watched(
         replace(command, argv=start.argv, user=None, caps=None),
         missing=everything() if command.caps is None else everything() - command.caps,
         also=(lambda: docker.threads(start.client)) if of_docker else list,
-        sweep=[rm_by_label(start.client.argv, start.label)],
+        sweep=_sweep(start),
         meanwhile=meanwhile,
     ) as ready:
         assert ready.symbols is not None
@@ -159,6 +164,9 @@ def watched(
             ready.go()
             run.until_end()
             found = tuple(_observations(start, run))
+            if at_end is not None:
+                at_end(run)
+                found = found or (_observation(start, run, Entry(""), Place(0, None), ()),)
         finally:
             roster.close()
         if not found:
@@ -166,6 +174,17 @@ def watched(
         if start.label.startswith(RECORDING_LABEL):
             ready.guardian.tell("left")
     return Seen(found, run.status, tuple(roster.left()))
+
+
+def _sweep(start: Start) -> list[list[list[str]]]:
+    """What the guardian removes: containers, and the volumes and networks of a trial's project."""
+    client = list(start.client.argv)
+    found = [rm_by_label(client, start.label)]
+    if start.project:
+        of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
+        for kind in ("volume", "network"):
+            found.append([[*client, kind, "ls", "--quiet", of_project], [*client, kind, "rm"]])
+    return found
 
 
 def _not_seen(start: Start, run: ContainerWatch) -> Exception:
@@ -186,7 +205,7 @@ def _observations(start: Start, run: ContainerWatch) -> Iterator[Observation]:
     groups: dict[str, list[tuple[Entry, Place]]] = {}
     for entry in run.roster.entries.values():
         wanted = not start.services or entry.service in start.services
-        if wanted and start.target in (None, entry.service):
+        if wanted and run.is_target(entry):
             for place in run.places(entry):
                 groups.setdefault(entry.service or entry.id, []).append((entry, place))
     for members in groups.values():
@@ -212,16 +231,12 @@ def _observation(
     place: Place,
     recordings: tuple[Recording, ...],
 ) -> Observation:
-    container = entry.container
     image = entry.image or start.invocation.image or ""
     given = value_of(start.invocation.options, "name")
-    check, kind = run.command.check, run.kind
-    if check is None and container and container.healthcheck:
-        stopped = run.interrupted or run.kill_at is not None
-        kind = "daemon" if stopped else kind
-        check = healthcheck(start.client, container) if stopped else None
+    workload = _workload(start, run, entry)
+    nothing = run.recording(Scope(0, 0, 0), Held(*3 * [frozenset()]), run.status)
     return Observation(
-        recordings=recordings,
+        recordings=recordings or (nothing,),
         target=Target(
             kind="container",
             name=entry.service or given or image_name(image),
@@ -233,12 +248,25 @@ def _observation(
             container=entry.name or entry.id,
             service=entry.service,
         ),
-        workload=Workload(kind, check=check),
+        workload=workload,
         posture=place.posture or Posture(),
         check_passed=run.check_passed,
         check_said=run.checker.said if run.checker else "",
         credentials=run.credentials,
     )
+
+
+def _workload(start: Start, run: ContainerWatch, entry: Entry) -> Workload:
+    """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
+    check, kind = run.command.check, run.kind
+    if entry.id in (run.stopped or ()):
+        container = entry.container
+        if check is None and container and container.healthcheck:
+            check = healthcheck(start.client, container)
+        kind = run.command.kind or "daemon"
+    elif len(start.services) > 1:  # the check was for those that went on
+        check, kind = None, "oneshot"
+    return Workload(kind, check=check)
 
 
 def healthcheck(client: Client, container: Container) -> str:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
+from capadvise.linux import procfs
 from capadvise.linux.background import Background
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.container import SERVICE_LABEL, Container
@@ -81,6 +82,15 @@ class Roster:
         """Ids of those that run."""
         return [entry.id for entry in self.entries.values() if entry.running]
 
+    def alive(self) -> list[str]:
+        """Ids of those whose first process lives."""
+        lives = {
+            place.id
+            for place in self.starts.places.values()
+            if place.scope is not None and procfs.state(place.root) not in ("", "Z")
+        }
+        return [container for container in self.entries if container in lives]
+
     def left(self) -> list[str]:
         """Names of those that are there, though they have ended."""
         with suppress(EngineError):
@@ -88,10 +98,11 @@ class Roster:
             return [e.name or e.id for e in self.entries.values() if e.id in there]
         return []
 
-    def all_healthy(self) -> bool:
-        """Those that have a healthcheck are well, and there is one."""
+    def all_checked(self) -> bool:
+        """Those that have a healthcheck were well, or have ended, and there is one."""
         checked = [e for e in self.entries.values() if self.starts.checked_by.get(e.id)]
-        return bool(checked) and all(entry.healthy for entry in checked)
+        ended = (e.healthy or (e.started and not e.running) for e in checked)
+        return bool(checked) and all(ended)
 
     def entry(self, container: str) -> Entry:
         """The entry of an id, made when it is new; the engine is asked for the rest."""

@@ -31,6 +31,9 @@ class ContainerWatch(Watch):
         self.roster, self.detached, self.target = roster, detached, target
         self.until_healthy = until_healthy
         self.client_status: int | None = None
+        self.stopped: frozenset[str] | None = None
+        """Ids of those that ran when they were told to stop: without that, they would have gone on.
+        """
         self._settled = self._stopping = False
         self._killing: Background[None] | None = None
         self._all_pids: list[int] = []
@@ -38,9 +41,11 @@ class ContainerWatch(Watch):
     def _over(self) -> bool:
         self.roster.update()
         self._tell_checker()
+        if self.stopped is None and (self.interrupted or self.kill_at is not None):
+            self.stopped = frozenset(self.roster.alive())
         if self.target and self.status is None:
             self._target_ended()
-        if self.until_healthy and self.roster.all_healthy():
+        if self.until_healthy and self.roster.all_checked():
             self.stop()
         if not self.empty:
             return False
@@ -58,10 +63,14 @@ class ContainerWatch(Watch):
             self.status = max(ended, default=self.client_status)
         return True
 
+    def is_target(self, entry: Entry) -> bool:
+        """Whether it is what the run is about, not another service."""
+        return self.target in (None, entry.service)
+
     def _target_ended(self) -> None:
         """The container of a trial has ended: what the others do is of no interest."""
         for entry in self.roster.entries.values():
-            if entry.service == self.target and entry.exit_status is not None:
+            if self.is_target(entry) and entry.exit_status is not None:
                 self.status = entry.exit_status
                 self.stop()
 
@@ -114,7 +123,7 @@ class ContainerWatch(Watch):
         wanted = [
             place.root
             for entry in self.roster.entries.values()
-            if self.target is None or entry.service == self.target
+            if self.is_target(entry)
             for place in self.places(entry)
             if os.path.isdir(f"/proc/{place.root}")
         ]
@@ -128,7 +137,7 @@ class ContainerWatch(Watch):
         for entry in self.roster.entries.values():
             if entry.service:
                 told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
-            if self.target in (None, entry.service):
+            if self.is_target(entry):
                 told.setdefault("CONTAINER", entry.id)
                 for place in self.places(entry):
                     told["PID"] = str(place.root)

@@ -1,0 +1,39 @@
+"""Folders that a trial writes to: whether they can be copied, and what became of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+LARGEST_COPY_KB = 256 << 10
+MOST_FILES = 5000
+Files = tuple[tuple[str, str], ...]
+"""Path below a folder → owner, group, mode, file capabilities."""
+
+
+def copyable(folder: str) -> bool:
+    """Whether a private copy of the working directory can be made: not of the whole machine."""
+    if os.path.ismount(folder) or folder in ("/", "/usr", "/var", "/home"):
+        return False
+    done = subprocess.run(["du", "-skx", folder], capture_output=True, text=True)
+    return int((done.stdout.split() or ["0"])[0]) <= LARGEST_COPY_KB
+
+
+def snapshot(folder: Path) -> Files:
+    """Owner, group, mode and file capabilities of what lies below a folder."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = os.path.join(root, name)
+            try:
+                status = os.lstat(path)
+                kept = os.listxattr(path, follow_symlinks=False)
+            except OSError:
+                continue
+            caps = " with capabilities" if "security.capability" in kept else ""
+            text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
+            found.append((os.path.relpath(path, folder), text))
+            if len(found) >= MOST_FILES:
+                return tuple(found)
+    return tuple(found)

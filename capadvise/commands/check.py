@@ -103,18 +103,28 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
         return source
     from capadvise.linux.engines.compose import NotResolved, resolved
 
-    try:
-        return replace(
-            source, declared=_declared("docker compose", "compose", resolved(source.paths))
+    files, why = ", ".join(source.paths), ""
+    for variables in (True, False):
+        try:
+            text = resolved(source.paths, variables=variables)
+        except NotResolved as error:
+            why = why or printable(str(error))
+            continue
+        if why:
+            _note(f"{files}: judged without its variables: {why}")
+        return replace(source, declared=_declared("docker compose", "compose", text))
+    if includes:
+        raise BadInput(
+            f"{files}: what it includes cannot be judged: {why}",
+            hint="run the gate where docker compose works, or check the included files",
         )
-    except NotResolved as error:
-        print(
-            f"capadvise: note: {', '.join(source.paths)}: judged as written, without variables, "
-            f"extends, include and overrides: {printable(str(error))}",
-            file=sys.stderr,
-        )
+    _note(f"{files}: judged as written, without extends and overrides: {why}")
     # Not the last word of each service: an override must not hide what it does not repeat.
     return replace(source, declared=tuple(item for _, items in source.written for item in items))
+
+
+def _note(text: str) -> None:
+    print(f"capadvise: note: {text}", file=sys.stderr)
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:

@@ -38,7 +38,7 @@ RULES: dict[str, Rule] = {
     "useless-add": Rule(_W, "A capability is added for a user who does not get it."),
     "escalation": Rule(_W, "Programs may gain capabilities that they were not started with."),
     "duplicate": Rule(_W, "The same capability is listed twice."),
-    "unresolved": Rule(_W, "A value could not be judged: docker compose did not resolve it."),
+    "unresolved": Rule(_E, "A value could not be judged: docker compose did not resolve it."),
     "no-report": Rule(_W, "No report says what the service needs."),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from capadvise.caps import NAMES, Cap
 from capadvise.gate.consumers import ALL, Prefix, Winner
@@ -246,16 +245,16 @@ def _duplicates(service: Service) -> Iterator[Finding]:
 
 
 def _unresolved(service: Service) -> Iterator[Finding]:
-    """What is left open would pass the gate unseen."""
-    for key, line in service.declared.unresolved:
-        found = service.finding(
+    """What is left open must not pass the gate unseen."""
+    for key, _ in service.declared.unresolved:
+        yield service.finding(
             "unresolved",
             key,
             f"{printable(key)} was not resolved",
             "It has a variable in it, or takes what another service says: that is not judged.",
             "Run the gate where docker compose works and the variables are set.",
+            severity=Severity.WARNING if key == "user" else None,
         )
-        yield replace(found, line=line)
 
 
 LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (

@@ -42,7 +42,7 @@ class Service:
     def place(self, what: str = "") -> tuple[str, int]:
         """(file, line) where something was last written, else where the service begins."""
         for path, declared in reversed(self.written):
-            for said, line in declared.lines:
+            for said, line in (*declared.lines, *declared.unresolved):
                 if said == what:
                     return path, line
         path, declared = self.written[0]

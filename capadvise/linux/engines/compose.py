@@ -19,13 +19,15 @@ class NotResolved(CapadviseError):
     """docker compose is not there, or does not take the files."""
 
 
-def resolved(paths: Sequence[str]) -> str:
+def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     """The project of these files, later ones overriding earlier ones, as JSON; with the services
-    of all profiles. Raises NotResolved."""
+    of all profiles. Variables can be left as they are: one that must be set need not be then.
+    Raises NotResolved."""
     argv = _compose()
     for path in paths:
         argv += ["--file", path]
     argv += ["--profile", "*", "config", "--format", "json", "--no-consistency"]
+    argv += [] if variables else ["--no-interpolate"]
     try:
         done = subprocess.run(
             argv,

@@ -103,6 +103,10 @@ CASES = (
     Case("shared-context.kubernetes.yaml", "pair/one"),
     Case("shared-context.kubernetes.yaml", "pair/three", ()),
     Case("alias-context.kubernetes.yaml", "alias/two"),
+    *(
+        Case("anchors.kubernetes.yaml", f"shared/{name}")
+        for name in ("one", "two", "three", "four")
+    ),
     Case("wrong-names.kubernetes.yaml"),
     Case("crlf.kubernetes.yaml"),
     Case("json.kubernetes.json", "a/main"),

@@ -45,5 +45,5 @@ def notes(snippet: Snippet) -> Iterator[str]:
     ):
         yield (
             f"the sysctl {PORT_START}=0 does the work of NET_BIND_SERVICE for every user; docker "
-            "sets it in networks of its own"
+            "and containerd 2 set it in networks of their own"
         )

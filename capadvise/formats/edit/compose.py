@@ -27,7 +27,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import Patched, chosen, on_user, patchable, reasons
+from capadvise.formats.edit.patched import Patched, chosen, odd, on_user, patchable, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -256,7 +256,7 @@ def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
         for key, want in wanted.items()
     )
     if not right:
-        raise CannotPatch(f"service {name!r} is written in a way that cannot be patched")
+        raise odd(f"service {name!r}")
 
 
 def _others(root: Node, name: str) -> Any:

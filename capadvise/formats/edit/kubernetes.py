@@ -28,7 +28,7 @@ from capadvise.formats.edit.nodes import (
     target,
     value,
 )
-from capadvise.formats.edit.patched import Patched, chosen, on_user, patchable, reasons
+from capadvise.formats.edit.patched import Patched, chosen, odd, on_user, patchable, reasons
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -261,7 +261,7 @@ def _verify(old: str, new: str, service: str, wanted: dict[str, Tree]) -> None:
             hint="write its securityContext out in the container itself",
         )
     if not _right(_find(new, service).node, wanted):
-        raise CannotPatch(f"{service} is written in a way that cannot be patched")
+        raise odd(f"{service}")
 
 
 def _others(body: str, service: str) -> Iterator[Any]:

@@ -57,7 +57,15 @@ def patchable(what: str) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise CannotPatch(f"{what} is written in a way that cannot be patched") from error
+        raise odd(what) from error
+
+
+def odd(what: str) -> CannotPatch:
+    """The error for what has the right keys in ways that nobody uses."""
+    return CannotPatch(
+        f"{what} is written in a way that cannot be patched",
+        hint="write each of its keys once, as KEY: VALUE",
+    )
 
 
 def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:

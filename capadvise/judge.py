@@ -160,7 +160,7 @@ def _retried(check: Check, how: Retried) -> Judged:
                 uncertain = "no check is made for it: concluded from what was done"
         case Retried.REFUSED:
             why = f"calling {call}, which fails with {check.without}"
-            either = check.together
+            either = (_DAC_OVERRIDE,) if check.cap == _DAC_READ_SEARCH else ()
             uncertain = (
                 "refused even with it, since a user namespace cannot grant it; or something else "
                 "refuses, as the permissions of a file"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, recognize
-from capadvise.linux.observe import Observation, observe
+from capadvise.linux.observe import Observation, choose, observe
 from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
 
@@ -43,10 +43,14 @@ def command(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
         retry=args.retry,
-        unobserved=bool(os.environ.get("CAPADVISE_UNOBSERVED")),
     )
     if invocation is not None:
         return _containers(invocation, what, args, several=several)
+    what, alone = choose(what)
+    if what.unobserved and args.user and os.geteuid() != 0:
+        raise BadInput("--user needs root", hint="prefix the command with sudo")
+    if alone and not args.quiet:
+        print(f"capadvise: {alone}: retries alone show what it needs", file=sys.stderr)
     if _has_screens(args):
         report, over = _live(what, args)
         path, check_passed = over.path, over.check_passed
@@ -75,13 +79,9 @@ def _has_screens(args: argparse.Namespace) -> bool:
 
 def _live(what: Command, args: argparse.Namespace) -> tuple[Report, Over]:
     from capadvise.commands.live import live
-    from capadvise.linux.buffers import require
     from capadvise.linux.command import resolve
 
     resolve(what.argv[0])  # what cannot be started is said without any screen
-    root = require()
-    if root.parent == Path("/proc/self/fd"):
-        os.close(int(root.name))
     return live(what, lambda seen: saved(seen, args.output), prove=args.prove)
 
 
@@ -93,6 +93,8 @@ def _containers(
 
     if args.user:
         raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")
+    if args.retry:
+        raise BadInput("--retry is for commands: a container's processes are the engine's")
     until_healthy = args.prove and args.check is None and args.seconds is None
     seen = observe_containers(invocation, what, preload, until_healthy=until_healthy)
     reports = []

@@ -14,6 +14,7 @@ from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux import procfs, tracefs
 from capadvise.linux.buffers import CHECK_EVENT, require
+from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.linux.symbols import Symbols
 
 _T = TypeVar("_T")
@@ -58,6 +59,7 @@ def examine() -> Iterator[Finding]:
         "installed" if prctl else "missing",
         None if prctl else "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
     )
+    yield retries()
     bounding = procfs.capability_sets().bounding
     missing = [
         Cap(number).short for number in range(procfs.last_cap() + 1) if Cap(number) not in bounding
@@ -72,6 +74,22 @@ def examine() -> Iterator[Finding]:
         else None,
         needed=False,
     )
+
+
+def retries() -> Finding:
+    """Whether ``run --retry`` works here, and as whom."""
+    try:
+        require_retry()
+    except CannotObserve as error:
+        return Finding("retries", False, str(error), error.hint, needed=False)
+    mapped = own_maps()
+    if mapped is None:
+        said = "possible: run --retry; alone where the kernel cannot be traced"
+    elif all(len(ranges) > 1 for ranges in mapped.values()):
+        said = "possible, as root of a user namespace with your subordinate ids"
+    else:
+        said = "possible, as root of a user namespace with one id: no user can be switched"
+    return Finding("retries", True, said, needed=False)
 
 
 def _where(path: Path) -> str:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from capadvise.errors import CannotObserve
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.buffers import require
 from capadvise.linux.command import Command, name_of, user_of
 from capadvise.linux.posture import Machine, own_securebits, posture_of
-from capadvise.linux.retry.listen import Listener
+from capadvise.linux.retry.choice import listener as make_listener
+from capadvise.linux.retry.choice import require_retry
 from capadvise.linux.session import Session, session
 from capadvise.linux.supervisor import Signals
 from capadvise.linux.tasks import OneCommand, Scope
@@ -66,13 +70,13 @@ def observe(
     user = user_of(command.user) if command.user else None
     uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     cwd = working_directory()
-    listener, observed = choose(command)
+    listener = make_listener(command.retry) if command.retry else None
     with session(
         command,
         user=user,
         signals=signals,
         listener=listener,
-        observed=observed,
+        observed=not command.unobserved,
         meanwhile=meanwhile,
     ) as ready:
         starts = OneCommand(ready.held)
@@ -103,11 +107,27 @@ def observe(
     )
 
 
-def choose(command: Command) -> tuple[Listener | None, bool]:
-    """How to look: with retries or without, and whether the kernel is traced."""
-    if command.retry is None:
-        return None, True
-    return Listener(every_call=command.retry == "all-calls"), not command.unobserved
+def choose(command: Command) -> tuple[Command, str | None]:
+    """How to look at a command here: the command with ``retry`` and ``unobserved`` settled, and
+    why retries alone are used where that was not asked for.
+
+    Raises CannotObserve where nothing can be done.
+    """
+    try:
+        if os.environ.get("CAPADVISE_OBSERVER") == "retry":
+            raise CannotObserve("CAPADVISE_OBSERVER asks for retries alone")
+        root = require()
+    except CannotObserve as error:
+        try:
+            require_retry()
+        except CannotObserve as other:
+            raise error from other
+        return replace(command, retry=command.retry or "auto", unobserved=True), str(error)
+    if root.parent == Path("/proc/self/fd"):
+        os.close(int(root.name))
+    if command.retry is not None:
+        require_retry()
+    return command, None
 
 
 def _aggregator(ready: Session, starts: OneCommand, uid: int, gid: int) -> Aggregator | NoChecks:

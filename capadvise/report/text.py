@@ -127,7 +127,8 @@ def place_of(judged: Judged) -> str:
     if check.retried is None:
         return f"at {judged_function(judged)}"
     if check.retried is Retried.REFUSED:
-        return f"{check.without} with it, too"
+        others = ", ".join(cap.short for cap in check.together)
+        return f"{check.without} with it, too" + (f", and with {others}" if others else "")
     others = "+".join(cap.short for cap in check.together)
     more = f", with {others}" if others and check.retried is not Retried.ASKED else ""
     return f"{printable(check.without)} without it{more}" if check.without else "by its arguments"

@@ -28,7 +28,7 @@ from capadvise.report.load import load_recording
 
 RETRY = ["--retry"] * ("--retry" in sys.argv or "--alone" in sys.argv)
 if "--alone" in sys.argv:
-    os.environ["CAPADVISE_UNOBSERVED"] = "1"
+    os.environ["CAPADVISE_OBSERVER"] = "retry"
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
 

@@ -46,6 +46,10 @@ class Listener:
         self._own_sets: dict[tuple[str, int], None] = {}
         self._looked: set[str] = set()
         self._cautions: dict[str, None] = {}
+        if maps is not None:
+            self._cautions[_IN_NAMESPACE] = None
+            if any(len(ranges) == 1 for ranges in maps.values()):
+                self._cautions[_ONE_ID] = None
         self._started = 0.0
         self.io_uring = False
 
@@ -186,6 +190,10 @@ class Listener:
         )
 
 
+_IN_NAMESPACE = (
+    "it ran as root of a user namespace: what only the host can grant was refused, whatever it held"
+)
+_ONE_ID = "there are no subordinate ids for this user (/etc/subuid): switching users was not tried"
 _CAUTIONS = {
     "traces": "{} traces other processes, which it cannot do under retries: "
     "run it without --retry, or with --retry=all-calls",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -17,6 +18,8 @@ from capadvise.linux.retry.calls import SILENT_FILES, Kind
 from capadvise.linux.retry.decode import detail
 from capadvise.linux.retry.denied import Denied
 from capadvise.linux.retry.thread import (
+    DAC_OVERRIDE,
+    DAC_READ_SEARCH,
     FSETID,
     KEPT,
     SETFCAP,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _ENOUGH = 5
 """After so many equal proofs a capability stays raised for that program."""
+_AF_UNIX = (1).to_bytes(2, sys.byteorder)
 _NEWUSER, _AF_NETLINK, _SETGID_BIT = 0x10000000, 16, 0o2000
 _PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
 _RESTARTS = frozenset({512, 513, 514, 516})
@@ -206,6 +210,8 @@ class Rules:
         assert thread.call is not None
         name = errno.errorcode.get(code, "")
         row = self.rows.get((thread.call.name, name))
+        if row and thread.call.name in ("bind", "connect"):
+            row = of_family(row, thread.process.raw(thread.args[1], 2))
         if row is None and code not in _PERMISSION:
             return None
         denied = self.denied.since(thread.tid, thread.began)
@@ -475,6 +481,13 @@ class Rules:
 def thread_memory(thread: Thread) -> Any:
     """What ``decode`` asks."""
     return thread.process
+
+
+def of_family(row: list[int], family: bytes) -> list[int]:
+    """What of a row can be meant for an address: only that of a Unix socket has a path, and only
+    the others have ports."""
+    paths = (DAC_OVERRIDE, DAC_READ_SEARCH)
+    return [cap for cap in row if (cap in paths) is (family == _AF_UNIX)] or row
 
 
 def sent(thread: Thread) -> bytes:

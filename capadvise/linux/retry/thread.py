@@ -10,7 +10,8 @@ from enum import IntEnum
 from capadvise.linux.retry.attempts import Attempts, bit
 from capadvise.linux.retry.calls import Kind
 
-FSETID, SETUID, SETGID, SETFCAP, SYS_ADMIN, BLOCK_SUSPEND = 4, 7, 6, 31, 21, 36
+DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETGID, SETUID = 1, 2, 4, 6, 7
+SYS_ADMIN, SETFCAP, BLOCK_SUSPEND = 21, 31, 36
 KEPT = bit(FSETID) | bit(BLOCK_SUSPEND)
 """They stay effective: their refusal is silent (set-id bits at a write, EPOLLWAKEUP)."""
 

@@ -150,7 +150,11 @@ class Tracer:
             self.early.add(tid)
             return
         event = what >> 8
-        if what == _SYSCALL_STOP:
+        waiting = self.detaching.pop(tid, None)
+        if waiting is not None:  # whichever stop comes first, it takes the interruption with it
+            self.detach(thread, what if not event and what != _SYSCALL_STOP else 0)
+            self.go_on(waiting)
+        elif what == _SYSCALL_STOP:
             self.syscall_stop(thread)
         elif event == EVENT_SECCOMP:
             self.seccomp_stop(thread)
@@ -222,11 +226,7 @@ class Tracer:
 
     def event_stop(self, thread: Thread, number: int) -> None:
         """A new thread begins, job control stopped it (it stays so), or it was interrupted."""
-        waiting = self.detaching.pop(thread.tid, None)
-        if waiting is not None:
-            self.detach(thread)
-            self.go_on(waiting)
-        elif number in _STOPS:
+        if number in _STOPS:
             machine.op(machine.LISTEN, thread.tid)
         elif thread.phase is Phase.INJECT:
             machine.op(CONT if not thread.filtered and not self.every_call else SYSCALL, thread.tid)
@@ -399,9 +399,9 @@ class Tracer:
         self.detaching[thread.tid] = waiting
         machine.op(machine.INTERRUPT, thread.tid)
 
-    def detach(self, thread: Thread) -> None:
-        """Let go of a thread that another one wants to trace."""
-        machine.op(machine.DETACH, thread.tid)
+    def detach(self, thread: Thread, number: int = 0) -> None:
+        """Let go of a thread that another one wants to trace; ``number``: with this signal."""
+        machine.op(machine.DETACH, thread.tid, 0, number)
         self.ended(thread.tid)
 
 

@@ -1,0 +1,193 @@
+"""EPERM retries: the program notices nothing, and what it needs is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.linux import procfs
+
+from .conftest import CAPADVISE
+from .test_supervision import marker, running, until  # noqa: F401
+
+PROGRAM = str(Path(__file__).parents[1] / "programs" / "retried.py")
+OTHER = 65534
+
+
+def fresh(folder: Path) -> Path:
+    """A folder with a file of somebody else's in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "foreign").mkdir(parents=True)
+    (folder / "foreign" / "secret").write_text("hidden\n")
+    (folder / "own").touch()
+    for path in (folder / "foreign", folder / "foreign" / "secret"):
+        os.chown(path, OTHER, OTHER)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return folder
+
+
+def retry(
+    folder: Path, *argv: str, options: tuple[str, ...] = (), alone: bool = True
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """`run --retry` in a folder; alone: without the kernel's trace."""
+    report = folder.with_suffix(".json")
+    done = subprocess.run(
+        [CAPADVISE, "run", "--retry", "-q", "-o", str(report), *options, "--", *argv],
+        cwd=folder,
+        env={**os.environ, "CAPADVISE_OBSERVER": "retry" if alone else ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done, json.loads(report.read_text())
+
+
+def needed(report: dict[str, Any]) -> str:
+    return " ".join(report["proposal"]["cap_add"])
+
+
+BEHAVIOURS = {
+    "threads": "DAC_OVERRIDE",
+    "exec_from_thread": "DAC_OVERRIDE",
+    "spawn": "DAC_OVERRIDE",
+    "signals": "DAC_OVERRIDE",
+    "interrupted": "CHOWN DAC_OVERRIDE",
+    "once": "DAC_OVERRIDE KILL SETUID",
+    "seccomp": "CHOWN DAC_OVERRIDE",
+    "view": "DAC_OVERRIDE",
+    "switch": "CHOWN DAC_OVERRIDE SETUID",
+    "own_set": "CHOWN",
+    "set_gid": "CHOWN FSETID",
+    "silent": "KILL SETUID",
+    "namespace": "DAC_OVERRIDE SETFCAP",
+    "limits": "IPC_LOCK",
+    "stops": "DAC_OVERRIDE",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *((name, "alone") for name in BEHAVIOURS),
+        *((name, "observed") for name in ("signals", "once", "switch", "set_gid", "limits")),
+        *((name, "all-calls") for name in ("signals", "seccomp", "silent", "traced")),
+    ],
+)
+def test_the_program_notices_nothing(tmp_path: Path, name: str, how: str) -> None:
+    native = subprocess.run(
+        [sys.executable, PROGRAM, name],
+        cwd=fresh(tmp_path / "w"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    done, report = retry(
+        fresh(tmp_path / "w"),
+        *(sys.executable, PROGRAM, name),
+        options=("--retry=all-calls",) if how == "all-calls" else (),
+        alone=how != "observed",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (native.stdout, native.stderr, 0)
+    assert needed(report) == BEHAVIOURS.get(name, "")
+
+
+BIND = "import socket; socket.socket().bind(('127.0.0.1', 81))"
+
+
+@pytest.mark.parametrize(
+    ("command", "cap", "detail"),
+    [
+        ("chown 65534 own", "CHOWN", "own, uid 65534"),
+        ("cat foreign/secret", "DAC_READ_SEARCH", "foreign/secret, reading"),
+        ("echo x >> foreign/secret", "DAC_OVERRIDE", "foreign/secret, writing"),
+        ("hostname -F /etc/hostname", "SYS_ADMIN", None),
+        ("mknod n c 1 3", "MKNOD", "mode 0666, device 1:3"),
+        ("nice -n -5 true", "SYS_NICE", "priority -5"),
+        ("dmesg -n 4", "SYSLOG", "request 8"),
+        (f'{sys.executable} -c "{BIND}"', "NET_BIND_SERVICE", "127.0.0.1:81"),
+        ("mount -t tmpfs none foreign", "SYS_ADMIN", None),
+        ("sysctl -qw net.ipv4.ip_forward=1", "NET_ADMIN", "/proc/sys/net/ipv4/ip_forward"),
+        ("setpriv --reuid 65534 --clear-groups true", "SETUID", "uid 65534"),
+    ],
+)
+def test_the_evidence_names_what_it_was_about(
+    tmp_path: Path, command: str, cap: str, detail: str | None
+) -> None:
+    done, report = retry(fresh(tmp_path / "w"), "unshare", "-mnu", "sh", "-c", command, options=())
+    assert done.returncode == 0, done.stderr
+    need = next(
+        need for need in report["needs"] if need["cap"] in (f"CAP_{cap}", "CAP_DAC_OVERRIDE")
+    )
+    assert (need["verdict"], need["proof"]) == ("used", "retry")
+    shown = [
+        check["detail"]
+        for check in report["recordings"][0]["checks"]
+        if check["cap"] == f"CAP_{cap}" and check["retried"] == "shown"
+    ]
+    assert any(detail is None or detail in (text or "") for text in shown), shown
+
+
+def test_with_the_kernels_trace_its_own_question_is_tried_first(tmp_path: Path) -> None:
+    command = ("sh", "-c", "echo x >> foreign/secret; chown 65534 own; dmesg > /dev/null")
+    done, report = retry(fresh(tmp_path / "w"), *command, alone=False)
+    assert done.returncode == 0, done.stderr
+    assert report["recordings"][0]["host"]["observer"].endswith("+retry")
+    proofs = {need["cap"]: need["proof"] for need in report["needs"] if need["verdict"] == "used"}
+    assert proofs == dict.fromkeys(("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"), "retry")
+
+
+def test_a_target_that_traces_is_told_of(tmp_path: Path) -> None:
+    _, report = retry(fresh(tmp_path / "w"), "sh", "-c", "chown 65534 own; strace true")
+    assert needed(report) == "CHOWN"
+    (caution,) = report["recordings"][0]["cautions"]
+    assert "--retry=all-calls" in caution
+
+
+def tracer_of(target: int) -> int:
+    status = procfs.parse_status(Path(f"/proc/{target}/status").read_text())
+    return int(status["TracerPid"])
+
+
+def sleeping(marker: str) -> list[int]:  # noqa: F811
+    return [
+        pid
+        for pid in running(f"sleep\0{marker}")
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep\0")
+    ]
+
+
+@pytest.mark.parametrize("victim", ["tracer", "guardian", "supervisor"])
+def test_kill_9_of_any_of_them_ends_the_target(
+    tmp_path: Path,
+    marker: str,  # noqa: F811
+    victim: str,
+) -> None:
+    process = subprocess.Popen(
+        [CAPADVISE, "run", "--retry", "-q", "-o", str(tmp_path / "r.json"), "--", "sleep", marker]
+    )
+    # the target's own command line begins with it; ours holds it, too
+    assert until(lambda: len(sleeping(marker)) == 1)
+    tracer = tracer_of(*sleeping(marker))
+    guardian = int(procfs.parse_status(Path(f"/proc/{tracer}/status").read_text())["PPid"])
+    pid = {"tracer": tracer, "guardian": guardian, "supervisor": process.pid}[victim]
+    os.kill(pid, signal.SIGKILL)
+    process.wait(30)
+    assert until(lambda: not sleeping(marker))
+    assert until(lambda: not Path(f"/proc/{tracer}").exists())
+    if victim == "tracer":
+        (caution,) = json.loads((tmp_path / "r.json").read_text())["recordings"][0]["cautions"]
+        assert "tracer was killed" in caution
+
+
+def test_no_thread_is_left_behind_or_missed(tmp_path: Path) -> None:
+    for _ in range(5):
+        done, report = retry(fresh(tmp_path / "w"), sys.executable, PROGRAM, "threads")
+        assert (done.stdout, needed(report)) == ("50\n", "DAC_OVERRIDE")

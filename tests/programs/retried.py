@@ -1,0 +1,247 @@
+"""Programs that could notice EPERM retries: each prints what it saw, one behaviour each.
+
+Usage: retried.py NAME, in a folder ``foreign`` of which belongs to another user (mode 0700), with
+a file ``secret`` (mode 0600) in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+SECRET, OTHER = "foreign/secret", 65534
+
+
+def said(call: object, *args: object) -> str:
+    """``ok``, or the name of the error."""
+    try:
+        call(*args)  # type: ignore[operator]
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "ok"
+
+
+def read(path: str = SECRET) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def threads() -> None:
+    """Many threads open a file of somebody else's at the same time."""
+    good = []
+
+    def work() -> None:
+        for _ in range(10):
+            fd = os.open(SECRET, os.O_RDONLY)
+            os.close(fd)
+        good.append(1)
+
+    started = [threading.Thread(target=work) for _ in range(50)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    print(len(good))
+
+
+def exec_from_thread() -> None:
+    """A thread that is not the leader becomes another program."""
+    threading.Thread(target=lambda: os.execv("/bin/cat", ["cat", SECRET])).start()
+    time.sleep(30)
+
+
+def spawn() -> None:
+    """vfork and posix_spawn: a child in the parent's memory."""
+    print(subprocess.run(["cat", SECRET], capture_output=True, text=True).stdout)
+    pid = os.posix_spawn("/bin/cat", ["cat", SECRET], os.environ)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def signals() -> None:
+    """Signals arrive in the middle of refused calls; their handler is refused things, too."""
+    handled = []
+    signal.signal(signal.SIGALRM, lambda *_: handled.append(said(os.stat, SECRET)))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    results = set()
+    while len(handled) < 50:
+        results.add(said(lambda: os.close(os.open(SECRET, os.O_RDONLY))))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(results, set(handled))
+
+
+def interrupted() -> None:
+    """A call that blocks is interrupted by a signal, and made again by the kernel."""
+    os.mkfifo("foreign/fifo", 0o600)
+    os.chown("foreign/fifo", OTHER, OTHER)
+    seen = []
+    signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    if os.fork() == 0:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        time.sleep(0.4)
+        with open("foreign/fifo", "w") as file:
+            file.write("through")
+        os._exit(0)
+    print(read("foreign/fifo"), len(seen) > 2)
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    try:
+        read("foreign/fifo")
+    except TimeoutError:
+        print("gave up")
+
+
+def once() -> None:
+    """Calls with side effects have them once."""
+    print(said(os.mkdir, "foreign/new"), said(os.mkdir, "foreign/new"))
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    print(said(os.open, "foreign/file", flags), said(os.open, "foreign/file", flags))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+    child = os.fork()
+    if child == 0:
+        os.setuid(OTHER)
+        count = 0
+        while signal.sigtimedwait({signal.SIGRTMIN}, 1):  # these queue up
+            count += 1
+        print("signals", count, flush=True)
+        os._exit(0)
+    time.sleep(0.3)
+    for _ in range(3):
+        os.kill(child, signal.SIGRTMIN)
+    os.wait()
+
+
+def seccomp() -> None:
+    """A filter of its own that kills whoever calls capset."""
+    number = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x80000000), (6, 0, 0, 0x7FFF0000)]
+    raw = b"".join(struct.pack("<HBBI", *item) for item in code)
+    buffer = ctypes.create_string_buffer(raw, len(raw))
+    program = struct.pack("@HP", len(code), ctypes.addressof(buffer))
+    print(said(read))
+    LIBC.prctl(38, 1, 0, 0, 0)
+    print(LIBC.prctl(22, 2, ctypes.create_string_buffer(program, len(program)), 0, 0))
+    print(said(read), said(os.chown, SECRET, OTHER, OTHER), said(os.stat, SECRET))
+    print(subprocess.run(["cat", SECRET], capture_output=True, text=True).stdout)
+
+
+def view() -> None:
+    """What a program sees of its own capabilities."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8)
+    data = ctypes.create_string_buffer(24)
+    print(said(read), LIBC.capget(header, data), data.raw.hex())
+    with open("/proc/self/status") as file:
+        print([line for line in file if line.startswith("Cap")])
+    print(subprocess.run(["capsh", "--print"], capture_output=True, text=True).stdout)
+
+
+def switch() -> None:
+    """Another user and back again: the effective set goes and comes."""
+    print(said(read))
+    os.seteuid(OTHER)
+    print(said(os.chown, "own", 5, 5), said(read), said(os.kill, 1, 0))
+    os.seteuid(0)
+    print(said(os.chown, "own", 5, 5), said(read))
+    LIBC.prctl(8, 1, 0, 0, 0)
+    os.setresuid(OTHER, OTHER, OTHER)
+    print(said(os.chown, "own", 6, 6), said(socket.sethostname, socket.gethostname()))
+    view_sets()
+
+
+def view_sets() -> None:
+    with open("/proc/self/status") as file:
+        print([line.split()[1] for line in file if line.startswith(("CapPrm", "CapInh"))])
+
+
+def own_set() -> None:
+    """It gives up one capability of its effective set: that one is not raised for it."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8)
+    data = ctypes.create_string_buffer(24)
+    LIBC.capget(header, data)
+    sets = list(struct.unpack("<6I", data.raw))
+    sets[0] &= ~(1 << 13)  # NET_RAW
+    print(LIBC.capset(header, ctypes.create_string_buffer(struct.pack("<6I", *sets), 24)))
+    print(said(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1), said(os.chown, "own", 5, 5))
+    LIBC.capget(header, data)
+    print(struct.unpack("<6I", data.raw) == tuple(sets))
+
+
+def set_gid() -> None:
+    """The set-gid bit, which is lost without an error."""
+    os.chown("own", 0, OTHER)
+    os.chmod("own", 0o2755)
+    print(oct(os.stat("own").st_mode))
+    fd = os.open("own", os.O_WRONLY)
+    os.fchmod(fd, 0o6711)
+    os.write(fd, b"x")
+    print(oct(os.stat("own").st_mode))
+
+
+def silent() -> None:
+    """Files of /proc that show less without an error."""
+    with open("/proc/kallsyms") as file:
+        print(file.read(16) > "0000000000000001")
+    child = subprocess.Popen(["setpriv", "--reuid", str(OTHER), "sleep", "30"])
+    time.sleep(0.3)
+    with open(f"/proc/{child.pid}/stat") as file:
+        print(file.read().split()[27] != "0")  # the start of its stack
+    child.kill()
+
+
+def namespace() -> None:
+    """A user namespace of its own, with root mapped into it."""
+    print(subprocess.run(["unshare", "-Ur", "id", "-u"], capture_output=True, text=True))
+    print(said(read))
+
+
+def limits() -> None:
+    """Errors that are not EPERM: locked memory."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (4096, 4096))
+    memory = ctypes.create_string_buffer(1 << 20)
+    print(LIBC.mlock(memory, 1 << 20), ctypes.get_errno())
+
+
+def stops() -> None:
+    """Stopped and continued, in the middle of refused calls."""
+    child = os.fork()
+    if child == 0:
+        while not os.path.exists("enough"):
+            os.close(os.open(SECRET, os.O_RDONLY))
+        os._exit(7)
+    for _ in range(10):
+        time.sleep(0.02)
+        os.kill(child, signal.SIGSTOP)
+        os.kill(child, signal.SIGCONT)
+    os.kill(child, signal.SIGSTOP)
+    _, status = os.waitpid(child, os.WUNTRACED)
+    print(os.WIFSTOPPED(status), os.WSTOPSIG(status) == signal.SIGSTOP)
+    time.sleep(0.1)
+    with open(f"/proc/{child}/stat") as file:
+        print(file.read().split()[2] in "Tt")
+    os.mkdir("enough")
+    os.kill(child, signal.SIGCONT)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def traced() -> None:
+    """It traces others itself."""
+    print(subprocess.run(["strace", "-o", "trace", "true"], capture_output=True, text=True))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

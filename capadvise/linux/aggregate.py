@@ -25,8 +25,9 @@ from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy, Tal
 Page = tuple[int, bytes]
 
 _RESULT = struct.Struct("<16xq")
-_FORK = struct.Struct("<12xi4xi")
-_EXEC = struct.Struct("<12xii")
+FORK = struct.Struct("<12xi4xi")
+EXEC = struct.Struct("<12xii")
+"""What the scheduler's events begin with: parent and child; the process, and what it was called."""
 
 _OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")
 _DECIDING = frozenset(
@@ -153,7 +154,7 @@ class Aggregator:
         elif kind in types.exits:
             self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
-            parent, child = _FORK.unpack_from(event)
+            parent, child = FORK.unpack_from(event)
             above = self._task(parent)
             self._tasks[child] = replace(above, call=None, values=(), pending=[])
         elif kind == types.exec:
@@ -162,7 +163,7 @@ class Aggregator:
             self._ended.append(pid)
 
     def _exec(self, time: int, event: bytes) -> None:
-        pid, old_pid = _EXEC.unpack_from(event)
+        pid, old_pid = EXEC.unpack_from(event)
         task = self._task(old_pid)
         self._tasks[pid] = task
         path = ringbuffer.text(event, self.types.exec_filename)
@@ -268,8 +269,7 @@ class Aggregator:
         place = f"{SECCOMP}:{call}".encode()
         self._sites[place] = (SECCOMP,), call
         key = (
-            *(int(self._opened_by[call]), -errno.EPERM),
-            *(task.scope.namespace or self._initial_namespace, place, task.program),
+            *(int(self._opened_by[call]), -errno.EPERM, _ITS_OWN, place, task.program),
             *(task.uids.effective, Phase.STOP if self.stopping else task.phase, ()),
             task.scope.number,
         )
@@ -287,6 +287,13 @@ class Aggregator:
         task = self._tasks[pid] = Task(program, uids, gids, scope)
         self._begun |= scope is not None
         return task
+
+    def enter(self, pid: int, scope: Scope | None) -> None:
+        """A thread was found in a container; without a scope it belongs there from its next exec
+        on, as a runtime does."""
+        task = self._tasks.get(pid) or self.adopt(pid, scope)
+        if task.scope is None:
+            task.scope, task.inside = scope, True
 
     def knows(self, pid: int) -> bool:
         """Whether a thread is followed, as far as was read."""
@@ -388,7 +395,7 @@ class Aggregator:
         own = scope.namespace or self._initial_namespace
         if not own:
             return Namespace.OTHER
-        if pointer == own:
+        if pointer in (own, _ITS_OWN):
             return Namespace.TARGET
         above = pointer == self._initial_namespace or pointer in scope.above
         return Namespace.HOST if above else Namespace.CHILD
@@ -405,6 +412,8 @@ def refusals(scope: Scope) -> tuple[Refusal, ...]:
     )
 
 
+_ITS_OWN = 1
+"""Stands for the address of whatever user namespace the target is in."""
 SECCOMP = "__seccomp_filter"
 """The kernel function that refuses for a seccomp filter."""
 _SETPCAP = Cap.parse("SETPCAP")

@@ -1,9 +1,8 @@
 """Watching what runs already: nothing of it is started, stopped, or sent a signal.
 
 All its threads are followed, and all that they will fork. Of a container, so is the shim, which
-starts whatever is executed inside later (``docker exec``). podman starts that from the client, so
-/proc is looked through for newcomers to the container, which take longer to get to their exec than
-it takes to find them.
+starts whatever is executed inside later (``docker exec``); for podman see ``arrivals``. What comes
+into the container on yet another way is found in /proc, a moment later.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.linux import procfs, userns
 from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
 from capadvise.linux.buffers import Buffers
 from capadvise.linux.command import Command
@@ -34,9 +35,13 @@ from capadvise.workload import Workload
 _NEWNS = 0x00020000  # linux/sched.h
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 """Where the kernel's name for a call is another one than that of the profiles."""
-_RUNTIMES = ("runc", "crun", "youki", "conmon", "containerd-shim", "exe")
-"""What a newcomer is called before it executes the container's program; runc's copy of itself is
-``exe``, its later stages ``runc:[2:INIT]``."""
+_RUNTIMES = ("runc", "crun", "youki", "conmon", "containerd-shim")
+"""What a newcomer still runs before it executes the container's program; some seal a copy of
+themselves in memory."""
+_ITSELF = ("/proc/self/", "/dev/fd/")
+"""How a runtime executes itself again, from the sealed copy."""
+_CONMON = "conmon"
+"""podman starts one for each ``exec``, and so does CRI-O."""
 
 
 class Entering:
@@ -55,7 +60,7 @@ class Entering:
 
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:
         """The program, which may have ended since."""
-        if task.inside and not self._is_elsewhere(pid):
+        if task.inside and not path.startswith(_ITSELF) and not self._is_elsewhere(pid):
             task.scope, task.since = self.scope, time
             if is_command(self._healthcheck, pid, path):
                 task.phase = Phase.HEALTHCHECK
@@ -109,17 +114,17 @@ class Attaching(Watch):
         self.empty |= not self._lives()
 
     def _newcomers(self) -> None:
-        """Follow what has come into the container, and was not started by the shim."""
+        """Follow what has come into the container, and was started by none that is followed."""
         now = set(procfs.processes())
         new = [pid for pid in now - self._seen if self.running.has(pid)]
         self._seen = now
         for pid in new:
             if not self.threads.knows(pid):
                 self.traced.follow(procfs.threads(pid))
-                runtime = procfs.comm(pid).startswith(_RUNTIMES)
-                for thread in procfs.threads(pid):
-                    task = self.threads.adopt(thread, None if runtime else self.target_scope)
-                    task.inside = runtime
+            scope = None if _is_runtime(pid) else self.target_scope
+            self.traced.drain(self.threads)  # if it was followed, its exec is known now
+            for thread in procfs.threads(pid):
+                self.threads.enter(thread, scope)
 
     def _lives(self) -> bool:
         if procfs.lives(self.running.pid, self._since):
@@ -166,6 +171,7 @@ def attach(
                 None,
                 missing=everything() - held.permitted,
                 closable=opened_by,
+                arrivals=_CONMON if running.target.engine in ("podman", "cri") else "",
                 also=lambda: _threads(running),
                 meanwhile=meanwhile,
             ) as ready,
@@ -173,8 +179,12 @@ def attach(
             run = Attaching(command, ready, running, opened_by)
             run.adopt()
             _tell_namespaces(run, namespaces)
-            begun(len(running.processes()))
-            run.until_end()
+            arrivals = Arrivals(run.traced, running.is_entered_by)
+            try:
+                begun(len(running.processes()))
+                run.until_end()
+            finally:
+                arrivals.stop()
     except ProcessLookupError as error:
         raise BadInput(f"process {running.pid} has ended") from error
     except FileNotFoundError as error:
@@ -190,6 +200,15 @@ def attach(
         check_said=run.checker.said if run.checker else "",
         credentials=run.credentials,
     )
+
+
+def _is_runtime(pid: int) -> bool:
+    """Whether a process is still the runtime that is about to become another program."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return True
+    return PurePosixPath(program).name.startswith(_RUNTIMES) or program.startswith("/memfd:")
 
 
 def _threads(running: Running) -> list[int]:

@@ -45,6 +45,10 @@ class Running:
         own = self.pid_namespace
         return own is not None and procfs.namespace(pid, "pid") == own
 
+    def is_entered_by(self, pid: int) -> bool:
+        """Whether a runtime, or what keeps it, names the container in its arguments."""
+        return self.target.container in procfs.arguments(pid)
+
     def processes(self) -> list[int]:
         """Those that belong to it now: of a container all in it, else all that descend."""
         ours = {os.getpid(), *descendants(os.getpid())}

@@ -10,12 +10,14 @@ from typing import Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
-from capadvise.linux import calls, procfs, tracefs
-from capadvise.linux.aggregate import Aggregator, Types
+from capadvise.linux import calls, procfs, ringbuffer, tracefs
+from capadvise.linux.aggregate import EXEC, FORK, Aggregator, Types
 from capadvise.linux.background import Background
 from capadvise.recording import Lost
 
 CHECK_EVENT = "capability:cap_capable"
+EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
+ARRIVALS_KB = 64
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
 """Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
@@ -46,9 +48,12 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
 class Buffers:
     """Two private trace buffers: CAP_SYS_ADMIN, asked at every mmap, never pushes out the rest."""
 
-    def __init__(self, root: Path, *, missing: CapSet, closable: Iterable[str] = ()) -> None:
+    def __init__(
+        self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), arrivals: str = ""
+    ) -> None:
         """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
-        refuse; of them the entry is recorded too."""
+        refuse; of them the entry is recorded too. ``arrivals``: the name of a program of which
+        every start and every fork on this machine is told."""
         self.root = root
         stem = f"{tracefs.PREFIX}{procfs.mark()}"
         self.names = (f"{stem}-quiet", f"{stem}-flood")
@@ -57,6 +62,9 @@ class Buffers:
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
+        self._arrivals, self._arriving = arrivals, f"{stem}-arrivals"
+        if arrivals:
+            self.folders.append(str(root / "instances" / self._arriving))
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Make both at once: most of the time goes into waiting for the kernel.
@@ -69,6 +77,7 @@ class Buffers:
         self.quiet, self.types = self._quiet()
         self.flood = both.result()
         third.result()
+        self.arriving = self._open_arrivals() if self._arrivals else None
 
     def _flood(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
@@ -146,11 +155,31 @@ class Buffers:
         self.quiet.stop()
         self.flood.stop()
 
+    def _open_arrivals(self) -> tracefs.Instance:
+        instance = tracefs.Instance(self.root, self._arriving, buffer_kb=ARRIVALS_KB)
+        self._opened.append(instance)
+        instance.filter(EXEC_EVENT, f'filename ~ "*{self._arrivals}"')
+        instance.filter(FORK_EVENT, f'parent_comm == "{self._arrivals}"')
+        instance.enable([EXEC_EVENT, FORK_EVENT])
+        return instance
+
+    def arrived(self) -> set[int]:
+        """The processes that have started such a program, or were forked by one."""
+        if self.arriving is None:
+            return set()
+        kinds = {self.types.exec: EXEC, self.types.fork: FORK}
+        return {
+            kinds[kind].unpack_from(event)[-1]
+            for _, page in self.arriving.pages()
+            for _, kind, _, event in ringbuffer.events(page)
+            if kind in kinds
+        }
+
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these threads too."""
         more = tuple(pids)
-        self.flood.follow(lambda: more)
         self.quiet.follow(lambda: more)
+        self.flood.follow(lambda: more)
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""

@@ -48,6 +48,7 @@ def session(
     user: dict[str, Any] | None = None,
     missing: CapSet | None = None,
     closable: Iterable[str] = (),
+    arrivals: str = "",
     also: Callable[[], list[int]] = list,
     sweep: Sequence[list[list[str]]] = (),
     signals: Signals | None = None,
@@ -58,9 +59,9 @@ def session(
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
     nothing is started, and what ``also`` gives goes on as it was.
 
-    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``:
-    calls that a seccomp filter may refuse. ``also``: threads that are followed besides. ``sweep``:
-    pairs of commands by which the guardian removes containers, unless it is told ``"left"``.
+    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``
+    and ``arrivals``: see ``Buffers``. ``also``: threads that are followed besides. ``sweep``: pairs
+    of commands by which the guardian removes containers, unless it is told ``"left"``.
     ``signals``: where the main thread has them already; it must block them before any thread
     starts, and restores them itself. ``listener``: hears the retry tracer; ``observed``: whether
     the kernel is traced, too. ``meanwhile`` is called while the kernel makes the buffers.
@@ -70,7 +71,7 @@ def session(
     command = command or Command(())
     path = resolve(command.argv[0]) if started else None
     lacking = _missing(command.caps) if missing is None else missing
-    buffers, fds = _buffers(lacking, closable, observed)
+    buffers, fds = _buffers(lacking, closable, arrivals, observed)
     heard = signals or Signals()
     retry = None
     if listener is not None and path is not None:
@@ -121,7 +122,7 @@ def session(
 
 
 def _buffers(
-    missing: CapSet, closable: Iterable[str], observed: bool
+    missing: CapSet, closable: Iterable[str], arrivals: str, observed: bool
 ) -> tuple[Buffers | NoBuffers, list[int]]:
     """The trace buffers, and the descriptors that they hang on."""
     if not observed:
@@ -129,7 +130,7 @@ def _buffers(
     root = require()
     remove_leftovers(root)
     fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
-    return Buffers(root, missing=missing, closable=closable), fds
+    return Buffers(root, missing=missing, closable=closable, arrivals=arrivals), fds
 
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:

@@ -1,0 +1,84 @@
+"""Containers that run already are watched, with what is executed in them meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.engines.conftest import ENVIRONMENT, PODMAN, call
+from tests.kernel.attaching import attach
+
+DOCKER = ("docker",)
+ENGINES = pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=["docker", "podman"])
+Engine = tuple[str, ...]
+
+
+@contextmanager
+def container(engine: Engine, image: str, *words: str) -> Iterator[str]:
+    """A container that runs, and is removed at the end. Its name."""
+    name = f"capadvise-attach-{time.monotonic_ns()}"
+    run = ("run", "-d", "--name", name, "--network=none", *words[:-1], image, "sh", "-c")
+    done = call(*engine, *run, words[-1])
+    assert done.returncode == 0, done.stderr
+    try:
+        yield name
+        state = call(*engine, "inspect", "--format", "{{.State.Running}}", name)
+        assert state.stdout.strip() == "true"
+    finally:
+        call(*engine, "rm", "-f", "-t", "0", name)
+
+
+def image_of(engine: Engine, request: pytest.FixtureRequest) -> str:
+    image: str = request.getfixturevalue("podman_image" if engine == PODMAN else "docker_image")
+    return image
+
+
+def inside(engine: Engine, name: str, script: str) -> Callable[[], object]:
+    """Execute something in a container, as the user does."""
+
+    def execute() -> None:
+        argv = [*engine, "exec", "--user=0", name, "sh", "-c", script]
+        subprocess.run(argv, capture_output=True, timeout=60, env=ENVIRONMENT, check=False)
+
+    return execute
+
+
+@ENGINES
+def test_what_is_executed_meanwhile_counts(
+    engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """It is seen from its first instruction on, and nothing of the runtime is."""
+    with (
+        container(engine, image_of(engine, request), "sleep 1000") as name,
+        container(
+            engine,
+            image_of(engine, request),
+            "while sleep 0.1; do touch /x; chown 3 /x; chmod 2755 /x; done",
+        ),
+    ):
+        result = attach(name, inside(engine, name, "chown 5 /etc"), tmp_path / "report.json")
+    assert result.recommended == {"CHOWN"}
+    target = result.report["target"]
+    assert (target["kind"], target["name"], target["engine"]) == ("container", name, engine[0])
+    (recording,) = result.report["recordings"]
+    assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "busybox"}
+
+
+@ENGINES
+def test_a_container_that_fails_for_want_of_a_capability(
+    engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """docker's seccomp profile refuses mount before the kernel is asked; podman's does not."""
+    script = "while sleep 0.1; do busybox mount -t tmpfs x /tmp 2>&-; done"
+    with container(engine, image_of(engine, request), script) as name:
+        result = attach(name, lambda: time.sleep(1), tmp_path / "report.json")
+    assert result.recommended == {"SYS_ADMIN"}
+    (recording,) = result.report["recordings"]
+    (check,) = (check for check in recording["checks"] if check["syscall"] == "mount")
+    assert (check["cap"], check["granted"], check["result"]) == ("CAP_SYS_ADMIN", False, -1)
+    assert result.need("SYS_ADMIN")["verdict"] == "used"  # type: ignore[index]

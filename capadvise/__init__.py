@@ -10,6 +10,7 @@ The way through the package, from the top::
     prove       which trial to run next, and what the answers mean
     decide      from judged checks to needs, and to the set that answers them
     judge       what one check says of its capability
+    refused     who refused a call
     catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
     recording   what was seen in one run
     posture     what restrains a process besides its capabilities

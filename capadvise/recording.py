@@ -92,19 +92,31 @@ class RefusedBy(StrEnum):
     """Which mechanism refused a call."""
 
     CAPABILITY = "capability"
+    """The process lacks one that the kernel asked for."""
     SECCOMP = "seccomp"
+    MAC = "mac"
+    """AppArmor, SELinux or another security module."""
+    MODE = "mode"
+    """Owner and mode of a file."""
+    MOUNT = "mount"
+    """Mounted read-only, or without what was wanted of it."""
+    NAMESPACE = "namespace"
+    """Asked in a user namespace that the process does not own."""
+    LIMIT = "limit"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A system call that failed with EPERM or EACCES, ``count`` times."""
+    """A system call that was refused, ``count`` times."""
 
     syscall: str
     errno: str
     by: RefusedBy
     program: str
     count: int
+    evidence: str = ""
+    """What tells, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

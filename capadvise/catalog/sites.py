@@ -86,6 +86,8 @@ class Rule:
     of its own."""
     lost: str | None = None
     """What is lost without it, where nothing fails."""
+    limit: str | None = None
+    """The limit that was exceeded, where that is when the kernel asks."""
     since: str | None = None
     until: str | None = None
     source: str = ""
@@ -170,7 +172,18 @@ class Sites:
 
 
 _REQUIRED = ("id", "at", "meaning", "text", "source")
-_OPTIONAL = ("caps", "below", "not_below", "either", "when", "implies", "lost", "since", "until")
+_OPTIONAL = (
+    "caps",
+    "below",
+    "not_below",
+    "either",
+    "when",
+    "implies",
+    "lost",
+    "limit",
+    "since",
+    "until",
+)
 
 
 def raw_rules(folder: Path) -> list[dict[str, Any]]:
@@ -239,6 +252,7 @@ def rule_of(path: Path, raw: Any) -> Rule:
         when=_when(path, raw["when"]) if "when" in raw else None,
         implies=implies,
         lost=raw.get("lost"),
+        limit=raw.get("limit"),
         since=raw.get("since"),
         until=raw.get("until"),
         source=str(raw["source"]),

@@ -17,10 +17,11 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from capadvise.caps import Cap
-from capadvise.linux import calls, procfs, ringbuffer
+from capadvise.linux import calls, procfs, refusals, ringbuffer
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Starts, Task
-from capadvise.recording import Check, Namespace, Phase, Refusal, RefusedBy, Tally
+from capadvise.posture import Mac
+from capadvise.recording import Check, Namespace, Phase, Refusal, Tally
 
 Page = tuple[int, bytes]
 
@@ -53,6 +54,8 @@ class Types:
     exit: int
     enters: dict[int, str]
     exits: dict[int, str]
+    sigsys: int
+    """A seccomp filter sent a signal."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,7 @@ class Aggregator:
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
         self._begun = False
+        self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
         self._ended: list[int] = []
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._initial_namespace = 0
@@ -147,19 +151,25 @@ class Aggregator:
             self._check(time, pid, event, stack, 1)
         elif kind in types.enters:
             task = self._task(pid)
+            self._settle(task)
             task.call, task.pending = types.enters[kind], []
             task.values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
             if task.scope is None:
                 self.starts.called(pid, task, task.call, task.values)
+        elif kind == types.sigsys:
+            self._settle(self._task(pid))
+            self._task(pid).signalled = True
         elif kind in types.exits:
             self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
             parent, child = FORK.unpack_from(event)
             above = self._task(parent)
-            self._tasks[child] = replace(above, call=None, values=(), pending=[])
+            nested = above.nested or (above.call == "clone" and calls.makes_users(above.values[0]))
+            self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
         elif kind == types.exec:
             self._exec(time, event)
         elif kind == types.exit:
+            self._settle(self._task(pid))
             self._ended.append(pid)
 
     def _exec(self, time: int, event: bytes) -> None:
@@ -229,12 +239,6 @@ class Aggregator:
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
-        refused = -result in calls.REFUSED
-        by = RefusedBy.UNKNOWN
-        if refused and call in self._opened_by and task.call != call and task.scope is not None:
-            # seccomp answers before the entry is traced: syscall_trace_enter() of the kernel
-            by = RefusedBy.SECCOMP
-            self._closed(time, pid, task, call)
         if task.call == call and result == 0:
             args = calls.arguments(call, task.values, task.uids, task.gids)
             if calls.sets_uids(call):
@@ -250,6 +254,7 @@ class Aggregator:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
                 scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
+        denied = []
         for key in task.pending:
             if self._site(key[3])[1] == call:
                 waiting = self._counts[key, None]
@@ -257,10 +262,45 @@ class Aggregator:
                 moved = self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
                 moved.last_pid, moved.last = waiting.last_pid, waiting.last
                 if key[1] != 0:
-                    by = RefusedBy.CAPABILITY
-        task.call, task.pending = None, []
-        if refused and scope is not None:
-            scope.refusals[call, errno.errorcode[-result], by, task.program] += 1
+                    denied.append((key[0], key[2], key[3]))
+        if call in ("unshare", "setns") and task.call == call and result == 0:
+            task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
+        entered = task.call == call if self._is_begun(call, result) else None
+        if entered is False and -result in calls.REFUSED and call in self._opened_by and scope:
+            self._closed(time, pid, task, call)
+        if task.signalled:
+            self._refused(task, call, refusals.SIGSYS, False, ())
+        elif -result in calls.refusing(call) or (entered is False and result < 0):
+            self._refused(task, call, -result, entered, tuple(dict.fromkeys(denied)))
+        task.call, task.pending, task.signalled = None, [], False
+
+    def _is_begun(self, call: str, result: int) -> bool:
+        """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
+        filter, which the kernel asks first (syscall_trace_enter() of kernel/entry/common.c). clone
+        is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
+        if call == "clone":
+            return result == -errno.EPERM
+        return call in self._begun_calls
+
+    def _settle(self, task: Task) -> None:
+        """After SIGSYS, the end of the call is the next thing that is seen of a task, if it is
+        seen at all."""
+        if task.signalled:
+            task.signalled = False
+            self._refused(task, refusals.UNKNOWN_CALL, refusals.SIGSYS, False, ())
+
+    def _refused(
+        self,
+        task: Task,
+        call: str,
+        code: int,
+        entered: bool | None,
+        denied: tuple[tuple[int, int, bytes], ...],
+    ) -> None:
+        if task.scope is not None:
+            uid = task.uids.effective
+            raw = refusals.Raw(call, code, task.program, uid, entered, denied, task.nested)
+            refusals.count(task.scope.refusals, raw)
 
     def _closed(self, time: int, pid: int, task: Task, call: str) -> None:
         """The seccomp filter has answered in the kernel's place: the runtime made it of what the
@@ -400,16 +440,18 @@ class Aggregator:
         above = pointer == self._initial_namespace or pointer in scope.above
         return Namespace.HOST if above else Namespace.CHILD
 
+    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
+        """Refused calls, and who refused; ``mac`` is what confines the target."""
+        return refusals.attributed(
+            scope.refusals,
+            lambda stack: self._site(stack)[0],
+            lambda pointer: self._namespace(pointer, scope),
+            self.checks(scope),
+            mac,
+        )
+
 
 _NO_SCOPE = Scope(0, 0, 0)
-
-
-def refusals(scope: Scope) -> tuple[Refusal, ...]:
-    """Calls that failed with EPERM or EACCES."""
-    return tuple(
-        Refusal(call, code, by, program, count)
-        for (call, code, by, program), count in sorted(scope.refusals.items())
-    )
 
 
 _ITS_OWN = 1

@@ -18,6 +18,9 @@ from capadvise.recording import Lost
 CHECK_EVENT = "capability:cap_capable"
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 ARRIVALS_KB = 64
+SIGNAL_EVENT = "signal:signal_generate"
+_SIGSYS = "sig == 31 && code == 1"
+"""SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
 """Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
@@ -96,23 +99,21 @@ class Buffers:
         instance.stacks(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
         tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
-        enters = [
-            name
-            for name in (*calls.ARGUMENTS, *sorted(self._closable - set(calls.ARGUMENTS)))
-            if f"sys_enter_{name}" in known
-        ]
+        begun = dict.fromkeys([*calls.ARGUMENTS, *calls.RESULTS, *sorted(self._closable)])
+        enters = [name for name in begun if f"sys_enter_{name}" in known]
         exits = [name for name in calls.RESULTS if f"sys_exit_{name}" in known]
         refusable = sorted(self._closable - set(calls.RESULTS) | set(self._refusable))
         refusable = [name for name in refusable if f"sys_exit_{name}" in known]
         for name, expression in calls.FILTERS.items():
             instance.filter(f"syscalls:sys_enter_{name}", expression)
-        refused = " || ".join(f"ret == -{code}" for code in calls.REFUSED)
         for name in refusable:
+            refused = " || ".join(f"ret == -{code}" for code in calls.refusing(name))
             instance.filter(f"syscalls:sys_exit_{name}", refused)
+        instance.filter(SIGNAL_EVENT, _SIGSYS)
         exits += refusable
         events = [f"syscalls:sys_enter_{name}" for name in enters]
         events += [f"syscalls:sys_exit_{name}" for name in exits]
-        instance.enable([CHECK_EVENT, *tree, *events])
+        instance.enable([CHECK_EVENT, SIGNAL_EVENT, *tree, *events])
         check = tracefs.format_of(instance.event(CHECK_EVENT))
         execs = tracefs.format_of(instance.event(tree[1]))
         return instance, Types(
@@ -125,6 +126,7 @@ class Buffers:
             exit=tracefs.event_id(instance.event(tree[2])),
             enters={_id(instance, f"sys_enter_{name}"): name for name in enters},
             exits={_id(instance, f"sys_exit_{name}"): name for name in exits},
+            sigsys=tracefs.event_id(instance.event(SIGNAL_EVENT)),
         )
 
     def denied(self) -> dict[str, Any]:

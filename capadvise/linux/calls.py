@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "tgkill": {"pid": 1, "signal": 2},
     "setpriority": {"which": 0, "who": 1, "prio": 2},
     "unshare": {"flags": 0},
+    "clone": {"flags": 0},
     "setns": {"flags": 1},
     "ptrace": {"request": 0, "pid": 1},
     "prlimit64": {"pid": 0, "resource": 1},
@@ -58,6 +59,8 @@ FILTERS: dict[str, str] = {
         for number in (0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5410, 0x5413, 0x541B, 0x5421)
     )
     + " && cmd != 21585",
+    # each fork is one; only those that make namespaces: CLONE_NEW*
+    "clone": "clone_flags & 0x7e020080",
 }
 """Filters for calls that are frequent but for the most part never checked."""
 
@@ -156,16 +159,39 @@ REFUSABLE: dict[str, tuple[str, ...]] = {
     "clone3": ("SYS_ADMIN", "SYS_RESOURCE", "CHECKPOINT_RESTORE"),
 }
 """Frequent calls → the capabilities that they can be refused for want of. Only their refusals are
-recorded, and only where the target lacks one of these: each costs a few per cent."""
+recorded, and those of the most frequent only where the target lacks one of these: each costs a
+few per cent."""
+
+
+_RARE = frozenset(_FILE_CALLS) - {"open", "openat", "openat2", "connect"} | {"clone", "clone3"}
 
 
 def refusable(missing: CapSet) -> list[str]:
-    """The frequent calls whose refusals tell something, when these capabilities are missing."""
+    """The calls whose refusals tell something, when these capabilities are missing: the rare ones
+    in any case, for a filter, a limit or a read-only mount refuses whatever is held."""
     names = {cap.short for cap in missing}
-    return [call for call, caps in REFUSABLE.items() if names.intersection(caps)]
+    return [call for call, caps in REFUSABLE.items() if call in _RARE or names.intersection(caps)]
 
 
-REFUSED = (errno.EPERM, errno.EACCES)
+def makes_users(flags: int) -> bool:
+    """Whether the flags of unshare, clone or setns are for a user namespace."""
+    return bool(flags & 0x10000000)  # CLONE_NEWUSER
+
+
+REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
+_LIMITED = {
+    **dict.fromkeys(("open", "openat", "openat2", "creat", "socket", "mq_open"), errno.EMFILE),
+    **dict.fromkeys(("mlock", "mlock2", "mlockall"), errno.ENOMEM),
+    **dict.fromkeys(("clone", "clone3"), errno.EAGAIN),
+    "write": errno.EFBIG,
+}
+"""Calls that a limit refuses, and with which error."""
+
+
+def refusing(call: str) -> tuple[int, ...]:
+    """The errors of a call that are refusals."""
+    return (*REFUSED, _LIMITED[call]) if call in _LIMITED else REFUSED
+
 
 _UIDS = ("setuid", "setreuid", "setresuid", "setfsuid")
 _GIDS = ("setgid", "setregid", "setresgid", "setfsgid")

@@ -91,7 +91,9 @@ def observe(
         )
 
         def so_far() -> Recording:
-            return run.recording(starts.scope or Scope(0, ready.held, 0), held, run.status)
+            return run.recording(
+                starts.scope or Scope(0, ready.held, 0), held, run.status, mac=placed.mac
+            )
 
         run.so_far = lambda: (so_far(),)
         ready.go()

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from capadvise.caps import CapSet
 from capadvise.linux import calls
-from capadvise.recording import Phase, RefusedBy
+from capadvise.linux.refusals import Raw
+from capadvise.recording import Phase
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +29,7 @@ class Scope:
     io_uring: bool = False
     setid_exec: bool = False
     own_sets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
-    refusals: Counter[tuple[str, str, RefusedBy, str]] = field(default_factory=Counter)
+    refusals: Counter[Raw] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -57,6 +58,10 @@ class Task:
     """It has entered a container; what it will exec belongs to it."""
     namespace: int = 0
     """The pointer of its user namespace, where that is known."""
+    nested: bool = False
+    """It has gone into a user namespace that the target made."""
+    signalled: bool = False
+    """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
 
 
 Key = tuple[int, int, int, bytes, str, int | None, Phase, tuple[tuple[str, int], ...], int]

@@ -7,7 +7,8 @@ from typing import Any
 
 from capadvise.linux.retry.listen import Listener
 from capadvise.linux.tasks import Scope
-from capadvise.recording import Check, Lost, Tally
+from capadvise.posture import Mac
+from capadvise.recording import Check, Lost, Refusal, Tally
 
 
 class NoBuffers:
@@ -62,4 +63,9 @@ class NoChecks:
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """None."""
         del scope
+        return ()
+
+    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
+        """None."""
+        del scope, mac
         return ()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from capadvise.linux import procfs
-from capadvise.linux.aggregate import Aggregator, refusals
+from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
@@ -19,6 +19,7 @@ from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tasks import Scope
 from capadvise.linux.unobserved import NoBuffers, NoChecks
+from capadvise.posture import Mac
 from capadvise.recording import Held, Host, Lost, Recording
 
 _GRACE = 2.0
@@ -226,10 +227,16 @@ class Watch:
         return "+".join([*seen, *["retry"] * (self.listener is not None)])
 
     def recording(
-        self, scope: Scope, held: Held, status: int | None, *, healthy: bool = False
+        self,
+        scope: Scope,
+        held: Held,
+        status: int | None,
+        *,
+        healthy: bool = False,
+        mac: Mac | None = None,
     ) -> Recording:
         """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it.
-        ``healthy``: a check of its own was passed."""
+        ``healthy``: a check of its own was passed. ``mac``: what confines it."""
         if status is not None and status < 0:
             status = 128 - status
         seen = Recording(
@@ -245,7 +252,7 @@ class Watch:
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
             checks=self.aggregator.checks(scope),
-            refusals=refusals(scope),
+            refusals=self.aggregator.refusals(scope, mac),
             lost=self.lost,
             interrupted=self.interrupted,
             succeeded=self.check_passed if self.checker else healthy or status == 0,

@@ -94,6 +94,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
                 "by": str(refusal.by),
                 "program": refusal.program,
                 "count": refusal.count,
+                "evidence": refusal.evidence,
             }
             for refusal in recording.refusals
         ],

@@ -141,6 +141,7 @@ def load_recording(raw: Any) -> Recording:
                 RefusedBy(item["by"]),
                 _text(item["program"]),
                 int(item["count"]),
+                _text(item["evidence"]),
             )
             for item in raw["refusals"]
         ),

@@ -16,6 +16,7 @@ from capadvise.prove import Proven, Trial
 from capadvise.recording import Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
+from capadvise.report.refusals import refusal_lines
 
 MARKS = {
     Verdict.REQUIRED: "●",
@@ -46,6 +47,8 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
         *(f"Caution: {caution}." for caution in proposal.cautions),
     ):
         yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+    if refused := list(refusal_lines(report.recordings)):
+        yield from ("", *refused)
     yield ""
     yield from _next_steps(report, saved)
 

@@ -1,0 +1,135 @@
+"""Who refused a call: one word, and the evidence for it. Pure.
+
+The order in which the kernel lets mechanisms speak decides: a seccomp filter stands before the
+call's own code, and the call is traced as ended but never as begun; then come the plain file modes,
+which ask for a capability only where they refuse; then the security modules, which leave no trace
+here but an audit record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog.sites import Meaning, Rule, Sites
+from capadvise.posture import Mac
+from capadvise.recording import Namespace, Refusal, RefusedBy
+
+_OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
+"""What lets past modes and owners of files."""
+_HARMLESS = frozenset(
+    {Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.SILENT, Meaning.FOREIGN_CREDENTIALS}
+)
+"""A refusal at such a site makes no call fail."""
+_LIMITS = {
+    "EMFILE": "RLIMIT_NOFILE, the number of open files",
+    "EFBIG": "RLIMIT_FSIZE, the size of files",
+    "EAGAIN": "the number of processes: of the control group (pids.max) or of the machine",
+    "ENOMEM": "RLIMIT_MEMLOCK, locked memory",
+}
+"""Errors that only a limit gives, in the calls where they are recorded."""
+FILE_CALLS = frozenset(
+    [
+        *("open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat"),
+        *("renameat2", "mkdir", "mkdirat", "rmdir", "execve", "execveat", "chmod", "fchmod"),
+        *("fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "link", "linkat"),
+        *("utimensat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "mknod", "mknodat"),
+        *("lremovexattr", "fremovexattr", "chroot"),
+    ]
+)
+_CONFINING = frozenset({"enforce", "kill"})
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A check of the call that was answered with no."""
+
+    cap: Cap
+    site: tuple[str, ...]
+    ns: Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What is known of a refused call."""
+
+    syscall: str
+    errno: str
+    """Its name; ``SIGSYS`` where the process was sent that signal instead."""
+    program: str
+    uid: int | None
+    entered: bool | None
+    """Whether it reached the call's own code; None where that was not recorded."""
+    denied: tuple[Denied, ...] = ()
+    own_namespace: bool = False
+    """The process had gone into a user namespace that the target made itself."""
+
+
+def refusal(item: Refused, count: int, sites: Sites, mac: Mac | None) -> Refusal:
+    """The one who refused, with the evidence. ``mac`` is what confines the target."""
+    by, evidence = _who(item, sites, mac)
+    return Refusal(item.syscall, item.errno, by, item.program, count, evidence)
+
+
+def _who(item: Refused, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
+    if item.errno == "SIGSYS":
+        return RefusedBy.SECCOMP, "a filter of system calls sent SIGSYS"
+    if item.entered is False:
+        return RefusedBy.SECCOMP, "a filter of system calls answered before the kernel's own code"
+    if item.errno == "EROFS":
+        return RefusedBy.MOUNT, "the file system is mounted read-only"
+    asked = [(question, rule) for question in item.denied if (rule := _rule(question, sites))]
+    return _asked(item, asked) if asked else _unasked(item, mac)
+
+
+def decisive(question: Denied, sites: Sites) -> bool:
+    """Whether a refused check can have made the call fail."""
+    return _rule(question, sites) is not None
+
+
+def _rule(question: Denied, sites: Sites) -> Rule | None:
+    """The rule of a refused check that can have made the call fail."""
+    rule = sites.match(question.cap, question.site)
+    if rule is None:
+        return _UNKNOWN
+    return None if rule.meaning in _HARMLESS else rule
+
+
+_UNKNOWN = Rule("", (), Meaning.DECIDES, "something that the catalog does not know")
+
+
+def _asked(item: Refused, asked: Sequence[tuple[Denied, Rule]]) -> tuple[RefusedBy, str]:
+    """The kernel asked for capabilities, and the task did not have them."""
+    for question, rule in asked:
+        if rule.limit and question.ns is not Namespace.HOST:
+            return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"
+    caps = frozenset(question.cap for question, _ in asked)
+    wanted, what = _named(caps), asked[0][1].text
+    foreign = (Namespace.HOST, Namespace.TARGET) if item.own_namespace else (Namespace.HOST,)
+    if all(question.ns in foreign for question, _ in asked):
+        return (
+            RefusedBy.NAMESPACE,
+            f"{what}: {wanted} was asked in a user namespace that the process does not own",
+        )
+    if caps <= _OF_FILES and item.uid:
+        return RefusedBy.MODE, f"owner and mode of a file; {wanted} would override them"
+    return RefusedBy.CAPABILITY, f"{what}: {wanted} was asked and is missing"
+
+
+def _unasked(item: Refused, mac: Mac | None) -> tuple[RefusedBy, str]:
+    """No capability was asked for, or none that matters."""
+    if limit := _LIMITS.get(item.errno):
+        return RefusedBy.LIMIT, limit
+    confined = mac is not None and mac.mode in _CONFINING
+    if item.syscall in FILE_CALLS and item.errno == "EACCES" and not confined:
+        what = "not executable, or on a noexec mount" if "exec" in item.syscall else "its mode"
+        return RefusedBy.MODE, f"no capability was asked for: {what}"
+    why = "no capability was asked for"
+    if confined and mac is not None:
+        why += f"; it may have been {mac.module}, which confines it: see the audit log"
+    return RefusedBy.UNKNOWN, why
+
+
+def _named(caps: CapSet) -> str:
+    return " or ".join(cap.short for cap in sorted(caps))

@@ -192,7 +192,7 @@ def attach(
             raise
         raise BadInput(f"process {running.pid} has ended") from error
     return Observation(
-        recordings=(_recording(run, held),),
+        recordings=(_recording(run, held, posture),),
         target=running.target,
         workload=Workload(run.kind, check=command.check),
         posture=posture,
@@ -245,7 +245,7 @@ def _held(running: Running) -> Held:
     return Held(sets.bounding, sets.bounding if root else sets.permitted, sets.ambient)
 
 
-def _recording(run: Attaching, held: Held) -> Recording:
+def _recording(run: Attaching, held: Held, posture: Posture) -> Recording:
     passed = run.check_passed if run.checker else None
-    recording = run.recording(run.target_scope, held, None)
+    recording = run.recording(run.target_scope, held, None, mac=posture.mac)
     return replace(recording, succeeded=passed, attached=True)

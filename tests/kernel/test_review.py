@@ -15,7 +15,7 @@ from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.review import ReviewView
 from tests.kernel.conftest import Run
-from tests.tui.screens import drive, page, press, shows
+from tests.tui.screens import drive, press, shows
 
 CHOWN = Cap.parse("CHOWN")
 
@@ -23,23 +23,23 @@ CHOWN = Cap.parse("CHOWN")
 def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_path: Path) -> None:
     run("sh", "-c", "rm -f f && touch f && chown nobody f")
     path = tmp_path / "report.json"
-    known = load(path, default())
-    app = CapadviseApp(lambda: ReviewView(known, default(), path, prover=Trials(path)))
+    view = ReviewView(load(path, default()), default(), path, prover=Trials(path))
+    app = CapadviseApp(lambda: view)
 
     async def script(pilot: Pilot[Any]) -> None:
-        assert page(app).report.proposal.need(CHOWN).verdict is Verdict.USED
+        assert view.report.proposal.need(CHOWN).verdict is Verdict.USED
         await press(pilot, "space", "y")  # the user's own set: nothing
-        assert page(app).choice.trial() is not None
+        assert view.choice.trial() is not None
         assert "tried: fails" in shows(app, "#standing")
         await press(pilot, "z", "p")
-        assert page(app).report.proposal.floor == parse_set(["CHOWN"])
+        assert view.report.proposal.floor == parse_set(["CHOWN"])
         await press(pilot, "1")
         assert "required" in shows(app, "#why-text")
 
     drive(app, script)
     kept = load(path, default())
     assert kept.proposal.need(CHOWN).verdict is Verdict.REQUIRED
-    assert kept.proven == page(app).report.proven
+    assert kept.proven == view.report.proven
 
 
 def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_proven(

@@ -19,7 +19,7 @@ from capadvise.linux.background import Background
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation, observe
 from capadvise.linux.supervisor import Signals
-from capadvise.linux.terminal import Terminal, gone
+from capadvise.linux.terminal import Terminal
 from capadvise.linux.watch import Watch
 from capadvise.recording import Lost, Recording, Tally
 from capadvise.report.model import Report
@@ -55,7 +55,7 @@ class LiveRecorder:
         self._stops = self._obeyed = 0
         self._began = self._took = 0.0
         self._kill_at: float | None = None
-        self._gone = self._exited = False
+        self._exited = False
         self._tallies: tuple[Tally, ...] = ()
         self._proposal: Proposal | None = None
         self._lost = Lost()
@@ -143,7 +143,7 @@ class LiveRecorder:
                 self._tallies = self._watch.aggregator.tallies()
             report, path = self._save(seen)
             self._proposal, self._kill_at = report.proposal, None
-            leave = self._gone or (seen.recording.interrupted and not self._stops)
+            leave = seen.recording.interrupted and not self._stops
             return Over(report, path, seen.check_passed, leave)
         finally:
             self._exited = self._ended = True
@@ -160,7 +160,6 @@ class LiveRecorder:
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
         if now >= self._next_lost:
             self._lost = watch.buffers.lost()
-            self._gone = self._gone or gone()
             self._next_lost = now + _LOST_EVERY
         if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:
             self._distinct, self._next_judgement = watch.aggregator.distinct, inf
@@ -168,8 +167,6 @@ class LiveRecorder:
 
     def _obey(self, watch: Watch, now: float) -> None:
         """What the screen asked for."""
-        if self._gone and not self._stops:
-            watch.stop()
         if self._stops > self._obeyed:
             watch.interrupted = True
             if self._obeyed and watch.kill_at is not None:

@@ -121,13 +121,6 @@ class Terminal:
                 self.resize(size.columns, size.lines)
 
 
-def gone() -> bool:
-    """Whether the terminal that we were started on was closed."""
-    watched = select.poll()
-    watched.register(0, 0)
-    return any(event & select.POLLHUP for _, event in watched.poll(0))
-
-
 def _read(fd: int) -> bytes:
     """What is there; nothing at the end, which a terminal tells by EIO."""
     try:

@@ -13,9 +13,12 @@ from typing import Any, ClassVar
 from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 from textual.widgets import HelpPanel
+
+from capadvise.tui.driver import TerminalDriver, gone
 
 _ENDING = (signal.SIGHUP, signal.SIGTERM)
 """What a closed terminal sends, and what somebody sends who wants us to end."""
@@ -76,12 +79,18 @@ class CapadviseApp(App[None]):
         ours = action in ("quit", "help", "command_palette")
         return not (ours and self._screen_stack and self.view.takes_keys)
 
+    def get_driver_class(self) -> type[Driver]:
+        """A terminal can go away."""
+        return TerminalDriver
+
     def on_mount(self) -> None:
         """Signals are to end it in order."""
         gc.freeze()  # a recording can be a million objects, and none of them will be garbage
         loop = asyncio.get_running_loop()
         for number in _ENDING:
             loop.add_signal_handler(number, self._end, number)
+        if not self.is_headless:
+            self.set_interval(1.0, self._look_for_terminal)
 
     def on_unmount(self) -> None:
         """The signals are somebody else's again."""
@@ -90,6 +99,11 @@ class CapadviseApp(App[None]):
 
     def _end(self, number: int) -> None:
         self.view.leave(128 + number)
+
+    def _look_for_terminal(self) -> None:
+        """The signal may have been for somebody else."""
+        if gone():
+            self._end(signal.SIGHUP)
 
     async def action_quit(self) -> None:
         """Leave; nothing goes on behind the user's back."""

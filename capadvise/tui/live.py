@@ -42,7 +42,12 @@ class LiveView(View):
     OFFERS = LIVE_COMMANDS
     BINDINGS: ClassVar = [
         Binding("r", "review", "Review", tooltip="Choose, prove, save", id="review"),
-        Binding("i", "type", "Type", tooltip="Give the keyboard to the target", id="type"),
+        Binding(
+            *("i", "type", "Type"),
+            tooltip="Give the keyboard to the target",
+            id="type",
+            priority=True,  # done before the next key is looked at: that one is the target's
+        ),
         Binding("p", "pause", "Pause", tooltip="The display, not the recording", id="pause"),
         Binding("u", "fold", "In passing", tooltip="What was asked in passing", id="fold"),
         Binding("q", "stop", "Stop", tooltip="End the target; again: kill it", id="stop"),
@@ -211,7 +216,9 @@ class LiveView(View):
         match action:
             case "review":
                 return not running
-            case "type" | "pause" | "stop":
+            case "type":
+                return running and not self.takes_keys
+            case "pause" | "stop":
                 return running
         return True
 
@@ -227,7 +234,7 @@ class LiveView(View):
 
     def action_type(self) -> None:
         """Give the keyboard to the target."""
-        self.output.focus()
+        self.set_focus(self.output)
         self.output.typing = True
 
     def action_pause(self) -> None:

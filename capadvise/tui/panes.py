@@ -172,7 +172,7 @@ class Review(Vertical):
         """Open the search."""
         field = self.query_one("#search", Input)
         field.display = True
-        field.focus()
+        self.screen.set_focus(field)  # at once: the next key is for it
 
     def end_search(self) -> None:
         """Close it and show everything again."""

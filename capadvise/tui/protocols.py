@@ -68,7 +68,7 @@ class Over:
     """Where the report was saved."""
     check_passed: bool | None = None
     leave: bool = False
-    """The terminal is gone, or somebody told us to end: nobody wants a review."""
+    """Somebody told us to end: nobody wants a review."""
 
 
 class Recorder(Protocol):

@@ -15,7 +15,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding
 from textual.events import Resize
 from textual.reactive import reactive
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher, Footer, Input
 
 from capadvise.catalog import Catalog
 from capadvise.formats import FORMATS
@@ -51,7 +51,13 @@ class ReviewView(View):
         Binding("x", "stop", "Stop", tooltip="End the trials, keep the best set", id="stop"),
         Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
         Binding("c", "copy", "Copy", tooltip="The snippet to the clipboard", show=False, id="copy"),
-        Binding("slash", "search", "Search", tooltip="Find one", show=False, id="search"),
+        Binding(
+            *("slash", "search", "Search"),
+            tooltip="Find one",
+            show=False,
+            id="search",
+            priority=True,  # done before the next key is looked at: that one is searched for
+        ),
         Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
         Binding("escape", "end_search", "Show all", show=False, id="end-search"),
         Binding("0", "go('live')", "Live", show=False, id="go-live"),
@@ -147,7 +153,9 @@ class ReviewView(View):
         match action:
             case "go":
                 return self._live or parameters != ("live",)
-            case "keep" | "format" | "search" | "fold":
+            case "search":
+                return there and not isinstance(self.focused, Input)
+            case "keep" | "format" | "fold":
                 return there
             case "view":
                 return there and self.review.has_class("narrow")

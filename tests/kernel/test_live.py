@@ -1,0 +1,199 @@
+"""The whole way on a real terminal: watch, understand, choose, prove, save; and all that can come
+between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.linux import procfs
+
+from .conftest import CAPADVISE
+from .test_supervision import leftovers, running, until
+from .tmux import Tmux, terminal
+
+NGINX = """\
+pid nginx.pid;
+error_log stderr;
+user nobody nogroup;
+events {}
+http {
+  access_log off;
+  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
+  uwsgi_temp_path tmp; scgi_temp_path tmp;
+  server { listen 80; return 200 "hello\\n"; }
+}
+"""
+COMPOSE = """\
+services:
+  web:
+    image: nginx   # pinned elsewhere
+    cap_add: [SYS_ADMIN]
+  db:
+    image: postgres
+"""
+
+
+def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(NGINX)
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    script = 'ip link set lo up; exec "$@"'
+    check = "test -e go && curl -fs http://localhost/"
+    with terminal(tmp_path, 120, 40) as user:
+        user.run(
+            *("unshare", "--net", "sh", "-c", script, "sh"),
+            *(CAPADVISE, "run", "-o", "r.json", "--check", check, "--"),
+            *("nginx", "-p", str(tmp_path), "-c", "nginx.conf", "-g", "daemon off;"),
+        )
+        user.wait("recording", "NET_BIND_SERVICE", "SETUID", "Needed so far")
+        (tmp_path / "go").touch()
+        user.wait("ended with 0", "Review")
+        user.keys("r")
+        user.wait("The recommended set", "not tried", "- NET_BIND_SERVICE")
+        user.keys("p")
+        user.wait("Proven: it works with the floor", seconds=300)
+        user.keys("1")
+        user.wait("Never asked")
+        user.press("Home", "Down", until="─ CAP_SETGID ─")
+        user.keys("Space")
+        user.wait("Dropped by you. Without it:", "Your set")
+        user.keys("s")
+        user.wait("File", "compose.cap.yaml")
+        user.keys("C-u")
+        user.wait(". is not a file")
+        user.type("compose.yaml")
+        user.wait("several services: which one?")
+        user.keys("Tab", "Enter")
+        user.wait("db")
+        user.keys("Down", "Enter")
+        user.wait("web will change, nothing else", "-    cap_add: [SYS_ADMIN]")
+        assert (tmp_path / "compose.yaml").read_text() == COMPOSE
+        user.keys("C-s")
+        user.wait("written to compose.yaml")
+        user.keys("q")
+        user.wait("Recommended:", "status=0")
+    done = subprocess.run(
+        ["docker", "compose", "-f", "compose.yaml", "config", "--format", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    web = json.loads(done.stdout)["services"]["web"]
+    assert web["cap_drop"] == ["ALL"]
+    assert "NET_BIND_SERVICE" in web["cap_add"]
+    assert not {"SETGID", "SYS_ADMIN"} & set(web["cap_add"])
+    assert "# pinned elsewhere" in (tmp_path / "compose.yaml").read_text()
+    assert json.loads((tmp_path / "r.json").read_text())["proof"]["floor"]["minimal"]
+
+
+# ------------------------------------------------------------------------ what can come between
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[Tmux]:
+    with terminal(tmp_path) as opened:
+        yield opened
+
+
+def start(user: Tmux, *argv: str, options: tuple[str, ...] = ()) -> None:
+    user.run(CAPADVISE, "run", "-o", "r.json", *options, "--", *argv)
+
+
+def report_of(folder: Path) -> Any:
+    assert until(lambda: (folder / "r.json").exists(), 60)
+    return json.loads((folder / "r.json").read_text())["recordings"][0]
+
+
+def test_a_prompt_is_answered_and_the_terminal_is_as_it_was(user: Tmux, tmp_path: Path) -> None:
+    user.run("sh", "-c", "stty -a > before")
+    user.wait("status=0")
+    script = r'printf "\033]0;title\007\033[31mYour name? "; read name; echo "I am $name"; exit 5'
+    start(user, "sh", "-c", script)
+    user.wait("Your name?")
+    user.keys("i")
+    user.type("q")
+    user.keys("Enter")
+    user.wait("I am q", "ended with 5")
+    user.keys("q")
+    assert "I am q" in user.wait("status=5", "Report: r.json")
+    user.run("sh", "-c", "stty -a > after")
+    user.wait("status=0")
+    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
+
+
+def test_a_full_screen_program_gets_the_terminal_and_the_review_follows(
+    user: Tmux, tmp_path: Path
+) -> None:
+    program = tmp_path / "full"
+    program.write_text(
+        "echo line; printf '\\033[?1049h\\033[Hall of it: '; stty size\n"
+        "trap 'printf \"resized: \"; stty size' WINCH\n"
+        "until [ -e stop ]; do sleep 0.1; done; kill -9 $$\n"
+    )
+    start(user, "bash", "full")
+    user.wait("all of it:", "30 100")
+    user.resize(90, 25)
+    assert "capadvise" not in user.wait("resized: 25 90")
+    (tmp_path / "stop").touch()
+    user.wait("1 Review", "Never asked")
+    user.keys("q")
+    user.wait("status=137")
+    assert report_of(tmp_path)["exit_status"] == 137
+
+
+def test_a_target_that_never_ends_is_stopped_by_q_and_killed_by_another(
+    user: Tmux, tmp_path: Path
+) -> None:
+    start(user, "sh", "-c", "trap 'echo never' TERM; while :; do sleep 0.2; done")
+    user.wait("recording")
+    user.keys("q")
+    user.wait("stopping, killed in", "never")
+    user.keys("C-c")
+    user.wait("ended by signal 9")
+    user.keys("C-c")
+    user.wait("status=137")
+    assert report_of(tmp_path)["interrupted"]
+
+
+@pytest.mark.parametrize("how", ["hangup", "term"])
+def test_closing_the_terminal_or_sigterm_ends_the_target_and_keeps_the_report(
+    user: Tmux, tmp_path: Path, how: str
+) -> None:
+    marker = f"{4000 + os.getpid() % 1000}.25"
+    start(user, "sh", "-c", f"touch f; chown nobody f; sleep {marker}")
+    user.wait("recording", "CHOWN")
+    (capadvise,) = [pid for pid in running(marker) if procfs.comm(pid) == "capadvise"]
+    if how == "hangup":
+        user.close()
+    else:
+        os.kill(capadvise, signal.SIGTERM)
+        user.wait("status=143")
+        assert "Recommended: CHOWN" in user.screen()
+    assert until(lambda: not running(f"sleep\0{marker}"), 60)
+    assert report_of(tmp_path)["exit_status"] in (128 + signal.SIGHUP, 128 + signal.SIGTERM)
+    assert until(lambda: not Path(f"/proc/{capadvise}").exists(), 60)
+    assert until(lambda: not leftovers(), 60)
+
+
+def test_what_ends_at_once_or_cannot_start(user: Tmux) -> None:
+    start(user, "true")
+    user.wait("ended with 0", "Review")
+    user.keys("q")
+    user.wait("status=0")
+    start(user, "no-such-command")
+    assert "command not found" in user.wait("status=127")
+
+
+@pytest.mark.parametrize("option", ["--no-tui", "-q", "--json"])
+def test_without_the_screens_it_is_as_it_was(user: Tmux, tmp_path: Path, option: str) -> None:
+    start(user, "sh", "-c", "tty > tty; exit 4", options=(option,))
+    user.wait("status=4")
+    assert (tmp_path / "tty").read_text() == user.tell("display", "-p", "#{pane_tty}")

@@ -105,7 +105,7 @@ def _judge(
         if item.service == declared.service
     )
     if not written:  # of a file that is included
-        written = ((source.paths[0], replace(declared, line=1, lines=())),)
+        written = ((source.paths[0], replace(declared, line=1, lines=(), unresolved=())),)
     consumer = CONSUMERS[source.format]
     path = None if baseline is None else baseline.find(declared.service)
     if baseline is None or path is None:

@@ -210,8 +210,9 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     note on each. One after the other: what one is given can be what another takes."""
     notes: list[str] = []
     root, services, _ = _find(new, name)
+    pairs = {text(key): (key, node) for key, node in services.pairs}
     for other, had in entries(_find(old, name)[1]).items():
-        pair = services.own(other)
+        pair = pairs.get(other)
         if pair is None or other == name:
             continue
         was, has = entries(had), entries(pair[1])
@@ -229,6 +230,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
         else:
             new = apply(new, open_up(doc, services, pair, pins))
         root, services, _ = _find(new, name)
+        pairs = {text(key): (key, node) for key, node in services.pairs}
         notes.append(f"{other} shared {', '.join(pins)} with {name}; it keeps what it had")
     return new, notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,3 +91,75 @@ def podman_image(root_file_system: Path) -> Iterator[str]:
     _import(root_file_system, podman)
     yield IMAGE
     call(podman, "image", "rm", "-f", IMAGE)
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An image of busybox, in docker and in podman."""
+    from tests.engines import images
+    from tests.engines.running import BOX, CLIENTS
+
+    tar = tmp_path_factory.mktemp("box") / "box.tar"
+    images.box(tar, tool("busybox"))
+    yield from _in(CLIENTS.values(), tar, {BOX: ()})
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Images with nginx and redis, in docker."""
+    from tests.engines import images
+    from tests.engines.running import CLIENTS, DEBIAN, REDIS
+
+    tar = tmp_path_factory.mktemp("debian") / "debian.tar"
+    packages = ("coreutils", "findutils", "dash", "util-linux", "curl")
+    packages += ("nginx", "nginx-common", "redis-server", "redis-tools")
+    files = {
+        "etc/nginx/small.conf": NGINX,
+        "usr/local/bin/entrypoint": ENTRYPOINT,
+        "data/seed": "of root\n",
+    }
+    images.debian(tar, packages, files)
+    redis = (
+        'ENTRYPOINT ["/usr/local/bin/entrypoint"]',
+        'CMD ["redis-server"]',
+        "WORKDIR /data",
+        "VOLUME /data",
+        "HEALTHCHECK --interval=1s CMD redis-cli ping",
+    )
+    yield from _in([CLIENTS["docker"]], tar, {DEBIAN: (), REDIS: redis})
+
+
+ENTRYPOINT = """\
+#!/bin/sh
+# As the official image has it.
+set -e
+if [ "$1" = redis-server ] && [ "$(id -u)" = 0 ]; then
+    find . ! -user redis -exec chown redis '{}' +
+    exec setpriv --reuid=redis --regid=redis --clear-groups "$0" "$@"
+fi
+exec "$@"
+"""
+NGINX = """\
+user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr;
+events {}
+http { access_log off; server { listen 80; location / { return 200 "hello"; } } }
+"""
+
+
+def _in(
+    clients: Iterable[Sequence[str]], tar: Path, made: Mapping[str, Sequence[str]]
+) -> Iterator[None]:
+    from tests.engines import images
+
+    if os.geteuid() != 0:
+        missing("only root starts containers under capadvise")
+    clients = list(clients)
+    for client in clients:
+        tool(client[0])
+        if (state := call(*client, "version")).returncode:
+            missing(f"{client[0]} does not answer: {state.stderr.strip()}")
+        for image, changes in made.items():
+            images.load(tar, image, client, *changes)
+    yield
+    for client in clients:
+        call(*client, "image", "rm", "-f", *made)

@@ -1,0 +1,179 @@
+"""``capadvise run -- docker run …`` and its like: the container is the target, from its first
+instruction to its last, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.engines.running import BOX, CLIENTS, DEBIAN, MARK, containers, record
+from tests.kernel.conftest import CAPADVISE
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
+
+HOST = socket.gethostname()
+CHOWN = ("chown", "1000:1000", "/data/file")
+ROWS = [
+    # options, command, recommended, exit status
+    ((), ("true",), set(), 0),
+    ((), ("sleep", "0.2"), set(), 0),
+    ((), ("sh", "-c", "exit 3"), set(), 3),
+    ((), CHOWN, {"CHOWN"}, 0),
+    (("--cap-drop", "ALL", "--security-opt=no-new-privileges"), CHOWN, {"CHOWN"}, 0),
+    ((), ("hostname", "x"), {"SYS_ADMIN"}, 0),
+    (("--uts=host",), ("hostname", HOST), {"SYS_ADMIN"}, 0),
+    (("--privileged", "--name", f"{MARK}-p"), ("true",), set(), 0),
+]
+
+
+@pytest.mark.parametrize("engine", CLIENTS)
+@pytest.mark.parametrize(("options", "command", "recommended", "status"), ROWS)
+def test_what_a_container_needs(
+    engine: str,
+    options: tuple[str, ...],
+    command: tuple[str, ...],
+    recommended: set[str],
+    status: int,
+    tmp_path: Path,
+) -> None:
+    words = (*CLIENTS[engine], "run", "--rm", "--network=none", *options, BOX, *command)
+    seen = record(tmp_path / "report.json", *words)
+    assert (seen.recommended, seen.code) == (recommended, status), seen.stderr
+    target = seen.report["target"]
+    assert (target["kind"], target["engine"], target["user"]) == ("container", engine, "0:0")
+    assert target["argv"][-len(command) :] == list(command)
+    assert seen.programs <= {command[0]}  # nothing of runc, conmon, the shim
+    assert not containers(engine)
+
+
+def test_a_need_for_the_host_name_names_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    record(path, "docker", "run", "--rm", "--network=none", BOX, "hostname", "x")
+    done = subprocess.run(
+        [CAPADVISE, "explain", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert "hostname:" in done.stdout, done.stdout
+
+
+def test_what_docker_init_does_is_not_the_containers(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--init", "--network=none", BOX, *CHOWN)
+    seen = record(tmp_path / "report.json", *words)
+    assert (seen.recommended, seen.programs) == ({"CHOWN"}, {"chown"})
+
+
+def test_a_detached_container_is_watched_to_its_end(tmp_path: Path) -> None:
+    script = "sleep 1; chown 5 /data/file; exit 4"
+    words = ("run", "-d", "--name", f"{MARK}-d", "--network=none", BOX, "sh", "-c", script)
+    for engine, client in CLIENTS.items():
+        seen = record(tmp_path / "report.json", *client, *words)
+        assert (seen.recommended, seen.code) == ({"CHOWN"}, 4), (engine, seen.stderr)
+        assert seen.report["target"]["container"] == f"{MARK}-d"
+        assert containers(engine) == [f"{MARK}-d"]  # as docker run without --rm leaves it
+        assert f"{MARK}-d: stopped and still there" in seen.stderr
+        subprocess.run([*client, "rm", "-f", f"{MARK}-d"], capture_output=True)
+
+
+def test_the_check_of_a_container_ends_it(tmp_path: Path) -> None:
+    check = 'docker exec "$CONTAINER" test -e /up && test -d /proc/$PID && echo $PIDS'
+    words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-c", "touch /up; sleep 1000")
+    seen = record(tmp_path / "report.json", *words, options=("--check", check))
+    assert "the check passed" in seen.stderr
+    assert seen.report["workload"] | {"kind": "daemon", "check": check} == seen.report["workload"]
+
+
+PROJECT = {
+    "web": {
+        "privileged": True,
+        "command": ["sh", "-c", "chown 5 /data/file; touch /up; sleep 1000 & wait"],
+        "healthcheck": {"test": ["CMD-SHELL", "cat /up && chown 6 /up"], "interval": "1s"},
+    },
+    "db": {"command": ["sh", "-c", "hostname x; sleep 1000"], "cap_drop": ["ALL"]},
+    "once": {"command": ["chroot", "/", "true"], "security_opt": ["no-new-privileges"]},
+}
+
+
+def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
+    services = {
+        name: {"image": BOX, "network_mode": "none", "stop_signal": "KILL", **service}
+        for name, service in PROJECT.items()
+    }
+    file = tmp_path / "compose.yaml"
+    file.write_text(yaml.safe_dump({"name": MARK, "services": services}))
+    before = file.read_bytes()
+    seen = record(
+        tmp_path / "reports", "docker", "compose", "up", options=("--for", "4"), cwd=tmp_path
+    )
+    reports = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "reports").iterdir()}
+    try:
+        assert {name: r["proposal"]["cap_add"] for name, r in reports.items()} == {
+            "web": ["CHOWN"],
+            "db": ["SYS_ADMIN"],
+            "once": ["SYS_CHROOT"],
+        }, seen.stderr
+        assert {name: r["target"]["service"] for name, r in reports.items()} == {
+            name: name for name in PROJECT
+        }
+        phases = {
+            (check["program"], check["phase"])
+            for check in reports["web"]["recordings"][0]["checks"]
+            if check["cap"] == "CAP_CHOWN"
+        }
+        assert {phase for _, phase in phases} == {"run", "healthcheck"}
+        assert 'exec "$CONTAINER" /bin/sh -c' in reports["web"]["workload"]["check"]
+        assert file.read_bytes() == before
+    finally:
+        subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
+
+
+@pytest.mark.usefixtures("debian")
+def test_compose_run_is_about_the_one_service(tmp_path: Path) -> None:
+    services = {
+        "job": {"image": BOX, "network_mode": "none", "depends_on": ["other"]},
+        "other": {"image": DEBIAN, "network_mode": "none", "command": ["chown", "5", "/data/seed"]},
+    }
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"name": MARK, "services": services}))
+    words = ("docker", "compose", "run", "--rm", "-T", "job", "hostname", "x")
+    try:
+        seen = record(tmp_path / "report.json", *words, cwd=tmp_path)
+        assert (seen.recommended, seen.code) == ({"SYS_ADMIN"}, 0), seen.stderr
+        assert seen.report["target"]["service"] == "job"
+    finally:
+        subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "code", "said"),
+    [
+        ("docker run BOX true", {"DOCKER_HOST": "tcp://192.0.2.1:2375"}, 3, "docker is elsewhere"),
+        ("docker -H ssh://host run BOX true", {}, 3, "docker is elsewhere (ssh://host)"),
+        ("docker run BOX true", {"DOCKER_HOST": "unix:///nowhere"}, 3, "unix:///nowhere"),
+        ("podman run BOX true", {"CONTAINER_HOST": "tcp://192.0.2.1:1"}, 3, "service elsewhere"),
+        ("podman --remote run BOX true", {}, 3, "podman"),
+        ("docker run --rm localhost:1/no/image true", {}, 3, "cannot be pulled"),
+        ("docker run BOX true", {"PATH": "/nowhere"}, 3, "docker is not installed"),
+        ("docker compose -f /nowhere.yaml up", {}, 3, "/nowhere.yaml"),
+        ("docker run --rm --network=none BOX nosuch", {}, 127, "could not start"),
+        ("docker run --rm --network=none BOX /data/file", {}, 126, "could not start"),
+        ("docker run --rm --nosuch=1 BOX true", {}, 3, "it ended with 125"),
+    ],
+)
+def test_what_cannot_be_started_or_seen_is_said_in_one_line(
+    command: str, environment: dict[str, str], code: int, said: str
+) -> None:
+    words = command.replace("BOX", BOX).split()
+    done = subprocess.run(
+        [CAPADVISE, "run", "--", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("capadvise: error:")]
+    assert (done.returncode, len(lines)) == (code, 1), done.stderr
+    assert said in lines[0]

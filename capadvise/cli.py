@@ -5,6 +5,7 @@ Commands are imported when they are called: ``explain`` must not pay for ``run``
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -32,8 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush is quiet
+        _close_stdout()
         return 128 + 13
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _close_stdout()
+        print(f"capadvise: error: cannot write: {error.strerror}", file=sys.stderr)
+        return int(Exit.USAGE)
+
+
+def _close_stdout() -> None:
+    """So that Python's own flush is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

@@ -233,6 +233,14 @@ def test_a_bad_file_is_one_line(
     assert len([x for x in captured.err.splitlines() if "hint:" not in x]) == 1
 
 
+def test_an_answer_that_cannot_be_written_is_no_pass(place: Path) -> None:
+    argv = [Path(sys.executable).with_name("capadvise"), "check", "compose.yaml"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "capadvise: error: cannot write: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
 def test_the_gate_takes_less_than_300_ms(place: Path) -> None:
     """Of the processor, with 30 services, start-up included: a loaded machine adds to the wall."""
     service = "    image: x\n    cap_drop: [ALL]\n    cap_add: [CHOWN, SYS_ADMIN]\n"

@@ -91,7 +91,7 @@ class ContainerWatch(Watch):
     def stop(self) -> None:
         """As the engine stops a container."""
         if self.kill_at is None:
-            self.buffers.drain(self.aggregator)  # what was asked until now was not while stopping
+            self._drain()  # what was asked until now was not while stopping
             super().stop()
             self.kill_at = (self.kill_at or 0) + self.command.patience  # the engine waits so long
 

@@ -38,6 +38,7 @@ _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 _RUNTIMES = ("runc", "crun", "youki", "conmon", "containerd-shim")
 """What a newcomer still runs before it executes the container's program; some seal a copy of
 themselves in memory."""
+_MISSED = "of {} programs executed in it meanwhile the start, or all, was not seen"
 _ITSELF = ("/proc/self/", "/dev/fd/")
 """How a runtime executes itself again, from the sealed copy."""
 _CONMON = "conmon"
@@ -50,6 +51,8 @@ class Entering:
 
     def __init__(self, running: Running, scope: Scope) -> None:
         self.running, self.scope = running, scope
+        self.entered = 0
+        """How many programs were begun in it."""
         known = running.description
         self._healthcheck = healthcheck_command(known.healthcheck) if known else ()
 
@@ -62,6 +65,7 @@ class Entering:
         """The program, which may have ended since."""
         if task.inside and not path.startswith(_ITSELF) and not self._is_elsewhere(pid):
             task.scope, task.since = self.scope, time
+            self.entered += 1
             if is_command(self._healthcheck, pid, path):
                 task.phase = Phase.HEALTHCHECK
 
@@ -86,9 +90,9 @@ class Attaching(Watch):
         self.running, self._since = running, procfs.start_time(running.pid)
         self.traced = ready.buffers
         self.target_scope = Scope(0, running.pid, self.traced.now())
-        starts = Entering(running, self.target_scope)
+        self.starts = Entering(running, self.target_scope)
         self.threads = Aggregator(
-            *(self.traced.types, ready.symbols, starts, running.pid, 0, 0), opened_by=opened_by
+            *(self.traced.types, ready.symbols, self.starts, running.pid, 0, 0), opened_by=opened_by
         )
         super().__init__(command, ready.guardian, ready.signals, self.traced, self.threads)
         self._seen: set[int] = set()

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from capadvise.errors import BadInput, CannotObserve
@@ -16,6 +18,7 @@ from capadvise.linux.engines import names
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.client import EngineError
 from capadvise.linux.engines.container import Container
+from capadvise.linux.engines.follow import container_id
 from capadvise.linux.processes import descendants
 from capadvise.recording import Target
 
@@ -36,6 +39,12 @@ class Running:
     """Of the container, where it has one of its own."""
     description: Container | None = None
     """The engine's."""
+
+    def is_called(self, name: str) -> bool:
+        """Whether this is the container's name, or begins its id."""
+        container = self.target.container or ""
+        by_id = len(name) >= _SHORTEST_ID and container.startswith(name)
+        return by_id or name == self.target.name
 
     def has(self, pid: int) -> bool:
         """Whether a process belongs to the container."""
@@ -66,7 +75,40 @@ def find(what: str) -> Running:
             return _by_pid(pid)
         if len(what) < _SHORTEST_ID:
             raise BadInput(f"there is no process {what}")
-    return _container(names.running(what))
+    return _by_name(what)
+
+
+def _by_name(name: str) -> Running:
+    """A container that docker or podman tells of, else one of another user's podman."""
+    try:
+        return _container(names.running(name))
+    except BadInput:
+        kept = [found for found in _kept_by_conmon() if found.is_called(name)]
+        if len(kept) != 1:
+            raise
+        return kept[0]
+
+
+def _kept_by_conmon() -> Iterator[Running]:
+    """The containers of every user: conmon's command line has the id and the name."""
+    for keeper in procfs.processes():
+        if procfs.comm(keeper) == "conmon":
+            for pid in descendants(keeper)[:1]:
+                if found := _below(keeper, pid):
+                    yield found
+
+
+def _below(keeper: int, pid: int) -> Running | None:
+    """The container that a conmon keeps, whose first process is ``pid``."""
+    words = procfs.arguments(keeper)
+    container = container_id(words)
+    if procfs.comm(keeper) != "conmon" or container is None:
+        return None
+    name = next((after for word, after in pairwise(words) if word in ("-n", "--name")), None)
+    target = replace(
+        _target(pid, "container"), container=container, engine="podman", name=name or container[:12]
+    )
+    return _in_container(pid, target, None)
 
 
 def _by_pid(pid: int) -> Running:
@@ -77,7 +119,10 @@ def _by_pid(pid: int) -> Running:
         raise BadInput(f"process {pid} {'has ended' if dead else 'is a thread of the kernel'}")
     place = parse_place(procfs.cgroup(pid))
     if place is None or place.engine is None:
-        return Running(pid, _target(pid, "process"))
+        # a rootless podman may have no control groups to use
+        chain = [pid, *_ancestors(pid)]
+        kept = (_below(keeper, below) for below, keeper in pairwise(chain))
+        return next(filter(None, kept), Running(pid, _target(pid, "process")))
     description = None
     if place.engine in ("docker", "podman"):
         for client in names.clients(place.engine):
@@ -96,6 +141,11 @@ def _by_pid(pid: int) -> Running:
     if place.engine == "cri":
         target = _told_by_cri(target, place.container)
     return _in_container(first, target, None)
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while (pid := procfs.parent(pid)) > 1:
+        yield pid
 
 
 def _first_of(container: str, pid: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 
@@ -13,19 +12,11 @@ from capadvise.linux.engines.container import Container
 
 
 def clients(engine: str | None = None) -> Iterator[Client]:
-    """The engines that are installed; under sudo the caller's own podman too."""
+    """The engines that are installed."""
     if engine in (None, "docker") and shutil.which("docker"):
         yield docker.client()
     if engine in (None, "podman") and shutil.which("podman"):
         yield podman.client()
-        caller = os.environ.get("SUDO_UID", "0")
-        if os.geteuid() == 0 and caller.isdecimal() and caller != "0" and shutil.which("setpriv"):
-            yield podman.client(_as_user(caller, os.environ.get("SUDO_GID", caller)))
-
-
-def _as_user(uid: str, gid: str) -> tuple[str, ...]:
-    become = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "--reset-env")
-    return (*become, "env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "podman")
 
 
 def running(name: str) -> Container:

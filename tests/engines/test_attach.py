@@ -52,7 +52,9 @@ def inside(engine: Engine, name: str, script: str) -> Callable[[], object]:
 def test_what_is_executed_meanwhile_counts(
     engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """It is seen from its first instruction on, and nothing of the runtime is."""
+    """And nothing of the runtime does, nor of another container. What podman executes is followed
+    in time only where the machine is not too busy, so that it takes a while here."""
+    script = "chown 5 /etc" if engine == DOCKER else "sleep 1; chown 5 /etc"
     with (
         container(engine, image_of(engine, request), "sleep 1000") as name,
         container(
@@ -61,12 +63,12 @@ def test_what_is_executed_meanwhile_counts(
             "while sleep 0.1; do touch /x; chown 3 /x; chmod 2755 /x; done",
         ),
     ):
-        result = attach(name, inside(engine, name, "chown 5 /etc"), tmp_path / "report.json")
+        result = attach(name, inside(engine, name, script), tmp_path / "report.json")
     assert result.recommended == {"CHOWN"}
     target = result.report["target"]
     assert (target["kind"], target["name"], target["engine"]) == ("container", name, engine[0])
     (recording,) = result.report["recordings"]
-    assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "busybox"}
+    assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "exe"}
 
 
 @ENGINES

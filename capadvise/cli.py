@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from capadvise.report.escape import printable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code; errors become one line, with a way out."""
     args = build_parser().parse_args(argv)
-    module = importlib.import_module(f"capadvise.commands.{args.subcommand}")
+    name = f"{args.subcommand}_" if keyword.iskeyword(args.subcommand) else args.subcommand
+    module = importlib.import_module(f"capadvise.commands.{name}")
     try:
         code = int(module.command(args))
         if sys.stdout is not None:  # closed by the caller

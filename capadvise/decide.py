@@ -287,7 +287,9 @@ def _cautions(recording: Recording) -> Iterable[str]:
             f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
         )
     yield from recording.cautions
-    if recording.attached:
+    if recording.host.observer == "audit":
+        yield "audit records tell of refusals alone: what was granted is in no audit log"
+    elif recording.attached:
         yield "it was running already: what it did before, as it started, was not seen"
     if recording.io_uring:
         yield "io_uring was used: checks made by its worker threads are not seen"

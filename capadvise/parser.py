@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     for add in (
         *(_run, _attach, _prove, _review, _emit, _explain, _inspect),
-        *(_check, _merge, _diff, _doctor, _catalog),
+        *(_check, _merge, _diff, _import, _doctor, _catalog),
     ):
         add(verbs)
     return parser
@@ -227,6 +227,28 @@ def _diff(verbs: Verbs) -> None:
     diff.add_argument("after", metavar="B")
     diff.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
     diff.add_argument("--json", action="store_true", help="as JSON")
+
+
+_IMPORT = """\
+Known are auditd's audit.log, ausearch (raw or -i), journalctl -k, dmesg, syslog and logcat: denials
+by AppArmor and SELinux, system calls that failed with EPERM or EACCES, and seccomp records.
+What was granted is in no audit log: this shows what is missing, not all that is needed.
+
+example: journalctl -k | capadvise import - --program cupsd
+"""
+
+
+def _import(verbs: Verbs) -> None:
+    importing = verbs.add_parser(
+        "import",
+        help="a report out of an audit log",
+        epilog=_IMPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importing.add_argument("log", metavar="FILE", help="- for standard input")
+    importing.add_argument("--program", metavar="NAME", help="where the log is about several")
+    importing.add_argument("-o", "--output", metavar="REPORT", help="where to write the report")
+    importing.add_argument("--json", action="store_true", help="the report on stdout")
 
 
 def _doctor(verbs: Verbs) -> None:

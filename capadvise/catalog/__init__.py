@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
     from capadvise.catalog.seccomp import Profile
+    from capadvise.catalog.syscalls import Syscalls
 
 __all__ = ["Catalog", "Meaning", "Rule", "Sites", "default"]
 
@@ -89,6 +90,13 @@ class Catalog:
         from capadvise.catalog.baselines import load_baselines
 
         return load_baselines(self.folder / "baselines", _read)
+
+    @cached_property
+    def syscalls(self) -> Syscalls:
+        """Names and numbers of system calls."""
+        from capadvise.catalog.syscalls import parse_syscalls
+
+        return parse_syscalls(_read(self.folder / "syscalls.tsv"))
 
     @cached_property
     def seccomp(self) -> Mapping[str, Profile]:

@@ -68,6 +68,9 @@ def _headline(report: Report) -> str:
     how = f"{ended} after {recording.seconds:.1f} s"
     if recording.attached:
         how = f"was watched for {recording.seconds:.1f} s"
+    if recording.host.observer == "audit":
+        refused = sum(item.count for run in runs for item in run.refusals)
+        return f"{command}, in audit records of {recording.seconds:.1f} s: {refused} refusals."
     if len(runs) > 1:
         how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
     return f"{command} {how}; {', '.join(counts)}."

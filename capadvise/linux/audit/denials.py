@@ -1,0 +1,203 @@
+"""What records mean: who refused whom what. Pure."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from capadvise.caps import Cap
+from capadvise.catalog.syscalls import Syscalls
+from capadvise.linux.audit.records import Record
+from capadvise.recording import RefusedBy
+
+_CAPABILITY_CLASSES = frozenset(["capability", "capability2", "cap_userns", "cap2_userns"])
+"""SELinux's classes for capabilities: numbers below and above 32, and in user namespaces."""
+_ACTION_MASK, _ERRNO, _SIGSYS_ACTIONS = 0xFFFF0000, 0x00050000, (0x80000000, 0x00030000, 0)
+"""linux/seccomp.h: SECCOMP_RET_ERRNO; KILL_PROCESS, TRAP and KILL_THREAD."""
+_READ_SEARCH, _OVERRIDE = Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")
+_REFUSALS = frozenset({errno.EPERM, errno.EACCES})
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One refusal, or one question that was logged. Names are hostile."""
+
+    by: RefusedBy
+    pid: int | None
+    program: str
+    time: float | None
+    evidence: str
+    syscall: str | None = None
+    errno: str | None = None
+    cap: Cap | None = None
+    """The capability that was asked for, where it was about one."""
+    refused: bool = True
+    """False: it was only noted (complain mode, permissive mode, a rule to log what is granted)."""
+    uid: int | None = None
+    exe: str | None = None
+
+
+def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
+    """The refusals in some records. Records of one event belong together: the system call's says
+    in which call the others were made. They may come in any order, and others between them."""
+    events: dict[str, list[Record]] = {}
+    for record in records:
+        events.setdefault(record.event, []).append(record)
+    found: list[Denial] = []
+    for together in events.values():
+        calls = [record for record in together if record.type == "SYSCALL"]
+        call = calls[-1] if calls else None
+        told = [
+            denial
+            for record in together
+            if record is not call and (denial := _denial(record, call, syscalls))
+        ]
+        if call is not None and not told and (denial := _failed(call, syscalls)):
+            told = [denial]
+        found += _answered_by_the_last(told)
+    return found
+
+
+def _answered_by_the_last(told: list[Denial]) -> list[Denial]:
+    """Within one call the kernel asks for DAC_OVERRIDE when DAC_READ_SEARCH was refused, and either
+    would have done: generic_permission()."""
+    caps = {denial.cap for denial in told if denial.refused}
+    if not caps >= {_READ_SEARCH, _OVERRIDE}:
+        return told
+    return [denial for denial in told if denial.cap != _READ_SEARCH]
+
+
+def _denial(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    if record.type == "SECCOMP":
+        return _seccomp(record, syscalls)
+    if "apparmor" in record.fields:
+        return _apparmor(record, call, syscalls)
+    if record.verdict is not None and record.type != "USER_AVC":
+        return _selinux(record, call, syscalls)
+    return None
+
+
+def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    word, operation = fields["apparmor"], fields.get("operation", "")
+    if word not in ("DENIED", "ALLOWED", "AUDIT") or not operation:
+        return None
+    cap = _cap(fields.get("capname"), fields.get("capability")) if operation == "capable" else None
+    what = f"capability {cap.short}" if cap is not None else operation
+    on = f" of {name}" if (name := fields.get("name")) else ""
+    evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
+    return _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+
+
+def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    kind = fields.get("tclass", "")
+    what = " ".join(record.permissions)
+    if not what or not kind:
+        return None
+    cap = _cap(record.permissions[0], fields.get("capability"))
+    if kind not in _CAPABILITY_CLASSES:
+        cap = None
+    source = fields.get("scontext", "?")
+    on = f" {name}" if (name := fields.get("name") or fields.get("path")) else ""
+    evidence = f"SELinux does not allow {source} {{ {what} }} on {kind}{on}"
+    refused = record.verdict == "denied" and fields.get("permissive") != "1"
+    return _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+
+
+def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    name = _call_name(fields, syscalls)
+    if fields.get("sig") in ("31", "SIGSYS"):
+        return _told(
+            RefusedBy.SECCOMP, record, "a filter of system calls sent SIGSYS", name, "SIGSYS"
+        )
+    code = _number(fields.get("code"), 16)
+    if code is None or code & _ACTION_MASK != _ERRNO:
+        return None  # logged, or handed to a tracer: not refused
+    error = errno.errorcode.get(code & 0xFFFF)
+    return _told(RefusedBy.SECCOMP, record, "a filter of system calls answered", name, error)
+
+
+def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
+    """A system call that failed for want of permission; nobody says by whom."""
+    fields = call.fields
+    text = fields.get("exit", "")
+    error = text.partition("(")[0] if text[:1] == "E" else ""
+    number = _number(text, 10)
+    if number is not None and -number in _REFUSALS:
+        error = errno.errorcode[-number]
+    if error not in ("EPERM", "EACCES") or fields.get("success") == "yes":
+        return None
+    evidence = "a system call failed; the log does not say who refused"
+    return _told(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
+
+
+def _made(
+    by: RefusedBy, record: Record, call: Record | None, syscalls: Syscalls,
+    evidence: str, cap: Cap | None, operation: str, refused: bool,
+) -> Denial:  # fmt: skip
+    """A security module's denial, with what the system call's record says besides."""
+    fields = {**(call.fields if call else {}), **record.fields}
+    failed = _failed(call, syscalls) if call else None
+    return Denial(
+        by,
+        _number(fields.get("pid"), 10),
+        _program(fields),
+        record.time,
+        evidence,
+        (_call_name(call.fields, syscalls) if call else None) or operation,
+        (failed.errno if failed else None) or ("EPERM" if cap is not None else "EACCES"),
+        cap,
+        refused,
+        _number(fields.get("euid") or fields.get("fsuid") or fields.get("uid"), 10),
+        fields.get("exe"),
+    )
+
+
+def _told(
+    by: RefusedBy, record: Record, evidence: str, syscall: str | None, error: str | None
+) -> Denial:
+    fields = record.fields
+    return Denial(
+        by, _number(fields.get("pid"), 10), _program(fields), record.time, evidence,
+        syscall, error, uid=_number(fields.get("euid") or fields.get("uid"), 10),
+        exe=fields.get("exe"),
+    )  # fmt: skip
+
+
+def _program(fields: Mapping[str, str]) -> str:
+    """Its name; Android's logs have none, but SELinux's type is called after it."""
+    context = fields.get("scontext", "").split(":")
+    return fields.get("comm") or (context[2] if len(context) > 2 else "?")
+
+
+def _call_name(fields: Mapping[str, str], syscalls: Syscalls) -> str | None:
+    """The call of a record: by number and architecture, or by name where it was interpreted."""
+    text = fields.get("syscall", "")
+    number, arch = _number(text, 10), _number(fields.get("arch"), 16)
+    if number is None:
+        return text if re.fullmatch(r"[a-z_0-9]{2,32}", text) else None
+    return syscalls.name(arch or 0, number) or f"call {number}"
+
+
+def _cap(name: str | None, number: str | None) -> Cap | None:
+    """By its name, or its number; interpreted logs have the name in the place of the number."""
+    for text in (name, number):
+        try:
+            return Cap.parse(text or "")
+        except ValueError:
+            continue
+    found = _number(number, 10)
+    return Cap(found) if found is not None and 0 <= found <= 63 else None
+
+
+def _number(text: str | None, base: int) -> int | None:
+    if not text or len(text) > 20 or "_" in text:
+        return None
+    try:
+        return int(text, base)
+    except ValueError:
+        return None

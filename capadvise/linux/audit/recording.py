@@ -1,0 +1,102 @@
+"""A recording out of what an audit log tells: refusals, and the capabilities that they were about.
+Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.linux.audit.denials import Denial
+from capadvise.recording import (
+    Check,
+    Held,
+    Host,
+    Lost,
+    Namespace,
+    Recording,
+    Refusal,
+    RefusedBy,
+)
+
+MODULE_SITE, ERROR_SITE = ("audit:module",), ("audit:error",)
+"""Sites of their own in the catalog: a log does not tell the kernel function."""
+
+
+def programs(found: Sequence[Denial]) -> Counter[str]:
+    """How often each program was refused something."""
+    return Counter(denial.program for denial in found)
+
+
+def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
+    """What was seen of one program. What it held is not known: nothing is taken as held."""
+    times = [denial.time for denial in found if denial.time is not None]
+    begin, end = (min(times), max(times)) if times else (0.0, 0.0)
+    checks: dict[tuple[Cap, bool, str | None, bool, int | None], list[Denial]] = {}
+    refusals: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
+    for denial in found:
+        cap, concluded = denial.cap, False
+        if cap is None and denial.by is RefusedBy.UNKNOWN:
+            cap, concluded = _the_only(denial, catalog), True
+        if cap is not None:
+            key = (cap, not denial.refused, denial.syscall, concluded, denial.uid)
+            checks.setdefault(key, []).append(denial)
+        if denial.refused:
+            refusals[
+                denial.syscall or "?", denial.errno or "EPERM", denial.by, denial.program,
+                _evidence(denial, catalog),
+            ] += 1  # fmt: skip
+    started = datetime.datetime.fromtimestamp(begin, datetime.UTC)
+    nothing = Held(frozenset(), frozenset(), frozenset())
+    return Recording(
+        host=Host("", "", 40, "audit", ()),
+        held=nothing,
+        started=started.isoformat(timespec="milliseconds"),
+        seconds=round(end - begin, 3),
+        exit_status=None,
+        checks=tuple(
+            Check(
+                id=number,
+                cap=cap,
+                granted=granted,
+                ns=Namespace.TARGET,
+                site=ERROR_SITE if concluded else MODULE_SITE,
+                program=same[0].program,
+                pid=same[0].pid or 0,
+                count=len(same),
+                first=round((same[0].time or begin) - begin, 3),
+                syscall=syscall,
+                result=None if granted else -1,
+                uid=uid,
+            )
+            for number, ((cap, granted, syscall, concluded, uid), same) in enumerate(
+                checks.items(), start=1
+            )
+        ),
+        refusals=tuple(
+            Refusal(call, code, by, program, count, evidence)
+            for (call, code, by, program, evidence), count in sorted(refusals.items())
+        ),
+        lost=Lost(),
+        attached=True,
+    )
+
+
+def _the_only(denial: Denial, catalog: Catalog) -> Cap | None:
+    """The capability, where only one can have been missing (``catalog/errnos.yaml``)."""
+    candidates = _candidates(denial, catalog)
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _candidates(denial: Denial, catalog: Catalog) -> tuple[Cap, ...]:
+    return catalog.errnos.get((denial.syscall or "", denial.errno or ""), ())
+
+
+def _evidence(denial: Denial, catalog: Catalog) -> str:
+    candidates = _candidates(denial, catalog) if denial.by is RefusedBy.UNKNOWN else ()
+    if not candidates:
+        return denial.evidence
+    names = " or ".join(cap.short for cap in candidates)
+    return f"{denial.evidence}; it may have been {names} that was missing"

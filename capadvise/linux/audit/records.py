@@ -1,0 +1,96 @@
+"""Lines of audit logs as records. Pure, and hostile input: anything may stand in a line.
+
+Known are auditd's files, what ``ausearch`` prints (raw or interpreted), and the kernel's own
+messages as dmesg, journald, syslog and logcat show them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+MAX_LINE = 16384
+"""Longer lines are no records: the kernel's own bound is 8970 (MAX_AUDIT_MESSAGE_LENGTH)."""
+TYPES = {
+    "1300": "SYSCALL",
+    "1326": "SECCOMP",
+    "1400": "AVC",
+    "1503": "APPARMOR_DENIED",
+    "1107": "USER_AVC",
+}
+"""linux/audit.h"""
+
+_HEAD = re.compile(
+    r"""(?:\btype=(?P<type>[A-Z0-9_]+)\s+)?            # journald says it as: audit[812]: AVC …
+        (?:msg=)?\baudit\((?P<stamp>[^()]{1,60})\)\s?:\s*(?P<rest>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+_JOURNAL = re.compile(r"\baudit(?:\[\d+\])?: (?P<type>[A-Z_]+) (?P<rest>.*)", re.DOTALL)
+_STAMP = re.compile(r"(?P<time>\d+\.\d+):(?P<serial>\d+)\Z")
+_AVC = re.compile(r"avc:\s+(?P<verdict>denied|granted)\s+\{(?P<permissions>[^{}]*)\}")
+_FIELD = re.compile(r"""\b([A-Za-z_][\w-]*)=("[^"]*"|'[^']*'|[^\s"']*)""")
+_HEX = re.compile(r"(?:[0-9A-F]{2})+\Z")
+_TEXTS = frozenset(["comm", "exe", "name", "profile", "path", "srcname", "target", "proctitle"])
+"""Fields that are written in hexadecimal when something odd stands in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record. Names in its fields are as the programs chose them: escape before showing."""
+
+    type: str
+    event: str
+    """Records of one event share it: time and serial number, as they stand there."""
+    time: float | None
+    """Seconds since 1970, where it is told."""
+    fields: Mapping[str, str]
+    verdict: str | None = None
+    """``denied`` or ``granted``, of an AVC record."""
+    permissions: tuple[str, ...] = ()
+    """What an AVC record is about."""
+
+
+def parse_lines(lines: Iterable[str]) -> Iterator[Record]:
+    """The records among some lines, in order."""
+    for number, line in enumerate(lines):
+        if len(line) <= MAX_LINE and (record := parse_line(line, number)):
+            yield record
+
+
+def parse_line(line: str, number: int = 0) -> Record | None:
+    """The record in a line; None for anything else. ``number`` tells those apart that bear no
+    time."""
+    line = line.partition("\x1d")[0]  # what auditd adds in enriched logs
+    event, time = f"line {number}", None
+    if found := _HEAD.search(line):
+        kind, rest = found["type"] or "", found["rest"]
+        event = found["stamp"]
+        if stamp := _STAMP.match(event):
+            time = float(stamp["time"])
+    elif found := _JOURNAL.search(line):
+        kind, rest = found["type"], found["rest"]
+    else:
+        return None
+    fields = {name: _value(name, value) for name, value in _FIELD.findall(rest)}
+    avc = _AVC.search(rest)
+    kind = TYPES.get(kind, kind) or ("AVC" if avc or "apparmor" in fields else "")
+    if not kind or not fields:
+        return None
+    return Record(
+        kind,
+        event,
+        time,
+        MappingProxyType(fields),
+        avc["verdict"] if avc else None,
+        tuple(avc["permissions"].split()) if avc else (),
+    )
+
+
+def _value(name: str, value: str) -> str:
+    if value[:1] in ("'", '"'):
+        return value[1:-1]
+    if name in _TEXTS and _HEX.match(value):
+        return bytes.fromhex(value).decode(errors="backslashreplace").rstrip("\0")
+    return value

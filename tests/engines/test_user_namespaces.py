@@ -1,0 +1,86 @@
+"""Containers in user namespaces of their own: what they need there counts, and what is asked of the
+host does not."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines.conftest import ENVIRONMENT, call
+from tests.engines.running import REDIS, record
+from tests.engines.user_namespaces import remapped_docker, rootless_podman
+from tests.kernel.attaching import attach
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
+DROPS = {"CHOWN", "SETGID", "SETUID"}
+"""What the entrypoint of redis does as root: chown its files, become another user."""
+
+
+@pytest.fixture(scope="module")
+def top() -> Iterator[Path]:
+    """A folder that other users may enter."""
+    with tempfile.TemporaryDirectory(
+        prefix="capadvise-userns-", ignore_cleanup_errors=True
+    ) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def namespaces(report: dict[str, Any]) -> set[tuple[str, str]]:
+    """(capability, namespace) of what was granted in a call of its own credentials."""
+    (recording,) = report["recordings"]
+    return {
+        (check["cap"].removeprefix("CAP_"), check["ns"])
+        for check in recording["checks"]
+        if check["granted"] and check["creds"] == "own"
+    }
+
+
+def test_docker_with_remapped_users(top: Path, tmp_path: Path) -> None:
+    with remapped_docker(top) as client:
+        saved = subprocess.Popen(["docker", "save", REDIS], stdout=subprocess.PIPE)
+        subprocess.run([*client, "load", "-q"], stdin=saved.stdout, check=True, capture_output=True)
+        assert saved.wait() == 0
+        check = f"{' '.join(client)} exec $CONTAINER redis-cli ping"
+        words = (*client, "run", "--rm", "--network=none", REDIS)
+        seen = record(tmp_path / "report.json", *words, options=("--check", check))
+        assert seen.recommended == DROPS, seen.stderr
+        assert {(cap, "target") for cap in DROPS} <= namespaces(seen.report)
+        assert not {item for item in namespaces(seen.report) if item[1] == "child"}
+        assert seen.report["target"]["user"] == "0:0"
+        assert not call(*client, "ps", "-aq").stdout
+
+
+def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
+    """Its containers have no control group here, and run below a conmon of another user."""
+    client = rootless_podman(top)
+    image = top / "redis.tar"
+    subprocess.run(["docker", "save", "-o", str(image), REDIS], check=True)
+    image.chmod(0o644)
+    assert call(*client, "load", "-q", "-i", str(image)).returncode == 0
+    name = f"capadvise-rootless-{time.monotonic_ns()}"
+    run = ("run", "-d", "--name", name, "--network=none", "--entrypoint=sleep", REDIS, "1000")
+    done = call(*client, *run)
+    assert done.returncode == 0, done.stderr
+    script = "sleep 1; entrypoint redis-server >&- 2>&- & sleep 4"
+    words = [*client, "exec", name, "sh", "-c", script]
+    try:
+        result = attach(
+            name,
+            lambda: subprocess.run(words, capture_output=True, env=ENVIRONMENT, timeout=60),
+            tmp_path / "report.json",
+        )
+    finally:
+        call(*client, "rm", "-f", "-t", "0", name)
+    assert result.recommended == DROPS, result.stderr
+    assert {(cap, "target") for cap in DROPS} <= namespaces(result.report)
+    target = result.report["target"]
+    assert (target["name"], target["engine"], target["user"]) == (name, "podman", "0:0")
+    posture = result.report["posture"]
+    assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)

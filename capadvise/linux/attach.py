@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import procfs, userns
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.arrivals import Arrivals
@@ -224,6 +224,12 @@ def _tell_namespaces(run: Attaching, namespaces: list[int]) -> None:
     """Its own user namespace and those above it, where it is not the initial one."""
     if namespaces:
         own, *above = userns.addresses(namespaces, run.traced, run.threads)
+        if not own:
+            raise CannotObserve(
+                f"{run.running.target.name} is in a user namespace that cannot be entered, so that "
+                "checks against it cannot be told from others",
+                hint="run capadvise in the initial user namespace, as root",
+            )
         run.target_scope.namespace = own
         run.target_scope.above = frozenset(above)
 

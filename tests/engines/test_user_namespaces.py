@@ -16,6 +16,7 @@ from tests.engines.conftest import ENVIRONMENT, call
 from tests.engines.running import REDIS, record
 from tests.engines.user_namespaces import remapped_docker, rootless_podman
 from tests.kernel.attaching import attach
+from tests.kernel.conftest import Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
 DROPS = {"CHOWN", "SETGID", "SETUID"}
@@ -59,7 +60,18 @@ def test_docker_with_remapped_users(top: Path, tmp_path: Path) -> None:
 
 def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
     """Its containers have no control group here, and run below a conmon of another user."""
-    client = rootless_podman(top)
+    with rootless_podman(top) as client:
+        result, name = attached(client, top, tmp_path / "report.json")
+    assert result.recommended == DROPS, result.stderr
+    assert {(cap, "target") for cap in DROPS} <= namespaces(result.report)
+    target = result.report["target"]
+    assert (target["name"], target["engine"], target["user"]) == (name, "podman", "0:0")
+    posture = result.report["posture"]
+    assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)
+
+
+def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, str]:
+    """Attach to a container of redis's image, and execute its entrypoint in it."""
     image = top / "redis.tar"
     subprocess.run(["docker", "save", "-o", str(image), REDIS], check=True)
     image.chmod(0o644)
@@ -74,13 +86,8 @@ def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
         result = attach(
             name,
             lambda: subprocess.run(words, capture_output=True, env=ENVIRONMENT, timeout=60),
-            tmp_path / "report.json",
+            report,
         )
     finally:
         call(*client, "rm", "-f", "-t", "0", name)
-    assert result.recommended == DROPS, result.stderr
-    assert {(cap, "target") for cap in DROPS} <= namespaces(result.report)
-    target = result.report["target"]
-    assert (target["name"], target["engine"], target["user"]) == (name, "podman", "0:0")
-    posture = result.report["posture"]
-    assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)
+    return result, name

@@ -3,6 +3,8 @@ rootless podman. Both live in a mount namespace with a copy of /etc that has a u
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -65,8 +67,9 @@ def remapped_docker(top: Path) -> Iterator[tuple[str, ...]]:
         daemon.wait(60)
 
 
-def rootless_podman(top: Path) -> tuple[str, ...]:
-    """The client of an ordinary user."""
+@contextmanager
+def rootless_podman(top: Path) -> Iterator[tuple[str, ...]]:
+    """The client of an ordinary user, and the process that keeps its user namespace."""
     tool("newuidmap")
     before = in_private_etc(top)
     run = top / "run"
@@ -78,4 +81,8 @@ def rootless_podman(top: Path) -> tuple[str, ...]:
     setting = (f"HOME={top}/home", f"XDG_RUNTIME_DIR={run}", f"PATH={ENVIRONMENT['PATH']}")
     quiet = "PODMAN_IGNORE_CGROUPSV1_WARNING=1"
     podman = ("podman", "--runtime=runc", "--cgroup-manager=cgroupfs")
-    return (*before, *become, "env", "-i", *setting, quiet, *podman)
+    try:
+        yield (*before, *become, "env", "-i", *setting, quiet, *podman)
+    finally:
+        for pause in run.glob("libpod/tmp/pause.pid"):
+            os.kill(int(pause.read_text()), signal.SIGKILL)

@@ -54,7 +54,8 @@ class Use:
     name: str
     what: str
     functions: tuple[str, ...]
-    """The kernel functions that check it; globs."""
+    """The kernel functions that check it; globs. ``sys_NAME`` is the call itself, for evidence that
+    has no call site."""
     narrower: tuple[Cap, ...]
     """Capabilities that grant this use alone."""
     instead: str

@@ -26,8 +26,11 @@ def asked_by(need: Need) -> dict[str, int]:
     """How often each kernel function asked, as far as it was needed."""
     counts: dict[str, int] = {}
     for judged in needed_checks(need):
-        function = next(iter(asker(judged.check.site)), "")
-        counts[function] = counts.get(function, 0) + judged.check.count
+        check = judged.check
+        function = next(iter(asker(check.site)), "")
+        if not check.site and check.syscall:  # a retried call: only the call itself is known
+            function = f"sys_{check.syscall}"
+        counts[function] = counts.get(function, 0) + check.count
     return counts
 
 

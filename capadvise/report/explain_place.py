@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capadvise.caps import Cap
 from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.circumstances import Known
 from capadvise.posture import Posture, Sharing
 from capadvise.report.escape import printable
+from capadvise.report.inspection_words import PLAIN
 from capadvise.report.model import Report
 
 _NAMESPACES = {
@@ -41,7 +43,7 @@ def known(report: Report) -> Known:
         found[C.CGROUP_V1] = posture.cgroup.version != "v2"
         found[C.WRITABLE_CGROUP] = posture.cgroup.writable
         found[C.UNLIMITED_MEMORY] = not any("mem" in name for name in posture.cgroup.limits)
-    if posture.seccomp is not None:
+    if posture.seccomp is not None and not _opened_for_recording(report):
         found[C.UNFILTERED] = posture.seccomp.mode == "off"
     found[C.UNCONFINED] = _unconfined(report)
     return found
@@ -112,7 +114,7 @@ def place_sentences(report: Report) -> Iterator[str]:
     if shared or own:
         yield f"Namespaces shared with the host: {_names(shared)}; its own: {_names(own)}."
     facts = [
-        _seccomp(posture),
+        _seccomp(report),
         "no_new_privs is set" if posture.no_new_privs else "",
         f"{posture.mac.module} {printable(posture.mac.label)}" if posture.mac else "",
         f"cgroups {posture.cgroup.version}" if posture.cgroup else "",
@@ -125,23 +127,23 @@ def _image(report: Report) -> str:
     return f" of the image {printable(report.target.image)}" if report.target.image else ""
 
 
-def _seccomp(posture: Posture) -> str:
-    if posture.seccomp is None:
+def _seccomp(report: Report) -> str:
+    seccomp = report.posture.seccomp
+    if seccomp is None:
         return ""
-    return "no seccomp filter" if posture.seccomp.mode == "off" else "a seccomp filter"
+    if _opened_for_recording(report):
+        return "no seccomp filter, since it was switched off for the recording"
+    return "no seccomp filter" if seccomp.mode == "off" else "a seccomp filter"
 
 
-_PLAIN = {
-    "user": "users",
-    "mnt": "mounts",
-    "pid": "processes",
-    "net": "network",
-    "ipc": "IPC",
-    "uts": "host name",
-    "cgroup": "cgroups",
-    "time": "clock offsets",
-}
+def _opened_for_recording(report: Report) -> bool:
+    """``run`` starts containers with everything and without a filter, so that no check is hidden:
+    what filter it has otherwise is then not known."""
+    seccomp = report.posture.seccomp
+    everything = Cap.parse("SYS_MODULE") in report.recording.held.bounding
+    off = seccomp is not None and seccomp.mode == "off"
+    return off and everything and report.target.kind == "container"
 
 
 def _names(names: list[str]) -> str:
-    return ", ".join(_PLAIN.get(name, name) for name in names) or "none"
+    return ", ".join(PLAIN.get(name, name) for name in names) or "none"

@@ -23,6 +23,7 @@ from capadvise.report.explain_facts import (
 from capadvise.report.explain_place import docker_defaults, in_no_container, known, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
+from capadvise.report.refusals import refusal_lines
 from capadvise.report.text import evidence_line, set_text
 
 _MOST = 4
@@ -42,6 +43,8 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from _ways(report, catalog)
     yield from ("", "What this set saves")
     yield from _savings(report, catalog)
+    if refused := list(refusal_lines(report.recordings)):
+        yield from ("", *refused)
     if report.proposal.cautions:
         yield from ("", "What the recording could not see")
         for caution in report.proposal.cautions:

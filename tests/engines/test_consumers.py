@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.catalog import default
+from capadvise.catalog.ways import Place
 from capadvise.formats import FORMATS
 from capadvise.linux.procfs import capability_sets
 from tests.engines import launch
@@ -182,3 +184,20 @@ def test_setcap_gives_a_program_of_the_host_what_it_needs(tmp_path: Path) -> Non
 
 def test_a_capability_that_this_kernel_lacks_is_not_hidden() -> None:
     assert "CAP_55" in FORMATS["docker"].render(made(frozenset({Cap(55)})))
+
+
+def test_the_catalogs_edits_for_compose_are_accepted(tmp_path: Path) -> None:
+    """Each as a service of its own, in one file: 0.2 s."""
+    entries = filter(None, (default().entry(Cap(number)) for number in range(len(NAMES))))
+    ways = [way for entry in entries for way in (*entry.instead, *entry.uses)]
+    edits = {text for way in ways for place, text in way.edits if place is Place.COMPOSE}
+    lines = ["services:"]
+    for number, edit in enumerate(sorted(edits)):
+        lines += [f"  s{number}:", "    image: x", *(f"    {line}" for line in edit.splitlines())]
+    (tmp_path / "profile.json").write_text("{}")
+    (tmp_path / "userns.json").write_text("{}")
+    file = tmp_path / "compose.yaml"
+    file.write_text("\n".join(lines) + "\n")
+    done = call("docker", "compose", "-f", str(file), "config", "-q")
+    assert done.returncode == 0, done.stderr
+    assert len(edits) > 40

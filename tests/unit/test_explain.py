@@ -14,7 +14,7 @@ from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.ways import Place
 from capadvise.decide import decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
-from capadvise.recording import Check, Lost
+from capadvise.recording import Check, Lost, Retried
 from capadvise.report.explain import capability_text
 from capadvise.report.explain_facts import remaining, ways_out
 from capadvise.report.explain_place import known
@@ -113,6 +113,12 @@ def test_each_use_that_was_seen_has_its_own_way_out() -> None:
         "host name": ("mounting",),
         "mounting": ("host name",),
     }
+
+
+def test_a_retried_call_without_call_site_names_its_use() -> None:
+    retried = replace(HOST_NAME, site=(), retried=Retried.SHOWN, without="EPERM")
+    ways = ways_out(of(retried).proposal, parse_set(["SYS_ADMIN"]), CATALOG)
+    assert [way.use for way in ways] == ["host name"]
 
 
 def test_what_takes_away_most_risk_stands_first_and_equal_edits_stand_once() -> None:

@@ -46,6 +46,15 @@ class Retried(StrEnum):
     """The call only asks whether another one would be allowed."""
 
 
+class Option(StrEnum):
+    """What the kernel said besides when it asked. Evidence, never a verdict."""
+
+    NOAUDIT = "noaudit"
+    """A refusal is not to be audited: the kernel asks in passing."""
+    INSETID = "insetid"
+    """Asked by a call that sets ids."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing the kernel asked, ``count`` times: the same question at the same call site."""
@@ -77,6 +86,8 @@ class Check:
     """The error of a retried call without the capability; None where it was silent."""
     together: tuple[Cap, ...] = ()
     """Of a retried call: what else it needed, or what else could have helped."""
+    options: tuple[Option, ...] | None = None
+    """None where the observer does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

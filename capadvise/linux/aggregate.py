@@ -18,17 +18,17 @@ from types import MappingProxyType
 
 from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, refusals, ringbuffer
+from capadvise.linux.pairing import Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Starts, Task
 from capadvise.posture import Mac
-from capadvise.recording import Check, Namespace, Phase, Refusal, Tally
+from capadvise.recording import Check, Namespace, Option, Phase, Refusal, Tally
 
 Page = tuple[int, bytes]
 
 _RESULT = struct.Struct("<16xq")
-FORK = struct.Struct("<12xi4xi")
 EXEC = struct.Struct("<12xii")
-"""What the scheduler's events begin with: parent and child; the process, and what it was called."""
+"""What ``sched_process_exec`` begins with: the process, and what it was called."""
 
 _OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")
 _DECIDING = frozenset(
@@ -38,24 +38,6 @@ _PORT_ROUNDS = 50
 """So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
 _DISTINCT_ARGUMENTS = 32
 """So many different arguments of one call site are told apart; then only what can decide."""
-
-
-@dataclass(frozen=True, slots=True)
-class Types:
-    """The numbers that the running kernel gives to the events."""
-
-    check: int
-    check_fields: struct.Struct
-    """Reads (target_ns, cap, ret)."""
-    stack: int
-    fork: int
-    exec: int
-    exec_filename: int
-    exit: int
-    enters: dict[int, str]
-    exits: dict[int, str]
-    sigsys: int
-    """A seccomp filter sent a signal."""
 
 
 @dataclass(slots=True)
@@ -96,8 +78,9 @@ class Aggregator:
         self._begun = False
         self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
         self._ended: list[int] = []
+        self._pairing = Pairing()
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
-        self._initial_namespace = 0
+        self._initial_namespace = symbols.address("init_user_ns")
         self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
         self._setid: dict[str, bool] = {}
@@ -108,6 +91,14 @@ class Aggregator:
         for time, pid, event in self._unstacked.values():
             self._event(time, self.types.check, pid, event, b"")
         self._unstacked = {}
+        self._answered(self._pairing.settle_all())
+        self._pairing.end_of_round()
+        self._pairing.end_of_round()
+
+    @property
+    def unmatched(self) -> int:
+        """Refusals of which nobody knows what was asked: lost questions."""
+        return self._pairing.unmatched
 
     def feed(self, quiet: Iterable[Page], flood: Iterable[Page]) -> None:
         """One round of reading: the pages of the quiet buffer and of CAP_SYS_ADMIN's own.
@@ -142,14 +133,21 @@ class Aggregator:
         for time, kind, pid, event, stack in ordered:
             self._event(time, kind, pid, event, stack)
         for (raw, stack, pid), (time, count) in noise.items():
-            self._check(time, pid, b"\0" * 8 + raw, stack, count)
+            asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
+            self._answered(self._pairing.many(asked, count))
+        self._pairing.end_of_round()
         self._look_at_ports()
 
     def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
         types = self.types
         if kind == types.check:
-            self._check(time, pid, event, stack, 1)
-        elif kind in types.enters:
+            self._answered(self._pairing.ask(types.asked(time, pid, event, stack)))
+            return
+        if kind == types.returned:
+            self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
+            return
+        self._answered(self._pairing.settle(pid))
+        if kind in types.enters:
             task = self._task(pid)
             self._settle(task)
             task.call, task.pending = types.enters[kind], []
@@ -162,7 +160,7 @@ class Aggregator:
         elif kind in types.exits:
             self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
-            parent, child = FORK.unpack_from(event)
+            parent, child = types.fork_fields.unpack_from(event)
             above = self._task(parent)
             nested = above.nested or (above.call == "clone" and calls.makes_users(above.values[0]))
             self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
@@ -187,16 +185,20 @@ class Aggregator:
             task.scope.setid_exec |= self._setid.get(path, False)
             self._begun = True
 
-    def _check(self, time: int, pid: int, event: bytes, stack: bytes, count: int) -> None:
-        namespace, cap, result = self.types.check_fields.unpack_from(event)
+    def _answered(self, answered: Iterable[Answered]) -> None:
+        for asked, result, count in answered:
+            self._check(asked, result, count)
+
+    def _check(self, asked: Asked, result: int, count: int) -> None:
+        cap, pid, stack = asked.cap, asked.pid, asked.stack
         task = self._task(pid)
         if not self._initial_namespace and self._is_overcommit(stack):
-            self._initial_namespace = namespace  # the kernel asks this one against init_user_ns
+            self._initial_namespace = asked.namespace  # the kernel asks it against init_user_ns
         if task.scope is None:
             if cap == _SETPCAP:
-                task.namespace = namespace  # asked of a task's own namespace alone
+                task.namespace = asked.namespace  # asked of a task's own namespace alone
             return
-        if time < task.since:
+        if asked.time < task.since:
             return
         _, syscall = self._site(stack)
         if self.retried and syscall == "capset":
@@ -206,12 +208,12 @@ class Aggregator:
         args: tuple[tuple[str, int], ...] = ()
         if task.call is not None and task.call == syscall:
             args = self._arguments(task, cap, stack)
-        key = (
-            *(cap, result, namespace, stack, task.program),
+        key = Key(
+            *(cap, result, asked.namespace, asked.options, stack, task.program),
             *(task.uids.effective, Phase.STOP if self.stopping else task.phase, args),
             task.scope.number,
         )
-        self._count(key, None, pid, time, count)
+        self._count(key, None, pid, asked.time, count)
         if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
             task.pending.append(key)
             del task.pending[:-16]
@@ -256,13 +258,13 @@ class Aggregator:
                 scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
         denied = []
         for key in task.pending:
-            if self._site(key[3])[1] == call:
+            if self._site(key.stack)[1] == call:
                 waiting = self._counts[key, None]
                 waiting.count -= 1
                 moved = self._count(key, min(result, 0), waiting.pid, waiting.first, 1)
                 moved.last_pid, moved.last = waiting.last_pid, waiting.last
-                if key[1] != 0:
-                    denied.append((key[0], key[2], key[3]))
+                if key.ret != 0:
+                    denied.append((key.cap, key.namespace, key.stack))
         if call in ("unshare", "setns") and task.call == call and result == 0:
             task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
         entered = task.call == call if self._is_begun(call, result) else None
@@ -308,10 +310,17 @@ class Aggregator:
         assert task.scope is not None
         place = f"{SECCOMP}:{call}".encode()
         self._sites[place] = (SECCOMP,), call
-        key = (
-            *(int(self._opened_by[call]), -errno.EPERM, _ITS_OWN, place, task.program),
-            *(task.uids.effective, Phase.STOP if self.stopping else task.phase, ()),
-            task.scope.number,
+        key = Key(
+            cap=int(self._opened_by[call]),
+            ret=-errno.EPERM,
+            namespace=_ITS_OWN,
+            options=None,
+            stack=place,
+            program=task.program,
+            uid=task.uids.effective,
+            phase=Phase.STOP if self.stopping else task.phase,
+            args=(),
+            scope=task.scope.number,
         )
         self._count(key, -errno.EPERM, pid, time, 1)
 
@@ -378,7 +387,7 @@ class Aggregator:
         latest: dict[int, tuple[Key, int | None, _Count]] = {}
         for (key, result), known in self._counts.items():
             if known.count > 0:
-                cap = key[0]
+                cap = key.cap
                 counts[cap] += known.count
                 if cap not in latest or known.last >= latest[cap][2].last:
                     latest[cap] = key, result, known
@@ -396,7 +405,7 @@ class Aggregator:
             (
                 item
                 for item in self._counts.items()
-                if item[1].count > 0 and item[0][0][-1] == scope.number
+                if item[1].count > 0 and item[0][0].scope == scope.number
             ),
             key=lambda item: item[1].first,
         )
@@ -408,27 +417,27 @@ class Aggregator:
     def _as_check(
         self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
     ) -> Check:
-        cap, ret, namespace, stack, program, uid, phase, args, _ = key
-        site, syscall = self._site(stack)
-        detail = calls.detail(syscall, dict(args)) if syscall and args else None
-        if cap == _NET_BIND_SERVICE and count.pid in self.ports:
+        site, syscall = self._site(key.stack)
+        detail = calls.detail(syscall, dict(key.args)) if syscall and key.args else None
+        if key.cap == _NET_BIND_SERVICE and count.pid in self.ports:
             detail = ", ".join(self.ports[count.pid])
         return Check(
             id=number,
-            cap=Cap(cap),
-            granted=ret == 0,
-            ns=self._namespace(namespace, scope),
+            cap=Cap(key.cap),
+            granted=key.ret == 0,
+            ns=self._namespace(key.namespace, scope),
             site=site,
-            program=program,
+            program=key.program,
             pid=count.pid,
             count=count.count,
             first=max(0.0, round((count.first - scope.started) / 1e9, 3)),
             syscall=syscall,
             result=result,
-            args=args,
+            args=key.args,
             detail=detail,
-            uid=uid,
-            phase=phase,
+            uid=key.uid,
+            phase=key.phase,
+            options=None if key.options is None else _options(key.options),
         )
 
     def _namespace(self, pointer: int, scope: Scope) -> Namespace:
@@ -460,6 +469,11 @@ SECCOMP = "__seccomp_filter"
 """The kernel function that refuses for a seccomp filter."""
 _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
+
+
+def _options(bits: int) -> tuple[Option, ...]:
+    """CAP_OPT_NOAUDIT and CAP_OPT_INSETID, linux/security.h."""
+    return tuple(option for bit, option in ((2, Option.NOAUDIT), (4, Option.INSETID)) if bits & bit)
 
 
 def _is_setid(path: str) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
-from capadvise.linux import calls, procfs, ringbuffer, tracefs
-from capadvise.linux.aggregate import EXEC, FORK, Aggregator, Types
+from capadvise.linux import calls, probes, procfs, ringbuffer, tracefs
+from capadvise.linux.aggregate import EXEC, Aggregator
 from capadvise.linux.background import Background
+from capadvise.linux.pairing import Types
+from capadvise.linux.probes import Observer
 from capadvise.recording import Lost
 
-CHECK_EVENT = "capability:cap_capable"
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 ARRIVALS_KB = 64
 SIGNAL_EVENT = "signal:signal_generate"
@@ -40,12 +41,13 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
             hint="run capadvise on the host, or start the container with --pid=host --privileged",
         )
     folder = root()
-    if not (folder / "events" / CHECK_EVENT.replace(":", "/")).is_dir():
-        raise CannotObserve(
-            f"this kernel ({os.uname().release}) has no tracepoint {CHECK_EVENT}",
-            hint="it came with Linux 6.14; `capadvise doctor` lists what this machine offers",
-        )
+    observer(folder)
     return folder
+
+
+def observer(root: Path) -> Observer:
+    """What shows checks here. Raises CannotObserve where nothing does."""
+    return probes.choose(root, os.environ.get(probes.FORCE))
 
 
 class Buffers:
@@ -58,9 +60,11 @@ class Buffers:
         refuse; of them the entry is recorded too. ``arrivals``: the name of a program of which
         every start and every fork on this machine is told."""
         self.root = root
+        self.source = probes.source(observer(root))
         stem = f"{tracefs.PREFIX}{procfs.mark()}"
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
+        self.probes = self.source.probes
         self._refusable = calls.refusable(missing)
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
@@ -68,35 +72,56 @@ class Buffers:
         self._arrivals, self._arriving = arrivals, f"{stem}-arrivals"
         if arrivals:
             self.folders.append(str(root / "instances" / self._arriving))
+        self._missed_before = 0
+        self._unmatched: Callable[[], int] = lambda: 0
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Make both at once: most of the time goes into waiting for the kernel.
 
         ``pids`` gives what to follow; without any, an instance would record the whole machine.
         """
-        self._pids = pids
-        both = Background(self._flood)
-        third = Background(self._open_denied)
-        self.quiet, self.types = self._quiet()
-        self.flood = both.result()
-        third.result()
+        other = Background(lambda: self._instance(self.names[1], FLOOD_KB, pids))
+        third = Background(lambda: self._make_denied(pids))
+        self.quiet = self._instance(self.names[0], QUIET_KB, pids)
+        self._probe()
+        self.flood = other.result()
+        both = Background(self._record_flood)
+        self.types = self._record_quiet()
+        both.result()
+        self._record_denied(third.result())
         self.arriving = self._open_arrivals() if self._arrivals else None
 
-    def _flood(self) -> tracefs.Instance:
-        instance = tracefs.Instance(self.root, self.names[1], buffer_kb=FLOOD_KB)
+    def _instance(self, name: str, size: int, pids: Callable[[], list[int]]) -> tracefs.Instance:
+        instance = tracefs.Instance(self.root, name, buffer_kb=size)
         self._opened.append(instance)
-        instance.follow(self._pids)
-        instance.filter(CHECK_EVENT, f"cap == {int(SYS_ADMIN)}")
-        tracefs.write(instance.folder / "options" / "stacktrace", "1")
-        instance.enable([CHECK_EVENT])
+        instance.follow(pids)
         return instance
 
-    def _quiet(self) -> tuple[tracefs.Instance, Types]:
-        instance = tracefs.Instance(self.root, self.names[0], buffer_kb=QUIET_KB)
-        self._opened.append(instance)
-        instance.follow(self._pids)
-        instance.filter(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
-        instance.stacks(CHECK_EVENT, f"cap != {int(SYS_ADMIN)}")
+    def _probe(self) -> None:
+        """Make the probes, the return probe first; see ``probes``."""
+        for attempt in range(5):
+            try:
+                if self.source.returned:
+                    probes.define_returned(self.root)
+                    self.quiet.filter(self.source.returned, "ret != 0")
+                    self.quiet.enable([self.source.returned])
+                break
+            except CannotObserve:
+                # Another run, at its end, removed it before we could take hold of it.
+                if attempt == 4:
+                    raise
+        probes.define(self.root, self.source)
+        self._missed_before = probes.missed(self.root, self.source)
+
+    def _record_flood(self) -> None:
+        self.flood.filter(self.source.check, f"cap == {int(SYS_ADMIN)}")
+        tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
+        self.flood.enable([self.source.check])
+
+    def _record_quiet(self) -> Types:
+        instance, source = self.quiet, self.source
+        instance.filter(source.check, f"cap != {int(SYS_ADMIN)}")
+        instance.stacks(source.check, f"cap != {int(SYS_ADMIN)}")
         tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
         begun = dict.fromkeys([*calls.ARGUMENTS, *calls.RESULTS, *sorted(self._closable)])
@@ -113,14 +138,17 @@ class Buffers:
         exits += refusable
         events = [f"syscalls:sys_enter_{name}" for name in enters]
         events += [f"syscalls:sys_exit_{name}" for name in exits]
-        instance.enable([CHECK_EVENT, SIGNAL_EVENT, *tree, *events])
-        check = tracefs.format_of(instance.event(CHECK_EVENT))
-        execs = tracefs.format_of(instance.event(tree[1]))
-        return instance, Types(
+        instance.enable([source.check, SIGNAL_EVENT, *tree, *events])
+        check, fork, execs = (instance.format(name) for name in (source.check, *tree[:2]))
+        returned = instance.format(source.returned) if source.returned else check
+        return Types(
             check=check.id,
-            check_fields=check.unpacker("target_ns", "cap", "ret"),
+            check_fields=check.unpacker(*source.fields),
+            returned=returned.id if source.returned else None,
+            return_fields=returned.unpacker(*(("sp", "ret") if source.returned else ())),
             stack=tracefs.format_of(self.root / "events/ftrace/kernel_stack").id,
-            fork=tracefs.event_id(instance.event(tree[0])),
+            fork=fork.id,
+            fork_fields=fork.unpacker("parent_pid", "child_pid"),
             exec=execs.id,
             exec_filename=execs.fields["filename"].offset,
             exit=tracefs.event_id(instance.event(tree[2])),
@@ -130,27 +158,34 @@ class Buffers:
         )
 
     def denied(self) -> dict[str, Any]:
-        """A third buffer, of refused checks alone, for the retry tracer: where it will be, and how
-        to read it. CAP_SYS_ADMIN is left out: it is refused at every mmap."""
-        check = tracefs.format_of(self.root / "events" / CHECK_EVENT.replace(":", "/"))
-        name = self.names[0].removesuffix("quiet") + "denied"
-        self._denied = name
-        self.folders.append(str(self.root / "instances" / name))
+        """A further buffer, of refused checks alone, for the retry tracer: where it will be, and
+        what it will hold. CAP_SYS_ADMIN is left out: it is refused at every mmap."""
+        self._denied = self.names[0].removesuffix("quiet") + "denied"
+        self.folders.append(str(self.root / "instances" / self._denied))
         return {
             "folder": self.folders[-1],
-            "event": check.id,
-            "offset": check.fields["cap"].offset,
+            "check": self.source.check,
+            "returned": self.source.returned,
         }
 
-    def _open_denied(self) -> None:
+    def _make_denied(self, pids: Callable[[], list[int]]) -> tracefs.Instance | None:
         if not self._denied:
-            return
-        instance = tracefs.Instance(self.root, self._denied, buffer_kb=DENIED_KB)
-        self._opened.append(instance)
+            return None
+        instance = self._instance(self._denied, DENIED_KB, pids)
         tracefs.write(instance.folder / "trace_clock", "mono")
-        instance.follow(self._pids)
-        instance.filter(CHECK_EVENT, f"cap != {int(SYS_ADMIN)} && ret != 0")
-        instance.enable([CHECK_EVENT])
+        return instance
+
+    def _record_denied(self, instance: tracefs.Instance | None) -> None:
+        if instance is None:
+            return
+        quiet = f"cap != {int(SYS_ADMIN)}"
+        if self.source.returned:
+            instance.filter(self.source.returned, "ret != 0")
+            instance.enable([self.source.returned])
+        else:
+            quiet += " && ret != 0"
+        instance.filter(self.source.check, quiet)
+        instance.enable([self.source.check])
 
     def stop(self) -> None:
         """Record nothing any more."""
@@ -169,7 +204,7 @@ class Buffers:
         """The processes that have started such a program, or were forked by one."""
         if self.arriving is None:
             return set()
-        kinds = {self.types.exec: EXEC, self.types.fork: FORK}
+        kinds = {self.types.exec: EXEC, self.types.fork: self.types.fork_fields}
         return {
             kinds[kind].unpack_from(event)[-1]
             for _, page in self.arriving.pages()
@@ -189,12 +224,16 @@ class Buffers:
 
     def drain(self, aggregator: Aggregator) -> None:
         """Read all that is there. CAP_SYS_ADMIN's first: see ``Aggregator.feed``."""
+        self._unmatched = lambda: aggregator.unmatched
         flood = list(self.flood.pages())
         aggregator.feed(self.quiet.pages(), flood)
 
     def lost(self) -> Lost:
-        """What the kernel could not keep."""
-        return Lost(signal=self.quiet.lost(), sys_admin=self.flood.lost())
+        """What the kernel could not keep or probe, and answers of which no question was seen."""
+        missed = probes.missed(self.root, self.source) - self._missed_before
+        return Lost(
+            signal=self.quiet.lost() + missed + self._unmatched(), sys_admin=self.flood.lost()
+        )
 
     def close(self) -> None:
         """Let both go. The guardian removes them, when we are out of the way: it takes longer
@@ -206,6 +245,7 @@ class Buffers:
         """Remove both, when there is no guardian that would."""
         for instance in self._opened:
             tracefs.remove(instance.folder)
+        probes.remove(self.root, self.source.probes)
 
 
 def _id(instance: tracefs.Instance, call: str) -> int:
@@ -213,7 +253,8 @@ def _id(instance: tracefs.Instance, call: str) -> int:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Instances of runs whose supervisor and guardian were killed at the same moment."""
+    """What is left of runs whose supervisor and guardian were killed at the same moment."""
     for folder in procfs.abandoned(root / "instances", tracefs.PREFIX):
         with contextlib.suppress(CannotObserve, OSError):
             tracefs.remove(folder)
+    probes.remove_leftovers(root)

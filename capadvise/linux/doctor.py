@@ -13,7 +13,7 @@ from typing import TypeVar
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux import procfs, tracefs
-from capadvise.linux.buffers import CHECK_EVENT, require
+from capadvise.linux.buffers import observer
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.linux.symbols import Symbols
 
@@ -50,7 +50,7 @@ def examine() -> Iterator[Finding]:
         None if initial else "run on the host, or in a container with --pid=host --privileged",
     )
     yield _try("tracefs", tracefs.find, lambda path: f"{_where(path)}")
-    yield _try("tracepoint", require, lambda _: f"{CHECK_EVENT} is there")
+    yield _try("observer", lambda: observer(tracefs.find()), str)
     yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
     prctl = importlib.util.find_spec("prctl") is not None
     yield Finding(

@@ -2,8 +2,8 @@
 
 It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
 target: at the end of the control pipe, however the supervisor ended, it kills all that descends
-from it and removes the trace instances. python-prctl is GPL: the process that holds it stays
-apart, and takes nothing of capadvise but ``processes``.
+from it and removes the trace instances and probes. python-prctl is GPL: the process that holds it
+stays apart, and takes nothing of capadvise but ``processes``.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
 ``{"signal": n}``, and ``"left"``: no container is to be removed. A plan without a path starts no
@@ -73,6 +73,7 @@ def main() -> None:
         kill_descendants(guardian.reap)
         guardian.remove_containers()
         guardian.remove_instances()
+        guardian.remove_probes()
 
 
 class Lines:
@@ -236,6 +237,18 @@ class Guardian:
                     os.rmdir(folder)
                 except OSError:
                     time.sleep(0.05)
+
+    def remove_probes(self) -> None:
+        """Remove the probes. One that other runs share is busy until the last of them ends."""
+        for name in self.plan["probes"]:
+            root = os.path.dirname(os.path.dirname(self.plan["instances"][0]))
+            # For appending: to truncate the file removes everybody's probes.
+            with contextlib.suppress(OSError):
+                fd = os.open(f"{root}/dynamic_events", os.O_WRONLY | os.O_APPEND)
+                try:
+                    os.write(fd, f"-:{name}".encode())
+                finally:
+                    os.close(fd)
 
 
 def output_of(argv: list[str]) -> str:

@@ -94,6 +94,7 @@ def session(
             "mask": [int(number) for number in heard.before],
             "stdout_to_stderr": command.stdout_to_stderr,
             "instances": buffers.folders,
+            "probes": buffers.probes,
             "fds": fds,
             "terminal": terminal,
             "sweep": list(sweep),

@@ -19,6 +19,9 @@ _NOISE = re.compile(
     r"|do_syscall_x64|el0\w*|invoke_syscall\w*|do_el0_svc|stacktrace_trigger|event_triggers_\w+"
 )
 """Frames that every stack has, or that the tracer itself adds: named, never counted."""
+_CHECK = frozenset({"cap_capable", "arch_rethook_trampoline", "return_to_handler"})
+"""What stands between the tracer's own frames and the asker's: the function that a tracepoint or a
+probe at its entry lies in, or where a probe at its return takes the function's place."""
 _SYSCALL = re.compile(r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|ksys_(\w+)|__sys_(\w+)")
 _RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
 _HELPERS = {"vm_mmap_pgoff": "mmap", "kernel_clone": "clone", "do_faccessat": "faccessat"}
@@ -62,6 +65,11 @@ class Symbols:
             self._known[address] = self._find(address)
         return self._known[address]
 
+    def address(self, name: str) -> int:
+        """Where a symbol of the core kernel lies; 0 where it is not listed."""
+        at = self._table.find(b" %s\n" % name.encode(), 0, self._core_end)
+        return self._line(at)[0] if at >= 0 else 0
+
     def _find(self, address: int) -> str:
         addresses, names = self._modules
         index = bisect_right(addresses, address) - 1
@@ -100,10 +108,16 @@ class Symbols:
         return int(fields[0], 16), fields[2], end + 1
 
 
+_INNERMOST = 20
+"""Further out than so many frames, a check is another's, which this one interrupted."""
+
+
 def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
     """The functions of a stack, innermost first, without entry code and the tracer's own."""
     addresses = struct.unpack(f"<{len(stack) // 8}Q", stack)
-    names = (symbols.name(address) for address in addresses if address != 2**64 - 1)
+    names = [symbols.name(address) for address in addresses if address != 2**64 - 1]
+    inner = next((at for at, name in enumerate(names[:_INNERMOST]) if name in _CHECK), -1)
+    names = names[inner + 1 :]
     return tuple(name for name in names if not _NOISE.fullmatch(name))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
 from capadvise.linux import calls
@@ -64,8 +64,19 @@ class Task:
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
 
 
-Key = tuple[int, int, int, bytes, str, int | None, Phase, tuple[tuple[str, int], ...], int]
-"""cap, ret, namespace, stack, program, uid, phase, arguments, number of the scope."""
+class Key(NamedTuple):
+    """What makes two checks the same."""
+
+    cap: int
+    ret: int
+    namespace: int
+    options: int | None
+    stack: bytes
+    program: str
+    uid: int | None
+    phase: Phase
+    args: tuple[tuple[str, int], ...]
+    scope: int
 
 
 class Starts(Protocol):

@@ -131,6 +131,10 @@ class Instance:
         """The folder of an event, named ``system:event``."""
         return self.folder / "events" / name.replace(":", "/")
 
+    def format(self, name: str) -> ringbuffer.Format:
+        """Where the fields of an event stand, named ``system:event``."""
+        return format_of(self.event(name))
+
     def filter(self, name: str, expression: str) -> None:
         """Let the kernel drop what does not match."""
         write(self.event(name) / "filter", expression)

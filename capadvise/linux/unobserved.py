@@ -14,8 +14,11 @@ from capadvise.recording import Check, Lost, Refusal, Tally
 class NoBuffers:
     """As ``buffers.Buffers``: there are none."""
 
+    source = None
+
     def __init__(self) -> None:
         self.folders: list[str] = []
+        self.probes: list[str] = []
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Wait until the target is held."""

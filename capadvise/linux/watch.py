@@ -223,7 +223,8 @@ class Watch:
             self.check_passed = self._check_once()
 
     def _observer(self) -> str:
-        seen = ["tracepoint"] * isinstance(self.aggregator, Aggregator)
+        source = self.buffers.source
+        seen = [] if source is None else [str(source.observer)]
         return "+".join([*seen, *["retry"] * (self.listener is not None)])
 
     def recording(

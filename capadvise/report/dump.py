@@ -114,6 +114,7 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
         "result": check.result,
         "args": dict(check.args),
         "detail": check.detail,
+        "options": None if check.options is None else [str(option) for option in check.options],
         "site": list(check.site),
         "program": check.program,
         "pid": check.pid,

@@ -18,6 +18,7 @@ from capadvise.recording import (
     Host,
     Lost,
     Namespace,
+    Option,
     Phase,
     Recording,
     Refusal,
@@ -176,6 +177,7 @@ def _load_check(raw: Any) -> Check:
         retried=None if raw["retried"] is None else Retried(raw["retried"]),
         without=_optional(raw["without"], str),
         together=tuple(sorted(_caps(raw["together"]))),
+        options=None if raw["options"] is None else tuple(map(Option, raw["options"])),
     )
 
 

@@ -1,127 +1,14 @@
-"""What real commands need, on the real kernel. The truth of each row was found by trial."""
+"""What real commands need, on the real kernel."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from .conftest import Run
-
-PROGRAMS = Path(__file__).parents[1] / "programs"
-PYTHON = sys.executable
-
-
-@dataclass(frozen=True)
-class Row:
-    """A command, its circumstances, and its answer."""
-
-    command: str
-    """Words, split at blanks; ``sh: …`` is given to a shell as it stands."""
-    want: str
-    never: str = "SYS_ADMIN"
-    setup: str = ""
-    net: str | None = None
-    options: tuple[str, ...] = ()
-    check: str = ""
-    """Shell, run afterwards in the same directory: the command did its job."""
-
-    @property
-    def argv(self) -> list[str]:
-        if self.command.startswith("sh: "):
-            return ["sh", "-c", self.command.removeprefix("sh: ")]
-        return self.command.split()
-
-
-FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
-SERVER = f"{PYTHON} -m http.server"
-LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
-OVERLAY = """
-mkdir base; mount -t tmpfs none base; cd base; mkdir l u w ../m; touch l/f
-mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay ../m
-"""
-
-ROWS = [
-    Row("true", ""),
-    Row("id", ""),
-    Row("ls -l /tmp", ""),
-    Row("bash -c true;true", ""),
-    Row("find /etc/apt", ""),
-    Row("tar cf a.tar /etc/apt", ""),
-    Row(
-        f"{SERVER} 80",
-        "NET_BIND_SERVICE",
-        net=LOW_PORT + "1024",
-        options=("--check", "curl -fs localhost"),
-    ),
-    Row(f"{SERVER} 80", "", net=LOW_PORT + "80", options=("--check", "curl -fs localhost")),
-    Row("sh: mount -t tmpfs none m", "SYS_ADMIN", never="", setup="mkdir m", check="umount m"),
-    Row(
-        "ping -c1 127.0.0.1",
-        "NET_RAW",
-        never="SETPCAP SETUID SYS_ADMIN",
-        net="sysctl -qw net.ipv4.ping_group_range='1 0'",
-    ),
-    Row("chown nobody f", "CHOWN", setup="touch f", check='test "$(stat -c %U f)" = nobody'),
-    Row("chmod 644 f", "FOWNER", setup=FOREIGN, check='test "$(stat -c %a f)" = 644'),
-    Row("mknod n c 1 3", "MKNOD", check="test -c n"),
-    Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
-    Row("chroot / true", "SYS_CHROOT"),
-    Row("nice -n -5 true", "SYS_NICE"),
-    Row("sh: date -s @$(date +%s)", "SYS_TIME"),
-    Row("ip link add name a type veth peer name b", "NET_ADMIN", net="true"),
-    Row(f"sh: ulimit -l 64; {PYTHON} {PROGRAMS}/lock_all.py", "IPC_LOCK"),
-    Row("cat f", "DAC_OVERRIDE", setup=FOREIGN),
-    Row("sh: echo y >> f", "DAC_OVERRIDE", setup=FOREIGN, check="grep -q y f"),
-    Row(
-        "setpriv --reuid 65534 --regid 65534 --clear-groups true",
-        "SETGID SETUID",
-        never="SETPCAP SYS_ADMIN",
-    ),
-    Row("su nobody -s /bin/sh -c id", "SETGID SETUID", never="SETPCAP SYS_ADMIN"),
-    Row("ps aux", "", never="SYS_PTRACE SYS_ADMIN PERFMON"),
-    Row("dmesg", "SYSLOG", setup="sysctl -qw kernel.dmesg_restrict=1"),
-    Row(
-        "install -o nobody -g nogroup -m 2755 f g",
-        "CHOWN FOWNER FSETID",
-        setup="echo x > f",
-        check='test "$(stat -c %U:%a g)" = nobody:2755',
-    ),
-    Row(
-        "install -o nobody -g nogroup -m 0755 f g",
-        "CHOWN FOWNER",
-        setup="echo x > f",
-        check='test "$(stat -c %U:%a g)" = nobody:755',
-    ),
-    Row("cat /proc/sys/net/ipv4/ip_forward", "", never="NET_ADMIN SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/io_uring_setup.py", "", never="IPC_LOCK SYS_ADMIN"),
-    Row("sh: ipcrm -m $(ipcmk -M 4096 | grep -o '[0-9]*$')", "", never="IPC_LOCK SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/memfd_write.py", ""),
-    Row(
-        "sh: (setsid sh -c 'sleep 1; chown nobody f') & exit 0",
-        "CHOWN",
-        setup="touch f",
-        check='test "$(stat -c %U f)" = nobody',
-    ),
-    Row(
-        f"{PYTHON} {PROGRAMS}/many_children.py 9000 f",
-        "CHOWN",
-        setup="touch f",
-        check='test "$(stat -c %U f)" = nobody',
-    ),
-    # Mapping root needs SETFCAP, for which no check is made: true, though it looks odd.
-    Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", never="SYS_ADMIN"),
-    Row(
-        "chown nobody m/f",
-        "CHOWN",
-        never="DAC_OVERRIDE DAC_READ_SEARCH SYS_ADMIN",
-        setup=OVERLAY,
-        check='test "$(stat -c %U m/f)" = nobody; umount m; umount base',
-    ),
-]
+from .rows import FOREIGN, LOW_PORT, PROGRAMS, PYTHON, ROWS, SERVER, Row
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command.replace("/", "_")[:60])

@@ -7,11 +7,12 @@ buffer is small and forgets what is old, so that reading it costs little.
 from __future__ import annotations
 
 import os
-import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from capadvise.linux import ringbuffer
+from capadvise.linux.probes import STACK_POINTER_STEP
 
 
 class Denied:
@@ -20,9 +21,20 @@ class Denied:
     def __init__(self, plan: dict[str, Any] | None) -> None:
         self._plan = plan
         self._pages: list[int] = []
-        if plan is not None:
-            self._event = int(plan["event"])
-            self._cap = struct.Struct(f"<{plan['offset']}xi")
+
+    def _open(self, plan: dict[str, Any]) -> None:
+        folder = Path(plan["folder"])
+        self._pages = [
+            os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            for cpu in sorted((folder / "per_cpu").iterdir())
+        ]
+        check = _format(folder, plan["check"])
+        self._event, self._cap = check.id, check.unpacker("cap")
+        self._returned = 0
+        if plan["returned"]:  # the refusal comes apart: see ``probes``
+            self._pointer = check.unpacker("sp")
+            returned = _format(folder, plan["returned"])
+            self._returned, self._return_pointer = returned.id, returned.unpacker("sp")
 
     def since(self, tid: int, began: int) -> list[int] | None:
         """The capabilities refused to a thread since then (ns of CLOCK_MONOTONIC), in order;
@@ -30,17 +42,29 @@ class Denied:
         if self._plan is None:
             return None
         if not self._pages:  # it is made while the target is held
-            self._pages = [
-                os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                for cpu in sorted(Path(self._plan["folder"], "per_cpu").iterdir())
-            ]
+            self._open(self._plan)
         found = []
         for fd in self._pages:
             while page := self._read(fd):
                 for when, kind, pid, event in ringbuffer.events(page):
-                    if kind == self._event and pid == tid and when >= began:
-                        found.append((when, self._cap.unpack_from(event)[0]))
-        return [cap for _, cap in sorted(found, key=lambda item: item[0])]
+                    if pid == tid and when >= began:
+                        found.append((when, kind, event))
+        found.sort(key=lambda item: item[0])
+        return list(self._refused(found))
+
+    def _refused(self, events: Iterable[tuple[int, int, bytes]]) -> Iterator[int]:
+        asked: dict[int, int] = {}
+        for _, kind, event in events:
+            if kind == self._event:
+                (cap,) = self._cap.unpack_from(event)
+                if self._returned:
+                    asked[self._pointer.unpack_from(event)[0] + STACK_POINTER_STEP] = cap
+                else:
+                    yield cap
+            elif kind == self._returned:
+                cap = asked.pop(self._return_pointer.unpack_from(event)[0], None)
+                if cap is not None:
+                    yield cap
 
     @staticmethod
     def _read(fd: int) -> bytes:
@@ -48,3 +72,9 @@ class Denied:
             return os.read(fd, 1 << 16)
         except BlockingIOError:
             return b""
+
+
+def _format(folder: Path, event: str) -> ringbuffer.Format:
+    return ringbuffer.parse_format(
+        (folder / "events" / event.replace(":", "/") / "format").read_text()
+    )

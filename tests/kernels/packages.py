@@ -1,0 +1,118 @@
+"""Stock Debian kernels: fetched through apt by package name, unpacked, never installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capadvise" / "kernels"
+ARCHIVE = "/usr/share/keyrings/debian-archive-keyring.pgp"
+_PART = re.compile(r"linux-(?:image|binary|modules)-\d\S*-cloud-amd64")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel of the matrix."""
+
+    name: str
+    suites: tuple[str, ...]
+    """Where it comes from; of several the newest counts."""
+    observers: tuple[str, ...]
+    """What it has, the preferred one first."""
+
+
+KERNELS = (
+    Kernel("5.10", ("bullseye", "bullseye-security"), ("kprobe",)),
+    Kernel("6.1", ("bookworm", "bookworm-security"), ("kprobe",)),
+    Kernel("6.12", ("trixie", "trixie-security"), ("fprobe", "kprobe")),
+    Kernel("newest", ("trixie-backports",), ("tracepoint", "fprobe", "kprobe")),
+)
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A kernel on disk."""
+
+    image: Path
+    modules: Path
+    """``…/lib/modules/VERSION``"""
+
+
+def fetch(kernel: Kernel) -> Unpacked:
+    """The newest package of this kernel; what was fetched before is kept."""
+    apt = _Apt(CACHE / kernel.name, kernel.suites)
+    parts = apt.parts("linux-image-cloud-amd64")
+    folder = CACHE / kernel.name / parts[0]
+    if not folder.exists():
+        fresh = folder.with_suffix(".new")
+        subprocess.run(["rm", "-rf", fresh], check=True)
+        fresh.mkdir(parents=True)
+        apt.run("apt-get", "-q", "download", *parts, cwd=fresh)
+        for package in fresh.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, fresh], check=True)
+            package.unlink()
+        fresh.rename(folder)
+    (image,) = [*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")]
+    (modules,) = [*folder.glob("lib/modules/*"), *folder.glob("usr/lib/modules/*")]
+    return Unpacked(image, modules)
+
+
+class _Apt:
+    """apt with sources and lists of its own. The mirror is the one that this machine uses."""
+
+    def __init__(self, folder: Path, suites: tuple[str, ...]) -> None:
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        (folder / "sources.list").write_text(
+            "".join(f"deb [signed-by={ARCHIVE}] {_mirror(name)} {name} main\n" for name in suites)
+        )
+        self._options = {
+            "Dir::Etc::sourcelist": folder / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::State::lists": lists,
+            "Dir::Cache": folder,
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        self.run("apt-get", "-qq", "update")
+
+    def run(self, *command: str, cwd: Path | None = None) -> str:
+        """apt-get or apt-cache with our options."""
+        options = [f"-o{name}={value}" for name, value in self._options.items()]
+        done = subprocess.run(
+            [command[0], *options, *command[1:]],
+            cwd=cwd,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return done.stdout
+
+    def parts(self, package: str) -> list[str]:
+        """The packages that hold the kernel behind a meta-package: newer ones are in parts."""
+        record = self.run("apt-cache", "show", "--no-all-versions", package)
+        found: list[str] = []
+        for name in _PART.findall(re.sub(r"(?m)^(?!Depends|Pre-Depends).*\n", "", record)):
+            found += [name] if name not in found else []
+        for name in found:
+            depends = self.run("apt-cache", "depends", "--no-recommends", "--no-suggests", name)
+            found += [part for part in _PART.findall(depends) if part not in found]
+        return found
+
+
+def _mirror(suite: str) -> str:
+    wanted = "debian-security" if suite.endswith("-security") else "debian"
+    targets = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for uri in targets.stdout.split():
+        if uri.rstrip("/").endswith(f"/{wanted}"):
+            return uri
+    raise SystemExit(f"no source of apt here is a Debian archive ({wanted}): kernels come from it")

@@ -1,0 +1,175 @@
+"""The guest's root file system, as an initramfs: Python, capadvise, and the programs of the table.
+
+Everything lies where it lies on this machine, so that nothing needs to be installed there.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+PROGRAMS = """
+    apparmor_parser bash busybox cat chmod chown chroot curl date dash dmesg find grep head
+    hostname id install ip ipcmk ipcrm kill ls mkdir mknod modprobe mount nginx nice ping ps rm
+    rmdir sed setpriv setsid sh sleep stat su sysctl tar touch trace-cmd true umount
+    unix_chkpwd unshare
+"""
+FILES = """
+    /etc/login.defs /etc/pam.d /etc/security /etc/nsswitch.conf /etc/protocols /etc/services
+    /lib/x86_64-linux-gnu/security /etc/apt /etc/nginx/mime.types
+    /usr/lib/x86_64-linux-gnu/libgcc_s.so.1
+"""
+UNUSED = {"test", "idlelib", "tkinter", "ensurepip", "turtledemo", "lib2to3", "site-packages"}
+MODULES = "overlay veth dummy"
+ACCOUNTS = {
+    "passwd": "root:x:0:0::/root:/bin/bash\nwww-data:x:33:33::/:/bin/sh\n"
+    "user:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
+    "group": "root:x:0:\nadm:x:4:\nwww-data:x:33:\nuser:x:1000:\nnogroup:x:65534:\n",
+    "shadow": "root:*:1::::::\nwww-data:*:1::::::\nuser:*:1::::::\nnobody:*:1::::::\n",
+}
+
+
+class Root:
+    """A folder that becomes the guest's root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in (
+            "proc",
+            "sys",
+            "dev",
+            "tmp",
+            "run",
+            "mnt",
+            "root",
+            "etc",
+            "var/log",
+            "var/lib",
+        ):
+            (folder / name).mkdir(parents=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (folder / "usr" / name).mkdir(parents=True)
+            (folder / name).symlink_to(f"usr/{name}")
+        self._known: set[Path] = set()
+
+    def add(self, path: Path) -> None:
+        """A file or folder of this machine, at the same place; links with what they point to."""
+        if path in self._known or not (path.exists() or path.is_symlink()):
+            return
+        self._known.add(path)
+        place = self.folder / path.parent.resolve().relative_to("/") / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            if not place.is_symlink():
+                place.symlink_to(os.readlink(path))
+            self.add(path.parent / os.readlink(path))
+        elif path.is_dir():
+            for entry in path.iterdir():
+                self.add(entry)
+        else:
+            shutil.copy2(path, place)
+
+    def add_linked(self, paths: Iterable[Path]) -> None:
+        """Programs and libraries, with the libraries that they need."""
+        for path in paths:
+            self.add(path)
+            said = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+            for library in re.findall(r"(/\S+) \(0x", said):
+                self.add(Path(library))
+
+    def pack(self, archive: Path) -> None:
+        """As an initramfs."""
+        names = subprocess.run(["find", "."], cwd=self.folder, stdout=subprocess.PIPE, check=True)
+        with archive.open("wb") as out:
+            subprocess.run(
+                ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"],
+                cwd=self.folder,
+                input=names.stdout,
+                stdout=out,
+                check=True,
+            )
+
+
+def build(folder: Path, archive: Path) -> None:
+    """The root that all kernels share."""
+    root = Root(folder)
+    missing = [name for name in PROGRAMS.split() if not shutil.which(name)]
+    if missing:
+        raise SystemExit(
+            f"the guest needs {', '.join(missing)}: run tests/run once, it installs them"
+        )
+    root.add_linked(Path(str(shutil.which(name))) for name in PROGRAMS.split())
+    for name in FILES.split():
+        root.add(Path(name))
+    root.add_linked(Path("/usr/lib/x86_64-linux-gnu/security").glob("*.so"))
+    python = Path(sys.executable).resolve()
+    root.add_linked([python])
+    library = Path(sysconfig.get_path("stdlib"))
+    for entry in library.iterdir():
+        if entry.name not in UNUSED and not entry.name.startswith("config-"):
+            root.add(entry)
+    root.add_linked(library.glob("lib-dynload/*.so"))
+    _add_environment(root, python)
+    for name in ("capadvise", "catalog", "tests/programs", "tests/__init__.py"):
+        root.add(REPOSITORY / name)
+    for name in ("kernel/rows.py", "kernel/__init__.py", "kernels"):
+        root.add(REPOSITORY / "tests" / name)
+    root.add(REPOSITORY / "pyproject.toml")
+    for name, text in ACCOUNTS.items():
+        (folder / "etc" / name).write_text(text)
+    shutil.copy2(HERE / "guest", folder / "init")
+    (folder / "tmp").chmod(0o1777)
+    root.pack(archive)
+
+
+def _add_environment(root: Root, python: Path) -> None:
+    """The virtual environment, with no more than capadvise in it."""
+    prefix = Path(sys.prefix)
+    for name in ("pyvenv.cfg", "bin/python", "bin/python3", f"bin/{python.name}", "bin/capadvise"):
+        root.add(prefix / name)
+    root.add(Path("/usr/bin/env"))
+    (root.folder / "usr/bin/python3").symlink_to(python)
+    wanted, files = ["capadvise"], []
+    for name in wanted:
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another platform or version
+        files += [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
+        for requirement in distribution.requires or ():
+            if "extra ==" not in requirement:
+                found = re.match(r"[\w.-]+", requirement)
+                if found and found[0] not in wanted:
+                    wanted.append(found[0])
+    for file in files:
+        if "/../" not in str(file):
+            root.add(file)
+    for extension in files:
+        if extension.suffix == ".so" or ".so." in extension.name:
+            root.add_linked([extension])
+
+
+def build_modules(source: Path, folder: Path, archive: Path) -> None:
+    """The modules that the table needs, of one kernel; a further initramfs."""
+    root = Root(folder)
+    version = source.name
+    place = folder / "lib/modules" / version
+    place.mkdir(parents=True)
+    for name in MODULES.split():
+        for module in (source / "kernel").rglob(f"{name}.ko*"):
+            shutil.copy2(module, place)
+    for name in ("modules.builtin", "modules.order", "modules.builtin.modinfo"):
+        if (source / name).exists():
+            shutil.copy2(source / name, place)
+    subprocess.run(["depmod", "-b", folder, version], check=True)
+    root.pack(archive)

@@ -1,0 +1,272 @@
+"""In the guest: the table of ``tests/kernel/rows.py``, and what must hold besides.
+
+Each run of capadvise is a fork of this process, which has it loaded: starting Python takes
+seconds where the processor is emulated.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from capadvise import catalog, cli
+from capadvise.linux import probes, procfs, tracefs
+from tests.kernel.rows import PROGRAMS, PYTHON, ROWS, Row
+from tests.kernels.known import DIFFERENCES
+
+WORK = Path("/tmp/w")
+REPORT = Path("/tmp/report.json")
+SECONDS = 120
+FEWER = "500"
+"""Children of the row that makes 9000: an emulated processor needs too long for those."""
+CLONE_NEWNET = 0x40000000
+
+
+def capadvise(*argv: str, net: str | None = None, said: Path = Path("/tmp/said")) -> int:
+    """Start ``capadvise run`` in a fork; its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.chdir(WORK)
+        with said.open("w") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        if net is not None:
+            if ctypes.CDLL(None).unshare(CLONE_NEWNET):
+                raise OSError("unshare")
+            subprocess.run(["sh", "-ec", f"ip link set lo up; {net}"], check=True)
+        code = cli.main(["run", *argv])
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    os._exit(code)
+
+
+def ended(pid: int) -> int:
+    """Wait for a fork; its exit code."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise AssertionError(f"no end after {SECONDS} s")
+
+
+def fresh() -> None:
+    """An empty working directory, and no report."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir()
+    REPORT.unlink(missing_ok=True)
+
+
+def report() -> dict[str, Any]:
+    """What was written last."""
+    content: dict[str, Any] = json.loads(REPORT.read_text())
+    return content
+
+
+def row_holds(row: Row) -> None:
+    """One row of the table. Raises AssertionError."""
+    fresh()
+    subprocess.run(["bash", "-ec", row.setup], cwd=WORK, check=True)
+    argv = [FEWER if word == "9000" else word for word in row.argv]
+    code = ended(capadvise("-o", str(REPORT), *row.options, "--", *argv, net=row.net))
+    assert code in (0, 143 if "--check" in row.options else 0), f"ended with {code}"
+    subprocess.run(["bash", "-ec", row.check], cwd=WORK, check=True)
+    (recording,) = report()["recordings"]
+    assert recording["host"]["observer"] == OBSERVER
+    found, wanted = set(report()["proposal"]["cap_add"]), set(row.want.split())
+    wanted = DIFFERENCES.get((RELEASE, row.command), wanted)
+    assert found == wanted, f"{sorted(found)} instead of {sorted(wanted)}"
+    assert recording["lost"]["signal"] == 0, f"lost {recording['lost']}"
+
+
+def left_over() -> list[str]:
+    """Instances and probes that are there."""
+    names = [path.name for path in (ROOT / "instances").iterdir()]
+    if (ROOT / probes.DYNAMIC).exists():
+        names += probes.defined((ROOT / probes.DYNAMIC).read_text())
+    return names
+
+
+def nothing_is_left() -> None:
+    """The guardian removes what a run made, soon after its end."""
+    end = time.monotonic() + 30
+    while left_over() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left_over(), left_over()
+
+
+def kill_9_leaves_nothing() -> None:
+    """Neither the target nor a probe outlives the supervisor; nor, after the next start, both."""
+    for double in (False, True):
+        fresh()
+        pid = capadvise("-o", str(REPORT), "--", "sleep", "3333")
+        wait_for(lambda: bool(running("sleep\0003333")), "the target")
+        assert left_over()
+        (guardian,) = running("guardian.py\0", parent=pid)
+        if double:
+            os.kill(guardian, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        if double:
+            os.kill(guardian, signal.SIGKILL)
+            for orphan in running("sleep\0003333"):
+                os.kill(orphan, signal.SIGKILL)
+            assert left_over()
+            assert ended(capadvise("-q", "-o", str(REPORT), "--", "true")) == 0
+        wait_for(lambda: not running("sleep\0003333"), "the target's end")
+        nothing_is_left()
+
+
+def a_flood_hides_nothing() -> None:
+    """A tight mmap loop, and one chown at its end."""
+    fresh()
+    (WORK / "f").touch()
+    flood = ("--", PYTHON, f"{PROGRAMS}/mmap_loop.py", "20000", "f")
+    assert ended(capadvise("-o", str(REPORT), *flood)) == 0
+    assert report()["proposal"]["cap_add"] == ["CHOWN"]
+    assert report()["recordings"][0]["lost"]["signal"] == 0
+
+
+def refusals_are_told_from_grants() -> None:
+    """As another user without capabilities: every answer is a refusal, the flood's too."""
+    fresh()
+    WORK.chmod(0o777)
+    (WORK / "f").touch()
+    script = f"{PYTHON} {PROGRAMS}/mmap_loop.py 3000 g; chown root f; true"
+    drop = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all")
+    os.chmod("/root", 0o755)
+    code = ended(capadvise("-o", str(REPORT), "--", *drop, "sh", "-c", script))
+    assert code == 0, f"ended with {code}"
+    (recording,) = report()["recordings"]
+    assert recording["lost"] == {"signal": 0, "sys_admin": 0}, recording["lost"]
+    later = [check for check in recording["checks"] if check["uid"] == 1000]
+    later = [check for check in later if check["program"] in ("chown", "python", "sh")]
+    granted = {(check["cap"], *check["site"][:2]) for check in later if check["granted"]}
+    assert not granted, granted
+    assert any(check["cap"] == "CAP_CHOWN" for check in later)
+
+
+def others_are_not_disturbed() -> None:
+    """Two runs at once, beside somebody's own trace of the same function."""
+    fresh()
+    (WORK / "f").touch()
+    subprocess.run(
+        ["sh", "-c", f"echo 'p:mine/mine cap_capable' >> {ROOT}/{probes.DYNAMIC}"], check=False
+    )
+    theirs = ROOT / "events/mine/mine"
+    event = theirs if theirs.is_dir() else ROOT / "events/sched/sched_process_exec"
+    (event / "enable").write_text("1")
+    script = "sleep 2; for i in 1 2 3; do chown nobody f; done"
+    others = ("sh", "-c", "for i in 1 2 3 4; do nice -n -5 sleep 0.5; done")
+    first = capadvise("-o", "/tmp/first.json", "--", "sh", "-c", script, said=Path("/tmp/said1"))
+    second = capadvise("-o", "/tmp/second.json", "--", *others, said=Path("/tmp/said2"))
+    assert (ended(first), ended(second)) == (0, 0)
+    for path, wanted in (("/tmp/first.json", "CHOWN"), ("/tmp/second.json", "SYS_NICE")):
+        content = json.loads(Path(path).read_text())
+        assert content["proposal"]["cap_add"] == [wanted], content["proposal"]
+        assert all(need["uncertain"] is None for need in content["needs"]), content["needs"]
+    assert (event / "enable").read_text().strip() == "1"
+    assert event.name in (ROOT / "trace").read_text()
+    (event / "enable").write_text("0")
+    if theirs.is_dir():
+        subprocess.run(["sh", "-c", f"echo -:mine/mine >> {ROOT}/{probes.DYNAMIC}"], check=True)
+    nothing_is_left()
+
+
+def doctor_is_content() -> None:
+    """It names the observer that is in use, and finds that it works."""
+    done = subprocess.run(
+        [PYTHON, "-m", "capadvise.cli", "doctor"], capture_output=True, text=True, cwd="/tmp"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"through the {OBSERVER}" in done.stdout, done.stdout
+
+
+def running(words: str, parent: int | None = None) -> list[int]:
+    """Processes whose command line holds these words."""
+    found = []
+    for pid in procfs.processes():
+        try:
+            status = procfs.parse_status(Path(f"/proc/{pid}/status").read_text())
+            if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and (
+                parent is None or int(status["PPid"]) == parent
+            ):
+                found.append(pid)
+        except OSError:
+            continue
+    return [pid for pid in found if procfs.comm(pid) != "capadvise" and pid != os.getpid()]
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Raise AssertionError if it does not come to hold."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+BESIDES = (
+    refusals_are_told_from_grants,
+    a_flood_hides_nothing,
+    others_are_not_disturbed,
+    kill_9_leaves_nothing,
+    doctor_is_content,
+)
+
+
+def main() -> int:
+    """Print a line for each test, then the numbers; fail if one failed."""
+    for name in ("run", "doctor"):
+        importlib.import_module(f"capadvise.commands.{name}")
+    for name in ("session", "watch", "aggregate", "doctor"):
+        importlib.import_module(f"capadvise.linux.{name}")
+    catalog.default().preload()
+    tests: list[tuple[str, Callable[[], None]]] = [
+        (row.command, lambda row=row: row_holds(row))  # type: ignore[misc]
+        for row in ROWS
+    ]
+    tests += [(test.__name__.replace("_", " "), test) for test in BESIDES]
+    chosen = os.environ.get("ONLY", "")
+    passed = failed = 0
+    for name, test in tests:
+        if chosen not in name:
+            continue
+        began = time.monotonic()
+        try:
+            test()
+            passed += 1
+            print(f"ok   {time.monotonic() - began:5.1f} s  {name[:80]}", flush=True)
+        except (AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
+            failed += 1
+            print(f"FAIL {time.monotonic() - began:5.1f} s  {name[:80]}: {error!r:.600}")
+            for said in Path("/tmp").glob("said*"):
+                print("    | " + said.read_text()[-1500:].replace("\n", "\n    | "), flush=True)
+    print(f"result: {passed} {failed}", flush=True)
+    return int(failed > 0)
+
+
+OBSERVER = os.environ[probes.FORCE]
+RELEASE = ".".join(os.uname().release.split(".")[:2])
+ROOT = tracefs.find()
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,7 +16,7 @@ from tests.engines.conftest import ENVIRONMENT, call
 from tests.engines.running import REDIS, record
 from tests.engines.user_namespaces import remapped_docker, rootless_podman
 from tests.kernel.attaching import attach
-from tests.kernel.conftest import Result
+from tests.kernel.conftest import CAPADVISE, Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
 DROPS = {"CHOWN", "SETGID", "SETUID"}
@@ -91,3 +91,17 @@ def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, 
     finally:
         call(*client, "rm", "-f", "-t", "0", name)
     return result, name
+
+
+def test_where_a_rootless_container_cannot_be_seen_it_is_said() -> None:
+    """An ordinary user's podman is told apart before anything is started; and of an ordinary user
+    nobody's container is watched."""
+    readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    become = ("setpriv", "--reuid=65534", *readable, CAPADVISE)
+    for words, said, way_out in (
+        (("run", "--", "podman", "run", "--rm", "x"), "a rootless podman", "sudo capadvise attach"),
+        (("attach", "x"), "needs root", "sudo"),
+    ):
+        done = subprocess.run([*become, *words], capture_output=True, text=True)
+        error, hint = done.stderr.splitlines()
+        assert (done.returncode, said in error, way_out in hint) == (3, True, True), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
@@ -65,6 +66,11 @@ class Seen:
 
 def engine_of(invocation: Invocation) -> Client:
     """Its engine, which is there and is this machine's. Raises CannotObserve."""
+    if invocation.engine == "podman" and os.geteuid() != 0:
+        raise CannotObserve(
+            "only root sees what the containers of a rootless podman ask for",
+            hint="start the container, then: sudo capadvise attach NAME",
+        )
     require()
     if invocation.engine == "podman":
         client = podman.client(invocation.client)

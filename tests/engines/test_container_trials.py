@@ -1,0 +1,160 @@
+"""Proofs of containers: with the engine's real defaults, the proposal works and its floor fails
+without any one member."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.engines.conftest import ENVIRONMENT
+from tests.engines.running import BOX, CLIENTS, DEBIAN, MARK, REDIS, containers, record
+from tests.kernel.conftest import CAPADVISE
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes", "debian")]
+
+
+def _works(engine: str, flags: list[str], words: tuple[str, ...]) -> bool:
+    client = CLIENTS[engine]
+    done = subprocess.run(
+        [*client, "run", "--rm", "--network=none", *flags, *words],
+        capture_output=True,
+        timeout=120,
+        env=ENVIRONMENT,
+    )
+    return done.returncode == 0
+
+
+def _emitted(report: Path, form: str) -> list[str]:
+    words = [CAPADVISE, "emit", str(report), "--format", form, "--set", "floor"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return shlex.split(done.stdout, comments=True)
+
+
+@pytest.mark.parametrize("engine", CLIENTS)
+@pytest.mark.parametrize(
+    ("script", "floor"),
+    [("true", set()), ("chown 5 /data/file && hostname x", {"CHOWN", "SYS_ADMIN"})],
+)
+def test_a_proven_set_works_when_applied_and_no_member_can_go(
+    engine: str, script: str, floor: set[str], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    words = (BOX, "sh", "-c", script)
+    start = (*CLIENTS[engine], "run", "--rm", "--network=none", *words)
+    seen = record(report, *start, options=("--prove",))
+    assert (seen.floor, seen.recommended) == (floor, floor), seen.stderr
+    assert seen.report["proof"]["isolation"] == "container"
+    assert _works(engine, _emitted(report, engine), words)
+    for member in floor:
+        rest = [f"--cap-add={cap}" for cap in floor - {member}]
+        assert not _works(engine, ["--cap-drop=ALL", *rest], words)
+    assert not containers(engine, "label=capadvise.trial")
+
+
+def test_redis_as_root_that_drops_is_proven_by_its_healthcheck(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--network=none", REDIS)
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    expected = {"CHOWN", "SETUID", "SETGID"}
+    assert (seen.recommended, seen.floor) == (expected, expected), seen.stderr
+    assert seen.report["workload"]["check"] == (
+        "docker exec \"$CONTAINER\" /bin/sh -c 'redis-cli ping'"
+    )
+    assert "redis-cli" in {
+        check["program"]
+        for check in seen.report["recordings"][0]["checks"]
+        if check["phase"] == "healthcheck"
+    }
+
+
+NGINX = "nginx -c /etc/nginx/small.conf && curl -fsS -m 2 localhost"
+"""The master stays root, its workers do not."""
+
+
+def test_nginx_as_root_is_proven(tmp_path: Path) -> None:
+    """docker opens the low ports of a container's own network: no NET_BIND_SERVICE."""
+    words = ("docker", "run", "--rm", "--network=none", DEBIAN, "sh", "-c", NGINX)
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    assert seen.floor == {"CHOWN", "SETUID", "SETGID"}, seen.stderr
+    assert seen.recommended == seen.floor
+
+
+def test_nginx_needs_to_bind_where_low_ports_are_privileged(tmp_path: Path) -> None:
+    sysctl = "--sysctl=net.ipv4.ip_unprivileged_port_start=1024"
+    words = ("docker", "run", "--rm", "--network=none", sysctl, DEBIAN, "sh", "-c", NGINX)
+    seen = record(tmp_path / "report.json", *words)
+    assert seen.recommended == {"CHOWN", "SETUID", "SETGID", "NET_BIND_SERVICE"}, seen.stderr
+
+
+def _project(folder: Path, services: dict[str, Any], **more: Any) -> None:
+    each = {
+        name: {"image": BOX, "network_mode": "none", "stop_signal": "KILL", **service}
+        for name, service in services.items()
+    }
+    text = yaml.safe_dump({"name": MARK, "services": each, **more})
+    (folder / "compose.yaml").write_text(text)
+
+
+def test_from_privileged_to_a_proven_patch(tmp_path: Path) -> None:
+    """A service is proven while the others are up; volumes are copies, and nothing stays."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "file").write_text("mine")
+    script = "chown 5 /own/file /fresh && touch /up && sleep 1000"
+    web = {
+        "privileged": True,
+        "command": ["sh", "-c", script],
+        "volumes": ["./own:/own", "fresh:/fresh"],
+        "healthcheck": {"test": ["CMD", "test", "-e", "/up"], "interval": "1s"},
+    }
+    once = {"command": ["hostname", "x"]}
+    _project(tmp_path, {"web": web, "once": once}, volumes={"fresh": {}})
+    reports = tmp_path / "reports"
+    seen = record(reports, "docker", "compose", "up", options=("--prove",), cwd=tmp_path)
+    try:
+        found = {path.stem: json.loads(path.read_text()) for path in reports.iterdir()}
+        floors = {name: report["proposal"]["floor"] for name, report in found.items()}
+        assert floors == {"web": ["CAP_CHOWN"], "once": ["CAP_SYS_ADMIN"]}, seen.stderr
+        (tmp_path / "own" / "file").chmod(0o600)
+        patch = [CAPADVISE, "emit", str(reports / "web.json"), "--format", "compose"]
+        patch += ["--into", "compose.yaml", "--service", "web"]
+        subprocess.run(patch, cwd=tmp_path, check=True, capture_output=True)
+        patched = yaml.safe_load((tmp_path / "compose.yaml").read_text())["services"]["web"]
+        assert (patched["cap_drop"], patched["cap_add"]) == (["ALL"], ["CHOWN"])
+        up = ["docker", "compose", "up", "-d", "--wait", "web"]
+        done = subprocess.run(up, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    finally:
+        down = ["docker", "compose", "down", "-v", "-t", "0"]
+        subprocess.run(down, cwd=tmp_path, capture_output=True)
+    assert not containers("docker", "label=capadvise.trial")
+    for kind in ("volume", "network"):
+        listed = subprocess.run(["docker", kind, "ls"], capture_output=True, text=True).stdout
+        assert "capadvise-trial-" not in listed
+
+
+def test_volumes_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "count").write_text("")
+    script = "echo x >> /own/count && chown 5 /data/file"
+    volume = ("-v", f"{own}:/own", "-v", f"{MARK}-kept:/kept")
+    words = ("docker", "run", "--rm", "--network=none", *volume, BOX, "sh", "-c", script)
+    try:
+        seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    finally:
+        subprocess.run(["docker", "volume", "rm", f"{MARK}-kept"], capture_output=True)
+    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert (own / "count").read_text() == "x\n"  # the recording alone
+
+
+def test_a_daemon_without_a_check_is_not_proven(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--stop-signal=KILL", "--network=none", BOX, "sleep", "1000")
+    seen = record(tmp_path / "report.json", *words, options=("--prove", "--for", "1"))
+    assert seen.report["proof"] is None
+    assert "not proven: " in seen.stderr
+    assert "check" in seen.stderr

@@ -36,7 +36,7 @@ _DECIDING = frozenset(
 )
 _PORT_ROUNDS = 50
 """So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
-_DISTINCT_ARGUMENTS = 32
+_DISTINCT_ARGUMENTS, _DISTINCT_PIDS = 32, 4096
 """So many different arguments of one call site are told apart; then only what can decide."""
 
 
@@ -76,6 +76,9 @@ class Aggregator:
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
         self._begun = False
+        self._refused_pids: dict[int, Scope] = {}
+        self.unnamed = 0
+        """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
         self._ended: list[int] = []
         self._pairing = Pairing()
@@ -149,13 +152,13 @@ class Aggregator:
         self._answered(self._pairing.settle(pid))
         if kind in types.enters:
             task = self._task(pid)
-            self._settle(task)
+            self._settle(pid, task)
             task.call, task.pending = types.enters[kind], []
             task.values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
             if task.scope is None:
                 self.starts.called(pid, task, task.call, task.values)
         elif kind == types.sigsys:
-            self._settle(self._task(pid))
+            self._settle(pid, self._task(pid))
             self._task(pid).signalled = True
         elif kind in types.exits:
             self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
@@ -167,7 +170,7 @@ class Aggregator:
         elif kind == types.exec:
             self._exec(time, event)
         elif kind == types.exit:
-            self._settle(self._task(pid))
+            self._settle(pid, self._task(pid))
             self._ended.append(pid)
 
     def _exec(self, time: int, event: bytes) -> None:
@@ -271,9 +274,9 @@ class Aggregator:
         if entered is False and -result in calls.REFUSED and call in self._opened_by and scope:
             self._closed(time, pid, task, call)
         if task.signalled:
-            self._refused(task, call, refusals.SIGSYS, False, ())
+            self._refused(pid, task, call, refusals.SIGSYS, False, ())
         elif -result in calls.refusing(call) or (entered is False and result < 0):
-            self._refused(task, call, -result, entered, tuple(dict.fromkeys(denied)))
+            self._refused(pid, task, call, -result, entered, tuple(dict.fromkeys(denied)))
         task.call, task.pending, task.signalled = None, [], False
 
     def _is_begun(self, call: str, result: int) -> bool:
@@ -284,15 +287,22 @@ class Aggregator:
             return result == -errno.EPERM
         return call in self._begun_calls
 
-    def _settle(self, task: Task) -> None:
+    def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is the next thing that is seen of a task, if it is
         seen at all."""
         if task.signalled:
             task.signalled = False
-            self._refused(task, refusals.UNKNOWN_CALL, refusals.SIGSYS, False, ())
+            self.unnamed += 1
+            self._refused(pid, task, refusals.UNKNOWN_CALL, refusals.SIGSYS, False, ())
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Whose a process is or was, as far as was read."""
+        task = self._tasks.get(pid)
+        return self._refused_pids.get(pid) if task is None else task.scope
 
     def _refused(
         self,
+        pid: int,
         task: Task,
         call: str,
         code: int,
@@ -300,6 +310,8 @@ class Aggregator:
         denied: tuple[tuple[int, int, bytes], ...],
     ) -> None:
         if task.scope is not None:
+            if len(self._refused_pids) < _DISTINCT_PIDS:
+                self._refused_pids[pid] = task.scope
             uid = task.uids.effective
             raw = refusals.Raw(call, code, task.program, uid, entered, denied, task.nested)
             refusals.count(task.scope.refusals, raw)

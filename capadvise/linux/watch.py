@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.audit.live import Ear
+from capadvise.linux.audit.merge import with_denials
 from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
@@ -20,10 +22,12 @@ from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tasks import Scope
 from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.posture import Mac
-from capadvise.recording import Held, Host, Lost, Recording
+from capadvise.recording import Held, Host, Lost, Recording, Refusal
 
 _GRACE = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""
+_LAST_WORD = 0.3
+"""Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
 
@@ -53,6 +57,7 @@ class Watch:
         self.lost = Lost()
         self.check_passed: bool | None = None
         self.passed_alive = False
+        self.ear = Ear.open()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
         self.checker = (
             Checker(command.check, signals.before, command.check_limit) if command.check else None
@@ -86,6 +91,11 @@ class Watch:
         self.buffers.stop()
         self._drain()
         self.aggregator.finish()
+        if self.ear is not None:
+            if isinstance(self.aggregator, Aggregator) and self.aggregator.unnamed:
+                self.ear.wait(_LAST_WORD)
+                self.ear.hear(self.aggregator.scope_of)
+            self.ear.close()
         if self.listener is not None:
             self.listener.finish()
         self.lost = self.buffers.lost()
@@ -95,6 +105,8 @@ class Watch:
         """Read all that is there."""
         if isinstance(self.aggregator, Aggregator):
             self.buffers.drain(self.aggregator)
+            if self.ear is not None:
+                self.ear.hear(self.aggregator.scope_of)
         if self.listener is not None:
             self.listener.hear()
 
@@ -227,6 +239,10 @@ class Watch:
         seen = [] if source is None else [str(source.observer)]
         return "+".join([*seen, *["retry"] * (self.listener is not None)])
 
+    def _refusals(self, scope: Scope, mac: Mac | None) -> tuple[Refusal, ...]:
+        seen = self.aggregator.refusals(scope, mac)
+        return seen if self.ear is None else with_denials(seen, self.ear.denials(scope))
+
     def recording(
         self,
         scope: Scope,
@@ -253,7 +269,7 @@ class Watch:
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
             checks=self.aggregator.checks(scope),
-            refusals=self.aggregator.refusals(scope, mac),
+            refusals=self._refusals(scope, mac),
             lost=self.lost,
             interrupted=self.interrupted,
             succeeded=self.check_passed if self.checker else healthy or status == 0,

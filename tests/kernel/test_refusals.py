@@ -48,6 +48,7 @@ ROWS = [
     Row(filtered("sethostname", "EPERM", *NAME), "sethostname", "EPERM", "seccomp", "answered"),
     Row(filtered("sethostname", "ENOSYS", *NAME), "sethostname", "ENOSYS", "seccomp", "answered"),
     Row(filtered("sethostname", "KILL", *NAME), "sethostname", "SIGSYS", "seccomp", "SIGSYS"),
+    Row(filtered("getcwd", "KILL", "pwd", "-P"), "getcwd", "SIGSYS", "seccomp", "SIGSYS"),
     Row(("unshare", "-U", "-r", *NAME), "sethostname", "EPERM", "namespace", "does not own"),
     Row((*WITHOUT_DAC, "mkdir", f"{SHUT}/x"), "mkdir", "EACCES", "capability", "DAC_OVERRIDE"),
     Row((*NOBODY, "mkdir", f"{SHUT}/x"), "mkdir", "EACCES", "mode", "owner and mode"),

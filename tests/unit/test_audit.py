@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import parse_syscalls
 from capadvise.cli import main
-from capadvise.linux.audit.denials import denials
+from capadvise.linux.audit.denials import Denial, denials
+from capadvise.linux.audit.merge import with_denials
 from capadvise.linux.audit.records import parse_line, parse_lines
+from capadvise.recording import Refusal, RefusedBy
 from capadvise.report.load import load
 
 LOGS = Path(__file__).parents[1] / "data" / "audit"
@@ -156,3 +158,55 @@ def test_a_table_of_calls() -> None:
     assert found.name(0xC000003E, 165) == found.name(0xC00000B7, 40) == "mount"
     assert found.name(0xC00000B7, 83) is None
     assert found.name(0x1234, 165) is None
+
+
+SEEN = (
+    Refusal("?", "SIGSYS", RefusedBy.SECCOMP, "worker", 1, "a filter"),
+    Refusal("capset", "EPERM", RefusedBy.UNKNOWN, "a-program-with-a-long-name", 2, "?"),
+    Refusal("openat", "EACCES", RefusedBy.MODE, "cat", 1, "mode"),
+)
+
+
+def denial(by: str, program: str, call: str, code: str, exe: str | None = None) -> Denial:
+    return Denial(RefusedBy(by), 1, program, 1.0, "told", call, code, exe=exe)
+
+
+@pytest.mark.parametrize(
+    ("heard", "found"),
+    [
+        ([], [("?", "seccomp", 1), ("capset", "unknown", 2), ("openat", "mode", 1)]),
+        (
+            [denial("seccomp", "worker", "umount2", "SIGSYS", "/opt/worker")],
+            [("capset", "unknown", 2), ("openat", "mode", 1), ("umount", "seccomp", 1)],
+        ),
+        (
+            [denial("mac", "a-program-with-", "capable", "EPERM")],
+            [("?", "seccomp", 1), ("capset", "unknown", 1), ("capset", "mac", 1),
+             ("openat", "mode", 1)],
+        ),
+        (
+            [denial("mac", "cat", "openat", "EACCES", "/bin/cat")],
+            [("?", "seccomp", 1), ("capset", "unknown", 2), ("openat", "mac", 1)],
+        ),
+        (
+            [denial("mac", "other", "mount", "EACCES")],
+            [("?", "seccomp", 1), ("capset", "unknown", 2), ("mount", "mac", 1),
+             ("openat", "mode", 1)],
+        ),
+        (
+            [denial("unknown", "cat", "openat", "EACCES")],
+            [("?", "seccomp", 1), ("capset", "unknown", 2), ("openat", "mode", 1)],
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_heard_names_who_refused(
+    heard: list[Denial], found: list[tuple[str, str, int]]
+) -> None:
+    merged = with_denials(SEEN, heard)
+    assert [(item.syscall, str(item.by), item.count) for item in merged] == found
+
+
+def test_a_filter_that_the_trace_has_seen_is_not_counted_twice() -> None:
+    seen = (Refusal("mount", "SIGSYS", RefusedBy.SECCOMP, "worker", 3, "a filter"),)
+    heard = [denial("seccomp", "worker", "mount", "SIGSYS", "/opt/worker")] * 3
+    assert with_denials(seen, heard) == seen

@@ -1,0 +1,92 @@
+"""The kernel's audit records as they are made: netlink group AUDIT_NLGRP_READLOG.
+
+No rule is added and nothing is switched on: heard is what the kernel says of itself, denials by
+security modules and what seccomp filters kill, whether or not an auditd runs. Takes CAP_AUDIT_READ
+in the initial user namespace, and the initial network namespace (kauditd_send_multicast_skb()).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+from capadvise.catalog import default
+from capadvise.linux.audit.denials import Denial, denials
+from capadvise.linux.audit.records import Record, parse_line
+from capadvise.linux.tasks import Scope
+
+_NETLINK_AUDIT, _GROUP_READLOG = 9, 1  # linux/netlink.h, linux/audit.h: a mask of groups
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+_MOST = 4096
+"""So many records are kept of one target."""
+_PATIENCE = 5
+"""So many rounds a record of an unknown process is kept: its fork may not have been read yet."""
+
+
+class Ear:
+    """Hears audit records, and keeps those of a target."""
+
+    def __init__(self, heard: socket.socket) -> None:
+        self._socket = heard
+        self._kept: dict[int, list[Record]] = {}
+        self._waiting: list[tuple[int, Record]] = []
+
+    @classmethod
+    def open(cls) -> Ear | None:
+        """None where nothing can be heard."""
+        try:
+            heard = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_AUDIT
+            )
+        except OSError:
+            return None
+        try:
+            heard.setblocking(False)
+            with suppress(OSError):
+                heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            heard.bind((0, _GROUP_READLOG))
+        except OSError:
+            heard.close()
+            return None
+        return cls(heard)
+
+    def hear(self, scope_of: Callable[[int], Scope | None]) -> None:
+        """Read what is there; ``scope_of`` tells whose a process is."""
+        with suppress(OSError):  # nothing more, or records were lost: the kernel says so by ENOBUFS
+            while True:
+                if record := _record(self._socket.recv(1 << 16)):
+                    self._waiting.append((_PATIENCE, record))
+        waiting, self._waiting = self._waiting, []
+        for rounds, record in waiting:
+            pid = record.fields.get("pid", "")
+            scope = scope_of(int(pid)) if pid.isdecimal() and len(pid) < 11 else None
+            if scope is not None:
+                kept = self._kept.setdefault(scope.number, [])
+                if len(kept) < _MOST:
+                    kept.append(record)
+            elif rounds:
+                self._waiting.append((rounds - 1, record))
+
+    def wait(self, seconds: float) -> None:
+        """Until there is something to hear, or no longer than so."""
+        select.select([self._socket], [], [], seconds)
+
+    def denials(self, scope: Scope) -> list[Denial]:
+        """What was refused to a target, as far as it was heard."""
+        records = self._kept.get(scope.number, [])
+        return denials(records, default().syscalls) if records else []
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._socket.close()
+
+
+def _record(message: bytes) -> Record | None:
+    if len(message) < _HEADER.size:
+        return None
+    length, kind, *_ = _HEADER.unpack_from(message)
+    text = message[_HEADER.size : max(length, _HEADER.size)].rstrip(b"\0\n")
+    return parse_line(f"type={kind} msg={text.decode(errors='backslashreplace')}")

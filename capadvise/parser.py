@@ -174,6 +174,12 @@ def _inspect(verbs: Verbs) -> None:
     inspect.add_argument(
         "targets", nargs="*", metavar="TARGET", help="container:NAME, image:NAME, PID or self"
     )
+    inspect.add_argument(
+        "--seccomp",
+        action="store_true",
+        help="which calls its filter refuses though its capabilities would open them; stops the "
+        "process for a moment",
+    )
     inspect.add_argument("--json", action="store_true", help="as JSON, always a list")
 
 

@@ -6,8 +6,8 @@ import argparse
 import json
 
 from capadvise.catalog import default
-from capadvise.errors import Exit
-from capadvise.linux.inspection import holders, inspect_target
+from capadvise.errors import BadInput, Exit
+from capadvise.linux.inspection import holders, inspect_target, with_filter
 from capadvise.linux.posture import Machine
 from capadvise.report.inspection import dump_inspection, inspection_text, table
 
@@ -19,6 +19,10 @@ def command(args: argparse.Namespace) -> int:
         found = [inspect_target(text, machine) for text in args.targets]
     else:
         found = list(holders(machine))
+    if args.seccomp:
+        if len(found) != 1 or not args.targets:
+            raise BadInput("--seccomp stops a process for a moment: name exactly one")
+        found = [with_filter(found[0], default())]
     if args.json:
         print(json.dumps([dump_inspection(item) for item in found], indent=1))
     elif not args.targets:

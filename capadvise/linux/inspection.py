@@ -4,14 +4,19 @@ that goes away meanwhile."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.errors import BadInput
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
+from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import procfs
+from capadvise.linux.cbpf import Program, answer
 from capadvise.linux.engines.names import running
+from capadvise.linux.filters import filters_of
 from capadvise.linux.labels import sandbox_of_runtime
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.posture import Inspection, Posture, Sharing
@@ -60,6 +65,45 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
     if sandbox and not found.posture.sandbox:
         return replace(found, posture=replace(found.posture, sandbox=sandbox))
     return found
+
+
+def with_filter(item: Inspection, catalog: Catalog) -> Inspection:
+    """The same with what its seccomp filter refuses although the capabilities for it are in the
+    permitted set. Stops the process for a moment.
+
+    Raises CannotObserve.
+    """
+    seccomp, arch = item.posture.seccomp, MACHINES.get(os.uname().machine)
+    if seccomp is None or seccomp.mode != "filter":
+        return replace(item, closed=() if seccomp and seccomp.mode == "off" else None)
+    if arch is None:
+        raise CannotObserve(f"the system calls of {os.uname().machine} are not known")
+    filters = filters_of(item.pid)
+    try:
+        return replace(item, closed=tuple(closed(filters, item.sets.permitted, arch, catalog)))
+    except ValueError as error:
+        raise CannotObserve(f"the seccomp filter of process {item.pid}: {error}") from error
+
+
+def closed(
+    filters: Sequence[Program], granted: CapSet, arch: int, catalog: Catalog
+) -> Iterator[tuple[str, CapSet]]:
+    """The calls that filters refuse, and the granted capabilities that would open them."""
+    profile = catalog.seccomp["docker"].opens
+    tied = {call for calls in profile.values() for call in calls}
+    needed = tied - {call for cap in granted for call in profile.get(cap, ())}
+    opens: dict[str, set[Cap]] = {}
+    for cap in granted:
+        entry = catalog.entry(cap)
+        for call in (*(entry.syscalls if entry else ()), *profile.get(cap, ())):
+            if call not in needed:  # else it takes another capability first
+                opens.setdefault(call, set()).add(cap)
+    numbers = catalog.syscalls.numbers[AUDIT_ARCHS[arch]]
+    for call in sorted(opens.keys() & numbers.keys()):
+        # clone is refused for what it makes: all namespaces are asked for
+        args = (0x7E020080,) if call == "clone" else ()
+        if answer(filters, numbers[call], arch, args).refuses:
+            yield call, frozenset(opens[call])
 
 
 def process_of(text: str) -> int:

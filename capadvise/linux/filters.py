@@ -1,0 +1,89 @@
+"""Reading the seccomp filters of a process: a program of its own, since that stops the process.
+
+``python -P -m capadvise.linux.filters PID`` prints the filters in hexadecimal, oldest first, one a
+line, or a line that begins with ``error``. The process is seized, interrupted for some
+microseconds, and goes on however this program ends; no signal is sent to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.cbpf import INSTRUCTION, Program
+
+_SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C  # linux/ptrace.h
+_WALL = 0x40000000
+_MOST = 64
+_SECONDS = 10.0
+_SAID = {
+    errno.EPERM: "it may not be traced: that takes root, and that nobody else traces it",
+    errno.EACCES: "its filters may not be read: that takes SYS_ADMIN, without a filter of our own",
+    errno.EIO: "this kernel does not show filters (CONFIG_CHECKPOINT_RESTORE)",
+    errno.ESRCH: "it is gone",
+}
+
+
+def filters_of(pid: int) -> tuple[Program, ...]:
+    """The filters of a process, which is stopped for a moment. Raises CannotObserve."""
+    argv = [sys.executable, "-P", "-m", "capadvise.linux.filters", str(pid)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise CannotObserve(f"process {pid} did not stop to be read") from error
+    lines = done.stdout.splitlines()
+    if done.returncode or any(line.startswith("error") for line in lines):
+        said = lines[-1].removeprefix("error ") if lines else done.stderr.strip()[-200:]
+        raise CannotObserve(f"the seccomp filter of process {pid} cannot be read: {said}")
+    return tuple(Program.parse(bytes.fromhex(line)) for line in lines)
+
+
+def main() -> None:
+    """Run as a program."""
+    pid = int(sys.argv[1])
+    try:
+        for raw in _read(pid):
+            print(raw.hex())
+    except OSError as error:
+        print(f"error {_SAID.get(error.errno or 0, error.strerror)}")
+
+
+def _read(pid: int) -> Iterator[bytes]:
+    _ptrace(_SEIZE, pid, 0, None)
+    try:
+        _ptrace(_INTERRUPT, pid, 0, None)
+        os.waitpid(pid, _WALL)
+        for index in range(_MOST):
+            try:
+                count = _ptrace(_GET_FILTER, pid, index, None)
+            except OSError as error:
+                if error.errno == errno.ENOENT or (error.errno == errno.EINVAL and not index):
+                    return  # no more, or none at all
+                raise
+            buffer = ctypes.create_string_buffer(count * INSTRUCTION.size)
+            _ptrace(_GET_FILTER, pid, index, buffer)
+            yield buffer.raw
+    finally:
+        with suppress(OSError):
+            _ptrace(_DETACH, pid, 0, None)
+
+
+def _ptrace(request: int, pid: int, address: int, data: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.restype = ctypes.c_long
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    result = int(libc.ptrace(request, pid, address, data))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+if __name__ == "__main__":
+    main()

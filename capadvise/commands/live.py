@@ -39,12 +39,11 @@ class LiveRecorder:
     work: one reads the trace buffers, one the target's output, and one judges what was read.
     """
 
-    observer = "tracepoint"
-
     def __init__(
         self, command: Command, save: Callable[[Observation], tuple[Report, Path]]
     ) -> None:
         self.argv, self.check = command.argv, command.check
+        self.observer = "retry" if command.unobserved else "tracepoint"
         self._command, self._save = command, save
         self._signals = Signals()
         self._terminal = Terminal()

@@ -1,39 +1,79 @@
-"""Saves pictures of the review's screens: ``screens.py REPORT FOLDER``."""
+"""Saves pictures of the screens: ``screens.py FOLDER``. All that they show has really happened: the
+small web server runs under capadvise, is recorded, reviewed and proven. Needs root."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
 
 from capadvise.catalog import default
+from capadvise.commands.live import LiveRecorder
 from capadvise.commands.review import Trials
-from capadvise.report.load import load
-from capadvise.tui.review import ReviewApp
+from capadvise.commands.run import saved
+from capadvise.linux.command import Command
+from capadvise.linux.observe import Observation
+from capadvise.report.model import Report
+from capadvise.tui.app import CapadviseApp
+from capadvise.tui.live import LiveView
+from capadvise.tui.protocols import Over
+from capadvise.tui.review import ReviewView
 
 SIZE = (120, 34)
-SCREENS = {
-    "proof": ("p",),
-    "review": ("1", "down", "down", "down"),
-    "risk": ("3",),
-    "save": ("1", "s"),
-}
-"""Name → the keys that lead there from the one before."""
+SERVER = ("python3", "demos/web/server.py")
+CHECK = "curl -fs http://localhost/ >/dev/null"
 
 
-async def pictures(report: Path, folder: Path) -> None:
-    """Press the keys and save what is on the screen."""
-    app = ReviewApp(load(report, default()), default(), report, prover=Trials(report))
+async def pictures(folder: Path, scratch: Path) -> None:
+    """The way through the screens, with a picture of each."""
+    report, go = scratch / "web.json", scratch / "go"
+
+    def save(seen: Observation) -> tuple[Report, Path]:
+        """The trials need not wait until they are told to go on."""
+        return saved(replace(seen, workload=replace(seen.workload, check=CHECK)), str(report))
+
+    def review(over: Over) -> ReviewView:
+        return ReviewView(over.report, default(), report, prover=Trials(report), live=True)
+
+    recorder = LiveRecorder(Command(SERVER, check=f"test -e {go} && {CHECK}"), save)
+    view = LiveView(recorder, default(), review)
+    app = CapadviseApp(lambda: view)
     async with app.run_test(size=SIZE) as pilot:
-        for name, keys in SCREENS.items():
+
+        async def picture(name: str, *keys: str) -> None:
             await pilot.press(*keys)
             await app.workers.wait_for_complete()  # the trials
             app.clear_notifications()
             await pilot.pause(0.5)
-            (folder / f"{name}.svg").write_text(app.export_screenshot(title="capadvise"))
+            svg = app.export_screenshot(title="capadvise")
+            svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # blanks begin many texts
+            (folder / f"{name}.svg").write_text(svg)
+
+        await _until(pilot, lambda: len(recorder.now().tallies) > 4)
+        await asyncio.create_subprocess_shell(f"{CHECK}; {CHECK}")
+        await pilot.pause(2.0)
+        await picture("live", "u", "down")
+        go.touch()
+        await _until(pilot, lambda: view.over is not None)
+        await pilot.press("r")
+        await picture("proof", "p")
+        await picture("review", "1", "down")
+        await picture("risk", "3")
+    recorder.close()
+
+
+async def _until(pilot: Pilot[Any], holds: Any) -> None:
+    while not holds():
+        await pilot.pause(0.1)
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[2])
+    place = Path(sys.argv[1])
     place.mkdir(exist_ok=True)
-    asyncio.run(pictures(Path(sys.argv[1]), place))
+    with tempfile.TemporaryDirectory() as name:
+        asyncio.run(pictures(place, Path(name)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -99,20 +99,24 @@ class Rule:
         if not any(_at(pattern, site) for pattern in self.at):
             return False
         outer = site[1:]
-        if self.below and not any(_any(self.below, frame) for frame in outer):
+        if self.below and not any(among(frame, self.below) for frame in outer):
             return False
-        return not any(_any(self.not_below, frame) for frame in outer)
+        return not any(among(frame, self.not_below) for frame in outer)
 
 
 def _at(pattern: str, site: Sequence[str]) -> bool:
     names = pattern.split("<")
     if len(names) > len(site):
         return False
-    return all(_any((name,), frame) for name, frame in zip(names, site, strict=False))
+    return all(among(frame, (name,)) for name, frame in zip(names, site, strict=False))
 
 
-def _any(patterns: tuple[str, ...], name: str) -> bool:
-    return any(pattern == name or fnmatchcase(name, pattern) for pattern in patterns)
+def among(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of these; ``*`` stands for anything. A plain name is compared as it
+    is: turning hundreds of them into patterns takes longer than all the rest."""
+    return any(
+        fnmatchcase(name, pattern) if "*" in pattern else pattern == name for pattern in patterns
+    )
 
 
 _WRAPPERS = re.compile(
@@ -167,7 +171,7 @@ class Sites:
         return tuple(
             rule
             for rule in self.rules
-            if any(_any((pattern.partition("<")[0],), name) for pattern in rule.at)
+            if any(among(name, (pattern.partition("<")[0],)) for pattern in rule.at)
         )
 
 

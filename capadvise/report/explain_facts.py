@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
 from capadvise.catalog.circumstances import Known, broken, holds, met, unknown
-from capadvise.catalog.sites import asker
+from capadvise.catalog.sites import among, asker
 from capadvise.catalog.ways import Edits, Place
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Effect, Judged
@@ -43,7 +42,7 @@ def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
 
 def is_of(use: Use, function: str) -> bool:
     """Whether a kernel function asks for this use."""
-    return any(fnmatchcase(function, name) for name in use.functions)
+    return among(function, use.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +147,7 @@ def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
     rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
     for instead in entry.instead:
         sites = ("*",) if instead.sites is None else instead.sites
-        left = tuple(
-            rule.text
-            for name, rule in rules.items()
-            if not any(fnmatchcase(name, site) for site in sites)
-        )
+        left = tuple(rule.text for name, rule in rules.items() if not among(name, sites))
         if instead.sites is None or len(left) < len(rules):
             yield Way(caps, instead.need, instead.do, instead.edits, (), left, entry.risk)
 

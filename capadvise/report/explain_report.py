@@ -261,11 +261,10 @@ def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
 
 def _worst(caps: list[Cap], catalog: Catalog) -> str:
     """Those of the highest risk by name, and how many others."""
-    by_risk: dict[int, list[str]] = {}
+    by_risk: dict[Risk, list[str]] = {}
     for cap in caps:
-        entry = catalog.entry(cap)
-        by_risk.setdefault(entry.risk if entry else Risk.LOW, []).append(cap.short)
+        by_risk.setdefault(Risk[(catalog.risk(cap) or "low").upper()], []).append(cap.short)
     worst = max(by_risk, default=Risk.LOW)
     names = by_risk.get(worst, [])
     among = "among them " * (len(names) < len(caps))
-    return f"{among}{listed(names)} (risk {Risk(worst)})"
+    return f"{among}{listed(names)} (risk {worst})"

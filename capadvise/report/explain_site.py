@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 from capadvise.catalog import Catalog, Meaning, Rule
+from capadvise.catalog.sites import among
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 
@@ -34,7 +34,7 @@ def rules_of(function: str, catalog: Catalog) -> list[Rule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
     rules = catalog.sites.rules
-    exact = [rule for rule in rules if any(fnmatchcase(function, name) for name in _names(rule))]
+    exact = [rule for rule in rules if among(function, _names(rule))]
     return exact or [
         rule for rule in rules if len(function) > 3 and any(function in n for n in _names(rule))
     ]
@@ -62,7 +62,8 @@ def site_text(function: str, rules: Sequence[Rule], catalog: Catalog) -> Iterato
 
 def _rule(rule: Rule, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
-    yield from paragraph(f"{caps} is asked for: {rule.text}", "")
+    overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
+    yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
     yield from bullet(f"Refused, {_REFUSED[rule.meaning]}")
     if rule.lost:
         yield from bullet(f"What is lost then: {rule.lost}")
@@ -76,9 +77,14 @@ def _rule(rule: Rule, catalog: Catalog) -> Iterator[str]:
         for use in entry.uses if entry else ():
             if any(is_of(use, name) for at in rule.at for name in at.split("<")[:1]):
                 yield from bullet(f"Instead of {cap.short}: {use.instead}")
-    yield from bullet(f"Asked by {', '.join(rule.at)}")
+    yield from bullet(f"Asked by {_chains(rule.at)}")
     if rule.below:
-        yield from bullet(f"when called from {', '.join(rule.below)}")
+        yield from bullet(f"when called from {_chains(rule.below)}")
     if rule.not_below:
-        yield from bullet(f"and not from {', '.join(rule.not_below)}")
+        yield from bullet(f"and not from {_chains(rule.not_below)}")
     yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))
+
+
+def _chains(names: Sequence[str]) -> str:
+    """``f ← g`` where g called f directly."""
+    return ", ".join(names).replace("<", " ← ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -46,7 +47,7 @@ class Context:
     own_mounts: bool
     """The target mounted an overlay itself: then the mounter's credentials are its own."""
     listers: frozenset[str]
-    """Programs that went through the processes of others, as ps does."""
+    """Programs that went through the processes of others, as ps and usermod do."""
     descriptor_readers: frozenset[str]
     """Programs that were let into the descriptors of other users' processes."""
     memory_opens: dict[str, int]
@@ -66,7 +67,7 @@ class Context:
             permitted=recording.held.permitted,
             succeeded=recording.succeeded is True,
             own_mounts=any("ovl_fill_super" in check.site for check in checks),
-            listers=frozenset(c.program for c in checks if "do_task_stat" in c.site),
+            listers=_listers(checks),
             descriptor_readers=frozenset(
                 c.program for c in checks if "proc_fd_permission" in c.site and c.granted
             ),
@@ -79,6 +80,21 @@ class Context:
         )
 
 
+def _listers(checks: Sequence[Check]) -> frozenset[str]:
+    """Those that read the state of processes (ps, top), and those that follow the links of very
+    many (usermod and start-stop-daemon look for processes that are in their way, or run already):
+    nobody chooses so many."""
+    links: Counter[str] = Counter()
+    for check in checks:
+        if not _LINKS.isdisjoint(check.site):
+            links[check.program] += check.count
+    many = {program for program, count in links.items() if count >= _MANY_LINKS}
+    return frozenset(many | {c.program for c in checks if "do_task_stat" in c.site})
+
+
+_LINKS = frozenset({"call_proc_get_link", "proc_ns_readlink", "proc_ns_get_link"})
+"""Kernel functions that ask whether exe, root, cwd or a namespace of a process may be followed."""
+_MANY_LINKS = 40
 _PERFMON = Cap.parse("PERFMON")
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")

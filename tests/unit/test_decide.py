@@ -187,6 +187,22 @@ def looking(program: str, **change: object) -> Check:
         ([at("do_task_stat", program="p")], ADVISORY),
         ([at("do_task_stat", program="other")], USED),
         ([at("do_task_stat", program="p"), at("proc_fd_permission", program="p")], USED),
+        ([at("call_proc_get_link", program="p", count=30)], USED),
+        (
+            [
+                at("call_proc_get_link", program="p", count=30),
+                at("proc_ns_readlink", program="p", count=10),
+            ],
+            ADVISORY,
+        ),
+        ([at("call_proc_get_link", program="other", count=400)], USED),
+        (
+            [
+                at("call_proc_get_link", program="p", count=400),
+                at("proc_fd_permission", program="p"),
+            ],
+            USED,
+        ),
     ],
 )
 def test_who_looks_at_chosen_processes_needs_what_a_lister_does_not(

@@ -79,10 +79,12 @@ class Catalog:
     @cached_property
     def errnos(self) -> Errnos:
         """(system call, error) → the capabilities that can have been missing, in order."""
-        from capadvise.catalog.errnos import by_call, parse_errnos
-
-        path = self.folder / "errnos.yaml"
-        return by_call(parse_errnos(path, _read(path)))
+        return {
+            (call, code): tuple(map(Cap, caps))
+            for (call, code), caps in (
+                (key.split(" "), caps) for key, caps in self._compiled["errnos"].items()
+            )
+        }
 
     @cached_property
     def baselines(self) -> Baselines:

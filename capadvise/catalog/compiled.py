@@ -25,6 +25,7 @@ def digest(folder: Path) -> str:
     for path in (
         folder / "preference.yaml",
         folder / "seccomp.yaml",
+        folder / "errnos.yaml",
         folder / "baselines" / "pod-security.yaml",
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),
@@ -51,15 +52,17 @@ def compiled(folder: Path) -> dict[str, Any]:
     formats ask for."""
     from capadvise.catalog.baselines import parse_pod_security
     from capadvise.catalog.capabilities import load_entry
+    from capadvise.catalog.errnos import parse_errnos
     from capadvise.catalog.seccomp import parse_seccomp
     from capadvise.catalog.sites import raw_rules
 
-    path = folder / "preference.yaml"
+    path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     closed, pods = folder / "seccomp.yaml", folder / "baselines" / "pod-security.yaml"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
         profiles = parse_seccomp(closed, closed.read_text(encoding="utf-8"))
         levels = parse_pod_security(pods, pods.read_text(encoding="utf-8"))
+        rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
@@ -76,6 +79,9 @@ def compiled(folder: Path) -> dict[str, Any]:
         "pod_security": {
             "baseline": names(levels.baseline_addable),
             "restricted": names(levels.restricted_addable),
+        },
+        "errnos": {
+            f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
         },
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}

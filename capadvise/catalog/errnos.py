@@ -6,10 +6,9 @@ A row is a possibility, not a judgement: modes, seccomp and security modules giv
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from capadvise import strict
 from capadvise.caps import Cap
@@ -60,8 +59,3 @@ def parse_errnos(path: Path, text: str) -> tuple[Row, ...]:
             raise BadInput(f"{at}: {row.syscall} with {row.errno} appears twice")
         rows[row.syscall, row.errno] = row
     return tuple(rows.values())
-
-
-def by_call(rows: Sequence[Row]) -> Errnos:
-    """The rows as a question: what to try after this call failed with this error."""
-    return MappingProxyType({(row.syscall, row.errno): row.candidates for row in rows})

@@ -130,7 +130,7 @@ def detail(call: str, args: Sequence[int], memory: Memory) -> str | None:
             found.append(f"level {args[at] & 0xFFFF}, option {args[at + 1] & 0xFFFF}")
         elif shape == "address":
             found.append(address(memory.raw(args[at], min(args[at + 1] & 0xFFFF, 128))))
-        elif shape == "path":
+        elif shape == "path" and args[at]:
             found.append(_path_at(_AT_FDCWD, memory.text(args[at]), memory))
         elif shape == "name":
             found.append(memory.text(args[at]).decode(errors="backslashreplace"))

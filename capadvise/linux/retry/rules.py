@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _ENOUGH = 5
 """After so many equal proofs a capability stays raised for that program."""
 _AF_UNIX = (1).to_bytes(2, sys.byteorder)
+_SOCKETS = 4096
+"""So many netlink sockets are kept in mind."""
+_AT_EMPTY_PATH = 0x1000
 _NEWUSER, _AF_NETLINK, _SETGID_BIT = 0x10000000, 16, 0o2000
 _PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
 _RESTARTS = frozenset({512, 513, 514, 516})
@@ -90,7 +93,8 @@ class Rules:
                 os.path.basename(thread.path) in SILENT_FILES or self._writes(thread)
             )
         elif kind is Kind.READ:
-            full = thread.process.hot.get(args[0] & 0xFFFFFFFF, False)
+            at = 1 if thread.call.name == "sendfile" else 0
+            full = thread.process.hot.get(args[at] & 0xFFFFFFFF, False)
         elif kind is Kind.CHMOD:
             mode = args[1 if thread.call.name in ("chmod", "fchmod") else 2]
             return resting & ~bit(FSETID) if mode & _SETGID_BIT else resting
@@ -212,6 +216,8 @@ class Rules:
         row = self.rows.get((thread.call.name, name))
         if row and thread.call.name in ("bind", "connect"):
             row = of_family(row, thread.process.raw(thread.args[1], 2))
+        if not self._can_mean(thread, code):
+            return None
         if row is None and code not in _PERMISSION:
             return None
         denied = self.denied.since(thread.tid, thread.began)
@@ -219,6 +225,17 @@ class Rules:
         if denied is not None and not found:
             return None if not self.in_namespace else tuple(row or ())
         return found
+
+    @staticmethod
+    def _can_mean(thread: Thread, code: int) -> bool:
+        """Whether these arguments can have been refused with this error: two that are frequent
+        and mean something else nearly always."""
+        assert thread.call is not None
+        if code == errno.ENODATA:
+            return thread.process.text(thread.args[1]).startswith(b"trusted.")
+        if code == errno.ENOENT and thread.call.name == "linkat":
+            return bool(thread.args[4] & _AT_EMPTY_PATH)
+        return True
 
     def _shown(self, thread: Thread, result: int) -> None:
         """The call went differently with more: that is what it needs."""
@@ -229,7 +246,7 @@ class Rules:
         known = {cap for cap, _ in caps}
         caps += [item for item in thread.proven if item[0] not in known]
         how = "shown" if attempts.exact else "one-of"
-        if thread.call.kind is Kind.PROBE:
+        if thread.call.kind is Kind.PROBE or self._sends_nothing(thread):
             how = "probe"
         if not attempts.exact:
             caps = [(cap, attempts.error) for cap in attempts.candidates]
@@ -254,6 +271,13 @@ class Rules:
             self.evidence.tell_once(
                 unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
             )
+
+    @staticmethod
+    def _sends_nothing(thread: Thread) -> bool:
+        """Signal 0: whether a process is there, which a refusal says too."""
+        assert thread.call is not None
+        at = {"kill": 1, "tkill": 1, "tgkill": 2}.get(thread.call.name)
+        return at is not None and thread.args[at] & 0xFFFFFFFF == 0
 
     def _refused(self, thread: Thread, attempts: Attempts) -> None:
         """Nothing helped: the program gets the error that it would get with all it has."""
@@ -326,6 +350,8 @@ class Rules:
         elif kind is Kind.SOCKET:
             if thread.args[0] == _AF_NETLINK:
                 self.netlink[self._link(thread, result)] = thread.args[2] & 0xFFFF
+                if len(self.netlink) > _SOCKETS:
+                    self.netlink.pop(next(iter(self.netlink)))
         elif kind is Kind.SEND:
             self._sent(thread)
         elif kind is Kind.FULL:

@@ -55,6 +55,14 @@ class Process:
         """A child has the same descriptors and directory, and memory of its own."""
         return Process(pid, dict(self.hot), self.in_pseudo)
 
+    def look_for_pseudo(self) -> None:
+        """Descriptors that it was started with."""
+        with suppress(OSError):
+            for fd in map(int, os.listdir(f"/proc/{self.pid}/fd")):
+                if is_pseudo(self.folder(fd)):
+                    self.hot[fd] = False
+        self.in_pseudo = is_pseudo(self.folder(-1))
+
     def exec(self) -> None:
         """New memory; descriptors that were to be closed are closed."""
         self.close()
@@ -151,6 +159,7 @@ class Thread:
     saved: tuple[int, bytes] | None = None
     """Memory that an injected call's arguments lie on."""
     injecting: int = 0
+    failures: int = 0
 
     def child(self, tid: int, process: Process) -> Thread:
         """What a new thread or process takes over."""

@@ -36,6 +36,10 @@ from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_sta
 
 _WALL = 0x40000000
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_FAILURES = 3
+"""So many capsets of ours may fail in a thread before it is left alone."""
+_PATIENCE = 1.0
+"""Seconds that a new thread waits for its maker's word."""
 _CAPSET_HEADER = (0x20080522).to_bytes(4, "little") + bytes(4)
 """_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
 _BELOW_STACK = 512
@@ -118,18 +122,37 @@ class Tracer:
     def run(self) -> None:
         """Until the last thread is gone."""
         self.evidence.tell({"pid": os.getpid()})
-        wait = os.waitpid
         while True:
             try:
-                tid, status = wait(-1, _WALL)
+                tid, status = self.patient_wait() if self.early else os.waitpid(-1, _WALL)
             except ChildProcessError:
                 break
-            if status & 0xFF == 0x7F:
-                with suppress(Gone):
+            with suppress(Gone):
+                if status & 0xFF == 0x7F:
                     self.stopped(tid, status >> 8)
-            else:
-                self.ended(tid)
+                else:
+                    self.ended(tid)
         self.evidence.finish(self.refusals)
+
+    def patient_wait(self) -> tuple[int, int]:
+        """The next stop. Where nobody tells of a new thread in time, its maker was killed on the
+        way out of the call: it must not wait for ever."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            found = os.waitpid(-1, _WALL | os.WNOHANG)
+            if found[0]:
+                return found
+            if self.early and time.monotonic() > end:
+                self.adopt(self.early.pop())
+            time.sleep(0.001)
+
+    def adopt(self, tid: int) -> None:
+        """Follow a thread whose maker is gone. What it can do is left as it is."""
+        thread = self.threads[tid] = Thread(tid, Process(tid, threads=1), pinned=True)
+        with suppress(Gone):
+            self.look(thread)
+            self.evidence.tell_once(pinned=thread.program or "a process whose parent was killed")
+            self.go_on(thread)
 
     def ended(self, tid: int) -> None:
         """A thread is no more."""
@@ -259,6 +282,7 @@ class Tracer:
         thread.process.exec()
         if not thread.followed and thread.tid == self.target and not thread.program:
             thread.followed, thread.program = True, self.target_program
+            thread.process.look_for_pseudo()
             self.try_suspending(thread)
             self.evidence.tell({"started": time.time()})
         else:
@@ -281,10 +305,10 @@ class Tracer:
 
     def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
         """A call begins, for the first time or again."""
-        _, _, pointer, stack, number, *args = info
+        _, arch, pointer, stack, number, *args = info
         again = thread.phase is Phase.AGAIN and (thread.number, thread.pointer) == (number, pointer)
         thread.phase = Phase.FREE
-        if not thread.followed and not thread.process.hot:
+        if arch != self.machine.arch or not (thread.followed or thread.process.hot):
             self.go_on(thread)
             return
         thread.stack = stack
@@ -365,10 +389,13 @@ class Tracer:
         self.restore(thread)
         if result == 0:
             thread.effective = thread.injecting
-        else:
+        else:  # its sets are not what we believed
             self.look(thread)
-            thread.pinned = True
-            self.evidence.tell_once(pinned=thread.program)
+            thread.virtual &= thread.permitted
+            thread.failures += 1
+            if thread.failures == _FAILURES:
+                thread.pinned = True
+                self.evidence.tell_once(pinned=thread.program)
         thread.phase = Phase.AGAIN
         self.go_on(thread)
 

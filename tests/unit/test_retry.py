@@ -1,0 +1,349 @@
+"""The pure parts of EPERM retries: what is stopped, what is tried, what is said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from capadvise.caps import Cap
+from capadvise.catalog import default
+from capadvise.decide import Proof, Verdict, decide
+from capadvise.linux.retry import bpf, calls, decode, ids, netlink
+from capadvise.linux.retry.attempts import Attempts, bit, members, order
+from capadvise.linux.retry.evidence import Evidence
+from capadvise.linux.retry.listen import Listener
+from capadvise.linux.retry.rules import of_family
+from capadvise.linux.retry.thread import after_uids, is_pseudo
+from capadvise.recording import Check, Held, Host, Namespace, Recording, Retried
+
+ARCH = 0xC000003E
+DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETUID, NET_ADMIN, SYS_ADMIN = 1, 2, 4, 7, 12, 21
+EVERYTHING = (1 << 41) - 1
+
+# ------------------------------------------------------------------------------ the filter
+
+
+def run_bpf(code: bytes, number: int, args: tuple[int, ...] = (), arch: int = ARCH) -> bool:
+    """Whether a filter stops a call: the few instructions of classic BPF that are used."""
+    data = struct.pack("<iIQ6Q", number, arch, 0, *args, *(0,) * (6 - len(args)))
+    at = value = 0
+    while True:
+        kind, yes, no, operand = struct.unpack_from("<HBBI", code, 8 * at)
+        at += 1
+        if kind == 0x06:
+            return bool(operand == 0x7FF00000)
+        if kind == 0x20:
+            (value,) = struct.unpack_from("<I", data, operand)
+            continue
+        holds = {0x15: value == operand, 0x35: value >= operand, 0x45: bool(value & operand)}[kind]
+        at += yes if holds else no
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "stopped"),
+    [
+        ("openat", (), True),
+        ("read", (), False),
+        ("fcntl", (3, 4), True),
+        ("fcntl", (3, 1), False),
+        ("ioctl", (1, 0x5401), False),
+        ("ioctl", (1, 0x8914), True),
+        ("mmap", (0, 4096, 3, 0x22), False),
+        ("mmap", (0, 4096, 3, 0x2022), True),
+        ("mmap", (4096, 4096, 3, 0x32), True),
+        ("mmap", (0x7F0000000000, 4096, 3, 0x32), False),
+        ("madvise", (0, 4096, 100), True),
+        ("madvise", (0, 4096, 4), False),
+        ("prctl", (15,), False),
+        ("prctl", (24,), True),
+        ("faccessat2", (0, 0, 0, 0x200), True),
+        ("faccessat2", (0, 0, 0, 0), False),
+    ],
+)
+def test_the_filter_stops_what_can_be_refused(
+    call: str, args: tuple[int, ...], stopped: bool
+) -> None:
+    names = sorted(calls.stopped(name for name, _ in default().errnos) | {"read"})
+    numbers = {name: number for number, name in enumerate(names)}
+    listed = [number for name, number in numbers.items() if name != "read"]
+    only = {numbers[name]: item for name, item in calls.ONLY.items() if name in numbers}
+    code = bpf.program(ARCH, listed, only)
+    assert run_bpf(code, numbers[call], args) is stopped
+    assert not run_bpf(code, numbers[call], args, arch=0x40000003)
+    assert len(code) // 8 < 4096  # BPF_MAXINSNS
+
+
+def test_each_call_of_the_error_table_is_stopped_or_known_to_be_too_frequent() -> None:
+    rows = {name for name, _ in default().errnos}
+    assert rows - calls.stopped(rows) == calls.UNSTOPPED & rows
+    assert {"accept", "mremap", "read", "write"} <= calls.UNSTOPPED
+
+
+# ------------------------------------------------------------------------------ what is tried
+
+
+@pytest.mark.parametrize(
+    ("candidates", "limit", "tried"),
+    [
+        ((2, 1), EVERYTHING, [(2,), (1,), (1, 2), "all"]),
+        ((12,), EVERYTHING, [(12,), "all"]),
+        ((12,), bit(12) | bit(3), [(12,), "all"]),
+        ((12,), bit(3), ["all"]),  # what it gave up is not raised for it
+        ((12,), 0, []),
+        ((1, 2, 3, 4, 5, 6), EVERYTHING, [(1,), (2,), (3,), (4,), (5,), (6,), "all"]),
+    ],
+)
+def test_small_sets_first_and_the_programs_own_last(
+    candidates: tuple[int, ...], limit: int, tried: list[object]
+) -> None:
+    attempts = Attempts(1, candidates, 0, limit)
+    masks: list[object] = []
+    while (mask := attempts.next()) is not None:
+        masks.append("all" if mask == limit else members(mask))
+    assert masks == tried
+
+
+def test_a_lone_candidate_is_shown_by_the_whole_set_too() -> None:
+    attempts = Attempts(1, (SYS_ADMIN,), 0, EVERYTHING, capture=True)
+    assert attempts.next() == EVERYTHING
+    assert (attempts.shown, attempts.exact) == ((SYS_ADMIN,), True)
+
+
+@pytest.mark.parametrize(
+    ("table", "denied", "in_table", "candidates"),
+    [
+        ((2, 1, 21), None, True, (2, 1, 21)),
+        ((2, 1, 21), [1], True, (1, 21)),
+        ((2, 1), [], True, ()),  # the kernel asked nothing: something else refused it
+        ((21,), [], True, (21,)),  # SYS_ADMIN is not listened for
+        ((), [9, 21], False, (9, 21)),
+    ],
+)
+def test_the_kernels_own_question_goes_before_the_table(
+    table: tuple[int, ...], denied: list[int] | None, in_table: bool, candidates: tuple[int, ...]
+) -> None:
+    assert order(table, denied, SYS_ADMIN, in_table=in_table) == candidates
+
+
+def test_ports_and_paths_of_sockets_are_told_apart() -> None:
+    row = [10, DAC_READ_SEARCH, DAC_OVERRIDE]
+    assert of_family(row, struct.pack("=H", socket.AF_INET)) == [10]
+    assert of_family(row, struct.pack("=H", socket.AF_UNIX)) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("virtual", "permitted", "before", "after", "uid", "now", "set_now"),
+    [
+        (0xFF, 0xFF, bit(7), 0, 0, 33, 0),  # root becomes somebody: cleared
+        (0, 0xFF, 0, 0xFF, 33, 0, 0xFF),  # and comes back: filled
+        (0xFF, 0xFF, bit(7), bit(7), 0, 33, 0xFF),  # SECBIT_NO_SETUID_FIXUP
+        (0xFF, 0xFF, bit(7), bit(7), 0, 0, 0xFF),  # to its own id
+    ],
+)
+def test_the_effective_set_after_a_change_of_users(
+    virtual: int, permitted: int, before: int, after: int, uid: int, now: int, set_now: int
+) -> None:
+    assert after_uids(virtual, permitted, before, after, uid, now) == set_now
+
+
+# ------------------------------------------------------------------------------ what is said
+
+
+class Fake:
+    """Memory of a thread."""
+
+    def __init__(self, **texts: bytes) -> None:
+        self.texts = dict(enumerate(texts.values(), 100))
+
+    def text(self, address: int) -> bytes:
+        return self.texts.get(address, b"")
+
+    def raw(self, address: int, size: int) -> bytes:
+        return self.texts.get(address, b"")[:size]
+
+    def folder(self, fd: int) -> str:
+        return "/cwd" if fd < 0 else f"/fd{fd}"
+
+
+PORT_80 = struct.pack("=H", 2) + b"\0\x50\0\0\0\0" + b"\0" * 8
+AT_FDCWD = 0xFFFFFFFFFFFFFF9C
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "said"),
+    [
+        ("openat", (AT_FDCWD, 100, 0o1000000, 0), "/a, reading, O_NOATIME"),
+        ("openat", (7, 101, 0o101, 0o644), "/fd7/b, writing, mode 0644"),
+        ("fchown", (3, 33, 0xFFFFFFFF), "/fd3, uid 33"),
+        ("bind", (3, 102, 16), "0.0.0.0:80"),
+        ("kill", (812, 15), "pid 812, SIGTERM"),
+        ("kill", (0xFFFFFFFFFFFFFFFF, 99), "pid -1, signal 99"),
+        ("ioctl", (3, 0x8914), "/fd3, SIOCSIFFLAGS"),
+        ("unshare", (0x10020000,), "CLONE_NEWNS|CLONE_NEWUSER"),
+        ("mount", (999, 100, 103, 0, 0), "/a, tmpfs"),
+        ("mknodat", (AT_FDCWD, 100, 0o20666, 0x103), "/a, mode 0666, device 1:3"),
+        ("acct", (0,), None),
+        ("no such call", (), None),
+    ],
+)
+def test_arguments_in_words(call: str, args: tuple[int, ...], said: str | None) -> None:
+    memory = Fake(a=b"/a", b=b"b", c=PORT_80, d=b"tmpfs")
+    assert decode.detail(call, (*args, *(0,) * 6), memory) == said
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", ""),
+        (b"\x01\0/run/a.sock\0junk", "/run/a.sock"),
+        (b"\x01\0\0hidden", "@hidden"),
+        (struct.pack("=HHI", 10, 0x5000, 0) + b"\0" * 20, "[::]:80"),
+        (struct.pack("=HHII", 16, 0, 0, 1), "netlink, groups 0x1"),
+        (b"\x02\0", "address of family 2"),
+    ],
+)
+def test_addresses(raw: bytes, said: str) -> None:
+    assert decode.address(raw) == said
+
+
+def message(kind: int, more: bytes = b"") -> bytes:
+    return struct.pack("=IHHII", 16 + len(more), kind, 0, 0, 0) + more
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sent", "wanted"),
+    [
+        (netlink.ROUTE, message(20), ("NET_ADMIN", "RTM_NEWADDR")),
+        (netlink.ROUTE, message(18), None),  # RTM_GETLINK
+        (netlink.ROUTE, message(18) + message(17), ("NET_ADMIN", "RTM_DELLINK")),
+        (netlink.NETFILTER, message(0x0A00), ("NET_ADMIN", "netfilter")),
+        (netlink.AUDIT, message(1112), ("AUDIT_WRITE", "audit message 1112")),
+        (netlink.AUDIT, message(1001), ("AUDIT_CONTROL", "audit message 1001")),
+        (16, message(0x10), None),  # the generic family: the kernel's table is not ours
+        (netlink.ROUTE, b"\0" * 16, None),
+        (netlink.ROUTE, b"short", None),
+    ],
+)
+def test_netlink_requests(protocol: int, sent: bytes, wanted: tuple[str, str] | None) -> None:
+    assert netlink.wanted(protocol, sent) == wanted
+
+
+@pytest.mark.parametrize(
+    ("path", "pseudo"),
+    [("/proc", True), ("/proc/1/stat", True), ("/sys/x", True), ("/process", False), ("/", False)],
+)
+def test_pseudo_files(path: str, pseudo: bool) -> None:
+    assert is_pseudo(path) is pseudo
+
+
+SUBUID = "root:100000:65536\nann:165536:65536\n1001:300000:10\nbad:x:y\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "found"),
+    [("ann", 1000, (165536, 65536)), ("bob", 1001, (300000, 10)), ("bad", 7, None)],
+)
+def test_subordinate_ids(name: str, number: int, found: tuple[int, int] | None) -> None:
+    assert ids.subordinate(SUBUID, name, number) == found
+
+
+# ------------------------------------------------------------------------------ what it becomes
+
+RECORDING = Recording(
+    host=Host("6.18", "x86_64", 40, "retry", ()),
+    held=Held(frozenset(map(Cap, range(41))), frozenset(map(Cap, range(41))), frozenset()),
+    started="2026-01-01T00:00:00.000+00:00",
+    seconds=1.0,
+    exit_status=0,
+    checks=(),
+)
+
+
+def check(cap: int, how: Retried, call: str = "openat", **more: object) -> Check:
+    fields: dict[str, object] = {"result": 0, "without": "EACCES", "retried": how, **more}
+    return Check(
+        *(1, Cap(cap), how is not Retried.REFUSED, Namespace.TARGET, (), "cat", 7, 1, 0.1),
+        syscall=call,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "verdict", "proof", "recommended"),
+    [
+        (check(12, Retried.SHOWN, "ioctl"), Verdict.USED, Proof.RETRY, {12}),
+        # the preference list: DAC_OVERRIDE would do, and is in every runtime's default
+        (check(2, Retried.SHOWN), Verdict.ADVISORY, Proof.RETRY, {1}),
+        (check(2, Retried.SHOWN, "open_by_handle_at"), Verdict.USED, Proof.RETRY, {2}),
+        (check(2, Retried.SHOWN, result=-2), Verdict.ADVISORY, Proof.NONE, set()),
+        (check(1, Retried.PROBE), Verdict.ADVISORY, Proof.NONE, set()),
+        (check(12, Retried.ASKED, "sendmsg"), Verdict.USED, Proof.CALL_SITE, {12}),
+        (check(10, Retried.REFUSED, "bind", result=-13), Verdict.USED, Proof.NONE, {10}),
+    ],
+)
+def test_verdicts_of_retried_calls(
+    seen: Check, verdict: Verdict, proof: Proof, recommended: set[int]
+) -> None:
+    proposal = decide(replace(RECORDING, checks=(seen,)), default())
+    need = proposal.need(seen.cap)
+    assert (need.verdict, need.proof) == (verdict, proof)
+    assert proposal.recommended == recommended
+    uncertain = seen.retried is Retried.REFUSED
+    assert bool(proposal.need(seen.cap).uncertain) is uncertain
+
+
+def test_what_the_tracer_tells_becomes_a_recording() -> None:
+    listener = Listener(every_call=False)
+    evidence = Evidence(listener.write_fd)
+    evidence.tell({"pid": 5})
+    evidence.tell({"started": 100.0})
+    facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0, "at": 100.5}
+    for detail in ("a", "a", *(f"file {number}" for number in range(30))):
+        evidence.note("shown", 0, "chown", "fchownat", detail, **facts)
+    evidence.ran_raised("chown", "fchownat")
+    evidence.tell_once(looked="capsh")
+    evidence.tell_once(own_set=["capsh", 1])
+    evidence.tell_once(own_set=["bird", 3])
+    evidence.tell_once(traces="gdb")
+    evidence.finish({("mount", "EPERM", "mount"): 2})  # type: ignore[arg-type]
+    os.close(listener.write_fd)
+    listener.hear()
+    listener.finish()
+    got = listener.merged(RECORDING)
+    assert (listener.pid, listener.ended, listener.whole) == (5, True, True)
+    assert sum(item.count for item in got.checks) == 32
+    assert [item.detail for item in got.checks[:2]] == ["a", "file 0"]
+    assert got.checks[-1].detail == "(others) (and 1 more with it left raised)"
+    assert got.checks[0].first == 0.5
+    assert [(item.syscall, item.count) for item in got.refusals] == [("mount", 2)]
+    assert got.own_sets == (("bird", frozenset({Cap(0), Cap(1)})),)
+    assert "gdb traces other processes" in got.cautions[0]
+
+
+def test_a_tracer_that_was_killed_is_told_of() -> None:
+    listener = Listener(every_call=False)
+    os.write(listener.write_fd, json.dumps({"started": 1.0}).encode() + b"\n")
+    os.close(listener.write_fd)
+    listener.hear()
+    listener.finish()
+    assert "killed" in listener.merged(RECORDING).cautions[0]
+
+
+def test_the_two_licences_never_meet() -> None:
+    script = (
+        "import sys, capadvise.cli, capadvise.commands.run, capadvise.linux.observe\n"
+        "import {module}\n"
+        "print(sorted({{'prctl', 'ptrace'}} & sys.modules.keys()))"
+    )
+    for module, used in (("capadvise.linux.guardian", []), ("capadvise.linux.retry.tracer", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(module=module)], capture_output=True, text=True
+        )
+        assert done.stdout.strip() == ("['ptrace']" if used else "[]"), done.stderr

@@ -156,3 +156,34 @@ class Inspection:
     capabilities; None where the filter was not read."""
     unread: tuple[str, ...] = ()
     """What we may not look at, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Riser:
+    """A program of an image that gives its starter more than it has. The path is hostile."""
+
+    path: str
+    layer: int
+    """From 1 at the bottom."""
+    set_uid: int | None = None
+    """The user that it runs as."""
+    set_gid: int | None = None
+    caps: CapSet = frozenset()
+    """File capabilities: permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInspection:
+    """What an image says of itself, and what lies in it. All texts are hostile."""
+
+    name: str
+    engine: str
+    user: str
+    """As in the Dockerfile; empty: root."""
+    argv: tuple[str, ...]
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    healthcheck: tuple[str, ...]
+    layers: int
+    risers: tuple[Riser, ...]
+    unread: tuple[str, ...] = ()

@@ -7,26 +7,43 @@ import json
 
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
+from capadvise.linux.engines.saved import inspect_image
 from capadvise.linux.inspection import holders, inspect_target, with_filter
 from capadvise.linux.posture import Machine
+from capadvise.posture import ImageInspection, Inspection
+from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
+
+IMAGE = "image:"
 
 
 def command(args: argparse.Namespace) -> int:
     """Print what is known of each target; without one, a line for each process."""
     machine = Machine.read()
-    if args.targets:
-        found = [inspect_target(text, machine) for text in args.targets]
-    else:
-        found = list(holders(machine))
-    if args.seccomp:
-        if len(found) != 1 or not args.targets:
-            raise BadInput("--seccomp stops a process for a moment: name exactly one")
+    if args.seccomp and (len(args.targets) != 1 or args.targets[0].startswith(IMAGE)):
+        raise BadInput("--seccomp stops a process for a moment: name exactly one")
+    found = [_looked_at(text, machine) for text in args.targets] or list(holders(machine))
+    if args.seccomp and isinstance(found[0], Inspection):
         found = [with_filter(found[0], default())]
     if args.json:
-        print(json.dumps([dump_inspection(item) for item in found], indent=1))
-    elif not args.targets:
-        print(*table(found, default()), sep="\n")
+        print(json.dumps([_dump(item) for item in found], indent=1))
+    elif args.targets:
+        print("\n\n".join("\n".join(_text(item)) for item in found))
     else:
-        print("\n\n".join("\n".join(inspection_text(item, default())) for item in found))
+        print(*table([i for i in found if isinstance(i, Inspection)], default()), sep="\n")
     return Exit.OK
+
+
+def _looked_at(text: str, machine: Machine) -> Inspection | ImageInspection:
+    name = text.removeprefix(IMAGE)
+    return inspect_image(name) if name != text and name else inspect_target(text, machine)
+
+
+def _dump(item: Inspection | ImageInspection) -> dict[str, object]:
+    return dump_inspection(item) if isinstance(item, Inspection) else dump_image(item)
+
+
+def _text(item: Inspection | ImageInspection) -> list[str]:
+    if isinstance(item, Inspection):
+        return list(inspection_text(item, default()))
+    return list(image_text(item))

@@ -32,10 +32,19 @@ def parse_groups(text: str) -> dict[str, str]:
     return found
 
 
-def cgroup_of(groups: Mapping[str, str], mounts: Sequence[Mount], own: Sequence[Mount]) -> Cgroup:
+Limits = dict[tuple[str, str], list[tuple[str, str]]]
+"""What was read already, by controller and path: many processes share a group."""
+
+
+def cgroup_of(
+    groups: Mapping[str, str], mounts: Sequence[Mount], own: Sequence[Mount], known: Limits
+) -> Cgroup:
     """``mounts`` are those of the process, ``own`` ours: through them the limits are read."""
     first = [name for name in groups if name]
     version = "v2" if not first else "hybrid" if "" in groups else "v1"
+    for controller, path in groups.items():
+        if (controller, path) not in known:
+            known[controller, path] = _limits(controller, path, own)
     asked = next((name for name in ("memory", "pids", "cpu", *first) if name in groups), "")
     return Cgroup(
         version,
@@ -44,7 +53,7 @@ def cgroup_of(groups: Mapping[str, str], mounts: Sequence[Mount], own: Sequence[
         {
             name: value
             for controller, path in groups.items()
-            for name, value in _limits(controller, path, own)
+            for name, value in known[controller, path]
         },
     )
 

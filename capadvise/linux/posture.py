@@ -69,6 +69,9 @@ class Machine:
     enforcing: bool | None
     """Whether SELinux does."""
     sandbox: str | None
+    namespaces: tuple[str, ...]
+    """Those that the kernel has."""
+    limits: cgroups.Limits = field(default_factory=dict)
     known: dict[tuple[object, object], Mounts] = field(default_factory=dict)
     """Mounts by mount namespace and root: most processes share them."""
 
@@ -98,6 +101,7 @@ class Machine:
                 _text(proc / "cmdline"),
                 _text(proc / "self/mountinfo"),
             ),
+            namespaces=tuple(n for n in NAMESPACES if (proc / "self/ns" / n).is_symlink()),
         )
 
 
@@ -111,9 +115,7 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
     return Posture(
         sysctls=read_sysctls(folder / "ns/net", machine.proc) if sysctls else {},
         namespaces={
-            name: sharing
-            for name, sharing in shared.items()
-            if (machine.proc / "self/ns" / name).is_symlink()
+            name: sharing for name, sharing in shared.items() if name in machine.namespaces
         },
         no_new_privs={"0": False, "1": True}.get(status.get("NoNewPrivs", "")),
         securebits=own_securebits() if pid == os.getpid() else None,
@@ -203,7 +205,7 @@ def _mac(folder: Path, machine: Machine) -> Mac | None:
 
 def _cgroup(folder: Path, mounted: Mounts, machine: Machine) -> Cgroup | None:
     groups = cgroups.parse_groups(_text(folder / "cgroup"))
-    return cgroups.cgroup_of(groups, mounted, machine.mounts) if groups else None
+    return cgroups.cgroup_of(groups, mounted, machine.mounts, machine.limits) if groups else None
 
 
 def _root(folder: Path, mounted: Mounts, machine: Machine) -> Root | None:

@@ -16,6 +16,7 @@ from capadvise.report.posture import dump_posture
 
 SCHEMA = "capadvise.inspect/1"
 _ALL = frozenset(Cap(number) for number in range(len(NAMES)))
+_FEW = 4
 _SETS = ("effective", "permitted", "bounding", "inheritable", "ambient")
 
 
@@ -120,8 +121,15 @@ def caps_text(caps: CapSet, catalog: Catalog) -> str:
         but = listed([cap.short for cap in sorted(missing)])
         return f"all but {but}" if missing else f"all {len(caps)}"
     text = f"{len(caps)}: " + ", ".join(cap.short for cap in sorted(caps))
-    whose = [r.name for r in catalog.baselines.runtimes if r.grants == caps]
-    return f"{text} (the default of {listed(whose)})" if whose else text
+    runtimes = catalog.baselines.runtimes
+    if whose := [runtime.name for runtime in runtimes if runtime.grants == caps]:
+        return f"{text} (the default of {listed(whose)})"
+    for runtime in runtimes:
+        added = caps - runtime.grants
+        if runtime.grants < caps and len(added) <= _FEW:
+            more = listed([cap.short for cap in sorted(added)])
+            return f"{text} (the default of {runtime.name}, and {more})"
+    return text
 
 
 def _seccomp(item: Inspection) -> Iterator[str]:

@@ -80,6 +80,14 @@ def test_docker_s_filter_closes_what_is_granted(docker_image: str) -> None:
     assert not {"mount", "unshare", "clone", "setns", "bpf"} & closed.keys()
 
 
+def test_an_image(docker_image: str) -> None:
+    found = inspected(f"image:{docker_image}")
+    assert (found["engine"], found["user"], found["layers"]) == ("docker", "", 1)
+    assert [(riser["path"], riser["caps"]) for riser in found["risers"]] == [
+        ("/files/chown", ["CAP_CHOWN"])
+    ]
+
+
 def test_from_inside(docker_image: str) -> None:
     """capadvise in the container itself, with what it is installed from as read-only volumes."""
     folders = {"/usr", "/lib", "/lib64", "/etc", str(HERE), sys.base_prefix, sys.prefix}

@@ -15,15 +15,18 @@ from capadvise.cli import main
 from capadvise.posture import (
     Cgroup,
     Exposed,
+    ImageInspection,
     Inspection,
     Mac,
     Posture,
+    Riser,
     Root,
     Seccomp,
     Sets,
     Sharing,
     User,
 )
+from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -112,6 +115,56 @@ def test_ourselves(capsys: pytest.CaptureFixture[str]) -> None:
     assert one == two
     assert one["pid"] == os.getpid()
     assert one["posture"]["namespaces"]["pid"] in ("own", "host")
+
+
+IMAGE = ImageInspection(
+    name="web:1\x1b[2J",
+    engine="docker",
+    user="1000:1000",
+    argv=("nginx", "-g", "daemon off;"),
+    ports=("80/tcp",),
+    volumes=("/data\n",),
+    healthcheck=("CMD-SHELL", "curl -f localhost"),
+    layers=2,
+    risers=(
+        Riser("/bin/su\x07", 1, set_uid=0),
+        Riser("/usr/bin/wall", 1, set_gid=5),
+        Riser("/bin/ping", 2, caps=parse_set(["NET_RAW", "NET_ADMIN"])),
+    ),
+    unread=("layer 2: zstd is not known",),
+)
+
+
+def test_an_image() -> None:
+    assert list(image_text(IMAGE)) == [
+        "web:1\\x1b[2J, image of docker, 2 layers",
+        "",
+        "User",
+        "  1000:1000: what the runtime grants it does not get at its start, but a program",
+        "  that gives rights can take it",
+        "Command",
+        "  nginx -g 'daemon off;'",
+        "Ports",
+        "  80/tcp",
+        "Volumes",
+        "  /data\\n",
+        "Healthcheck",
+        "  CMD-SHELL 'curl -f localhost'",
+        "Programs that give rights",
+        "  - /bin/su\\x07 (layer 1): runs as uid 0",
+        "  - /usr/bin/wall (layer 1): runs with gid 5",
+        "  - /bin/ping (layer 2): holds NET_ADMIN and NET_RAW",
+        "  no_new_privs (no-new-privileges) makes all of them harmless.",
+        "Not readable",
+        "  - layer 2: zstd is not known",
+    ]
+    plain = list(image_text(replace(IMAGE, user="", risers=(), unread=())))
+    assert "  none is set: it runs as root, with what the runtime grants" in plain
+    assert plain[-1] == "  none: no set-user-ID program and no file capability"
+    assert json.loads(json.dumps(dump_image(IMAGE)))["risers"][2]["caps"] == [
+        "CAP_NET_ADMIN",
+        "CAP_NET_RAW",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_control_groups(text: str, files: dict[str, str], found: Cgroup, tmp_pat
         f"2 0 0:2 / {tmp_path}/memory rw - cgroup c rw,memory\n"
         f"3 0 0:3 / {tmp_path}/pids rw - cgroup c rw,cpu,pids\n"
     )
-    assert cgroups.cgroup_of(cgroups.parse_groups(text), (), own) == found
+    assert cgroups.cgroup_of(cgroups.parse_groups(text), (), own, {}) == found
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""An image of an engine, read from its archive while the engine saves it."""
+
+from __future__ import annotations
+
+import subprocess
+
+from capadvise.errors import BadInput
+from capadvise.linux.engines import docker, podman
+from capadvise.linux.engines.client import Client, EngineError
+from capadvise.linux.engines.images import Image, read_archive
+from capadvise.linux.engines.layers import Special
+from capadvise.linux.engines.tarball import BadArchive
+from capadvise.posture import ImageInspection, Riser
+
+
+def inspect_image(name: str) -> ImageInspection:
+    """The image of this name: docker's, else podman's. Raises BadInput."""
+    reasons = []
+    for client in (docker.client(), podman.client()):
+        try:
+            client.call("image", "inspect", "--", name)
+        except EngineError as error:
+            reasons.append(str(error))
+            continue
+        return _described(name, client.engine, _read(client, name))
+    raise BadInput(f"no image {name}: {'; '.join(reasons)}", hint="docker image ls lists them")
+
+
+def _read(client: Client, name: str) -> Image:
+    argv = [*client.argv, "save", "--", name]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as saving:
+        assert saving.stdout is not None
+        try:
+            return read_archive(saving.stdout)
+        except BadArchive as error:
+            raise BadInput(f"image {name}: {error}") from error
+        finally:
+            saving.kill()  # what follows the last member is of no interest
+
+
+def _described(name: str, engine: str, image: Image) -> ImageInspection:
+    config = image.config
+    return ImageInspection(
+        name,
+        engine,
+        config.user,
+        (*config.entrypoint, *config.command),
+        config.ports,
+        config.volumes,
+        config.healthcheck,
+        len(image.layers),
+        tuple(map(_riser, image.special)),
+        image.unread,
+    )
+
+
+def _riser(special: Special) -> Riser:
+    return Riser(
+        special.path,
+        special.layer,
+        special.uid if special.set_uid else None,
+        special.gid if special.set_gid else None,
+        special.caps.permitted | special.caps.inheritable if special.caps else frozenset(),
+    )

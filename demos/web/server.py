@@ -3,10 +3,11 @@
 import http.server
 import os
 import pwd
+import tempfile
 
 nobody = pwd.getpwnam("nobody")
-log = os.open("/tmp/capadvise-demo.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o640)
-os.fchown(log, nobody.pw_uid, nobody.pw_gid)
+log = tempfile.TemporaryFile()  # noqa: SIM115 (one with a name would be found by the next run)
+os.fchown(log.fileno(), nobody.pw_uid, nobody.pw_gid)
 server = http.server.HTTPServer(("", 80), http.server.SimpleHTTPRequestHandler)
 os.setgroups([])
 os.setgid(nobody.pw_gid)

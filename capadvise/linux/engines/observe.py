@@ -227,7 +227,8 @@ def _recording(run: ContainerWatch, entry: Entry, place: Place) -> Recording:
     bounding = sets.bounding if sets else procfs.capability_sets().bounding
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
-    return run.recording(place.scope, held, status, healthy=entry.healthy)
+    mac = place.posture.mac if place.posture else None
+    return run.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
 
 
 def _observation(

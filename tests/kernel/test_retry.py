@@ -191,3 +191,95 @@ def test_no_thread_is_left_behind_or_missed(tmp_path: Path) -> None:
     for _ in range(5):
         done, report = retry(fresh(tmp_path / "w"), sys.executable, PROGRAM, "threads")
         assert (done.stdout, needed(report)) == ("50\n", "DAC_OVERRIDE")
+
+
+# ---------------------------------------------------------------------------- ordinary users
+
+AS_NOBODY = """
+set -e
+mount --make-rprivate /
+hidden=$1 subids=$2 work=$3
+shift 3
+# The interpreter may lie below a home that only root can enter: show that part alone.
+if [ -n "$hidden" ]; then
+    mount --bind "$hidden" /mnt
+    top=/$(echo "$hidden" | cut -d/ -f2)
+    mount -t tmpfs -o mode=755 none "$top"
+    mkdir -p "$hidden"
+    mount --move /mnt "$hidden"
+fi
+mount -t tmpfs -o mode=755 none /mnt
+[ -z "$subids" ] || echo "nobody:$subids" > /mnt/ids
+touch /mnt/ids
+for file in /etc/subuid /etc/subgid; do
+    [ -e "$file" ] && mount --bind /mnt/ids "$file"
+done
+cd "$work"
+exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$work" "$@"
+"""
+BIND_80 = "python3 -c 'import socket; socket.socket().bind((str(), 80))'"
+SET = "setpriv --reuid 5 --clear-groups true"
+EXPECTED = {
+    # command: (capability, verdict, proof, whether uncertain); None: nothing is said
+    BIND_80: ("NET_BIND_SERVICE", "used", "none", True),
+    "ping -c1 127.0.0.1": ("NET_RAW", "used", "none", True),
+    "mount -t tmpfs none .": ("SYS_ADMIN", "used", "none", True),
+    "hostname other": ("SYS_ADMIN", "used", "none", True),
+    "cat /etc/shadow": ("DAC_OVERRIDE", "used", "none", True),
+    "rm -f f; touch f; chown 5 f": ("CHOWN", "used", "retry", False),
+    SET: ("SETUID", "used", "retry", False),
+    "chroot / true": ("SYS_CHROOT", "used", "retry", False),
+}
+WITHOUT_IDS = EXPECTED | {"rm -f f; touch f; chown 5 f": None, SET: None}
+
+
+@pytest.fixture(scope="module")
+def as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`capadvise run` by nobody, with or without subordinate ids."""
+    base = Path(sys.executable).resolve().parents[1]
+    top = Path("/", base.parts[1])
+    hidden = str(base) if top.stat().st_mode & 0o5 != 0o5 else ""
+    work = tmp_path_factory.mktemp("nobody")
+    for folder in (work, *list(work.parents)[:3]):
+        if str(folder) != "/tmp":
+            folder.chmod(folder.stat().st_mode | 0o055)
+    os.chown(work, OTHER, OTHER)
+
+    def runner(command: str, subids: str) -> tuple[str, dict[str, Any]]:
+        report = work / "report.json"
+        report.unlink(missing_ok=True)
+        argv = [CAPADVISE, "run", "-o", str(report), "--", "sh", "-c", command]
+        done = subprocess.run(
+            ["unshare", "-m", "bash", "-c", AS_NOBODY, "-", hidden, subids, str(work), *argv],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert report.exists(), done.stderr
+        return done.stderr, json.loads(report.read_text())
+
+    return runner
+
+
+@pytest.mark.parametrize(
+    ("command", "subids", "expected"),
+    [
+        *((command, "500000:65536", expected) for command, expected in EXPECTED.items()),
+        *((c, "", e) for c, e in WITHOUT_IDS.items() if e is None or c == "chroot / true"),
+    ],
+)
+def test_what_an_ordinary_user_learns(
+    as_nobody: Any, command: str, subids: str, expected: tuple[str, str, str, bool] | None
+) -> None:
+    said, report = as_nobody(command, subids)
+    assert "retries alone" in said
+    cautions = " ".join(report["recordings"][0]["cautions"])
+    assert "root of a user namespace" in cautions
+    assert ("switching users" in cautions) is (not subids)
+    if expected is None:
+        assert needed(report) == ""
+        return
+    cap, verdict, proof, uncertain = expected
+    need = next(need for need in report["needs"] if need["cap"] == f"CAP_{cap}")
+    assert (need["verdict"], need["proof"]) == (verdict, proof)
+    assert (need["uncertain"] is not None) is uncertain

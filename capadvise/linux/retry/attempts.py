@@ -36,6 +36,7 @@ class Attempts:
         self.error, self.base, self.limit = error, base, limit
         self.candidates = tuple(c for c in candidates if limit >> c & 1 and not base >> c & 1)
         self.current = base
+        self._capture = capture
         self._order = iter(()) if base == limit else self._masks(capture)
 
     def _masks(self, capture: bool) -> Iterator[int]:
@@ -55,14 +56,14 @@ class Attempts:
     @property
     def shown(self) -> tuple[int, ...]:
         """What the current try shows to be needed, if it made the difference."""
-        if self.current == self.limit and len(self.candidates) == 1:
+        if self._capture and self.current == self.limit:
             return self.candidates  # nothing else can have been it: the error names no other
         return members(self.current & ~self.base)
 
     @property
     def exact(self) -> bool:
         """Whether the current try tells which capability it was."""
-        return self.current != self.limit or len(self.shown) == 1
+        return self.current != self.limit or self._capture
 
 
 def order(

@@ -7,12 +7,16 @@ buffer is small and forgets what is old, so that reading it costs little.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from capadvise.linux import ringbuffer
 from capadvise.linux.probes import STACK_POINTER_STEP
+
+_KEPT, _THREADS = 32, 4096
+"""So many events are kept, of so many threads."""
 
 
 class Denied:
@@ -21,6 +25,8 @@ class Denied:
     def __init__(self, plan: dict[str, Any] | None) -> None:
         self._plan = plan
         self._pages: list[int] = []
+        self._waiting: dict[int, deque[tuple[int, int, bytes]]] = {}
+        """Thread → (time, type, event) that nobody asked for yet."""
 
     def _open(self, plan: dict[str, Any]) -> None:
         folder = Path(plan["folder"])
@@ -38,19 +44,27 @@ class Denied:
 
     def since(self, tid: int, began: int) -> list[int] | None:
         """The capabilities refused to a thread since then (ns of CLOCK_MONOTONIC), in order;
-        None where nobody listens."""
+        None where nobody listens, or something was lost."""
         if self._plan is None:
             return None
         if not self._pages:  # it is made while the target is held
             self._open(self._plan)
-        found = []
+        complete = self._take_in()
+        mine = self._waiting.pop(tid, ())
+        found = sorted((item for item in mine if item[0] >= began), key=lambda item: item[0])
+        return list(self._refused(found)) if complete else None
+
+    def _take_in(self) -> bool:
+        """Read all that is there, and keep it for its threads; False where something was lost."""
+        complete = True
         for fd in self._pages:
             while page := self._read(fd):
+                complete &= not ringbuffer.missed(page)
                 for when, kind, pid, event in ringbuffer.events(page):
-                    if pid == tid and when >= began:
-                        found.append((when, kind, event))
-        found.sort(key=lambda item: item[0])
-        return list(self._refused(found))
+                    self._waiting.setdefault(pid, deque(maxlen=_KEPT)).append((when, kind, event))
+        while len(self._waiting) > _THREADS:
+            del self._waiting[next(iter(self._waiting))]
+        return complete
 
     def _refused(self, events: Iterable[tuple[int, int, bytes]]) -> Iterator[int]:
         asked: dict[int, int] = {}

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pwd
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
-from capadvise.linux.engines.invocation import Invocation, recognize
+from capadvise.linux.engines.invocation import Invocation, behind, recognize
 from capadvise.linux.observe import Observation, choose, observe
 from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
@@ -30,6 +31,11 @@ def command(args: argparse.Namespace) -> int:
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
     invocation = recognize(argv)
+    if invocation is None and (hidden := behind(argv)):
+        raise BadInput(
+            f"{argv[0]} would start {hidden.engine}, whose containers are then not seen",
+            hint=f"sudo capadvise run -- {shlex.join(hidden.argv())}",
+        )
     several = invocation is not None and invocation.verb == "compose up"
     if args.output:
         writable(Path(args.output), folder=several)
@@ -106,6 +112,12 @@ def _containers(
         reports.append(report)
     if args.json:
         print_json(*reports, several=several)
+    for name in seen.swept:
+        print(
+            f"capadvise: {printable(name)}: stopped: it ran on, with every capability, when an "
+            "earlier capadvise was killed",
+            file=sys.stderr,
+        )
     if seen.left and not args.quiet:
         names = printable(", ".join(seen.left))
         print(

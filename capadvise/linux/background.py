@@ -24,6 +24,11 @@ class Background(Generic[_T]):
         except BaseException as error:  # raised again in result()
             self._error = error
 
+    @property
+    def ended(self) -> bool:
+        """Whether ``result`` would not wait."""
+        return not self._thread.is_alive()
+
     def result(self) -> _T:
         """What the call returned."""
         self._thread.join()

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.invocation import Invocation, recognize
+from capadvise.linux.engines.invocation import Invocation, behind, recognize
 
 
 def _seen(text: str) -> Invocation:
@@ -65,3 +65,11 @@ def test_what_starts_containers_is_recognized_and_means_the_same_when_written_ag
 )
 def test_other_commands_are_commands(command: str) -> None:
     assert recognize(shlex.split(command)) is None
+
+
+def test_a_client_behind_sudo_is_found() -> None:
+    found = behind(shlex.split("sudo -E -u root docker run --rm x true"))
+    assert found is not None
+    assert shlex.join(found.argv()) == "docker run --rm x true"
+    assert behind(["sudo", "nginx"]) is None
+    assert behind(["echo", "docker", "run", "x"]) is None

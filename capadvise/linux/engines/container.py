@@ -40,6 +40,8 @@ class Container:
     pid: int
     """Of its first process, in the initial pid namespace; 0 when it does not run."""
     running: bool
+    has_ended: bool
+    """At least once: it may run again."""
     user: str
     """As it was configured: empty, a name, ``1000``, ``1000:1000``."""
     argv: tuple[str, ...]
@@ -87,6 +89,7 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         image_id=raw["Image"],
         pid=int(state.get("Pid") or 0) if running else 0,
         running=running,
+        has_ended=not str(state.get("FinishedAt") or "0001").startswith("0001"),
         user=config.get("User") or "",
         argv=(*_list(config.get("Entrypoint")), *_list(config.get("Cmd"))),
         labels=config.get("Labels") or {},

@@ -63,6 +63,9 @@ _COMPOSE_RUN = Grammar(
 )
 
 
+_WRAPPERS = frozenset(("sudo", "doas", "env", "timeout", "nice", "nohup", "setsid", "time"))
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """``docker run``, ``podman run``, ``docker compose up`` or ``docker compose run``."""
@@ -125,6 +128,13 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     if not rest or is_on(given, "help"):
         return None  # the client says what is wrong better than we could
     return Invocation("docker" if program == "docker" else "podman", client, "run", given, rest)
+
+
+def behind(argv: Sequence[str]) -> Invocation | None:
+    """The containers that a command starts through ``sudo`` and its like."""
+    if PurePath(argv[0]).name not in _WRAPPERS:
+        return None
+    return next(filter(None, (recognize(argv[at:]) for at in range(1, len(argv)))), None)
 
 
 def _compose(

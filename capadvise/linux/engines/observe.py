@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
 from capadvise.linux.engines import docker, grant, podman, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
-from capadvise.linux.engines.container import PROJECT_LABEL, Container
-from capadvise.linux.engines.follow import ContainerStarts, Place, healthcheck_command
+from capadvise.linux.engines.container import PROJECT_LABEL
+from capadvise.linux.engines.follow import ContainerStarts, Place
 from capadvise.linux.engines.invocation import Invocation
 from capadvise.linux.engines.options import value_of
-from capadvise.linux.engines.roster import DockerRoster, Entry, Roster
+from capadvise.linux.engines.roster import DockerRoster, Entry, Roster, healthcheck
 from capadvise.linux.engines.watch import ContainerWatch
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session
@@ -62,6 +61,8 @@ class Seen:
     """As the client ended; of a detached one, as its container did."""
     left: tuple[str, ...]
     """Names of the containers that are still there, stopped, as the user's command leaves them."""
+    swept: tuple[str, ...] = ()
+    """Names of those of a killed capadvise that ran on until now."""
 
 
 def engine_of(invocation: Invocation) -> Client:
@@ -94,10 +95,11 @@ def observe_containers(
     when nothing ran.
     """
     client = engine_of(invocation)
-    sweep(client)
+    swept = sweep(client)
     with scratch() as folder:
         start = _for_recording(invocation, client, folder)
-        return watched(start, command, meanwhile, until_healthy=until_healthy)
+        seen = watched(start, command, meanwhile, until_healthy=until_healthy)
+        return replace(seen, swept=swept)
 
 
 def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Start:
@@ -125,15 +127,27 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def sweep(client: Client) -> None:
-    """Containers of a capadvise that was killed together with its guardian: they are stopped,
-    since they have every capability, and those of trials are removed."""
+def sweep(client: Client) -> tuple[str, ...]:
+    """Containers of a capadvise that was killed together with its guardian: those of trials are
+    removed, and those of recordings, which have every capability, are stopped. Their names.
+
+    One that has ended once and runs again was left as it should be, and its user has started it.
+    """
     alive = {f"{pid}-{start}" for pid, start in procfs.living()}
-    for label, end in ((RECORDING_LABEL, client.kill), (TRIAL_LABEL, client.remove)):
-        form = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
-        listed = client.call("ps", "--no-trunc", f"--filter=label={label}", f"--format={form}")
-        pairs = (line.split() for line in listed.splitlines())
-        end(pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive)
+    client.remove(_abandoned(client, TRIAL_LABEL, alive, running=False))
+    ids = _abandoned(client, RECORDING_LABEL, alive, running=True)
+    found = [one for one in map(client.find, ids) if one is not None and not one.has_ended]
+    client.kill(one.id for one in found)
+    return tuple(one.name for one in found)
+
+
+def _abandoned(client: Client, label: str, alive: set[str], *, running: bool) -> list[str]:
+    """Ids of the containers whose label names a process that is gone."""
+    form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
+    words = ["ps", "--no-trunc", f"--filter=label={label}", form]
+    listed = client.call(*words, *(() if running else ("--all",)))
+    pairs = (line.split() for line in listed.splitlines())
+    return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive]
 
 
 def watched(
@@ -274,13 +288,6 @@ def _workload(start: Start, run: ContainerWatch, entry: Entry) -> Workload:
     elif len(start.services) > 1:  # the check was for those that went on
         check, kind = None, "oneshot"
     return Workload(kind, check=check)
-
-
-def healthcheck(client: Client, container: Container) -> str:
-    """The container's own healthcheck as a check: executed inside it, without the engine's wait
-    between two tries."""
-    command = shlex.join(healthcheck_command(container.healthcheck))
-    return f'{shlex.join(client.argv)} exec "$CONTAINER" {command}'
 
 
 def image_name(image: str) -> str:

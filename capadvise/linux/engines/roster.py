@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -39,6 +40,11 @@ class Entry:
     healthy: bool = False
     """It has been, at some time."""
     asked: Background[Container | None] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """The engine has described it, or could not."""
+        return self.asked is not None and self.asked.ended
 
     @property
     def container(self) -> Container | None:
@@ -200,3 +206,10 @@ class DockerRoster(Roster):
                 return
             time.sleep(0.02)
             self._read()
+
+
+def healthcheck(client: Client, container: Container) -> str:
+    """The container's own healthcheck as a check: executed inside it, without the engine's wait
+    between two tries."""
+    command = shlex.join(healthcheck_command(container.healthcheck))
+    return f'{shlex.join(client.argv)} exec "$CONTAINER" {command}'

@@ -8,8 +8,9 @@ import signal
 from typing import Any
 
 from capadvise.linux.background import Background
+from capadvise.linux.checker import Checker
 from capadvise.linux.engines.follow import Place
-from capadvise.linux.engines.roster import Entry, Roster
+from capadvise.linux.engines.roster import Entry, Roster, healthcheck
 from capadvise.linux.processes import descendants
 from capadvise.linux.watch import Watch
 
@@ -45,8 +46,8 @@ class ContainerWatch(Watch):
             self.stopped = frozenset(self.roster.alive())
         if self.target and self.status is None:
             self._target_ended()
-        if self.until_healthy and self.roster.all_checked():
-            self.stop()
+        if self.until_healthy:
+            self._until_healthy()
         if not self.empty:
             return False
         if not self._settled:
@@ -62,6 +63,19 @@ class ContainerWatch(Watch):
             ]
             self.status = max(ended, default=self.client_status)
         return True
+
+    def _until_healthy(self) -> None:
+        """docker says when they are well; podman's healthchecks are a matter of systemd, and are
+        made here."""
+        if self.roster.client.engine == "docker":
+            if self.roster.all_checked():
+                self.stop()
+        elif self.checker is None:
+            found = [e.container for e in self.roster.entries.values() if e.answered]
+            tests = [one for one in found if one is not None and one.healthcheck]
+            if tests:
+                check = healthcheck(self.roster.client, tests[0])
+                self.checker = Checker(check, self.signals.before, self.command.check_limit)
 
     def is_target(self, entry: Entry) -> bool:
         """Whether it is what the run is about, not another service."""

@@ -1,0 +1,166 @@
+"""Nothing with every capability is left behind, however capadvise ends; and containers that run
+side by side are never mixed up."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from capadvise.linux import procfs, tracefs
+from tests.engines.conftest import ENVIRONMENT
+from tests.engines.running import BOX, CLIENTS, MARK, containers, record
+from tests.kernel.conftest import CAPADVISE
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
+
+
+def _until(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _started(name: str, *words: str, **popen: object) -> subprocess.Popen[bytes]:
+    """capadvise, once the container of that name runs."""
+    engine = "podman" if "podman" in words else "docker"
+    process = subprocess.Popen(
+        [CAPADVISE, "run", *words], env=ENVIRONMENT, start_new_session=True, **popen
+    )
+    assert _until(lambda: name in _running(engine)), "it did not start"
+    return process
+
+
+def _running(engine: str) -> list[str]:
+    words = ["ps", f"--filter=name={MARK}", "--format={{.Names}}"]
+    done = subprocess.run(
+        [*CLIENTS[engine], *words], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("engine", CLIENTS)
+@pytest.mark.parametrize("detached", [(), ("-d",)], ids=["in front", "detached"])
+def test_the_container_dies_with_a_killed_supervisor(
+    engine: str, detached: tuple[str, ...]
+) -> None:
+    name = f"{MARK}-killed"
+    start = ("run", *detached, "--name", name, "--network=none", BOX, "sleep", "1000")
+    process = _started(name, "-q", "--", *CLIENTS[engine], *start)
+    process.kill()
+    process.wait()
+    assert _until(lambda: not containers(engine))
+
+
+def test_the_container_dies_with_a_killed_guardian() -> None:
+    name = f"{MARK}-orphan"
+    start = ("docker", "run", "--name", name, "--network=none", BOX, "sleep", "1000")
+    process = _started(name, "-q", "--", *start)
+    words = ["pgrep", "-P", str(process.pid), "-f", "guardian.py"]
+    os.kill(int(subprocess.run(words, capture_output=True, text=True).stdout), signal.SIGKILL)
+    process.wait(60)
+    assert not containers("docker")
+
+
+def test_what_a_killed_pair_left_is_stopped_at_the_next_start(tmp_path: Path) -> None:
+    """One that was left in order, and that its user has started again, is not touched."""
+    start = ("docker", "run", "-d", "--label", "capadvise.recording=4194304-1", "--network=none")
+    for name in ("lost", "again"):
+        words = [*start, "--name", f"{MARK}-{name}", BOX, "sleep", "1000"]
+        subprocess.run(words, check=True, capture_output=True)
+    subprocess.run(["docker", "restart", "-t", "0", f"{MARK}-again"], check=True)
+    try:
+        words = ["docker", "run", "--rm", "--network=none", BOX, "true"]
+        seen = record(tmp_path / "report.json", *words)
+        assert f"{MARK}-lost: stopped" in seen.stderr
+        assert _running("docker") == [f"{MARK}-again"]
+    finally:
+        subprocess.run(["docker", "rm", "-f", f"{MARK}-lost", f"{MARK}-again"])
+
+
+def test_sigterm_ends_the_container_and_the_report_is_written(tmp_path: Path) -> None:
+    name, report = f"{MARK}-term", tmp_path / "report.json"
+    script = "trap 'exit 5' TERM; chown 5 /data/file; sleep 1000 & wait"
+    start = ("docker", "run", "--rm", "--name", name, "--network=none", BOX, "sh", "-c", script)
+    process = _started(name, "-q", "-o", str(report), "--", *start)
+    time.sleep(0.5)
+    process.terminate()
+    assert process.wait(60) == 5
+    content = json.loads(report.read_text())
+    assert content["proposal"]["cap_add"] == ["CHOWN"]
+    assert content["recordings"][0]["interrupted"]
+    assert not containers("docker")
+
+
+def test_ctrl_c_reaches_the_container_as_with_docker_run_it(tmp_path: Path) -> None:
+    """With a terminal of its own the container's shell gets the character, not the client."""
+    name, report = f"{MARK}-tty", tmp_path / "report.json"
+    script = "trap 'exit 7' INT; chown 5 /data/file; while :; do sleep 0.2; done"
+    start = ("docker", "run", "--rm", "-it", "--name", name, "--network=none", BOX)
+    command = [CAPADVISE, "run", "-q", "-o", str(report), "--", *start, "sh", "-c", script]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(command[0], command, {**ENVIRONMENT, "TERM": "xterm"})
+    try:
+        assert _until(lambda: name in _running("docker"))
+        time.sleep(1)
+        os.write(terminal, b"\x03")
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
+
+
+def test_ctrl_c_ends_a_detached_container(tmp_path: Path) -> None:
+    name = f"{MARK}-int"
+    start = ("docker", "run", "--rm", "-d", "--stop-signal=KILL", "--name", name)
+    process = _started(name, "-q", "--", *start, "--network=none", BOX, "sleep", "1000")
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(60)
+    assert not containers("docker")
+
+
+def test_twenty_containers_two_at_a_time_are_never_mixed_up_and_leave_nothing(
+    tmp_path: Path,
+) -> None:
+    """Every second is of another capadvise; a third container runs beside them, of nobody."""
+    beside = ["docker", "run", "-d", "--rm", "--name", f"{MARK}-beside", "--network=none", BOX]
+    noise = "while :; do chown 7 /data/file; mknod /n c 1 3; rm /n; done"
+    jobs = {
+        "CHOWN": ("chown", "5", "/data/file"),
+        "SYS_ADMIN": ("hostname", "x"),
+    }
+    subprocess.run([*beside, "sh", "-c", noise], check=True, capture_output=True)
+
+    def one(number: int, cap: str) -> set[str]:
+        words = ("docker", "run", "--rm", "--network=none", BOX, *jobs[cap])
+        return record(tmp_path / f"{cap}{number}.json", *words, options=("-q",)).recommended
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            runs = [(cap, pool.submit(one, number, cap)) for number in range(10) for cap in jobs]
+            assert [(cap, run.result()) for cap, run in runs] == [(cap, {cap}) for cap, _ in runs]
+    finally:
+        subprocess.run(["docker", "rm", "-f", f"{MARK}-beside"], capture_output=True)
+    assert not containers("docker")
+    assert _until(lambda: not procfs.abandoned(tracefs.find() / "instances", tracefs.PREFIX))
+    assert not _ours()
+
+
+def _ours() -> list[str]:
+    """Processes that our runs have left."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if BOX in line and " ps " not in line]

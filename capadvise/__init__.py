@@ -14,6 +14,7 @@ The way through the package, from the top::
     catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
     recording   what was seen in one run
     posture     what restrains a process besides its capabilities
+    inspected   what was found of a process or an image
     workload    how to run a target again
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 NAMES = (
     "CHOWN",
@@ -116,3 +117,14 @@ def names(caps: Iterable[Cap]) -> list[str]:
 def parse_set(texts: Iterable[str]) -> CapSet:
     """Names to a set; raises ValueError on the first that is not a capability."""
     return frozenset(Cap.parse(text) for text in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """The five capability sets of a process."""
+
+    inheritable: CapSet
+    permitted: CapSet
+    effective: CapSet
+    bounding: CapSet
+    ambient: CapSet

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from capadvise.caps import CapSet
-
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 """As ``/proc/PID/ns`` calls them; the one that decides what a capability is worth stands first."""
 
@@ -118,72 +116,3 @@ class Posture:
     user: User | None = None
     sandbox: str | None = None
     """``gvisor`` or ``kata``: the kernel that answers is not the host's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sets:
-    """The five capability sets of a process."""
-
-    inheritable: CapSet
-    permitted: CapSet
-    effective: CapSet
-    bounding: CapSet
-    ambient: CapSet
-
-    def of_setuid_root(self, posture: Posture) -> CapSet:
-        """What a set-user-ID root program started from here would get (capabilities(7): the
-        transformation at execve, with the whole set in the file)."""
-        if posture.no_new_privs:
-            return self.permitted & self.ambient
-        if "NOROOT" in (posture.securebits or ()):
-            return self.ambient
-        return self.bounding | self.inheritable
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """One process: what it holds and what restrains it. Names are hostile: escape them."""
-
-    pid: int
-    program: str
-    argv: tuple[str, ...]
-    sets: Sets
-    posture: Posture
-    container: str | None = None
-    """``docker container web``; None where nobody was asked."""
-    closed: tuple[tuple[str, CapSet], ...] | None = None
-    """Calls that the filter refuses though the granted capabilities would open them, and those
-    capabilities; None where the filter was not read."""
-    unread: tuple[str, ...] = ()
-    """What we may not look at, one sentence each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Riser:
-    """A program of an image that gives its starter more than it has. The path is hostile."""
-
-    path: str
-    layer: int
-    """From 1 at the bottom."""
-    set_uid: int | None = None
-    """The user that it runs as."""
-    set_gid: int | None = None
-    caps: CapSet = frozenset()
-    """File capabilities: permitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInspection:
-    """What an image says of itself, and what lies in it. All texts are hostile."""
-
-    name: str
-    engine: str
-    user: str
-    """As in the Dockerfile; empty: root."""
-    argv: tuple[str, ...]
-    ports: tuple[str, ...]
-    volumes: tuple[str, ...]
-    healthcheck: tuple[str, ...]
-    layers: int
-    risers: tuple[Riser, ...]
-    unread: tuple[str, ...] = ()

@@ -15,14 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, refusals, ringbuffer
 from capadvise.linux.pairing import Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Starts, Task
-from capadvise.posture import Mac
 from capadvise.recording import Check, Namespace, Option, Phase, Refusal, Tally
+
+if TYPE_CHECKING:
+    from capadvise.posture import Mac
 
 Page = tuple[int, bytes]
 

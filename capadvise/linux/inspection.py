@@ -13,13 +13,14 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.errors import BadInput, CannotObserve
+from capadvise.inspected import Inspection
 from capadvise.linux import procfs
 from capadvise.linux.cbpf import Program, answer
 from capadvise.linux.engines.names import running
 from capadvise.linux.filters import filters_of
 from capadvise.linux.labels import sandbox_of_runtime
 from capadvise.linux.posture import Machine, posture_of
-from capadvise.posture import Inspection, Posture, Sharing
+from capadvise.posture import Posture, Sharing
 
 
 def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspection:

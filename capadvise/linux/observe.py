@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import require
 from capadvise.linux.command import Command, name_of, user_of
-from capadvise.linux.posture import Machine, own_securebits, posture_of
 from capadvise.linux.retry.choice import listener as make_listener
 from capadvise.linux.retry.choice import require_retry
 from capadvise.linux.session import Session, session
@@ -25,9 +25,11 @@ from capadvise.linux.supervisor import Signals
 from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.linux.watch import Watch
-from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
+
+if TYPE_CHECKING:
+    from capadvise.posture import Posture
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,15 @@ def observe(
         signals=signals,
         listener=listener,
         observed=not command.unobserved,
-        meanwhile=meanwhile,
+        meanwhile=lambda: _preload(meanwhile),
     ) as ready:
         starts = OneCommand(ready.held)
         aggregator = _aggregator(ready, starts, uid, gid)
         run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator, listener)
         target_sets = procfs.capability_sets(ready.held)
-        placed = posture_of(ready.held, Machine.read())
+        from capadvise.linux.posture import posture_at_exec  # loaded meanwhile
+
+        placed = posture_at_exec(ready.held)
         held = Held(
             bounding=target_sets.bounding,
             permitted=target_sets.permitted if user else target_sets.bounding,
@@ -102,7 +106,7 @@ def observe(
         recordings=(so_far(),),
         target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
         workload=Workload(run.kind, check=command.check),
-        posture=replace(placed, securebits=own_securebits()),
+        posture=placed,
         check_passed=run.check_passed,
         check_said=run.checker.said if run.checker else "",
         credentials=run.credentials,
@@ -138,6 +142,13 @@ def _aggregator(ready: Session, starts: OneCommand, uid: int, gid: int) -> Aggre
     retried = ready.listener is not None
     types = ready.buffers.types
     return Aggregator(types, ready.symbols, starts, ready.held, uid, gid, retried=retried)
+
+
+def _preload(meanwhile: Callable[[], object]) -> None:
+    """Load what is needed when the target is held, while the kernel makes buffers."""
+    import capadvise.linux.posture  # noqa: F401
+
+    meanwhile()
 
 
 def working_directory() -> str:

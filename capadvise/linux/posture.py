@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from capadvise.linux import cgroups, labels, mounts, procfs, users
@@ -103,6 +103,11 @@ class Machine:
             ),
             namespaces=tuple(n for n in NAMESPACES if (proc / "self/ns" / n).is_symlink()),
         )
+
+
+def posture_at_exec(pid: int) -> Posture:
+    """Of a child of ours that is about to exec: its securebits are ours."""
+    return replace(posture_of(pid, Machine.read()), securebits=own_securebits())
 
 
 def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from capadvise.caps import from_mask
+from capadvise.caps import Sets, from_mask
 from capadvise.linux import users
-from capadvise.posture import Sets
 
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC

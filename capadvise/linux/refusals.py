@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from capadvise.caps import Cap
-from capadvise.catalog import default
 from capadvise.posture import Mac
 from capadvise.recording import Check, Namespace, Refusal
-from capadvise.refused import Denied, Refused, decisive, refusal
 
 SIGSYS = 0
 """In the place of an error number: the process was sent this signal instead."""
@@ -62,6 +60,9 @@ def attributed(
     ``checks``: where a file's mode is asked about, the last answer is the call's, so that calls too
     frequent for their ends to be recorded are not missed.
     """
+    from capadvise.catalog import default  # read while the target runs: not before its start
+    from capadvise.refused import Denied, Refused, decisive, refusal
+
     sites = default().sites
     found: Counter[Refusal] = Counter()
     for raw, times in refusals.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capadvise.linux.retry.listen import Listener
 from capadvise.linux.tasks import Scope
-from capadvise.posture import Mac
 from capadvise.recording import Check, Lost, Refusal, Tally
+
+if TYPE_CHECKING:
+    from capadvise.posture import Mac
 
 
 class NoBuffers:

@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
@@ -21,8 +22,10 @@ from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tasks import Scope
 from capadvise.linux.unobserved import NoBuffers, NoChecks
-from capadvise.posture import Mac
 from capadvise.recording import Held, Host, Lost, Recording, Refusal
+
+if TYPE_CHECKING:
+    from capadvise.posture import Mac
 
 _GRACE = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""

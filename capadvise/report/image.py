@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from capadvise.caps import names
-from capadvise.posture import ImageInspection, Riser
+from capadvise.inspected import ImageInspection, Riser
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import bullet, listed, paragraph
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from capadvise.caps import NAMES, Cap, CapSet, names
 from capadvise.catalog import Catalog
-from capadvise.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
+from capadvise.inspected import Inspection
+from capadvise.posture import Cgroup, Mac, Posture, Root, Sharing
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import WIDTH, bullet, listed, paragraph
 from capadvise.report.inspection_words import EXPOSED, MAC_NAMES, PLAIN, SANDBOX, SHARED
@@ -30,7 +31,7 @@ def dump_inspection(item: Inspection) -> dict[str, Any]:
         "container": item.container,
         "capabilities": {
             **{name: names(getattr(item.sets, name)) for name in _SETS},
-            "of_setuid_root": names(item.sets.of_setuid_root(item.posture)),
+            "of_setuid_root": names(item.of_setuid_root),
         },
         "posture": dump_posture(item.posture),
         "closed": None
@@ -94,19 +95,19 @@ def _sets(item: Inspection, catalog: Catalog) -> Iterator[str]:
         shown.setdefault(caps, name)
         yield from bullet(text, mark=f"{name:11}")
     posture = item.posture
-    gained = item.sets.of_setuid_root(posture) - item.sets.permitted
+    gained = item.of_setuid_root - item.sets.permitted
     if posture.no_new_privs:
         yield from paragraph(
             "no_new_privs is set: set-user-ID programs and file capabilities add nothing."
         )
     elif gained:
         yield from paragraph(
-            f"no_new_privs is not set: a set-user-ID root program would get besides "
+            f"no_new_privs is not set: a set-user-ID root program would add "
             f"{caps_text(gained, catalog)}."
         )
     elif posture.no_new_privs is not None:
         yield from paragraph(
-            "no_new_privs is not set, but a set-user-ID root program would get nothing besides."
+            "no_new_privs is not set, but a set-user-ID root program would add nothing."
         )
     if posture.securebits is not None:
         yield from paragraph(f"securebits: {listed(posture.securebits) or 'none set'}.")
@@ -164,14 +165,16 @@ def _namespaces(posture: Posture) -> Iterator[str]:
     yield from paragraph(f"its own: {listed(own) or 'none'}")
     if unknown:
         yield from paragraph(f"own or the machine's, that cannot be told: {listed(unknown)}")
+    hosts = [name for name, whose in shared.items() if whose is Sharing.HOST]
     if shared.get("user") is Sharing.OWN:
+        with_it = listed([PLAIN[name] for name in hosts]) or "none"
         yield from paragraph(
-            "Its capabilities count only for what belongs to its own user namespace: not for what "
-            "it shares with the machine."
+            f"shared with the machine: {with_it}. Its capabilities do not count there, only for "
+            "what belongs to its own user namespace."
         )
-    for name, whose in shared.items():
-        if whose is Sharing.HOST:
-            yield from bullet(f"{PLAIN[name]}, the machine's: {SHARED[name]}")
+        return
+    for name in hosts:
+        yield from bullet(f"{PLAIN[name]}, the machine's: {SHARED[name]}")
 
 
 def _cgroup(cgroup: Cgroup | None) -> str:
@@ -194,6 +197,8 @@ def _root(root: Root | None) -> Iterator[str]:
         return
     layers = f" of {root.layers} layers" if root.layers else ""
     whose = "the machine's own, " if root.host else ""
+    if root.host is None and root.type != "overlay":
+        whose = "the machine's own or another, that cannot be told: "
     rights = "read-only" if root.read_only else "writable"
     yield from paragraph(f"{whose}{printable(root.type)}{layers}, {rights}")
     for mount in root.exposed:
@@ -232,7 +237,7 @@ def table(items: Iterable[Inspection], catalog: Catalog) -> Iterator[str]:
 
 def _short_sets(item: Inspection, catalog: Catalog) -> str:
     caps = item.sets.permitted
-    gained = item.sets.of_setuid_root(item.posture) - caps
+    gained = item.of_setuid_root - caps
     missing = _ALL - caps
     runtimes = [r.name for r in catalog.baselines.runtimes if r.grants == caps and caps]
     if len(missing) <= 3:

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import parse_set
+from capadvise.caps import Sets, parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
+from capadvise.inspected import ImageInspection, Inspection, Riser
 from capadvise.posture import (
     Cgroup,
     Exposed,
-    ImageInspection,
-    Inspection,
     Mac,
     Posture,
-    Riser,
     Root,
     Seccomp,
-    Sets,
     Sharing,
     User,
 )
@@ -76,6 +73,15 @@ def test_the_page_for_people() -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+def test_in_a_user_namespace_of_its_own_what_it_shares_is_out_of_reach() -> None:
+    own = {**WEB.posture.namespaces, "user": Sharing.OWN}
+    user = User(0, 0, (), host_uid=1000, rootless=True)
+    posture = replace(WEB.posture, namespaces=own, user=user)
+    text = " ".join(" ".join(inspection_text(replace(WEB, posture=posture), CATALOG)).split())
+    assert "uid 0, gid 0; outside of its user namespace it is uid 1000; rootless" in text
+    assert "shared with the machine: network and clock offsets. Its capabilities do not" in text
+
+
 def test_json_holds_all_of_it() -> None:
     found = json.loads(json.dumps(dump_inspection(WEB)))
     assert found["capabilities"]["permitted"] == ["CAP_NET_BIND_SERVICE"]
@@ -95,7 +101,7 @@ def test_json_holds_all_of_it() -> None:
 def test_what_a_set_user_id_program_would_get(
     changes: dict[str, object], gained: frozenset[object]
 ) -> None:
-    assert WEB.sets.of_setuid_root(replace(WEB.posture, **changes)) == gained  # type: ignore[arg-type]
+    assert replace(WEB, posture=replace(WEB.posture, **changes)).of_setuid_root == gained  # type: ignore[arg-type]
 
 
 def test_one_line_each() -> None:

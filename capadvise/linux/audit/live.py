@@ -12,11 +12,13 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from capadvise.catalog import default
-from capadvise.linux.audit.denials import Denial, denials
-from capadvise.linux.audit.records import Record, parse_line
 from capadvise.linux.tasks import Scope
+
+if TYPE_CHECKING:
+    from capadvise.linux.audit.denials import Denial
+    from capadvise.linux.audit.records import Record
 
 _NETLINK_AUDIT, _GROUP_READLOG = 9, 1  # linux/netlink.h, linux/audit.h: a mask of groups
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
@@ -77,7 +79,12 @@ class Ear:
     def denials(self, scope: Scope) -> list[Denial]:
         """What was refused to a target, as far as it was heard."""
         records = self._kept.get(scope.number, [])
-        return denials(records, default().syscalls) if records else []
+        if not records:
+            return []
+        from capadvise.catalog import default  # seldom needed, and not before the target's start
+        from capadvise.linux.audit.denials import denials
+
+        return denials(records, default().syscalls)
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -87,6 +94,8 @@ class Ear:
 def _record(message: bytes) -> Record | None:
     if len(message) < _HEADER.size:
         return None
+    from capadvise.linux.audit.records import parse_line  # seldom needed, and slow to load
+
     length, kind, *_ = _HEADER.unpack_from(message)
     text = message[_HEADER.size : max(length, _HEADER.size)].rstrip(b"\0\n")
     return parse_line(f"type={kind} msg={text.decode(errors='backslashreplace')}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from capadvise.linux.audit.denials import Denial
 from capadvise.linux.refusals import UNKNOWN_CALL
 from capadvise.recording import Refusal, RefusedBy
+
+if TYPE_CHECKING:
+    from capadvise.linux.audit.denials import Denial
 
 _COMM = 15
 """Bytes of a program's name in an audit record: TASK_COMM_LEN."""

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from capadvise.caps import Sets
 from capadvise.linux import procfs
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.tasks import Scope, Task
-from capadvise.posture import Posture, Sets
+from capadvise.posture import Posture
 from capadvise.recording import Phase
 
 _ID = re.compile("[0-9a-f]{64}")

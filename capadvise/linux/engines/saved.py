@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 
 from capadvise.errors import BadInput
+from capadvise.inspected import ImageInspection, Riser
 from capadvise.linux.engines import docker, podman
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.images import Image, read_archive
 from capadvise.linux.engines.layers import Special
 from capadvise.linux.engines.tarball import BadArchive
-from capadvise.posture import ImageInspection, Riser
 
 
 def inspect_image(name: str) -> ImageInspection:

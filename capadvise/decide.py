@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from capadvise.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.catalog import Catalog
+from capadvise.image_files import way_out
 from capadvise.judge import Context, Effect, Judged, implied, judge
 from capadvise.recording import Namespace, Recording, Retried
 
@@ -52,6 +53,8 @@ class Need:
     reason: str
     uncertain: str | None = None
     lost_without: str | None = None
+    instead: str | None = None
+    """How the image could make it needless, from what was seen of its files."""
     alternatives: tuple[tuple[Cap, ...], ...] = ()
     self_restricting: bool = False
     evidence: tuple[Judged, ...] = ()
@@ -98,6 +101,8 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
+    files = [file for item in recordings for file in item.image_files]
+    settled |= {cap: replace(settled[cap], instead=way_out(cap, files)) for cap in chosen}
     return Proposal(
         needs=tuple(settled[cap] for cap in sorted(settled)),
         recommended=chosen,

@@ -160,6 +160,29 @@ class Lost:
     """Checks of CAP_SYS_ADMIN, which come in floods."""
 
 
+class Change(StrEnum):
+    """What happened to a file of an image."""
+
+    OWNER = "owner"
+    MODE = "mode"
+    FOLDER = "folder"
+    """Another user than its owner has put something into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file of a container's image that was changed while it ran."""
+
+    path: str
+    layer: int
+    """Of the image, from 1 at the bottom."""
+    change: Change
+    owner: str
+    """``uid:gid`` in the image."""
+    became: str
+    """The new owner or mode, or who owns what was put into the folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One run."""
@@ -178,6 +201,8 @@ class Recording:
     succeeded: bool | None = None
     """Whether the run ended well: its check passed, or without one it exited with 0. None: not
     known."""
+    image_files: tuple[ImageFile, ...] = ()
+    """Files of the image that were changed, the first ones."""
     attached: bool = False
     """The target ran before it was watched, and may run on."""
     io_uring: bool = False

@@ -23,6 +23,7 @@ from capadvise.linux.buffers import Buffers
 from capadvise.linux.command import Command
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.follow import healthcheck_command, is_command
+from capadvise.linux.engines.ownership import changed_files
 from capadvise.linux.observe import Observation
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.session import Session, everything, session
@@ -258,4 +259,6 @@ def _held(running: Running) -> Held:
 def _recording(run: Attaching, held: Held, posture: Posture) -> Recording:
     passed = run.check_passed if run.checker else None
     recording = run.recording(run.target_scope, held, None, mac=posture.mac)
-    return replace(recording, succeeded=passed, attached=True)
+    known = run.running.description
+    files = changed_files(known) if known else ()
+    return replace(recording, succeeded=passed, attached=True, image_files=files)

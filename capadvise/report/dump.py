@@ -79,6 +79,16 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
             "ambient": names(recording.held.ambient),
         },
         "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
+        "image_files": [
+            {
+                "path": file.path,
+                "layer": file.layer,
+                "change": str(file.change),
+                "owner": file.owner,
+                "became": file.became,
+            }
+            for file in recording.image_files
+        ],
         "attached": recording.attached,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
@@ -136,6 +146,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "uncertain": need.uncertain,
         "reason": need.reason,
         "lost_without": need.lost_without,
+        "instead": need.instead,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),

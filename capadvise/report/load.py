@@ -13,9 +13,11 @@ from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.prove import Proven, Trial, conclude
 from capadvise.recording import (
+    Change,
     Check,
     Held,
     Host,
+    ImageFile,
     Lost,
     Namespace,
     Option,
@@ -149,6 +151,16 @@ def load_recording(raw: Any) -> Recording:
         lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
         interrupted=bool(raw["interrupted"]),
         succeeded=_optional(raw["succeeded"], bool),
+        image_files=tuple(
+            ImageFile(
+                _text(item["path"]),
+                int(item["layer"]),
+                Change(item["change"]),
+                _text(item["owner"]),
+                _text(item["became"]),
+            )
+            for item in raw["image_files"]
+        ),
         attached=bool(raw["attached"]),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),

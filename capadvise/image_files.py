@@ -1,0 +1,41 @@
+"""What an image could do about its files, so that the container needs less. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from capadvise.caps import Cap
+from capadvise.recording import Change, ImageFile
+
+_OF = {
+    Cap.parse("CHOWN"): Change.OWNER,
+    Cap.parse("FOWNER"): Change.MODE,
+    Cap.parse("DAC_OVERRIDE"): Change.FOLDER,
+}
+
+
+def way_out(cap: Cap, files: Sequence[ImageFile]) -> str | None:
+    """How to build the image so that a capability is not needed for its files; None where they
+    have nothing to do with it."""
+    change = _OF.get(cap)
+    found = [file for file in files if file.change is change]
+    if change is Change.MODE:  # its own files anybody may change
+        found = [file for file in found if file.owner.partition(":")[0] != "0"]
+    if not found:
+        return None
+    first = found[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    where = f"{first.path} (layer {first.layer} of the image{more})"
+    match change:
+        case Change.OWNER:
+            return (
+                f"{where} is of {first.owner} and is given to {first.became}: build it with "
+                f"COPY --chown={first.became}, or run the container as that USER"
+            )
+        case Change.MODE:
+            return f"{where} gets the mode {first.became}: chmod it where the image is built"
+        case _:
+            return (
+                f"{where} is of {first.owner}, and {first.became} writes there: run the container "
+                f"as USER {first.owner}, or chown it where the image is built"
+            )

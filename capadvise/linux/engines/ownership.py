@@ -1,0 +1,126 @@
+"""Files of an image that were given another owner or mode while a container ran.
+
+overlayfs copies such a file up, so that the container's own layer has what it became and the
+image's layers what it was. All of it is hostile: nothing is followed, nothing is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.linux import procfs, users
+from capadvise.linux.engines.container import Container
+from capadvise.recording import Change, ImageFile
+
+_MOST_LOOKED_AT = 20_000
+_MOST_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    status: os.stat_result
+    layer: int
+    """From 1 at the bottom of the image."""
+
+
+def changed_files(container: Container) -> tuple[ImageFile, ...]:
+    """What has changed since the container was made; nothing where it is gone, or where its engine
+    does not keep it in an overlay."""
+    storage = (container.raw.get("GraphDriver") or {}).get("Data") or {}
+    upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
+    if not isinstance(upper, str) or not isinstance(lower, str) or not os.path.isdir(upper):
+        return ()
+    # docker puts a layer of its own on top of the image's: /etc/hosts and the like
+    layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
+    owners = _Owners(container.pid)
+    found = []
+    for path in _below(Path(upper)):
+        if change := _compare(Path(upper), path, layers, owners):
+            found.append(change)
+            if len(found) == _MOST_KEPT:
+                break
+    return tuple(found)
+
+
+class _Owners:
+    """Ids on the disk, as the container calls them."""
+
+    def __init__(self, pid: int) -> None:
+        self._maps = [self._read(pid, name) for name in ("uid_map", "gid_map")]
+
+    @staticmethod
+    def _read(pid: int, name: str) -> users.Map:
+        try:
+            text = (procfs.PROC / str(pid) / name).read_text() if pid else ""
+        except OSError:
+            text = ""
+        return users.inverse(users.parse_map(text or "0 0 4294967295"))
+
+    def of(self, status: os.stat_result) -> str:
+        uids, gids = self._maps
+        return f"{users.inside(status.st_uid, uids)}:{users.inside(status.st_gid, gids)}"
+
+
+def _below(upper: Path) -> Iterator[str]:
+    looked_at = 0
+    for folder, folders, files in os.walk(upper):
+        for name in (*sorted(folders), *sorted(files)):
+            looked_at += 1
+            if looked_at > _MOST_LOOKED_AT:
+                return
+            yield os.path.relpath(os.path.join(folder, name), upper)
+
+
+def _compare(upper: Path, path: str, layers: Sequence[Path], owners: _Owners) -> ImageFile | None:
+    now = _status(upper, path)
+    if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
+        return None  # deleted
+    before = _in_image(layers, path)
+    if before is None:
+        return _made_where_it_may_not(now, path, layers, owners)
+    was, became = owners.of(before.status), owners.of(now)
+    if was != became:
+        return ImageFile(f"/{path}", before.layer, Change.OWNER, was, became)
+    modes = [stat.S_IMODE(status.st_mode) for status in (before.status, now)]
+    if modes[0] != modes[1]:
+        return ImageFile(f"/{path}", before.layer, Change.MODE, was, f"{modes[1]:04o}")
+    return None
+
+
+def _made_where_it_may_not(
+    made: os.stat_result, path: str, layers: Sequence[Path], owners: _Owners
+) -> ImageFile | None:
+    """Something new in a folder of the image that lets only its own user write."""
+    parent = os.path.dirname(path)
+    folder = _in_image(layers, parent)
+    if folder is None or folder.status.st_uid == made.st_uid or folder.status.st_mode & 0o022:
+        return None
+    return ImageFile(
+        f"/{parent}", folder.layer, Change.FOLDER, owners.of(folder.status), owners.of(made)
+    )
+
+
+def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
+    for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+        if (status := _status(layer, path)) is not None:
+            return _Found(status, number)
+    return None
+
+
+def _status(root: Path, path: str) -> os.stat_result | None:
+    """Of a file below ``root``, where no link leads away from it."""
+    place = root
+    status = None
+    try:
+        for part in Path(path).parts:
+            if status is not None and not stat.S_ISDIR(status.st_mode):
+                return None
+            place = place / part
+            status = os.lstat(place)
+    except OSError:
+        return None
+    return status if status is not None else os.lstat(root)

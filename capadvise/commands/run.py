@@ -121,8 +121,8 @@ def _containers(
     if seen.left and not args.quiet:
         names = printable(", ".join(seen.left))
         print(
-            f"capadvise: {names}: stopped and still there, with every capability: remove before "
-            "you start again what was only for this recording",
+            f"capadvise: {names}: stopped and still there, made with every capability: remove "
+            "before you start again (docker compose up makes its own anew)",
             file=sys.stderr,
         )
     return _code(seen.status)

@@ -106,9 +106,10 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(yaml.safe_dump({"name": MARK, "services": services}))
     before = file.read_bytes()
-    seen = record(
-        tmp_path / "reports", "docker", "compose", "up", options=("--for", "4"), cwd=tmp_path
-    )
+    health = "docker inspect --format '{{.State.Health.Status}}' \"$CONTAINER_WEB\""
+    check = f'test "$({health})" = healthy && test -z "$(docker top "$CONTAINER_ONCE" 2>/dev/null)"'
+    up = ("docker", "compose", "up")
+    seen = record(tmp_path / "reports", *up, options=("--check", check), cwd=tmp_path)
     reports = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "reports").iterdir()}
     try:
         assert {name: r["proposal"]["cap_add"] for name, r in reports.items()} == {
@@ -125,7 +126,8 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
             if check["cap"] == "CAP_CHOWN"
         }
         assert {phase for _, phase in phases} == {"run", "healthcheck"}
-        assert 'exec "$CONTAINER" /bin/sh -c' in reports["web"]["workload"]["check"]
+        assert reports["web"]["workload"]["check"] == check
+        assert reports["once"]["workload"]["check"] is None  # it had ended, and is told by that
         assert file.read_bytes() == before
     finally:
         subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)

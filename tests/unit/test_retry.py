@@ -19,7 +19,7 @@ from capadvise.linux.retry import bpf, calls, decode, ids, netlink
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
 from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.listen import Listener
-from capadvise.linux.retry.rules import of_family
+from capadvise.linux.retry.questions import of_family
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Retried
 

@@ -31,6 +31,7 @@ from capadvise.linux.retry import bpf, calls, machine
 from capadvise.linux.retry.denied import Denied
 from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL, Gone
+from capadvise.linux.retry.questions import makes_namespace
 from capadvise.linux.retry.rules import Rules
 from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_status
 
@@ -263,7 +264,7 @@ class Tracer:
         process = thread.process if same else thread.process.fork(tid)
         process.threads += 1
         child = self.threads[tid] = thread.child(tid, process)
-        child.followed &= not self.rules.makes_namespace(thread)
+        child.followed &= not makes_namespace(thread)
         self.go_on(thread)
         if tid in self.early:
             self.early.discard(tid)

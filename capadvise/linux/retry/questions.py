@@ -1,0 +1,133 @@
+"""Questions about a call's arguments. Pure but for reading what a stopped thread points to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+
+from capadvise.linux.retry.calls import SILENT_FILES, Kind
+from capadvise.linux.retry.thread import DAC_OVERRIDE, DAC_READ_SEARCH, Thread
+
+PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
+"""Calls whose path is read at their entry, and which argument it is."""
+SETGID_BIT = 0o2000
+TRACEME, ATTACH, SEIZE = 0, 16, 0x4206  # linux/ptrace.h
+_AF_UNIX = (1).to_bytes(2, sys.byteorder)
+_AT_EMPTY_PATH = 0x1000
+_NEWUSER, _AT_FDCWD = 0x10000000, 0xFFFFFF9C
+_SET_SECCOMP, _SET_MODE = 22, (0, 1)
+
+
+def asks_for_set_gid(thread: Thread) -> bool:
+    """Whether a chmod asks for the set-gid bit."""
+    assert thread.call is not None
+    mode = thread.args[1 if thread.call.name in ("chmod", "fchmod") else 2]
+    return bool(mode & SETGID_BIT)
+
+
+def is_silent(thread: Thread) -> bool:
+    """Whether it opens a file that shows less to those who may less."""
+    return os.path.basename(thread.path) in SILENT_FILES
+
+
+def makes_namespace(thread: Thread) -> bool:
+    """Whether its present call makes, or enters, a user namespace."""
+    if thread.call is None or thread.call.kind is not Kind.NAMESPACE:
+        return False
+    name, args = thread.call.name, thread.args
+    if name in ("fork", "vfork"):
+        return False
+    if name == "clone3":
+        flags = int.from_bytes(thread.process.raw(args[0], 8), "little")
+    else:
+        flags = args[1 if name == "setns" else 0]
+    return bool(flags & _NEWUSER) or (name == "setns" and not flags & 0xFFFFFFFF)
+
+
+def opens_pseudo(thread: Thread) -> bool:
+    """Whether an open is of a file below /proc or /sys."""
+    path = thread.path
+    if path.startswith(b"/"):
+        return path.startswith((b"/proc/", b"/sys/")) or path in (b"/proc", b"/sys")
+    if thread.process.in_pseudo:
+        return True
+    at = thread.args[0] & 0xFFFFFFFF if thread.call and "at" in thread.call.name else -1
+    return at in thread.process.hot
+
+
+def writes(thread: Thread) -> bool:
+    """Whether it opens a file for writing."""
+    assert thread.call is not None
+    name, args = thread.call.name, thread.args
+    if name == "openat2":
+        return bool(int.from_bytes(thread.process.raw(args[2], 8), "little") & 3)
+    return name == "creat" or bool(args[1 if name == "open" else 2] & 3)
+
+
+def link(thread: Thread, fd: int) -> str:
+    """What a descriptor is, as /proc names it."""
+    with suppress(OSError):
+        return os.readlink(thread.process.fd_path(fd & 0xFFFFFFFF))
+    return ""
+
+
+def installs_filter(thread: Thread) -> bool:
+    """Whether it restrains its own calls."""
+    assert thread.call is not None
+    if thread.call.name == "prctl":
+        return thread.args[0] == _SET_SECCOMP
+    return thread.args[0] in _SET_MODE
+
+
+def can_mean(thread: Thread, code: int) -> bool:
+    """Whether these arguments can have been refused with this error: two that are frequent
+    and mean something else nearly always."""
+    assert thread.call is not None
+    if code == errno.ENODATA:
+        return thread.process.text(thread.args[1]).startswith(b"trusted.")
+    if code == errno.ENOENT and thread.call.name == "linkat":
+        return bool(thread.args[4] & _AT_EMPTY_PATH)
+    return True
+
+
+def sends_nothing(thread: Thread) -> bool:
+    """Signal 0: whether a process is there, which a refusal says too."""
+    assert thread.call is not None
+    at = {"kill": 1, "tkill": 1, "tgkill": 2}.get(thread.call.name)
+    return at is not None and thread.args[at] & 0xFFFFFFFF == 0
+
+
+def subject(thread: Thread) -> str:
+    """Where we see the file that a chmod is about."""
+    assert thread.call is not None
+    pid, args = thread.process.pid, thread.args
+    if thread.call.name == "fchmod":
+        return thread.process.fd_path(args[0] & 0xFFFFFFFF)
+    at = -1 if thread.call.name == "chmod" else args[0] & 0xFFFFFFFF
+    path = os.fsdecode(thread.process.text(args[0 if at == -1 else 1]))
+    if path.startswith("/"):
+        return f"/proc/{pid}/root{path}"
+    folder = f"/proc/{pid}/cwd" if at in (-1, _AT_FDCWD) else thread.process.fd_path(at)
+    return f"{folder}/{path}"
+
+
+def of_family(row: list[int], family: bytes) -> list[int]:
+    """What of a row can be meant for an address: only that of a Unix socket has a path, and only
+    the others have ports."""
+    paths = (DAC_OVERRIDE, DAC_READ_SEARCH)
+    return [cap for cap in row if (cap in paths) is (family == _AF_UNIX)] or row
+
+
+def sent(thread: Thread) -> bytes:
+    """The beginning of the message that a send call carries."""
+    assert thread.call is not None
+    memory, args = thread.process, thread.args
+    if thread.call.name == "sendto":
+        return memory.raw(args[1], min(args[2], 4096))
+    header = memory.raw(args[1], 56)  # struct msghdr, also at the start of mmsghdr
+    vector = memory.raw(int.from_bytes(header[16:24], "little"), 16)
+    return memory.raw(
+        int.from_bytes(vector[:8], "little"), min(int.from_bytes(vector[8:], "little"), 4096)
+    )

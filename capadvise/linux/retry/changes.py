@@ -186,7 +186,7 @@ class Changes:
         for other in self.tracer.threads.values():
             if other is thread or (everyone and other.process is thread.process):
                 other.filtered = True
-                if not self.tracer.can_suspend:
+                if not self.tracer.injector.can_suspend:
                     other.pinned = True
 
 

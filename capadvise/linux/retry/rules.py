@@ -93,7 +93,7 @@ class Rules:
         elif kind is Kind.NAMESPACE:
             full = makes_namespace(thread)
         elif kind is Kind.SECCOMP:
-            full = not self.tracer.can_suspend and installs_filter(thread)
+            full = not self.tracer.injector.can_suspend and installs_filter(thread)
         return thread.virtual if full else resting
 
     # ------------------------------------------------------------------ after a call
@@ -148,7 +148,7 @@ class Rules:
             self.tracer.go_on(thread)
         else:
             thread.began = time.monotonic_ns()
-            self.tracer.inject(thread, mask)
+            self.tracer.injector.after(thread, mask)
 
     def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
         """What to try; None where this error tells of no capability."""
@@ -227,7 +227,7 @@ class Rules:
         thread.attempts = Attempts(0, (FSETID,), thread.effective, thread.effective | bit(FSETID))
         mask = thread.attempts.next()
         assert mask is not None
-        self.tracer.inject(thread, mask)
+        self.tracer.injector.after(thread, mask)
         return True
 
     # ------------------------------------------------------------------ targets that trace

@@ -30,6 +30,7 @@ from ptrace.binding import func
 from capadvise.linux.retry import bpf, calls, machine
 from capadvise.linux.retry.denied import Denied
 from capadvise.linux.retry.evidence import Evidence
+from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL, Gone
 from capadvise.linux.retry.questions import makes_namespace
 from capadvise.linux.retry.rules import Rules
@@ -37,15 +38,8 @@ from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_sta
 
 _WALL = 0x40000000
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_FAILURES = 3
-"""So many capsets of ours may fail in a thread before it is left alone."""
 _PATIENCE = 1.0
 """Seconds that a new thread waits for its maker's word."""
-_CAPSET_HEADER = (0x20080522).to_bytes(4, "little") + bytes(4)
-"""_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
-_BELOW_STACK = 512
-"""Bytes below the stack pointer where the arguments of a capset are put: beyond the red zone (128
-on x86-64), and what lies there is put back."""
 
 
 def main() -> None:
@@ -82,7 +76,7 @@ class Tracer:
         self.target: int = plan["pid"]
         self.target_program: str = plan["program"]
         numbers = machine.numbers(here)
-        self.capset = numbers["capset"]
+        self.injector = Injector(here, self, numbers["capset"])
         rows = {call for (call, _), _ in plan["errnos"]}
         stopped = calls.stopped(rows)
         known = stopped | calls.KIND.keys() | rows
@@ -105,7 +99,6 @@ class Tracer:
         """New threads that stopped before their maker's stop told of them."""
         self.home = ""
         """The target's user namespace, as /proc names it."""
-        self.can_suspend = True
         self.refusals: Counter[tuple[str, str, str]] = Counter()
         self.rules = Rules(self, plan, Denied(plan["denied"]))
         self.detaching: dict[int, Thread] = {}
@@ -224,12 +217,12 @@ class Tracer:
             self.rules.left(thread, machine.result(thread.tid))
         elif thread.phase is Phase.INJECT:
             if thread.entered:
-                self.injected(thread, machine.result(thread.tid))
+                self.injector.injected(thread, machine.result(thread.tid))
             else:
                 thread.entered = True
                 machine.op(SYSCALL, thread.tid)
         elif thread.phase is Phase.SKIP:
-            self.inject(thread, thread.injecting)
+            self.injector.after(thread, thread.injecting)
         else:
             info = machine.call_info(thread.tid)
             if info[0] != machine.ENTRY:
@@ -243,7 +236,7 @@ class Tracer:
         """A signal is about to be delivered. What was being tried is given up first: the handler
         must find the program as it was, and the call is made anew after it."""
         if thread.phase is Phase.INJECT:
-            self.restore(thread)
+            self.injector.restore(thread)
         if thread.phase in (Phase.INJECT, Phase.AGAIN):
             thread.phase, thread.attempts = Phase.FREE, None
         self.go_on(thread, number)
@@ -284,7 +277,7 @@ class Tracer:
         if not thread.followed and thread.tid == self.target and not thread.program:
             thread.followed, thread.program = True, self.target_program
             thread.process.look_for_pseudo()
-            self.try_suspending(thread)
+            self.injector.try_suspending(thread)
             self.evidence.tell({"started": time.time()})
         else:
             thread.program = os.path.basename(thread.path).decode(errors="backslashreplace")
@@ -324,100 +317,11 @@ class Tracer:
                 if thread.followed and not thread.pinned:
                     want = self.rules.wanted(thread)
                     if want != thread.effective:
-                        self.inject_at_entry(thread, want)
+                        self.injector.before(thread, want)
                         return
         if thread.call is not None:
             thread.phase = Phase.CALL
         self.go_on(thread)
-
-    def inject_at_entry(self, thread: Thread, mask: int) -> None:
-        """Before a call: change the effective set, then let it begin anew."""
-        thread.injecting = mask
-        if thread.filtered or not (arguments := self.arguments(thread, mask)):
-            # Its own filter would be asked about the exchanged call: leave the call first.
-            if thread.filtered:
-                self.suspend(thread, True)
-            self.machine.exchange(thread.tid, self.machine.get(thread.tid), -1)
-            thread.phase = Phase.SKIP
-            machine.op(SYSCALL, thread.tid)
-            return
-        registers = self.machine.get(thread.tid)
-        thread.before = self.machine.rewound(registers, thread.number, thread.args)
-        self.machine.exchange(thread.tid, registers, self.capset, arguments)
-        thread.phase, thread.entered = Phase.INJECT, True
-        machine.op(SYSCALL, thread.tid)
-
-    def inject(self, thread: Thread, mask: int) -> None:
-        """After a call: change the effective set, then make the call again."""
-        registers = self.machine.get(thread.tid)
-        thread.before = self.machine.rewound(registers, thread.number, thread.args)
-        thread.injecting = mask
-        arguments = self.arguments(thread, mask)
-        if not arguments:
-            thread.pinned = True
-            self.again(thread)
-            return
-        self.machine.set(thread.tid, self.machine.calling(thread.before, self.capset, arguments))
-        thread.phase, thread.entered = Phase.INJECT, False
-        if thread.filtered:
-            self.suspend(thread, True)
-        every = thread.filtered or self.every_call
-        machine.op(SYSCALL if every else CONT, thread.tid)
-
-    def arguments(self, thread: Thread, mask: int) -> tuple[int, int] | None:
-        """Put the arguments of a capset into the thread's memory; None where that cannot be."""
-        sets = (mask, thread.permitted, thread.inheritable)
-        words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
-        data = _CAPSET_HEADER + b"".join(word.to_bytes(4, "little") for word in words)
-        for address in ((thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15):
-            old = thread.process.raw(address, len(data))
-            if len(old) == len(data) and thread.process.write(address, data):
-                thread.saved = (address, old)
-                return address, address + len(_CAPSET_HEADER)
-        return None
-
-    def restore(self, thread: Thread) -> None:
-        """Memory and registers as they were before our capset."""
-        if thread.saved is not None:
-            thread.process.write(*thread.saved)
-            thread.saved = None
-        self.machine.set(thread.tid, thread.before)
-        if thread.filtered:
-            self.suspend(thread, False)
-
-    def injected(self, thread: Thread, result: int) -> None:
-        """Our capset came back."""
-        self.restore(thread)
-        if result == 0:
-            thread.effective = thread.injecting
-        else:  # its sets are not what we believed
-            self.look(thread)
-            thread.virtual &= thread.permitted
-            thread.failures += 1
-            if thread.failures == _FAILURES:
-                thread.pinned = True
-                self.evidence.tell_once(pinned=thread.program)
-        thread.phase = Phase.AGAIN
-        self.go_on(thread)
-
-    def again(self, thread: Thread) -> None:
-        """Make the call once more, without a change of sets."""
-        self.machine.set(thread.tid, thread.before)
-        thread.phase = Phase.AGAIN
-        self.go_on(thread)
-
-    def try_suspending(self, thread: Thread) -> None:
-        """Whether filters can be suspended: CAP_SYS_ADMIN, and CONFIG_CHECKPOINT_RESTORE."""
-        try:
-            self.suspend(thread, True)
-        except OSError:
-            self.can_suspend = False
-        self.suspend(thread, False)
-
-    def suspend(self, thread: Thread, on: bool) -> None:
-        """Whether the thread's seccomp filters are asked."""
-        more = machine.O_SUSPEND_SECCOMP if on else 0
-        machine.op(func.PTRACE_SETOPTIONS, thread.tid, 0, machine.OPTIONS | more)
 
     # ------------------------------------------------------------------ targets that trace
 

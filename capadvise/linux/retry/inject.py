@@ -1,0 +1,123 @@
+"""Making a thread call capset: before or after a call of its own, which it makes (again) then.
+
+The thread's own instruction that enters the kernel is used, with other registers; memory for the
+arguments is taken below the stack, and given back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ptrace.binding import func
+
+from capadvise.linux.retry import machine
+from capadvise.linux.retry.machine import CONT, SYSCALL
+from capadvise.linux.retry.thread import Phase, Thread
+
+if TYPE_CHECKING:
+    from capadvise.linux.retry.tracer import Tracer
+
+_FAILURES = 3
+"""So many capsets of ours may fail in a thread before it is left alone."""
+_HEADER = (0x20080522).to_bytes(4, "little") + bytes(4)
+"""_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
+_BELOW_STACK = 512
+"""Bytes below the stack pointer where the arguments are put: beyond the red zone (x86-64: 128)."""
+
+
+class Injector:
+    """One for all threads."""
+
+    def __init__(self, here: machine.Machine, tracer: Tracer, capset: int) -> None:
+        self.machine, self.tracer, self.capset = here, tracer, capset
+        self.can_suspend = True
+        """Seccomp filters of the target's can be kept from being asked about our capsets."""
+
+    def before(self, thread: Thread, mask: int) -> None:
+        """Before a call: change the effective set, then let it begin anew."""
+        thread.injecting = mask
+        if thread.filtered or not (arguments := self.arguments(thread, mask)):
+            # Its own filter would be asked about the exchanged call: leave the call first.
+            if thread.filtered:
+                self.suspend(thread, True)
+            self.machine.exchange(thread.tid, self.machine.get(thread.tid), -1)
+            thread.phase = Phase.SKIP
+            machine.op(SYSCALL, thread.tid)
+            return
+        registers = self.machine.get(thread.tid)
+        thread.before = self.machine.rewound(registers, thread.number, thread.args)
+        self.machine.exchange(thread.tid, registers, self.capset, arguments)
+        thread.phase, thread.entered = Phase.INJECT, True
+        machine.op(SYSCALL, thread.tid)
+
+    def after(self, thread: Thread, mask: int) -> None:
+        """After a call: change the effective set, then make the call again."""
+        registers = self.machine.get(thread.tid)
+        thread.before = self.machine.rewound(registers, thread.number, thread.args)
+        thread.injecting = mask
+        arguments = self.arguments(thread, mask)
+        if not arguments:
+            thread.pinned = True
+            self.again(thread)
+            return
+        self.machine.set(thread.tid, self.machine.calling(thread.before, self.capset, arguments))
+        thread.phase, thread.entered = Phase.INJECT, False
+        if thread.filtered:
+            self.suspend(thread, True)
+        every = thread.filtered or self.tracer.every_call
+        machine.op(SYSCALL if every else CONT, thread.tid)
+
+    def arguments(self, thread: Thread, mask: int) -> tuple[int, int] | None:
+        """Put the arguments of a capset into the thread's memory; None where that cannot be."""
+        sets = (mask, thread.permitted, thread.inheritable)
+        words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
+        data = _HEADER + b"".join(word.to_bytes(4, "little") for word in words)
+        for address in ((thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15):
+            old = thread.process.raw(address, len(data))
+            if len(old) == len(data) and thread.process.write(address, data):
+                thread.saved = (address, old)
+                return address, address + len(_HEADER)
+        return None
+
+    def restore(self, thread: Thread) -> None:
+        """Memory and registers as they were before our capset."""
+        if thread.saved is not None:
+            thread.process.write(*thread.saved)
+            thread.saved = None
+        self.machine.set(thread.tid, thread.before)
+        if thread.filtered:
+            self.suspend(thread, False)
+
+    def injected(self, thread: Thread, result: int) -> None:
+        """Our capset came back."""
+        self.restore(thread)
+        if result == 0:
+            thread.effective = thread.injecting
+        else:  # its sets are not what we believed
+            self.tracer.look(thread)
+            thread.virtual &= thread.permitted
+            thread.failures += 1
+            if thread.failures == _FAILURES:
+                thread.pinned = True
+                self.tracer.evidence.tell_once(pinned=thread.program)
+        thread.phase = Phase.AGAIN
+        self.tracer.go_on(thread)
+
+    def again(self, thread: Thread) -> None:
+        """Make the call once more, without a change of sets."""
+        self.machine.set(thread.tid, thread.before)
+        thread.phase = Phase.AGAIN
+        self.tracer.go_on(thread)
+
+    def try_suspending(self, thread: Thread) -> None:
+        """Whether filters can be suspended: CAP_SYS_ADMIN, and CONFIG_CHECKPOINT_RESTORE."""
+        try:
+            self.suspend(thread, True)
+        except OSError:
+            self.can_suspend = False
+        self.suspend(thread, False)
+
+    def suspend(self, thread: Thread, on: bool) -> None:
+        """Whether the thread's seccomp filters are asked."""
+        more = machine.O_SUSPEND_SECCOMP if on else 0
+        machine.op(func.PTRACE_SETOPTIONS, thread.tid, 0, machine.OPTIONS | more)

@@ -260,5 +260,5 @@ def _recording(run: Attaching, held: Held, posture: Posture) -> Recording:
     passed = run.check_passed if run.checker else None
     recording = run.recording(run.target_scope, held, None, mac=posture.mac)
     known = run.running.description
-    files = changed_files(known) if known else ()
+    files = changed_files(known, known.pid) if known else ()
     return replace(recording, succeeded=passed, attached=True, image_files=files)

@@ -242,7 +242,8 @@ def _recording(run: ContainerWatch, entry: Entry, place: Place) -> Recording:
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
     mac = place.posture.mac if place.posture else None
-    return run.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
+    recording = run.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
+    return replace(recording, image_files=entry.look_at_files(place.root))
 
 
 def _observation(

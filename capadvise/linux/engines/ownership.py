@@ -27,16 +27,16 @@ class _Found:
     """From 1 at the bottom of the image."""
 
 
-def changed_files(container: Container) -> tuple[ImageFile, ...]:
+def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     """What has changed since the container was made; nothing where it is gone, or where its engine
-    does not keep it in an overlay."""
+    does not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
     storage = (container.raw.get("GraphDriver") or {}).get("Data") or {}
     upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
     if not isinstance(upper, str) or not isinstance(lower, str) or not os.path.isdir(upper):
         return ()
     # docker puts a layer of its own on top of the image's: /etc/hosts and the like
     layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
-    owners = _Owners(container.pid)
+    owners = _Owners(pid)
     found = []
     for path in _below(Path(upper)):
         if change := _compare(Path(upper), path, layers, owners):

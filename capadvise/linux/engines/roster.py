@@ -22,6 +22,8 @@ from capadvise.linux.background import Background
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.container import SERVICE_LABEL, Container
 from capadvise.linux.engines.follow import ContainerStarts, healthcheck_command
+from capadvise.linux.engines.ownership import changed_files
+from capadvise.recording import ImageFile
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -40,6 +42,8 @@ class Entry:
     healthy: bool = False
     """It has been, at some time."""
     asked: Background[Container | None] | None = None
+    image_files: tuple[ImageFile, ...] = ()
+    """What was changed of its image, when it was last looked at."""
 
     @property
     def answered(self) -> bool:
@@ -50,6 +54,13 @@ class Entry:
     def container(self) -> Container | None:
         """The engine's description; None where it was gone too soon."""
         return self.asked.result() if self.asked else None
+
+    def look_at_files(self, pid: int) -> tuple[ImageFile, ...]:
+        """What was changed of its image until now, or until it was removed; ``pid``: of its first
+        process."""
+        if (container := self.container) is not None:
+            self.image_files = changed_files(container, pid) or self.image_files
+        return self.image_files
 
 
 class Roster:

@@ -106,6 +106,9 @@ class ContainerWatch(Watch):
         """As the engine stops a container."""
         if self.kill_at is None:
             self._drain()  # what was asked until now was not while stopping
+            for entry in self.roster.entries.values():  # some are removed as they end
+                for place in self.places(entry):
+                    entry.look_at_files(place.root)
             super().stop()
             self.kill_at = (self.kill_at or 0) + self.command.patience  # the engine waits so long
 

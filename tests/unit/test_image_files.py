@@ -1,0 +1,83 @@
+"""Needs that come of the image's files, and how the image could be built instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap
+from capadvise.image_files import way_out
+from capadvise.linux.engines.container import parse_inspect
+from capadvise.linux.engines.ownership import changed_files
+from capadvise.recording import Change, ImageFile
+
+GIVEN = ImageFile("/data/file", 2, Change.OWNER, "0:0", "999:999")
+MODE = ImageFile("/data", 1, Change.MODE, "999:999", "0700")
+PUT = ImageFile("/data", 1, Change.FOLDER, "999:999", "0:0")
+
+
+@pytest.mark.parametrize(
+    ("cap", "files", "said"),
+    [
+        ("CHOWN", [GIVEN], "/data/file (layer 2 of the image) is of 0:0"),
+        ("CHOWN", [GIVEN, GIVEN, GIVEN], "and 2 more"),
+        ("CHOWN", [GIVEN], "COPY --chown=999:999"),
+        ("FOWNER", [GIVEN, MODE], "gets the mode 0700"),
+        ("DAC_OVERRIDE", [PUT], "as USER 999:999"),
+        ("FOWNER", [replace(MODE, owner="0:0")], None),
+        ("CHOWN", [MODE, PUT], None),
+        ("SYS_ADMIN", [GIVEN, MODE, PUT], None),
+        ("CHOWN", [], None),
+    ],
+)
+def test_the_way_out(cap: str, files: Sequence[ImageFile], said: str | None) -> None:
+    found = way_out(Cap.parse(cap), files)
+    assert found is None if said is None else said in (found or "")
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> Path:
+    """A container's layer above two of the image."""
+    for layer in ("upper", "top-init/diff", "two", "one"):
+        (tmp_path / layer / "data").mkdir(parents=True)
+    return tmp_path
+
+
+def changed(layers: Path) -> list[tuple[str, int, str]]:
+    lower = f"{layers}/top-init/diff:{layers}/two:{layers}/one"
+    upper = f"{layers}/upper"
+    raw = f"""[{{"Id": "1", "Name": "n", "Image": "i", "Config": {{}}, "State": {{}},
+        "HostConfig": {{}}, "GraphDriver": {{"Data": {{"UpperDir": "{upper}",
+        "LowerDir": "{lower}"}}}}}}]"""
+    (container,) = parse_inspect("docker", raw)
+    return [(f.path, f.layer, str(f.change)) for f in changed_files(container, 0)]
+
+
+def test_a_changed_mode_is_found_in_the_topmost_layer_that_has_the_file(layers: Path) -> None:
+    for layer in ("upper", "two", "one"):
+        (layers / layer / "data" / "file").touch(mode=0o644)
+    assert changed(layers) == []
+    (layers / "upper" / "data" / "file").chmod(0o600)
+    assert changed(layers) == [("/data/file", 2, "mode")]
+    (layers / "two" / "data" / "file").unlink()
+    assert changed(layers) == [("/data/file", 1, "mode")]
+
+
+def test_no_link_leads_out_of_a_layer(layers: Path, tmp_path: Path) -> None:
+    """Where the image has a link and the container a folder, the file is a new one."""
+    (layers / "outside").mkdir()
+    (layers / "outside" / "file").touch(mode=0o600)
+    (layers / "upper" / "way").mkdir()
+    (layers / "upper" / "way" / "file").touch(mode=0o644)
+    (layers / "one" / "way").symlink_to(layers / "outside")
+    assert ("/way/file", 1, "mode") not in changed(layers)
+
+
+def test_what_is_gone_has_not_changed(layers: Path) -> None:
+    (layers / "upper" / "data").chmod(0o700)
+    assert changed(layers) == [("/data", 2, "mode")]
+    (layers / "upper").rename(layers / "removed")
+    assert changed(layers) == []

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from capadvise.caps import Cap
-from capadvise.errors import CannotObserve
-from capadvise.linux import procfs, tracefs
-from capadvise.linux.buffers import observer
+from capadvise.errors import CannotObserve, CapadviseError
+from capadvise.linux import probes, procfs, shot, tracefs
+from capadvise.linux.buffers import observer, require
+from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.linux.symbols import Symbols
+from capadvise.report.escape import printable
+
+LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 _T = TypeVar("_T")
 
@@ -30,6 +34,8 @@ class Finding:
     remedy: str | None = None
     needed: bool = True
     """Whether nothing can be observed without it."""
+    chosen: bool = False
+    """This is the observer that is used."""
 
 
 def examine() -> Iterator[Finding]:
@@ -50,8 +56,9 @@ def examine() -> Iterator[Finding]:
         None if initial else "run on the host, or in a container with --pid=host --privileged",
     )
     yield _try("tracefs", tracefs.find, lambda path: f"{_where(path)}")
-    yield _try("observer", lambda: observer(tracefs.find()), str)
+    yield from restrictions()
     yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
+    yield from observers()
     prctl = importlib.util.find_spec("prctl") is not None
     yield Finding(
         "python-prctl",
@@ -73,6 +80,63 @@ def examine() -> Iterator[Finding]:
         if missing
         else None,
         needed=False,
+    )
+
+
+def restrictions() -> Iterator[Finding]:
+    """What can keep even root from tracing, or changes what a target needs."""
+    try:
+        mode = LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
+    except OSError:
+        mode = ""
+    hidden = mode == "confidentiality"
+    yield Finding(
+        "lockdown",
+        not hidden,
+        f"{mode}: root may not trace the kernel" if hidden else mode or "not in force, or not told",
+        "boot without lockdown=confidentiality" if hidden else None,
+        needed=False,
+    )
+    mac = posture_of(os.getpid(), Machine.read(), sysctls=False).mac
+    confined = mac is not None and mac.mode == "enforce"
+    said = "nothing confines capadvise itself"
+    if mac is not None and confined:
+        said = f"{mac.module} confines capadvise itself, as {printable(mac.label)}"
+    yield Finding(
+        "confinement",
+        not confined,
+        said,
+        "what is refused below may be its doing: run capadvise outside of it" if confined else None,
+        needed=False,
+    )
+    paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"
+    more = paranoid.isdecimal() and int(paranoid) > 2
+    yield Finding(
+        "perf",
+        True,
+        f"kernel.perf_event_paranoid is {paranoid}: capadvise is not hindered"
+        + ("; a target's perf needs SYS_ADMIN, PERFMON is not enough" if more else ""),
+        needed=False,
+    )
+
+
+def observers() -> Iterator[Finding]:
+    """What each observer lacks, which is used, and whether it sees a check that is made for it."""
+    try:
+        root = require()
+        best = observer(root)
+    except CapadviseError as error:
+        yield Finding("observer", False, str(error), error.hint)
+        return
+    for each in probes.Observer:
+        missing = probes.why_not(each, root)
+        used = each is best
+        said = missing or ("used" if used else "possible")
+        yield Finding(each, not missing, said, needed=False, chosen=used)
+    yield _try(
+        "trial shot",
+        lambda: shot.fire(root),
+        lambda check: f"seen, {' ← '.join(check.site)}",
     )
 
 
@@ -100,5 +164,5 @@ def _where(path: Path) -> str:
 def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Finding:
     try:
         return Finding(probe, True, said(attempt()))
-    except CannotObserve as error:
+    except CapadviseError as error:
         return Finding(probe, False, str(error), error.hint)

@@ -26,6 +26,7 @@ TRACEPOINT = "capability:cap_capable"
 DYNAMIC = "dynamic_events"
 FORCE = "CAPADVISE_OBSERVER"
 """Environment variable: the one observer to be used."""
+RETRY = "retry"
 PREFIX = "capadvise_"
 _RETURNED = "capadvise/capadvise_returned"
 """The return probe, which all runs share: before Linux 5.16 a kernel stack cannot be read across
@@ -98,14 +99,17 @@ def source(observer: Observer) -> Source:
 def choose(root: Path, forced: str | None = None) -> Observer:
     """The best observer that this kernel has, or the one that is forced.
 
-    Raises CannotObserve with the reason why there is none.
+    Raises CannotObserve with the reason why there is none, or where retries alone are asked for;
+    BadInput where what is forced cannot be had.
     """
+    if forced == RETRY:
+        raise CannotObserve(f"{FORCE} asks for retries")
     if forced:
         if forced not in list(Observer):
-            raise BadInput(f"{FORCE}: {forced!r} is none of {', '.join(Observer)}")
+            raise BadInput(f"{FORCE}: {forced!r} is none of {', '.join([*Observer, RETRY])}")
         wanted = Observer(forced)
         if missing := why_not(wanted, root):
-            raise CannotObserve(f"{FORCE} asks for {wanted}: {missing}")
+            raise BadInput(f"{FORCE} asks for {wanted}, but there are {missing}")
         return wanted
     reasons = []
     for observer in Observer:
@@ -124,17 +128,16 @@ def why_not(observer: Observer, root: Path) -> str | None:
     if observer is Observer.TRACEPOINT:
         if (root / "events" / TRACEPOINT.replace(":", "/")).is_dir():
             return None
-        return "no event capability:cap_capable (it came with Linux 6.14)"
-    if not (root / DYNAMIC).exists():
-        return f"no {DYNAMIC} in tracefs (the kernel has neither CONFIG_KPROBE_EVENTS nor fprobes)"
-    readme = (root / "README").read_text(errors="replace")
-    if observer is Observer.FPROBE:
-        if not re.search(r"^\s+f\[?\S*:", readme, re.MULTILINE):
-            return "no fprobe events (CONFIG_FPROBE_EVENTS, since Linux 6.5)"
-        if _RETURN_ARGUMENTS not in readme:
-            return "its return probes cannot see arguments (they can since Linux 6.9)"
-    elif not re.search(r"^\s+(Format: )?p\[?\S*:", readme, re.MULTILINE):
+        return "no such events: capability:cap_capable came with Linux 6.14"
+    if observer is Observer.KPROBE:
+        if (root / "kprobe_events").exists():
+            return None
         return "no kprobe events (CONFIG_KPROBE_EVENTS)"
+    readme = (root / "README").read_text(errors="replace")
+    if not re.search(r"^\s+f\S* <func-name>", readme, re.MULTILINE):
+        return "no fprobe events (CONFIG_FPROBE_EVENTS, since Linux 6.5)"
+    if _RETURN_ARGUMENTS not in readme:
+        return "only fprobe events that cannot see arguments at a return (they can since Linux 6.9)"
     return None
 
 

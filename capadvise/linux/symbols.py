@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
+from capadvise.linux import procfs
 
 KALLSYMS = Path("/proc/kallsyms")
 
@@ -54,7 +55,8 @@ class Symbols:
             raise CannotObserve(f"{path} is no symbol table") from error
         if hidden:
             raise CannotObserve(
-                f"{path} hides the kernel's addresses, so call sites cannot be named",
+                f"{path} hides the kernel's addresses (kernel.kptr_restrict is "
+                f"{procfs.sysctl('kernel.kptr_restrict')}), so call sites cannot be named",
                 hint="run as root with CAP_SYSLOG, or: sysctl kernel.kptr_restrict=1",
             )
         return symbols

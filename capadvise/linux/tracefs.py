@@ -53,8 +53,14 @@ def _syscall(number: int, *args: object) -> int:
     result = int(_libc.syscall(number, *args))
     if result < 0:
         code = ctypes.get_errno()
-        if code == errno.EPERM:
+        if code == errno.EPERM and os.geteuid() != 0:
             raise CannotObserve("tracefs: only root can look", hint="prefix the command with sudo")
+        if code == errno.EPERM:
+            raise CannotObserve(
+                "tracefs is not mounted here, and this root may not mount it: a container, or a "
+                "kernel in lockdown",
+                hint="run capadvise on the host, or in a container with --pid=host --privileged",
+            )
         raise CannotObserve(
             f"tracefs is not mounted and cannot be mounted: {os.strerror(code)}",
             hint="mount it: mount -t tracefs tracefs /sys/kernel/tracing",

@@ -1,0 +1,52 @@
+"""A trial shot: one check of our own making, which the observer must see."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from capadvise.caps import Cap
+from capadvise.errors import CannotObserve
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.buffers import Buffers
+from capadvise.linux.symbols import Symbols
+from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.recording import Check
+
+_PR_CAPBSET_DROP = 24
+_NO_CAPABILITY = 255
+"""The kernel asks for SETPCAP first, and then finds that there is no such capability to drop."""
+_SETPCAP = Cap.parse("SETPCAP")
+
+
+def fire(root: Path) -> Check:
+    """Make the kernel ask for SETPCAP, and return what was seen of it.
+
+    Raises CannotObserve where nothing was seen, or the kernel lets us see nothing.
+    """
+    pid = os.getpid()
+    symbols = Symbols.load()
+    buffers = Buffers(root, missing=frozenset())
+    scope = Scope(0, pid, 0)
+    try:
+        buffers.open(lambda: [pid])
+        aggregator = Aggregator(
+            buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid()
+        )
+        aggregator.adopt(pid, scope)
+        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _NO_CAPABILITY, 0, 0, 0)
+        buffers.stop()
+        buffers.drain(aggregator)
+        aggregator.finish()
+    finally:
+        buffers.close()
+        buffers.remove()
+    for check in aggregator.checks(scope):
+        if check.cap == _SETPCAP and check.syscall == "prctl":
+            return check
+    raise CannotObserve(
+        f"the {buffers.source.observer} shows nothing of a check that was made: this kernel's "
+        "check function is another one",
+        hint="try another observer: CAPADVISE_OBSERVER=kprobe capadvise doctor",
+    )

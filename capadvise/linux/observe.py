@@ -120,8 +120,6 @@ def choose(command: Command) -> tuple[Command, str | None]:
     Raises CannotObserve where nothing can be done.
     """
     try:
-        if os.environ.get("CAPADVISE_OBSERVER") == "retry":
-            raise CannotObserve("CAPADVISE_OBSERVER asks for retries alone")
         root = require()
     except CannotObserve as error:
         try:

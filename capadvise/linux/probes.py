@@ -103,7 +103,7 @@ def choose(root: Path, forced: str | None = None) -> Observer:
     BadInput where what is forced cannot be had.
     """
     if forced == RETRY:
-        raise CannotObserve(f"{FORCE} asks for retries")
+        raise CannotObserve(f"{FORCE} asks for retries alone")
     if forced:
         if forced not in list(Observer):
             raise BadInput(f"{FORCE}: {forced!r} is none of {', '.join([*Observer, RETRY])}")

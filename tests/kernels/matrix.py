@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     names = [kernel.name for kernel in packages.KERNELS]
     parser.add_argument("--kernel", choices=names, help="this one alone")
     parser.add_argument("--observer", help="this one alone")
-    parser.add_argument("--only", default="", help="only tests with this text in their names")
+    parser.add_argument("--only", default="", help="only tests whose names match this pattern")
     return parser.parse_args()
 
 

@@ -13,10 +13,12 @@ from typing import TypeVar
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux import probes, procfs, shot, tracefs
+from capadvise.linux.audit.live import Ear
 from capadvise.linux.buffers import observer, require
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.linux.symbols import Symbols
+from capadvise.posture import Sharing
 from capadvise.report.escape import printable
 
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
@@ -67,6 +69,7 @@ def examine() -> Iterator[Finding]:
         None if prctl else "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
     )
     yield retries()
+    yield audit_records()
     bounding = procfs.capability_sets().bounding
     missing = [
         Cap(number).short for number in range(procfs.last_cap() + 1) if Cap(number) not in bounding
@@ -138,6 +141,23 @@ def observers() -> Iterator[Finding]:
         lambda: shot.fire(root),
         lambda check: f"seen, {' ← '.join(check.site)}",
     )
+
+
+def audit_records() -> Finding:
+    """Whether the kernel's audit records are heard, which say what security modules refuse."""
+    ear = Ear.open()
+    here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
+    if ear is not None:
+        ear.close()
+    if ear is None or here.get("net") is Sharing.OWN:
+        return Finding(
+            "audit records",
+            False,
+            "not heard: what a security module refuses is not told from other refusals",
+            "AUDIT_READ, and the initial user and network namespaces; or import a log of auditd",
+            needed=False,
+        )
+    return Finding("audit records", True, "heard as the kernel makes them", needed=False)
 
 
 def retries() -> Finding:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
-from capadvise.linux.engines.invocation import Invocation, behind, recognize
+from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.observe import Observation, choose, observe
 from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
@@ -35,6 +35,11 @@ def command(args: argparse.Namespace) -> int:
         raise BadInput(
             f"{argv[0]} would start {hidden.engine}, whose containers are then not seen",
             hint=f"sudo capadvise run -- {shlex.join(hidden.argv())}",
+        )
+    if invocation is None and (done := existing(argv)):
+        raise BadInput(
+            f"{done}: a container that exists has the capabilities that it was made with",
+            hint="capadvise run -- docker run …, or watch it with: capadvise attach CONTAINER",
         )
     several = invocation is not None and invocation.verb == "compose up"
     if args.output:

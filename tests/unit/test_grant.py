@@ -114,9 +114,10 @@ def test_only_the_services_that_are_looked_at_are_given_all() -> None:
 def test_a_trial_of_a_project_has_names_of_its_own() -> None:
     tried = grant.tried_service(SERVICE, CAPS)
     copied = volumes.of_service(SERVICE, lambda path: f"/copy{path}")
-    web = grant.in_trial(tried, "l=1", copied)
+    web = grant.in_trial({**tried, "build": "."}, "p-web", "l=1", copied)
     assert (web["cap_drop"], web["cap_add"]) == (["ALL"], ["CHOWN", "SYS_ADMIN"])
-    assert not {"privileged", "ports", "container_name", "restart"} & set(web)
+    assert web["image"] == "p-web"
+    assert not {"build", "privileged", "ports", "container_name", "restart"} & set(web)
     assert web["security_opt"] == SERVICE["security_opt"]  # the user's own posture stays
     assert [volume["source"] for volume in web["volumes"]] == ["/copy/own", "/own", "named"]
     fresh = volumes.of_project(PROJECT, reuse=False)

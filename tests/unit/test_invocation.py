@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.invocation import Invocation, behind, recognize
+from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
 
 
 def _seen(text: str) -> Invocation:
@@ -73,3 +73,10 @@ def test_a_client_behind_sudo_is_found() -> None:
     assert shlex.join(found.argv()) == "docker run --rm x true"
     assert behind(["sudo", "nginx"]) is None
     assert behind(["echo", "docker", "run", "x"]) is None
+
+
+def test_what_is_done_with_existing_containers_is_told_from_the_rest() -> None:
+    for command in ("docker start x", "docker -H a container exec x ls", "docker compose restart"):
+        assert existing(shlex.split(command)), command
+    for command in ("docker ps", "nginx start", "docker compose ps", "docker"):
+        assert existing(shlex.split(command)) is None, command

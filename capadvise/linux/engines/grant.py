@@ -87,12 +87,13 @@ def tried_service(service: Mapping[str, Any], caps: CapSet) -> dict[str, Any]:
 
 
 def in_trial(
-    service: Mapping[str, Any], label: str, volumes: Sequence[Mapping[str, Any]]
+    service: Mapping[str, Any], image: str, label: str, volumes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """A service as a trial starts it, its own or another: no name of its own, no published ports,
-    no restarts."""
+    no restarts. ``image``: what was built for the recording is not built again."""
     return {
-        **_without(service, "container_name", "ports", "restart", "volumes"),
+        **_without(service, "container_name", "ports", "restart", "volumes", "build"),
+        "image": image,
         "volumes": list(volumes),
         "labels": {**(service.get("labels") or {}), **_label(label)},
     }

@@ -63,6 +63,7 @@ _COMPOSE_RUN = Grammar(
 )
 
 
+_OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach"))
 _WRAPPERS = frozenset(("sudo", "doas", "env", "timeout", "nice", "nohup", "setsid", "time"))
 
 
@@ -135,6 +136,18 @@ def behind(argv: Sequence[str]) -> Invocation | None:
     if PurePath(argv[0]).name not in _WRAPPERS:
         return None
     return next(filter(None, (recognize(argv[at:]) for at in range(1, len(argv)))), None)
+
+
+def existing(argv: Sequence[str]) -> str | None:
+    """What a client's command does with containers that are there already, as ``docker start``."""
+    program = PurePath(argv[0]).name
+    if program not in ("docker", "podman"):
+        return None
+    _, rest = (_DOCKER if program == "docker" else _PODMAN).parse(argv[1:])
+    if rest[:1] == ("compose",):
+        rest = _COMPOSE.parse(rest[1:])[1]
+    verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")
+    return f"{program} … {verb}" if verb in _OF_EXISTING else None
 
 
 def _compose(

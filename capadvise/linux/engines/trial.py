@@ -120,6 +120,7 @@ def _start(
     services = {
         name: grant.in_trial(
             grant.tried_service(one, caps) if name == service else one,
+            one.get("image") or f"{resolved['name']}-{name}",
             label,
             list(one.get("volumes") or ()) if reuse else volumes.of_service(one, copies),
         )

@@ -72,6 +72,21 @@ def test_no_rule_is_hidden_by_one_before_it(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cap", "site", "meaning"),
+    [
+        ("FOWNER", "ns_capable do_fcntl __x64_sys_fcntl", "optional"),  # restic: O_NOATIME
+        ("FOWNER", "ns_capable may_open path_openat do_filp_open", "optional"),
+        ("FOWNER", "ns_capable setattr_prepare ext4_setattr notify_change chmod_common", "decides"),
+        ("SYS_ADMIN", "ns_capable __x64_sys_sethostname do_syscall_64", "decides"),
+    ],
+)
+def test_what_a_refusal_means_at_a_site_that_was_seen(cap: str, site: str, meaning: str) -> None:
+    rule = CATALOG.sites.match(Cap.parse(cap), tuple(site.split()))
+    assert rule is not None
+    assert rule.meaning == meaning
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (("summary:", "sumary:"), "unknown key 'sumary'"),

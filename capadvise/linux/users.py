@@ -55,7 +55,12 @@ Map = list[tuple[int, int, int]]
 def parse_map(text: str) -> Map:
     """``/proc/PID/uid_map``: inside, outside, how many."""
     rows = [line.split() for line in text.splitlines()]
-    return [(int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 3]
+    whole = [row for row in rows if len(row) == 3 and all(map(_is_number, row))]
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in whole]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def translated(number: int, rows: Map) -> int | None:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from capadvise.linux import cgroups, labels, mounts, users
+from capadvise.linux import cgroups, labels, mounts, procfs, users
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
@@ -165,6 +167,18 @@ def test_sandboxes() -> None:
     assert labels.sandbox_outside("/usr/bin/containerd-shim-kata-v2\0-id\0x") == "kata"
     assert labels.sandbox_outside("runsc-sandbox\0--root=/x") == "gvisor"
     assert labels.sandbox_outside("vim\0runsc") is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=300), st.sampled_from([DOCKER, V1, "0 0 1\n", "Uid:\t1 2 3 4\n", ""]))
+def test_no_text_of_a_foreign_kernel_breaks_the_readers(text: str, known: str) -> None:
+    for mixed in (text, known + text, text + known, known.replace(" ", text[:3])):
+        found = mounts.parse_mounts(mixed)
+        mounts.root_of(found, Path("/nonexistent"), host=None, of_host=found)
+        cgroups.cgroup_of(cgroups.parse_groups(mixed), found, found, {})
+        labels.parse_label(mixed, (), None)
+        status = procfs.parse_status(mixed)
+        users.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
 
 
 def test_a_kernel_that_says_little(tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
         files = snapshot(work)
     kill_descendants(reap_all)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
-    passed, why = verdict(plan, seen, seconds)
     text = err.read_text(errors="backslashreplace")[-20000:]
+    passed, why = verdict(plan, seen, seconds, last_words(text))
     proposal = decide(seen.recording, default())
     wanted = [
         need.cap.name
@@ -171,19 +171,21 @@ def command_of(plan: dict[str, Any]) -> Command:
     )
 
 
-def verdict(plan: dict[str, Any], seen: Observation, seconds: float) -> tuple[bool, str]:
-    """Whether the trial passed, and if not, why."""
+def verdict(
+    plan: dict[str, Any], seen: Observation, seconds: float, words: str
+) -> tuple[bool, str]:
+    """Whether the trial passed, and if not, why. ``words``: the last that the target said."""
     status = seen.recording.exit_status
     late = seconds >= plan["timeout"]
     if plan["kind"] == "daemon":
         if seen.check_passed:
             return True, ""
         how = "timed out" if late else f"exited with {status}"
-        return False, f"{how} before the check passed: {seen.check_said}".rstrip(": ")
+        return False, f"{how} before the check passed: {words or seen.check_said}".rstrip(": ")
     if late and not seen.check_passed:
         return False, f"timed out after {plan['timeout']:g} s"
     if plan["expect_exit"] is not None and status != plan["expect_exit"]:
-        return False, f"exited with {status} instead of {plan['expect_exit']}"
+        return False, f"exited with {status} instead of {plan['expect_exit']}: {words}".rstrip(": ")
     if plan["check"] and not seen.check_passed:
         return False, f"the check failed: {seen.check_said}".rstrip(": ")
     return True, ""

@@ -2,80 +2,93 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import queue
+import pickle
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from math import inf
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from capadvise.catalog import default
-from capadvise.decide import Proposal, decide_all
-from capadvise.errors import CapadviseError
-from capadvise.linux.background import Background
+from capadvise.decide import Proposal
+from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.command import Command
-from capadvise.linux.observe import Observation, observe
-from capadvise.linux.supervisor import Signals
+from capadvise.linux.observe import Observation
+from capadvise.linux.recording_process import Ended, Failed, Progress, Recorder, judge
 from capadvise.linux.terminal import Terminal
-from capadvise.linux.watch import Watch
-from capadvise.recording import Lost, Recording, Tally
+from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.tui.protocols import Now, Over
 
-_EVERY = 0.1
-"""Seconds between two looks at what was counted; more, where a look takes longer than 1/20 of it.
-"""
-_JUDGE_EVERY = 0.3
-_LOST_EVERY = 1.0
+Save = Callable[[Observation], tuple[Report, Path]]
 
 
 class LiveRecorder:
-    """Records a command in a thread of its own, and says what it has seen so far.
+    """The screen's side of the recorder (``recording_process``). Made before any thread starts:
+    it forks."""
 
-    Made in the main thread, before any other thread starts: it blocks signals. Three threads are at
-    work: one reads the trace buffers, one the target's output, and one judges what was read.
-    """
-
-    def __init__(
-        self, command: Command, save: Callable[[Observation], tuple[Report, Path]]
-    ) -> None:
+    def __init__(self, command: Command, save: Save) -> None:
         self.argv, self.check = command.argv, command.check
         self.observer = "retry" if command.unobserved else "tracepoint"
-        self._command, self._save = command, save
-        self._signals = Signals()
+        default().preload()  # once, for all three processes
         self._terminal = Terminal()
-        self._recording: Background[Over] | None = None
-        self._watch: Watch | None = None
-        self._over: Over | None = None
-        self._ended = False
-        self._stops = self._obeyed = 0
-        self._began = self._took = 0.0
-        self._kill_at: float | None = None
-        self._exited = False
-        self._tallies: tuple[Tally, ...] = ()
+        self._progress = Progress(0.0, (), Lost(), None, False)
         self._proposal: Proposal | None = None
-        self._lost = Lost()
-        self._next_look = self._next_judgement = self._next_lost = 0.0
-        self._distinct = 0
-        self._to_judge: queue.SimpleQueue[Sequence[Recording] | None] = queue.SimpleQueue()
+        self._ended: Ended | Failed | None = None
+        self._over: Over | None = None
+        self._started = False
+        self._fork(command, save)
+
+    def _fork(self, command: Command, save: Save) -> None:
+        orders, self._orders = os.pipe()
+        said, saying = os.pipe()
+        recordings, to_judge = os.pipe()
+        proposals, proposing = os.pipe()
+        ready, judged = os.pipe()
+        os.write(judged, b"r")
+        ours = (self._orders, said, proposals)
+        judges = (recordings, proposing, judged)
+        recorders = (orders, saying, to_judge, ready)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        judge_pid = os.fork()
+        if judge_pid == 0:
+            _close(ours, recorders, (self._terminal.fd, self._terminal.inner))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # it ends when nothing more can come
+            judge(recordings, proposing, judged)
+        recorder_pid = os.fork()
+        if recorder_pid == 0:
+            _close(ours, judges, (self._terminal.fd,))
+            Recorder(orders, saying, to_judge, ready).run(command, self._terminal, save)
+        self._pids = (judge_pid, recorder_pid)
+        _close(judges, recorders, (self._terminal.inner,))
+        self._said, self._proposals = os.fdopen(said, "rb"), os.fdopen(proposals, "rb")
+        self._reading = threading.Thread(target=self._read, daemon=True, name="progress")
+        self._judging = threading.Thread(target=self._read_judgements, daemon=True, name="judge")
 
     # ------------------------------------------------------------ for the screen; none waits
 
     def start(self, columns: int, rows: int) -> None:
         """Start the target."""
-        threading.Thread(target=self._judge, daemon=True, name="judge").start()
-        self._recording = Background(self._record)
+        self._started = True
         self._terminal.start(columns, rows)
+        self._reading.start()
+        self._judging.start()
+        self._order(b"g")
 
     def now(self) -> Now:
         """What was seen so far."""
-        kill_at = self._kill_at
-        took = self._took or (time.monotonic() - self._began if self._began else 0.0)
-        stopping = None if kill_at is None else kill_at - time.monotonic()
-        return Now(took, self._tallies, self._proposal, self._lost, stopping)
+        known, ended, clock = self._progress, self._ended, time.monotonic()
+        if isinstance(ended, Ended):
+            return Now(ended.seconds, ended.tallies, self._proposal, known.lost)
+        seconds = clock - known.began if known.began else 0.0
+        stopping = None if known.kill_at is None else known.kill_at - clock
+        return Now(seconds, known.tallies, self._proposal, known.lost, stopping)
 
     def output(self) -> bytes:
         """What the target wrote since the last call."""
@@ -83,14 +96,19 @@ class LiveRecorder:
 
     def over(self) -> Over | None:
         """The end. Raises what ended the recording."""
-        if self._over is None and self._recording is not None and self._ended:
-            self._restore()
-            self._over = self._recording.result()
+        if isinstance(self._ended, Failed):
+            error = CapadviseError(self._ended.message, hint=self._ended.hint)
+            error.exit_code = Exit(self._ended.code)
+            raise error
+        if self._over is None and self._ended is not None:
+            report, path = self._ended.result
+            self._proposal = report.proposal
+            self._over = Over(report, path, self._ended.check_passed)
         return self._over
 
     def stop(self) -> None:
         """End the target; called again, kill it."""
-        self._stops += 1
+        self._order(b"s")
 
     def type(self, data: bytes) -> None:
         """Keys for the target."""
@@ -106,96 +124,63 @@ class LiveRecorder:
 
     def lend(self) -> None:
         """Give the target the real terminal, until it has ended."""
-        self._terminal.lend(lambda: self._exited)
+        self._terminal.lend(lambda: self._progress.exited or self._ended is not None)
 
     def close(self) -> Over | None:
         """End what still runs, and wait for the report; None where nothing was started. Raises what
         ended the recording."""
-        if self._recording is None:
-            self._restore()
-            return None
-        if not self._ended:
+        if self._ended is None:
             self.stop()
-        self._over = self._over or self._recording.result()
-        self._restore()
-        return self._over
+        if self._started:
+            self._reading.join()
+        os.close(self._orders)
+        for pid in self._pids:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        return self.over()
 
-    def _restore(self) -> None:
-        """Signals do again what they did."""
-        signals, self._signals = self._signals, None  # type: ignore[assignment]
-        if signals is not None:
-            signals.restore()
+    # ------------------------------------------------------------------- what the others say
 
-    # ------------------------------------------------------------------ the thread that reads
+    def _order(self, order: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._orders, order)
 
-    def _record(self) -> Over:
-        try:
-            seen = observe(
-                replace(self._command, terminal=self._terminal.inner),
-                meanwhile=default().preload,
-                signals=self._signals,
-                each_round=self._round,
-            )
-            self._exited = True
-            self._took = seen.recording.seconds
-            if self._watch is not None:
-                self._tallies = self._watch.aggregator.tallies()
-            report, path = self._save(seen)
-            self._proposal, self._kill_at = report.proposal, None
-            leave = seen.recording.interrupted and not self._stops
-            return Over(report, path, seen.check_passed, leave)
-        finally:
-            self._exited = self._ended = True
-            self._to_judge.put(None)
+    def _read(self) -> None:
+        while self._ended is None:
+            message = _load(self._said)
+            if isinstance(message, Progress):
+                self._progress = message
+            else:
+                lost = Failed("the process that recorded was killed", None, Exit.FAILED)
+                self._ended = message or lost
 
-    def _round(self, watch: Watch) -> None:
-        """Between two rounds of reading."""
-        now = time.monotonic()
-        self._watch, self._began, self._kill_at = watch, watch.clock, watch.kill_at
-        self._exited = watch.status is not None
-        self._obey(watch, now)
-        if now >= self._next_look:
-            self._tallies = watch.aggregator.tallies()
-            self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
-        if now >= self._next_lost:
-            self._lost = watch.buffers.lost()
-            self._next_lost = now + _LOST_EVERY
-        if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:
-            self._distinct, self._next_judgement = watch.aggregator.distinct, inf
-            self._to_judge.put(watch.so_far())
-
-    def _obey(self, watch: Watch, now: float) -> None:
-        """What the screen asked for."""
-        if self._stops > self._obeyed:
-            watch.interrupted = True
-            if self._obeyed and watch.kill_at is not None:
-                watch.kill_at = now
-            watch.stop()
-            self._obeyed = self._stops
-
-    # ---------------------------------------------------------------- the thread that judges
-
-    def _judge(self) -> None:
-        """Judge what was read so far: the same way as in the end. The more there is, the rarer."""
-        while (recordings := self._to_judge.get()) is not None:
-            began = time.monotonic()
-            proposal = decide_all(recordings, default())
-            if not self._ended:
+    def _read_judgements(self) -> None:
+        while (proposal := _load(self._proposals)) is not None:
+            if self._over is None:
                 self._proposal = proposal
-            now = time.monotonic()
-            self._next_judgement = now + max(_JUDGE_EVERY, 10 * (now - began))
 
 
-def live(
-    command: Command,
-    save: Callable[[Observation], tuple[Report, Path]],
-    *,
-    prove: bool,
-) -> tuple[Report, Over]:
+def _close(*others: tuple[int, ...]) -> None:
+    """Close the ends of pipes that are another process's."""
+    for fds in others:
+        for fd in fds:
+            os.close(fd)
+
+
+def _load(pipe: Any) -> Any:
+    """The next value; None at the end."""
+    try:
+        return pickle.load(pipe)
+    except (EOFError, OSError, pickle.UnpicklingError):
+        return None
+
+
+def live(command: Command, save: Save, *, prove: bool) -> tuple[Report, Over]:
     """The screens, until the user leaves: the report as it is then, and how the recording ended.
 
     Raises CannotObserve and CannotStart as ``observe`` does.
     """
+    recorder = LiveRecorder(command, save)
     from capadvise.commands.review import Trials
     from capadvise.tui.app import CapadviseApp
     from capadvise.tui.live import LiveView
@@ -205,14 +190,12 @@ def live(
     reviews: list[ReviewView] = []
 
     def review(over: Over) -> ReviewView:
-        view = ReviewView(
-            over.report, default(), over.path, prover=Trials(over.path), prove=prove, live=True
-        )
+        prover = Trials(over.path)
+        view = ReviewView(over.report, default(), over.path, prover=prover, prove=prove, live=True)
         reviews.append(view)
         return view
 
     look = theme(os.environ, ask_background(sys.stdin.fileno()))
-    recorder = LiveRecorder(command, save)
     view = LiveView(recorder, default(), review, at_once=prove)
     app = CapadviseApp(lambda: view, theme=look)
     try:

@@ -21,7 +21,6 @@ from capadvise.linux.command import Command, name_of, user_of
 from capadvise.linux.retry.choice import listener as make_listener
 from capadvise.linux.retry.choice import require_retry
 from capadvise.linux.session import Session, session
-from capadvise.linux.supervisor import Signals
 from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.linux.watch import Watch
@@ -58,15 +57,12 @@ def observe(
     command: Command,
     meanwhile: Callable[[], object] = lambda: None,
     *,
-    signals: Signals | None = None,
     each_round: Callable[[Watch], None] | None = None,
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
     ``meanwhile`` is called while the kernel makes the buffers, which takes longest, for work that
-    will be needed afterwards. ``signals``: where the main thread has them already; it must block
-    them before any thread starts, and restores them itself. ``each_round`` is called between two
-    rounds of reading.
+    will be needed afterwards. ``each_round`` is called between two rounds of reading.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user) if command.user else None
@@ -76,7 +72,6 @@ def observe(
     with session(
         command,
         user=user,
-        signals=signals,
         listener=listener,
         observed=not command.unobserved,
         meanwhile=lambda: _preload(meanwhile),

@@ -51,7 +51,6 @@ def session(
     arrivals: str = "",
     also: Callable[[], list[int]] = list,
     sweep: Sequence[list[list[str]]] = (),
-    signals: Signals | None = None,
     listener: Listener | None = None,
     observed: bool = True,
     meanwhile: Callable[[], object] = lambda: None,
@@ -62,17 +61,15 @@ def session(
     ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``
     and ``arrivals``: see ``Buffers``. ``also``: threads that are followed besides. ``sweep``: pairs
     of commands by which the guardian removes containers, unless it is told ``"left"``.
-    ``signals``: where the main thread has them already; it must block them before any thread
-    starts, and restores them itself. ``listener``: hears the retry tracer; ``observed``: whether
-    the kernel is traced, too. ``meanwhile`` is called while the kernel makes the buffers.
-    Raises CannotObserve or CannotStart.
+    ``listener``: hears the retry tracer; ``observed``: whether the kernel is traced, too.
+    ``meanwhile`` is called while the kernel makes the buffers. Raises CannotObserve or CannotStart.
     """
     started = command is not None
     command = command or Command(())
     path = resolve(command.argv[0]) if started else None
     lacking = _missing(command.caps) if missing is None else missing
     buffers, fds = _buffers(lacking, closable, arrivals, observed)
-    heard = signals or Signals()
+    signals = Signals()
     retry = None
     if listener is not None and path is not None:
         fds = [*fds, listener.write_fd]
@@ -91,7 +88,7 @@ def session(
             "argv": list(command.argv),
             "user": user,
             "caps": None if command.caps is None else sorted(command.caps),
-            "mask": [int(number) for number in heard.before],
+            "mask": [int(number) for number in signals.before],
             "stdout_to_stderr": command.stdout_to_stderr,
             "instances": buffers.folders,
             "probes": buffers.probes,
@@ -108,7 +105,7 @@ def session(
         meanwhile()
         symbols = None if table is None else table.result()
         ready.result()
-        yield Session(guardian, heard, buffers, symbols, hearing.result(), listener)
+        yield Session(guardian, signals, buffers, symbols, hearing.result(), listener)
     finally:
         if listener is not None:
             listener.close()
@@ -116,8 +113,7 @@ def session(
         guardian.release()
         if command.wait:
             guardian.wait()
-        if signals is None:
-            heard.restore()
+        signals.restore()
         if guardian.ended:
             buffers.remove()
 

@@ -17,6 +17,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
+from typing import Any
 
 KEPT = 256 << 10
 """Bytes of output that wait for whoever looks at them; of more, the end."""
@@ -34,8 +35,10 @@ class Terminal:
     def __init__(self) -> None:
         """Made like the terminal that we were started on; before that is put into another mode."""
         self.fd, self.inner = pty.openpty()
+        self._before: list[Any] | None = None
         with contextlib.suppress(termios.error):  # erase and interrupt keys as the user has them
-            termios.tcsetattr(self.inner, termios.TCSANOW, termios.tcgetattr(0))
+            self._before = termios.tcgetattr(0)
+            termios.tcsetattr(self.inner, termios.TCSANOW, self._before)
         self.wants_screen = False
         """The target has asked for the whole screen; its output waits for ``lend``."""
         self.skipped = False
@@ -84,16 +87,20 @@ class Terminal:
 
     def lend(self, ended: Callable[[], bool]) -> None:
         """Give the target the real terminal until it has ended, or the terminal is gone."""
-        before = termios.tcgetattr(0)
         tty.setraw(0)
         try:
             self._fit()
             _write(1, self._held)
             self._relay(ended)
         finally:
-            with contextlib.suppress(OSError, termios.error):
-                _write(1, _SANE)
-                termios.tcsetattr(0, termios.TCSAFLUSH, before)
+            self.restore()
+
+    def restore(self) -> None:
+        """Put the real terminal back as it was, whatever a program has left it in."""
+        with contextlib.suppress(OSError, termios.error):
+            _write(1, _SANE)
+            if self._before is not None:
+                termios.tcsetattr(0, termios.TCSAFLUSH, self._before)
 
     def _relay(self, ended: Callable[[], bool]) -> None:
         while True:

@@ -20,7 +20,7 @@ from textual.widgets import HelpPanel
 
 from capadvise.tui.driver import TerminalDriver, gone
 
-_ENDING = (signal.SIGHUP, signal.SIGTERM)
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """What a closed terminal sends, and what somebody sends who wants us to end."""
 
 

@@ -20,6 +20,7 @@ from textual.reactive import reactive
 from textual.widgets import Footer, OptionList, Static
 
 from capadvise.catalog import Catalog
+from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
 from capadvise.report.escape import printable
 from capadvise.tui import help
@@ -177,7 +178,7 @@ class LiveView(View):
         if cap is None or proposal is None:
             return Content.styled("Capabilities appear as the kernel asks for them.", "dim")
         need = proposal.need(cap)
-        said = printable(need.reason) if need.evidence else "not judged yet"
+        said = "not judged yet" if need.verdict is Verdict.UNUSED else printable(need.reason)
         return Content.assemble(
             (f"{cap.short}: ", "bold"), f"{said}.  ", ("risk ", "dim"), risk_text(self._risk(cap))
         )
@@ -194,7 +195,7 @@ class LiveView(View):
         self.output.typing = False
         self.paused = False
         self.look()
-        if self.over.leave or self._leaving:
+        if self._leaving:
             self.app.exit()
         elif self._at_once:
             self.action_review()

@@ -67,8 +67,6 @@ class Over:
     path: Path
     """Where the report was saved."""
     check_passed: bool | None = None
-    leave: bool = False
-    """Somebody told us to end: nobody wants a review."""
 
 
 class Recorder(Protocol):

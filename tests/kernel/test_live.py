@@ -163,20 +163,25 @@ def test_a_target_that_never_ends_is_stopped_by_q_and_killed_by_another(
     assert report_of(tmp_path)["interrupted"]
 
 
-@pytest.mark.parametrize("how", ["hangup", "term"])
-def test_closing_the_terminal_or_sigterm_ends_the_target_and_keeps_the_report(
+@pytest.mark.parametrize("how", ["hangup", "term", "kill"])
+def test_however_capadvise_is_ended_the_target_ends_and_the_report_is_kept(
     user: Tmux, tmp_path: Path, how: str
 ) -> None:
     marker = f"{4000 + os.getpid() % 1000}.25"
     start(user, "sh", "-c", f"touch f; chown nobody f; sleep {marker}")
     user.wait("recording", "CHOWN")
-    (capadvise,) = [pid for pid in running(marker) if procfs.comm(pid) == "capadvise"]
+    capadvise = min(pid for pid in running(marker) if procfs.comm(pid) == "capadvise")
     if how == "hangup":
         user.close()
-    else:
+    elif how == "term":
         os.kill(capadvise, signal.SIGTERM)
-        user.wait("status=143")
-        assert "Recommended: CHOWN" in user.screen()
+        assert "Recommended: CHOWN" in user.wait("status=143")
+    else:
+        user.wait("nothing lost", "CHOWN: giving")
+        os.kill(capadvise, signal.SIGKILL)
+        report_of(tmp_path)
+        user.run("stty")
+        assert "-icanon" not in user.wait("speed", "status=0")
     assert until(lambda: not running(f"sleep\0{marker}"), 60)
     assert report_of(tmp_path)["exit_status"] in (128 + signal.SIGHUP, 128 + signal.SIGTERM)
     assert until(lambda: not Path(f"/proc/{capadvise}").exists(), 60)

@@ -1,0 +1,199 @@
+"""The recording in a process of its own, under the live screen.
+
+Reading the trace buffers takes a system call for each page, and in one process with the screen each
+of them would wait for Python's lock: events would be lost. So the recorder is forked off before any
+thread starts, and judging is done in a third process. The recorder saves the report; where the
+screen is killed, it stops the target, saves all the same, and puts the terminal back.
+
+On the pipes: single bytes to the recorder (``g``: go, ``s``: stop; again: kill), pickled
+values from it, recordings to the judge, proposals from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import os
+import pickle
+import select
+import struct
+import termios
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from capadvise.catalog import default
+from capadvise.decide import decide_all
+from capadvise.errors import CapadviseError
+from capadvise.linux.command import Command
+from capadvise.linux.observe import Observation, observe
+from capadvise.linux.terminal import Terminal
+from capadvise.linux.watch import Watch
+from capadvise.recording import Lost, Recording, Tally
+
+_EVERY = 0.1
+"""Seconds between two looks at what was counted; more, where a look takes longer than 1/20 of it.
+"""
+_JUDGE_EVERY = 0.3
+_LOST_EVERY = 1.0
+_UNREAD = 1 << 18
+"""Bytes that wait for the screen: with more, nothing is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the recorder says ten times a second. Times are of the monotonic clock."""
+
+    began: float
+    tallies: tuple[Tally, ...]
+    lost: Lost
+    kill_at: float | None
+    exited: bool
+    """The target has ended; what it left may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why there is no report."""
+
+    message: str
+    hint: str | None
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The report is saved."""
+
+    result: Any
+    """What the function that saved it returned."""
+    check_passed: bool | None
+    seconds: float
+    tallies: tuple[Tally, ...]
+
+
+def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
+    """Judge what comes, until nothing more will. A proposal goes without its evidence."""
+    with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
+        while True:
+            proposal = decide_all(pickle.load(coming), default())
+            needs = tuple(replace(need, evidence=()) for need in proposal.needs)
+            _send(proposals, replace(proposal, needs=needs))
+            os.write(ready, b"r")
+    os._exit(0)
+
+
+class Recorder:
+    """The process that records."""
+
+    def __init__(self, orders: int, said: int, recordings: int, judged: int) -> None:
+        """File descriptors: orders come in, progress goes out; recordings go to the judge, who says
+        when it can take another one."""
+        self._orders, self._said = orders, said
+        self._recordings, self._judged = recordings, judged
+        self._alone = False
+        """The screen is gone."""
+        self._stops = self._obeyed = 0
+        self._next_look = self._next_judgement = self._next_lost = 0.0
+        self._distinct = 0
+        self._lost = Lost()
+        self._watch: Watch | None = None
+        for fd in (orders, judged):
+            os.set_blocking(fd, False)
+
+    def run(
+        self,
+        command: Command,
+        terminal: Terminal,
+        save: Callable[[Observation], Any],
+    ) -> NoReturn:
+        """Wait for the order to go, record, save, and end."""
+        # What is sent to the terminal's processes is for the screen; and on a busy machine, the
+        # kernel shares out the processors among sessions (CONFIG_SCHED_AUTOGROUP).
+        os.setsid()
+        gc.freeze()  # all that was there before the fork stays
+        code = 1
+        try:
+            select.select([self._orders], [], [])
+            self._hear()
+            if not self._stops:
+                result = self._record(replace(command, terminal=terminal.inner), save)
+                self._hear()
+                if self._alone:
+                    terminal.restore()
+                self._say(result)
+            code = 0
+        except CapadviseError as error:
+            self._say(Failed(str(error), error.hint, int(error.exit_code)))
+        finally:
+            os._exit(code)
+
+    def _record(self, command: Command, save: Callable[[Observation], Any]) -> Ended:
+        seen = observe(command, meanwhile=default().preload, each_round=self._round)
+        tallies = self._watch.aggregator.tallies() if self._watch else ()
+        return Ended(save(seen), seen.check_passed, seen.recording.seconds, tallies)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self._orders, 4096)
+            self._stops += said.count(b"s")
+            if not said and not self._alone:
+                self._alone = True
+                self._stops += 1
+
+    def _round(self, watch: Watch) -> None:
+        """Between two rounds of reading."""
+        now = time.monotonic()
+        self._watch = watch
+        self._hear()
+        self._obey(watch, now)
+        if now >= self._next_lost:
+            self._lost, self._next_lost = watch.buffers.lost(), now + _LOST_EVERY
+        if now >= self._next_look:
+            tallies = watch.aggregator.tallies()
+            exited = watch.status is not None
+            progress = Progress(watch.clock, tallies, self._lost, watch.kill_at, exited)
+            if not self._alone and _unread(self._said) < _UNREAD:
+                self._say(progress)
+            self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
+        if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:
+            self._distinct = watch.aggregator.distinct
+            self._ask(watch.so_far())
+            spent = time.monotonic() - now
+            self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
+
+    def _obey(self, watch: Watch, now: float) -> None:
+        """What the screen asked for."""
+        if self._stops > self._obeyed:
+            watch.interrupted = True
+            if self._obeyed and watch.kill_at is not None:
+                watch.kill_at = now
+            watch.stop()
+            self._obeyed = self._stops
+
+    def _ask(self, recordings: Sequence[Recording]) -> None:
+        """Have this judged, if the judge has done with the one before."""
+        try:
+            os.read(self._judged, 1)
+        except BlockingIOError:
+            self._distinct = 0  # ask again
+            return
+        with contextlib.suppress(OSError):
+            _send(self._recordings, tuple(recordings))
+
+    def _say(self, value: Progress | Ended | Failed) -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            _send(self._said, value)
+
+
+def _send(fd: int, value: object) -> None:
+    with os.fdopen(os.dup(fd), "wb") as out:
+        pickle.dump(value, out, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _unread(pipe: int) -> int:
+    """Bytes in a pipe that were not read yet."""
+    (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))
+    return int(count)

@@ -58,6 +58,8 @@ def _unconfined(report: Report) -> bool | None:
     mac = report.posture.mac
     if mac is not None:
         return mac.mode in ("unconfined", "complain", "permissive")
+    if report.posture.cgroup is not None:  # it was looked at thoroughly, and nothing was there
+        return True
     active = {name for recording in report.recordings for name in recording.host.lsm}
     return None if active & _CONFINING or not active else True
 

@@ -113,7 +113,8 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         )
         for use, asked in seen:
             yield from bullet(f"{use.name}, {asked}×: {use.what}", "        ", "·")
-    yield from bullet(sentence(f"the program was {need.reason}"), "    ")
+    doing = f"the program was {need.reason}" if need.evidence else need.reason
+    yield from bullet(sentence(doing), "    ")
     lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
     for line in lines[:_MOST]:
         yield from bullet(f"seen: {line}", "    ")
@@ -208,14 +209,18 @@ def _attacks(found: Remaining, sources: dict[str, int]) -> Iterator[str]:
 
 def _ways(report: Report, catalog: Catalog) -> Iterator[str]:
     ways = ways_out(report.proposal, report.proposal.recommended, catalog)
-    if not ways:
-        yield from paragraph("None is known.")
     for number, way in enumerate(ways, 1):
         yield from bullet(f"{_names(way)}: {way.use}", "  ", f"{number}.")
         indent = " " * (len(str(number)) + 4)
         yield from paragraph(way.do, indent)
         yield from edit_lines(way.edits, indent)
         yield from paragraph(_effect(way), indent)
+    without = report.proposal.recommended - {cap for way in ways for cap in way.caps}
+    for cap in sorted(without):
+        yield from bullet(
+            f"{cap.short}: none is known for what was seen. `capadvise explain {cap.short}` names "
+            "the usual ones."
+        )
     if any(way.edits for way in ways):
         yield ""
         yield from paragraph(WHERE_TO)

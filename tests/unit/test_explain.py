@@ -173,6 +173,15 @@ def test_a_kernel_function_is_explained(function: str, said: str) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_what_only_a_trial_found_is_said_so_and_has_no_way_of_its_own() -> None:
+    told = of()
+    need = replace(told.proposal.need(Cap.parse("SYS_PTRACE")), reason="found by trial")
+    proposal = replace(told.proposal, needs=(need,), recommended=parse_set(["SYS_PTRACE"]))
+    text = "\n".join(report_text(replace(told, proposal=proposal), CATALOG))
+    assert "    - Found by trial." in text
+    assert "  - SYS_PTRACE: none is known for what was seen." in text
+
+
 def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
     place = known(of())
     assert {c for c in C if place.get(c) is None} == set(C) - {C.UNCONFINED}

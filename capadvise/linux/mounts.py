@@ -155,7 +155,10 @@ def _kind(mount: Mount, path: str) -> str | None:
     if PurePosixPath(path).name in _SOCKETS:
         return "engine-socket"
     if mount.type == "devtmpfs":
-        return "devices" if mount.root == "/" else "device"
+        ordinary = (
+            PurePosixPath(mount.root).name in _ORDINARY_NODES
+        )  # bound one by one, as masks too
+        return "devices" if mount.root == "/" else None if ordinary else "device"
     if path == "/":
         return "host-root"
     return "host-folder" if path in _SENSITIVE else None

@@ -195,7 +195,7 @@ def _root(root: Root | None) -> Iterator[str]:
     if root is None:
         yield from paragraph("not known")
         return
-    layers = f" of {root.layers} layers" if root.layers else ""
+    layers = f" of {root.layers} layer{'s' * (root.layers != 1)}" if root.layers else ""
     whose = "the machine's own, " if root.host else ""
     if root.host is None and root.type != "overlay":
         whose = "the machine's own or another, that cannot be told: "

@@ -23,12 +23,15 @@ DOCKER = r"""
 708 701 0:55 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw
 709 700 0:25 /docker.sock /var/run/docker.sock rw - tmpfs tmpfs rw
 710 700 254:0 /etc /host\040etc ro,relatime - ext4 /dev/vda rw
+712 700 0:6 /null /proc/keys rw - devtmpfs devtmpfs rw
+713 700 0:6 /kvm /dev/kvm rw - devtmpfs devtmpfs rw
 711 700 254:0 /srv/data /data rw,relatime - ext4 /dev/vda rw
 a line that is none
 """
 HOST = """
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 28 27 0:25 / /run rw - tmpfs tmpfs rw
+29 27 0:6 / /dev rw - devtmpfs devtmpfs rw
 """
 
 
@@ -44,6 +47,7 @@ def test_what_a_container_is_let_in_to(tmp_path: Path) -> None:
         exposed=(
             Exposed("engine-socket", "/var/run/docker.sock", True, "/run/docker.sock"),
             Exposed("host-folder", "/host etc", False, "/etc"),
+            Exposed("device", "/dev/kvm", True, "/dev/kvm"),
         ),
     )
 
@@ -65,6 +69,7 @@ def test_a_privileged_container_with_the_host_in_it(tmp_path: Path) -> None:
     assert [(mount.kind, mount.target) for mount in whole.exposed] == [
         ("proc", "/proc"),
         ("sys", "/sys"),
+        ("devices", "/dev"),
         ("host-root", "/host"),
     ]
 

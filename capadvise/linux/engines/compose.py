@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from capadvise.errors import CapadviseError
+from capadvise.linux.engines.client import last_line
 
 SECONDS = 30.0
 """It reads files and variables; one that takes longer hangs."""
@@ -23,11 +24,19 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     """The project of these files, later ones overriding earlier ones, as JSON; with the services
     of all profiles. Variables can be left as they are: one that must be set need not be then.
     Raises NotResolved."""
-    argv = _compose()
-    for path in paths:
-        argv += ["--file", path]
-    argv += ["--profile", "*", "config", "--format", "json", "--no-consistency"]
-    argv += [] if variables else ["--no-interpolate"]
+    files = [word for path in paths for word in ("--file", path)]
+    more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
+    return config(_compose(), files, *more, environment=_OFFLINE)
+
+
+def config(
+    compose: Sequence[str],
+    options: Sequence[str],
+    *more: str,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """What ``compose [options] config`` makes of a project, as JSON. Raises NotResolved."""
+    argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
     try:
         done = subprocess.run(
             argv,
@@ -36,15 +45,14 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
             text=True,
             errors="backslashreplace",
             timeout=SECONDS,
-            env={**os.environ, **_OFFLINE},
+            env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
         raise NotResolved(f"docker compose: no answer in {SECONDS:g} s") from error
     except OSError as error:
         raise NotResolved(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise NotResolved(f"docker compose: {lines[-1] if lines else 'it failed'}")
+        raise NotResolved(f"docker compose: {last_line(done.stderr) or 'it failed'}")
     return done.stdout
 
 

@@ -41,29 +41,22 @@ def endpoint(docker: Client) -> str:
     return docker.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
 
 
-def threads(docker: Client) -> list[int]:
-    """The threads of dockerd and containerd: whatever they fork is followed.
+def threads(path: str) -> list[int]:
+    """The threads of the dockerd that listens at ``path``, of others and of containerd: whatever
+    they fork is followed.
 
     Raises CannotObserve where there are none in this machine's processes.
     """
-    path = endpoint(docker).removeprefix("unix://")
     pids = {pid for pid in procfs.processes() if procfs.comm(pid) in _DAEMONS}
     with suppress(OSError):
         pids.add(_listener(path))
-    found = [thread for pid in sorted(pids - {0, 1}) for thread in _threads(pid)]
+    found = [thread for pid in sorted(pids - {0, 1}) for thread in procfs.threads(pid)]
     if not found:
         raise CannotObserve(
             f"the docker daemon behind {path} is not among this machine's processes",
             hint="run capadvise where dockerd runs",
         )
     return found
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        return []
 
 
 def _listener(path: str) -> int:

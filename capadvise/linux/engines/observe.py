@@ -161,12 +161,13 @@ def watched(
     """Start them, watch them to their end, and say what was seen. ``at_end``, of a trial, is
     called before they are removed."""
     of_docker = start.client.engine == "docker"
+    where = docker.endpoint(start.client).removeprefix("unix://") if of_docker else ""
     starts = ContainerStarts()
     roster = (DockerRoster if of_docker else Roster)(start.client, start.label, starts)
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
         missing=everything() if command.caps is None else everything() - command.caps,
-        also=(lambda: docker.threads(start.client)) if of_docker else list,
+        also=(lambda: docker.threads(where)) if of_docker else list,
         sweep=_sweep(start),
         meanwhile=meanwhile,
     ) as ready:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.engines.client import SECONDS, EngineError, last_line
+from capadvise.linux.engines import compose
+from capadvise.linux.engines.client import EngineError
 from capadvise.linux.engines.grant import recorded_service
 from capadvise.linux.engines.invocation import Invocation
 from capadvise.linux.engines.options import Option, words
@@ -22,17 +22,11 @@ def config(invocation: Invocation) -> dict[str, Any]:
 
     Raises EngineError with what compose says.
     """
-    argv = [*invocation.compose, *words(invocation.project), "--profile=*"]
-    argv += ["config", "--format=json"]
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"docker compose: {error}") from error
-    if done.returncode:
-        raise EngineError(f"docker compose: {last_line(done.stderr) or 'it failed'}")
-    found = json.loads(done.stdout)
+        text = compose.config(invocation.compose, words(invocation.project))
+    except compose.NotResolved as error:
+        raise EngineError(str(error)) from error
+    found = json.loads(text)
     if not isinstance(found, dict) or not isinstance(found.get("services"), dict):
         raise EngineError("docker compose resolves the project to no services")
     return found

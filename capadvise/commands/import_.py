@@ -24,8 +24,8 @@ from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.workload import Workload
 
-MOST_RECORDS = 2_000_000
-"""About 2 GB of memory: a larger log is to be cut to the days in question."""
+MOST_RECORDS = 500_000
+"""About 1 GB of memory: a larger log is to be cut to the days in question."""
 
 
 def command(args: argparse.Namespace) -> int:
@@ -76,11 +76,18 @@ def _chosen(found: Sequence[Denial], args: argparse.Namespace) -> list[Denial]:
 def _records(log: str) -> Iterator[Record]:
     try:
         with _opened(log) as file:
-            for count, record in enumerate(parse_lines(_lines(file))):
+            failed = (
+                record
+                for record in parse_lines(_lines(file))
+                if record.type != "SYSCALL" or record.fields.get("success") != "yes"
+            )
+            for count, record in enumerate(failed):
                 if count >= MOST_RECORDS:
-                    raise BadInput(f"{log}: more than {MOST_RECORDS} records")
-                if record.type != "SYSCALL" or record.fields.get("success") != "yes":
-                    yield record
+                    raise BadInput(
+                        f"{log}: more than {MOST_RECORDS} records of failures",
+                        hint="cut it to the days in question: ausearch --start, journalctl --since",
+                    )
+                yield record
     except OSError as error:
         raise BadInput(f"{log}: {error.strerror}") from error
 

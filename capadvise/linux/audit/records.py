@@ -34,6 +34,14 @@ _FIELD = re.compile(r"""\b([A-Za-z_][\w-]*)=("[^"]*"|'[^']*'|[^\s"']*)""")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+\Z")
 _TEXTS = frozenset(["comm", "exe", "name", "profile", "path", "srcname", "target", "proctitle"])
 """Fields that are written in hexadecimal when something odd stands in them."""
+_KEPT = frozenset(
+    [
+        *("pid", "comm", "exe", "uid", "euid", "fsuid", "arch", "syscall", "success", "exit"),
+        *("apparmor", "operation", "profile", "name", "path", "capname", "capability"),
+        *("tclass", "scontext", "permissive", "sig", "code"),
+    ]
+)
+"""What is of interest: a log can hold a million records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ def parse_line(line: str, number: int = 0) -> Record | None:
         kind, rest = found["type"], found["rest"]
     else:
         return None
-    fields = {name: _value(name, value) for name, value in _FIELD.findall(rest)}
+    found_fields = _FIELD.findall(rest)
+    fields = {name: _value(name, value) for name, value in found_fields if name in _KEPT}
     avc = _AVC.search(rest)
     kind = TYPES.get(kind, kind) or ("AVC" if avc or "apparmor" in fields else "")
     if not kind or not fields:

@@ -1,0 +1,210 @@
+"""Distinct checks: how often each was made, for which target, and what came of its call.
+
+Memory is bounded by the number of distinct checks, not of events: a fork loop has 400,000 pids
+and an mmap loop a million checks a second.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from capadvise.caps import Cap
+from capadvise.linux import calls, procfs
+from capadvise.linux.symbols import Symbols, call_site, syscall_of
+from capadvise.linux.tasks import Key, Scope, Task
+from capadvise.recording import Check, Namespace, Option, Phase, Tally
+
+_OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")
+_DECIDING = frozenset(
+    ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
+)
+_PORT_ROUNDS = 50
+"""So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
+_DISTINCT_ARGUMENTS = 32
+"""So many different arguments of one call site are told apart; then only what can decide."""
+_ITS_OWN = 1
+"""Stands for the address of whatever user namespace the target is in."""
+SECCOMP = "__seccomp_filter"
+"""The kernel function that refuses for a seccomp filter."""
+_NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
+_NO_SCOPE = Scope(0, 0, 0)
+
+
+@dataclass(slots=True)
+class _Count:
+    pid: int
+    first: int
+    last_pid: int = 0
+    last: int = 0
+    count: int = 0
+
+
+class Counts:
+    """All distinct checks of a recording, of all scopes."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self.initial_namespace = symbols.address("init_user_ns")
+        """The address of the initial user namespace; 0 until it is known."""
+        self._counts: dict[tuple[Key, int | None], _Count] = {}
+        self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
+        self._distinct: Counter[tuple[int, bytes, str]] = Counter()
+        self._ports: dict[int, list[str]] = {}
+        """Low ports by the process that bound them."""
+        self._binders: dict[int, int] = {}
+
+    def site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
+        """The call site of a stack, and the system call that it is in."""
+        if stack not in self._sites:
+            site = call_site(self._symbols, stack)
+            self._sites[stack] = site, syscall_of(site)
+        return self._sites[stack]
+
+    def is_overcommit(self, stack: bytes) -> bool:
+        """Whether it is the check made at nearly every mmap."""
+        site, _ = self.site(stack)
+        return any(frame in _OVERCOMMIT for frame in site[:2])
+
+    def look_at_ports(self) -> None:
+        """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""
+        for pid, rounds in list(self._binders.items()):
+            found = procfs.low_ports(pid)
+            if found:
+                self._ports[pid] = found
+            if found or rounds == 1:
+                del self._binders[pid]
+            else:
+                self._binders[pid] = rounds - 1
+
+    def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> _Count:
+        """The kernel has asked ``count`` times; ``result`` of the call: None until it has ended."""
+        known = self._counts.get((key, result))
+        if known is None:
+            known = self._counts[key, result] = _Count(pid, time)
+        known.count += count
+        known.last_pid, known.last = pid, time
+        return known
+
+    def settle(self, key: Key, result: int) -> None:
+        """The call in which a check was made has ended."""
+        waiting = self._counts[key, None]
+        waiting.count -= 1
+        moved = self.add(key, result, waiting.pid, waiting.first, 1)
+        moved.last_pid, moved.last = waiting.last_pid, waiting.last
+
+    def binds(self, pid: int) -> None:
+        """A process was let bind a low port: see which."""
+        self._binders[pid] = _PORT_ROUNDS
+
+    def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
+        """Those by which the checks of one call site are told apart."""
+        assert task.call is not None
+        args = calls.arguments(task.call, task.values, task.uids, task.gids)
+        args.pop("pid", None)
+        found = tuple(args.items())
+        where = (cap, stack, task.program)
+        if self._distinct[where] >= _DISTINCT_ARGUMENTS:
+            return tuple(item for item in found if item[0] in _DECIDING)
+        self._distinct[where] += 1
+        return found
+
+    def closed(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
+        """The seccomp filter has answered in the kernel's place: the runtime made it of what the
+        container holds, so it stands for a check that was refused."""
+        assert task.scope is not None
+        place = f"{SECCOMP}:{call}".encode()
+        self._sites[place] = (SECCOMP,), call
+        key = Key(
+            cap=int(cap),
+            ret=-errno.EPERM,
+            namespace=_ITS_OWN,
+            options=None,
+            stack=place,
+            program=task.program,
+            uid=task.uids.effective,
+            phase=phase,
+            args=(),
+            scope=task.scope.number,
+        )
+        self.add(key, -errno.EPERM, pid, time, 1)
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct checks there are so far."""
+        return len(self._counts)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was asked for so far, and by whom last."""
+        counts: Counter[int] = Counter()
+        latest: dict[int, tuple[Key, int | None, _Count]] = {}
+        for (key, result), known in self._counts.items():
+            if known.count > 0:
+                cap = key.cap
+                counts[cap] += known.count
+                if cap not in latest or known.last >= latest[cap][2].last:
+                    latest[cap] = key, result, known
+        return tuple(
+            Tally(
+                counts[cap],
+                replace(self._as_check(0, *latest[cap], _NO_SCOPE), pid=latest[cap][2].last_pid),
+            )
+            for cap in counts
+        )
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """All distinct checks, in the order in which they first appeared."""
+        found = sorted(
+            (
+                item
+                for item in self._counts.items()
+                if item[1].count > 0 and item[0][0].scope == scope.number
+            ),
+            key=lambda item: item[1].first,
+        )
+        return tuple(
+            self._as_check(number, key, result, count, scope)
+            for number, ((key, result), count) in enumerate(found, start=1)
+        )
+
+    def _as_check(
+        self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
+    ) -> Check:
+        site, syscall = self.site(key.stack)
+        detail = calls.detail(syscall, dict(key.args)) if syscall and key.args else None
+        if key.cap == _NET_BIND_SERVICE and count.pid in self._ports:
+            detail = ", ".join(self._ports[count.pid])
+        return Check(
+            id=number,
+            cap=Cap(key.cap),
+            granted=key.ret == 0,
+            ns=self.namespace(key.namespace, scope),
+            site=site,
+            program=key.program,
+            pid=count.pid,
+            count=count.count,
+            first=max(0.0, round((count.first - scope.started) / 1e9, 3)),
+            syscall=syscall,
+            result=result,
+            args=key.args,
+            detail=detail,
+            uid=key.uid,
+            phase=key.phase,
+            options=None if key.options is None else _options(key.options),
+        )
+
+    def namespace(self, pointer: int, scope: Scope) -> Namespace:
+        """Which user namespace an address stands for, as a target sees it."""
+        own = scope.namespace or self.initial_namespace
+        if not own:
+            return Namespace.OTHER
+        if pointer in (own, _ITS_OWN):
+            return Namespace.TARGET
+        above = pointer == self.initial_namespace or pointer in scope.above
+        return Namespace.HOST if above else Namespace.CHILD
+
+
+def _options(bits: int) -> tuple[Option, ...]:
+    """CAP_OPT_NOAUDIT and CAP_OPT_INSETID, linux/security.h."""
+    return tuple(option for bit, option in ((2, Option.NOAUDIT), (4, Option.INSETID)) if bits & bit)

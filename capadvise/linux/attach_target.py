@@ -139,7 +139,7 @@ def _by_pid(pid: int) -> Running:
         name=place.container[:12],
     )
     if place.engine == "cri":
-        target = _told_by_cri(target, place.container)
+        target = told_by_cri(target, place.container)
     return _in_container(first, target, None)
 
 
@@ -195,7 +195,7 @@ def _target(pid: int, kind: str) -> Target:
     return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")
 
 
-def _told_by_cri(target: Target, container: str) -> Target:
+def told_by_cri(target: Target, container: str) -> Target:
     """Names, where ``crictl`` is there to tell them."""
     if not shutil.which("crictl"):
         return target

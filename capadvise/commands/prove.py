@@ -214,15 +214,21 @@ def _jobs(
         yield named.name, trials.Job(named.argv, named.workload, "workload", bench=bench), None
 
 
-def job_of(report: Report, *, isolate: bool, reuse_volumes: bool = False) -> trials.Job:
-    """The trials of a recorded command: where it was started, as whom it was started."""
+def job_of(
+    report: Report, *, isolate: bool, reuse_volumes: bool = False, new_check: bool = False
+) -> trials.Job:
+    """The trials of a recorded command: where it was started, as whom it was started.
+
+    ``new_check``: the recorded run knew nothing of the check; the first trial says whether it
+    passes at all.
+    """
     work = report.workload
     if work.kind == "daemon" and not work.check:
         raise BadInput(
             "the report holds no check, so that no trial could tell success",
             hint="record it again with --check SHELL",
         )
-    if report.recording.succeeded is not True:
+    if report.recording.succeeded is not True and not new_check:
         raise BadInput(
             "the recorded run did not end well, so that no trial could tell success",
             hint="record it again so that it exits with 0, or give it a check that it passes",

@@ -19,6 +19,7 @@ from capadvise.report.model import Report
 from capadvise.report.save import save
 
 if TYPE_CHECKING:
+    from capadvise.linux.trials import Job
     from capadvise.tui.app import CapadviseApp
     from capadvise.tui.protocols import Ended, Starting
 
@@ -56,38 +57,60 @@ class Trials:
 
         self._path = path
         self._stop = Stop()
+        self._check: str | None = None
+        """Given on the screen, after the recorded run."""
         self._first: Outcome | None = None
         """What came of the trial with everything."""
 
     def obstacle(self, report: Report) -> str | None:
         """Why no trial can be made of this report here; None where they can."""
-        from capadvise.commands.prove import job_of
         from capadvise.linux.buffers import require
 
         try:
-            job_of(report, isolate=True)
+            self._job(report)
             require()
         except CapadviseError as error:
             return f"{error} ({error.hint})" if error.hint else str(error)
         return None
 
+    def wants_check(self, report: Report) -> bool:
+        """Whether a check would help."""
+        if report.target.kind != "command" or report.workload.check is not None:
+            return False
+        checked = Trials(self._path)
+        return self.obstacle(report) is not None and not checked.obstacle(
+            checked.with_check(report, "true")
+        )
+
+    def with_check(self, report: Report, check: str) -> Report:
+        """The report with a check that the recorded run knew nothing of. What the user had to stop
+        is checked while it runs."""
+        self._check, self._first = check, None
+        kind = "daemon" if report.recording.interrupted else report.workload.kind
+        return replace(report, workload=replace(report.workload, kind=kind, check=check))
+
+    def _job(self, report: Report) -> Job:
+        from capadvise.commands.prove import job_of
+
+        new = self._check is not None and self._check == report.workload.check
+        return job_of(report, isolate=True, new_check=new)
+
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
         """Search for the floor."""
-        from capadvise.commands.prove import Watch, job_of, prove_job
+        from capadvise.commands.prove import Watch, prove_job
         from capadvise.linux.trials import Stop
 
         self._stop = Stop()
         watch = Watch(lambda _: None, starting, ended, lambda *_: None)
-        job = job_of(report, isolate=True)
+        job = self._job(report)
         return self._kept(prove_job(job, report, self._stop, watch, name=report.target.name))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""
-        from capadvise.commands.prove import job_of
         from capadvise.linux import trials
 
         self._stop = stop = trials.Stop()
-        job = job_of(report, isolate=True)
+        job = self._job(report)
         everything = trials.everything(job)
         known = report.proven
         if self._first is None:

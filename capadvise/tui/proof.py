@@ -13,7 +13,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
@@ -70,6 +70,12 @@ class Proof(Vertical):
         trial: Trial
 
     @dataclass
+    class Checked(Message):
+        """The user has said what shows that it works."""
+
+        report: Report
+
+    @dataclass
     class Done(Message):
         """All trials that were asked for have ended."""
 
@@ -85,6 +91,8 @@ class Proof(Vertical):
         self._prover = prover
         self._drawn_for = Size()
         self._obstacle = prover.obstacle(choice.report) if prover else None
+        self.wants_check = prover.wants_check(choice.report) if prover else False
+        """Trials can be made once the user has said what shows that it works."""
         self.trials: list[Trial] = []
         self.searching = False
         self.now: CapSet | None = None
@@ -92,6 +100,7 @@ class Proof(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
+        yield Input(placeholder="curl -fs http://localhost/", id="check", compact=True)
         yield OptionList(id="trials", markup=False)
         with VerticalScroll(id="trial", can_focus=True):
             yield Static(id="trial-text", markup=False)
@@ -100,6 +109,7 @@ class Proof(Vertical):
         """Titles, and a first drawing."""
         self.query_one("#trials").border_title = "Trials"
         self.query_one("#trial").border_title = "What differed"
+        self.query_one("#check").display = self.wants_check
         self.watch_choice(self.choice)
 
     def watch_choice(self, choice: Choice) -> None:
@@ -156,6 +166,16 @@ class Proof(Vertical):
     def can_start(self) -> bool:
         """Whether trials can be made, and none are under way."""
         return self._prover is not None and not self.running and self._obstacle is None
+
+    @on(Input.Submitted, "#check")
+    def _checked(self, event: Input.Submitted) -> None:
+        """From now on there is a check."""
+        prover, check = self._prover, event.value.strip()
+        if prover is not None and check:
+            report = prover.with_check(self.choice.report, check)
+            self._obstacle, self.wants_check = prover.obstacle(report), False
+            event.input.display = False
+            self.post_message(self.Checked(report))
 
     def prove(self) -> None:
         """Search for the floor."""
@@ -227,6 +247,12 @@ class Proof(Vertical):
             what = tried(self.now, self.trials, recommended)
             return Content.assemble(
                 ("Running ", "bold $text-warning"), f"trial {len(self.trials) + 1}{bound}: {what} …"
+            )
+        if self.wants_check:
+            return Content.assemble(
+                ("What shows that it works? ", "bold $text-primary"),
+                "A shell command that passes then; it is run while the program runs, or after its "
+                "end. With it, trials find the smallest set that works.",
             )
         if self._obstacle is not None:
             return Content.assemble(

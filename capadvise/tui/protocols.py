@@ -27,6 +27,12 @@ class Prover(Protocol):
     def obstacle(self, report: Report) -> str | None:
         """Why no trial can be made of this report here; None where they can."""
 
+    def wants_check(self, report: Report) -> bool:
+        """Whether trials could be made if it were known what shows that it works."""
+
+    def with_check(self, report: Report, check: str) -> Report:
+        """The report with a shell command that passes when it works."""
+
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
         """Search for the floor; the report with its proof, which is saved.
 

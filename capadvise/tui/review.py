@@ -140,7 +140,8 @@ class ReviewView(View):
         """Another screen, and the focus on its list."""
         self.query_one(ContentSwitcher).current = place
         self.query_one(Top).mark(place)
-        self.query_one({"review": "#caps", "proof": "#trials", "risk": "#risk-caps"}[place]).focus()
+        trials = "#check" if self.proof.wants_check else "#trials"
+        self.query_one({"review": "#caps", "proof": trials, "risk": "#risk-caps"}[place]).focus()
 
     def on_resize(self, event: Resize) -> None:
         """Keys that do something depend on the room; the palette has its key in any case."""
@@ -166,7 +167,7 @@ class ReviewView(View):
             case "base":
                 return choice.report.proposal.floor is not None
             case "prove":
-                return self.proof.can_start
+                return self.proof.can_start or self.proof.wants_check
             case "try":
                 return self.proof.can_start and choice.trial() is None
             case "stop":
@@ -251,7 +252,17 @@ class ReviewView(View):
     def action_prove(self) -> None:
         """Search for the floor."""
         self.place = "proof"
-        self.proof.prove()
+        if self.proof.wants_check:
+            self.query_one("#check").focus()
+        else:
+            self.proof.prove()
+
+    def on_proof_checked(self, event: Proof.Checked) -> None:
+        """It is known now what shows that it works."""
+        self.choice = self.choice.of(event.report)
+        self.query_one("#trials").focus()
+        if self.proof.can_start:
+            self.action_prove()
 
     def action_try(self) -> None:
         """One trial of the chosen set."""

@@ -91,9 +91,18 @@ class Prover:
     stop_after: int | None = None
     stopped: bool = False
     why_not: str | None = None
+    check: str | None = None
+    """What was given on the screen."""
 
-    def obstacle(self, _: Report) -> str | None:
-        return self.why_not
+    def obstacle(self, known: Report) -> str | None:
+        return None if known.workload.check else self.why_not
+
+    def wants_check(self, known: Report) -> bool:
+        return self.why_not == "no check" and known.workload.check is None
+
+    def with_check(self, known: Report, check: str) -> Report:
+        self.check = check
+        return replace(known, workload=replace(known.workload, check=check))
 
     def prove(
         self, known: Report, starting: Callable[[CapSet], None], ended: Callable[[Trial], None]

@@ -128,6 +128,22 @@ def test_where_no_trial_can_be_made_the_screen_says_why_and_the_keys_are_hidden(
     drive(app, script)
 
 
+def test_where_nothing_tells_success_the_user_says_what_does() -> None:
+    prover = Prover(why_not="no check")
+    app = app_on(NGINX, prover)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        assert shows(app, "#proof-sum").startswith("What shows that it works?")
+        await press(pilot, *"curl 1", "enter")
+        assert prover.check == "curl 1"
+        assert page(app).report.proven is not None
+        assert page(app).report.workload.check == "curl 1"
+        assert not app.query_one("#check").display
+
+    drive(app, script)
+
+
 def test_a_set_is_named_by_what_it_is_compared_with() -> None:
     trials = list(proven().proven.trials)  # type: ignore[union-attr]
     recommended = parse_set(["CHOWN", "SETUID", "NET_BIND_SERVICE"])

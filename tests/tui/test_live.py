@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from capadvise.tui.live import LiveView
 from capadvise.tui.palette import LIVE_COMMANDS
 from capadvise.tui.protocols import Now, Over
 from capadvise.tui.review import ReviewView
+from tests.tui.goldens import GOLDEN
 from tests.tui.screens import (
     BIND,
     BRK,
@@ -145,6 +147,25 @@ def test_capabilities_appear_with_verdict_count_and_last_call_as_they_are_asked_
         assert rows(view)[-1] == "○ SYS_ADMIN 84× 42/s nginx[812] brk"
 
     drive(app, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_the_screen_as_text(size: tuple[int, int]) -> None:
+    """`CAPADVISE_GOLDEN=1 pytest` writes it anew."""
+    recorder = Recorder(written=b"starting\r\n127.0.0.1 GET / 200\r\n")
+    app, view = live_on(recorder)
+    golden = GOLDEN / f"live-{size[0]}x{size[1]}.txt"
+
+    async def script(pilot: Session) -> None:
+        recorder.state = seen(BIND, CHOWN, SETUID, BRK, seconds=1.0)
+        await look(pilot, view)
+        recorder.state = seen(replace(BIND, count=20), CHOWN, SETUID, BRK, seconds=3.0)
+        await look(pilot, view)
+        if os.environ.get("CAPADVISE_GOLDEN"):
+            golden.write_text(screen_text(app))
+        assert screen_text(app) == golden.read_text()
+
+    drive(app, script, size)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

@@ -59,13 +59,13 @@ class Source:
     stack pointer by which the two are paired."""
     returned: str | None = None
     """The event of a function's return, with ``sp`` and ``ret``."""
-    definition: str | None = None
-    """The private probe."""
+    definitions: tuple[str, ...] = ()
+    """The private probe; of several spellings, the first that the kernel takes."""
 
     @property
     def probes(self) -> list[str]:
         """What must be removed after the run, as ``group/event``."""
-        private = [self.check.replace(":", "/")] if self.definition else []
+        private = [self.check.replace(":", "/")] if self.definitions else []
         return private + ([_RETURNED] if self.returned else [])
 
 
@@ -85,14 +85,18 @@ def source(observer: Observer) -> Source:
             observer,
             f"{group}:{event}",
             ("ns", "cap", "opts", "ret"),
-            definition=f"f{_PLACES}:{name} {FUNCTION}%return {_ARGUMENTS} ret=$retval:s32",
+            definitions=tuple(
+                # Built on the function graph, fprobes need no places, and take no number of them.
+                f"f{places}:{name} {FUNCTION}%return {_ARGUMENTS} ret=$retval:s32"
+                for places in (_PLACES, "")
+            ),
         )
     return Source(
         observer,
         f"{group}:{event}",
         ("ns", "cap", "opts", "sp"),
         returned=_RETURNED.replace("/", ":"),
-        definition=f"p:{name} {FUNCTION} {_ARGUMENTS} sp=$stack",
+        definitions=(f"p:{name} {FUNCTION} {_ARGUMENTS} sp=$stack",),
     )
 
 
@@ -143,8 +147,13 @@ def why_not(observer: Observer, root: Path) -> str | None:
 
 def define(root: Path, wanted: Source) -> None:
     """Make the private probe. The shared one must be in use by now: see ``define_returned``."""
-    if wanted.definition:
-        _append(root, wanted.definition)
+    for place, definition in enumerate(wanted.definitions, start=1):
+        try:
+            _append(root, definition)
+            return
+        except CannotObserve:
+            if place == len(wanted.definitions):
+                raise
 
 
 def define_returned(root: Path) -> None:

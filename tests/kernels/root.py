@@ -127,6 +127,8 @@ def build(folder: Path, archive: Path) -> None:
     root.add(REPOSITORY / "pyproject.toml")
     for name, text in ACCOUNTS.items():
         (folder / "etc" / name).write_text(text)
+    (folder / "etc/apparmor").mkdir()
+    (folder / "etc/apparmor/parser.conf").touch()
     shutil.copy2(HERE / "guest", folder / "init")
     (folder / "tmp").chmod(0o1777)
     root.pack(archive)
@@ -171,5 +173,5 @@ def build_modules(source: Path, folder: Path, archive: Path) -> None:
     for name in ("modules.builtin", "modules.order", "modules.builtin.modinfo"):
         if (source / name).exists():
             shutil.copy2(source / name, place)
-    subprocess.run(["depmod", "-b", folder, version], check=True)
+    subprocess.run(["depmod", "-b", folder, version], check=True, stderr=subprocess.DEVNULL)
     root.pack(archive)

@@ -65,6 +65,29 @@ def test_a_call_site_is_what_asked() -> None:
 
 
 @pytest.mark.parametrize(
+    "frames",
+    [
+        # Linux 5.10, kprobe: the function itself, then its caller
+        "kprobe_trace_func kprobe_dispatcher aggr_pre_handler kprobe_ftrace_handler "
+        "ftrace_ops_assist_func ftrace_trampoline cap_capable security_capable",
+        # 6.12, fprobe at the return: a trampoline stands where the function was
+        "fexit_trace_func fexit_dispatcher fprobe_exit_handler rethook_trampoline_handler "
+        "arch_rethook_trampoline_callback arch_rethook_trampoline security_capable",
+        # 6.18, tracepoint
+        "trace_event_raw_event_cap_capable __traceiter_cap_capable cap_capable security_capable",
+        "security_capable",
+    ],
+)
+def test_what_traces_is_no_part_of_the_call_site(frames: str) -> None:
+    names = [*frames.split(), "ns_capable", "path_mount", "__x64_sys_mount", "do_syscall_64"]
+    table = b"".join(
+        b"%x T %s\n" % (BASE + at * 256, name.encode()) for at, name in enumerate(names)
+    )
+    stack = struct.pack(f"<{len(names)}Q", *(BASE + at * 256 + 16 for at in range(len(names))))
+    assert call_site(Symbols(table), stack) == ("ns_capable", "path_mount", "__x64_sys_mount")
+
+
+@pytest.mark.parametrize(
     ("site", "call"),
     [
         (("x", "__sys_bind", "__x64_sys_bind"), "bind"),
@@ -78,6 +101,11 @@ def test_a_call_site_is_what_asked() -> None:
 )
 def test_the_system_call_stands_at_the_outer_end(site: tuple[str, ...], call: str | None) -> None:
     assert syscall_of(site) == call
+
+
+def test_a_symbol_is_found_by_its_name() -> None:
+    assert Symbols(TABLE).address("ns_capable") == BASE + 0x200
+    assert Symbols(TABLE).address("init_user_ns") == 0
 
 
 def test_hidden_addresses_are_an_error_with_a_way_out(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, refusals, ringbuffer
 from capadvise.linux.counts import Counts
+from capadvise.linux.order import Event, Noise, Order
 from capadvise.linux.pairing import Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, Scope, Starts, Task
@@ -48,10 +49,13 @@ class Aggregator:
         *,
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
+        early: Callable[[int, str], None] | None = None,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
-        filter would let through if it had this capability."""
+        filter would let through if it had this capability. ``early`` is told of each exec as soon
+        as it was read; the events themselves then wait for a round, so that those of all processors
+        are taken in their order. A command can do without: all that descends from it is its own."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self.stopping = False
@@ -63,6 +67,8 @@ class Aggregator:
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
         self._ended: list[int] = []
+        self._early = early
+        self._order = Order()
         self._pairing = Pairing()
         self.counts = Counts(symbols)
         self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
@@ -70,6 +76,8 @@ class Aggregator:
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
+        if self._early is not None:
+            self.feed((), ())
         for time, pid, event in self._unstacked.values():
             self._event(time, self.types.check, pid, event, b"")
         self._unstacked = {}
@@ -90,8 +98,8 @@ class Aggregator:
         for pid in self._ended:
             self._tasks.pop(pid, None)
         self._ended = []
-        ordered: list[tuple[int, int, int, bytes, bytes]] = []
-        noise: dict[tuple[bytes, bytes, int], list[int]] = {}
+        ordered: list[Event] = []
+        noise: Noise = {}
         for buffer, pages in ((0, quiet), (1, flood)):
             for cpu, page in pages:
                 for time, kind, pid, event in ringbuffer.events(page):
@@ -110,7 +118,12 @@ class Aggregator:
                         else:
                             ordered.append((waiting[0], self.types.check, pid, waiting[2], stack))
                     else:
+                        if kind == self.types.exec and self._early is not None:
+                            path = ringbuffer.text(event, self.types.exec_filename)
+                            self._early(EXEC.unpack_from(event)[0], path)
                         ordered.append((time, kind, pid, event, b""))
+        if self._early is not None:
+            ordered, noise = self._order.take(ordered, noise)
         ordered.sort(key=lambda item: item[0])
         for time, kind, pid, event, stack in ordered:
             self._event(time, kind, pid, event, stack)
@@ -156,6 +169,8 @@ class Aggregator:
         pid, old_pid = EXEC.unpack_from(event)
         task = self._task(old_pid)
         self._tasks[pid] = task
+        if pid in self._ended:  # the first thread made way for the one that exec'd
+            self._ended.remove(pid)
         path = ringbuffer.text(event, self.types.exec_filename)
         if task.scope is None:
             self.starts.executed(time, pid, task, path)

@@ -56,6 +56,13 @@ class ContainerStarts:
         """Container id → the command of its healthcheck."""
         self._machine = Machine.read()
         self._begun = 0
+        self._ids: dict[int, str] = {}
+
+    def sighted(self, pid: int, path: str) -> None:
+        """A program was exec'd just now, in whatever tree: those that keep containers are asked for
+        which while they live."""
+        if _keeps(PurePosixPath(path).name) and (found := container_id(procfs.arguments(pid))):
+            self._ids[pid] = found
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
         """The runtime enters a root of its own, or another's."""
@@ -71,9 +78,9 @@ class ContainerStarts:
         """A shim, a container's first program, or a command inside."""
         name = PurePosixPath(path).name
         if not task.runtime or not (task.inside or task.pivoted):
-            if name == "conmon" or name.startswith("containerd-shim"):
+            if _keeps(name):
                 task.runtime = pid
-                self.places[pid] = Place(pid, container_id(procfs.arguments(pid)))
+                self.places[pid] = Place(pid, self._ids.pop(pid, None))
             return
         place = self.places[task.runtime]
         if task.pivoted == pid:
@@ -107,6 +114,11 @@ class ContainerStarts:
             place.id = found[0]  # conmon forks and ends at once: it may have been gone
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
+
+
+def _keeps(name: str) -> bool:
+    """Whether a program of this name keeps a container."""
+    return name == "conmon" or name.startswith("containerd-shim")
 
 
 def is_command(command: Sequence[str], pid: int, path: str) -> bool:

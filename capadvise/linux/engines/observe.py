@@ -173,7 +173,9 @@ def watched(
     ) as ready:
         assert ready.symbols is not None
         assert isinstance(ready.buffers, Buffers)
-        aggregator = Aggregator(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0)
+        aggregator = Aggregator(
+            *(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0), early=starts.sighted
+        )
         run = ContainerWatch(
             *(roster, command, ready.guardian, ready.signals, ready.buffers, aggregator),
             detached=start.invocation.detached,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Iterator
 
 from capadvise.errors import Exit
+from capadvise.linux import rights
 from capadvise.linux.doctor import examine
 
 
@@ -28,4 +31,17 @@ def command(args: argparse.Namespace) -> int:
         print("tracing: what is refused is tried again, and that shows what was missing")
     else:
         print("capability checks cannot be observed here")
+    print(*own_rights(), sep="\n")
     return Exit.OK if able or alone else Exit.CANNOT_OBSERVE
+
+
+def own_rights() -> Iterator[str]:
+    """What capadvise itself may do while a target runs."""
+    yield ""
+    yield "While a target runs, capadvise keeps of all capabilities, as root:"
+    for row in rights.TABLE:
+        when = " (only under sudo)" if row.sudo else ""
+        first, *more = textwrap.wrap(row.why + when, 76)
+        yield f"    {row.name:15} {first}"
+        yield from (f"    {'':15} {line}" for line in more)
+    yield "The guardian keeps KILL. What either executes as root (checks, engines, trials) has all."

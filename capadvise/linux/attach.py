@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import procfs, userns
+from capadvise.linux import procfs, rights, userns
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
@@ -184,6 +184,7 @@ def attach(
             run = Attaching(command, ready, running, opened_by)
             run.adopt()
             _tell_namespaces(run, namespaces)
+            rights.keep()
             arrivals = Arrivals(run.traced, running.is_entered_by)
             try:
                 begun(len(running.processes()))

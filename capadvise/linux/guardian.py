@@ -3,7 +3,7 @@
 It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
 target: at the end of the control pipe, however the supervisor ended, it kills all that descends
 from it and removes the trace instances and probes. python-prctl is GPL: the process that holds it
-stays apart, and takes nothing of capadvise but ``processes``.
+stays apart, and takes nothing of capadvise but what needs the standard library alone.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
 ``{"signal": n}``, and ``"left"``: no container is to be removed. A plan without a path starts no
@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
+from capadvise.linux import rights
 from capadvise.linux.processes import descendants, kill_descendants
 from capadvise.linux.retry import start as retry
 
@@ -143,6 +144,7 @@ class Guardian:
         os.close(go_write)
         if not self.hear_of_failure(failed_read):
             return
+        rights.keep(rights.GUARDIAN)  # what is executed to remove containers has all of them again
         self.say(started=True)
         self.watch()
 

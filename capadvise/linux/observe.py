@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
-from capadvise.linux import procfs
+from capadvise.linux import procfs, rights
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import require
 from capadvise.linux.command import Command, name_of, user_of
@@ -95,6 +95,7 @@ def observe(
             )
 
         run.so_far = lambda: (so_far(),)
+        rights.keep()
         ready.go()
         run.until_end(each_round)
     return Observation(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -141,13 +142,16 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
 
 def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
     """The settings that decide. /proc/sys/net shows each thread its own network namespace: one of
-    ours enters the other, and those settings are missing where it may not."""
+    ours enters the other; where it may not any more (``rights``), ``nsenter`` may. Else those
+    settings are missing."""
     found: dict[str, str] = {}
 
     def read() -> None:
         entered = _inode(network) == _inode(proc / "self/ns/net") or _enter(network)
+        others = {} if entered else _settings_in(network, proc)
         for name in SYSCTLS:
-            value = procfs.sysctl(name, proc) if entered or not name.startswith("net.") else None
+            here = entered or not name.startswith("net.")
+            value = procfs.sysctl(name, proc) if here else others.get(name)
             if value is not None:
                 found[name] = " ".join(value.split())
 
@@ -166,6 +170,27 @@ def _enter(network: Path) -> bool:
         return bool(ctypes.CDLL(None).setns(fd, _CLONE_NEWNET) == 0)
     finally:
         os.close(fd)
+
+
+def _settings_in(network: Path, proc: Path) -> dict[str, str]:
+    """The settings of another network namespace, as a program of root's sees them."""
+    names = [name for name in SYSCTLS if name.startswith("net.")]
+    files = [str(procfs.sysctl_file(name, proc)) for name in names]
+    try:
+        with open(network, "rb") as held:
+            inside = f"--net=/proc/self/fd/{held.fileno()}"
+            done = subprocess.run(
+                ["nsenter", inside, "grep", "-H", "", *files],
+                capture_output=True,
+                text=True,
+                pass_fds=[held.fileno()],
+                timeout=5,
+            )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    lines = (line.partition(":") for line in done.stdout.splitlines())
+    told = {path: value for path, _, value in lines}
+    return {name: told[path] for name, path in zip(names, files, strict=True) if path in told}
 
 
 def own_securebits() -> tuple[str, ...]:

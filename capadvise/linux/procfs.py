@@ -216,10 +216,15 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
     return sorted(found)
 
 
+def sysctl_file(name: str, proc: Path = PROC) -> Path:
+    """Where a setting stands."""
+    return proc / "sys" / name.replace(".", "/")
+
+
 def sysctl(name: str, proc: Path = PROC) -> str | None:
     """A setting by its dotted name; None where the kernel has none."""
     try:
-        return (proc / "sys" / name.replace(".", "/")).read_text().strip()
+        return sysctl_file(name, proc).read_text().strip()
     except OSError:
         return None
 

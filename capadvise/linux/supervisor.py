@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
+from capadvise.linux import rights
 from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 
 _SI_USER = (0, -6)
@@ -123,6 +124,7 @@ class Signals:
         self._thread.start()
 
     def _wait(self) -> None:
+        rights.keep()
         while True:
             info = signal.sigwaitinfo(self.WANTED)
             if self._over:

@@ -38,9 +38,9 @@ def write(path: Path, text: str, *, private: bool) -> None:
         try:
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
-                give_to_user(file.fileno())
                 if not private:
                     os.fchmod(file.fileno(), 0o666 & ~_umask())
+                give_to_user(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

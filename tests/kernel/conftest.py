@@ -21,6 +21,13 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    need_kernel([item for item in items if HERE in item.path.parents])
+
+
+def need_kernel(items: list[pytest.Item]) -> None:
+    """Mark tests that trace this kernel; where it cannot be traced, skip them, or fail."""
+    if not items:
+        return
     try:
         require()
     except CannotObserve as error:
@@ -28,11 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if os.environ.get("CAPADVISE_REQUIRE_KERNEL"):
             pytest.exit(f"kernel tests are required here, but: {reason}", 1)
         for item in items:
-            if HERE in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=reason))
+            item.add_marker(pytest.mark.skip(reason=reason))
     for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.kernel)
+        item.add_marker(pytest.mark.kernel)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.linux import procfs
+from capadvise.linux import procfs, rights
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
@@ -182,6 +182,7 @@ def watched(
             target=start.target,
             until_healthy=until_healthy,
         )
+        rights.keep()
         roster.open()
         try:
             ready.go()

@@ -1,0 +1,78 @@
+"""The capabilities that the supervisor keeps once all is set up: capadvise's advice to itself.
+
+``keep`` cuts the permitted and effective sets of the *calling thread*, for capset(2) knows no
+processes; threads that it starts later inherit that. So whoever starts a thread before the set-up
+is over has it call ``keep`` first of all. The standard library alone, for the guardian's sake.
+
+What this is not: the supervisor stays uid 0, and what it *executes* as root gets the bounding set
+again, which check scripts, trials and engine clients need. It takes power from mistakes and from
+single system calls that somebody tricks it into, not from code that runs in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_VERSION_3 = 0x20080522  # linux/capability.h
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Kept(NamedTuple):
+    """One capability, and what for."""
+
+    name: str
+    number: int
+    why: str
+    sudo: bool = False
+    """Only where sudo started us."""
+
+
+TABLE = (
+    Kept("CHOWN", 0, "the report is given to the user who called sudo", sudo=True),
+    Kept(
+        "DAC_OVERRIDE",
+        1,
+        "the report goes into a folder of the caller's; /proc/PID/fd of processes of other users",
+    ),
+    Kept(
+        "KILL",
+        5,
+        "when the guardian dies, what it leaves is killed, whoever it runs as; so is a check that "
+        "takes too long",
+    ),
+    Kept(
+        "SYS_PTRACE",
+        19,
+        "reading which program, sockets, namespaces and root a process of the target has",
+    ),
+)
+"""What the supervisor keeps. It needs none for the trace buffers: they are open, and root's."""
+
+GUARDIAN = frozenset([5])
+"""What the guardian keeps while the target runs: KILL."""
+
+
+def kept() -> frozenset[int]:
+    """The numbers of what the supervisor keeps, as it was started."""
+    sudo = "SUDO_UID" in os.environ
+    return frozenset(row.number for row in TABLE if sudo or not row.sudo)
+
+
+def keep(numbers: Iterable[int] | None = None) -> None:
+    """Give up all else, in the calling thread. Only as root: what another user executes would not
+    get it back. Raises OSError."""
+    if os.geteuid() != 0:
+        return
+    mask = sum(1 << number for number in (kept() if numbers is None else numbers))
+    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
+    if _libc.capget(header, sets):
+        raise OSError(ctypes.get_errno(), "capget")
+    for half, bits in ((0, mask & 0xFFFFFFFF), (3, mask >> 32)):
+        sets[half + 1] &= bits
+        sets[half] = sets[half + 1]
+    if _libc.capset(header, sets):
+        raise OSError(ctypes.get_errno(), "capset")

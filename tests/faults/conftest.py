@@ -1,0 +1,34 @@
+"""What can go wrong, goes wrong here. In full: ``pytest tests/faults --rounds=200``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.conftest import boxes  # noqa: F401 - a fixture
+from tests.faults.aftermath import Marked
+from tests.kernel import conftest as kernel
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rounds", type=int, help="so often each kind of run is killed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    kernel.need_kernel([item for item in items if Path(__file__).parent in item.path.parents])
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often each kind of run is killed."""
+    return int(request.config.getoption("--rounds", default=None) or 3)
+
+
+@pytest.fixture
+def marked() -> Iterator[Marked]:
+    """A word by which the target's processes are found, which are killed in the end."""
+    one = Marked()
+    yield one
+    one.end()

@@ -1,0 +1,107 @@
+"""While a target runs, every thread of ours has what ``rights`` lists, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import NAMES, CapSet
+from capadvise.linux import procfs, rights
+from capadvise.posture import Sets
+from tests.engines.running import BOX
+from tests.faults.aftermath import Marked, kind_of, ours, until
+from tests.kernel.conftest import CAPADVISE
+from tests.kernel.tmux import Tmux
+
+RUN = (CAPADVISE, "run", "-q", "-o", "/dev/null")
+
+
+def sets(pid: int) -> list[Sets]:
+    """Of each thread."""
+    return [procfs.capability_sets(thread) for thread in procfs.threads(pid)]
+
+
+def names(caps: CapSet) -> set[str]:
+    return {cap.short for cap in caps}
+
+
+def assert_cut_down(supervisor: int, *, sudo: bool = False, threads: int = 1) -> None:
+    found = sets(supervisor)
+    assert len(found) >= threads
+    wanted = {row.name for row in rights.TABLE if sudo or not row.sudo}
+    for one in found:
+        assert names(one.effective) == names(one.permitted) == wanted
+    guardians = [pid for pid, kind in ours(supervisor).items() if kind == "guardian"]
+    for guardian in guardians:
+        for one in sets(guardian):
+            assert names(one.effective) == names(one.permitted) == {"KILL"}
+    assert guardians
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+
+
+def test_the_table_names_the_kernels_numbers() -> None:
+    assert [NAMES[row.number] for row in rights.TABLE] == [row.name for row in rights.TABLE]
+    assert {NAMES[number] for number in rights.GUARDIAN} == {"KILL"}
+
+
+@pytest.mark.parametrize("options", [(), ("--retry",), ("--check", "false")])
+def test_of_run(marked: Marked, options: tuple[str, ...]) -> None:
+    environment = {**os.environ, "SUDO_UID": "1", "SUDO_GID": "1"} if options else None
+    process = subprocess.Popen([*RUN, *options, "--", "sleep", marked.word], env=environment)
+    assert until(marked.processes)
+    assert_cut_down(process.pid, sudo=bool(options), threads=2)
+    (target,) = marked.processes()
+    assert procfs.capability_sets(target).permitted == procfs.capability_sets().bounding
+    end(process)
+
+
+def test_of_attach(marked: Marked) -> None:
+    target = subprocess.Popen(["sleep", marked.word])
+    command = [CAPADVISE, "attach", "-o", "/dev/null", str(target.pid)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"watching" in process.stderr.readline()
+    assert_cut_down(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    target.kill()
+    target.wait()
+
+
+@pytest.mark.usefixtures("boxes")
+def test_of_containers(marked: Marked, tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    script = f"trap exit TERM; sleep {marked.word} & wait"
+    inside = ["docker", "run", "--rm", "--network=none", BOX, "sh", "-c", script]
+    process = subprocess.Popen([*RUN, "-o", str(report), "--", *inside])
+    assert until(marked.processes)
+    assert_cut_down(process.pid, threads=2)
+    end(process)
+    sysctls = json.loads(report.read_text())["posture"]["sysctls"]
+    assert "net.ipv4.ip_unprivileged_port_start" in sysctls  # of a network that was entered
+
+
+def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
+    screen = Tmux(tmp_path, 100, 30)
+    try:
+        screen.run(CAPADVISE, "run", "-o", "r.json", "--", "sleep", marked.word)
+        assert until(marked.processes)
+        (supervisor,) = (
+            pid
+            for pid in marked.processes(ours=True)
+            if "capadvise" in " ".join(procfs.arguments(pid)[:2]) and not kind_of(pid)
+        )
+        assert_cut_down(supervisor, threads=5)
+        screen.keys("q")
+        assert until(lambda: not marked.processes())
+    finally:
+        screen.tell("kill-server")

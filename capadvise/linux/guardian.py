@@ -112,6 +112,7 @@ class Guardian:
     def run(self) -> None:
         if self.plan["path"] is None:
             self.leave_terminal()
+            rights.keep(rights.GUARDIAN)
             self.say(held=0)
             while not self.commands.ended:
                 self.commands.read()
@@ -120,6 +121,9 @@ class Guardian:
         failed_read, failed_write = os.pipe()
         self.target = os.fork()
         if self.target == 0:
+            # It may be held for long: whoever is at the other end must see ours end.
+            for fd in (go_write, failed_read, self.commands.fd, self.report):
+                os.close(fd)
             start(self.plan, go_read, failed_write)
         os.close(go_read)
         os.close(failed_write)

@@ -115,6 +115,7 @@ def session(
             guardian.wait()
         signals.restore()
         if guardian.ended:
+            guardian.kill_orphans()
             buffers.remove()
 
 

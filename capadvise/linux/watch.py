@@ -184,6 +184,7 @@ class Watch:
 
     def _terminate(self) -> None:
         self.guardian.tell({"signal": signal.SIGTERM})
+        self.guardian.tell({"signal": signal.SIGCONT})  # one that is stopped can heed it then
 
     def _kill(self) -> None:
         self.guardian.tell("kill")

@@ -26,6 +26,12 @@ def rounds(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--rounds", default=None) or 3)
 
 
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time for all of it."""
+    return request.config.getoption("--rounds", default=None) is not None
+
+
 @pytest.fixture
 def marked() -> Iterator[Marked]:
     """A word by which the target's processes are found, which are killed in the end."""

@@ -102,6 +102,7 @@ def test_kill_9_at_any_moment(name: str, rounds: int, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         log = folder / "log"
+        told = f"{name}, round {number}"
         try:
             with log.open("w") as out:
                 process = subprocess.Popen(
@@ -110,7 +111,7 @@ def test_kill_9_at_any_moment(name: str, rounds: int, tmp_path: Path) -> None:
             time.sleep(dice.uniform(0, 2 * kind.begins))
             supervisors = set(ours(process.pid))
             victim = strike(process.pid, dice)
-            told = f"{name}, round {number}: killed the {victim}\n"
+            told += f": killed the {victim}"
             if name == "attach":
                 assert len(marked.processes()) == 3, told
                 process.send_signal(signal.SIGINT)
@@ -127,7 +128,7 @@ def test_kill_9_at_any_moment(name: str, rounds: int, tmp_path: Path) -> None:
             if report is not None and victim == "guardian" and name.startswith("run"):
                 assert report.recording.interrupted, told
         except BaseException as error:
-            error.add_note(f"{name}, round {number}\n{log.read_text()[-2000:]}")
+            error.add_note(f"{told}\n{log.read_text()[-2000:]}")
             raise
         finally:
             marked.end()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import NAMES, CapSet
+from capadvise.caps import NAMES, CapSet, Sets
 from capadvise.linux import procfs, rights
-from capadvise.posture import Sets
+from capadvise.linux.processes import descendants
 from tests.engines.running import BOX
 from tests.faults.aftermath import Marked, kind_of, ours, until
 from tests.kernel.conftest import CAPADVISE
@@ -95,12 +95,19 @@ def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
     try:
         screen.run(CAPADVISE, "run", "-o", "r.json", "--", "sleep", marked.word)
         assert until(marked.processes)
-        (supervisor,) = (
+        found = [
             pid
             for pid in marked.processes(ours=True)
             if "capadvise" in " ".join(procfs.arguments(pid)[:2]) and not kind_of(pid)
-        )
-        assert_cut_down(supervisor, threads=5)
+        ]
+        (screens,) = (pid for pid in found if procfs.parent(pid) not in found)
+        (judge,) = (pid for pid in found if pid != screens and not descendants(pid))
+        (recorder,) = (pid for pid in found if pid not in (screens, judge))
+        assert_cut_down(recorder, threads=2)
+        assert all(not one.permitted | one.effective for one in sets(judge))
+        assert len(sets(screens)) >= 4  # it draws, and reads keys, output and what the others say
+        wanted = {row.name for row in rights.TABLE if not row.sudo}
+        assert all(names(one.effective) == names(one.permitted) == wanted for one in sets(screens))
         screen.keys("q")
         assert until(lambda: not marked.processes())
     finally:

@@ -29,9 +29,13 @@ class Background(Generic[_T]):
         """Whether ``result`` would not wait."""
         return not self._thread.is_alive()
 
+    def wait(self) -> None:
+        """Until the call has ended, however."""
+        self._thread.join()
+
     def result(self) -> _T:
         """What the call returned."""
-        self._thread.join()
+        self.wait()
         if self._error is not None:
             raise self._error
         return self._value

@@ -82,8 +82,13 @@ class Buffers:
         """
         other = Background(lambda: self._instance(self.names[1], FLOOD_KB, pids))
         third = Background(lambda: self._make_denied(pids))
-        self.quiet = self._instance(self.names[0], QUIET_KB, pids)
-        self._probe()
+        try:
+            self.quiet = self._instance(self.names[0], QUIET_KB, pids)
+            self._probe()
+        except BaseException:
+            for making in (other, third):  # what they make is to be removed, too
+                making.wait()
+            raise
         self.flood = other.result()
         both = Background(self._record_flood)
         self.types = self._record_quiet()
@@ -242,9 +247,9 @@ class Buffers:
             instance.close()
 
     def remove(self) -> None:
-        """Remove both, when there is no guardian that would."""
-        for instance in self._opened:
-            tracefs.remove(instance.folder)
+        """Remove them, when there is no guardian that would."""
+        for folder in self.folders:
+            tracefs.remove(Path(folder))
         probes.remove(self.root, self.source.probes)
 
 

@@ -111,10 +111,9 @@ def session(
             listener.close()
         buffers.close()
         guardian.release()
-        if command.wait:
-            guardian.wait()
+        killed = command.wait and not guardian.wait()
         signals.restore()
-        if guardian.ended:
+        if guardian.ended or killed:
             guardian.kill_orphans()
             buffers.remove()
 

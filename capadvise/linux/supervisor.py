@@ -95,9 +95,9 @@ class GuardianProcess:
         with contextlib.suppress(OSError):
             os.close(self._control)
 
-    def wait(self) -> None:
-        """Until it has ended."""
-        self._process.wait()
+    def wait(self) -> bool:
+        """Until it has ended; whether it did all that it had to."""
+        return self._process.wait() == 0
 
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""

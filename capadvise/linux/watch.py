@@ -126,8 +126,7 @@ class Watch:
             if "exited" in message:
                 self._exited(os.waitstatus_to_exitcode(message["exited"]))
                 if self.kill_at is not None:
-                    # A shell dies and leaves its child: that one is to stop, too.
-                    self.guardian.tell({"signal": signal.SIGTERM})
+                    self._end_all()  # a shell dies and leaves its child, which is to stop, too
             elif "empty" in message:
                 self.empty = True
             elif "stopped" in message:
@@ -183,6 +182,9 @@ class Watch:
             self.guardian.tell({"signal": number})
 
     def _terminate(self) -> None:
+        self._end_all()
+
+    def _end_all(self) -> None:
         self.guardian.tell({"signal": signal.SIGTERM})
         self.guardian.tell({"signal": signal.SIGCONT})  # one that is stopped can heed it then
 

@@ -97,7 +97,9 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
         if not _used(needs.get(need.cap)):
             needs[need.cap] = need
     for need in _unseen(recordings):
-        needs.setdefault(need.cap, need)
+        known = needs.get(need.cap, need)
+        if not _used(known):
+            needs[need.cap] = replace(known, uncertain=known.uncertain or need.uncertain)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
@@ -256,13 +258,15 @@ _IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
 
 
 def _unseen(recordings: Sequence[Recording]) -> Iterable[Need]:
-    """Capabilities whose checks can have been made where the observer does not look."""
+    """Capabilities whose checks can have been made where nobody looks, or were lost."""
     if any(recording.io_uring for recording in recordings):
         for name in _IO_URING:
             yield replace(
                 _unused(Cap.parse(name)),
                 uncertain="io_uring was used: checks made by its worker threads are not seen",
             )
+    if any(recording.lost.sys_admin for recording in recordings):
+        yield replace(_unused(SYS_ADMIN), uncertain="checks of it were lost")
 
 
 def _cautions_of_all(recordings: Sequence[Recording]) -> Iterable[str]:

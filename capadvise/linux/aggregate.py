@@ -102,6 +102,10 @@ class Aggregator:
         noise: Noise = {}
         for buffer, pages in ((0, quiet), (1, flood)):
             for cpu, page in pages:
+                if buffer and ringbuffer.missed(page):
+                    # The stack of the last one was overwritten. It is counted as lost; shown as
+                    # an unknown place, it would look like a need for CAP_SYS_ADMIN.
+                    self._unstacked.pop((buffer, cpu), None)
                 for time, kind, pid, event in ringbuffer.events(page):
                     if kind == self.types.check:
                         if bare := self._unstacked.pop((buffer, cpu), None):
@@ -109,7 +113,10 @@ class Aggregator:
                         self._unstacked[buffer, cpu] = (time, pid, event)
                     elif kind == self.types.stack:
                         waiting = self._unstacked.pop((buffer, cpu), None)
-                        if waiting is None or waiting[1] != pid:
+                        if waiting is None:
+                            continue
+                        if waiting[1] != pid:  # another one's: its own was lost
+                            ordered.append((waiting[0], self.types.check, *waiting[1:], b""))
                             continue
                         stack = ringbuffer.stack(event)
                         if self._begun and self.counts.is_overcommit(stack):

@@ -125,9 +125,11 @@ def _buffers(
     if not observed:
         return NoBuffers(), []
     root = require()
+    if root.parent != Path("/proc/self/fd"):  # it stays ours, also when it is unmounted meanwhile
+        root = Path(f"/proc/self/fd/{os.open(root, os.O_PATH | os.O_CLOEXEC)}")
     remove_leftovers(root)
-    fds = [int(root.name)] if root.parent == Path("/proc/self/fd") else []
-    return Buffers(root, missing=missing, closable=closable, arrivals=arrivals), fds
+    buffers = Buffers(root, missing=missing, closable=closable, arrivals=arrivals)
+    return buffers, [int(root.name)]
 
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:

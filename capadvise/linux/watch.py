@@ -77,6 +77,7 @@ class Watch:
         """Read until the tree is gone. ``each_round`` is called after each round of reading."""
         watched = [self.guardian.report, self.signals.fd]
         heard = [self.listener.fd] if self.listener else []
+        self._drain()  # the exec: were it overwritten, nothing would be the target's
         while not self._over():
             select.select([*watched, *heard], [], [], _ROUND)
             self._drain()

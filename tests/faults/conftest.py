@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often each kind of run is killed."""
-    return int(request.config.getoption("--rounds", default=None) or 3)
+    return int(request.config.getoption("--rounds", default=None) or 2)
 
 
 @pytest.fixture(scope="session")

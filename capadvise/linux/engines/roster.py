@@ -69,6 +69,8 @@ class Roster:
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
         self.client, self.label, self.starts = client, label, starts
         self.entries: dict[str, Entry] = {}
+        self.unanswered = 0
+        """So often in a row, a second apart, the engine did not answer at all."""
 
     def open(self) -> None:
         """Begin to listen, before the client starts."""
@@ -204,13 +206,16 @@ class DockerRoster(Roster):
 
     def settle(self) -> None:
         """What docker lists, and the events that are late."""
-        with suppress(EngineError):
+        try:
             running = set(self.client.labelled(self.label, running=True))
             for container in self.client.labelled(self.label):
                 self.entry(container)
             for entry in self.entries.values():
                 entry.running = entry.id in running
                 entry.started |= entry.running
+            self.unanswered = 0
+        except EngineError:
+            self.unanswered += 1
         for _ in range(50):
             ended = [e for e in self.entries.values() if e.started and not e.running]
             if self._ended or all(entry.exit_status is not None for entry in ended):

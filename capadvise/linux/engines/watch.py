@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from capadvise.linux.background import Background
@@ -13,6 +15,14 @@ from capadvise.linux.engines.follow import Place
 from capadvise.linux.engines.roster import Entry, Roster, healthcheck
 from capadvise.linux.processes import descendants
 from capadvise.linux.watch import Watch
+from capadvise.recording import Recording
+
+_UNANSWERED = 10
+"""Seconds that an engine may be silent: it takes less to start it anew."""
+_GONE = (
+    "the engine ended meanwhile and did not come back, so the container was killed; where it is "
+    "still listed, it has every capability: remove it"
+)
 
 
 class ContainerWatch(Watch):
@@ -37,10 +47,13 @@ class ContainerWatch(Watch):
         """
         self._settled = self._stopping = False
         self._killing: Background[None] | None = None
+        self._engine_gone = False
         self._all_pids: list[int] = []
 
     def _over(self) -> bool:
         self.roster.update()
+        if self.roster.unanswered > _UNANSWERED:
+            self._engine_is_gone()
         self._tell_checker()
         if self.stopped is None and (self.interrupted or self.kill_at is not None):
             self.stopped = frozenset(self.roster.alive())
@@ -121,6 +134,23 @@ class ContainerWatch(Watch):
         if self._killing is None:
             self._killing = Background(lambda: self.roster.client.kill(self._ids()))
             self.guardian.tell("kill")
+
+    def _engine_is_gone(self) -> None:
+        """It was killed. Its containers go on without it, with every capability: nobody else would
+        end them."""
+        self._engine_gone = self.interrupted = True
+        for place in self.roster.starts.places.values():
+            if place.id in self.roster.entries:
+                for pid in (*descendants(place.runtime), place.runtime):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        for entry in self.roster.entries.values():
+            entry.running = False
+
+    def recording(self, *args: Any, **named: Any) -> Recording:
+        """As of a command, and what became of the engine."""
+        seen = super().recording(*args, **named)
+        return replace(seen, cautions=(*seen.cautions, _GONE)) if self._engine_gone else seen
 
     def _ids(self) -> list[str]:
         return list(self.roster.entries)

@@ -136,7 +136,7 @@ class Guardian:
         if self.plan["retry"]:
             if self.plan["retry"]["maps"] and not self.map_ids(go_write, failed_read):
                 return
-            answer = retry.start_tracer(self.plan["retry"], self.target)
+            answer = retry.start_tracer(self.plan["retry"], self.target, self.plan["fds"])
             if "failed" in answer:
                 self.say(failed=0, step=answer["failed"])
                 return

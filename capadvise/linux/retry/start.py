@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 _SET_SECCOMP, _MODE_FILTER, _NEWUSER = 22, 2, 0x10000000  # linux/prctl.h, seccomp.h, sched.h
@@ -18,18 +19,18 @@ _SET_SECCOMP, _MODE_FILTER, _NEWUSER = 22, 2, 0x10000000  # linux/prctl.h, secco
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def start_tracer(plan: dict[str, Any], target: int) -> dict[str, Any]:
+def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
     """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
-    ``{"failed": text}``."""
+    ``{"failed": text}``. ``fds``: what the trace buffers hang on."""
     told_read, told_write = os.pipe()
     said_read, said_write = os.pipe()
     report = int(plan["report"])
     if os.fork() == 0:
-        for fd in (told_read, said_write, report):
+        for fd in (told_read, said_write, report, *fds):
             os.set_inheritable(fd, True)
         program = os.path.join(os.path.dirname(__file__), "tracer.py")
-        fds = [str(fd) for fd in (told_read, said_write, report)]
-        os.execv(sys.executable, [sys.executable, "-I", "-S", program, *fds, *plan["path"]])
+        pipes = [str(fd) for fd in (told_read, said_write, report)]
+        os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
     for fd in (told_read, said_write, report):
         os.close(fd)
     with open(told_write, "w", encoding="utf-8") as told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from capadvise.caps import NAMES, Cap, CapSet, names
@@ -18,6 +19,7 @@ from capadvise.report.posture import dump_posture
 SCHEMA = "capadvise.inspect/1"
 _ALL = frozenset(Cap(number) for number in range(len(NAMES)))
 _FEW = 4
+_CALLS = "System calls"
 _SETS = ("effective", "permitted", "bounding", "inheritable", "ambient")
 
 
@@ -56,20 +58,35 @@ def inspection_text(item: Inspection, catalog: Catalog) -> Iterator[str]:
     yield from paragraph(_user(posture))
     yield "Capabilities"
     yield from _sets(item, catalog)
-    yield "System calls"
-    yield from _seccomp(item)
-    yield "Namespaces"
-    yield from _namespaces(posture)
-    yield "Control group"
-    yield from paragraph(_cgroup(posture.cgroup))
-    yield "Root file system"
-    yield from _root(posture.root)
-    yield "Mandatory access control"
-    yield from paragraph(_mac(posture.mac))
+    for heading, lines in restraints(posture):
+        yield heading
+        for line in lines:
+            yield from bullet(line.text) if line.hangs else paragraph(line.text)
+        if heading == _CALLS:
+            yield from _closed(item)
     if item.unread:
         yield "Not readable"
         for text in item.unread:
             yield from bullet(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence of what restrains a process; not wrapped."""
+
+    text: str
+    hangs: bool = False
+    """It hangs from a dot."""
+
+
+def restraints(posture: Posture) -> Iterator[tuple[str, tuple[Line, ...]]]:
+    """What restrains a process besides its user and its capabilities: headings, and what stands
+    below them."""
+    yield _CALLS, (Line(_seccomp(posture)),)
+    yield "Namespaces", tuple(_namespaces(posture))
+    yield "Control group", (Line(_cgroup(posture.cgroup)),)
+    yield "Root file system", tuple(_root(posture.root))
+    yield "Mandatory access control", (Line(_mac(posture.mac)),)
 
 
 def _user(posture: Posture) -> str:
@@ -133,18 +150,20 @@ def caps_text(caps: CapSet, catalog: Catalog) -> str:
     return text
 
 
-def _seccomp(item: Inspection) -> Iterator[str]:
-    seccomp = item.posture.seccomp
+def _seccomp(posture: Posture) -> str:
+    seccomp = posture.seccomp
     if seccomp is None:
-        yield from paragraph("whether seccomp filters them is not known")
-    elif seccomp.mode == "off":
-        yield from paragraph("no seccomp filter: the kernel alone decides on each")
-    elif seccomp.mode == "strict":
-        yield from paragraph("seccomp in strict mode: only read, write and exit are left")
-    else:
-        several = (seccomp.filters or 1) > 1
-        who = f"{seccomp.filters} seccomp filters decide" if several else "a seccomp filter decides"
-        yield from paragraph(f"{who} before the kernel does")
+        return "whether seccomp filters them is not known"
+    if seccomp.mode == "off":
+        return "no seccomp filter: the kernel alone decides on each"
+    if seccomp.mode == "strict":
+        return "seccomp in strict mode: only read, write and exit are left"
+    several = (seccomp.filters or 1) > 1
+    who = f"{seccomp.filters} seccomp filters decide" if several else "a seccomp filter decides"
+    return f"{who} before the kernel does"
+
+
+def _closed(item: Inspection) -> Iterator[str]:
     if item.closed is None:
         return
     if not item.closed:
@@ -158,23 +177,23 @@ def _seccomp(item: Inspection) -> Iterator[str]:
         yield from bullet(f"{listed([cap.short for cap in sorted(caps)], 'or')}: {listed(calls)}")
 
 
-def _namespaces(posture: Posture) -> Iterator[str]:
+def _namespaces(posture: Posture) -> Iterator[Line]:
     shared = posture.namespaces
     own = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.OWN]
     unknown = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
-    yield from paragraph(f"its own: {listed(own) or 'none'}")
+    yield Line(f"its own: {listed(own) or 'none'}")
     if unknown:
-        yield from paragraph(f"own or the machine's, that cannot be told: {listed(unknown)}")
+        yield Line(f"own or the machine's, that cannot be told: {listed(unknown)}")
     hosts = [name for name, whose in shared.items() if whose is Sharing.HOST]
     if shared.get("user") is Sharing.OWN:
         with_it = listed([PLAIN[name] for name in hosts]) or "none"
-        yield from paragraph(
+        yield Line(
             f"shared with the machine: {with_it}. Its capabilities do not count there, only for "
             "what belongs to its own user namespace."
         )
         return
     for name in hosts:
-        yield from bullet(f"{PLAIN[name]}, the machine's: {SHARED[name]}")
+        yield Line(f"{PLAIN[name]}, the machine's: {SHARED[name]}", hangs=True)
 
 
 def _cgroup(cgroup: Cgroup | None) -> str:
@@ -191,23 +210,23 @@ def _cgroup(cgroup: Cgroup | None) -> str:
     return printable(f"{cgroup.version}, {cgroup.path}; {tree}; limits: {limits or 'none'}")
 
 
-def _root(root: Root | None) -> Iterator[str]:
+def _root(root: Root | None) -> Iterator[Line]:
     if root is None:
-        yield from paragraph("not known")
+        yield Line("not known")
         return
     layers = f" of {root.layers} layer{'s' * (root.layers != 1)}" if root.layers else ""
     whose = "the machine's own, " if root.host else ""
     if root.host is None and root.type != "overlay":
         whose = "the machine's own or another, that cannot be told: "
     rights = "read-only" if root.read_only else "writable"
-    yield from paragraph(f"{whose}{printable(root.type)}{layers}, {rights}")
+    yield Line(f"{whose}{printable(root.type)}{layers}, {rights}")
     for mount in root.exposed:
         how = "" if mount.writable else ", read-only"
         source = "" if mount.source in (mount.target, mount.kind) else f" ({mount.source})"
         what = EXPOSED.get(mount.kind, mount.kind)
-        yield from bullet(printable(f"{mount.target}{source}{how}: {what}"))
+        yield Line(printable(f"{mount.target}{source}{how}: {what}"), hangs=True)
     if not root.exposed and not root.host:
-        yield from paragraph("nothing dangerous of the machine is mounted in it")
+        yield Line("nothing dangerous of the machine is mounted in it")
 
 
 def _mac(mac: Mac | None) -> str:

@@ -17,10 +17,14 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.report.escape import printable
+from capadvise.report.explain_place import place_sentences
+from capadvise.report.inspection import restraints
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
+
+_PLACE = "risk-place"
 
 
 def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
@@ -62,18 +66,19 @@ class Remaining(Vertical):
         """Draw the list; the text follows the highlight."""
         options = self.query_one("#risk-caps", OptionList)
         options.set_options(
-            Option(
-                Content.assemble(f"{cap.short:18}  ", risk_text(str(risk) if risk else None)),
-                id=f"risk-{int(cap)}",
-            )
-            for risk, cap in by_risk(choice, self.catalog)
+            [
+                *(
+                    Option(
+                        Content.assemble(f"{cap.short:18}  ", risk_text(str(risk or "") or None)),
+                        id=f"risk-{int(cap)}",
+                    )
+                    for risk, cap in by_risk(choice, self.catalog)
+                ),
+                Option("Where it ran", id=_PLACE),
+            ]
         )
-        options.highlighted = 0 if choice.caps else None
+        options.highlighted = 0
         self.query_one("#risk-sum", Static).update(self._sum(choice))
-        if not choice.caps:
-            self.query_one("#risk-text", Static).update(
-                "Nothing remains: no capability is granted."
-            )
 
     def _sum(self, choice: Choice) -> Content:
         """One sentence over the whole set."""
@@ -102,11 +107,29 @@ class Remaining(Vertical):
         option = self.query_one("#risk-caps", OptionList).highlighted_option
         if option is None or option.id is None:
             return
-        cap = Cap(int(option.id.removeprefix("risk-")))
         box = self.query_one("#risk-why", VerticalScroll)
-        box.border_title = cap.name
+        if option.id == _PLACE:
+            box.border_title, text = "What else restrained it", self._place(box)
+        else:
+            cap = Cap(int(option.id.removeprefix("risk-")))
+            box.border_title, text = cap.name, self._text(cap, box)
         box.scroll_home(animate=False)
-        self.query_one("#risk-text", Static).update(self._text(cap, box))
+        self.query_one("#risk-text", Static).update(text)
+
+    def _place(self, box: Widget) -> Content:
+        """What the place of the recording let an attacker do, and what not."""
+        page, report = Page(box), self.choice.report
+        for sentence in place_sentences(report):
+            page.say(sentence)
+        for heading, lines in restraints(report.posture):
+            page.heading(heading)
+            for line in lines:
+                (page.bullet if line.hangs else page.say)(line.text)
+        if settings := sorted(report.posture.sysctls.items()):
+            page.heading("Settings")
+        for name, value in settings:
+            page.bullet(f"{printable(name)} = {printable(value)}")
+        return page.content()
 
     def _text(self, cap: Cap, box: Widget) -> Content:
         page = Page(box)

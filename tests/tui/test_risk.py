@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
+from capadvise.posture import Posture, Seccomp, Sharing
 from tests.tui.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
 
 Session = Pilot[Any]
@@ -20,7 +22,10 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
         rows = [
             str(option.prompt).split() for option in app.query_one("#risk-caps", OptionList).options
         ]
-        assert rows == [["SYS_ADMIN", "root"], ["CHOWN", "medium"], ["NET_BIND_SERVICE", "low"]]
+        assert rows == [
+            *(["SYS_ADMIN", "root"], ["CHOWN", "medium"], ["NET_BIND_SERVICE", "low"]),
+            ["Where", "it", "ran"],
+        ]
         assert shows(app, "#risk-sum").splitlines() == [
             "The worst that remains with the recommended set: root (SYS_ADMIN), as good as root on "
             "the host.",
@@ -39,7 +44,22 @@ def test_what_is_dropped_is_no_risk_any_more() -> None:
 
     async def script(pilot: Session) -> None:
         await press(pilot, "space", "down", "space", "down", "space", "3")
-        assert app.query_one("#risk-caps", OptionList).option_count == 0
+        assert app.query_one("#risk-caps", OptionList).option_count == 1
         assert "no capability is left" in shows(app, "#risk-sum")
+        assert "Mandatory access control" in shows(app, "#risk-text")
+
+    drive(app, script)
+
+
+def test_what_else_restrained_it_is_told() -> None:
+    own = {"net": Sharing.OWN, "mnt": Sharing.OWN, "pid": Sharing.HOST}
+    posture = Posture(namespaces=own, seccomp=Seccomp("filter", 1))
+    app = app_on(replace(NGINX, posture=posture))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3", "end")
+        text = shows(app, "#risk-text")
+        assert "a seccomp filter decides before the kernel does" in text
+        assert "• processes, the machine's" in text
 
     drive(app, script)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-IMAGE = "capadvise-formats-test:1"
+IMAGE = f"capadvise-formats-test-{os.getpid()}:1"
+"""Of this run: another one may go on beside it."""
 APPLETS = ("sh", "cat", "chown", "touch", "nc", "sleep", "ls", "echo")
 PODMAN = ("podman", "--runtime", "runc")
 ENVIRONMENT = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}

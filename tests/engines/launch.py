@@ -46,7 +46,7 @@ def compose_files(snippet: Snippet, folder: Path) -> list[str]:
     own = {"services": {snippet.name: {"image": IMAGE, "network_mode": "none"}}}
     (folder / "compose.yaml").write_text(yaml.safe_dump(own))
     (folder / "caps.yaml").write_text(FORMATS["compose"].render(snippet))
-    project = ("-p", "capadvise-formats-test", "-f", str(folder / "compose.yaml"))
+    project = ("-p", f"capadvise-formats-test-{os.getpid()}", "-f", str(folder / "compose.yaml"))
     return [tool("docker"), "compose", *project, "-f", str(folder / "caps.yaml")]
 
 

@@ -28,7 +28,7 @@ _HEAD = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _JOURNAL = re.compile(r"\baudit(?:\[\d+\])?: (?P<type>[A-Z_]+) (?P<rest>.*)", re.DOTALL)
-_STAMP = re.compile(r"(?P<time>\d+\.\d+):(?P<serial>\d+)\Z")
+_STAMP = re.compile(r"(?P<time>[0-9]{1,10}\.[0-9]{1,9}):(?P<serial>\d+)\Z")
 _AVC = re.compile(r"avc:\s+(?P<verdict>denied|granted)\s+\{(?P<permissions>[^{}]*)\}")
 _FIELD = re.compile(r"""\b([A-Za-z_][\w-]*)=("[^"]*"|'[^']*'|[^\s"']*)""")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+\Z")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ID = re.compile(r"(?:([a-z-]+)-|/)([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
+_ID = re.compile(r"(?:([a-z-]{1,20})-|/)([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})\b")
 _ENGINES = {"docker": "docker", "libpod": "podman", "cri-containerd": "cri", "crio": "cri"}
 

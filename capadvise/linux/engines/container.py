@@ -83,30 +83,34 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
     storage = (raw.get("GraphDriver") or {}).get("Data") or {}
     return Container(
         engine=engine,
-        id=raw["Id"],
-        name=raw["Name"].removeprefix("/"),
-        image=raw.get("ImageName") or config.get("Image") or raw["Image"],
-        image_id=raw["Image"],
+        id=_text(raw["Id"]),
+        name=_text(raw["Name"]).removeprefix("/"),
+        image=_text(raw.get("ImageName") or config.get("Image") or raw["Image"]),
+        image_id=_text(raw["Image"]),
         pid=int(state.get("Pid") or 0) if running else 0,
         running=running,
         has_ended=not str(state.get("FinishedAt") or "0001").startswith("0001"),
-        user=config.get("User") or "",
+        user=_text(config.get("User") or ""),
         argv=(*_list(config.get("Entrypoint")), *_list(config.get("Cmd"))),
-        labels=config.get("Labels") or {},
+        labels={name: _text(value) for name, value in (config.get("Labels") or {}).items()},
         healthcheck=_healthcheck(config.get("Healthcheck") or {}),
-        exit_status=None if running else state.get("ExitCode"),
+        exit_status=None if running else _number(state.get("ExitCode")),
         privileged=bool(host.get("Privileged")),
         cap_add=_list(host.get("CapAdd")),
         cap_drop=_list(host.get("CapDrop")),
         security=_list(host.get("SecurityOpt")),
-        network=host.get("NetworkMode") or "default",
+        network=_text(host.get("NetworkMode") or "default"),
         mounts=tuple(
             Mount(
-                m["Type"], m.get("Source", ""), m["Destination"], m.get("RW", True), m.get("Name")
+                _text(m["Type"]),
+                _text(m.get("Source") or ""),
+                _text(m["Destination"]),
+                bool(m.get("RW", True)),
+                _text(m.get("Name") or "") or None,
             )
             for m in raw.get("Mounts") or ()
         ),
-        upper=storage.get("UpperDir"),
+        upper=_text(storage.get("UpperDir") or "") or None,
         raw=raw,
     )
 
@@ -115,9 +119,19 @@ def _list(value: Any) -> tuple[str, ...]:
     """podman before version 5 gives the entrypoint as one text."""
     if isinstance(value, str):
         return (value,) if value else ()
-    return tuple(value or ())
+    return tuple(map(_text, value or ()))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: Any) -> int | None:
+    return value if type(value) is int else None
 
 
 def _healthcheck(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    test = tuple(raw.get("Test") or ())
+    test = _list(raw.get("Test"))
     return () if test[:1] in ((), ("NONE",)) else test

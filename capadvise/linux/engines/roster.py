@@ -191,7 +191,9 @@ class DockerRoster(Roster):
             event = json.loads(line)
             actor = event["Actor"]
             action, container, told = event["Action"], str(actor["ID"]), actor["Attributes"]
-        except (ValueError, KeyError, TypeError):
+            told = {str(name): str(value) for name, value in told.items()}
+            status = int(told.get("exitCode", 0))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return
         entry = self.entry(container)
         entry.name, entry.image = told.get("name", entry.name), told.get("image", entry.image)
@@ -200,7 +202,7 @@ class DockerRoster(Roster):
             entry.started, entry.running, entry.exit_status = True, True, None
         elif action == "die":
             entry.running = False
-            entry.exit_status = int(told.get("exitCode", 0))
+            entry.exit_status = status
         elif action == "health_status: healthy":
             entry.healthy = True
 

@@ -149,7 +149,7 @@ def _safe(name: str) -> str:
 
 def _notes(report: Report, caps: CapSet) -> Iterator[str]:
     for caution in report.proposal.cautions:
-        yield f"caution: {caution}"
+        yield f"caution: {printable(caution)}"
     for need in report.proposal.needs:
         if need.uncertain and need.cap in caps:
             yield f"{need.cap.short} is uncertain: {need.uncertain}"

@@ -48,7 +48,7 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
     if report.proposal.cautions:
         yield from ("", "What the recording could not see")
         for caution in report.proposal.cautions:
-            yield from bullet(sentence(caution))
+            yield from bullet(sentence(printable(caution)))
 
 
 def _short(report: Report, catalog: Catalog) -> Iterator[str]:

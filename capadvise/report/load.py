@@ -78,7 +78,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
         target=Target(
             _text(target["kind"]),
             _text(target["name"]),
-            tuple(map(_text, target["argv"])),
+            _texts(target["argv"]),
             _text(target["cwd"]),
             _text(target["user"]),
             *(_optional(target[key], str) for key in _OF_CONTAINERS),
@@ -90,7 +90,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             _optional(workload["expect_exit"], int),
             float(workload["timeout"]),
             _optional(workload["teardown"], str),
-            tuple(map(_text, workload["fresh"])),
+            _texts(workload["fresh"]),
         ),
         posture=load_posture(raw["posture"]),
         recordings=recordings,
@@ -110,7 +110,7 @@ def _load_proof(raw: Any) -> Proven:
                 seconds=float(item["seconds"]),
                 without=None if item["without"] is None else Cap.parse(item["without"]),
                 repeat=bool(item["repeat"]),
-                differences=tuple(map(_text, item["differences"])),
+                differences=_texts(item["differences"]),
             )
             for item in raw["trials"]
         ),
@@ -130,7 +130,7 @@ def load_recording(raw: Any) -> Recording:
             _text(host["arch"]),
             int(host["last_cap"]),
             _text(host["observer"]),
-            tuple(map(_text, host["lsm"])),
+            _texts(host["lsm"]),
         ),
         held=Held(_caps(held["bounding"]), _caps(held["permitted"]), _caps(held["ambient"])),
         started=_text(raw["started"]),
@@ -165,7 +165,7 @@ def load_recording(raw: Any) -> Recording:
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
-        cautions=tuple(map(_text, raw["cautions"])),
+        cautions=_texts(raw["cautions"]),
     )
 
 
@@ -175,7 +175,7 @@ def _load_check(raw: Any) -> Check:
         cap=Cap.parse(raw["cap"]),
         granted=bool(raw["granted"]),
         ns=Namespace(raw["ns"]),
-        site=tuple(map(_text, raw["site"])),
+        site=_texts(raw["site"]),
         program=_text(raw["program"]),
         pid=int(raw["pid"]),
         count=int(raw["count"]),
@@ -197,6 +197,12 @@ def _isolation(value: Any) -> str:
     if value not in ISOLATIONS:
         raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
     return str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadInput(f"expected a list of texts, found {value!r:.60}")
+    return tuple(map(_text, value))
 
 
 def _caps(value: Any) -> CapSet:

@@ -25,7 +25,7 @@ def refusal_lines(recordings: Sequence[Recording]) -> Iterator[str]:
     yield "Refused, and by whom:"
     ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
     for (call, code, by, program, evidence), count in ranked[:_MOST]:
-        head = f"  {by:10} {call} {code}, {printable(program)}, {count}×"
+        head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"
         text = f"{head}: {printable(evidence)}" if evidence else head
         yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
     if len(counts) > _MOST:

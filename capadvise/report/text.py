@@ -44,7 +44,7 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
         f"Recommended: {set_text(proposal.recommended)}",
         *(proof_lines(report.proven) if report.proven is not None else ()),
         *_rest(proposal),
-        *(f"Caution: {caution}." for caution in proposal.cautions),
+        *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):
         yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
     if refused := list(refusal_lines(report.recordings)):

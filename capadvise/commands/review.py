@@ -64,11 +64,11 @@ class Trials:
 
     def obstacle(self, report: Report) -> str | None:
         """Why no trial can be made of this report here; None where they can."""
-        from capadvise.linux.buffers import require
+        from capadvise.linux.buffers import require_place
 
         try:
             self._job(report)
-            require()
+            require_place()
         except CapadviseError as error:
             return f"{error} ({error.hint})" if error.hint else str(error)
         return None

@@ -29,6 +29,15 @@ DENIED_KB = 64
 
 def require(root: Callable[[], Path] = tracefs.find) -> Path:
     """The tracefs root, or CannotObserve with what is missing and how to get it."""
+    require_place()
+    folder = root()
+    observer(folder)
+    return folder
+
+
+def require_place() -> None:
+    """As ``require``, as far as it can be told without any capability: we may have given up ours,
+    and what is started gets them again."""
     if os.geteuid() != 0:
         raise CannotObserve(
             "seeing capability checks needs root",
@@ -40,9 +49,6 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
             "be tied to processes",
             hint="run capadvise on the host, or start the container with --pid=host --privileged",
         )
-    folder = root()
-    observer(folder)
-    return folder
 
 
 def observer(root: Path) -> Observer:

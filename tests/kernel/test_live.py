@@ -56,7 +56,7 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         user.wait("ended with 0", "Review")
         user.keys("r")
-        user.wait("The recommended set", "not tried", "- NET_BIND_SERVICE")
+        user.wait("The recommended set", "not tried", "- NET_BIND_SERVICE", "p Prove")
         user.keys("p")
         user.wait("Proven: it works with the floor", seconds=300)
         user.keys("1")

@@ -173,8 +173,8 @@ timeout: 3
     prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
     assert until(lambda: not leftovers())
     assert host() == before
-    left = [pid for pid in set(procfs.processes()) - processes if b"sleep" in _cmdline(pid)]
-    assert not left
+    left = [pid for pid in set(procfs.processes()) - processes if b"sleep\x0090" in _cmdline(pid)]
+    assert not [(pid, _cmdline(pid)) for pid in left]
 
 
 def _cmdline(pid: int) -> bytes:

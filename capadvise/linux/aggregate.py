@@ -100,35 +100,41 @@ class Aggregator:
         self._ended = []
         ordered: list[Event] = []
         noise: Noise = {}
+        check, stacked = self.types.check, self.types.stack
+        is_overcommit, begun = self.counts.is_overcommit, self._begun
         for buffer, pages in ((0, quiet), (1, flood)):
             for cpu, page in pages:
+                bare = self._unstacked.pop((buffer, cpu), None)
                 if buffer and ringbuffer.missed(page):
                     # The stack of the last one was overwritten. It is counted as lost; shown as
                     # an unknown place, it would look like a need for CAP_SYS_ADMIN.
-                    self._unstacked.pop((buffer, cpu), None)
+                    bare = None
                 for time, kind, pid, event in ringbuffer.events(page):
-                    if kind == self.types.check:
-                        if bare := self._unstacked.pop((buffer, cpu), None):
-                            ordered.append((bare[0], kind, bare[1], bare[2], b""))
-                        self._unstacked[buffer, cpu] = (time, pid, event)
-                    elif kind == self.types.stack:
-                        waiting = self._unstacked.pop((buffer, cpu), None)
-                        if waiting is None:
+                    if kind == check:
+                        if bare is not None:
+                            ordered.append((bare[0], check, bare[1], bare[2], b""))
+                        bare = (time, pid, event)
+                    elif kind == stacked:
+                        if bare is None:
                             continue
-                        if waiting[1] != pid:  # another one's: its own was lost
-                            ordered.append((waiting[0], self.types.check, *waiting[1:], b""))
+                        began, whose, question = bare
+                        bare = None
+                        if whose != pid:  # another one's: its own was lost
+                            ordered.append((began, check, whose, question, b""))
                             continue
                         stack = ringbuffer.stack(event)
-                        if self._begun and self.counts.is_overcommit(stack):
-                            seen = noise.setdefault((waiting[2][8:], stack, pid), [waiting[0], 0])
+                        if begun and is_overcommit(stack):
+                            seen = noise.setdefault((question[8:], stack, pid), [began, 0])
                             seen[1] += 1
                         else:
-                            ordered.append((waiting[0], self.types.check, pid, waiting[2], stack))
+                            ordered.append((began, check, pid, question, stack))
                     else:
                         if kind == self.types.exec and self._early is not None:
                             path = ringbuffer.text(event, self.types.exec_filename)
                             self._early(EXEC.unpack_from(event)[0], path)
                         ordered.append((time, kind, pid, event, b""))
+                if bare is not None:
+                    self._unstacked[buffer, cpu] = bare
         if self._early is not None:
             ordered, noise = self._order.take(ordered, noise)
         ordered.sort(key=lambda item: item[0])

@@ -50,6 +50,7 @@ class Counts:
         """The address of the initial user namespace; 0 until it is known."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
+        self._overcommit: dict[bytes, bool] = {}
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
@@ -64,8 +65,11 @@ class Counts:
 
     def is_overcommit(self, stack: bytes) -> bool:
         """Whether it is the check made at nearly every mmap."""
-        site, _ = self.site(stack)
-        return any(frame in _OVERCOMMIT for frame in site[:2])
+        known = self._overcommit.get(stack)
+        if known is None:
+            site, _ = self.site(stack)
+            known = self._overcommit[stack] = any(frame in _OVERCOMMIT for frame in site[:2])
+        return known
 
     def look_at_ports(self) -> None:
         """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""

@@ -21,6 +21,7 @@ from capadvise.linux import procfs, tracefs
 from capadvise.linux.processes import descendants
 from capadvise.report.load import load
 from capadvise.report.model import Report
+from tests.kernel.test_supervision import leftovers
 
 SCHEMA = json.loads((Path(capadvise.report.__file__).parent / "schema.json").read_text())
 PATIENCE = 40.0
@@ -73,16 +74,6 @@ def ours(root: int) -> dict[int, str]:
     }
 
 
-def instances() -> set[str]:
-    """Trace instances whose supervisor is gone."""
-    root = tracefs.find()
-    try:
-        return {path.name for path in procfs.abandoned(root / "instances", tracefs.PREFIX)}
-    finally:
-        if root.parent == Path("/proc/self/fd"):
-            os.close(int(root.name))
-
-
 def containers(label: str) -> list[str]:
     """The containers of an engine that run and carry a label of capadvise's, with its value."""
     form = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
@@ -94,8 +85,8 @@ def nothing_is_left(marked: Marked, supervisors: set[int]) -> None:
     """No process of the target, no process or trace instance of ours."""
     assert until(lambda: not marked.processes()), marked.processes()
     marks = tuple(f"{tracefs.PREFIX}{pid}-" for pid in supervisors)
-    gone = until(lambda: not [name for name in instances() if name.startswith(marks)])
-    assert gone, instances()
+    gone = until(lambda: not [name for name in leftovers() if name.startswith(marks)])
+    assert gone, leftovers()
     assert until(lambda: not marked.processes(ours=True)), [
         procfs.arguments(pid) for pid in marked.processes(ours=True)
     ]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ def test_of_containers(marked: Marked, tmp_path: Path) -> None:
     process = subprocess.Popen([*RUN, "-o", str(report), "--", *inside])
     assert until(marked.processes)
     assert_cut_down(process.pid, threads=2)
+    time.sleep(1)  # it is looked at when its exec is read
     end(process)
     sysctls = json.loads(report.read_text())["posture"]["sysctls"]
     assert "net.ipv4.ip_unprivileged_port_start" in sysctls  # of a network that was entered

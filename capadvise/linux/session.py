@@ -110,6 +110,7 @@ def session(
         if listener is not None:
             listener.close()
         buffers.close()
+        guardian.hear()  # its end, if it came at the same moment as ours
         guardian.release()
         killed = command.wait and not guardian.wait()
         signals.restore()

@@ -65,7 +65,7 @@ def session(
     ``meanwhile`` is called while the kernel makes the buffers. Raises CannotObserve or CannotStart.
     """
     started = command is not None
-    command = command or Command(())
+    command = command or Command((), wait=True)
     path = resolve(command.argv[0]) if started else None
     lacking = _missing(command.caps) if missing is None else missing
     buffers, fds = _buffers(lacking, closable, arrivals, observed)

@@ -137,6 +137,8 @@ class Signals:
         self._over = True
         signal.pthread_kill(self._thread.ident or 0, signal.SIGHUP)  # wakes the thread, no more
         self._thread.join()
+        while signal.sigtimedwait(self.WANTED, 0):
+            pass  # they came too late to change anything; the report is still to be written
         signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def received(self) -> Iterator[tuple[int, bool]]:

@@ -113,10 +113,10 @@ def session(
         guardian.hear()  # its end, if it came at the same moment as ours
         guardian.release()
         killed = command.wait and not guardian.wait()
-        signals.restore()
         if guardian.ended or killed:
             guardian.kill_orphans()
             buffers.remove()
+        signals.restore()
 
 
 def _buffers(

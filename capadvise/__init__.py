@@ -2,8 +2,10 @@
 
 The way through the package, from the top::
 
-    cli         arguments, dispatch, exit codes: the only module that exits
+    cli         dispatch and exit codes: the only module that exits
     commands    one short function per subcommand
+    manual      the pages of ``help``, and what of them is made of catalog and parser
+    parser      the arguments of every subcommand
     linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs

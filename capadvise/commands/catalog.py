@@ -13,7 +13,7 @@ from capadvise.report.explain import capability_text
 
 
 def command(args: argparse.Namespace) -> int:
-    """Dispatch to list, show, check or reference."""
+    """Dispatch to list, show, check or compile."""
     return _VERBS[args.verb](args)
 
 
@@ -59,17 +59,9 @@ def _compile(_: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _reference(_: argparse.Namespace) -> int:
-    from capadvise.report.reference import reference
-
-    print(reference(default()), end="")
-    return Exit.OK
-
-
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "check": _check,
     "compile": _compile,
-    "reference": _reference,
 }

@@ -19,6 +19,8 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
+    if args.site and args.what:
+        raise BadInput(f"{args.what!r} and --site: one at a time")
     if args.site:
         return _site(args.site, catalog)
     if not args.what:

@@ -1,4 +1,4 @@
-"""Errors of system calls, baselines, seccomp profiles, and the page made of all facts."""
+"""Errors of system calls, baselines, and seccomp profiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.seccomp import parse_seccomp
 from capadvise.errors import BadInput
 from capadvise.report.explain import capability_text
-from capadvise.report.reference import reference
 
 CATALOG = default()
 ALL = [Cap(number) for number in range(len(NAMES))]
@@ -207,23 +206,6 @@ def test_an_explanation_says_who_grants_it_and_what_it_opens() -> None:
 )
 def test_an_explanation_says(cap: str, said: str) -> None:
     assert said in list(capability_text(Cap.parse(cap), CATALOG))
-
-
-def test_the_reference_is_what_its_generator_prints() -> None:
-    page = CATALOG.folder / "reference.md"
-    same = page.read_text(encoding="utf-8") == reference(CATALOG)
-    assert same, f"run: capadvise catalog reference > {page}"
-
-
-def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
-    columns = 0
-    for line in reference(CATALOG).splitlines():
-        if not line.startswith("|"):
-            columns = 0
-            continue
-        cells = line.replace("\\|", "").count("|")
-        columns = columns or cells
-        assert cells == columns, line
 
 
 def test_watching_reads_none_of_these_files() -> None:

@@ -1,0 +1,57 @@
+"""``capadvise completions``: what a shell needs to complete commands, options and files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from capadvise.caps import NAMES
+from capadvise.errors import Exit
+from capadvise.manual import TOPICS
+from capadvise.manual.options import verbs
+from capadvise.parser import build_parser
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the script for a shell."""
+    print(script(args.shell))
+    return Exit.OK
+
+
+def script(shell: str) -> str:
+    """The script for one shell, made of the parser."""
+    import shtab
+
+    parser = build_parser()
+    for action in _actions(parser):
+        if action.dest == "topic":
+            action.choices = tuple(TOPICS)
+        elif action.metavar == "CAP":
+            action.choices = NAMES
+        elif action.metavar == "CAP|REPORT":
+            action.complete = _CAPS_AND_FILES  # type: ignore[attr-defined]
+        elif action.metavar in _FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    return str(shtab.complete(parser, shell=shell))
+
+
+_FILES = ("REPORT", "FILE", "A", "B", "REPORT|DIR", "WORKLOAD.yaml|REPORT", "COMMAND")
+"""Values that are files; of the words of a COMMAND, most are."""
+_ALL = " ".join(NAMES)
+_CAPS_AND_FILES = {
+    **dict.fromkeys(("bash", "zsh"), "_capadvise_explained"),
+    "fish": "(_capadvise_explained)",
+    "preamble": {
+        "bash": f"_capadvise_explained() {{ compgen -W '{_ALL}' -- $1; compgen -f -- $1; }}",
+        "zsh": "_capadvise_explained() {\n"
+        f"  _alternative 'caps:capability:({_ALL})' 'files:report:_files'\n}}",
+        "fish": "function _capadvise_explained\n"
+        f"  printf '%s\\n' {_ALL}\n  __fish_complete_path (commandline -ct)\nend",
+    },
+}
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    yield from (a for a in parser._actions if not isinstance(a, argparse._SubParsersAction))
+    for _, _, child in verbs(parser):
+        yield from _actions(child)

@@ -1,0 +1,18 @@
+"""``capadvise help``: the pages that say more than ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+
+from capadvise.errors import Exit
+from capadvise.manual import TOPICS, page
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print a page, or the list of them."""
+    if args.topic is not None:
+        print(page(args.topic), end="")
+        return Exit.OK
+    for topic, what in TOPICS.items():
+        print(f"{topic:13} {what}")
+    return Exit.OK

@@ -1,0 +1,28 @@
+"""The pages of ``capadvise help``, and what some of them are made of: the catalog, the parser and
+the report's schema. ``python -m capadvise.manual`` makes those again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capadvise.errors import BadInput
+
+FOLDER = Path(__file__).parents[1] / "docs"
+TOPICS = {
+    "judgement": "how it decides: every verdict, every meaning, every proof",
+    "traps": "what is easily got wrong, and how we know",
+    "workloads": "writing a workload file",
+    "contributing": "adding a capability, a site rule, a format, an engine; the way of one check",
+    "capabilities": "every capability: what it permits, what an attacker gains, what else to do",
+    "sites": "every site rule: what it means when a function of the kernel asks",
+    "command-line": "every command and option",
+    "report": "every key of a report",
+}
+"""Name of a page → what it says."""
+
+
+def page(topic: str) -> str:
+    """A page, as Markdown. Raises BadInput for one that there is not."""
+    if topic not in TOPICS:
+        raise BadInput(f"there is no page {topic!r}", hint=f"pages: {', '.join(TOPICS)}")
+    return (FOLDER / f"{topic}.md").read_text(encoding="utf-8")

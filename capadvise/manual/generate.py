@@ -1,0 +1,25 @@
+"""What is made of the catalog, the parser and the schema: file name → text. A test compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import capadvise.report
+from capadvise.catalog import default
+from capadvise.manual.facts import capabilities_page, sites_page
+from capadvise.manual.markdown import command_line_page
+from capadvise.manual.options import program
+from capadvise.manual.schema import report_page
+from capadvise.manual.troff import manual_page
+
+_SCHEMA: Path = Path(capadvise.report.__file__).parent / "schema.json"
+
+PAGES: dict[str, Callable[[], str]] = {
+    "capabilities.md": lambda: capabilities_page(default()),
+    "sites.md": lambda: sites_page(default()),
+    "command-line.md": lambda: command_line_page(program()),
+    "report.md": lambda: report_page(json.loads(_SCHEMA.read_text(encoding="utf-8"))),
+    "capadvise.1": lambda: manual_page(program()),
+}

@@ -1,0 +1,45 @@
+"""The command line as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from capadvise.manual.options import Command, Note, Option, Program
+from capadvise.manual.words import code, head, prose, row
+
+
+def command_line_page(program: Program) -> str:
+    """Every command and option, in the order of ``--help``."""
+    lines = ["# Command line", *_notes(program.about), "", *head("command", "what it does")]
+    for command in program.commands:
+        if " " not in command.name:
+            lines.append(
+                row(f"[{command.name}](#capadvise-{command.name})", prose(command.summary))
+            )
+    lines += [*_options(program.options), *_notes(program.notes)]
+    for command in program.commands:
+        lines += _command(command)
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Command) -> Iterator[str]:
+    deeper = "#" * command.name.count(" ")
+    yield from ("", f"##{deeper} capadvise {command.name}", "")
+    yield from (prose(f"{command.summary[:1].upper()}{command.summary[1:]}."), "")
+    yield from ("```", command.usage, "```")
+    yield from _options(command.options)
+    yield from _notes(command.notes)
+
+
+def _options(options: Sequence[Option]) -> Iterator[str]:
+    shown = [option for option in options if option.names or option.help]
+    if shown:
+        yield from ("", *head("option", "what it does"))
+    for option in shown:
+        yield row(code([option.written]), prose(option.help))
+
+
+def _notes(notes: Sequence[Note]) -> Iterator[str]:
+    for note in notes:
+        yield ""
+        yield from (("```", note.text, "```") if note.code else (prose(note.text),))

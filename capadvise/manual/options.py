@@ -1,0 +1,124 @@
+"""What the parser knows, as plain values: each command with its usage, options and notes.
+
+The manual page, the reference and the shell completions are made of these, so that none of them
+can say something else than ``--help`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capadvise.parser import build_parser
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option or argument."""
+
+    names: tuple[str, ...]
+    """``-o``, ``--output``; empty for an argument."""
+    value: str
+    """What follows it, as it is shown: ``REPORT``, ``[all-calls]``, ``{oneshot,daemon}``."""
+    help: str
+
+    @property
+    def written(self) -> str:
+        """As it is typed: ``-o, --output REPORT``."""
+        return f"{', '.join(self.names)} {self.value}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A paragraph of a command's help; ``code`` is to be kept as it stands."""
+
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One subcommand, or a subcommand of one."""
+
+    name: str
+    """As it is typed: ``catalog show``."""
+    summary: str
+    usage: str
+    options: tuple[Option, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The whole command line."""
+
+    about: tuple[Note, ...]
+    options: tuple[Option, ...]
+    commands: tuple[Command, ...]
+    notes: tuple[Note, ...]
+
+
+def program() -> Program:
+    """The command line as it is."""
+    parser = build_parser()
+    return Program(
+        about=notes(parser.description or ""),
+        options=tuple(_options(parser)),
+        commands=tuple(_commands(parser, "")),
+        notes=notes(parser.epilog or ""),
+    )
+
+
+def verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """The subcommands of a parser: name, summary, and the parser of each."""
+    for action in parser._actions:  # argparse has no public way to look into a parser
+        if isinstance(action, argparse._SubParsersAction):
+            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, child in action.choices.items():
+                yield name, summaries[name], child
+
+
+def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Command]:
+    for name, summary, child in verbs(parser):
+        whole = f"{before}{name}"
+        within = tuple(_commands(child, f"{whole} "))
+        yield Command(
+            name=whole,
+            summary=summary,
+            usage=child.usage or whole,
+            options=tuple(_options(child)),
+            notes=notes(child.epilog or ""),
+        )
+        yield from within
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
+    for action in parser._actions:
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+            yield Option(tuple(action.option_strings), _value(action), action.help or "")
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    shown = action.metavar
+    if shown is None and action.choices is not None:
+        shown = f"{{{','.join(map(str, action.choices))}}}"
+    text = str(shown or action.dest.upper())
+    return f"[{text}]" if action.nargs == "?" and action.option_strings else text
+
+
+def notes(text: str) -> tuple[Note, ...]:
+    """The paragraphs of a help text. What is indented, and what follows ``example:``, is code."""
+    found = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        example = re.match(r"examples?:(?: +|\n)", block)
+        if example or block.startswith("  "):
+            code = block[example.end() :] if example else block
+            found.append(Note(textwrap.dedent(code).rstrip(), code=True))
+        elif block.strip():
+            found.append(Note(" ".join(block.split())))
+    return tuple(found)

@@ -1,0 +1,51 @@
+"""The command line's arguments: one function for each subcommand. ``cli`` calls what they name."""
+
+from __future__ import annotations
+
+import argparse
+
+from capadvise import __version__
+from capadvise.parser import knowledge, observing, reports
+
+_DESCRIPTION = """\
+Finds the smallest set of Linux capabilities that a program needs, and shows why.
+
+  capadvise run -- nginx -g 'daemon off;'          watch a command, get the set
+  capadvise explain SYS_ADMIN                      what is it, what to do instead
+  capadvise emit REPORT.json --format compose      the snippet to paste
+"""
+_EXIT_CODES = """\
+run exits as its target did, with 128+n where signal n ended it. Where there was no target, and for
+all other commands, the exit code says:
+
+  0    done
+  1    no: the gate failed (check), it could not be proven (prove), the check did
+       not pass (attach), or the recommended sets differ (diff)
+  2    wrong use, or a file that cannot be used
+  3    nothing can be observed here
+  126  the command cannot be executed
+  127  there is no such command
+  130  interrupted; what is known is kept
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All subcommands on one screen."""
+    parser = argparse.ArgumentParser(
+        prog="capadvise",
+        description=_DESCRIPTION,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
+    verbs = parser.add_subparsers(
+        dest="subcommand", required=True, metavar="COMMAND", prog="capadvise"
+    )
+    for add in (
+        *(observing.run, observing.attach, observing.prove),
+        *(reports.review, reports.emit, reports.explain, observing.inspect),
+        *(reports.check, reports.merge, reports.diff, observing.import_, observing.doctor),
+        *(knowledge.catalog, knowledge.help_, knowledge.completions),
+    ):
+        add(verbs)
+    return parser

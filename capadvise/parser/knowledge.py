@@ -1,0 +1,51 @@
+"""The arguments of what tells what capadvise knows: catalog, help, completions."""
+
+from __future__ import annotations
+
+from capadvise.parser.verbs import Verbs, verb
+
+
+def catalog(verbs: Verbs) -> None:
+    """``catalog``."""
+    which = "list|show|check|compile"
+    parser = verb(verbs, "catalog", which, "list, show or check the facts")
+    facts = parser.add_subparsers(
+        dest="verb", required=True, metavar=which, prog="capadvise catalog"
+    )
+    verb(facts, "list", "", "all capabilities, a line each")
+    show = verb(facts, "show", "CAP", "one capability, with every use that is known of it")
+    show.add_argument("cap", metavar="CAP")
+    verb(facts, "check", "", "check that every file keeps to its schema")
+    verb(facts, "compile", "", "print what compiled.json must be, made of the other files")
+
+
+_HELP = """\
+example: capadvise help judgement
+"""
+
+
+def help_(verbs: Verbs) -> None:
+    """``help``."""
+    what = "pages that say more; without a name, the list of them"
+    verb(verbs, "help", "[PAGE]", what, _HELP).add_argument("topic", nargs="?", metavar="PAGE")
+
+
+_COMPLETIONS = """\
+Commands, options, their values and file names are completed, after:
+
+  capadvise completions bash > ~/.local/share/bash-completion/completions/capadvise
+  capadvise completions fish > ~/.config/fish/completions/capadvise.fish
+  capadvise completions zsh > ~/.zfunc/_capadvise
+
+For zsh, .zshrc needs fpath+=~/.zfunc before it calls compinit. The folders must be there.
+"""
+
+
+def completions(verbs: Verbs) -> None:
+    """``completions``."""
+    parser = verb(
+        *(verbs, "completions", "bash|zsh|fish"),
+        "print what a shell needs to complete a command line",
+        _COMPLETIONS,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))

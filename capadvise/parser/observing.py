@@ -1,0 +1,174 @@
+"""The arguments of what looks at programs: run, attach, prove, import, inspect, doctor."""
+
+from __future__ import annotations
+
+import argparse
+
+from capadvise.parser.verbs import Verbs, verb
+
+_RUN = """\
+example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
+"""
+
+
+def run(verbs: Verbs) -> None:
+    """``run``."""
+    parser = verb(
+        verbs, "run", "[options] -- COMMAND …", "run a command and see what it needs", _RUN
+    )
+    _report(parser, "where to write the report; of several containers: a folder")
+    _recording(parser, check="passes when the target did its job", end="end the target")
+    parser.add_argument("--user", metavar="USER", help="run as this user, with every capability")
+    parser.add_argument(
+        "--retry",
+        nargs="?",
+        const="auto",
+        choices=("auto", "all-calls"),
+        metavar="all-calls",
+        help="refuse everything at first, and see which refused call needs which capability",
+    )
+    parser.add_argument(
+        "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="the report on stdout; the target's output goes to stderr",
+    )
+    parser.add_argument(
+        "--no-tui", action="store_true", help="no screens, though this is a terminal"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+
+
+_ATTACH = """\
+The target is never stopped or signalled. Ctrl-C ends the recording.
+
+example: capadvise attach --for 60 web
+"""
+
+
+def attach(verbs: Verbs) -> None:
+    """``attach``."""
+    parser = verb(
+        *(verbs, "attach", "[options] PID|CONTAINER"),
+        "watch what runs already: a process, a container",
+        _ATTACH,
+    )
+    _report(parser, "where to write the report")
+    _recording(parser, check="end the recording when this passes", end="end the recording")
+    _json(parser)
+    parser.add_argument("what", metavar="PID|CONTAINER")
+
+
+_PROVE = """\
+What a workload file may hold: capadvise help workloads.
+
+example: capadvise prove web.json -o proven.json
+"""
+
+
+def prove(verbs: Verbs) -> None:
+    """``prove``."""
+    parser = verb(
+        *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
+        "run it with exactly that set, and show that no member can go",
+        _PROVE,
+    )
+    parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
+    parser.add_argument(
+        "--isolate",
+        action="store_true",
+        default=True,
+        help="own mounts, network, host name and IPC, copies of what is written to: the default",
+    )
+    parser.add_argument(
+        "--no-isolate",
+        dest="isolate",
+        action="store_false",
+        help="nothing of that: a recorded command is tried where it was recorded",
+    )
+    parser.add_argument(
+        "--reuse-volumes",
+        action="store_true",
+        help="let trials of a container write to its own volumes, instead of copies",
+    )
+    parser.add_argument(
+        "-j", "--jobs", type=int, default=1, metavar="N", help="so many workloads at a time"
+    )
+    _report(parser, "where to write the report; of several workloads: a folder")
+    _json(parser)
+
+
+_IMPORT = """\
+Known are auditd's audit.log, ausearch (raw or -i), journalctl -k, dmesg, syslog and logcat: denials
+by AppArmor and SELinux, system calls that failed with EPERM or EACCES, and seccomp records.
+What was granted is in no audit log: this shows what is missing, not all that is needed.
+
+example: journalctl -k | capadvise import - --program cupsd
+"""
+
+
+def import_(verbs: Verbs) -> None:
+    """``import``."""
+    parser = verb(verbs, "import", "[options] FILE", "a report out of an audit log", _IMPORT)
+    parser.add_argument("log", metavar="FILE", help="- for standard input")
+    parser.add_argument("--program", metavar="NAME", help="where the log is about several")
+    _report(parser, "where to write the report")
+    _json(parser)
+
+
+_INSPECT = """\
+Without a target: a line for each process that holds a capability, or could get one.
+
+examples:
+  capadvise inspect container:web
+  capadvise inspect 812
+  capadvise inspect self
+"""
+
+
+def inspect(verbs: Verbs) -> None:
+    """``inspect``."""
+    parser = verb(
+        *(verbs, "inspect", "[options] [TARGET …]"),
+        "what a process or container holds, and what restrains it",
+        _INSPECT,
+    )
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="container:NAME, image:NAME, PID or self"
+    )
+    parser.add_argument(
+        "--seccomp",
+        action="store_true",
+        help="which calls its filter refuses though its capabilities would open them; stops the "
+        "process for a moment",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, always a list")
+
+
+def doctor(verbs: Verbs) -> None:
+    """``doctor``."""
+    verb(verbs, "doctor", "", "what can be observed here, and how to get more")
+
+
+def _report(parser: argparse.ArgumentParser, where: str) -> None:
+    parser.add_argument("-o", "--output", metavar="REPORT", help=where)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the report on stdout")
+
+
+def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None:
+    """The options of what records."""
+    parser.add_argument("--check", metavar="SHELL", help=check)
+    parser.add_argument(
+        "--kind",
+        choices=("oneshot", "daemon"),
+        help="run the check only after the target's end, or only while it lives",
+    )
+    parser.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help=f"{end} after so long"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no proposal")

@@ -1,0 +1,109 @@
+"""The arguments of what works with reports and files: review, emit, explain, check, merge, diff."""
+
+from __future__ import annotations
+
+from capadvise.formats import FORMATS
+from capadvise.parser.verbs import Verbs, verb
+
+
+def review(verbs: Verbs) -> None:
+    """``review``."""
+    what = "look at a report on the screen: choose, prove, see the risk, save"
+    verb(verbs, "review", "REPORT", what).add_argument("report", metavar="REPORT")
+
+
+_EMIT = """\
+example: capadvise emit web.json --format compose --into compose.yaml --service web
+"""
+
+
+def emit(verbs: Verbs) -> None:
+    """``emit``."""
+    parser = verb(
+        *(verbs, "emit", "REPORT --format FORMAT [options]"),
+        "print the answer in the language of a runtime, or write it into a file",
+        _EMIT,
+    )
+    parser.add_argument("report", metavar="REPORT")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), required=True, help="the language; always needed"
+    )
+    parser.add_argument(
+        "--set",
+        choices=("recommended", "floor"),
+        default="recommended",
+        help="what is recommended, the default, or the smallest that trials have proven",
+    )
+    parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
+    parser.add_argument(
+        "--service",
+        metavar="[KIND/]NAME[/CONTAINER]",
+        help="what to patch in it, where it has several",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+
+
+def explain(verbs: Verbs) -> None:
+    """``explain``."""
+    parser = verb(
+        *(verbs, "explain", "CAP | REPORT | --site FUNCTION"),
+        "explain a capability, a report, a kernel function",
+    )
+    parser.add_argument("what", nargs="?", metavar="CAP|REPORT")
+    parser.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+
+
+_CHECK = """\
+Files: compose, Kubernetes manifests, quadlets (*.container), systemd units and drop-ins, and
+config.json of OCI bundles. compose.prod.yaml given after compose.yaml overrides it, as with
+docker compose -f. Variables, extends and include are resolved by docker compose, if it is there.
+
+A report is a service's when its file is called after it (web.json for web), or else when its
+target is. A Kubernetes container may be called web.app or app, as its path ends.
+
+An error fails the gate; with --strict, a warning does too.
+
+example: capadvise check compose.yaml --against baseline/ --output github
+"""
+
+
+def check(verbs: Verbs) -> None:
+    """``check``."""
+    parser = verb(
+        *(verbs, "check", "[options] FILE …"),
+        "gate: what files grant, against rules and reports",
+        _CHECK,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "--against", metavar="REPORT|DIR", help="what the services were seen to need"
+    )
+    parser.add_argument("--strict", action="store_true", help="warnings fail the gate, too")
+    parser.add_argument(
+        "--output",
+        choices=("text", "json", "sarif", "github"),
+        default="text",
+        help="text by default",
+    )
+
+
+def merge(verbs: Verbs) -> None:
+    """``merge``."""
+    parser = verb(
+        verbs, "merge", "[options] REPORT …", "make one report of several runs of one target"
+    )
+    parser.add_argument("reports", nargs="+", metavar="REPORT")
+    parser.add_argument(
+        "--as", dest="name", metavar="NAME", help="they are of one target, though run differently"
+    )
+    parser.add_argument("-o", "--output", metavar="REPORT", help="where to write it, else stdout")
+
+
+def diff(verbs: Verbs) -> None:
+    """``diff``."""
+    parser = verb(verbs, "diff", "[options] A B", "what changed between two reports")
+    parser.add_argument("before", metavar="A", help="a report")
+    parser.add_argument("after", metavar="B", help="a later one")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+    parser.add_argument("--json", action="store_true", help="as JSON")

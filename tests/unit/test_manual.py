@@ -1,0 +1,174 @@
+"""The pages of ``capadvise help``, the manual page, and what shells complete."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capadvise.cli import main
+from capadvise.commands.completions import script
+from capadvise.manual import FOLDER, TOPICS, page
+from capadvise.manual.generate import PAGES
+from capadvise.manual.options import Note, notes, program
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_made_page_is_what_it_is_made_of(name: str) -> None:
+    same = (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
+    assert same, "run: python -m capadvise.manual"
+
+
+def test_every_page_has_a_name_and_every_name_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {f"{topic}.md" for topic in TOPICS} == {path.name for path in FOLDER.glob("*.md")}
+    assert main(["help"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TOPICS)
+    assert main(["help", "sites"]) == 0
+    assert capsys.readouterr().out == (FOLDER / "sites.md").read_text(encoding="utf-8")
+    assert main(["help", "poetry"]) == 2
+    assert "there is no page 'poetry'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_link_leads_somewhere(topic: str) -> None:
+    text = page(topic)
+    for target in re.findall(r"\]\(([^)]+)\)", re.sub(r"(?s)```.*?```", "", text)):
+        file, _, anchor = target.partition("#")
+        if "://" in file:
+            continue
+        linked = (FOLDER / file).resolve() if file else FOLDER / f"{topic}.md"
+        assert linked.exists(), target
+        if anchor:
+            heads = re.findall(r"(?m)^#+ (.+)$", linked.read_text(encoding="utf-8"))
+            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("name", ["capabilities.md", "sites.md", "command-line.md", "report.md"])
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(name: str) -> None:
+    columns = 0
+    for line in PAGES[name]().splitlines():
+        if not line.startswith("|"):
+            columns = 0
+            continue
+        cells = line.replace("\\|", "").count("|")
+        columns = columns or cells
+        assert cells == columns, line
+
+
+def test_every_option_says_what_it_does() -> None:
+    silent = [
+        f"{command.name} {option.written}"
+        for command in program().commands
+        for option in command.options
+        if option.names and not option.help
+    ]
+    assert silent == []
+
+
+def test_examples_are_code() -> None:
+    assert notes("One\ntwo.\n\n  a  b\n    c\n\nexample: x -- y\n\nexamples:\n  p\n  q\n") == (
+        Note("One two."),
+        Note("a  b\n  c", code=True),
+        Note("x -- y", code=True),
+        Note("p\nq", code=True),
+    )
+
+
+def test_the_manual_page_is_clean_troff() -> None:
+    path = str(FOLDER / "capadvise.1")
+    groff = ["groff", "-ww", "-man", "-Tutf8", "-z", path]
+    done = subprocess.run(groff, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    lint = subprocess.run(["mandoc", "-Tlint", path], capture_output=True, text=True)
+    said = [line for line in lint.stdout.splitlines() if "missing date" not in line]
+    assert said == [], "a page without a date is meant: it would be another one each day"
+
+
+LINES = [
+    ("rev", "review"),
+    ("catalog sho", "catalog show"),
+    ("catalog show SYS_AD", "catalog show SYS_ADMIN"),
+    ("explain SYS_AD", "explain SYS_ADMIN"),
+    ("explain we", "explain web.json"),
+    ("emit web.json --form", "emit web.json --format"),
+    ("emit web.json --format kub", "emit web.json --format kubernetes"),
+    ("help judg", "help judgement"),
+    ("run --check x -- cat we", "run --check x -- cat web.json"),
+]
+"""What is typed after ``capadvise`` before the tab → what the command gets."""
+
+
+@pytest.mark.parametrize(
+    ("start", "load"),
+    [
+        (["bash", "--norc", "--noprofile", "-i"], ". ./_capadvise"),
+        (["zsh", "-f", "-i"], "fpath=($PWD $fpath); autoload -U compinit; compinit -u -D"),
+    ],
+)
+def test_a_shell_completes(start: list[str], load: str, tmp_path: Path) -> None:
+    """As it is typed in a terminal."""
+    (tmp_path / "web.json").touch()
+    (tmp_path / "_capadvise").write_text(script(start[0]) + "\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.environ |= {"TERM": "dumb", "HISTFILE": ""}
+        os.execvp(start[0], start)
+    try:
+        os.write(terminal, f"{load}; capadvise() {{ echo GO''T \"$@\"; }}; capadvise\n".encode())
+        assert _got(terminal) == ""
+        for typed, completed in LINES:
+            os.write(terminal, f"capadvise {typed}\t\n".encode())
+            assert _got(terminal) == completed
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+
+def _got(terminal: int) -> str:
+    """The words that the command got."""
+    shown = ""
+    while not (found := re.search(r"(?m)^GOT ?(.*?) *\r\n", shown)):
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, shown
+        shown += os.read(terminal, 4096).decode(errors="replace")
+    return found[1]
+
+
+def test_fish_completes(tmp_path: Path) -> None:
+    (tmp_path / "web.json").touch()
+    (tmp_path / "c.fish").write_text(script("fish"))
+    fish = shutil.which("fish")
+    assert fish
+    for typed, completed in LINES:
+        done = subprocess.run(
+            [
+                fish,
+                "--no-config",
+                "-c",
+                "source c.fish; complete -C $argv[1]",
+                f"capadvise {typed}",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"HOME": str(tmp_path)},
+        )
+        offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+        assert completed.split()[-1] in offered, (typed, done)
+
+
+def test_completions_cost_nothing_elsewhere() -> None:
+    script = (
+        "import capadvise.cli, sys; capadvise.cli.build_parser(); print('shtab' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False"

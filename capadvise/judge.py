@@ -145,10 +145,6 @@ def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
             return _silent(check, rule)
         case Meaning.LOOKING if not _looks_at_chosen(check, context):
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
-        case Meaning.FALLBACK:
-            if not check.granted or _holds(check, rule) is False:
-                effect = Effect.ADVISORY if check.granted else Effect.DENIED
-                return Judged(check, rule, effect, rule.text)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
     if _is_a_lister_reading_processes(check, context):

@@ -23,14 +23,12 @@ from capadvise.errors import BadInput
 
 
 class Meaning(StrEnum):
-    """What hangs on the kernel's answer (the table of verdicts is in ``decide``)."""
+    """What hangs on the kernel's answer (``capadvise help judgement`` has the table)."""
 
     DECIDES = "decides"
     """Refused, the call fails."""
     EITHER_OR = "either-or"
     """Refused, a second question follows, and either answer is enough."""
-    FALLBACK = "fallback"
-    """Asked before a path that needs nothing; used only where the condition holds."""
     SILENT = "silent"
     """Refused, the call succeeds with another outcome; used only where the condition holds."""
     SELF_RESTRICTING = "self-restricting"

@@ -13,7 +13,6 @@ from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 _REFUSED = {
     Meaning.DECIDES: "the call fails.",
     Meaning.EITHER_OR: "the kernel asks for another one: either is enough.",
-    Meaning.FALLBACK: "the call fails, unless a way is open that needs nothing.",
     Meaning.SILENT: "the call succeeds, with another outcome.",
     Meaning.SELF_RESTRICTING: (
         "the call fails. Programs use it to give up rights: without it they may keep more."

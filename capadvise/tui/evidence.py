@@ -47,7 +47,6 @@ Item = Program | Judged | More | None
 MEANINGS = {
     Meaning.DECIDES: "if refused, the call fails",
     Meaning.EITHER_OR: "another capability answers it as well",
-    Meaning.FALLBACK: "asked before a path that needs nothing",
     Meaning.SILENT: "if refused, the call succeeds with another outcome",
     Meaning.SELF_RESTRICTING: "used to give up rights",
     Meaning.OPTIONAL: "if refused, nothing fails",

@@ -20,8 +20,6 @@ RULES = """
 - {id: read, at: [read], caps: [CAP_DAC_READ_SEARCH], meaning: either-or, text: reading,
    source: test, either: [CAP_DAC_OVERRIDE]}
 - {id: write, at: [read], caps: [CAP_DAC_OVERRIDE], meaning: decides, text: writing, source: test}
-- {id: fallback, at: [fallback], meaning: fallback, text: t, source: test,
-   when: {arg: changes, in: [1]}}
 - {id: silent, at: [silent], meaning: silent, text: t, lost: a bit, source: test,
    when: {arg: mode, mask: 1024}}
 - {id: self, at: [self], meaning: self-restricting, text: t, source: test}
@@ -83,9 +81,6 @@ USED, ADVISORY, DENIED = Verdict.USED, Verdict.ADVISORY, Verdict.DENIED
         (at("cond", args=(("cmd", 8),)), ADVISORY),
         (at("either"), USED),
         (at("either", granted=False), DENIED),
-        (at("fallback", args=(("changes", 1),)), USED),
-        (at("fallback", args=(("changes", 0),)), ADVISORY),
-        (at("fallback", granted=False, args=(("changes", 0),)), DENIED),
         (at("silent", args=(("mode", 0o2755),)), USED),
         (at("silent", args=(("mode", 0o2755),), granted=False), USED),
         (at("silent", args=(("mode", 0o755),)), ADVISORY),

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from capadvise.errors import Exit
 from capadvise.linux import rights
 from capadvise.linux.doctor import examine
+from capadvise.report.escape import printable
 
 
 def command(args: argparse.Namespace) -> int:
     """Print one line a probe; fail where nothing can be observed."""
-    del args
+    if args.self_test:
+        return _self_test()
     able, alone, through = True, False, "tracepoint"
     for finding in examine():
         word = "ok" if finding.good else "no" if finding.needed else "--"
@@ -33,6 +35,34 @@ def command(args: argparse.Namespace) -> int:
         print("capability checks cannot be observed here")
     print(*own_rights(), sep="\n")
     return Exit.OK if able or alone else Exit.CANNOT_OBSERVE
+
+
+def _self_test() -> int:
+    """Print one line for each way of observing; fail where one gives a wrong answer."""
+    from capadvise.linux.selftest import self_test  # the judgement, which examining does without
+
+    print("A small program whose needs are known, recorded in each way that there is here:")
+    passed: list[str] = []
+    failed: list[str] = []
+    for tried in self_test():
+        word = "--" if tried.good is None else "ok" if tried.good else "no"
+        seconds = "" if tried.seconds is None else f"{tried.seconds:.1f} s"
+        print(f"{word}  {tried.how:12} {seconds:>6}  {printable(tried.said)}", flush=True)
+        if tried.remedy:
+            print(f"{'':26}→ {printable(tried.remedy)}")
+        if tried.good is not None:
+            (passed if tried.good else failed).append(tried.how)
+    print()
+    if not passed and not failed:
+        print("nothing can be observed here: see capadvise doctor")
+        return Exit.CANNOT_OBSERVE
+    if not failed:
+        print("what the target needs was found each time")
+        return Exit.OK
+    print(f"what the target needs was not found through: {', '.join(failed)}")
+    if passed:
+        print(f"until that is mended: CAPADVISE_OBSERVER={passed[0]} capadvise run …")
+    return Exit.FAILED
 
 
 def own_rights() -> Iterator[str]:

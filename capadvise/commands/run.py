@@ -17,6 +17,7 @@ from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.observe import Observation, choose, observe
+from capadvise.linux.sudo import as_root
 from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
 
@@ -59,7 +60,7 @@ def command(args: argparse.Namespace) -> int:
         return _containers(invocation, what, args, several=several)
     what, alone = choose(what)
     if what.unobserved and args.user and os.geteuid() != 0:
-        raise BadInput("--user needs root", hint="prefix the command with sudo")
+        raise BadInput("--user needs root", hint=f"prefix the command with sudo: {as_root()} …")
     if alone and not args.quiet:
         print(f"capadvise: {alone}: retries alone show what it needs", file=sys.stderr)
     if _has_screens(args):
@@ -185,7 +186,9 @@ def tell(report: Report, path: Path, check_passed: bool | None, args: argparse.N
     if stopped and not args.quiet:
         print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
     if not args.quiet:
-        print("", *proposal_text(report, catalog, path), sep="\n", file=sys.stderr)
+        print(
+            "", *proposal_text(report, catalog, path, as_root=as_root()), sep="\n", file=sys.stderr
+        )
     if check_passed is False:
         print(
             "capadvise: the check did not pass: what is proposed is what was seen until then",

@@ -15,6 +15,7 @@ from capadvise.linux.aggregate import EXEC, Aggregator
 from capadvise.linux.background import Background
 from capadvise.linux.pairing import Types
 from capadvise.linux.probes import Observer
+from capadvise.linux.sudo import as_root
 from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
@@ -41,7 +42,7 @@ def require_place() -> None:
     if os.geteuid() != 0:
         raise CannotObserve(
             "seeing capability checks needs root",
-            hint="prefix the command with sudo: sudo capadvise run -- …",
+            hint=f"prefix the command with sudo: {as_root()} run -- …",
         )
     if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
         raise CannotObserve(

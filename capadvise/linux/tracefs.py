@@ -13,6 +13,7 @@ from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux import ringbuffer
+from capadvise.linux.sudo import as_root
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -38,7 +39,8 @@ def find() -> Path:
                 return path
         except PermissionError as error:
             raise CannotObserve(
-                f"{path}: only root can look", hint="prefix the command with sudo"
+                f"{path}: only root can look",
+                hint=f"prefix the command with sudo: {as_root()} …",
             ) from error
     context = _syscall(_FSOPEN, b"tracefs", _CLOEXEC)
     try:
@@ -54,7 +56,10 @@ def _syscall(number: int, *args: object) -> int:
     if result < 0:
         code = ctypes.get_errno()
         if code == errno.EPERM and os.geteuid() != 0:
-            raise CannotObserve("tracefs: only root can look", hint="prefix the command with sudo")
+            raise CannotObserve(
+                "tracefs: only root can look",
+                hint=f"prefix the command with sudo: {as_root()} …",
+            )
         if code == errno.EPERM:
             raise CannotObserve(
                 "tracefs is not mounted here, and this root may not mount it: a container, or a "

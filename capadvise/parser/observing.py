@@ -149,7 +149,13 @@ def inspect(verbs: Verbs) -> None:
 
 def doctor(verbs: Verbs) -> None:
     """``doctor``."""
-    verb(verbs, "doctor", "", "what can be observed here, and how to get more")
+    parser = verb(verbs, "doctor", "[options]", "what can be observed here, and how to get more")
+    parser.add_argument(
+        "--self-test",
+        action="store_true",
+        help="record a small program whose needs are known, in each way that there is here; exit "
+        "code 1: an answer was wrong",
+    )
 
 
 def _report(parser: argparse.ArgumentParser, where: str) -> None:

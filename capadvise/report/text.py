@@ -28,8 +28,10 @@ MARKS = {
 }
 
 
-def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Iterator[str]:
-    """The page that ``run`` prints, line by line."""
+def proposal_text(
+    report: Report, catalog: Catalog, saved: Path | None, *, as_root: str = "sudo capadvise"
+) -> Iterator[str]:
+    """The page that ``run`` prints, line by line. ``as_root``: how root calls capadvise here."""
     proposal = report.proposal
     yield _headline(report)
     yield ""
@@ -50,7 +52,7 @@ def proposal_text(report: Report, catalog: Catalog, saved: Path | None) -> Itera
     if refused := list(refusal_lines(report.recordings)):
         yield from ("", *refused)
     yield ""
-    yield from _next_steps(report, saved)
+    yield from _next_steps(report, saved, as_root)
 
 
 def _headline(report: Report) -> str:
@@ -214,13 +216,13 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         yield f"Uncertain: {', '.join(caps)}: {reason}"
 
 
-def _next_steps(report: Report, saved: Path | None) -> Iterator[str]:
+def _next_steps(report: Report, saved: Path | None, as_root: str) -> Iterator[str]:
     if saved is None:
         return
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
     if report.proven is None and report.recording.succeeded and not report.recording.attached:
-        yield f"  sudo capadvise prove {printable(name)}"
+        yield f"  {printable(as_root)} prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
     yield f"  capadvise emit {printable(name)} --format compose"

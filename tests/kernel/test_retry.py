@@ -15,11 +15,10 @@ import pytest
 
 from capadvise.linux import procfs
 
-from .conftest import CAPADVISE
+from .conftest import CAPADVISE, OTHER, Nobody
 from .test_supervision import marker, running, until  # noqa: F401
 
 PROGRAM = str(Path(__file__).parents[1] / "programs" / "retried.py")
-OTHER = 65534
 
 
 def fresh(folder: Path) -> Path:
@@ -195,28 +194,6 @@ def test_no_thread_is_left_behind_or_missed(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------- ordinary users
 
-AS_NOBODY = """
-set -e
-mount --make-rprivate /
-hidden=$1 subids=$2 work=$3
-shift 3
-# The interpreter may lie below a home that only root can enter: show that part alone.
-if [ -n "$hidden" ]; then
-    mount --bind "$hidden" /mnt
-    top=/$(echo "$hidden" | cut -d/ -f2)
-    mount -t tmpfs -o mode=755 none "$top"
-    mkdir -p "$hidden"
-    mount --move /mnt "$hidden"
-fi
-mount -t tmpfs -o mode=755 none /mnt
-[ -z "$subids" ] || echo "nobody:$subids" > /mnt/ids
-touch /mnt/ids
-for file in /etc/subuid /etc/subgid; do
-    [ -e "$file" ] && mount --bind /mnt/ids "$file"
-done
-cd "$work"
-exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$work" "$@"
-"""
 BIND_80 = "python3 -c 'import socket; socket.socket().bind((str(), 80))'"
 SET = "setpriv --reuid 5 --clear-groups true"
 EXPECTED = {
@@ -233,28 +210,14 @@ EXPECTED = {
 WITHOUT_IDS = EXPECTED | {"rm -f f; touch f; chown 5 f": None, SET: None}
 
 
-@pytest.fixture(scope="module")
-def as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture
+def as_nobody(nobody: Nobody) -> Any:
     """`capadvise run` by nobody, with or without subordinate ids."""
-    base = Path(sys.executable).resolve().parents[1]
-    top = Path("/", base.parts[1])
-    hidden = str(base) if top.stat().st_mode & 0o5 != 0o5 else ""
-    work = tmp_path_factory.mktemp("nobody")
-    for folder in (work, *list(work.parents)[:3]):
-        if str(folder) != "/tmp":
-            folder.chmod(folder.stat().st_mode | 0o055)
-    os.chown(work, OTHER, OTHER)
 
     def runner(command: str, subids: str) -> tuple[str, dict[str, Any]]:
-        report = work / "report.json"
-        report.unlink(missing_ok=True)
-        argv = [CAPADVISE, "run", "-o", str(report), "--", "sh", "-c", command]
-        done = subprocess.run(
-            ["unshare", "-m", "bash", "-c", AS_NOBODY, "-", hidden, subids, str(work), *argv],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        argv = ["run", "-o", "report.json", "--", "sh", "-c", command]
+        done = nobody.capadvise(*argv, subids=subids)
+        report = nobody.work / "report.json"
         assert report.exists(), done.stderr
         return done.stderr, json.loads(report.read_text())
 

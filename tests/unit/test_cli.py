@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from capadvise.linux import sudo
 from capadvise.report.save import save
 from tests.tui.screens import CATALOG, NGINX
 
@@ -112,3 +113,22 @@ def test_review_without_a_terminal_names_the_command_that_needs_none(
         "capadvise: error: review needs a terminal",
         f"capadvise: hint: capadvise explain '{path}' says the same as text",
     ]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/home/ann/.local/bin/capadvise", "sudo /home/ann/.local/bin/capadvise"),
+        ("/home/an n/bin/capadvise", "sudo '/home/an n/bin/capadvise'"),
+        ("/usr/lib/python3/cli.py", "sudo capadvise"),
+    ],
+)
+def test_a_hint_names_the_command_that_sudo_finds(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """pipx and uv install below a home, where sudo does not look."""
+    monkeypatch.setattr(sys, "argv", [program])
+    monkeypatch.setattr(sudo, "SECURE_PATH", str(tmp_path))
+    assert sudo.as_root() == said
+    (tmp_path / "capadvise").touch(0o755)
+    assert sudo.as_root() == "sudo capadvise"

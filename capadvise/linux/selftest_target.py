@@ -1,0 +1,24 @@
+"""The target of ``doctor --self-test``: a program whose needs are known. See ``selftest``.
+
+``selftest_target.py FILE``; the standard library alone. What is refused is passed over: that it
+was refused is what capadvise is to see.
+"""
+
+import contextlib
+import mmap
+import os
+import socket
+import sys
+
+PORT = 11
+ID = 1
+"""An id of somebody else, that a user namespace with subordinate ids maps, too."""
+
+if __name__ == "__main__":
+    with contextlib.suppress(OSError):
+        os.chown(sys.argv[1], ID, ID)  # CHOWN
+    with contextlib.suppress(OSError):
+        os.chroot("/")  # SYS_CHROOT
+    with contextlib.suppress(OSError), socket.socket() as listening:
+        listening.bind(("", PORT))  # NET_BIND_SERVICE
+    mmap.mmap(-1, 1 << 20)  # the kernel asks for SYS_ADMIN, for its accounting alone

@@ -77,9 +77,11 @@ def test_the_wheel_holds_the_package_the_facts_and_nothing_else(dist: Path) -> N
         if path.is_file() and "__pycache__" not in path.parts
     }
     held = set(members(dist / WHEEL))
-    about = {name for name in held if name.startswith(f"capadvise-{__version__}.dist-info/")}
-    assert held - about == ours
-    assert f"capadvise-{__version__}.dist-info/licenses/LICENSE" in about
+    stem = f"capadvise-{__version__}"
+    besides = {name for name in held if name.startswith((f"{stem}.dist-info/", f"{stem}.data/"))}
+    assert held - besides == ours
+    assert f"{stem}.dist-info/licenses/LICENSE" in besides
+    assert f"{stem}.data/data/share/man/man1/capadvise.1" in besides
 
 
 def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:

@@ -503,7 +503,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(
         ("compose", "include: [b]\nservices: {web: {}}\n", "db", "no service 'db'", "includes"),
         ("compose", "services: {a: *x}\n", "a", "line 1: ", None),
         ("compose", BOMB, None, "its aliases stand for too much", None),
-        ("compose", "[" * 5000, None, "line 1: exceeded maximum nesting depth", None),
+        ("compose", "[" * 5000, None, "nest", None),
         ("compose", "services: {a: {}}\n---\nservices: {a: {}}\n", "a", "2 of its documents", None),
         ("kubernetes", POD, None, "it has 2 containers", "Pod/a/c, Pod/a/d"),
         ("kubernetes", POD, "a", "'a' is several", "Pod/a/c"),

@@ -152,7 +152,7 @@ def test_kubernetes() -> None:
         ("services:\n  ? [a]\n  : b\n", "line 2: a key of services must be a text"),
         ("version: 3\n", "line 1: not a compose file"),
         ("", "line 1: not a compose file"),
-        ("services: " + "[" * 5000, "line 1: "),
+        ("services: " + "[" * 5000, "line "),
         ("services: [" + "a," * 600_000, "values are too many"),
         ("# " + "x" * 5_000_000, "characters are too many"),
         ("services: *no", "line 1: found undefined alias"),

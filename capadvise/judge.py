@@ -217,7 +217,7 @@ def _decides(check: Check, context: Context, rule: Rule | None, why: str) -> Jud
         either = rule.either if rule else ()
         return Judged(check, rule, Effect.USED, why, either, mark, uncertain)
     failed = check.result is not None and check.result < 0
-    if failed and check.cap not in context.permitted:
+    if (failed or check.in_request) and check.cap not in context.permitted:
         # A run that ends well is itself a trial without what it could not have.
         effect = Effect.TOLERATED if context.succeeded else Effect.USED
         return Judged(check, rule, effect, why, (), mark, uncertain)

@@ -89,6 +89,12 @@ class Check:
     options: tuple[Option, ...] | None = None
     """None where the observer does not tell."""
 
+    @property
+    def in_request(self) -> bool:
+        """Whether the kernel asked while it worked on a netlink request. Its answer, a refusal
+        too, is a message to the sender (netlink_ack): the call itself succeeds."""
+        return "netlink_sendmsg" in self.site
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

@@ -38,6 +38,13 @@ FILE_CALLS = frozenset(
         *("lremovexattr", "fremovexattr", "chroot"),
     ]
 )
+_OTHERS = {
+    "EACCES": "a device node on a nodev mount, another's file in a sticky directory"
+    " (fs.protected_*), a setting that nobody may write, or an owner unknown to the namespace",
+    "EPERM": "a device that the control group shuts out, or an immutable or append-only file",
+}
+"""What refuses the use of a file without asking: may_open(), may_create_in_sticky(),
+generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
 _CONFINING = frozenset({"enforce", "kill"})
 
 
@@ -121,13 +128,15 @@ def _unasked(item: Refused, mac: Mac | None) -> tuple[RefusedBy, str]:
     """No capability was asked for, or none that matters."""
     if limit := _LIMITS.get(item.errno):
         return RefusedBy.LIMIT, limit
-    confined = mac is not None and mac.mode in _CONFINING
-    if item.syscall in FILE_CALLS and item.errno == "EACCES" and not confined:
-        what = "not executable, or on a noexec mount" if "exec" in item.syscall else "its mode"
-        return RefusedBy.MODE, f"no capability was asked for: {what}"
     why = "no capability was asked for"
-    if confined and mac is not None:
+    if mac is not None and mac.mode in _CONFINING:
         why += f"; it may have been {mac.module}, which confines it: see the audit log"
+    elif item.syscall in FILE_CALLS and item.errno in _OTHERS:
+        if item.errno == "EACCES" and "exec" in item.syscall:
+            return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"
+        if item.errno == "EACCES" and item.own_namespace:
+            return RefusedBy.MODE, f"{why}: its owner has no number in the user namespace"
+        why += f", so that it was no ordinary mode: perhaps {_OTHERS[item.errno]}"
     return RefusedBy.UNKNOWN, why
 
 

@@ -38,11 +38,16 @@ def count(refusals: Counter[Raw], raw: Raw) -> None:
     refusals[raw] += 1
 
 
-def is_refused_by_mode(check: Check) -> bool:
-    """Whether a check is the last question of generic_permission(), which fails with EACCES when
-    it is refused, in a call whose end was not recorded."""
+def refusal_without_end(check: Check) -> str | None:
+    """The error of a refusal that the end of its call does not tell: of generic_permission(), whose
+    last question is for DAC_OVERRIDE, in a call whose end was not recorded; and of a netlink
+    request, which is refused in the message that answers it."""
+    if check.granted or (check.result is not None and check.result < 0):
+        return None
+    if check.in_request:
+        return "EPERM"
     last = check.cap == _DAC_OVERRIDE and "generic_permission" in check.site
-    return last and not check.granted and check.result is None
+    return "EACCES" if last and check.result is None else None
 
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
@@ -57,8 +62,7 @@ def attributed(
 ) -> tuple[Refusal, ...]:
     """Who refused each; those that look the same in the end are one.
 
-    ``checks``: where a file's mode is asked about, the last answer is the call's, so that calls too
-    frequent for their ends to be recorded are not missed.
+    ``checks``: some tell of a refusal that no call's end does.
     """
     from capadvise.catalog import default  # read while the target runs: not before its start
     from capadvise.refused import Denied, Refused, decisive, refusal
@@ -84,9 +88,9 @@ def attributed(
         found[refusal(known, 0, sites, mac)] += times
     for check in checks:
         asked = Denied(check.cap, check.site, check.ns)
-        if is_refused_by_mode(check) and decisive(asked, sites):
+        if (error := refusal_without_end(check)) and decisive(asked, sites):
             call = check.syscall or UNKNOWN_CALL
-            known = Refused(call, "EACCES", check.program, check.uid, None, (asked,))
+            known = Refused(call, error, check.program, check.uid, None, (asked,))
             found[refusal(known, 0, sites, mac)] += check.count
     return tuple(
         Refusal(item.syscall, item.errno, item.by, item.program, times, item.evidence)

@@ -107,6 +107,9 @@ def test_a_refusal_of_what_the_target_could_not_have_is_a_need() -> None:
     assert decide(lacking, FACTS).needs[0].verdict is USED
     went_on = recording(replace(refused, result=0), permitted=FULL - {Cap(13)})
     assert decide(went_on, FACTS).needs[0].verdict is DENIED
+    request = replace(refused, result=None, site=(*refused.site, "netlink_sendmsg"))
+    answered = recording(request, permitted=FULL - {Cap(13)})
+    assert decide(answered, FACTS).needs[0].verdict is USED
 
 
 @pytest.mark.parametrize("site", ["silent", "somewhere else"])

@@ -1,6 +1,6 @@
 """How to run and check a target again and again: the workload file.
 
-The format is public (the README describes it), and the same that the project's oracle reads.
+The format is public: ``capadvise help workloads`` describes it.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _OPTIONAL = (
     *("kind", "setup", "check", "expect_exit", "timeout", "teardown", "fresh"),
     *("needs", "tags", "notes", "published", "exclusive"),
 )
+KEYS = (*_REQUIRED, *_OPTIONAL)
+"""All that a workload may hold; ``capadvise help workloads`` explains each."""
 
 
 def load(path: Path) -> list[Named]:

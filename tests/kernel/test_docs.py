@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,30 +14,31 @@ from capadvise.catalog import Meaning
 from capadvise.decide import Proof, Verdict
 from capadvise.manual import page
 
-from .conftest import Run
+from .conftest import CAPADVISE, Run
 from .rows import FOREIGN, OVERLAY
 
 SETUP = f"touch mine; {FOREIGN}; mv f theirs;"
 LAYERS = OVERLAY.replace("mount -t overlay", "chown nobody l/f; mount -t overlay")
 
 
-def rows() -> list[list[str]]:
-    """The rows of the page's tables."""
-    lines = [line for line in page("judgement").splitlines() if line.startswith("| ")]
+def rows(*topics: str) -> list[list[str]]:
+    """The rows of the tables on these pages."""
+    text = "\n".join(map(page, topics))
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [re.split(r" (?<!\\)\| ", line[2:].removesuffix(" |")) for line in lines]
 
 
 def examples() -> dict[str, list[str]]:
     """``[options] -- command`` → what is said of its capabilities."""
     found: dict[str, list[str]] = {}
-    for row in rows():
+    for row in rows("judgement", "traps"):
         if len(row) == 4 and "-- " in row[2]:
             found.setdefault(row[2].strip("`"), []).extend(row[3].split("; "))
     return found
 
 
 def test_every_word_is_explained() -> None:
-    first = [row[0] for row in rows()]
+    first = [row[0] for row in rows("judgement")]
     for words in (Verdict, Proof, Meaning):
         assert set(words) <= set(first)
 
@@ -59,3 +61,16 @@ def test_an_example_is_true(run: Run, tmp_path: Path, command: str) -> None:
         found = [need["verdict"], need["proof"], "uncertain" if need["uncertain"] else ""]
         assert need["verdict"] == verdict, result.stderr
         assert set(sentence.split(", ")[1:]) <= set(found), result.stderr
+
+
+WORKLOADS = re.findall(r"(?s)```yaml\n(.*?)```\n\nFloor: ([A-Z_, ]+)\.", page("workloads"))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_workload_has_the_floor_that_the_page_says(tmp_path: Path, number: int) -> None:
+    text, floor = WORKLOADS[number]
+    path, report = tmp_path / "w.yaml", tmp_path / "r.json"
+    path.write_text(text)
+    subprocess.run([CAPADVISE, "prove", str(path), "-o", str(report)], check=True)
+    found = json.loads(report.read_text())["proposal"]["floor"]
+    assert found == [f"CAP_{name}" for name in floor.split(", ")]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from capadvise.errors import BadInput
-from capadvise.workload import Named, Workload, load
+from capadvise.manual import page
+from capadvise.workload import KEYS, Named, Workload, load
 
 WHOLE = """
 name: web
@@ -87,3 +89,12 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     path.write_text("#" * (2 << 20))
     with pytest.raises(BadInput, match="too large"):
         load(path)
+
+
+def test_the_page_names_every_key_and_its_examples_are_read(tmp_path: Path) -> None:
+    text = page("workloads")
+    keys = re.findall(r"(?m)^\| `(\w+)` \|", text)
+    assert sorted(keys) == sorted(KEYS)
+    path = tmp_path / "w.yaml"
+    path.write_text("---\n".join(re.findall(r"(?s)```yaml\n(.*?)```", text)))
+    assert [named.name for named in load(path)] == ["install a set-gid program", "web server"]

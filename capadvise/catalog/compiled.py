@@ -1,6 +1,6 @@
 """What every run needs of the catalog, in one JSON file: YAML would take 40 ms of each start.
 
-``catalog/compiled.json`` is made from the YAML files by ``capadvise catalog compile`` and bears
+``catalog/compiled.json`` is made from the YAML files by ``python -m capadvise.manual`` and bears
 their digest. Where it does not fit them (somebody is editing), they are read themselves.
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 
 from capadvise.caps import NAMES, Cap
@@ -13,7 +12,7 @@ from capadvise.report.explain import capability_text
 
 
 def command(args: argparse.Namespace) -> int:
-    """Dispatch to list, show, check or compile."""
+    """Dispatch to list, show or check."""
     return _VERBS[args.verb](args)
 
 
@@ -37,11 +36,11 @@ def _show(args: argparse.Namespace) -> int:
 def _check(_: argparse.Namespace) -> int:
     """Load every file: the loader refuses what breaks the schema."""
     facts = default()
-    fresh = compiled.compiled(facts.folder)
-    if compiled.load(facts.folder) != json.loads(compiled.dump(fresh)):
+    path = facts.folder / compiled.FILE
+    if path.read_text(encoding="utf-8") != compiled.dump(compiled.compiled(facts.folder)):
         raise BadInput(
-            f"{facts.folder / compiled.FILE} is not what its sources give",
-            hint=f"capadvise catalog compile > {facts.folder / compiled.FILE}",
+            f"{path} is not what its sources give",
+            hint="python -m capadvise.manual makes it again",
         )
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
     baselines = facts.baselines
@@ -54,14 +53,8 @@ def _check(_: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _compile(_: argparse.Namespace) -> int:
-    print(compiled.dump(compiled.compiled(default().folder)), end="")
-    return Exit.OK
-
-
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
     "check": _check,
-    "compile": _compile,
 }

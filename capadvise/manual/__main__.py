@@ -1,9 +1,12 @@
-"""``python -m capadvise.manual``: make the pages again that are made of something."""
+"""``python -m capadvise.manual``: make again all that is made of other files."""
 
 from __future__ import annotations
 
+from capadvise.catalog import compiled, default
 from capadvise.manual import FOLDER
 from capadvise.manual.generate import PAGES
 
+facts = default().folder
+(facts / compiled.FILE).write_text(compiled.dump(compiled.compiled(facts)), encoding="utf-8")
 for name, make in PAGES.items():
     (FOLDER / name).write_text(make(), encoding="utf-8")

@@ -7,7 +7,7 @@ from capadvise.parser.verbs import Verbs, verb
 
 def catalog(verbs: Verbs) -> None:
     """``catalog``."""
-    which = "list|show|check|compile"
+    which = "list|show|check"
     parser = verb(verbs, "catalog", which, "list, show or check the facts")
     facts = parser.add_subparsers(
         dest="verb", required=True, metavar=which, prog="capadvise catalog"
@@ -16,7 +16,6 @@ def catalog(verbs: Verbs) -> None:
     show = verb(facts, "show", "CAP", "one capability, with every use that is known of it")
     show.add_argument("cap", metavar="CAP")
     verb(facts, "check", "", "check that every file keeps to its schema")
-    verb(facts, "compile", "", "print what compiled.json must be, made of the other files")
 
 
 _HELP = """\

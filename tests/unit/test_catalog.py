@@ -132,7 +132,7 @@ def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> No
 def test_the_compiled_file_is_made_from_its_sources() -> None:
     path = CATALOG.folder / compiled.FILE
     same = path.read_text() == compiled.dump(compiled.compiled(CATALOG.folder))
-    assert same, f"run: capadvise catalog compile > {path}"
+    assert same, "run: python -m capadvise.manual"
 
 
 def test_an_edited_source_counts_at_once(tmp_path: Path) -> None:

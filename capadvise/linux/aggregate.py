@@ -54,19 +54,19 @@ class Aggregator:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
         filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read; the events themselves then wait for a round, so that those of all processors
-        are taken in their order. A command can do without: all that descends from it is its own."""
+        as it was read; the events themselves wait for a round (see ``Order``)."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
-        self.stopping = False
-        """The target has been told to stop."""
+        self.stopping: int | None = None
+        """When the target was told to stop, by the clock of the events."""
         self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
         self._begun = False
         self._refused_pids: dict[int, Scope] = {}
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
-        self._ended: list[int] = []
+        self._ended: set[int] = set()
+        self._ended_before: set[int] = set()
         self._early = early
         self._order = Order()
         self._pairing = Pairing()
@@ -76,8 +76,7 @@ class Aggregator:
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
-        if self._early is not None:
-            self.feed((), ())
+        self.feed((), ())
         for time, pid, event in self._unstacked.values():
             self._event(time, self.types.check, pid, event, b"")
         self._unstacked = {}
@@ -94,10 +93,8 @@ class Aggregator:
         """One round of reading: the pages of the quiet buffer and of CAP_SYS_ADMIN's own.
 
         ``flood`` must have been read first, so that every process in it is known from ``quiet``.
+        What comes into it meanwhile is read in the next round: who ended is known for so long.
         """
-        for pid in self._ended:
-            self._tasks.pop(pid, None)
-        self._ended = []
         ordered: list[Event] = []
         noise: Noise = {}
         check, stacked = self.types.check, self.types.stack
@@ -135,8 +132,7 @@ class Aggregator:
                         ordered.append((time, kind, pid, event, b""))
                 if bare is not None:
                     self._unstacked[buffer, cpu] = bare
-        if self._early is not None:
-            ordered, noise = self._order.take(ordered, noise)
+        ordered, noise = self._order.take(ordered, noise)
         ordered.sort(key=lambda item: item[0])
         for time, kind, pid, event, stack in ordered:
             self._event(time, kind, pid, event, stack)
@@ -144,6 +140,9 @@ class Aggregator:
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
             self._answered(self._pairing.many(asked, count))
         self._pairing.end_of_round()
+        for pid in self._ended_before:
+            self._tasks.pop(pid, None)
+        self._ended_before, self._ended = self._ended, set()
         self.counts.look_at_ports()
 
     def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
@@ -172,18 +171,18 @@ class Aggregator:
             above = self._task(parent)
             nested = above.nested or (above.call == "clone" and calls.makes_users(above.values[0]))
             self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
+            self._lives(child)
         elif kind == types.exec:
             self._exec(time, event)
         elif kind == types.exit:
             self._settle(pid, self._task(pid))
-            self._ended.append(pid)
+            self._ended.add(pid)
 
     def _exec(self, time: int, event: bytes) -> None:
         pid, old_pid = EXEC.unpack_from(event)
         task = self._task(old_pid)
         self._tasks[pid] = task
-        if pid in self._ended:  # the first thread made way for the one that exec'd
-            self._ended.remove(pid)
+        self._lives(pid)  # the first thread made way for the one that exec'd
         path = ringbuffer.text(event, self.types.exec_filename)
         if task.scope is None:
             self.starts.executed(time, pid, task, path)
@@ -194,6 +193,11 @@ class Aggregator:
         if task.scope is not None:
             task.scope.setid_exec |= self._setid.get(path, False)
             self._begun = True
+
+    def _lives(self, pid: int) -> None:
+        """This pid is of a thread that goes on."""
+        self._ended.discard(pid)
+        self._ended_before.discard(pid)
 
     def _answered(self, answered: Iterable[Answered]) -> None:
         for asked, result, count in answered:
@@ -222,7 +226,7 @@ class Aggregator:
             args = self.counts.arguments(task, cap, stack)
         key = Key(
             *(cap, result, asked.namespace, asked.options, stack, task.program),
-            *(task.uids.effective, self._phase(task), args),
+            *(task.uids.effective, self._phase(asked.time, task), args),
             task.scope.number,
         )
         self.counts.add(key, None, pid, asked.time, count)
@@ -259,7 +263,8 @@ class Aggregator:
             task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
         entered = task.call == call if self._is_begun(call, result) else None
         if entered is False and -result in calls.REFUSED and call in self._opened_by and scope:
-            self.counts.closed(time, pid, task, call, self._opened_by[call], self._phase(task))
+            phase = self._phase(time, task)
+            self.counts.closed(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
             self._refused(pid, task, call, refusals.SIGSYS, False, ())
         elif -result in calls.refusing(call) or (entered is False and result < 0):
@@ -312,7 +317,9 @@ class Aggregator:
         if found is not None:
             uids, gids = calls.Ids(*found[0]), calls.Ids(*found[1])
         program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
-        task = self._tasks[pid] = Task(program, uids, gids, scope)
+        # Before a scope began, not all events were recorded yet: a call would seem never to end.
+        since = scope.started if scope else 0
+        task = self._tasks[pid] = Task(program, uids, gids, scope, since)
         self._begun |= scope is not None
         return task
 
@@ -329,13 +336,17 @@ class Aggregator:
 
     def belonging(self, scope: Scope) -> list[int]:
         """The threads of a scope that have not ended, as far as was seen."""
-        return [pid for pid, task in self._tasks.items() if task.scope is scope]
+        ended = self._ended | self._ended_before
+        return [
+            pid for pid, task in self._tasks.items() if task.scope is scope and pid not in ended
+        ]
 
     def _task(self, pid: int) -> Task:
         return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
 
-    def _phase(self, task: Task) -> Phase:
-        return Phase.STOP if self.stopping else task.phase
+    def _phase(self, time: int, task: Task) -> Phase:
+        told = self.stopping is not None and time >= self.stopping
+        return Phase.STOP if told else task.phase
 
     @property
     def distinct(self) -> int:

@@ -32,6 +32,10 @@ class NoBuffers:
     def drain(self, aggregator: object) -> None:
         """Nothing is there."""
 
+    def now(self) -> int:
+        """No clock is needed."""
+        return 0
+
     def stop(self) -> None:
         """Nothing runs."""
 
@@ -51,7 +55,7 @@ class NoChecks:
 
     def __init__(self, root: int, listener: Listener | None) -> None:
         self.root, self._listener = root, listener
-        self.stopping = False
+        self.stopping: int | None = None
 
     @property
     def distinct(self) -> int:

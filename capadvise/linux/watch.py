@@ -153,7 +153,7 @@ class Watch:
             if number == signal.SIGHUP:
                 continue  # a reload, for most
             self.interrupted = True
-            self.aggregator.stopping = True
+            self._is_ending()
             if number == signal.SIGTERM:
                 self.kill_at = time.monotonic() + self.command.patience
             else:
@@ -164,7 +164,7 @@ class Watch:
         if self.alive_at is not None and now > self.alive_at and self.kill_at is None:
             # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
             self.alive_at, self.interrupted = None, False
-            self.aggregator.stopping = False
+            self.aggregator.stopping = None
         if self.command.seconds and now - self.clock > self.command.seconds:
             self.stop()
         if self.kill_at is not None and now > self.kill_at:
@@ -173,7 +173,7 @@ class Watch:
     def stop(self) -> None:
         """End the target as a runtime would: SIGTERM, and SIGKILL for what does not heed it."""
         if self.kill_at is None:
-            self.aggregator.stopping = True
+            self._is_ending()
             self._terminate()
             self.kill_at = time.monotonic() + self.command.patience
 
@@ -181,6 +181,11 @@ class Watch:
         """A signal that was sent to us alone is for the target."""
         if from_process:
             self.guardian.tell({"signal": number})
+
+    def _is_ending(self) -> None:
+        """What is asked from now on is asked because the target ends."""
+        if self.aggregator.stopping is None:
+            self.aggregator.stopping = self.buffers.now()
 
     def _terminate(self) -> None:
         self._end_all()

@@ -118,7 +118,7 @@ def test_a_prompt_is_answered_and_the_terminal_is_as_it_was(user: Tmux, tmp_path
     script = r'printf "\033]0;title\007\033[31mYour name? "; read name; echo "I am $name"; exit 5'
     start(user, "sh", "-c", script)
     user.wait("Your name?")
-    user.keys("i")
+    user.press("i", "i", until="your keys go to it", pause=20)
     user.type("q")
     user.keys("Enter")
     user.wait("I am q", "ended with 5")

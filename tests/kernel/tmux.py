@@ -24,18 +24,21 @@ class Tmux:
 
     def tell(self, *arguments: str) -> str:
         done = subprocess.run([*self._base, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     def keys(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
         self.tell("send-keys", *keys)
 
-    def press(self, first: str, more: str, *, until: str) -> None:
-        """Press one key, then another as often as it takes."""
+    def press(self, first: str, more: str, *, until: str, pause: float = 0.5) -> None:
+        """Press one key, then another as often as it takes; ``pause`` seconds after each."""
         key = first
         for _ in range(20):
             self.keys(key)
-            time.sleep(0.5)
+            end = time.monotonic() + pause
+            while until not in self.screen() and time.monotonic() < end:
+                time.sleep(0.1)
             if until in self.screen():
                 return
             key = more
@@ -65,7 +68,7 @@ class Tmux:
 
     def close(self) -> None:
         """Close the terminal."""
-        self.tell("kill-server")
+        subprocess.run([*self._base, "kill-server"], capture_output=True)
 
 
 @contextmanager

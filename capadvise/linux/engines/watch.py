@@ -118,7 +118,6 @@ class ContainerWatch(Watch):
     def stop(self) -> None:
         """As the engine stops a container."""
         if self.kill_at is None:
-            self._drain()  # what was asked until now was not while stopping
             for entry in self.roster.entries.values():  # some are removed as they end
                 for place in self.places(entry):
                     entry.look_at_files(place.root)

@@ -1,0 +1,74 @@
+"""Events of the two buffers, which are read one after the other."""
+
+from __future__ import annotations
+
+import struct
+
+from capadvise.caps import SYS_ADMIN
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.pairing import Types
+from capadvise.linux.symbols import Symbols
+from capadvise.linux.tasks import OneCommand
+
+from .test_ringbuffer import event, page, small
+
+CHECK, STACK, FORK, EXEC, EXIT = range(1, 6)
+TYPES = Types(
+    check=CHECK,
+    check_fields=struct.Struct("<8xqii"),
+    returned=None,
+    return_fields=struct.Struct(""),
+    stack=STACK,
+    fork=FORK,
+    fork_fields=struct.Struct("<8xii"),
+    exec=EXEC,
+    exec_filename=8,
+    exit=EXIT,
+    enters={},
+    exits={},
+    sigsys=9,
+)
+TARGET = 100
+
+
+def execs(pid: int, path: bytes) -> bytes:
+    where = struct.pack("<iii", len(path) + 1 << 16 | 20, pid, pid)
+    return event(EXEC, pid, where + path + b"\0")
+
+
+def asks(pid: int) -> list[bytes]:
+    """A check, and the stack that follows it."""
+    check = event(CHECK, pid, struct.pack("<qii", 0, SYS_ADMIN, 0))
+    return [check, event(STACK, pid, struct.pack("<iiq", 1, 0, 0xFFFF))]
+
+
+def forks(pid: int, child: int) -> bytes:
+    return event(FORK, pid, struct.pack("<ii", pid, child))
+
+
+def programs(*rounds: tuple[list[bytes], list[bytes]]) -> list[str]:
+    """Who asked, when each round of reading found this in the quiet buffer and in the flood."""
+    starts = OneCommand(TARGET)
+    aggregator = Aggregator(TYPES, Symbols(b""), starts, TARGET, 0, 0)
+    for number, (quiet, flood) in enumerate(rounds):
+        start = number * 1000
+        pages = [
+            [(0, page(start, *(small(10, item) for item in items)))] if items else []
+            for items in (quiet, flood)
+        ]
+        aggregator.feed(*pages)
+    aggregator.finish()
+    assert starts.scope is not None
+    return [check.program for check in aggregator.checks(starts.scope)]
+
+
+def test_who_asked_and_ended_between_the_two_readings_is_still_known() -> None:
+    """The flood was read, then the program asked and ended, then the quiet buffer was read."""
+    ended = [execs(TARGET, b"/bin/hostname"), event(EXIT, TARGET)]
+    assert programs((ended, []), ([], asks(TARGET))) == ["hostname"]
+
+
+def test_a_pid_that_is_used_again_is_the_new_one_s() -> None:
+    first = [execs(TARGET, b"/bin/sh"), forks(TARGET, 7), event(EXIT, 7), forks(TARGET, 7)]
+    second = [execs(7, b"/bin/date")]
+    assert programs((first, []), (second, []), ([], []), ([], asks(7))) == ["date"]

@@ -3,7 +3,7 @@ screens: the uses that were seen, the risk in a place, and the ways out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
@@ -73,6 +73,23 @@ def remaining(entry: Entry, known: Known) -> Remaining:
         tuple((a, " and ".join(broken(a.where, known))) for a, can in judged if can is False),
         tuple(c for c in entry.risk_conditions if c.risk > risk and holds(c.where, known) is None),
     )
+
+
+def possibilities(found: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
+    """(mark, sentence): ``!`` possible there, ``?`` only under that condition, ``×`` not possible
+    there; what is possible first. ``named``: an attack with its source."""
+    for attack in found.possible:
+        yield "!", named(attack)
+    for attack, circumstance in found.depends:
+        yield "?", f"If {circumstance}: {named(attack)}"
+    for condition in found.worse:
+        yield "?", f"If {condition.when}, the risk is {condition.risk}: {condition.reason}"
+    for attack, obstacle in found.closed:
+        yield "×", f"{named(attack)} But {obstacle}."
+
+
+POSSIBILITIES = "! possible there   ? only under that condition   × not possible there"
+"""What the marks mean."""
 
 
 def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:

@@ -80,6 +80,14 @@ def docker_defaults(report: Report) -> Known:
     }
 
 
+def judged_in(report: Report) -> tuple[Known, str]:
+    """The place that risks are judged in, and what to say of it where it is not the one in which
+    it ran: a plain program's risks are those of the container that it is meant for."""
+    if in_no_container(report):
+        return docker_defaults(report), "In a container that docker makes without further options"
+    return known(report), ""
+
+
 def on_the_host(report: Report) -> bool:
     """Whether it ran as a plain program of the machine, in no container."""
     root = report.posture.root

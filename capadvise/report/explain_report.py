@@ -13,14 +13,16 @@ from capadvise.catalog.ways import WHERE_TO
 from capadvise.decide import Need, Proof, Verdict
 from capadvise.report.escape import printable
 from capadvise.report.explain_facts import (
+    POSSIBILITIES,
     Remaining,
     Way,
     needed_checks,
+    possibilities,
     remaining,
     uses_seen,
     ways_out,
 )
-from capadvise.report.explain_place import docker_defaults, in_no_container, known, place_sentences
+from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
@@ -159,13 +161,9 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
     """In the place where it ran; where that is the plain host, in docker's default container."""
     for text in place_sentences(report):
         yield from paragraph(text)
-    if in_no_container(report):
-        yield from paragraph(
-            "In a container that docker makes without further options, and with this set:"
-        )
-        place = docker_defaults(report)
-    else:
-        place = known(report)
+    place, where = judged_in(report)
+    if where:
+        yield from paragraph(f"{where}, and with this set:")
     sources: dict[str, int] = {}
     for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
         found = remaining(entry, place)
@@ -183,7 +181,7 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
         if catalog.entry(cap) is None:
             yield from bullet(f"{cap.short}: newer than this catalog; nothing is known of it.")
     yield ""
-    yield from paragraph("! possible there   ? only under that condition   × not possible there")
+    yield from paragraph(POSSIBILITIES)
     for text, number in sources.items():
         yield from bullet(text, "  ", f"[{number}]")
 
@@ -195,16 +193,8 @@ def _attacks(found: Remaining, sources: dict[str, int]) -> Iterator[str]:
         number = sources.setdefault(attack.reference, len(sources) + 1)
         return f"{attack.what} [{number}]"
 
-    for attack in found.possible:
-        yield from bullet(named(attack), "    ", "!")
-    for attack, circumstance in found.depends:
-        yield from bullet(f"If {circumstance}: {named(attack)}", "    ", "?")
-    for condition in found.worse:
-        yield from bullet(
-            f"If {condition.when}, the risk is {condition.risk}: {condition.reason}", "    ", "?"
-        )
-    for attack, obstacle in found.closed:
-        yield from bullet(f"{named(attack)} But {obstacle}.", "    ", "×")
+    for mark, text in possibilities(found, named):
+        yield from bullet(text, "    ", mark)
 
 
 def _ways(report: Report, catalog: Catalog) -> Iterator[str]:

@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.reactive import reactive
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from capadvise.catalog import Catalog
 from capadvise.decide import Verdict
@@ -26,6 +26,7 @@ from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.app import View
 from capadvise.tui.asked import Asked, Rows
+from capadvise.tui.keys import Keys
 from capadvise.tui.look import risk_text
 from capadvise.tui.output import Output
 from capadvise.tui.palette import LIVE_COMMANDS
@@ -87,7 +88,7 @@ class LiveView(View):
                 yield self.asked
                 yield Static(id="asked-why", markup=False)
             yield self.output
-        yield Footer(compact=True)
+        yield Keys(compact=True)
 
     def on_mount(self) -> None:
         """Titles, and the first look."""

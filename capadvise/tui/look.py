@@ -143,9 +143,9 @@ class Page:
         """A paragraph."""
         self._wrapped(text, "")
 
-    def bullet(self, text: str | Content) -> None:
-        """A paragraph that hangs from a dot."""
-        self._wrapped(text, "• ")
+    def bullet(self, text: str | Content, mark: str = "•") -> None:
+        """A paragraph that hangs from a dot or another mark."""
+        self._wrapped(text, f"{mark} ")
 
     def _wrapped(self, text: str | Content, mark: str) -> None:
         content = Content(text) if isinstance(text, str) else text

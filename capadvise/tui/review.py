@@ -15,7 +15,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding
 from textual.events import Resize
 from textual.reactive import reactive
-from textual.widgets import ContentSwitcher, Footer, Input
+from textual.widgets import ContentSwitcher, Input
 
 from capadvise.catalog import Catalog
 from capadvise.formats import FORMATS
@@ -23,6 +23,7 @@ from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.tui.app import View
 from capadvise.tui.choice import Choice
+from capadvise.tui.keys import Keys
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.panes import Review
 from capadvise.tui.proof import Proof
@@ -101,7 +102,7 @@ class ReviewView(View):
             yield Review(self.choice, self.catalog, uses)
             yield Proof(self.choice, self._prover)
             yield Remaining(self.choice, self.catalog, uses)
-        yield Footer(compact=True)
+        yield Keys(compact=True)
 
     def on_mount(self) -> None:
         """Where to begin."""
@@ -138,14 +139,16 @@ class ReviewView(View):
 
     def watch_place(self, place: str) -> None:
         """Another screen, and the focus on its list."""
-        self.query_one(ContentSwitcher).current = place
-        self.query_one(Top).mark(place)
         trials = "#check" if self.proof.wants_check else "#trials"
-        self.query_one({"review": "#caps", "proof": trials, "risk": "#risk-caps"}[place]).focus()
+        focused = {"review": "#caps", "proof": trials, "risk": "#risk-caps"}[place]
+        with self.app.batch_update():  # drawn once, not for each of these
+            self.query_one(ContentSwitcher).current = place
+            self.query_one(Top).mark(place)
+            self.query_one(focused).focus()
 
     def on_resize(self, event: Resize) -> None:
         """Keys that do something depend on the room; the palette has its key in any case."""
-        self.query_one(Footer).show_command_palette = event.size.width >= 100
+        self.query_one(Keys).show_command_palette = event.size.width >= 100
         self.call_after_refresh(self.refresh_bindings)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -17,22 +17,25 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.report.escape import printable
-from capadvise.report.explain_place import place_sentences
+from capadvise.report.explain_facts import POSSIBILITIES, possibilities, remaining
+from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.look import Page, risk_text
-from capadvise.tui.why import Uses, attacks, risk_lines, use_lines, ways_out
+from capadvise.tui.why import Uses, use_lines, ways_out
 
 _PLACE = "risk-place"
 
 
 def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
-    """The chosen capabilities, the most dangerous first; unknown ones before all."""
+    """The chosen capabilities and their risks in that place, the most dangerous first; unknown
+    ones before all."""
+    place, _ = judged_in(choice.report)
     found = []
     for cap in choice.caps:
         entry = catalog.entry(cap)
-        found.append((entry.risk if entry else None, cap))
+        found.append((remaining(entry, place).risk if entry else None, cap))
     return sorted(found, key=lambda item: (-(item[0] or 9), item[1]))
 
 
@@ -82,12 +85,12 @@ class Remaining(Vertical):
 
     def _sum(self, choice: Choice) -> Content:
         """One sentence over the whole set."""
-        remaining = by_risk(choice, self.catalog)
-        risks = [risk for risk, _ in remaining]
+        left = by_risk(choice, self.catalog)
+        risks = [risk for risk, _ in left]
         if not risks:
             return Content(f"With {choice.name}, no capability is left: there is no risk from any.")
         worst = risks[0]
-        names = ", ".join(cap.short for risk, cap in remaining if risk is worst)
+        names = ", ".join(cap.short for risk, cap in left if risk is worst)
         root = ", as good as root on the host" if worst is Risk.ROOT else ""
         counts = [
             Content.assemble(risk_text(str(level)), f" {risks.count(level)}")
@@ -99,7 +102,13 @@ class Remaining(Vertical):
             risk_text(str(worst) if worst else None),
             f" ({names}){root}.\n",
             Content("   ").join(counts),
+            (f"   {self._where()}", "dim"),
         )
+
+    def _where(self) -> str:
+        """The place that the risks are those of."""
+        _, where = judged_in(self.choice.report)
+        return f"{where[:1].lower()}{where[1:]}" or "where it ran"
 
     @on(OptionList.OptionHighlighted, "#risk-caps")
     def draw(self) -> None:
@@ -137,7 +146,7 @@ class Remaining(Vertical):
         if entry is None:
             return Content("This capability is newer than the catalog: its risk is unknown.")
         page.say(f"{entry.summary}.")
-        risk_lines(page, entry)
+        self._remaining(page, entry)
         need = self.choice.report.proposal.need(cap)
         uses = self.uses.seen(need)
         if entry.uses:
@@ -146,7 +155,6 @@ class Remaining(Vertical):
         for use, asked in uses:
             use_lines(page, use, asked)
         if not uses:
-            attacks(page, entry)
             ways_out(page, entry)
         settings = self._settings(entry)
         if settings:
@@ -154,6 +162,18 @@ class Remaining(Vertical):
         for name, value in settings:
             page.bullet(f"{name} = {printable(value)}")
         return page.content()
+
+    def _remaining(self, page: Page, entry: Entry) -> None:
+        """The risk where it ran, and what is possible there."""
+        place, _ = judged_in(self.choice.report)
+        found = remaining(entry, place)
+        page.heading("Risk")
+        usual = f", usually {entry.risk}" if found.risk is not entry.risk else ""
+        page.say(Content.assemble(risk_text(str(found.risk)), f"{usual}: {found.because}"))
+        page.heading("What an attacker could do")
+        for mark, text in possibilities(found, lambda a: f"{a.what} ({a.reference})"):
+            page.bullet(text, mark)
+        page.say(Content.styled(POSSIBILITIES, "dim"))
 
     def _settings(self, entry: Entry) -> list[tuple[str, str]]:
         """The settings of the recorded place that this capability has to do with."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from capadvise.posture import Posture, Seccomp, Sharing
+from capadvise.posture import Exposed, Posture, Root, Seccomp, Sharing
 from tests.tui.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
 
 Session = Pilot[Any]
@@ -29,12 +30,40 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
         assert shows(app, "#risk-sum").splitlines() == [
             "The worst that remains with the recommended set: root (SYS_ADMIN), as good as root on "
             "the host.",
-            "root 1   medium 1   low 1",
+            "root 1   medium 1   low 1   in a container that docker makes without further options",
         ]
         text = shows(app, "#risk-text").replace("\n  ", " ")
         assert "1 of its 70 uses were seen." in text
         assert "Seen 1×: host name" in text
         assert "• Instead: State it in the deployment" in text
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "risk", "said"),
+    [
+        (
+            (Exposed("host-folder", "/data", True, "/srv/data"),),
+            "high",
+            "! Make yourself the owner of a mounted host file",
+        ),
+        ((), "medium", "(man:chown(2)) But no folder of the host is there for writing."),
+    ],
+)
+def test_the_risk_is_that_of_the_place(mounted: tuple[Exposed, ...], risk: str, said: str) -> None:
+    """A folder of the host that is mounted into the container decides on CHOWN."""
+    root = Root("overlay", read_only=False, layers=2, host=False, exposed=mounted)
+    posture = Posture(namespaces={"user": Sharing.HOST, "net": Sharing.OWN}, root=root)
+    ran = replace(NGINX.target, kind="container")
+    app = app_on(replace(report(CHOWN), posture=posture, target=ran))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3")
+        row = app.query_one("#risk-caps", OptionList).options[0]
+        assert str(row.prompt).split() == ["CHOWN", risk]
+        assert "   where it ran" in shows(app, "#risk-sum")
+        assert said in " ".join(shows(app, "#risk-text").split())
 
     drive(app, script)
 

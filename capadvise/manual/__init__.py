@@ -11,7 +11,11 @@ FOLDER = Path(__file__).parents[1] / "docs"
 TOPICS = {
     "judgement": "how it decides: every verdict, every meaning, every proof",
     "traps": "what is easily got wrong, and how we know",
+    "trials": "the proof: what a trial is, and what it is kept apart from",
     "workloads": "writing a workload file",
+    "containers": "docker, podman and compose: run, attach, inspect, and what to write",
+    "retries": "refused calls made again, as root and as an ordinary user",
+    "refusals": "who refused: capability, seccomp, a security module …; audit logs",
     "contributing": "adding a capability, a site rule, a format, an engine; the way of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what else to do",
     "sites": "every site rule: what it means when a function of the kernel asks",

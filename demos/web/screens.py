@@ -24,7 +24,7 @@ from capadvise.tui.live import LiveView
 from capadvise.tui.protocols import Over
 from capadvise.tui.review import ReviewView
 
-SIZE = (120, 34)
+SIZE = (112, 32)
 SERVER = ("python3", "demos/web/server.py")
 CHECK = "curl -fs http://localhost/ >/dev/null"
 

@@ -5,6 +5,7 @@ import os
 import pwd
 import tempfile
 
+os.chdir("/")  # not where it was started: nobody may not look into that
 nobody = pwd.getpwnam("nobody")
 log = tempfile.TemporaryFile()  # noqa: SIM115 (one with a name would be found by the next run)
 os.fchown(log.fileno(), nobody.pw_uid, nobody.pw_gid)

@@ -1,5 +1,5 @@
 """The demos, run as a user runs them: what comes out is what their folder expects, and what their
-page shows. About 60 s in all, and 3 s for each pair of ``demos/sys-admin``."""
+page and the README show. About 60 s in all, and 3 s for each pair of ``demos/sys-admin``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.engines.conftest import call, missing, tool
+from tests.engines.transcript import STEPS, assert_shows, steps
 
 DEMOS = Path(__file__).parents[2] / "demos"
 PAIRS = sorted(path.parent.name for path in DEMOS.glob("sys-admin/*/compose.yaml"))
@@ -59,6 +60,10 @@ def test_a_demo_comes_out_as_its_folder_says(name: str, work: Path) -> None:
         at = printed.find(shown)
         assert at >= 0, f"its page shows, but it did not print:\n{shown}\n----\n{printed}"
         printed = printed[at + len(shown) :]
+    for step in steps(ran.stdout):
+        for told in STEPS:
+            if told.command == step.command:
+                assert_shows(told.output, step.output)
 
 
 def outcome(demo: Path, work: Path) -> dict[str, Any]:

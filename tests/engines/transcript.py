@@ -1,0 +1,53 @@
+"""What the README shows in its console blocks: commands, and what they print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+README = (TOP / "README.md").read_text()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, without sudo, and its output."""
+
+    command: str
+    output: str
+
+
+def steps(text: str) -> Iterator[Step]:
+    """The commands of a transcript."""
+    for part in re.split(r"(?m)^\$ (?:sudo )?", text)[1:]:
+        command, _, output = part.partition("\n")
+        yield Step(command, output)
+
+
+STEPS = [
+    step for block in re.findall(r"(?ms)^```console\n(.*?)^```", README) for step in steps(block)
+]
+"""What the README shows."""
+_CHANGES = {
+    r"\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d": "DATE",
+    r"\[\d+\]": "[PID]",
+    r"\b\d+\.\d s\b": "TIME",
+    r"\basked \d+ times": "asked N times",
+}
+"""What is another one in each run."""
+
+
+def words(text: str) -> str:
+    """A text without what changes from run to run; where lines end depends on that, too."""
+    for pattern, name in _CHANGES.items():
+        text = re.sub(pattern, name, text)
+    return " ".join(text.split())
+
+
+def assert_shows(expected: str, printed: str) -> None:
+    """Lines of ``…`` stand for anything."""
+    parts = re.split(r"(?m)^…\n", expected)
+    pattern = ".*".join(re.escape(words(part)) for part in parts)
+    assert re.fullmatch(pattern, words(printed)), f"{words(expected)}\n≠\n{words(printed)}"

@@ -45,6 +45,8 @@ _OTHERS = {
 }
 """What refuses the use of a file without asking: may_open(), may_create_in_sticky(),
 generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
+_PING = "perhaps net.ipv4.ping_group_range, which keeps this group from ICMP without raw sockets"
+"""Says EACCES to socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
 _CONFINING = frozenset({"enforce", "kill"})
 
 
@@ -137,6 +139,8 @@ def _unasked(item: Refused, mac: Mac | None) -> tuple[RefusedBy, str]:
         if item.errno == "EACCES" and item.own_namespace:
             return RefusedBy.MODE, f"{why}: its owner has no number in the user namespace"
         why += f", so that it was no ordinary mode: perhaps {_OTHERS[item.errno]}"
+    elif (item.syscall, item.errno) == ("socket", "EACCES"):
+        why += f"; {_PING}"
     return RefusedBy.UNKNOWN, why
 
 

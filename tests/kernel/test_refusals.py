@@ -40,6 +40,7 @@ WITHOUT_DAC = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 NO_LOCKING = ("setpriv", "--bounding-set=-ipc_lock", "prlimit", "--memlock=0")
 NAME = ("hostname", "x")
+PING = ("sh", "-c", "ip link set lo up; ping -c1 127.0.0.1")
 SHUT = "{shut}"
 """A folder of uid 1 that nobody else may look into."""
 
@@ -55,6 +56,7 @@ ROWS = [
     Row((*NOBODY, "sh", "-c", SILENT_READ, "/etc/shadow"), "openat", "EACCES", "mode", "mode"),
     Row(("unshare", "-m", "sh", "-c", READ_ONLY, SHUT), "mkdir", "EROFS", "mount", "read-only"),
     Row((*NO_LOCKING, sys.executable, LOCK_ALL), "mlockall", "EPERM", "limit", "RLIMIT_MEMLOCK"),
+    Row(("unshare", "-n", *PING), "socket", "EACCES", "unknown", "ping_group_range"),
     Row((f"{SHUT}/text",), "execve", "EACCES", "mode", "not executable"),
 ]
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from capadvise.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.image_files import way_out
-from capadvise.judge import Context, Effect, Judged, implied, judge
+from capadvise.judge import Context, Effect, Judged, implied, judge, one_question
 from capadvise.recording import Namespace, Recording, Retried
 
 
@@ -115,9 +115,13 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
 def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:
     """What each check of one run says, of its own capability and of those that it implies."""
     context = Context.of(recording)
+    judged = []
     for check in recording.checks:
         rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
-        yield check.cap, judge(check, rule, context)
+        judged.append(judge(check, rule, context))
+    for item in one_question(judged):
+        check, rule = item.check, item.rule
+        yield check.cap, item
         for cap in implied(check, rule):
             yield (
                 cap,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from capadvise.caps import Cap, CapSet
@@ -220,7 +220,8 @@ def _decides(check: Check, context: Context, rule: Rule | None, why: str) -> Jud
     if (failed or check.in_request) and check.cap not in context.permitted:
         # A run that ends well is itself a trial without what it could not have.
         effect = Effect.TOLERATED if context.succeeded else Effect.USED
-        return Judged(check, rule, effect, why, (), mark, uncertain)
+        either = rule.either if rule else ()
+        return Judged(check, rule, effect, why, either, mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
 
 
@@ -244,6 +245,36 @@ def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
         and "may_open" in check.site
         and check.count <= context.memory_opens.get(check.program, 0)
     )
+
+
+def one_question(judged: Sequence[Judged]) -> list[Judged]:
+    """Two refusals that are one question: the kernel asks for the second capability where the first
+    is refused, and either would have let the call through. Where the second was asked more often
+    than the first, it was asked alone, too (a file was opened for writing), and stays as it is."""
+    asked: Counter[tuple[object, Cap]] = Counter()
+    for item in judged:
+        if _refused(item):
+            asked[_call(item), item.check.cap] += item.check.count
+    first: dict[tuple[object, Cap], set[Cap]] = {}
+    for item in judged:
+        call, cap = _call(item), item.check.cap
+        for second in item.either if _refused(item) else ():
+            if 0 < asked[call, second] <= asked[call, cap]:
+                first.setdefault((call, second), set()).add(cap)
+    return [
+        replace(item, either=(*item.either, *sorted(first.get((_call(item), item.check.cap), ()))))
+        if _refused(item)
+        else item
+        for item in judged
+    ]
+
+
+def _refused(item: Judged) -> bool:
+    return item.effect >= Effect.TOLERATED and not item.check.granted
+
+
+def _call(item: Judged) -> tuple[object, ...]:
+    return item.check.program, item.check.syscall, item.check.site
 
 
 def implied(check: Check, rule: Rule | None) -> frozenset[Cap]:

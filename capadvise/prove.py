@@ -79,6 +79,8 @@ class Proven:
     """None: not tried."""
     complete: bool = True
     """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
+    untried: CapSet = frozenset()
+    """Used in the recording, but not in the trial that had everything."""
 
 
 class NotProvable(Exception):
@@ -109,9 +111,11 @@ def prove(
     run_trial: RunTrial,
     *,
     isolation: str,
+    untried: CapSet = frozenset(),
     say: Say = lambda _: None,
 ) -> Proven:
-    """Find the floor. ``first`` is what came of the trial with ``everything``.
+    """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
+    ``untried``.
 
     Raises NotProvable when that trial failed.
     """
@@ -124,13 +128,13 @@ def prove(
     try:
         floor = search.floor(proposal.recommended & everything, proposal)
         if not search.flaky:
-            interim = Proven(isolation, tuple(search.trials), floor)
+            interim = Proven(isolation, tuple(search.trials), floor, untried=untried)
             sound = search.passes(conclude(proposal, interim).recommended)
     except Interrupted:
         complete, floor = False, search.best
     if search.flaky:
         floor = None
-    return Proven(isolation, tuple(search.trials), floor, search.flaky, sound, complete)
+    return Proven(isolation, tuple(search.trials), floor, search.flaky, sound, complete, untried)
 
 
 @dataclass
@@ -274,8 +278,12 @@ def compare(full: Observed, less: Observed) -> list[str]:
     return lost
 
 
+_UNTRIED = "not known: no trial came to what used it in the recording"
+
+
 def conclude(proposal: Proposal, proven: Proven) -> Proposal:
-    """The proposal after trials: required and tolerated instead of used, and the two sets."""
+    """The proposal after trials: required and tolerated instead of used, and the two sets. That
+    trials pass without what they never came to shows nothing: it is kept."""
     if proven.flaky or proven.floor is None or not proven.complete:
         return proposal
     lost: dict[Cap, tuple[str, ...]] = {
@@ -294,7 +302,8 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
             needs[cap],
             verdict=Verdict.TOLERATED,
             proof=Proof.TRIAL,
-            lost_without="; ".join(lost.get(cap, ())) or None,
+            lost_without="; ".join(lost.get(cap, ()))
+            or (_UNTRIED if cap in proven.untried else None),
         )
     kept = {
         cap

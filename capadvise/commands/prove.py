@@ -18,21 +18,23 @@ from capadvise import workload
 from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.commands.run import default_path, safe_name, writable
-from capadvise.decide import decide_all
+from capadvise.decide import Proposal, decide, decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, Trial, conclude, prove
+from capadvise.recording import Recording
 from capadvise.report.dump import dump
 from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text, trial_text
+from capadvise.workload import Workload
 
 _T = TypeVar("_T")
-PROVE_TIMEOUT = 30.0
+PROVE_TIMEOUT, _SHORTEST = 30.0, 10.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
 
 
@@ -127,6 +129,8 @@ def prove_job(
         recordings,
         decide_all(recordings, default()),
     )
+    if known and first.passed:
+        job = replace(job, workload=_patient(job.workload, first.seconds))
     watch.bound(3 + 2 * len(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> Outcome:
@@ -141,6 +145,7 @@ def prove_job(
             first,
             run_trial,
             isolation=job.isolation,
+            untried=_unused(report.proposal, seen.recording) if known else frozenset(),
             say=watch.ended,
         )
     except NotProvable as error:
@@ -148,6 +153,20 @@ def prove_job(
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         return replace(report, proven=Proven(job.isolation, (trial,), None))
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _unused(proposal: Proposal, trial: Recording) -> CapSet:
+    """What was used in the recording, but not in a trial: what somebody did by hand then, or what
+    was to be done but once."""
+    seen = decide(trial, default())
+    others = (cap for need in seen.needs for group in need.alternatives for cap in group)
+    return proposal.recommended - seen.recommended - frozenset(others)
+
+
+def _patient(work: Workload, seconds: float) -> Workload:
+    """What passes within ``seconds`` with everything is not waited for as long as what nobody has
+    seen yet: a daemon that lives on without doing its job costs the whole time, each time."""
+    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 5 * seconds)))
 
 
 def _talk(name: str) -> Watch:

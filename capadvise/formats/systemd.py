@@ -39,6 +39,8 @@ def read(source: str) -> tuple[Declared, ...]:
     drop, add, places = _bounding(service)
     user = service.last("User")
     ambient = unit.words(service.values("AmbientCapabilities"))
+    bounding = {name for name, _ in places}
+    named = [(cap, line) for cap, line in ambient if cap not in bounding]
     said = any(assignment.key == "AmbientCapabilities" for assignment in service.assignments)
     return (
         Declared(
@@ -49,7 +51,7 @@ def read(source: str) -> tuple[Declared, ...]:
             ambient=tuple(cap for cap, _ in ambient) if said else None,
             user=user.value if user else ("dynamic" if service.flag("DynamicUser") else None),
             no_new_privileges=service.flag("NoNewPrivileges"),
-            lines=(*([("user", user.line)] if user else []), *places),
+            lines=(*([("user", user.line)] if user else []), *places, *named),
         ),
     )
 

@@ -55,7 +55,7 @@ def _beaten(service: Service) -> set[Cap | str | None]:
 
 def _root_equivalent(service: Service) -> Iterator[Finding]:
     beaten = _beaten(service)
-    for name in dict.fromkeys(service.declared.add):
+    for name in dict.fromkeys((*service.declared.add, *(service.declared.ambient or ()))):
         cap = service.consumer.parse(name)
         if not isinstance(cap, Cap) or cap in beaten or service.catalog.risk(cap) != "root":
             continue
@@ -156,7 +156,10 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
             "no-drop-all",
             "",
             "its capabilities are not bounded",
-            f"As root it starts with {len(kept)} capabilities, and any set-id program gains them.",
+            f"A set-id program gains {len(kept)} capabilities."
+            if _bounded_only(service)
+            else f"As root it starts with {len(kept)} capabilities, and any set-id program gains "
+            "them.",
             "Set CapabilityBoundingSet= to what `capadvise run` finds that it needs.",
         )
         return
@@ -170,11 +173,21 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
     )
 
 
+def _user(service: Service) -> str:
+    return (service.declared.user or "root").partition(":")[0]
+
+
+def _bounded_only(service: Service) -> bool:
+    """Whether it starts as a user for whom additions only bound what can be gained."""
+    uid = _user(service)
+    return service.consumer.bounds_only and uid not in ("0", "root", "") and "$" not in uid
+
+
 def _useless_add(service: Service) -> Iterator[Finding]:
     declared = service.declared
-    uid = (declared.user or "root").partition(":")[0]
-    if not service.consumer.bounds_only or uid in ("0", "root", "") or "$" in uid:
+    if not _bounded_only(service):
         return
+    uid = _user(service)
     parse = service.consumer.parse
     caps = {parse(name) for name in declared.add} - {None, *map(parse, declared.ambient or ())}
     if declared.privileged or not caps:

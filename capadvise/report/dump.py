@@ -159,6 +159,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         "isolation": proven.isolation,
         "flaky": proven.flaky,
         "complete": proven.complete,
+        "untried": names(proven.untried),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
         if proven.floor is None

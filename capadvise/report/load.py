@@ -118,6 +118,7 @@ def _load_proof(raw: Any) -> Proven:
         flaky=bool(raw["flaky"]),
         recommended_sound=_optional(raw["recommended"]["sound"], bool),
         complete=bool(raw["complete"]),
+        untried=_caps(raw.get("untried", [])),
     )
 
 

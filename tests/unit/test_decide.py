@@ -112,6 +112,28 @@ def test_a_refusal_of_what_the_target_could_not_have_is_a_need() -> None:
     assert decide(answered, FACTS).needs[0].verdict is USED
 
 
+def no(site: str, cap: Cap, **change: object) -> Check:
+    return at(site, cap=cap, granted=False, result=EPERM, **change)
+
+
+@pytest.mark.parametrize(
+    ("checks", "chosen", "instead"),
+    [
+        ([no("read", Cap(2)), no("read", Cap(1))], "CAP_DAC_OVERRIDE", [(Cap(2),)]),
+        ([no("read", Cap(2)), no("read", Cap(1), count=2)], "CAP_DAC_OVERRIDE", []),
+        ([no("either", Cap(39)), no("either", Cap(21))], "CAP_BPF", [(Cap(21),)]),
+        ([no("either", Cap(39)), no("decides", Cap(21))], "CAP_SYS_ADMIN", []),
+    ],
+)
+def test_a_refused_question_and_the_one_that_follows_it_are_one(
+    checks: list[Check], chosen: str, instead: list[tuple[Cap, ...]]
+) -> None:
+    proposal = decide(recording(*checks, permitted=frozenset()), FACTS)
+    (cap,) = proposal.recommended
+    assert cap.name == chosen
+    assert list(proposal.need(cap).alternatives) == instead
+
+
 @pytest.mark.parametrize("site", ["silent", "somewhere else"])
 def test_what_is_not_known_is_said(site: str) -> None:
     (need,) = decide(recording(at(site)), FACTS).needs

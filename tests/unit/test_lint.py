@@ -83,6 +83,7 @@ def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: obje
         ("systemd", service(("CAP_CHOWN",), user="dynamic", ambient=("CAP_CHOWN",)), []),
         ("systemd", service(ambient=("NET_RAW",)), ["ignored-name"]),
         ("systemd", service(("CAP_SYS_MODULE",)), ["root-equivalent"]),
+        ("systemd", service(ambient=("CAP_SYS_MODULE",), user="nobody"), ["root-equivalent"]),
         ("oci", service(("CAP_CHOWN",)), []),
         ("oci", service(("CHOWN", "cap_kill")), ["ignored-name"] * 2),
         ("oci", service(("CAP_CHOWN",), user="33:33", ambient=()), ["useless-add"]),

@@ -481,6 +481,10 @@ def _notes(text: str) -> tuple[str, ...]:
     return patch("kubernetes", text, None, USUAL).notes
 
 
+def test_a_container_goes_by_its_own_name_too() -> None:
+    assert patch("kubernetes", POD, "d", USUAL).service == "Pod/a/d"
+
+
 # ------------------------------------------------------------------------------ what is refused
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c}, {name: d}]}\n"
@@ -508,6 +512,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(
         ("kubernetes", POD, None, "it has 2 containers", "Pod/a/c, Pod/a/d"),
         ("kubernetes", POD, "a", "'a' is several", "Pod/a/c"),
         ("kubernetes", POD, "pod/b", "no container 'pod/b'", "Pod/a/c"),
+        ("kubernetes", POD + "---\n" + POD.replace("a}", "b}"), "c", "'c' is several", "Pod/b/c"),
         ("kubernetes", POD + "---\n" + POD, "a/c", "'Pod/a/c' twice", "a file of its own"),
         ("kubernetes", "kind: Widget\nspec: {}\n", None, "it has Widget", "Deployment"),
         ("kubernetes", "services: {}\n", None, "no Kubernetes manifest", "Pod"),

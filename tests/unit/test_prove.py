@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -158,6 +158,15 @@ def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
     assert after.need(Cap.parse("FOWNER")).verdict is Verdict.TOLERATED
     assert after.need(Cap.parse("FOWNER")).lost_without is None
     assert after.need(Cap.parse("CHOWN")).verdict is Verdict.REQUIRED
+
+
+def test_what_no_trial_came_to_is_kept() -> None:
+    known = proposal("CHOWN KILL")
+    proven = Fake(needing("CHOWN")).prove(known)
+    after = conclude(known, replace(proven, untried=caps("KILL")))
+    assert after.floor == caps("CHOWN")
+    assert after.recommended == caps("CHOWN KILL")
+    assert "no trial came to" in (after.need(Cap.parse("KILL")).lost_without or "")
 
 
 def test_what_nothing_requires_can_still_be_lost() -> None:

@@ -94,7 +94,7 @@ def _find(body: str, service: str | None) -> _Container:
 
 
 def _meant(service: str, known: list[str]) -> list[str]:
-    """``[KIND/]NAME[/CONTAINER]``, the kind in any case."""
+    """``[KIND/]NAME[/CONTAINER]``, the kind in any case; else a container's own name."""
     asked = service.split("/")
     if asked[0].lower() in {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
         kinds, asked = {asked[0].lower()}, asked[1:]
@@ -105,7 +105,7 @@ def _meant(service: str, known: list[str]) -> list[str]:
         kind, *rest = name.split("/")
         if kind.lower() in kinds and rest[: len(asked)] == asked:
             found.append(name)
-    return found
+    return found or [name for name in known if name.rpartition("/")[2] == service]
 
 
 def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node]]:

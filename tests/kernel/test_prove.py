@@ -124,14 +124,16 @@ def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_the_best_set_in_the_report(tmp_path: Path) -> None:
-    text = "name: w\nsetup: touch f\ncommand: sleep 2 && chown nobody f\n"
+    began = tmp_path / "began"
+    command = f"echo >>{began}; sleep 1 && chown nobody f"
+    text = f"name: w\nsetup: touch f\ncommand: '{command}'\n"
     path = tmp_path / "r.json"
     process = subprocess.Popen(
         [CAPADVISE, "prove", "-o", str(path), str(workload(tmp_path, text))],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(6)
+    assert until(lambda: began.exists() and len(began.read_text()) > 1, 60)  # the second trial
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     proof = json.loads(path.read_text())["proof"]

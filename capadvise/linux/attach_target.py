@@ -14,7 +14,7 @@ from typing import Any
 
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import procfs
-from capadvise.linux.engines import names
+from capadvise.linux.engines import known, names
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.client import EngineError
 from capadvise.linux.engines.container import Container
@@ -125,7 +125,7 @@ def _by_pid(pid: int) -> Running:
         return next(filter(None, kept), Running(pid, _target(pid, "process")))
     description = None
     if place.engine in ("docker", "podman"):
-        for client in names.clients(place.engine):
+        for client in known.clients(place.engine):
             with suppress(EngineError, BadInput):
                 description = description or client.find(place.container)
     if description is not None:

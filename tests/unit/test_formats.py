@@ -1,4 +1,7 @@
-"""Every format: what it says, that it is read again, and that hostile words stay words."""
+"""Every format: what it says, that it is read again, and that hostile words stay words.
+
+Run as a program, it writes the goldens anew.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +35,16 @@ USERS = st.sampled_from(["0:0", "33:33", "1000", "65534:0", "0"])
 HOSTILE = "x: {y}\n  - !!python/object ${HOME} $(id) `id` %n # \x1b[31m '\" \\"
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
-def test_golden(name: str) -> None:
+def rendered(name: str) -> str:
+    """What a format gives for a report."""
     whole = report()
     whole = replace(whole, target=replace(whole.target, user="33:33"))
-    caps = whole.proposal.recommended
-    text = FORMATS[name].render(snippet_of(whole, caps, default()))
-    assert text == (GOLDEN / f"{name}.txt").read_text()
+    return FORMATS[name].render(snippet_of(whole, whole.proposal.recommended, default()))
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_golden(name: str) -> None:
+    assert rendered(name) == (GOLDEN / f"{name}.txt").read_text()
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -272,3 +278,8 @@ def test_a_table_cell_holds_text_alone() -> None:
     (row,) = (line for line in FORMATS["markdown"].render(hostile).splitlines() if "CHOWN" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 7
     assert not re.search(r"(?<!\\)[<`\[]", row)
+
+
+if __name__ == "__main__":
+    for name in FORMATS:
+        (GOLDEN / f"{name}.txt").write_text(rendered(name))

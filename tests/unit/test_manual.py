@@ -9,10 +9,12 @@ import select
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from capadvise.catalog.sites import parse_rules
 from capadvise.cli import main
 from capadvise.commands.completions import script
 from capadvise.manual import FOLDER, TOPICS, page
@@ -49,6 +51,20 @@ def test_every_link_leads_somewhere(topic: str) -> None:
             heads = re.findall(r"(?m)^#+ (.+)$", linked.read_text(encoding="utf-8"))
             slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in slugs, target
+
+
+def test_what_contributors_are_sent_to_is_there() -> None:
+    package = FOLDER.parent
+    places = (package.parent, package, package / "linux", package / "linux" / "engines")
+    named = re.findall(r"`([\w/.]+(?:\.py|\.yaml|\.json|/))`", page("contributing"))
+    assert len(named) > 40
+    for path in named:
+        if "NAME" not in path:
+            assert any((place / path).exists() for place in places), path
+    rules = re.findall(r"(?ms)^   ```yaml\n(.*?)^   ```", page("contributing"))
+    assert [parse_rules(Path("page"), textwrap.dedent(rule))[0].id for rule in rules] == [
+        "bind-port4"
+    ]
 
 
 @pytest.mark.parametrize("name", ["capabilities.md", "sites.md", "command-line.md", "report.md"])

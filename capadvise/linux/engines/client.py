@@ -29,7 +29,7 @@ class Client:
     """An engine's command line."""
 
     engine: str
-    """``docker`` or ``podman``."""
+    """Its name in ``known.ENGINES``."""
     argv: tuple[str, ...]
     """The program, with the options that choose the engine."""
 
@@ -70,6 +70,18 @@ class Client:
             if "no such container" in str(error).lower():
                 return None
             raise
+
+    def pull(self, image: str, platform: str | None = None) -> None:
+        """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
+        with suppress(EngineError):
+            self.call("image", "inspect", "--format", "{{.Id}}", image)
+            return
+        words = ["pull", "--quiet", *([f"--platform={platform}"] if platform else []), image]
+        try:
+            self.call(*words, seconds=3600)
+        except EngineError as error:
+            why = f"the image {image} is not there and cannot be pulled: {error}"
+            raise EngineError(why) from None
 
     def logs(self, container: str) -> tuple[str, str]:
         """What it wrote to its standard output and its standard error. Raises EngineError where

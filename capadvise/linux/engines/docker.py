@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from capadvise.errors import CannotObserve
 from capadvise.linux import procfs
-from capadvise.linux.engines.client import Client, EngineError
+from capadvise.linux.engines.client import Client
 
 _DAEMONS = ("dockerd", "containerd")
 _PEER = struct.Struct("3i")
-
-
-def client(argv: tuple[str, ...] = ("docker",)) -> Client:
-    """The command line of docker, with the options that the user chose an engine by."""
-    return Client("docker", argv)
 
 
 def require(docker: Client) -> None:
@@ -39,6 +36,11 @@ def endpoint(docker: Client) -> str:
     if given and not contexts:
         return given
     return docker.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
+
+
+def ancestors(docker: Client) -> Callable[[], list[int]]:
+    """What lists the threads that containers descend from. Raises EngineError."""
+    return partial(threads, endpoint(docker).removeprefix("unix://"))
 
 
 def threads(path: str) -> list[int]:
@@ -66,15 +68,3 @@ def _listener(path: str) -> int:
         size = _PEER.size
         pid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
         return pid
-
-
-def pull(docker: Client, image: str, *, platform: str | None = None) -> None:
-    """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
-    with suppress(EngineError):
-        docker.call("image", "inspect", "--format", "{{.Id}}", image)
-        return
-    words = ["pull", "--quiet", *([f"--platform={platform}"] if platform else []), image]
-    try:
-        docker.call(*words, seconds=3600)
-    except EngineError as error:
-        raise EngineError(f"the image {image} is not there and cannot be pulled: {error}") from None

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 from capadvise.errors import BadInput
-from capadvise.linux.engines import docker, podman
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.container import Container
-
-
-def clients(engine: str | None = None) -> Iterator[Client]:
-    """The engines that are installed."""
-    if engine in (None, "docker") and shutil.which("docker"):
-        yield docker.client()
-    if engine in (None, "podman") and shutil.which("podman"):
-        yield podman.client()
+from capadvise.linux.engines.known import ENGINES, clients
 
 
 def running(name: str) -> Container:
@@ -35,15 +24,14 @@ def running(name: str) -> Container:
         else:
             found[container.id] = client, container
     if not found:
-        why = "; ".join(dict.fromkeys(reasons)) or "neither docker nor podman is installed"
+        why = "; ".join(dict.fromkeys(reasons)) or f"none of {', '.join(ENGINES)} is installed"
         raise BadInput(f"no container {name}: {why}", hint="docker ps lists them")
     if len(found) > 1:
         raise BadInput(
             f"several containers are called {name}", hint=f"say which: {', '.join(found)}"
         )
     ((client, container),) = found.values()
-    if client.engine == "docker":
-        docker.require(client)
+    ENGINES[client.engine].require(client)
     if not container.pid:
         raise BadInput(
             f"container {name} is not running", hint=f"{client.engine} start {container.name}"

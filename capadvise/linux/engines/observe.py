@@ -14,13 +14,14 @@ from capadvise.linux import procfs, rights
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
-from capadvise.linux.engines import docker, grant, podman, project
+from capadvise.linux.engines import grant, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
 from capadvise.linux.engines.container import PROJECT_LABEL
 from capadvise.linux.engines.follow import ContainerStarts, Place
 from capadvise.linux.engines.invocation import Invocation
+from capadvise.linux.engines.known import ENGINES
 from capadvise.linux.engines.options import value_of
-from capadvise.linux.engines.roster import DockerRoster, Entry, Roster, healthcheck
+from capadvise.linux.engines.roster import Entry, healthcheck
 from capadvise.linux.engines.watch import ContainerWatch
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session
@@ -73,12 +74,8 @@ def engine_of(invocation: Invocation) -> Client:
             hint="start the container, then: sudo capadvise attach NAME",
         )
     require()
-    if invocation.engine == "podman":
-        client = podman.client(invocation.client)
-        podman.require(client)
-    else:
-        client = docker.client(invocation.client)
-        docker.require(client)
+    client = Client(invocation.engine, invocation.client)
+    ENGINES[client.engine].require(client)
     return client
 
 
@@ -106,11 +103,7 @@ def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Star
     label = f"{RECORDING_LABEL}={procfs.mark()}"
     granted = grant.recorded(invocation, label)
     if invocation.image is not None:
-        if invocation.engine == "podman":
-            podman.pull(client, invocation.image)
-        else:
-            platform = value_of(invocation.options, "platform")
-            docker.pull(client, invocation.image, platform=platform)
+        client.pull(invocation.image, value_of(invocation.options, "platform"))
         return Start(invocation, client, granted.argv(), label)
     resolved = project.config(invocation)
     services = project.targets(invocation, resolved)
@@ -160,14 +153,14 @@ def watched(
 ) -> Seen:
     """Start them, watch them to their end, and say what was seen. ``at_end``, of a trial, is
     called before they are removed."""
-    of_docker = start.client.engine == "docker"
-    where = docker.endpoint(start.client).removeprefix("unix://") if of_docker else ""
+    engine = ENGINES[start.client.engine]
+    ancestors = engine.ancestors(start.client)
     starts = ContainerStarts()
-    roster = (DockerRoster if of_docker else Roster)(start.client, start.label, starts)
+    roster = engine.roster(start.client, start.label, starts)
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
         missing=everything() if command.caps is None else everything() - command.caps,
-        also=(lambda: docker.threads(where)) if of_docker else list,
+        also=ancestors,
         sweep=_sweep(start),
         meanwhile=meanwhile,
     ) as ready:

@@ -6,17 +6,17 @@ import subprocess
 
 from capadvise.errors import BadInput
 from capadvise.inspected import ImageInspection, Riser
-from capadvise.linux.engines import docker, podman
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.images import Image, read_archive
+from capadvise.linux.engines.known import ENGINES
 from capadvise.linux.engines.layers import Special
 from capadvise.linux.engines.tarball import BadArchive
 
 
 def inspect_image(name: str) -> ImageInspection:
-    """The image of this name: docker's, else podman's. Raises BadInput."""
+    """The image of this name: of the first engine that has it. Raises BadInput."""
     reasons = []
-    for client in (docker.client(), podman.client()):
+    for client in (Client(engine, (engine,)) for engine in ENGINES):
         try:
             client.call("image", "inspect", "--", name)
         except EngineError as error:

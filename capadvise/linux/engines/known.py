@@ -1,0 +1,37 @@
+"""The engines that are known: ``ENGINES`` is all of them, in the order in which they are asked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from capadvise.linux.engines import docker, podman
+from capadvise.linux.engines.client import Client
+from capadvise.linux.engines.roster import DockerRoster, Roster
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What differs from engine to engine."""
+
+    require: Callable[[Client], None]
+    """Raises CannotObserve where it does not answer, or is another machine's."""
+    ancestors: Callable[[Client], Callable[[], list[int]]]
+    """What its containers descend from besides the client: called before capabilities are given
+    up, it returns what lists the threads."""
+    roster: type[Roster]
+    """How the containers of a recording are found."""
+
+
+ENGINES = {
+    "docker": Engine(docker.require, docker.ancestors, DockerRoster),
+    "podman": Engine(podman.require, lambda _: list, Roster),
+}
+
+
+def clients(engine: str | None = None) -> Iterator[Client]:
+    """Those that are installed: of one engine, or all."""
+    for name in ENGINES:
+        if engine in (None, name) and shutil.which(name):
+            yield Client(name, (name,))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from capadvise.commands.run import preload, print_json, saved, tell, writable
+from capadvise.commands.run import doubt, preload, print_json, saved, tell, writable
 from capadvise.errors import Exit
 from capadvise.linux.attach import attach
 from capadvise.linux.attach_target import Running, find
@@ -21,7 +21,13 @@ def command(args: argparse.Namespace) -> int:
         writable(Path(args.output))
     require()  # before anything is said of engines that only root may talk to
     running = find(args.what)
-    what = Command(running.target.argv, check=args.check, kind=args.kind, seconds=args.seconds)
+    what = Command(
+        running.target.argv,
+        check=args.check,
+        kind=args.kind,
+        seconds=args.seconds,
+        doubt=None if args.quiet else doubt,
+    )
 
     def begun(processes: int) -> None:
         if not args.quiet:
@@ -29,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
 
     seen = attach(running, what, meanwhile=preload, begun=begun)
     report, path = saved(seen, args.output)
-    tell(report, path, seen.check_passed, args)
+    tell(report, path, seen.check_passed, seen.check_said, args)
     if args.json:
         print_json(report)
     return Exit.FAILED if seen.check_passed is False else Exit.OK

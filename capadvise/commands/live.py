@@ -106,7 +106,7 @@ class LiveRecorder:
         if self._over is None and self._ended is not None:
             report, path = self._ended.result
             self._proposal = report.proposal
-            self._over = Over(report, path, self._ended.check_passed)
+            self._over = Over(report, path, self._ended.check_passed, self._ended.check_said)
         return self._over
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import shlex
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def command(args: argparse.Namespace) -> int:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
         retry=args.retry,
+        doubt=None if args.quiet else doubt,
     )
     if invocation is not None:
         return _containers(invocation, what, args, several=several)
@@ -65,14 +67,14 @@ def command(args: argparse.Namespace) -> int:
         print(f"capadvise: {alone}: retries alone show what it needs", file=sys.stderr)
     if _has_screens(args):
         report, over = _live(what, args)
-        path, check_passed = over.path, over.check_passed
+        path, check_passed, said = over.path, over.check_passed, over.check_said
     else:
         seen = observe(what, meanwhile=preload)
         report, path = saved(seen, args.output)
-        check_passed = seen.check_passed
+        check_passed, said = seen.check_passed, seen.check_said
         if args.prove:
             report = _proven(report, path)
-    tell(report, path, check_passed, args)
+    tell(report, path, check_passed, said, args)
     if args.json:
         print_json(report)
     return _code(report.recording.exit_status)
@@ -94,6 +96,7 @@ def _live(what: Command, args: argparse.Namespace) -> tuple[Report, Over]:
     from capadvise.linux.command import resolve
 
     resolve(what.argv[0])  # what cannot be started is said without any screen
+    what = replace(what, doubt=None)  # a screen is no place for lines on stderr
     return live(what, lambda seen: saved(seen, args.output), prove=args.prove)
 
 
@@ -114,7 +117,7 @@ def _containers(
         report, path = saved(one, args.output, several=several)
         if args.prove:
             report = _proven(report, path)
-        tell(report, path, one.check_passed, args)
+        tell(report, path, one.check_passed, one.check_said, args)
         reports.append(report)
     if args.json:
         print_json(*reports, several=several)
@@ -176,8 +179,24 @@ def _proven(report: Report, path: Path) -> Report:
     return report
 
 
-def tell(report: Report, path: Path, check_passed: bool | None, args: argparse.Namespace) -> None:
-    """Print the proposal on stderr."""
+def doubt(said: str) -> None:
+    """Somebody waits for a check that does not pass: why."""
+    print(
+        "capadvise: the check does not pass yet; it is tried until it does, or the target ends"
+        f"{_words(said)}",
+        file=sys.stderr,
+    )
+
+
+def _words(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.strip()]
+    return f"; it says: {printable(lines[-1])}" if lines else "; it says nothing"
+
+
+def tell(
+    report: Report, path: Path, check_passed: bool | None, said: str, args: argparse.Namespace
+) -> None:
+    """Print the proposal on stderr. ``said``: what the check printed."""
     from capadvise.catalog import default
     from capadvise.report.text import proposal_text
 
@@ -191,7 +210,8 @@ def tell(report: Report, path: Path, check_passed: bool | None, args: argparse.N
         )
     if check_passed is False:
         print(
-            "capadvise: the check did not pass: what is proposed is what was seen until then",
+            "capadvise: the check did not pass: what is proposed is what was seen until then"
+            f"{_words(said)}",
             file=sys.stderr,
         )
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Command:
     """Seconds between SIGTERM and SIGKILL."""
     check_limit: float = 30.0
     """Seconds for one try of the check."""
+    doubt: Callable[[str], None] | None = None
+    """Told once, when the check still fails after five seconds, what it printed."""
     retry: str | None = None
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
     unobserved: bool = False

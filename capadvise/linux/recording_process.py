@@ -70,6 +70,7 @@ class Ended:
     result: Any
     """What the function that saved it returned."""
     check_passed: bool | None
+    check_said: str
     seconds: float
     tallies: tuple[Tally, ...]
 
@@ -133,7 +134,8 @@ class Recorder:
     def _record(self, command: Command, save: Callable[[Observation], Any]) -> Ended:
         seen = observe(command, meanwhile=default().preload, each_round=self._round)
         tallies = self._watch.aggregator.tallies() if self._watch else ()
-        return Ended(save(seen), seen.check_passed, seen.recording.seconds, tallies)
+        seconds = seen.recording.seconds
+        return Ended(save(seen), seen.check_passed, seen.check_said, seconds, tallies)
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):

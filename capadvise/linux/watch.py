@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _GRACE = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""
+_DOUBT = 5.0
+"""After so many seconds the user is told that the check still fails."""
 _LAST_WORD = 0.3
 """Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
 _ROUND = 0.02
@@ -54,7 +56,7 @@ class Watch:
         self.so_far: Callable[[], Sequence[Recording]] = tuple
         """What was seen so far, for those who look on; one recording for each scope."""
         self.status: int | None = None
-        self.empty = self.interrupted = False
+        self.empty = self.interrupted = self.doubted = False
         self.kill_at: float | None = None
         self.alive_at: float | None = None
         self.lost = Lost()
@@ -217,6 +219,10 @@ class Watch:
             self.credentials = credentials(self._pids())
             self._drain()
             self.stop()
+        elif self.command.doubt and not self.doubted and time.monotonic() - self.clock > _DOUBT:
+            assert self.checker is not None
+            self.doubted = True
+            self.command.doubt(self.checker.said)
 
     def _check_once(self) -> bool:
         """Run the check to its end; a signal ends the wait."""

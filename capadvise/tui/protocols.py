@@ -73,6 +73,8 @@ class Over:
     path: Path
     """Where the report was saved."""
     check_passed: bool | None = None
+    check_said: str = ""
+    """What the last try of the check printed."""
 
 
 class Recorder(Protocol):

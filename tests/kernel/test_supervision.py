@@ -395,3 +395,11 @@ def test_doctor_tells_an_ordinary_user_that_root_is_missing() -> None:
     assert "prefix the command with sudo" in done.stdout
     assert "run uses retries alone" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_check_that_does_not_pass_is_quoted_while_it_is_waited_for_and_at_the_end(
+    run: Run,
+) -> None:
+    said = run("sleep", "60", options=("--for", "7", "--check", "ls /nowhere")).stderr
+    assert said.count("the check does not pass yet") == 1
+    assert said.count("it says: ls: cannot access '/nowhere'") == 2

@@ -10,8 +10,10 @@ The way through the package, from the top::
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs
     prove       which trial to run next, and what the answers mean
+    differences what was lost in a trial
     decide      from judged checks to needs, and to the set that answers them
     judge       what one check says of its capability
+    unseen      what recordings could not see
     refused     who refused a call
     catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
     recording   what was seen in one run

@@ -101,14 +101,6 @@ def from_mask(mask: int) -> CapSet:
     return frozenset(Cap(bit) for bit in range(64) if mask >> bit & 1)
 
 
-def to_mask(caps: Iterable[Cap]) -> int:
-    """The bit mask of a set."""
-    mask = 0
-    for cap in caps:
-        mask |= 1 << cap
-    return mask
-
-
 def names(caps: Iterable[Cap]) -> list[str]:
     """Kernel spelling, in the order of the numbers."""
     return [cap.name for cap in sorted(caps)]

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from capadvise.caps import SYS_ADMIN, Cap, CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.image_files import way_out
 from capadvise.judge import Context, Effect, Judged, implied, judge, one_question
-from capadvise.recording import Namespace, Recording, Retried
+from capadvise.recording import Recording, Retried
+from capadvise.unseen import cautions_of, unseen
 
 
 class Verdict(StrEnum):
@@ -96,10 +97,10 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     for need in _own_sets(recordings):
         if not _used(needs.get(need.cap)):
             needs[need.cap] = need
-    for need in _unseen(recordings):
-        known = needs.get(need.cap, need)
+    for cap, why in unseen(recordings):
+        known = needs.get(cap) or _unused(cap)
         if not _used(known):
-            needs[need.cap] = replace(known, uncertain=known.uncertain or need.uncertain)
+            needs[cap] = replace(known, uncertain=known.uncertain or why)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
@@ -108,7 +109,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     return Proposal(
         needs=tuple(settled[cap] for cap in sorted(settled)),
         recommended=chosen,
-        cautions=tuple(_cautions_of_all(recordings)),
+        cautions=tuple(cautions_of(recordings)),
     )
 
 
@@ -255,63 +256,3 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
         alternatives=tuple((need.cap,) for need in asked),
         evidence=evidence,
     )
-
-
-_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
-"""What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
-
-
-def _unseen(recordings: Sequence[Recording]) -> Iterable[Need]:
-    """Capabilities whose checks can have been made where nobody looks, or were lost."""
-    if any(recording.io_uring for recording in recordings):
-        for name in _IO_URING:
-            yield replace(
-                _unused(Cap.parse(name)),
-                uncertain="io_uring was used: checks made by its worker threads are not seen",
-            )
-    if any(recording.lost.sys_admin for recording in recordings):
-        yield replace(_unused(SYS_ADMIN), uncertain="checks of it were lost")
-
-
-def _cautions_of_all(recordings: Sequence[Recording]) -> Iterable[str]:
-    """The cautions of each run, by its number where there are several."""
-    for number, recording in enumerate(recordings, 1):
-        for caution in _cautions(recording):
-            yield caution if len(recordings) == 1 else f"run {number}: {caution}"
-
-
-def _refused_by_the_host(recording: Recording) -> list[str]:
-    """Calls that no capability of the target would have let through."""
-    return sorted(
-        {
-            check.syscall
-            for check in recording.checks
-            if check.ns is Namespace.HOST and check.syscall and (check.result or 0) < 0
-        }
-    )
-
-
-def _cautions(recording: Recording) -> Iterable[str]:
-    lost = recording.lost
-    if lost.signal:
-        yield f"{lost.signal} events were lost: needs can be missing"
-    if lost.sys_admin:
-        yield (
-            f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
-        )
-    yield from recording.cautions
-    if recording.host.observer == "audit":
-        yield "audit records tell of refusals alone: what was granted is in no audit log"
-    elif recording.attached:
-        yield "it was running already: what it did before, as it started, was not seen"
-    if recording.io_uring:
-        yield "io_uring was used: checks made by its worker threads are not seen"
-    if recording.succeeded is False:
-        yield "the run did not end well: what it needs when it does was not seen"
-    if refused := _refused_by_the_host(recording):
-        yield (
-            f"{', '.join(refused)} failed, which is asked of the host: what it holds in its own "
-            "user namespace does not count there"
-        )
-    if recording.interrupted:
-        yield "the run was interrupted: what it would have done later was not seen"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.differences import Observed, compare
 
 POWER = tuple(
     Cap.parse(name)
@@ -24,19 +25,6 @@ POWER = tuple(
     )
 )
 """Tried for removal in this order: what takes an attacker farthest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a trial left behind, to be compared with the one that had everything."""
-
-    exit_status: int | None
-    stderr: tuple[str, ...] = ()
-    """Lines, numbers blanked out."""
-    files: tuple[tuple[str, str], ...] = ()
-    """Path below the scratch directory → owner, group, mode, file capabilities."""
-    credentials: tuple[tuple[str, int, int], ...] = ()
-    """(program, uid, gid) of the processes at check time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,24 +246,6 @@ class _Search:
         if self.passes(base | found):
             return found
         return found | self._halve(base | found, candidates[middle:])
-
-
-def compare(full: Observed, less: Observed) -> list[str]:
-    """What was lost, in sentences: each is a difference to the run that had everything."""
-    lost = []
-    if full.exit_status != less.exit_status:
-        lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    for line in [line for line in less.stderr if line not in full.stderr][:3]:
-        lost.append(f"it says: {line}")
-    before, after = dict(full.files), dict(less.files)
-    for path in sorted(set(before) | set(after)):
-        if before.get(path) != after.get(path):
-            was, now = before.get(path, "missing"), after.get(path, "missing")
-            lost.append(f"{path} is {now} instead of {was}")
-    for program, uid, gid in less.credentials:
-        if (program, uid, gid) not in full.credentials:
-            lost.append(f"{program} runs as {uid}:{gid}")
-    return lost
 
 
 _UNTRIED = "not known: no trial came to what used it in the recording"

@@ -241,3 +241,15 @@ def active_lsms() -> tuple[str, ...]:
 def last_cap(proc: Path = PROC) -> int:
     """The highest capability that the kernel knows."""
     return int((proc / "sys/kernel/cap_last_cap").read_text())
+
+
+def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
+    """(program, effective uid, effective gid) of each process that is still there."""
+    found = []
+    for pid in pids:
+        try:
+            fields = parse_status((PROC / str(pid) / "status").read_text(errors="backslashreplace"))
+        except OSError:
+            continue
+        found.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
+    return tuple(sorted(found))

@@ -41,8 +41,6 @@ class Terminal:
             termios.tcsetattr(self.inner, termios.TCSANOW, self._before)
         self.wants_screen = False
         """The target has asked for the whole screen; its output waits for ``lend``."""
-        self.skipped = False
-        """Some output was not kept."""
         self._kept = bytearray()
         self._held = b""
         self._lock = threading.Lock()
@@ -82,7 +80,6 @@ class Terminal:
             with self._lock:
                 self._kept += data
                 if len(self._kept) > KEPT:
-                    self.skipped = True
                     del self._kept[:-KEPT]
 
     def lend(self, ended: Callable[[], bool]) -> None:

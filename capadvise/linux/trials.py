@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.caps import Cap, CapSet, names, parse_set
+from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux import procfs
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, Observed, Outcome
+from capadvise.prove import Interrupted, Outcome
 from capadvise.recording import Recording, Target
 from capadvise.report.load import load_recording
 from capadvise.report.posture import load_posture

@@ -216,7 +216,7 @@ class Watch:
         self.check_passed = passed
         if passed or self.command.kind == "oneshot":
             self.passed_alive = passed and self.command.kind != "oneshot"
-            self.credentials = credentials(self._pids())
+            self.credentials = procfs.credentials(self._pids())
             self._drain()
             self.stop()
         elif self.command.doubt and not self.doubted and time.monotonic() - self.clock > _DOUBT:
@@ -309,17 +309,3 @@ def _in_foreground() -> bool:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
         return False
-
-
-def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
-    """(program, effective uid, effective gid) of each process that is still there."""
-    found = []
-    for pid in pids:
-        try:
-            fields = procfs.parse_status(
-                (procfs.PROC / str(pid) / "status").read_text(errors="backslashreplace")
-            )
-        except OSError:
-            continue
-        found.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
-    return tuple(sorted(found))

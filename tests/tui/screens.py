@@ -14,9 +14,10 @@ from textual.pilot import Pilot
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import decide
+from capadvise.differences import Observed
 from capadvise.errors import BadInput
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, Observed, Outcome, Trial, conclude, prove
+from capadvise.prove import Interrupted, Outcome, Trial, conclude, prove
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp

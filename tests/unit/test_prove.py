@@ -9,16 +9,8 @@ import pytest
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.prove import (
-    Interrupted,
-    NotProvable,
-    Observed,
-    Outcome,
-    Proven,
-    compare,
-    conclude,
-    prove,
-)
+from capadvise.differences import Observed, compare
+from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, conclude, prove
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 

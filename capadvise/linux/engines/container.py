@@ -36,7 +36,6 @@ class Container:
     name: str
     image: str
     """As it was named when the container was made."""
-    image_id: str
     pid: int
     """Of its first process, in the initial pid namespace; 0 when it does not run."""
     running: bool
@@ -51,8 +50,6 @@ class Container:
     """``CMD-SHELL`` or ``CMD`` and the command; empty: none."""
     exit_status: int | None
     privileged: bool
-    cap_add: tuple[str, ...]
-    cap_drop: tuple[str, ...]
     security: tuple[str, ...]
     """``--security-opt``."""
     network: str
@@ -86,7 +83,6 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         id=_text(raw["Id"]),
         name=_text(raw["Name"]).removeprefix("/"),
         image=_text(raw.get("ImageName") or config.get("Image") or raw["Image"]),
-        image_id=_text(raw["Image"]),
         pid=int(state.get("Pid") or 0) if running else 0,
         running=running,
         has_ended=not str(state.get("FinishedAt") or "0001").startswith("0001"),
@@ -96,8 +92,6 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         healthcheck=_healthcheck(config.get("Healthcheck") or {}),
         exit_status=None if running else _number(state.get("ExitCode")),
         privileged=bool(host.get("Privileged")),
-        cap_add=_list(host.get("CapAdd")),
-        cap_drop=_list(host.get("CapDrop")),
         security=_list(host.get("SecurityOpt")),
         network=_text(host.get("NetworkMode") or "default"),
         mounts=tuple(

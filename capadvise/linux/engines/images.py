@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import json
 import posixpath
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from capadvise.errors import BadInput
-from capadvise.linux.engines.client import Client, EngineError, last_line
 from capadvise.linux.engines.layers import Layer, Reader, Special
 from capadvise.linux.engines.tarball import BadArchive, Body, Kind, Stream, entries
 
@@ -39,7 +35,6 @@ class Config:
     healthcheck: tuple[str, ...] = ()
     """``CMD`` and a program with its arguments, or ``CMD-SHELL`` and a line; empty: none."""
     volumes: tuple[str, ...] = ()
-    workdir: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,6 @@ def config_of(raw: Mapping[str, Any]) -> Config:
         ports=tuple(sorted(_texts(inner.get("ExposedPorts")))),
         healthcheck=() if test[:1] == ("NONE",) else test,
         volumes=tuple(sorted(_texts(inner.get("Volumes")))),
-        workdir=str(inner.get("WorkingDir") or "/"),
     )
 
 
@@ -99,34 +93,6 @@ def read_archive(stream: Stream) -> Image:
 
 def _absolute(path: str, folder: str = "/") -> str:
     return posixpath.normpath(posixpath.join("/", folder, path))
-
-
-def read_image(client: Client, name: str) -> Image:
-    """An image of an engine, which must be there. Raises EngineError or BadInput."""
-    with tempfile.TemporaryFile() as said:
-        with subprocess.Popen(
-            [*client.argv, "save", name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-        ) as process:
-            assert process.stdout is not None
-            try:
-                image = read_archive(process.stdout)
-            except BadArchive as error:
-                process.kill()
-                problem: str | None = str(error)
-            else:
-                problem = None
-                while process.stdout.read(1 << 20):
-                    pass  # a client whose pipe breaks calls it an error
-        said.seek(0)
-        last = last_line(said.read(1 << 16).decode(errors="backslashreplace"))
-    if process.returncode > 0:
-        raise EngineError(f"{client.engine}: {last or 'it failed'}")
-    if problem is not None:
-        raise BadInput(f"{client.engine} save {name}: {problem}")
-    return image
 
 
 class _Archive:

@@ -45,10 +45,9 @@ class ContainerWatch(Watch):
         self.stopped: frozenset[str] | None = None
         """Ids of those that ran when they were told to stop: without that, they would have gone on.
         """
-        self._settled = self._stopping = False
+        self._settled = False
         self._killing: Background[None] | None = None
         self._engine_gone = False
-        self._all_pids: list[int] = []
 
     def _over(self) -> bool:
         self.roster.update()
@@ -125,9 +124,7 @@ class ContainerWatch(Watch):
             self.kill_at = (self.kill_at or 0) + self.command.patience  # the engine waits so long
 
     def _terminate(self) -> None:
-        self._stopper = Background(
-            lambda: self.roster.client.stop(self._ids(), self.command.patience)
-        )
+        Background(lambda: self.roster.client.stop(self._ids(), self.command.patience))
 
     def _kill(self) -> None:
         if self._killing is None:

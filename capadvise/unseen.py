@@ -1,0 +1,67 @@
+"""What recordings could not see: cautions, and capabilities of which nothing is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from capadvise.caps import SYS_ADMIN, Cap
+from capadvise.recording import Namespace, Recording
+
+_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
+"""What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
+
+
+def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
+    """Capabilities whose checks can have been made where nobody looks, or were lost, and why."""
+    if any(recording.io_uring for recording in recordings):
+        for name in _IO_URING:
+            yield (
+                Cap.parse(name),
+                "io_uring was used: checks made by its worker threads are not seen",
+            )
+    if any(recording.lost.sys_admin for recording in recordings):
+        yield SYS_ADMIN, "checks of it were lost"
+
+
+def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
+    """The cautions of each run, by its number where there are several."""
+    for number, recording in enumerate(recordings, 1):
+        for caution in _cautions(recording):
+            yield caution if len(recordings) == 1 else f"run {number}: {caution}"
+
+
+def _refused_by_the_host(recording: Recording) -> list[str]:
+    """Calls that no capability of the target would have let through."""
+    return sorted(
+        {
+            check.syscall
+            for check in recording.checks
+            if check.ns is Namespace.HOST and check.syscall and (check.result or 0) < 0
+        }
+    )
+
+
+def _cautions(recording: Recording) -> Iterable[str]:
+    lost = recording.lost
+    if lost.signal:
+        yield f"{lost.signal} events were lost: needs can be missing"
+    if lost.sys_admin:
+        yield (
+            f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
+        )
+    yield from recording.cautions
+    if recording.host.observer == "audit":
+        yield "audit records tell of refusals alone: what was granted is in no audit log"
+    elif recording.attached:
+        yield "it was running already: what it did before, as it started, was not seen"
+    if recording.io_uring:
+        yield "io_uring was used: checks made by its worker threads are not seen"
+    if recording.succeeded is False:
+        yield "the run did not end well: what it needs when it does was not seen"
+    if refused := _refused_by_the_host(recording):
+        yield (
+            f"{', '.join(refused)} failed, which is asked of the host: what it holds in its own "
+            "user namespace does not count there"
+        )
+    if recording.interrupted:
+        yield "the run was interrupted: what it would have done later was not seen"

@@ -73,7 +73,7 @@ def command(args: argparse.Namespace) -> int:
             path = _path(args.output, name, single=single)
             print("", *proposal_text(result, default(), path), sep="\n")
     proven = [report.proven for report in reports]
-    if any(proof is not None and not proof.complete for proof in proven):
+    if stop.asked or any(proof is not None and not proof.complete for proof in proven):
         return Exit.INTERRUPTED
     good = len(reports) == len(jobs) and all(proof and proof.floor is not None for proof in proven)
     return Exit.OK if good else Exit.FAILED

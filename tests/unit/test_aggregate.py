@@ -9,6 +9,7 @@ from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.pairing import Types
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import OneCommand
+from capadvise.recording import Check, Phase
 
 from .test_ringbuffer import event, page, small
 
@@ -46,10 +47,14 @@ def forks(pid: int, child: int) -> bytes:
     return event(FORK, pid, struct.pack("<ii", pid, child))
 
 
-def programs(*rounds: tuple[list[bytes], list[bytes]]) -> list[str]:
-    """Who asked, when each round of reading found this in the quiet buffer and in the flood."""
+def checks(
+    *rounds: tuple[list[bytes], list[bytes]], stopped: int | None = None
+) -> tuple[Check, ...]:
+    """What was asked, when each round of reading found this in the quiet buffer and in the flood.
+    In round n, times begin at 1000 n."""
     starts = OneCommand(TARGET)
     aggregator = Aggregator(TYPES, Symbols(b""), starts, TARGET, 0, 0)
+    aggregator.stopping = stopped
     for number, (quiet, flood) in enumerate(rounds):
         start = number * 1000
         pages = [
@@ -59,7 +64,12 @@ def programs(*rounds: tuple[list[bytes], list[bytes]]) -> list[str]:
         aggregator.feed(*pages)
     aggregator.finish()
     assert starts.scope is not None
-    return [check.program for check in aggregator.checks(starts.scope)]
+    return aggregator.checks(starts.scope)
+
+
+def programs(*rounds: tuple[list[bytes], list[bytes]]) -> list[str]:
+    """Who asked."""
+    return [check.program for check in checks(*rounds)]
 
 
 def test_who_asked_and_ended_between_the_two_readings_is_still_known() -> None:
@@ -72,3 +82,10 @@ def test_a_pid_that_is_used_again_is_the_new_one_s() -> None:
     first = [execs(TARGET, b"/bin/sh"), forks(TARGET, 7), event(EXIT, 7), forks(TARGET, 7)]
     second = [execs(7, b"/bin/date")]
     assert programs((first, []), (second, []), ([], []), ([], asks(7))) == ["date"]
+
+
+def test_what_was_asked_before_the_stop_is_no_part_of_it() -> None:
+    """It was read, and waits for its turn, while the target is told to stop."""
+    begun = [execs(TARGET, b"/bin/nginx"), *asks(TARGET)]
+    before, after = checks((begun, []), (asks(TARGET), []), stopped=500)
+    assert (before.phase, after.phase) == (Phase.RUN, Phase.STOP)

@@ -12,12 +12,12 @@ begin() { # begin [--net] PACKAGE… -- ARGUMENTS-OF-THE-SCRIPT; --net: in a net
   if [ "$1" = --net ]; then net=1 && shift; fi
   while [ "$1" != -- ]; do needed+=("$1") && shift; done
   shift
+  [ -z "$net" ] || needed+=(iproute2)
+  [ -n "${DEMO_NET:-}" ] || installed "${needed[@]}" # as who called: .venv is theirs
   [ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
   if [ -n "$net" ] && [ -z "${DEMO_NET:-}" ]; then # a port of this machine may be taken
-    installed iproute2 "${needed[@]}"
     DEMO_NET=1 exec unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$0" "$@"
   fi
-  [ -n "$net" ] || installed "${needed[@]}"
   work=${1:-}
   if [ -z "$work" ]; then
     work=$(mktemp -d)

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from capadvise.errors import CannotObserve
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers
 
@@ -44,7 +45,13 @@ def held_open(pid: int) -> Iterator[list[int]]:
     innermost first. Raises OSError when the process is gone."""
     with ExitStack() as stack:
         found: list[int] = []
-        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError as error:
+            raise CannotObserve(
+                f"the namespaces of process {pid} may not be looked at",
+                hint="that takes CAP_SYS_PTRACE; in a container --cap-add SYS_PTRACE",
+            ) from error
         stack.callback(os.close, fd)
         while os.fstat(fd).st_ino != _INITIAL:
             found.append(fd)

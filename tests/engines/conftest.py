@@ -33,10 +33,10 @@ def tool(name: str) -> str:
     return path
 
 
-def call(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
+def call(*argv: str, timeout: float = 120, **options: object) -> subprocess.CompletedProcess[str]:
     """Run a program with a time limit; its output is text."""
     return subprocess.run(
-        argv, capture_output=True, text=True, timeout=120, env=ENVIRONMENT, **options
+        argv, capture_output=True, text=True, timeout=timeout, env=ENVIRONMENT, **options
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, refusals, ringbuffer
 from capadvise.linux.counts import Counts
-from capadvise.linux.order import Event, Noise, Order
+from capadvise.linux.order import Event, Noise, Order, Page
 from capadvise.linux.pairing import Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, Scope, Starts, Task
@@ -23,8 +23,6 @@ from capadvise.recording import Check, Phase, Refusal, Tally
 
 if TYPE_CHECKING:
     from capadvise.posture import Mac
-
-Page = tuple[int, bytes]
 
 _RESULT = struct.Struct("<16xq")
 EXEC = struct.Struct("<12xii")
@@ -54,34 +52,29 @@ class Aggregator:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
         filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read; the events themselves wait for a round (see ``Order``)."""
+        as it was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self.stopping: int | None = None
         """When the target was told to stop, by the clock of the events."""
         self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
-        self._begun = False
         self._refused_pids: dict[int, Scope] = {}
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
-        self._early = early
-        self._order = Order()
+        """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
         self.counts = Counts(symbols)
-        self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
+        self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
+        self._early = early
         self._setid: dict[str, bool] = {}
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
-        self.feed((), ())
-        for time, pid, event in self._unstacked.values():
-            self._event(time, self.types.check, pid, event, b"")
-        self._unstacked = {}
+        self._count(*self._order.rest())
         self._answered(self._pairing.settle_all())
-        self._pairing.end_of_round()
         self._pairing.end_of_round()
 
     @property
@@ -89,52 +82,13 @@ class Aggregator:
         """Refusals of which nobody knows what was asked: lost questions."""
         return self._pairing.unmatched
 
-    def feed(self, quiet: Iterable[Page], flood: Iterable[Page]) -> None:
-        """One round of reading: the pages of the quiet buffer and of CAP_SYS_ADMIN's own.
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> None:
+        """One round of reading: see ``Order.take``. All that happened before it began is counted
+        then, but for checks of memory accounting, which are counted with the next one."""
+        self._count(*self._order.take(before, flood, after))
 
-        ``flood`` must have been read first, so that every process in it is known from ``quiet``.
-        What comes into it meanwhile is read in the next round: who ended is known for so long.
-        """
-        ordered: list[Event] = []
-        noise: Noise = {}
-        check, stacked = self.types.check, self.types.stack
-        is_overcommit, begun = self.counts.is_overcommit, self._begun
-        for buffer, pages in ((0, quiet), (1, flood)):
-            for cpu, page in pages:
-                bare = self._unstacked.pop((buffer, cpu), None)
-                if buffer and ringbuffer.missed(page):
-                    # The stack of the last one was overwritten. It is counted as lost; shown as
-                    # an unknown place, it would look like a need for CAP_SYS_ADMIN.
-                    bare = None
-                for time, kind, pid, event in ringbuffer.events(page):
-                    if kind == check:
-                        if bare is not None:
-                            ordered.append((bare[0], check, bare[1], bare[2], b""))
-                        bare = (time, pid, event)
-                    elif kind == stacked:
-                        if bare is None:
-                            continue
-                        began, whose, question = bare
-                        bare = None
-                        if whose != pid:  # another one's: its own was lost
-                            ordered.append((began, check, whose, question, b""))
-                            continue
-                        stack = ringbuffer.stack(event)
-                        if begun and is_overcommit(stack):
-                            seen = noise.setdefault((question[8:], stack, pid), [began, 0])
-                            seen[1] += 1
-                        else:
-                            ordered.append((began, check, pid, question, stack))
-                    else:
-                        if kind == self.types.exec and self._early is not None:
-                            path = ringbuffer.text(event, self.types.exec_filename)
-                            self._early(EXEC.unpack_from(event)[0], path)
-                        ordered.append((time, kind, pid, event, b""))
-                if bare is not None:
-                    self._unstacked[buffer, cpu] = bare
-        ordered, noise = self._order.take(ordered, noise)
-        ordered.sort(key=lambda item: item[0])
-        for time, kind, pid, event, stack in ordered:
+    def _count(self, events: Iterable[Event], noise: Noise) -> None:
+        for time, kind, pid, event, stack in events:
             self._event(time, kind, pid, event, stack)
         for (raw, stack, pid), (time, count) in noise.items():
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
@@ -178,6 +132,11 @@ class Aggregator:
             self._settle(pid, self._task(pid))
             self._ended.add(pid)
 
+    def _sighted(self, event: bytes) -> None:
+        assert self._early is not None
+        path = ringbuffer.text(event, self.types.exec_filename)
+        self._early(EXEC.unpack_from(event)[0], path)
+
     def _exec(self, time: int, event: bytes) -> None:
         pid, old_pid = EXEC.unpack_from(event)
         task = self._task(old_pid)
@@ -192,7 +151,7 @@ class Aggregator:
             self._setid[path] = _is_setid(path)
         if task.scope is not None:
             task.scope.setid_exec |= self._setid.get(path, False)
-            self._begun = True
+            self._order.begun = True
 
     def _lives(self, pid: int) -> None:
         """This pid is of a thread that goes on."""
@@ -261,7 +220,9 @@ class Aggregator:
                     denied.append((key.cap, key.namespace, key.stack))
         if call in ("unshare", "setns") and task.call == call and result == 0:
             task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
-        entered = task.call == call if self._is_begun(call, result) else None
+        entered = True if task.call == call else None
+        if not entered and self._order.whole and self._is_begun(call, result):
+            entered = False
         if entered is False and -result in calls.REFUSED and call in self._opened_by and scope:
             phase = self._phase(time, task)
             self.counts.closed(time, pid, task, call, self._opened_by[call], phase)
@@ -320,7 +281,7 @@ class Aggregator:
         # Before a scope began, not all events were recorded yet: a call would seem never to end.
         since = scope.started if scope else 0
         task = self._tasks[pid] = Task(program, uids, gids, scope, since)
-        self._begun |= scope is not None
+        self._order.begun |= scope is not None
         return task
 
     def enter(self, pid: int, scope: Scope | None) -> None:

@@ -235,10 +235,9 @@ class Buffers:
         return self.quiet.now()
 
     def drain(self, aggregator: Aggregator) -> None:
-        """Read all that is there. CAP_SYS_ADMIN's first: see ``Aggregator.feed``."""
+        """Read all that is there."""
         self._unmatched = lambda: aggregator.unmatched
-        flood = list(self.flood.pages())
-        aggregator.feed(self.quiet.pages(), flood)
+        aggregator.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
     def lost(self) -> Lost:
         """What the kernel could not keep or probe, and answers of which no question was seen."""

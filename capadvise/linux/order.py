@@ -1,31 +1,117 @@
-"""Events of all processors in their order. Pure."""
+"""From the pages of all processors to events in their order, each check with its stack. Pure.
+
+Each processor has a buffer of its own, and in a round they are read one after the other: what
+happens meanwhile is read from one, and not yet from another that was read before. A thread that
+changed its processor then would be seen to end a call that it never began. So the quiet buffer is
+read once before CAP_SYS_ADMIN's and once after it: what is no newer than the newest of the first
+reading has been read from all of them, and the little that is newer waits for the next round.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+
+from capadvise.linux import ringbuffer
+from capadvise.linux.pairing import Types
+
+Page = tuple[int, bytes]
+"""The number of a processor, and what its buffer held."""
 Event = tuple[int, int, int, bytes, bytes]
 """Time, kind, pid, the event, and of a check its stack."""
 Noise = dict[tuple[bytes, bytes, int], list[int]]
 """Checks of memory accounting by (event, stack, pid): the time of the first, and how many."""
 
+QUIET, FLOOD = 0, 1
+
 
 class Order:
-    """Holds events until nothing older can come.
+    """Takes pages; gives events when nothing older can come."""
 
-    Each processor has a buffer of its own, and in a round they are read one after the other: what
-    happened meanwhile is read from one, and not yet from another that was read before. What is no
-    newer than the newest of the round before has been read from all of them.
-    """
-
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        types: Types,
+        is_overcommit: Callable[[bytes], bool],
+        sighted: Callable[[bytes], object] | None = None,
+    ) -> None:
+        """``is_overcommit``: whether a stack is that of the check made at nearly every mmap.
+        ``sighted`` is told of each exec as soon as it was read."""
+        self._types, self._is_overcommit, self._sighted = types, is_overcommit, sighted
+        self.begun = False
+        """The target has begun: from now on, checks of memory accounting are only counted."""
+        self.whole = True
+        """Nothing was overwritten in the quiet buffer, which shows where calls begin."""
         self._waiting: list[Event] = []
         self._noise: Noise = {}
         self._newest = 0
+        self._unstacked: dict[tuple[int, int], tuple[int, int, bytes]] = {}
 
-    def take(self, read: list[Event], noise: Noise) -> tuple[list[Event], Noise]:
-        """What can be taken after a round that read these; a round that reads nothing gives the
-        rest."""
-        newest, waiting = self._newest, self._waiting + read
-        self._newest = max((event[0] for event in read), default=newest)
-        self._waiting = [event for event in waiting if event[0] > newest]
-        noise, self._noise = self._noise, noise
-        return [event for event in waiting if event[0] <= newest], noise
+    def take(
+        self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]
+    ) -> tuple[list[Event], Noise]:
+        """One round: the quiet buffer's pages, CAP_SYS_ADMIN's, and the quiet buffer's again.
+        What was only counted is given a round later, when its processes are known."""
+        noise, self._noise = self._noise, {}
+        self._read(QUIET, before)
+        newest = max((self._newest, *map(_time, self._waiting)))
+        self._read(FLOOD, flood)
+        self._read(QUIET, after)
+        return self._until(newest), noise
+
+    def rest(self) -> tuple[list[Event], Noise]:
+        """Nothing more will come: what is left, with checks whose stack never arrived."""
+        for time, pid, event in self._unstacked.values():
+            self._waiting.append((time, self._types.check, pid, event, b""))
+        self._unstacked = {}
+        noise, self._noise = self._noise, {}
+        return self._until(1 << 64), noise
+
+    def _until(self, newest: int) -> list[Event]:
+        waiting = sorted(self._waiting, key=_time)
+        self._newest = _time(waiting[-1]) if waiting else newest
+        ready = bisect_right(waiting, newest, key=_time)
+        self._waiting = waiting[ready:]
+        return waiting[:ready]
+
+    def _read(self, buffer: int, pages: Iterable[Page]) -> None:
+        types, waiting, noise = self._types, self._waiting, self._noise
+        check, stacked, begun = types.check, types.stack, self.begun
+        is_overcommit, sighted = self._is_overcommit, self._sighted
+        for cpu, page in pages:
+            bare = self._unstacked.pop((buffer, cpu), None)
+            if ringbuffer.missed(page):
+                if buffer == QUIET:
+                    self.whole = False
+                else:
+                    # The stack of the last one was overwritten. It is counted as lost; shown as
+                    # an unknown place, it would look like a need for CAP_SYS_ADMIN.
+                    bare = None
+            for time, kind, pid, event in ringbuffer.events(page):
+                if kind == check:
+                    if bare is not None:
+                        waiting.append((bare[0], check, bare[1], bare[2], b""))
+                    bare = (time, pid, event)
+                elif kind == stacked:
+                    if bare is None:
+                        continue
+                    began, whose, question = bare
+                    bare = None
+                    if whose != pid:  # another one's: its own was lost
+                        waiting.append((began, check, whose, question, b""))
+                        continue
+                    stack = ringbuffer.stack(event)
+                    if begun and is_overcommit(stack):
+                        seen = noise.setdefault((question[8:], stack, pid), [began, 0])
+                        seen[1] += 1
+                    else:
+                        waiting.append((began, check, pid, question, stack))
+                else:
+                    if kind == types.exec and sighted is not None:
+                        sighted(event)
+                    waiting.append((time, kind, pid, event, b""))
+            if bare is not None:
+                self._unstacked[buffer, cpu] = bare
+
+
+def _time(event: Event) -> int:
+    return event[0]

@@ -172,15 +172,24 @@ def abandoned(folder: Path, prefix: str) -> list[Path]:
 
 
 def parse_sockets(text: str) -> dict[int, tuple[str, int]]:
-    """``/proc/net/tcp`` and its like: inode → (address, port)."""
-    found = {}
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 10:
-            continue
+    """``/proc/net/tcp`` and its like: inode → (address, port). A connection that came in has the
+    port of the socket that listens, and is left out: nobody has bound it."""
+    lines = [fields for line in text.splitlines()[1:] if len(fields := line.split()) >= 10]
+    found, listening = {}, set()
+    for fields in lines:
         address, _, port = fields[1].partition(":")
-        found[int(fields[9])] = (_address(address), int(port, 16))
-    return found
+        found[int(fields[9])] = (_address(address), int(port, 16)), fields[3]
+        if fields[3] == _LISTENS:
+            listening.add(int(port, 16))
+    return {
+        inode: place
+        for inode, (place, state) in found.items()
+        if state == _LISTENS or place[1] not in listening
+    }
+
+
+_LISTENS = "0A"
+"""TCP_LISTEN of the kernel's net/tcp_states.h. Ports of UDP are never listened to."""
 
 
 def _address(hexadecimal: str) -> str:

@@ -1,23 +1,111 @@
-"""Events of two processors whose buffers are read one after the other."""
+"""Events of two processors, whose buffers are read one after the other."""
 
 from __future__ import annotations
 
-from capadvise.linux.order import Event, Order
+import errno
+import struct
+from collections.abc import Sequence
+
+import pytest
+
+from capadvise.linux.aggregate import Aggregator
+from capadvise.linux.order import Order
+from capadvise.linux.pairing import Types
+from capadvise.linux.symbols import Symbols
+from capadvise.linux.tasks import OneCommand, Scope
+from tests.unit.test_ringbuffer import event, page, small
+
+CHECK, STACK, ENTER, EXIT, OTHER = 1, 2, 3, 4, 5
+TYPES = Types(
+    check=CHECK,
+    check_fields=struct.Struct("<16xQxxxxxxxxii"),
+    returned=None,
+    return_fields=struct.Struct(""),
+    stack=STACK,
+    fork=90,
+    fork_fields=struct.Struct("<8xii"),
+    exec=91,
+    exec_filename=8,
+    exit=92,
+    enters={ENTER: "mount"},
+    exits={EXIT: "mount"},
+    sigsys=93,
+)
+MOUNT = 0x1000
+SYMBOLS = Symbols(b"0000000000001000 T path_mount\n0000000000002000 T cap_vm_enough_memory\n")
+PID = 7
+
+Read = Sequence[tuple[int, int]]
+"""(processor, time) of what one reading shows."""
 
 
-def _event(time: int) -> Event:
-    return time, 0, 0, b"", b""
+def pages(read: Read) -> list[tuple[int, bytes]]:
+    return [(cpu, page(time, small(0, event(OTHER, PID)))) for cpu, time in read]
 
 
-def test_what_one_buffer_shows_early_waits_for_what_another_shows_late() -> None:
-    """The buffer that is read last shows 6 a round before the first one shows 3 and 5."""
-    order = Order()
-    rounds = [[1, 2, 6], [3, 5, 7], [8], []]
-    taken = [[e[0] for e in order.take([_event(t) for t in read], {})[0]] for read in rounds]
-    assert [sorted(times) for times in taken] == [[], [1, 2, 3, 5, 6], [7], [8]]
+@pytest.mark.parametrize(
+    ("rounds", "taken"),
+    [
+        # what the second reading shows older than the newest of the first belongs before it
+        ([([(0, 1), (1, 6)], [], [(0, 3), (0, 7)]), ([], [], [])], [[1, 3, 6], [7]]),
+        # CAP_SYS_ADMIN's buffer is read before what followed in the other one
+        ([([(0, 1)], [(1, 4)], [(0, 3), (1, 5)]), ([(0, 9)], [], [])], [[1], [3, 4, 5, 9]]),
+        # a round that shows nothing new lets go of all that was read before
+        ([([], [(0, 2), (1, 1)], []), ([], [], [])], [[], [1, 2]]),
+    ],
+)
+def test_events_wait_until_nothing_older_can_come(
+    rounds: list[tuple[Read, Read, Read]], taken: list[list[int]]
+) -> None:
+    order = Order(TYPES, lambda stack: False)
+    found = [order.take(*map(pages, reads))[0] for reads in rounds]
+    assert [[time for time, *_ in events] for events in found] == taken
 
 
-def test_noise_comes_after_the_events_that_it_was_read_with() -> None:
-    order, noise = Order(), {(b"", b"", 1): [4, 9]}
-    assert order.take([_event(5)], noise) == ([], {})
-    assert order.take([], {}) == ([_event(5)], noise)
+def question(time: int, stack: int) -> bytes:
+    asked = event(CHECK, PID, struct.pack("<QQQii", 0, 1, 1, 21, 0))
+    return page(time, small(0, asked), small(1, event(STACK, PID, struct.pack("<iQ", 1, stack))))
+
+
+def test_checks_of_memory_accounting_are_counted_and_given_a_round_later() -> None:
+    order = Order(TYPES, lambda stack: True)
+    order.begun = True
+    flood = [(0, question(5, 0x2000)), (0, question(9, 0x2000))]
+    assert order.take([], flood, []) == ([], {})
+    events, noise = order.take([], [], [])
+    assert not events
+    assert list(noise.values()) == [[5, 2]]
+    assert order.rest() == ([], {})
+
+
+def enter(time: int) -> bytes:
+    return page(time, small(0, event(ENTER, PID, bytes(8) + bytes(40))))
+
+
+def leave(time: int, flags: int = 0) -> bytes:
+    result = struct.pack("<qq", 0, -errno.EPERM)
+    return page(time, small(0, event(EXIT, PID, result)), flags=flags)
+
+
+MISSED = 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "entered"),
+    [
+        ([(0, enter(1)), (0, leave(2))], [], True),
+        # the thread moved to processor 1 after processor 0 had been read
+        ([(1, leave(2))], [(0, enter(1))], True),
+        ([(1, leave(2))], [], False),  # a filter answered
+        ([(1, leave(2, MISSED))], [], None),  # who knows
+    ],
+)
+def test_whether_a_refused_call_had_begun(
+    before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], entered: bool | None
+) -> None:
+    aggregator = Aggregator(TYPES, SYMBOLS, OneCommand(PID), PID, 0, 0)
+    scope = Scope(0, PID, 0)
+    aggregator.adopt(PID, scope)
+    aggregator.feed(before, [], after)
+    aggregator.finish()
+    assert [(raw.call, raw.entered) for raw in scope.refusals] == [("mount", entered)]

@@ -16,7 +16,7 @@ from capadvise.caps import Cap
 from capadvise.linux import calls, procfs, refusals, ringbuffer
 from capadvise.linux.counts import Counts
 from capadvise.linux.order import Event, Noise, Order, Page
-from capadvise.linux.pairing import Answered, Asked, Pairing, Types
+from capadvise.linux.pairing import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, Scope, Starts, Task
 from capadvise.recording import Check, Phase, Refusal, Tally
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from capadvise.posture import Mac
 
 _RESULT = struct.Struct("<16xq")
-EXEC = struct.Struct("<12xii")
-"""What ``sched_process_exec`` begins with: the process, and what it was called."""
 
 _DISTINCT_PIDS = 4096
 _SETPCAP = Cap.parse("SETPCAP")

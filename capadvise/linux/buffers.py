@@ -6,17 +6,19 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
 from capadvise.linux import calls, probes, procfs, ringbuffer, tracefs
-from capadvise.linux.aggregate import EXEC, Aggregator
 from capadvise.linux.background import Background
-from capadvise.linux.pairing import Types
+from capadvise.linux.pairing import EXEC, Types
 from capadvise.linux.probes import Observer
 from capadvise.linux.sudo import as_root
-from capadvise.recording import Lost
+
+if TYPE_CHECKING:
+    from capadvise.linux.aggregate import Aggregator
+    from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 ARRIVALS_KB = 64
@@ -90,7 +92,9 @@ class Buffers:
         other = Background(lambda: self._instance(self.names[1], FLOOD_KB, pids))
         third = Background(lambda: self._make_denied(pids))
         try:
-            self.quiet = self._instance(self.names[0], QUIET_KB, pids)
+            self.quiet = self._instance(self.names[0], QUIET_KB)
+            self._name_calls()
+            self.quiet.follow(pids)
             self._probe()
         except BaseException:
             for making in (other, third):  # what they make is to be removed, too
@@ -103,10 +107,13 @@ class Buffers:
         self._record_denied(third.result())
         self.arriving = self._open_arrivals() if self._arrivals else None
 
-    def _instance(self, name: str, size: int, pids: Callable[[], list[int]]) -> tracefs.Instance:
+    def _instance(
+        self, name: str, size: int, pids: Callable[[], list[int]] | None = None
+    ) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, name, buffer_kb=size)
         self._opened.append(instance)
-        instance.follow(pids)
+        if pids is not None:
+            instance.follow(pids)
         return instance
 
     def _probe(self) -> None:
@@ -130,11 +137,10 @@ class Buffers:
         tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
         self.flood.enable([self.source.check])
 
-    def _record_quiet(self) -> Types:
-        instance, source = self.quiet, self.source
-        instance.filter(source.check, f"cap != {int(SYS_ADMIN)}")
-        instance.stacks(source.check, f"cap != {int(SYS_ADMIN)}")
-        tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
+    def _name_calls(self) -> None:
+        """Which calls are recorded, and their numbers: this takes a while, and nobody needs to be
+        followed yet."""
+        instance = self.quiet
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
         begun = dict.fromkeys([*calls.ARGUMENTS, *calls.RESULTS, *sorted(self._closable)])
         enters = [name for name in begun if f"sys_enter_{name}" in known]
@@ -147,9 +153,16 @@ class Buffers:
             refused = " || ".join(f"ret == -{code}" for code in calls.refusing(name))
             instance.filter(f"syscalls:sys_exit_{name}", refused)
         instance.filter(SIGNAL_EVENT, _SIGSYS)
-        exits += refusable
-        events = [f"syscalls:sys_enter_{name}" for name in enters]
-        events += [f"syscalls:sys_exit_{name}" for name in exits]
+        self._enters = {_id(instance, f"sys_enter_{name}"): name for name in enters}
+        self._exits = {_id(instance, f"sys_exit_{name}"): name for name in [*exits, *refusable]}
+
+    def _record_quiet(self) -> Types:
+        instance, source = self.quiet, self.source
+        instance.filter(source.check, f"cap != {int(SYS_ADMIN)}")
+        instance.stacks(source.check, f"cap != {int(SYS_ADMIN)}")
+        tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
+        events = [f"syscalls:sys_enter_{name}" for name in self._enters.values()]
+        events += [f"syscalls:sys_exit_{name}" for name in self._exits.values()]
         instance.enable([source.check, SIGNAL_EVENT, *tree, *events])
         check, fork, execs = (instance.format(name) for name in (source.check, *tree[:2]))
         returned = instance.format(source.returned) if source.returned else check
@@ -164,8 +177,8 @@ class Buffers:
             exec=execs.id,
             exec_filename=execs.fields["filename"].offset,
             exit=tracefs.event_id(instance.event(tree[2])),
-            enters={_id(instance, f"sys_enter_{name}"): name for name in enters},
-            exits={_id(instance, f"sys_exit_{name}"): name for name in exits},
+            enters=self._enters,
+            exits=self._exits,
             sigsys=tracefs.event_id(instance.event(SIGNAL_EVENT)),
         )
 
@@ -241,6 +254,8 @@ class Buffers:
 
     def lost(self) -> Lost:
         """What the kernel could not keep or probe, and answers of which no question was seen."""
+        from capadvise.recording import Lost  # start-up does without
+
         missed = probes.missed(self.root, self.source) - self._missed_before
         return Lost(
             signal=self.quiet.lost() + missed + self._unmatched(), sys_admin=self.flood.lost()

@@ -113,6 +113,7 @@ class Guardian:
         if self.plan["path"] is None:
             self.leave_terminal()
             rights.keep(rights.GUARDIAN)
+            let_go()
             self.say(held=0)
             while not self.commands.ended:
                 self.commands.read()
@@ -149,6 +150,7 @@ class Guardian:
         if not self.hear_of_failure(failed_read):
             return
         rights.keep(rights.GUARDIAN)  # what is executed to remove containers has all of them again
+        let_go()
         self.say(started=True)
         self.watch()
 
@@ -255,6 +257,15 @@ class Guardian:
                     os.write(fd, f"-:{name}".encode())
                 finally:
                     os.close(fd)
+
+
+def let_go() -> None:
+    """Of input and output: whoever reads the end of a pipe behind the target need not wait until
+    the buffers are removed."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
+    os.close(nowhere)
 
 
 def output_of(argv: list[str]) -> str:

@@ -14,21 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
-from capadvise.linux import procfs, rights
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import require
-from capadvise.linux.command import Command, name_of, user_of
-from capadvise.linux.retry.choice import listener as make_listener
-from capadvise.linux.retry.choice import require_retry
-from capadvise.linux.session import Session, session
-from capadvise.linux.tasks import OneCommand, Scope
-from capadvise.linux.unobserved import NoBuffers, NoChecks
-from capadvise.linux.watch import Watch
-from capadvise.recording import Held, Recording, Target
-from capadvise.workload import Workload
+from capadvise.linux.command import Command, user_of
+from capadvise.linux.session import session
 
 if TYPE_CHECKING:
+    from capadvise.linux.watch import Watch
     from capadvise.posture import Posture
+    from capadvise.recording import Recording, Target
+    from capadvise.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +55,16 @@ def observe(
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
-    ``meanwhile`` is called while the kernel makes the buffers, which takes longest, for work that
-    will be needed afterwards. ``each_round`` is called between two rounds of reading.
+    ``meanwhile`` is called in another thread, for work that will be needed afterwards.
+    ``each_round`` is called between two rounds of reading.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user) if command.user else None
-    uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
-    cwd = working_directory()
-    listener = make_listener(command.retry) if command.retry else None
+    listener = None
+    if command.retry:
+        from capadvise.linux.retry.choice import listener as make_listener
+
+        listener = make_listener(command.retry)
     with session(
         command,
         user=user,
@@ -76,37 +72,9 @@ def observe(
         observed=not command.unobserved,
         meanwhile=lambda: _preload(meanwhile),
     ) as ready:
-        starts = OneCommand(ready.held)
-        aggregator = _aggregator(ready, starts, uid, gid)
-        run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator, listener)
-        target_sets = procfs.capability_sets(ready.held)
-        from capadvise.linux.posture import posture_at_exec  # loaded meanwhile
+        from capadvise.linux.watched import watched  # loaded meanwhile
 
-        placed = posture_at_exec(ready.held)
-        held = Held(
-            bounding=target_sets.bounding,
-            permitted=target_sets.permitted if user else target_sets.bounding,
-            ambient=target_sets.ambient,
-        )
-
-        def so_far() -> Recording:
-            return run.recording(
-                starts.scope or Scope(0, ready.held, 0), held, run.status, mac=placed.mac
-            )
-
-        run.so_far = lambda: (so_far(),)
-        rights.keep()
-        ready.go()
-        run.until_end(each_round)
-    return Observation(
-        recordings=(so_far(),),
-        target=Target("command", name_of(command.argv), command.argv, cwd, f"{uid}:{gid}"),
-        workload=Workload(run.kind, check=command.check),
-        posture=placed,
-        check_passed=run.check_passed,
-        check_said=run.checker.said if run.checker else "",
-        credentials=run.credentials,
-    )
+        return watched(ready, command, user, each_round)
 
 
 def choose(command: Command) -> tuple[Command, str | None]:
@@ -119,28 +87,26 @@ def choose(command: Command) -> tuple[Command, str | None]:
         root = require()
     except CannotObserve as error:
         try:
-            require_retry()
+            _require_retry()
         except CannotObserve as other:
             raise error from other
         return replace(command, retry=command.retry or "auto", unobserved=True), str(error)
     if root.parent == Path("/proc/self/fd"):
         os.close(int(root.name))
     if command.retry is not None:
-        require_retry()
+        _require_retry()
     return command, None
 
 
-def _aggregator(ready: Session, starts: OneCommand, uid: int, gid: int) -> Aggregator | NoChecks:
-    if ready.symbols is None or isinstance(ready.buffers, NoBuffers):
-        return NoChecks(ready.held, ready.listener)
-    retried = ready.listener is not None
-    types = ready.buffers.types
-    return Aggregator(types, ready.symbols, starts, ready.held, uid, gid, retried=retried)
+def _require_retry() -> None:
+    from capadvise.linux.retry.choice import require_retry  # most runs do without
+
+    require_retry()
 
 
 def _preload(meanwhile: Callable[[], object]) -> None:
-    """Load what is needed when the target is held, while the kernel makes buffers."""
-    import capadvise.linux.posture  # noqa: F401
+    """Load what is needed when the target is held, and then the rest."""
+    import capadvise.linux.watched  # noqa: F401
 
     meanwhile()
 

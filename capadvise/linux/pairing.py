@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from capadvise.linux.probes import STACK_POINTER_STEP
 
+EXEC = struct.Struct("<12xii")
+"""What ``sched_process_exec`` begins with: the process, and what it was called."""
 _MOST_OPEN = 8
 """So deep are questions nested at most; older ones were answered."""
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.caps import Sets, from_mask
-from capadvise.linux import users
 
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
@@ -90,6 +89,8 @@ def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
     found = []
     for name, text in zip(("Uid", "Gid"), maps, strict=True):
         seen = map(int, fields[name].split()[:3])
+        from capadvise.linux import users  # start-up does without
+
         rows = users.inverse(users.parse_map(text))
         real, effective, saved = (id if ours else users.inside(id, rows) for id in seen)
         found.append((real, effective, saved))

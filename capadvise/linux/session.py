@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog import default
 from capadvise.errors import CannotStart
-from capadvise.linux import procfs
+from capadvise.linux import procfs, rights
 from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, resolve
-from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.unobserved import NoBuffers
+
+if TYPE_CHECKING:
+    from capadvise.linux.retry.listen import Listener
+
+_TURN = 0.0002
+"""Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the
+buffers would wait so long after each call of the kernel."""
 
 
 @dataclass(slots=True)
@@ -62,7 +68,8 @@ def session(
     and ``arrivals``: see ``Buffers``. ``also``: threads that are followed besides. ``sweep``: pairs
     of commands by which the guardian removes containers, unless it is told ``"left"``.
     ``listener``: hears the retry tracer; ``observed``: whether the kernel is traced, too.
-    ``meanwhile`` is called while the kernel makes the buffers. Raises CannotObserve or CannotStart.
+    ``meanwhile`` is called in a thread of its own; the target does not wait for it. Raises
+    CannotObserve or CannotStart.
     """
     started = command is not None
     command = command or Command((), wait=True)
@@ -70,11 +77,16 @@ def session(
     lacking = _missing(command.caps) if missing is None else missing
     buffers, fds = _buffers(lacking, closable, arrivals, observed)
     signals = Signals()
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    table = Background(Symbols.load) if observed else None
     retry = None
     if listener is not None and path is not None:
         fds = [*fds, listener.write_fd]
         program = Path(path).name
         denied = buffers.denied()
+        from capadvise.catalog import default
+
         retry = listener.plan(program, default().errnos, denied, alone=not observed)
     terminal = command.terminal
     guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
@@ -101,12 +113,13 @@ def session(
     try:
         hearing = Background(lambda: _hear(guardian, "held"))
         ready = Background(lambda: buffers.open(lambda: _followed(hearing.result(), also)))
-        table = Background(Symbols.load) if observed else None
-        meanwhile()
+        Background(lambda: _load(meanwhile))
         symbols = None if table is None else table.result()
         ready.result()
+        sys.setswitchinterval(turn)
         yield Session(guardian, signals, buffers, symbols, hearing.result(), listener)
     finally:
+        sys.setswitchinterval(turn)
         if listener is not None:
             listener.close()
         buffers.close()
@@ -131,6 +144,11 @@ def _buffers(
     remove_leftovers(root)
     buffers = Buffers(root, missing=missing, closable=closable, arrivals=arrivals)
     return buffers, [int(root.name)]
+
+
+def _load(meanwhile: Callable[[], object]) -> None:
+    rights.keep()  # the target may run before this has ended
+    meanwhile()
 
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:

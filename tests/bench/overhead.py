@@ -10,6 +10,7 @@ are many times slower get a tenth of the load, once.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import statistics
@@ -48,10 +49,18 @@ def _strace(*options: str) -> Wrap:
     return lambda argv: ["strace", "-f", "-o", "/dev/null", *options, *argv]
 
 
+def _script(argv: list[str]) -> str:
+    """bpftrace splits what it is to run at spaces, whatever their quotes."""
+    path = Path(tempfile.gettempdir()) / f"overhead-{os.getpid()}"
+    path.write_text(f"#!/bin/sh\nexec {shlex.join(argv)}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
 TOOLS: dict[str, Wrap] = {
     "observer": _capadvise(),
     "with --retry": _capadvise("--retry"),
-    "bpftrace": lambda argv: [*MOUNTED, "bpftrace", "-q", "-c", shlex.join(argv), "-e", COUNT],
+    "bpftrace": lambda argv: [*MOUNTED, "bpftrace", "-q", "-c", _script(argv), "-e", COUNT],
     "strace %file": _strace("--seccomp-bpf", "-e", "trace=%file"),
     "strace -f": _strace(),
 }

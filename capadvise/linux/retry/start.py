@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -80,6 +79,8 @@ def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:
         ranges = maps[kind]
         if len(ranges) > 1:
             words = [str(number) for entry in ranges for number in entry]
+            import subprocess  # here, for the sake of the start-up of every other run
+
             done = subprocess.run(
                 [f"new{kind}map", str(pid), *words], capture_output=True, text=True, check=False
             )

@@ -56,12 +56,12 @@ def _cautions(recording: Recording) -> Iterable[str]:
         yield "it was running already: what it did before, as it started, was not seen"
     if recording.io_uring:
         yield "io_uring was used: checks made by its worker threads are not seen"
-    if recording.succeeded is False:
+    if recording.interrupted:
+        yield "the run was interrupted: what it would have done later was not seen"
+    elif recording.succeeded is False:
         yield "the run did not end well: what it needs when it does was not seen"
     if refused := _refused_by_the_host(recording):
         yield (
             f"{', '.join(refused)} failed, which is asked of the host: what it holds in its own "
             "user namespace does not count there"
         )
-    if recording.interrupted:
-        yield "the run was interrupted: what it would have done later was not seen"

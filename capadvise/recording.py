@@ -217,7 +217,7 @@ class Recording:
     """(program, what it kept) of each program that called capset for a set of its own without
     having looked at what it had: it cannot adapt to less."""
     cautions: tuple[str, ...] = ()
-    """What retries could not do, a sentence each."""
+    """What the observers could not do, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

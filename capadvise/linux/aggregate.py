@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _RESULT = struct.Struct("<16xq")
 
-_DISTINCT_PIDS = 4096
+_DISTINCT_PIDS = _DISTINCT_PATHS = 4096
+_OWN_SETS = 64
 _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 
@@ -145,7 +146,7 @@ class Aggregator:
             self.starts.executed(time, pid, task, path)
         task.program = PurePosixPath(path).name or path
         task.looked = False
-        if path not in self._setid and len(self._setid) < 4096:
+        if path not in self._setid and len(self._setid) < _DISTINCT_PATHS:
             self._setid[path] = _is_setid(path)
         if task.scope is not None:
             task.scope.setid_exec |= self._setid.get(path, False)
@@ -186,11 +187,11 @@ class Aggregator:
             *(task.uids.effective, self._phase(asked.time, task), args),
             task.scope.number,
         )
-        self.counts.add(key, None, pid, asked.time, count)
+        first = self.counts.add(key, None, pid, asked.time, count).pid == pid
         if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
             task.pending.append(key)
             del task.pending[:-16]
-        if cap == _NET_BIND_SERVICE and result == 0:
+        if cap == _NET_BIND_SERVICE and result == 0 and first:
             self.counts.binds(pid)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
@@ -209,7 +210,8 @@ class Aggregator:
         if call == "capset" and result == 0 and scope is not None and not task.looked:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
-                scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
+                if len(scope.own_sets) < _OWN_SETS:
+                    scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
         denied = []
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:
@@ -306,6 +308,11 @@ class Aggregator:
     def _phase(self, time: int, task: Task) -> Phase:
         told = self.stopping is not None and time >= self.stopping
         return Phase.STOP if told else task.phase
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there were more distinct checks than are told apart."""
+        return self.counts.crowded
 
     @property
     def distinct(self) -> int:

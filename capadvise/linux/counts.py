@@ -24,6 +24,11 @@ _PORT_ROUNDS = 50
 """So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
 _DISTINCT_ARGUMENTS = 32
 """So many different arguments of one call site are told apart; then only what can decide."""
+MOST = 50_000
+"""So many distinct checks are told apart. Programs, users and arguments are the target's to choose:
+a hostile one could make new ones for ever."""
+_ANY = "?"
+"""The program of those beyond."""
 _ITS_OWN = 1
 """Stands for the address of whatever user namespace the target is in."""
 SECCOMP = "__seccomp_filter"
@@ -51,6 +56,10 @@ class Counts:
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._overcommit: dict[bytes, bool] = {}
+        self._stacks: dict[bytes, bytes] = {}
+        """One copy of each."""
+        self.crowded = False
+        """There were more distinct checks than are told apart."""
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
@@ -85,15 +94,20 @@ class Counts:
     def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> _Count:
         """The kernel has asked ``count`` times; ``result`` of the call: None until it has ended."""
         known = self._counts.get((key, result))
+        if known is None and len(self._counts) >= MOST:
+            key = _of_any(key)
+            known = self._counts.get((key, result))
+            self.crowded = True
         if known is None:
-            known = self._counts[key, result] = _Count(pid, time)
+            stack = self._stacks.setdefault(key.stack, key.stack)
+            known = self._counts[key._replace(stack=stack), result] = _Count(pid, time)
         known.count += count
         known.last_pid, known.last = pid, time
         return known
 
     def settle(self, key: Key, result: int) -> None:
         """The call in which a check was made has ended."""
-        waiting = self._counts[key, None]
+        waiting = self._counts.get((key, None)) or self._counts[_of_any(key), None]
         waiting.count -= 1
         moved = self.add(key, result, waiting.pid, waiting.first, 1)
         moved.last_pid, moved.last = waiting.last_pid, waiting.last
@@ -207,6 +221,10 @@ class Counts:
             return Namespace.TARGET
         above = pointer == self.initial_namespace or pointer in scope.above
         return Namespace.HOST if above else Namespace.CHILD
+
+
+def _of_any(key: Key) -> Key:
+    return key._replace(program=_ANY, uid=None, args=())
 
 
 def _options(bits: int) -> tuple[Option, ...]:

@@ -56,6 +56,7 @@ class NoChecks:
     def __init__(self, root: int, listener: Listener | None) -> None:
         self.root, self._listener = root, listener
         self.stopping: int | None = None
+        self.crowded = False
 
     @property
     def distinct(self) -> int:

@@ -33,6 +33,10 @@ _DOUBT = 5.0
 """After so many seconds the user is told that the check still fails."""
 _LAST_WORD = 0.3
 """Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
+_CROWDED = (
+    "there were more different checks than can be told apart: of those beyond, the program, the "
+    "user and the arguments are not known"
+)
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
 
@@ -293,6 +297,7 @@ class Watch:
             succeeded=self.check_passed if self.checker else healthy or status == 0,
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
+            cautions=(_CROWDED,) if self.aggregator.crowded else (),
             own_sets=tuple(
                 (program, kept)
                 for program, kept in scope.own_sets

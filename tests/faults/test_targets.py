@@ -72,6 +72,14 @@ os.chown("f", 1, 1)
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     os.kill(os.getppid(), number)
 """
+NEVER_TWICE = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+for number in range(int(sys.argv[1])):
+    libc.prctl(24, 1000 + number, 0, 0, 0)  # PR_CAPBSET_DROP: asks for SETPCAP, and is recorded
+    if number % 1000 == 0: time.sleep(0.1)
+os.chown("f", 1, 1)
+"""
 TARGETS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]] = {
     "forks 10,000 children": (CHILDREN, ("10000",), (), {"exit_status": 0}),
     "executes itself in a loop": (EXEC_LOOP, ("1000",), (), {"exit_status": 0}),
@@ -80,6 +88,7 @@ TARGETS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]]
     "calls itself an escape sequence": (NAMED, (), (), {"exit_status": 0}),
     "leads a session of its own": (LEADER, (), ("--for", "2"), {"exit_status": 0}),
     "stops itself": (STOPPED, (), ("--for", "1"), {"exit_status": 143}),
+    "never asks the same twice": (NEVER_TWICE, ("60000",), (), {"exit_status": 0}),
     "sends signals to the guardian": (KILLER, (), (), {"exit_status": 0}),
 }
 """What it does → its code, its arguments, options of ``run``, and what the recording says."""

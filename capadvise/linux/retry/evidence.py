@@ -1,6 +1,7 @@
 """What retries showed, gathered and told to the supervisor, one JSON value a line.
 
-Memory is bounded: of one program, call and capability, so many different details are kept apart.
+Memory is bounded: so many programs are told apart, and of one program, call and capability so
+many different details. Both are the target's to choose, who could make new ones for ever.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 _DETAILS = 24
 _OTHERS = "(others)"
+_PROGRAMS = _SAID = 1000
+_ANY = "?"
 
 
 class Evidence:
@@ -27,6 +30,14 @@ class Evidence:
         self._proofs: Counter[tuple[str, str, int]] = Counter()
         self._latest: dict[tuple[str, str], int] = {}
         self._said: set[str] = set()
+        self._programs: set[str] = set()
+
+    def named(self, program: str) -> str:
+        """The name under which what a program does is told."""
+        if program not in self._programs and len(self._programs) >= _PROGRAMS:
+            return _ANY
+        self._programs.add(program)
+        return program
 
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send it. A supervisor that is gone ends us through the guardian."""
@@ -40,7 +51,7 @@ class Evidence:
     def tell_once(self, **message: Any) -> None:
         """Send what is true once it was said."""
         text = json.dumps(message)
-        if text not in self._said:
+        if text not in self._said and len(self._said) < _SAID:
             self._said.add(text)
             self.tell(message)
 

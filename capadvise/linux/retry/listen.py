@@ -162,7 +162,7 @@ class Listener:
                 if kept and kept != recording.held.bounding
             ),
             io_uring=recording.io_uring or self.io_uring,
-            cautions=tuple(self._cautions),
+            cautions=(*recording.cautions, *self._cautions),
         )
 
     def _check(self, number: int, fact: dict[str, Any]) -> Check:

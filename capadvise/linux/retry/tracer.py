@@ -280,7 +280,8 @@ class Tracer:
             self.injector.try_suspending(thread)
             self.evidence.tell({"started": time.time()})
         else:
-            thread.program = os.path.basename(thread.path).decode(errors="backslashreplace")
+            name = os.path.basename(thread.path).decode(errors="backslashreplace")
+            thread.program = self.evidence.named(name)
         thread.attempts = None
         self.look(thread)
         thread.virtual = thread.effective

@@ -127,8 +127,7 @@ class Attaching(Watch):
             if not self.threads.knows(pid):
                 self.traced.follow(procfs.threads(pid))
             scope = None if _is_runtime(pid) else self.target_scope
-            for _ in range(2):  # events wait for a round
-                self.traced.drain(self.threads)  # if it was followed, its exec is known now
+            self.traced.drain(self.threads)  # if it was followed, its exec is known now
             for thread in procfs.threads(pid):
                 self.threads.enter(thread, scope)
 

@@ -52,9 +52,8 @@ def _strace(*options: str) -> Wrap:
 def _script(argv: list[str]) -> str:
     """bpftrace splits what it is to run at spaces, whatever their quotes."""
     path = Path(tempfile.gettempdir()) / f"overhead-{os.getpid()}"
-    path.write_text(f"#!/bin/sh\nexec {shlex.join(argv)}\n")
-    path.chmod(0o700)
-    return str(path)
+    path.write_text(f"exec {shlex.join(argv)}\n")
+    return f"/bin/sh {path}"
 
 
 TOOLS: dict[str, Wrap] = {

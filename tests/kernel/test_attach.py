@@ -127,8 +127,14 @@ def test_what_it_lacks_and_is_refused_is_proposed(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_target_is_the_end(tmp_path: Path) -> None:
-    target = subprocess.Popen(["sh", "-c", f"sleep 3; chown 5 {tmp_path}; sleep 0.5"])
-    result = attach(target.pid, target.wait, tmp_path / "report.json", stop=False)
+    script = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done; chown 5 {tmp_path}; sleep 0.5"
+    target = subprocess.Popen(["sh", "-c", script])
+
+    def to_its_end() -> None:
+        (tmp_path / "go").touch()
+        target.wait()
+
+    result = attach(target.pid, to_its_end, tmp_path / "report.json", stop=False)
     assert result.recommended == {"CHOWN"}
 
 

@@ -57,11 +57,11 @@ def checks(
     aggregator.stopping = stopped
     for number, (quiet, flood) in enumerate(rounds):
         start = number * 1000
-        pages = [
+        after, flooded = (
             [(0, page(start, *(small(10, item) for item in items)))] if items else []
             for items in (quiet, flood)
-        ]
-        aggregator.feed(*pages)
+        )
+        aggregator.feed([], flooded, after)
     aggregator.finish()
     assert starts.scope is not None
     return aggregator.checks(starts.scope)

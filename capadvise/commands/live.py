@@ -34,7 +34,6 @@ class LiveRecorder:
 
     def __init__(self, command: Command, save: Save) -> None:
         self.argv, self.check = command.argv, command.check
-        self.observer = "retry" if command.unobserved else "tracepoint"
         default().preload()  # once, for all three processes
         self._terminal = Terminal()
         self._progress = Progress(0.0, (), Lost(), None, False)
@@ -92,6 +91,11 @@ class LiveRecorder:
         seconds = clock - known.began if known.began else 0.0
         stopping = None if known.kill_at is None else known.kill_at - clock
         return Now(seconds, known.tallies, self._proposal, known.lost, stopping)
+
+    @property
+    def observer(self) -> str:
+        """What sees the checks."""
+        return self._progress.observer
 
     def output(self) -> bytes:
         """What the target wrote since the last call."""

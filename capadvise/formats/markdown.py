@@ -17,7 +17,7 @@ def render(snippet: Snippet) -> str:
 
 
 def _lines(snippet: Snippet) -> Iterator[str]:
-    yield f"### Capabilities of {_text(snippet.name)} ({snippet.set_name} set)"
+    yield f"### Capabilities of {_text(snippet.name)} ({snippet.set_title.removeprefix('the ')})"
     yield ""
     if snippet.kept:
         yield "Drop all; add:"

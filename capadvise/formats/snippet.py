@@ -57,6 +57,11 @@ class Snippet:
     set_name: str = "recommended"
 
     @property
+    def set_title(self) -> str:
+        """``the floor``, ``the recommended set``."""
+        return "the floor" if self.set_name == "floor" else f"the {self.set_name} set"
+
+    @property
     def root(self) -> bool:
         """Whether the user is uid 0, which gets what the bounding set holds."""
         user = self.ids[0]
@@ -86,7 +91,7 @@ class Snippet:
 
     def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
         """Which set it is, the notes and more, as comment lines."""
-        notes = (f"capadvise: the {self.set_name} set", *self.notes, *more)
+        notes = (f"capadvise: {self.set_title}", *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
 
 

@@ -52,6 +52,8 @@ class Progress:
     kill_at: float | None
     exited: bool
     """The target has ended; what it left may go on."""
+    observer: str = ""
+    """What sees the checks; empty where there is none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ class Recorder:
         if now >= self._next_look:
             tallies = watch.aggregator.tallies()
             exited = watch.status is not None
-            progress = Progress(watch.clock, tallies, self._lost, watch.kill_at, exited)
+            progress = Progress(
+                watch.clock, tallies, self._lost, watch.kill_at, exited, watch.observer
+            )
             if not self._alone and _unread(self._said) < _UNREAD:
                 self._say(progress)
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))

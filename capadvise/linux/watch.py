@@ -256,7 +256,9 @@ class Watch:
         if undecided and not self.check_passed and self.command.kind != "daemon":
             self.check_passed = self._check_once()
 
-    def _observer(self) -> str:
+    @property
+    def observer(self) -> str:
+        """What sees the checks: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
         source = self.buffers.source
         seen = [] if source is None else [str(source.observer)]
         return "+".join([*seen, *["retry"] * (self.listener is not None)])
@@ -283,7 +285,7 @@ class Watch:
                 kernel=os.uname().release,
                 arch=os.uname().machine,
                 last_cap=procfs.last_cap(),
-                observer=self._observer(),
+                observer=self.observer,
                 lsm=procfs.active_lsms(),
             ),
             held=held,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual.binding import Binding
 from textual.content import Content
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from capadvise.caps import Cap
@@ -18,6 +15,7 @@ from capadvise.recording import Check
 from capadvise.report.escape import printable
 from capadvise.report.text import MARKS
 from capadvise.tui.evidence import shortened
+from capadvise.tui.keys import Listing
 from capadvise.tui.look import VERDICT_STYLES
 from capadvise.tui.protocols import Now
 
@@ -90,13 +88,8 @@ def short_count(number: float) -> str:
     return f"{number:.0f}"
 
 
-class Asked(OptionList):
+class Asked(Listing):
     """The list. It is redrawn in place: nothing jumps while it is read."""
-
-    BINDINGS: ClassVar = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-    ]
 
     def __init__(self) -> None:
         super().__init__(id="asked", markup=False)

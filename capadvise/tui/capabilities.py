@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -17,6 +15,7 @@ from capadvise.catalog import Catalog
 from capadvise.decide import Need, Verdict
 from capadvise.report.text import MARKS
 from capadvise.tui.choice import Choice
+from capadvise.tui.keys import Listing
 from capadvise.tui.look import FATE_MARKS, VERDICT_STYLES, risk_text
 
 NEVER_ASKED = "Never asked"
@@ -67,13 +66,8 @@ def matches(need: Need, catalog: Catalog, wanted: str) -> bool:
     )
 
 
-class Capabilities(OptionList):
+class Capabilities(Listing):
     """The list. What is highlighted is shown in the panes beside it."""
-
-    BINDINGS: ClassVar = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-    ]
 
     def __init__(self, choice: Choice, catalog: Catalog) -> None:
         super().__init__(id="caps", markup=False)

@@ -1,9 +1,21 @@
-"""The bottom line: the keys that would do something now."""
+"""The bottom line with the keys that would do something now, and the keys of every list."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, OptionList
+
+
+class Listing(OptionList):
+    """A list; j and k move in it, too."""
+
+    BINDINGS: ClassVar = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+    ]
 
 
 class Keys(Footer):

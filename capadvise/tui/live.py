@@ -160,12 +160,12 @@ class LiveView(View):
 
     def _seen(self) -> Content:
         """What the observer is, and what it lost: that first, there may be no room for the rest."""
-        lost = self._now.lost.signal + self._now.lost.sys_admin
+        lost, observer = self._now.lost.signal + self._now.lost.sys_admin, self.recorder.observer
         asked = sum(tally.count for tally in self._now.tallies)
         return Content.assemble(
             (f"{lost} events lost  " if lost else "", "bold $text-warning"),
             f"{asked} checks",
-            (f"  {self.recorder.observer}{'' if lost else ', nothing lost'}", "dim"),
+            (f"  {observer}{'' if lost or not observer else ', nothing lost'}", "dim"),
         )
 
     def _draw_why(self) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import termios
+import textwrap
 import time
 import tty
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from textual.color import Color
 from textual.content import Content
 from textual.theme import BUILTIN_THEMES, Theme
 from textual.widget import Widget
+from textual.widgets import Static
 
 from capadvise.decide import Verdict
 from capadvise.report.escape import printable
@@ -120,6 +122,20 @@ def syntax(text: str) -> Content:
         styled = Content.styled(code, "bold $text-primary" if code.rstrip().endswith(":") else "")
         lines.append(Content.assemble(styled, (mark + comment, "dim")))
     return Content("\n").join(lines)
+
+
+def show_snippet(pane: Static, text: str) -> None:
+    """A snippet in a pane: comments are cut at its edge, a long command line is not."""
+    width = pane.size.width or 80
+    lines = []
+    for line in text.splitlines():
+        fits = len(line.partition("# ")[0]) <= width
+        lines += (
+            [line]
+            if fits
+            else textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
+        )
+    pane.update(syntax("\n".join(lines)))
 
 
 class Page:

@@ -21,7 +21,7 @@ from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, price, standing
 from capadvise.tui.evidence import Evidence
-from capadvise.tui.look import syntax
+from capadvise.tui.look import show_snippet
 from capadvise.tui.saving import rendered
 from capadvise.tui.why import Uses, why
 
@@ -101,14 +101,16 @@ class Review(Vertical):
         self._draw()
 
     def watch_format_name(self) -> None:
-        """Another language."""
+        """Another language, in sight."""
+        if self.has_class("narrow"):
+            self.view = "snippet"
         self._draw()
 
     def _draw(self) -> None:
         """All but the list and the evidence."""
         self._draw_why()
-        text = syntax(rendered(self.choice, self.format_name, self.catalog))
-        self.query_one("#snippet-text", Static).update(text)
+        text = rendered(self.choice, self.format_name, self.catalog)
+        show_snippet(self.query_one("#snippet-text", Static), text)
         self.query_one("#snippet").border_title = self.format_name
         self.query_one("#standing", Static).update(self._standing())
 

@@ -24,6 +24,7 @@ from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice, brief
+from capadvise.tui.keys import Listing
 from capadvise.tui.look import Page
 from capadvise.tui.protocols import Prover
 
@@ -101,7 +102,7 @@ class Proof(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
         yield Input(placeholder="curl -fs http://localhost/", id="check", compact=True)
-        yield OptionList(id="trials", markup=False)
+        yield Listing(id="trials", markup=False)
         with VerticalScroll(id="trial", can_focus=True):
             yield Static(id="trial-text", markup=False)
 

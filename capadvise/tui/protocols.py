@@ -82,12 +82,15 @@ class Recorder(Protocol):
     as it likes, and none of these calls waits."""
 
     argv: tuple[str, ...]
-    observer: str
     check: str | None
     """The shell command that ends the target when it passes."""
 
     def start(self, columns: int, rows: int) -> None:
         """Start the target on a terminal of this size."""
+
+    @property
+    def observer(self) -> str:
+        """What sees the checks; empty where there is none yet."""
 
     def now(self) -> Now:
         """What was seen so far."""

@@ -22,6 +22,7 @@ from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
+from capadvise.tui.keys import Listing
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, use_lines, ways_out
 
@@ -56,7 +57,7 @@ class Remaining(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="risk-sum", markup=False)
         with Horizontal():
-            yield OptionList(id="risk-caps", markup=False)
+            yield Listing(id="risk-caps", markup=False)
             with VerticalScroll(id="risk-why", can_focus=True):
                 yield Static(id="risk-text", markup=False)
 

@@ -21,7 +21,7 @@ from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
-from capadvise.tui.look import Page, diff_text, syntax
+from capadvise.tui.look import Page, diff_text, show_snippet
 from capadvise.tui.saving import Plan, file_name, plan, rendered
 
 
@@ -110,8 +110,11 @@ class Save(ModalScreen[str | None]):
     def _show(self, made: Plan) -> None:
         preview = self.query_one("#preview")
         preview.border_title = "The change" if made.change is not None else "The file"
-        shown = diff_text(made.change.diff()) if made.change is not None else syntax(made.text)
-        self.query_one("#preview-text", Static).update(shown)
+        file = self.query_one("#preview-text", Static)
+        if made.change is not None:
+            file.update(diff_text(made.change.diff()))
+        else:
+            show_snippet(file, made.text)
         page = Page(self.query_one("#said-box"))
         if made.problem is not None:
             page.say(Content.styled(printable(made.problem), "$text-error"))

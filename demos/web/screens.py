@@ -24,7 +24,7 @@ from capadvise.tui.live import LiveView
 from capadvise.tui.protocols import Over
 from capadvise.tui.review import ReviewView
 
-SIZE = (112, 32)
+SIZE = (120, 33)
 SERVER = ("python3", "demos/web/server.py")
 CHECK = "curl -fs http://localhost/ >/dev/null"
 

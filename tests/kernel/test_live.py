@@ -112,6 +112,16 @@ def report_of(folder: Path) -> Any:
     return json.loads((folder / "r.json").read_text())["recordings"][0]
 
 
+def test_the_screen_says_what_observes(tmp_path: Path) -> None:
+    with terminal(tmp_path, 100, 20) as user:
+        user.run(CAPADVISE, "run", "--retry", "-o", "r.json", "--", "sleep", "60")
+        user.wait("recording", "+retry, nothing lost")
+        user.keys("q")
+        user.wait("ended")
+        user.keys("q")
+        user.wait("status=")
+
+
 def test_a_prompt_is_answered_and_the_terminal_is_as_it_was(user: Tmux, tmp_path: Path) -> None:
     user.run("sh", "-c", "stty -a > before")
     user.wait("status=0")

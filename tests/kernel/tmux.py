@@ -40,7 +40,9 @@ class Tmux:
             while until not in self.screen() and time.monotonic() < end:
                 time.sleep(0.1)
             if until in self.screen():
-                return
+                time.sleep(pause)  # a busy machine answers late: what is seen must stay
+                if until in self.screen():
+                    return
             key = more
         raise AssertionError(f"never saw {until} in:\n{self.screen()}")
 

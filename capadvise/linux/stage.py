@@ -27,6 +27,7 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.command import Command
 from capadvise.linux.files import Files, copyable, snapshot
 from capadvise.linux.observe import Observation, observe
+from capadvise.linux.own_root import make_mounts_private
 from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
@@ -39,7 +40,6 @@ DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_
 """A new network namespace resets them, and needs hang on them."""
 
 _ISOLATE = """
-mount --make-rprivate /
 ip link set lo up
 stage=$1 cwd=$2
 shift 2
@@ -205,6 +205,10 @@ def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
     if _libc.unshare(NEWNS | NEWNET | NEWUTS | NEWIPC):
         raise StageError(f"cannot isolate: {os.strerror(ctypes.get_errno())}")
+    try:
+        make_mounts_private()
+    except OSError as error:
+        raise StageError(f"cannot isolate: {error.strerror}") from error
     folders = [*FRESH, *fresh]
     stage = top / "stage"
     stage.mkdir()

@@ -184,3 +184,34 @@ def _cmdline(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+IN_A_CHROOT = """
+mount --make-rshared / # as systemd has it
+for path in /*; do
+    if [ -L "$path" ]; then
+        cp -P "$path" "$1"
+    elif [ -d "$path" ]; then
+        mkdir "$1$path" && mount "--$([ "$path" = /tmp ] || echo r)bind" "$path" "$1$path"
+    fi
+done
+cp /proc/self/mountinfo "$1/before"
+chroot "$1" "$3" prove --json "$2"
+grep -vxFf "$1/before" /proc/self/mountinfo >&2 || true # what is mounted now and was not
+"""
+
+
+def test_a_chroot_whose_root_is_no_mount_point_is_isolated_all_the_same(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    path = workload(tmp_path, "name: w\ncommand: [chown, nobody, f]\nsetup: touch f /etc/new\n")
+    done = subprocess.run(
+        [*("unshare", "-m", "bash", "-ec", IN_A_CHROOT, "-", root, path, CAPADVISE)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert done.stderr == ""
+    assert not Path("/etc/new").exists()

@@ -220,6 +220,9 @@ class Aggregator:
                     denied.append((key.cap, key.namespace, key.stack))
         if call in ("unshare", "setns") and task.call == call and result == 0:
             task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
+        if time < task.since:  # no check of it is counted, see adopt()
+            task.call, task.pending, task.signalled = None, [], False
+            return
         entered = True if task.call == call else None
         if not entered and self._order.whole and self._is_begun(call, result):
             entered = False

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import struct
+from dataclasses import replace
 
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.pairing import Types
 from capadvise.linux.symbols import Symbols
-from capadvise.linux.tasks import OneCommand
+from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.recording import Check, Phase
 
 from .test_ringbuffer import event, page, small
 
-CHECK, STACK, FORK, EXEC, EXIT = range(1, 6)
+CHECK, STACK, FORK, EXEC, EXIT, CHOWN = range(1, 7)
 TYPES = Types(
     check=CHECK,
     check_fields=struct.Struct("<8xqii"),
@@ -89,3 +91,17 @@ def test_what_was_asked_before_the_stop_is_no_part_of_it() -> None:
     begun = [execs(TARGET, b"/bin/nginx"), *asks(TARGET)]
     before, after = checks((begun, []), (asks(TARGET), []), stopped=500)
     assert (before.phase, after.phase) == (Phase.RUN, Phase.STOP)
+
+
+def test_before_a_scope_began_neither_checks_nor_refusals_count() -> None:
+    """A running target is followed before all its threads are known: what is refused meanwhile
+    would seem to be refused without a question."""
+    types = replace(TYPES, exits={CHOWN: "fchownat"})
+    aggregator = Aggregator(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
+    scope = Scope(1, TARGET, started=1000)
+    aggregator.adopt(TARGET, scope)
+    fails = event(CHOWN, TARGET, struct.pack("<qq", 0, -errno.EPERM))
+    aggregator.feed([], [], [(0, page(0, small(10, fails)))])
+    aggregator.feed([], [], [(0, page(2000, small(10, fails)))])
+    aggregator.finish()
+    assert sum(scope.refusals.values()) == 1

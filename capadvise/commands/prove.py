@@ -34,6 +34,10 @@ from capadvise.report.text import proposal_text, trial_text
 from capadvise.workload import Workload
 
 _T = TypeVar("_T")
+_SHARED = (
+    "the trials share all with this machine: mounts, network, host name, IPC, and every file that "
+    "they write to"
+)
 PROVE_TIMEOUT, _SHORTEST = 30.0, 10.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
 
@@ -222,6 +226,8 @@ def _jobs(
                 file=sys.stderr,
             )
         job = job_of(report, isolate=isolate, reuse_volumes=reuse_volumes)
+        if job.isolation == "none":
+            print(f"capadvise: note: {_SHARED}", file=sys.stderr)
         yield report.target.name, job, report
         return
     for named in workload.load(path):

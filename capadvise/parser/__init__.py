@@ -6,6 +6,7 @@ import argparse
 
 from capadvise import __version__
 from capadvise.parser import knowledge, observing, reports
+from capadvise.parser.verbs import Parser
 
 _DESCRIPTION = """\
 Finds the smallest set of Linux capabilities that a program needs, and shows why.
@@ -31,7 +32,7 @@ all other commands, the exit code says:
 
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands on one screen."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="capadvise",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,

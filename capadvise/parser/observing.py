@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from capadvise.parser.verbs import Verbs, verb
+from capadvise.parser.verbs import Verbs, seconds, verb
 
 _RUN = """\
 example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
@@ -175,6 +175,6 @@ def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None
         help="run the check only after the target's end, or only while it lives",
     )
     parser.add_argument(
-        "--for", dest="seconds", type=float, metavar="SECONDS", help=f"{end} after so long"
+        "--for", dest="seconds", type=seconds, metavar="SECONDS", help=f"{end} after so long"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print no proposal")

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from typing import TypeAlias
+import math
+import sys
+from typing import NoReturn, TypeAlias
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from capadvise.errors import Exit
+from capadvise.report.escape import printable
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong as all of capadvise does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Wrong use."""
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"capadvise: error: {printable(message)}\n")
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What subcommands are added to; argparse has no public name for it."""
 
 
-def verb(
-    verbs: Verbs, name: str, usage: str, what: str, notes: str = ""
-) -> argparse.ArgumentParser:
+def seconds(text: str) -> float:
+    """A time. Raises ArgumentTypeError for what is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return number
+
+
+def verb(verbs: Verbs, name: str, usage: str, what: str, notes: str = "") -> Parser:
     """Add a subcommand. ``usage`` is what follows its name, ``what`` says in half a sentence what
     it does, ``notes`` are printed below the options as they stand."""
     parent = verbs._prog_prefix

@@ -37,6 +37,7 @@ from capadvise.workload import Workload
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "none")
+_REPORTS = "a report is what `capadvise run -o FILE` writes"
 _OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 
 
@@ -52,12 +53,12 @@ def load(path: Path, catalog: Catalog) -> Report:
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{path}: not a JSON file: {error}",
-            hint="a report is what `capadvise run -o FILE` writes",
+            hint=_REPORTS,
         ) from error
     try:
         return _load(raw, catalog)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+        raise BadInput(f"{path}: {error}", hint=error.hint) from error
     except KeyError as error:
         raise BadInput(f"{path}: key {error.args[0]!r} is missing") from error
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
@@ -65,8 +66,10 @@ def load(path: Path, catalog: Catalog) -> Report:
 
 
 def _load(raw: Any, catalog: Catalog) -> Report:
-    if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
-        said = raw.get("schema") if isinstance(raw, Mapping) else None
+    said = raw.get("schema") if isinstance(raw, Mapping) else None
+    if said is None:
+        raise BadInput("not a report", hint=_REPORTS)
+    if said != SCHEMA:
         raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
     recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:

@@ -20,6 +20,8 @@ from tests.tui.screens import CATALOG, NGINX
     [
         (["run"], 2, "no command to run"),
         (["run", "--"], 2, "no command to run"),
+        (["explain", "SYS_ADMIN", "--site", "may_mount"], 2, "one at a time"),
+        (["explain", __file__], 2, "not a JSON file"),
         (["emit", "/nonexistent", "--format", "compose"], 2, "/nonexistent: No such file"),
         (["explain"], 2, "explain what?"),
         (["explain", "SYS_GOD"], 2, "'SYS_GOD' is neither a capability nor a report file"),
@@ -63,11 +65,27 @@ def test_answers_go_to_stdout(
         assert all(len(x) <= 80 or x.startswith(commands) for x in captured.out.splitlines())
 
 
-@pytest.mark.parametrize("argv", [[], ["no-such-verb"], ["emit", "x", "--format", "lisp"]])
-def test_wrong_use_exits_with_2(argv: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "COMMAND"),
+        (["no-such-verb"], "no-such-verb"),
+        (["emit", "x", "--format", "lisp"], "lisp"),
+        (["run", "--for", "soon", "--", "true"], "'soon' is no number of seconds above 0"),
+        (["run", "--for", "0", "--", "true"], "'0' is no number of seconds above 0"),
+        (["diff", "a", "b", "c\x1b"], "c\\x1b"),
+    ],
+)
+def test_wrong_use_exits_with_2(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: capadvise")
+    assert error.startswith("capadvise: error: ")
+    assert said in error
 
 
 def test_the_command_line_loads_nothing_slow() -> None:

@@ -146,7 +146,7 @@ def test_the_schema_refuses_what_is_not_a_report() -> None:
     ("text", "said"),
     [
         ("", "not a JSON file"),
-        ("[]", "schema None"),
+        ("[]", "not a report"),
         ('{"schema": "capadvise.report/9"}', "capadvise.report/9"),
         ('{"schema": "capadvise.report/1"}', "'recordings' is missing"),
         ('{"schema": "capadvise.report/1", "recordings": []}', "no recording"),

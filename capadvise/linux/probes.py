@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ class Source:
         return private + ([_RETURNED] if self.returned else [])
 
 
-STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(platform.machine(), 0)
+STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(os.uname().machine, 0)
 """How much higher the stack pointer is after a return than at the entry: calls push on x86."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from bisect import bisect_right
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -45,7 +47,7 @@ class Symbols:
         Raises CannotObserve where the kernel hides its addresses (kernel.kptr_restrict).
         """
         try:
-            table = path.read_bytes()
+            table = _read(path)
         except OSError as error:
             raise CannotObserve(f"cannot read {path}: {error.strerror}") from error
         symbols = cls(table)
@@ -108,6 +110,21 @@ class Symbols:
         end = len(self._table) if end < 0 else end
         fields = self._table[start:end].split()
         return int(fields[0], 16), fields[2], end + 1
+
+
+def _read(path: Path) -> bytes:
+    """The whole table. The kernel hands out 4 KB a call, and after each of 1,300 calls a thread of
+    ours would wait for Python's lock: another process takes a third of the time."""
+    with suppress(OSError):
+        done = subprocess.run(
+            ["cat", path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        if done.returncode == 0:
+            return done.stdout
+    return path.read_bytes()
 
 
 _INNERMOST = 20

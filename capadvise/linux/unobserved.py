@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from capadvise.linux.retry.listen import Listener
-from capadvise.linux.tasks import Scope
-from capadvise.recording import Check, Lost, Refusal, Tally
-
 if TYPE_CHECKING:
+    from capadvise.linux.retry.listen import Listener
+    from capadvise.linux.tasks import Scope
     from capadvise.posture import Mac
+    from capadvise.recording import Check, Lost, Refusal, Tally
 
 
 class NoBuffers:
@@ -41,6 +40,8 @@ class NoBuffers:
 
     def lost(self) -> Lost:
         """Nothing can be lost."""
+        from capadvise.recording import Lost  # start-up does without
+
         return Lost()
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ class Context:
     descriptor_readers: frozenset[str]
     """Programs that were let into the descriptors of other users' processes."""
     memory_opens: dict[str, int]
-    """How often a program opened environ, maps or the like of a process."""
+    """How often a program opened environ, maps, io or the like of a process."""
     foreign_readers: frozenset[str]
     """Programs that were let into files that their user may not read."""
 
@@ -61,7 +61,7 @@ class Context:
         checks = recording.checks
         opens: Counter[str] = Counter()
         for check in checks:
-            if "proc_mem_open" in check.site and check.granted:
+            if check.granted and not _FILES_OF_PROCESSES.isdisjoint(check.site):
                 opens[check.program] += check.count
         return cls(
             permitted=recording.held.permitted,
@@ -92,6 +92,8 @@ def _listers(checks: Sequence[Check]) -> frozenset[str]:
     return frozenset(many | {c.program for c in checks if "do_task_stat" in c.site})
 
 
+_FILES_OF_PROCESSES = frozenset({"proc_mem_open", "do_io_accounting"})
+"""Kernel functions that ask whether files of a process may be read that its user alone can open."""
 _LINKS = frozenset({"call_proc_get_link", "proc_ns_readlink", "proc_ns_get_link"})
 """Kernel functions that ask whether exe, root, cwd or a namespace of a process may be followed."""
 _MANY_LINKS = 40
@@ -210,7 +212,8 @@ def _decides(check: Check, context: Context, rule: Rule | None, why: str) -> Jud
     mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
     uncertain = None if rule else _UNKNOWN_SITE
     if check.granted:
-        if check.result in _FAILED_ANYWAY:
+        answers = rule.answers if rule else ()
+        if check.result in _FAILED_ANYWAY and check.result not in answers:
             return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
         if check.phase is Phase.STOP:
             return Judged(check, rule, Effect.ADVISORY, f"{why}, while it was being stopped")
@@ -237,8 +240,8 @@ def _looks_at_chosen(check: Check, context: Context) -> bool:
 
 
 def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
-    """ps opens the environ of every process, owned by its user, and does without. A path is not
-    recorded, but each such open asks for PERFMON or SYS_PTRACE too."""
+    """ps opens the environ of every process, pidstat its io, and does without. A path is not
+    recorded, but each such file asks for PERFMON or SYS_PTRACE too, when opened or read."""
     return (
         check.cap == _DAC_READ_SEARCH
         and check.program in context.listers

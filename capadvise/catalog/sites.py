@@ -7,6 +7,7 @@ of precedence: the first that matches decides.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,6 +87,9 @@ class Rule:
     """What is lost without it, where nothing fails."""
     limit: str | None = None
     """The limit that was exceeded, where that is when the kernel asks."""
+    answers: frozenset[int] = frozenset()
+    """Results (negative errnos) that tell the caller what it asked, such as that a list ends here:
+    a refusal would not."""
     since: str | None = None
     until: str | None = None
     source: str = ""
@@ -183,6 +187,7 @@ _OPTIONAL = (
     "implies",
     "lost",
     "limit",
+    "answers",
     "since",
     "until",
 )
@@ -232,6 +237,7 @@ def rule_of(path: Path, raw: Any) -> Rule:
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
         either = tuple(map(Cap.parse, raw.get("either", ())))
         implies = frozenset(map(Cap.parse, raw.get("implies", ())))
+        answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error
     for key in ("at", "below", "not_below"):
@@ -255,6 +261,7 @@ def rule_of(path: Path, raw: Any) -> Rule:
         implies=implies,
         lost=raw.get("lost"),
         limit=raw.get("limit"),
+        answers=answers,
         since=raw.get("since"),
         until=raw.get("until"),
         source=str(raw["source"]),

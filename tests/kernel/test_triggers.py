@@ -95,6 +95,7 @@ USED = [
     Row("seccomp", "SYS_ADMIN", "seccomp-filter"),
     Row("landlock", "SYS_ADMIN", "landlock"),
     Row("trusted_write", "SYS_ADMIN", "xattr-trusted-write"),
+    Row("trusted_read", "SYS_ADMIN", "xattr-trusted-read"),
     Row("reboot", "SYS_BOOT", "reboot"),
     Row("nice", "SYS_NICE", "nice-raise"),
     Row("clock_settime", "SYS_TIME", "set-time"),
@@ -121,7 +122,6 @@ IN_PASSING = [
     Row("noatime", "FOWNER", "noatime-open"),
     Row("proc_stat", "SYS_PTRACE", "proc-stat-fields"),
     Row("kallsyms", "SYSLOG", "kallsyms"),
-    Row("trusted_read", "SYS_ADMIN", "xattr-trusted-read"),
     Row("shm_lock", "IPC_LOCK", "shm-lock-segment"),
     Row("audit_message", "AUDIT_WRITE", "audit-message"),
 ]

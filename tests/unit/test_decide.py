@@ -15,6 +15,7 @@ from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recor
 
 RULES = """
 - {id: decides, at: [decides], meaning: decides, text: doing it, source: test}
+- {id: list, at: [list], meaning: decides, text: t, source: test, answers: [ENOENT]}
 - {id: cond, at: [cond], meaning: decides, text: t, source: test, when: {arg: cmd, in: [7]}}
 - {id: either, at: [either], meaning: either-or, text: t, source: test, either: [CAP_SYS_ADMIN]}
 - {id: read, at: [read], caps: [CAP_DAC_READ_SEARCH], meaning: either-or, text: reading,
@@ -71,6 +72,8 @@ USED, ADVISORY, DENIED = Verdict.USED, Verdict.ADVISORY, Verdict.DENIED
         (at("decides", result=0), USED),
         (at("decides", result=-22), ADVISORY),
         (at("decides", result=-16), USED),
+        (at("decides", result=-2), ADVISORY),
+        (at("list", result=-2), USED),
         (at("decides", granted=False, result=EPERM), DENIED),
         (at("decides", granted=False, result=0), DENIED),
         (at("decides", ns=Namespace.CHILD), ADVISORY),
@@ -230,6 +233,20 @@ def test_who_looks_at_chosen_processes_needs_what_a_lister_does_not(
 ) -> None:
     proposal = decide(recording(looking("p"), *beside), FACTS)
     assert proposal.need(Cap(19)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "verdict"),
+    [("proc_mem_open", 9, ADVISORY), ("do_io_accounting", 9, ADVISORY), ("proc_mem_open", 8, USED)],
+)
+def test_a_lister_reads_files_of_the_processes_that_it_lists(
+    asked: str, count: int, verdict: Verdict
+) -> None:
+    site = ("ns_capable", "read", "may_open")
+    opened = replace(CHECK, cap=Cap(2), site=site, count=9, program="p")
+    beside = at("do_task_stat", program="p"), at(asked, program="p", count=count)
+    proposal = decide(recording(opened, *beside), FACTS)
+    assert proposal.need(OVERRIDE if verdict is USED else Cap(2)).verdict is verdict
 
 
 def test_mapping_root_implies_what_no_check_asks_for() -> None:

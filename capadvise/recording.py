@@ -14,11 +14,12 @@ class Namespace(StrEnum):
     TARGET = "target"
     """The one that the target was in at its exec."""
     CHILD = "child"
-    """Another one: the target made it later, and is privileged there in its own right."""
+    """Another one: the target made it, or its user did, and is privileged there in its own
+    right."""
     HOST = "host"
     """The initial one, or another above the target's: there no capability of the target counts."""
     OTHER = "other"
-    """Not known."""
+    """Not known; or one below the target's own that others made: what the target holds counts."""
 
 
 class Phase(StrEnum):

@@ -68,7 +68,7 @@ class Aggregator:
         self.counts = Counts(symbols)
         self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
         self._early = early
-        self._setid: dict[str, bool] = {}
+        self._setid: dict[str, tuple[bool, int | None]] = {}
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -122,7 +122,10 @@ class Aggregator:
         elif kind == types.fork:
             parent, child = types.fork_fields.unpack_from(event)
             above = self._task(parent)
-            nested = above.nested or (above.call == "clone" and calls.makes_users(above.values[0]))
+            makes = above.call == "clone" and calls.makes_users(above.values[0])
+            if makes:
+                _made_users(above)
+            nested = above.nested or makes
             self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
             self._lives(child)
         elif kind == types.exec:
@@ -147,9 +150,12 @@ class Aggregator:
         task.program = PurePosixPath(path).name or path
         task.looked = False
         if path not in self._setid and len(self._setid) < _DISTINCT_PATHS:
-            self._setid[path] = _is_setid(path)
+            self._setid[path] = _setid(path)
         if task.scope is not None:
-            task.scope.setid_exec |= self._setid.get(path, False)
+            changes, user = self._setid.get(path, (False, None))
+            task.scope.setid_exec |= changes
+            if user is not None and not task.nested:
+                task.uids = calls.Ids(task.uids.real, user, user)
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:
@@ -186,7 +192,9 @@ class Aggregator:
             *(cap, result, asked.namespace, asked.options, stack, task.program),
             *(task.uids.effective, self._phase(asked.time, task), args),
             task.scope.number,
+            asked.within if asked.within != asked.namespace else 0,
         )
+        self.counts.went(asked.namespace, asked.within, stack)
         first = self.counts.add(key, None, pid, asked.time, count).pid == pid
         if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
             task.pending.append(key)
@@ -219,7 +227,10 @@ class Aggregator:
                 if key.ret != 0:
                     denied.append((key.cap, key.namespace, key.stack))
         if call in ("unshare", "setns") and task.call == call and result == 0:
-            task.nested |= calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
+            users = calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
+            if users and call == "unshare":
+                _made_users(task)
+            task.nested |= users
         if time < task.since:  # no check of it is counted, see adopt()
             task.call, task.pending, task.signalled = None, [], False
             return
@@ -341,10 +352,18 @@ class Aggregator:
         )
 
 
-def _is_setid(path: str) -> bool:
-    """Whether an exec of this file can change its identity: set-id bits or file capabilities."""
+def _made_users(task: Task) -> None:
+    """A task has made a user namespace. What it is called in one of those is no one's id here."""
+    if task.scope is not None and not task.nested:
+        task.scope.makers.add(task.uids.effective)
+
+
+def _setid(path: str) -> tuple[bool, int | None]:
+    """Whether an exec of this file can change its identity, by set-id bits or file capabilities;
+    and the user that it then is, where that is another."""
     with suppress(OSError):
-        if os.stat(path).st_mode & 0o6000:
-            return True
-        return bool(os.getxattr(path, "security.capability"))
-    return False
+        file = os.stat(path)
+        if file.st_mode & 0o6000:
+            return True, file.st_uid if file.st_mode & 0o4000 else None
+        return bool(os.getxattr(path, "security.capability")), None
+    return False, None

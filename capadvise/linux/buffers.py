@@ -24,6 +24,7 @@ EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 ARRIVALS_KB = 64
 SIGNAL_EVENT = "signal:signal_generate"
 _SIGSYS = "sig == 31 && code == 1"
+_WITHIN = "capable_ns"
 """SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
@@ -169,6 +170,7 @@ class Buffers:
         return Types(
             check=check.id,
             check_fields=check.unpacker(*source.fields),
+            within_fields=check.unpacker(_WITHIN) if _WITHIN in check.fields else None,
             returned=returned.id if source.returned else None,
             return_fields=returned.unpacker(*(("sp", "ret") if source.returned else ())),
             stack=tracefs.format_of(self.root / "events/ftrace/kernel_stack").id,

@@ -31,6 +31,7 @@ _ANY = "?"
 """The program of those beyond."""
 _ITS_OWN = 1
 """Stands for the address of whatever user namespace the target is in."""
+_NAMESPACES = 4096
 SECCOMP = "__seccomp_filter"
 """The kernel function that refuses for a seccomp filter."""
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
@@ -64,6 +65,11 @@ class Counts:
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
         self._binders: dict[int, int] = {}
+        self._inside: set[int] = set()
+        self._entered: set[int] = set()
+        """The user namespaces that a followed task was in, and those that it was to enter."""
+        self._owners: set[int] | None = None
+        """Of the user namespaces that there are, when first somebody else's is asked about."""
 
     def site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
         """The call site of a stack, and the system call that it is in."""
@@ -197,7 +203,7 @@ class Counts:
             id=number,
             cap=Cap(key.cap),
             granted=key.ret == 0,
-            ns=self.namespace(key.namespace, scope),
+            ns=self._asked_about(key, scope),
             site=site,
             program=key.program,
             pid=count.pid,
@@ -211,6 +217,27 @@ class Counts:
             phase=key.phase,
             options=None if key.options is None else _options(key.options),
         )
+
+    def went(self, about: int, within: int, stack: bytes) -> None:
+        """A task that is followed is in a user namespace, or is about to enter one."""
+        if within not in self._inside and len(self._inside) < _NAMESPACES:
+            self._inside.add(within)
+        if about != within and "userns_install" in self.site(stack)[0]:
+            self._entered.add(about)
+
+    def _asked_about(self, key: Key, scope: Scope) -> Namespace:
+        """Which user namespace a check is about. From outside, whoever made a namespace has every
+        capability in it, without holding one (cap_capable() of security/commoncap.c); others are
+        asked for what they hold."""
+        found = self.namespace(key.namespace, scope)
+        outside = key.within and key.within == (scope.namespace or self.initial_namespace)
+        if found is not Namespace.CHILD or not outside or key.uid in scope.makers:
+            return found
+        if key.namespace in self._inside - self._entered and not scope.makers:
+            return found  # it was made in a way that is not recorded: clone3
+        if self._owners is None:
+            self._owners = procfs.owners_of_user_namespaces()
+        return found if self._owners == {key.uid} else Namespace.OTHER
 
     def namespace(self, pointer: int, scope: Scope) -> Namespace:
         """Which user namespace an address stands for, as a target sees it."""

@@ -42,6 +42,9 @@ class Types:
     exits: dict[int, str]
     sigsys: int
     """A seccomp filter sent a signal."""
+    within_fields: struct.Struct | None = None
+    """Reads the user namespace that a task was in to which the answer was yes, where that is told
+    (``capable_ns`` of the tracepoint)."""
 
     def answer(self, event: bytes) -> tuple[int, int]:
         """A return event: the stack pointer as it was at the entry, and the answer."""
@@ -52,9 +55,10 @@ class Types:
         """A check event as a value."""
         namespace, cap, *options, last = self.check_fields.unpack_from(event)
         bits = options[0] if options else None
+        within = self.within_fields.unpack_from(event)[0] if self.within_fields else 0
         if self.returned is None:
-            return Asked(time, pid, namespace, cap, bits, last, 0, stack)
-        return Asked(time, pid, namespace, cap, bits, None, last, stack)
+            return Asked(time, pid, namespace, cap, bits, last, 0, stack, within)
+        return Asked(time, pid, namespace, cap, bits, None, last, stack, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Asked:
     pointer: int
     """The stack pointer by which the answer finds it."""
     stack: bytes
+    within: int = 0
+    """The user namespace that the task was in; 0 where that is not told."""
 
 
 Answered = tuple[Asked, int, int]

@@ -28,6 +28,9 @@ class Scope:
     """The pointers of the namespaces above that one, besides the initial one, as far as known."""
     io_uring: bool = False
     setid_exec: bool = False
+    makers: set[int] = field(default_factory=set)
+    """Effective ids of the users who made user namespaces: a namespace obeys the one who made it
+    (user_namespaces(7))."""
     own_sets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
     refusals: Counter[Raw] = field(default_factory=Counter)
 
@@ -77,6 +80,8 @@ class Key(NamedTuple):
     phase: Phase
     args: tuple[tuple[str, int], ...]
     scope: int
+    within: int = 0
+    """The user namespace that the task was in, if it is known and another than ``namespace``."""
 
 
 class Starts(Protocol):

@@ -27,12 +27,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from capadvise.errors import CannotObserve
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers
+from capadvise.linux.procfs import INITIAL_USER_NAMESPACE
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
 _NEWUSER = 0x10000000  # linux/sched.h
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
-_INITIAL = 0xEFFFFFFD
-"""Its fixed inode number: PROC_USER_INIT_INO in linux/proc_ns.h."""
 _PATIENCE = 2.0
 """Seconds until an event that is made has been read, on a machine that is busy."""
 
@@ -53,7 +52,7 @@ def held_open(pid: int) -> Iterator[list[int]]:
                 hint="that takes CAP_SYS_PTRACE; in a container --cap-add SYS_PTRACE",
             ) from error
         stack.callback(os.close, fd)
-        while os.fstat(fd).st_ino != _INITIAL:
+        while os.fstat(fd).st_ino != INITIAL_USER_NAMESPACE:
             found.append(fd)
             try:
                 fd = fcntl.ioctl(fd, _NS_GET_PARENT)

@@ -34,6 +34,11 @@ class Row:
 FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
 SERVER = f"{PYTHON} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
+ROOTLESS = """
+setpriv --reuid=65534 --clear-groups unshare -U sleep 60 >/dev/null 2>&1 & echo $! > pid
+until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
+"""
+"""A process of another user in a user namespace that the user made."""
 OVERLAY = """
 mkdir base; mount -t tmpfs none base; cd base; mkdir l u w ../m; touch l/f
 mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay ../m
@@ -109,6 +114,20 @@ ROWS = [
     ),
     # Mapping root needs SETFCAP, for which no check is made: true, though it looks odd.
     Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", never="SYS_ADMIN"),
+    # What another user's namespace holds is not one's own, as what one made is.
+    Row("sh: kill $(cat pid)", "KILL", setup=ROOTLESS),
+    Row(
+        "sh: nsenter -t $(cat pid) -U --preserve-credentials true",
+        "SYS_ADMIN SYS_PTRACE",
+        never="SETFCAP",
+        setup=ROOTLESS,
+        check="kill $(cat pid)",
+    ),
+    Row(
+        "setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Ur true",
+        "SETGID SETUID",
+        never="SYS_ADMIN SETFCAP",
+    ),
     Row(
         "chown nobody m/f",
         "CHOWN",

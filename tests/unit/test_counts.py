@@ -1,15 +1,18 @@
-"""Distinct checks: as many as the target can make, and no more memory than that."""
+"""Distinct checks: as many as the target can make, and no more memory than that; and which user
+namespace each is about."""
 
 from __future__ import annotations
 
 import pytest
 
-from capadvise.linux import counts
+from capadvise.linux import counts, procfs
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, Scope
-from capadvise.recording import Phase
+from capadvise.recording import Namespace, Phase
 
 KEY = Key(7, 0, 1, None, b"", "a", 0, Phase.RUN, (), 0)
+INITIAL, MADE = 1, 2
+NOBODY = 65534
 
 
 def test_beyond_a_bound_checks_are_thrown_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +27,42 @@ def test_beyond_a_bound_checks_are_thrown_together(monkeypatch: pytest.MonkeyPat
     assert kept.distinct < 20
     assert sum(check.count for check in checks) == 1000
     assert {check.program for check in checks} == {"p0", "p1", "p2", "p3", "p4", "?"}
+
+
+def about(namespace: int, uid: int, within: int = INITIAL) -> Key:
+    return Key(21, 0, namespace, None, b"", "p", uid, Phase.RUN, (), 0, within)
+
+
+@pytest.mark.parametrize(
+    ("key", "makers", "inside", "owners", "found"),
+    [
+        (about(INITIAL, 0, within=0), [], [], [], Namespace.TARGET),
+        (about(MADE, 0, within=0), [], [], [NOBODY], Namespace.CHILD),
+        (about(MADE, 0), [0], [], [NOBODY], Namespace.CHILD),
+        (about(MADE, 0), [NOBODY], [MADE], [], Namespace.OTHER),
+        (about(MADE, 0), [], [MADE], [], Namespace.CHILD),
+        (about(MADE, 0), [], [], [0], Namespace.CHILD),
+        (about(MADE, 0), [], [], [NOBODY], Namespace.OTHER),
+        (about(MADE, 0), [], [], [0, NOBODY], Namespace.OTHER),
+        (about(MADE, NOBODY), [], [], [NOBODY], Namespace.CHILD),
+    ],
+    ids=["own", "from-inside", "made", "made-by-another-user", "made-unseen", "its-user-s",
+         "another-s", "one-of-several", "the-other-user"],
+)  # fmt: skip
+def test_a_namespace_obeys_who_made_it(
+    key: Key,
+    makers: list[int],
+    inside: list[int],
+    owners: list[int],
+    found: Namespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: set(owners))
+    kept = counts.Counts(Symbols(b""))
+    kept.initial_namespace = INITIAL
+    for pointer in inside:
+        kept.went(INITIAL, pointer, b"")
+    scope = Scope(0, 1, 0, makers=set(makers))
+    kept.add(key, None, 7, 0, 1)
+    (check,) = kept.checks(scope)
+    assert check.ns is found

@@ -15,16 +15,16 @@ does now can be seen.
 The report is saved in any case.
 """
 REVIEW = """\
-A **capability** is a piece of root's power. The kernel was asked for some of them while the \
-program ran; the fewer it is given, the less an attacker gets.
-
-Before each one stands what becomes of it: `✓` kept, `+` added by you, `−` dropped by you.
+A **capability** is a piece of root's power: the fewer a program is given, the less an attacker \
+gets. `✓` kept, `+` added by you, `−` dropped by you.
 
 - `●` **required** (a trial failed without it) or **used** (a call depends on it)
 - `◐` **tolerated**: used, but a trial passed without it
 - `○` **advisory**: asked in passing
 - `×` **denied**: refused, and the program went on
 - `·` **unused**: never asked
+
+Besides: `/` search, `u` never asked, `c` copy, `1` `2` `3` screens.
 """
 PROOF = """\
 A **trial** runs the command again with fewer capabilities, in namespaces of its own.

@@ -165,7 +165,7 @@ class LiveView(View):
         return Content.assemble(
             (f"{lost} events lost  " if lost else "", "bold $text-warning"),
             f"{asked} checks",
-            (f"  {observer}{'' if lost or not observer else ', nothing lost'}", "dim"),
+            (f"{'' if lost or not observer else ', nothing lost'}  {observer}", "dim"),
         )
 
     def _draw_why(self) -> None:

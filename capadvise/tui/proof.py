@@ -253,7 +253,7 @@ class Proof(Vertical):
             return Content.assemble(
                 ("What shows that it works? ", "bold $text-primary"),
                 "A shell command that passes then; it is run while the program runs, or after its "
-                "end. With it, trials find the smallest set that works.",
+                "end. With it, trials find the smallest set that works: Enter starts them.",
             )
         if self._obstacle is not None:
             return Content.assemble(

@@ -60,7 +60,7 @@ class ReviewView(View):
             priority=True,  # done before the next key is looked at: that one is searched for
         ),
         Binding("u", "fold", "Never asked", tooltip="Show or hide", show=False, id="fold"),
-        Binding("escape", "end_search", "Show all", show=False, id="end-search"),
+        Binding("escape", "leave_field", "Back", id="leave-field"),
         Binding("0", "go('live')", "Live", show=False, id="go-live"),
         Binding("1", "go('review')", "Review", show=False, id="go-review"),
         Binding("2", "go('proof')", "Proof", show=False, id="go-proof"),
@@ -163,8 +163,8 @@ class ReviewView(View):
                 return there
             case "view":
                 return there and self.review.has_class("narrow")
-            case "end_search":
-                return there and self.review.searching
+            case "leave_field":
+                return (there and self.review.searching) or isinstance(self.focused, Input)
             case "reset":
                 return bool(choice.toggled)
             case "base":
@@ -217,9 +217,12 @@ class ReviewView(View):
         self.review.search()
         self.refresh_bindings()
 
-    def action_end_search(self) -> None:
-        """Close it."""
-        self.review.end_search()
+    def action_leave_field(self) -> None:
+        """Out of the field that takes all keys; the search is closed."""
+        if self.place == "review":
+            self.review.end_search()
+        else:
+            self.query_one("#trials").focus()
         self.refresh_bindings()
 
     def action_save(self) -> None:

@@ -62,5 +62,5 @@ def _run_text(report: Report) -> Content:
     return Content.assemble(
         (f"{lost} events lost  " if lost else "", "bold $text-warning"),
         printable(shlex.join(report.target.argv)[:LONGEST]),
-        (f"  {recording.host.observer}{'' if lost else ', nothing lost'}", "dim"),
+        (f"  {'' if lost else 'nothing lost, '}{recording.host.observer}", "dim"),
     )

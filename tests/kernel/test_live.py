@@ -115,7 +115,7 @@ def report_of(folder: Path) -> Any:
 def test_the_screen_says_what_observes(tmp_path: Path) -> None:
     with terminal(tmp_path, 100, 20) as user:
         user.run(CAPADVISE, "run", "--retry", "-o", "r.json", "--", "sleep", "60")
-        user.wait("recording", "+retry, nothing lost")
+        user.wait("recording", "nothing lost  ", "+retry")
         user.keys("q")
         user.wait("ended")
         user.keys("q")

@@ -9,6 +9,7 @@ from capadvise.errors import BadInput
 
 FOLDER = Path(__file__).parents[1] / "docs"
 TOPICS = {
+    "installing": "with pipx, uv, from a checkout; how sudo finds it; whether it works here",
     "judgement": "how it decides: every verdict, every meaning, every proof",
     "traps": "what is easily got wrong, and how we know",
     "trials": "the proof: what a trial is, and what it is kept apart from",

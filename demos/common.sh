@@ -32,10 +32,25 @@ begin() { # begin [--net] PACKAGE… -- ARGUMENTS-OF-THE-SCRIPT; --net: in a net
 
 end() { :; } # a demo that starts something puts its own in the place of this
 
-installed() { # these Debian packages and capadvise; nothing is done where they are there
-  if [ ! -x "$top/.venv/bin/capadvise" ] || ! dpkg -s "$@" >/dev/null 2>&1; then
-    "$top/.ci/setup" "$@"
+installed() { # what is missing of these Debian packages, and capadvise; an engine is your choice
+  local name missing=()
+  for name in "$@"; do
+    case $name in
+      docker) as_root docker info >/dev/null 2>&1 || lacking docker ;;
+      compose) as_root docker compose version >/dev/null 2>&1 || lacking "docker compose" ;;
+      *) dpkg -s "$name" >/dev/null 2>&1 || missing+=("$name") ;;
+    esac
+  done
+  if [ ! -x "$top/.venv/bin/capadvise" ] || [ ${#missing[@]} -gt 0 ]; then
+    "$top/.ci/setup" "${missing[@]}"
   fi
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+lacking() {
+  echo "this demo needs $1, and it does not answer here" >&2
+  exit 3
 }
 
 capadvise() { "$top/.venv/bin/capadvise" "$@"; }

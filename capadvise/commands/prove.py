@@ -254,8 +254,10 @@ def job_of(
             hint="record it again with --check SHELL",
         )
     if report.recording.succeeded is not True and not new_check:
+        failed = report.recording.succeeded is False
         raise BadInput(
-            "the recorded run did not end well, so that no trial could tell success",
+            f"the recorded run {'did not end well' if failed else 'was stopped, without a check'}, "
+            "so that no trial could tell success",
             hint="record it again so that it exits with 0, or give it a check that it passes",
         )
     timeout = max(PROVE_TIMEOUT, 3 * report.recording.seconds)

@@ -267,6 +267,12 @@ class Watch:
         seen = self.aggregator.refusals(scope, mac)
         return seen if self.ear is None else with_denials(seen, self.ear.denials(scope))
 
+    def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
+        """None: nobody knows, since we ended it when its time was up."""
+        if self.checker or healthy or status == 0:
+            return self.check_passed if self.checker else True
+        return None if self.kill_at is not None and not self.interrupted else False
+
     def recording(
         self,
         scope: Scope,
@@ -296,7 +302,7 @@ class Watch:
             refusals=self._refusals(scope, mac),
             lost=self.lost,
             interrupted=self.interrupted,
-            succeeded=self.check_passed if self.checker else healthy or status == 0,
+            succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             cautions=(_CROWDED,) if self.aggregator.crowded else (),

@@ -81,7 +81,7 @@ def _headline(report: Report) -> str:
 def _what_of_it(report: Report) -> str:
     if any(run.attached for run in report.recordings):
         return " while it was watched."
-    ended_well = all(run.succeeded for run in report.recordings)
+    ended_well = all(run.succeeded is not False for run in report.recordings)
     return ": drop them all." if ended_well else ", but the run did not end well."
 
 

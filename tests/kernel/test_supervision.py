@@ -341,7 +341,7 @@ def test_a_check_may_print_much_and_leave_daemons(run: Run) -> None:
 def test_a_shells_child_is_stopped_with_it(run: Run) -> None:
     began = time.monotonic()
     run("sh", "-c", "sleep 100; true", options=("--for", "1"))
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 10  # else it is killed, ten seconds later
 
 
 def test_output_is_checked_before_the_target_runs(run: Run, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ _PODMAN = Grammar(
     frozenset(("noout", "remote", "syslog", "transient-store", "trace", "help", "version")),
     {"c": "connection", "r": "remote", "v": "version"},
 )
+_CLIENTS = {
+    "docker": ("docker", _DOCKER),
+    "podman": ("podman", _PODMAN),
+    "podman-remote": ("podman", _PODMAN),
+}
+"""Program → its engine, and the options before its command."""
 _COMPOSE = Grammar(
     frozenset(("all-resources", "compatibility", "dry-run", "verbose", "no-ansi", "help")),
     {"f": "file", "p": "project-name"},
@@ -112,23 +118,20 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     program = PurePath(argv[0]).name if argv else ""
     if program == "docker-compose":
         return _compose(("docker",), (argv[0],), argv[1:])
-    if program == "docker":
-        options, rest = _DOCKER.parse(argv[1:])
-        client = (argv[0], *words(options))
-        if rest[:1] == ("compose",):
-            return _compose(client, (*client, "compose"), rest[1:])
-    elif program in ("podman", "podman-remote"):
-        options, rest = _PODMAN.parse(argv[1:])
-        client = (argv[0], *words(options))
-    else:
+    if program not in _CLIENTS:
         return None
+    engine, own = _CLIENTS[program]
+    options, rest = own.parse(argv[1:])
+    client = (argv[0], *words(options))
+    if program == "docker" and rest[:1] == ("compose",):
+        return _compose(client, (*client, "compose"), rest[1:])
     rest = rest[1:] if rest[:1] == ("container",) else rest
     if rest[:1] != ("run",):
         return None
     given, rest = RUN.parse(rest[1:])
     if not rest or is_on(given, "help"):
         return None  # the client says what is wrong better than we could
-    return Invocation("docker" if program == "docker" else "podman", client, "run", given, rest)
+    return Invocation(engine, client, "run", given, rest)
 
 
 def behind(argv: Sequence[str]) -> Invocation | None:
@@ -141,9 +144,9 @@ def behind(argv: Sequence[str]) -> Invocation | None:
 def existing(argv: Sequence[str]) -> str | None:
     """What a client's command does with containers that are there already, as ``docker start``."""
     program = PurePath(argv[0]).name
-    if program not in ("docker", "podman"):
+    if program not in _CLIENTS:
         return None
-    _, rest = (_DOCKER if program == "docker" else _PODMAN).parse(argv[1:])
+    _, rest = _CLIENTS[program][1].parse(argv[1:])
     if rest[:1] == ("compose",):
         rest = _COMPOSE.parse(rest[1:])[1]
     verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")

@@ -42,7 +42,6 @@ def manual_page(program: Program) -> str:
         for name, said in items:
             lines += _item(name, said)
     lines += [".SH SEE ALSO", ".BR capabilities (7),", ".BR setpriv (1),", ".BR systemd.exec (5)"]
-    lines += [".PP", *_text("capadvise help lists pages that say more.")]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,7 @@ Finds the smallest set of Linux capabilities that a program needs, and shows why
   capadvise run -- nginx -g 'daemon off;'          watch a command, get the set
   capadvise explain SYS_ADMIN                      what is it, what to do instead
   capadvise emit REPORT.json --format compose      the snippet to paste
+  capadvise help                                   pages that say more
 """
 _EXIT_CODES = """\
 run exits as its target did, with 128+n where signal n ended it. Where there was no target, and for
@@ -21,7 +22,8 @@ all other commands, the exit code says:
 
   0    done
   1    no: the gate failed (check), it could not be proven (prove), the check did
-       not pass (attach), or the recommended sets differ (diff)
+       not pass (attach), the recommended sets differ (diff), or an answer was
+       wrong (doctor --self-test)
   2    wrong use, or a file that cannot be used
   3    nothing can be observed here
   126  the command cannot be executed

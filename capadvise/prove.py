@@ -116,13 +116,19 @@ def prove(
     try:
         floor = search.floor(proposal.recommended & everything, proposal)
         if not search.flaky:
-            interim = Proven(isolation, tuple(search.trials), floor, untried=untried)
-            sound = search.passes(conclude(proposal, interim).recommended)
+            search.regain(_recommended(proposal, search, floor, untried))
+            sound = search.passes(_recommended(proposal, search, floor, untried))
     except Interrupted:
         complete, floor = False, search.best
     if search.flaky:
         floor = None
     return Proven(isolation, tuple(search.trials), floor, search.flaky, sound, complete, untried)
+
+
+def _recommended(proposal: Proposal, search: _Search, floor: CapSet, untried: CapSet) -> CapSet:
+    """What the trials so far recommend."""
+    interim = Proven("", tuple(search.trials), floor, untried=untried)
+    return conclude(proposal, interim).recommended
 
 
 @dataclass
@@ -137,6 +143,8 @@ class _Search:
     outcomes: dict[CapSet, Outcome] = field(default_factory=dict)
     flaky: bool = False
     best: CapSet | None = None
+    start: CapSet = frozenset()
+    """What the removals began with: it passes, and loses least."""
 
     def __post_init__(self) -> None:
         self.outcomes[self.everything] = self.first
@@ -178,25 +186,41 @@ class _Search:
 
     def floor(self, recommended: CapSet, proposal: Proposal) -> CapSet:
         """A set that passes, and fails without any one member."""
+        self.start = recommended
         if self.surely(frozenset(), expected=not recommended):
-            self._what_each_gives(recommended)
             return frozenset()
-        caps = self._repair(recommended, proposal)
-        for cap in power_order(caps):
-            if self.surely(caps - {cap}, expected=False, without=cap):
-                caps = caps - {cap}
-            if self.flaky:
-                break
+        caps = self.start = self._repair(recommended, proposal)
+        known: CapSet | None = None
+        # What failed without a member of a larger set can pass without it now: a program that
+        # cannot become another user need not hand over its files. Sets are tried once.
+        while caps != known and not self.flaky:
+            known = caps
+            for cap in power_order(caps):
+                if self.surely(caps - {cap}, expected=False, without=cap):
+                    caps = caps - {cap}
+                if self.flaky:
+                    break
         return caps
 
-    def _what_each_gives(self, recommended: CapSet) -> None:
-        """Nothing is required; where something is lost all the same, find out by which."""
-        if len(recommended) > 1 and compare(
-            self.first.observed, self.outcomes[frozenset()].observed
-        ):
-            self.passes(recommended)
-            for cap in power_order(recommended):
-                self.passes(recommended - {cap}, without=cap)
+    def regain(self, chosen: CapSet) -> None:
+        """Where the set that is to be recommended fails, or loses what it began with: find out by
+        which of those that are left out. The floor's trials do not tell what is lost by two: where
+        one is gone the program may never come to the use of the other."""
+        caps = self.start
+        if not caps - chosen or not self.passes(caps) or self._as_good(chosen, caps):
+            return
+        told = {(trial.caps, trial.without) for trial in self.trials}
+        for cap in power_order(caps - chosen):
+            less = caps - {cap}
+            if less in self.outcomes and (less, cap) not in told:  # it was about another one
+                self.surely(less, expected=not self.outcomes[less].passed, without=cap)
+            if self.passes(less, without=cap) and self._as_good(less, caps):
+                caps = less
+
+    def _as_good(self, less: CapSet, caps: CapSet) -> bool:
+        return self.passes(less) and not compare(
+            self.outcomes[caps].observed, self.outcomes[less].observed
+        )
 
     def _repair(self, caps: CapSet, proposal: Proposal) -> CapSet:
         """A set that passes, from one that should."""
@@ -256,22 +280,18 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     trials pass without what they never came to shows nothing: it is kept."""
     if proven.flaky or proven.floor is None or not proven.complete:
         return proposal
-    lost: dict[Cap, tuple[str, ...]] = {
-        trial.without: trial.differences
-        for trial in proven.trials
-        if trial.without is not None and trial.passed
-    }
-    empty = next((t for t in proven.trials if not t.caps and t.passed), None)
-    if empty is not None and not lost:  # nothing was taken away one by one
-        lost = dict.fromkeys(proposal.recommended, empty.differences)
+    lost = _lost(proposal, proven, proven.floor)
     needs = {need.cap: need for need in proposal.needs}
     for cap in proven.floor:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap))
-    for cap in proposal.recommended - proven.floor:
+    lost_by_one = {cap for cap, said in lost.items() if said}
+    for cap in (proposal.recommended | lost_by_one) - proven.floor:
+        need = needs.get(cap) or proposal.need(cap)
         needs[cap] = replace(
-            needs[cap],
+            need,
             verdict=Verdict.TOLERATED,
             proof=Proof.TRIAL,
+            reason=_reason(need),
             lost_without="; ".join(lost.get(cap, ()))
             or (_UNTRIED if cap in proven.untried else None),
         )
@@ -288,15 +308,37 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     )
 
 
+def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:
+    """What goes with each capability that is not in the floor, from any set that passed with it.
+    The one that was never taken away goes where all do."""
+    told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
+    for trial in proven.trials:
+        if trial.without is not None and trial.without not in floor:
+            why = trial.differences
+            said = why if trial.passed else (f"beside the others: {'; '.join(why)}",)
+            told[trial.without, trial.caps] = said  # of a repeat, what came the second time
+    lost: dict[Cap, tuple[str, ...]] = {}
+    for (cap, _), said in told.items():
+        lost[cap] = lost.get(cap) or said
+    empty = next((trial for trial in proven.trials if not trial.caps and trial.passed), None)
+    untold = proposal.recommended - lost.keys()
+    if empty is not None and len(untold) == 1:
+        lost |= dict.fromkeys(untold, empty.differences)
+    return lost
+
+
 def _required(need: Need) -> Need:
-    reason = need.reason
-    if need.verdict not in (Verdict.USED, Verdict.REQUIRED):
-        reason = "found by trial: no check that was seen tells what it is needed for"
     return replace(
         need,
         verdict=Verdict.REQUIRED,
         proof=Proof.TRIAL,
-        reason=reason,
+        reason=_reason(need),
         uncertain=None,
         lost_without="the workload fails",
     )
+
+
+def _reason(need: Need) -> str:
+    if need.verdict in (Verdict.USED, Verdict.TOLERATED, Verdict.REQUIRED):
+        return need.reason
+    return "found by trial: no check that was seen tells what it is needed for"

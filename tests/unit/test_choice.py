@@ -10,6 +10,7 @@ from capadvise.tui.look import parse_background, theme
 from tests.tui.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
 
 PROVEN = proven()
+BIND_CAP = Cap.parse("NET_BIND_SERVICE")
 CHOWN_CAP, SETUID_CAP = Cap.parse("CHOWN"), Cap.parse("SETUID")
 
 
@@ -58,15 +59,15 @@ def test_a_plain_sentence_says_what_keeping_or_dropping_does(
 
 
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
-    both = Choice(PROVEN).toggle(CHOWN_CAP).toggle(SETUID_CAP)
+    both = Choice(PROVEN).toggle(BIND_CAP).toggle(SETUID_CAP)
     assert [standing(Choice(NGINX)), standing(Choice(PROVEN)), standing(both)] == [
         "not tried",
         "tried: passes",
         "not tried",
     ]
     assert price(both) == (
-        "without CHOWN: the workload fails (tried: exited with 1); "
-        "without SETUID: the workload passes (tried), but nginx runs as 0:0"
+        "without SETUID: the workload passes (tried), but nginx runs as 0:0; "
+        "without NET_BIND_SERVICE: the workload fails (tried: exited with 1)"
     )
     assert price(Choice(PROVEN)) is None
     assert standing(Choice(PROVEN).toggle(SETUID_CAP)) == "tried: passes, but nginx runs as 0:0"

@@ -189,3 +189,42 @@ def test_differences_are_sentences() -> None:
         "nginx runs as 0:0",
     ]
     assert compare(full, full) == []
+
+
+def test_the_floor_is_minimal_where_less_asks_for_less() -> None:
+    """With SETUID it becomes another user and has to hand its files over; without, it need not."""
+
+    def works(given: CapSet) -> bool:
+        return caps("KILL") <= given and (not caps("SETUID") <= given or caps("CHOWN") <= given)
+
+    known = proposal("CHOWN KILL SETUID", self_restricting="SETUID")
+    proven = Fake(works).prove(known)
+    assert proven.floor == caps("KILL")
+    after = conclude(known, proven)
+    assert after.recommended == caps("CHOWN KILL SETUID")
+    assert proven.recommended_sound
+    assert after.need(Cap.parse("CHOWN")).lost_without == "beside the others: it failed"
+
+
+@pytest.mark.parametrize("needed", ["", "KILL"])
+@pytest.mark.parametrize(
+    ("enough", "recommended"),
+    [
+        # It ends at the first refusal: without the one it never comes to the use of the other.
+        (lambda given: caps("CHOWN FOWNER") <= given, "CHOWN FOWNER"),
+        # Either does: together nothing is lost by one of them, and all by both.
+        (lambda given: bool(caps("CHOWN FOWNER") & given), "FOWNER"),
+    ],
+)
+def test_what_is_lost_by_two_together_is_not_left_out(
+    needed: str, enough: Callable[[CapSet], bool], recommended: str
+) -> None:
+    def observe(given: CapSet) -> Observed:
+        return Observed(0, files=(("f", "1:1 0600" if enough(given) else "0:0 0644"),))
+
+    known = proposal(f"CHOWN FOWNER SYS_NICE {needed}")
+    proven = Fake(needing(needed), observe).prove(known)
+    assert proven.floor == caps(needed)
+    assert conclude(known, proven).recommended == caps(f"{recommended} {needed}")
+    once = [trial for trial in proven.trials if not trial.repeat]
+    assert len(once) <= 3 + 2 * len(known.recommended)

@@ -300,6 +300,7 @@ items:
 @given(pods(), SETS)
 @example(SHARED, ())
 @example(SHARED + "    - name: d\n      securityContext: *id001\n", ())
+@example(SHARED.replace("- ${X}", "- X\n        seccompProfile: {type: a}\n        a: :b"), ())
 def test_in_any_manifest_one_container_changes(text: str, caps: tuple[str, ...]) -> None:
     patched = patch("kubernetes", text, "a/c", caps).text
     old, new = (containers(load(one)) for one in (text, patched))

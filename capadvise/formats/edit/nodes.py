@@ -193,7 +193,8 @@ def value(node: Node, instead: Mapping_[int, Any] | None = None) -> Any:
 def is_text(plain: str) -> bool:
     """Whether a plain scalar means the same in quotes: no number, switch or date is written with
     these. In a flow collection it has to stand in quotes."""
-    return not set(plain).isdisjoint(",[]{}\n")
+    beside = plain.startswith((":", "?")) or plain.endswith(":")
+    return beside or not set(plain).isdisjoint(",[]{}\n")
 
 
 def _size(node: Node, known: dict[int, int]) -> int:

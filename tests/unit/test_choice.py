@@ -59,14 +59,14 @@ def test_a_plain_sentence_says_what_keeping_or_dropping_does(
 
 
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
-    both = Choice(PROVEN).toggle(BIND_CAP).toggle(SETUID_CAP)
+    both = Choice(PROVEN).toggle(BIND_CAP).toggle(CHOWN_CAP)
     assert [standing(Choice(NGINX)), standing(Choice(PROVEN)), standing(both)] == [
         "not tried",
         "tried: passes",
         "not tried",
     ]
     assert price(both) == (
-        "without SETUID: the workload passes (tried), but nginx runs as 0:0; "
+        "without CHOWN: the workload fails (tried: exited with 1); "
         "without NET_BIND_SERVICE: the workload fails (tried: exited with 1)"
     )
     assert price(Choice(PROVEN)) is None

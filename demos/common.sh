@@ -18,6 +18,7 @@ begin() { # begin [--net] PACKAGE… -- ARGUMENTS-OF-THE-SCRIPT; --net: in a net
   if [ -n "$net" ] && [ -z "${DEMO_NET:-}" ]; then # a port of this machine may be taken
     DEMO_NET=1 exec unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$0" "$@"
   fi
+  trap 'exit 130' INT # a command that heeds Ctrl-C and ends well would let the script go on
   work=${1:-}
   if [ -z "$work" ]; then
     work=$(mktemp -d)
@@ -59,7 +60,10 @@ show() { # a command as one would type it, then what it prints
   local status=0
   printf '\n$ %s\n' "$1"
   eval "$1" </dev/null 2>&1 || status=$?
-  case $status in 0 | 143) ;; *) echo "exit code $status" ;; esac # 143: ended by its check
+  case $status in
+    0 | 143) ;; # 143: ended by its check
+    *) echo "exit code $status" ;;
+  esac
 }
 
 image() { # image NAME FOLDER PROGRAM…: these programs of this machine with their libraries, and

@@ -22,7 +22,10 @@ def command(args: argparse.Namespace) -> int:
     caps = report.proposal.recommended
     if args.set == "floor":
         if report.proposal.floor is None:
-            raise BadInput(f"{args.report}: it has no floor: nothing was proven by trials")
+            raise BadInput(
+                f"{args.report}: it has no floor: nothing was proven by trials",
+                hint=f"capadvise prove {args.report}",
+            )
         caps = report.proposal.floor
     answer = snippet_of(report, caps, default(), set_name=args.set)
     # What is imported below, 8 ms and more, the usual answer on stdout need not wait for.

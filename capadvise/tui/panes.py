@@ -88,6 +88,7 @@ class Review(Vertical):
         """Bring one pane to the front (the others show where there is room)."""
         for name in VIEWS:
             self.query_one(f"#{name}").set_class(name == view, "-front")
+        self.call_after_refresh(self._draw)
 
     def watch_choice(self, before: Choice, now: Choice) -> None:
         """Draw what changed."""
@@ -116,9 +117,10 @@ class Review(Vertical):
 
     def _draw_why(self) -> None:
         """What there is to say of the highlighted one."""
-        cap = self.caps.selected
-        if cap is not None:
-            box = self.query_one("#why")
+        cap, box = self.caps.selected, self.query_one("#why")
+        if not box.size:  # hidden: it is drawn when it is shown
+            self._drawn_for = Size()
+        elif cap is not None:
             box.border_title = cap.name
             need = self.choice.report.proposal.need(cap)
             text = why(self.choice, need, self.catalog, self.uses, box)

@@ -270,6 +270,9 @@ class Proof(Vertical):
     def draw(self) -> None:
         """The whole of the highlighted trial."""
         box = self.query_one("#trial")
+        if not box.size:  # hidden: it is drawn when it is shown
+            self._drawn_for = Size()
+            return
         row = self.query_one("#trials", OptionList).highlighted
         if row is None or row >= len(self.trials):
             self.query_one("#trial-text", Static).update("")

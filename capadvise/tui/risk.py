@@ -118,6 +118,9 @@ class Remaining(Vertical):
         if option is None or option.id is None:
             return
         box = self.query_one("#risk-why", VerticalScroll)
+        if not box.size:  # hidden: it is drawn when it is shown
+            self._drawn_for = Size()
+            return
         if option.id == _PLACE:
             box.border_title, text = "What else restrained it", self._place(box)
         else:

@@ -295,3 +295,26 @@ def test_a_report_without_any_check_can_be_reviewed() -> None:
 def test_the_screen_as_text(name: str) -> None:
     """`python -m tests.tui.goldens` writes them anew."""
     assert drawn(name) == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "keys", "pane"),
+    [
+        ((160, 50), ("p", "1"), "why"),
+        ((80, 24), ("v", "down", "v", "v"), "why"),
+        ((80, 24), ("2", "1", "space", "2"), "trial"),
+        ((80, 24), ("3", "1", "space", "3"), "risk"),
+    ],
+)
+def test_what_was_drawn_out_of_sight_is_as_wide_as_its_pane(
+    size: tuple[int, int], keys: tuple[str, ...], pane: str
+) -> None:
+    app = app_on(NGINX if "p" in keys else proven(), Prover())
+
+    async def script(pilot: Session) -> None:
+        for key in keys:
+            await press(pilot, key)
+        lines = shows(app, f"#{pane}-text").splitlines()
+        assert max(map(len, lines)) > 30  # a pane that nobody sees has no width
+
+    drive(app, script, size)

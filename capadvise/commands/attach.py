@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from capadvise.commands.run import doubt, preload, print_json, saved, tell, writable
+from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
 from capadvise.errors import Exit
 from capadvise.linux.attach import attach
 from capadvise.linux.attach_target import Running, find

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from capadvise.catalog import default
-from capadvise.commands.run import default_path, writable
+from capadvise.commands.outcome import default_path, writable
 from capadvise.decide import decide
 from capadvise.errors import BadInput, Exit
 from capadvise.linux.audit.denials import Denial, denials

@@ -17,7 +17,7 @@ from typing import TypeVar
 from capadvise import workload
 from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.commands.run import default_path, safe_name, writable
+from capadvise.commands.outcome import default_path, safe_name, writable
 from capadvise.decide import Proposal, decide, decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials

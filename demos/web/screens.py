@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 
 from capadvise.catalog import default
 from capadvise.commands.live import LiveRecorder
+from capadvise.commands.outcome import saved
 from capadvise.commands.review import Trials
-from capadvise.commands.run import saved
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation
 from capadvise.report.model import Report

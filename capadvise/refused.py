@@ -25,7 +25,7 @@ _HARMLESS = frozenset(
 _LIMITS = {
     "EMFILE": "RLIMIT_NOFILE, the number of open files",
     "EFBIG": "RLIMIT_FSIZE, the size of files",
-    "EAGAIN": "the number of processes: of the control group (pids.max) or of the machine",
+    "EAGAIN": "the number of processes: of the control group (pids.max) or of the host",
     "ENOMEM": "RLIMIT_MEMLOCK, locked memory",
 }
 """Errors that only a limit gives, in the calls where they are recorded."""

@@ -100,7 +100,7 @@ def _user(posture: Posture) -> str:
     if own and user.host_uid is not None:
         text += f"; outside of its user namespace it is uid {user.host_uid}"
     elif user.uid == 0 and posture.namespaces.get("user") is Sharing.HOST:
-        text += ": root of the machine"
+        text += ": root of the host"
     return f"{text}{'; rootless' if user.rootless else ''}"
 
 
@@ -183,17 +183,17 @@ def _namespaces(posture: Posture) -> Iterator[Line]:
     unknown = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
     yield Line(f"its own: {listed(own) or 'none'}")
     if unknown:
-        yield Line(f"own or the machine's, that cannot be told: {listed(unknown)}")
+        yield Line(f"own or the host's, that cannot be told: {listed(unknown)}")
     hosts = [name for name, whose in shared.items() if whose is Sharing.HOST]
     if shared.get("user") is Sharing.OWN:
         with_it = listed([PLAIN[name] for name in hosts]) or "none"
         yield Line(
-            f"shared with the machine: {with_it}. Its capabilities do not count there, only for "
+            f"shared with the host: {with_it}. Its capabilities do not count there, only for "
             "what belongs to its own user namespace."
         )
         return
     for name in hosts:
-        yield Line(f"{PLAIN[name]}, the machine's: {SHARED[name]}", hangs=True)
+        yield Line(f"{PLAIN[name]}, the host's: {SHARED[name]}", hangs=True)
 
 
 def _cgroup(cgroup: Cgroup | None) -> str:
@@ -206,7 +206,7 @@ def _cgroup(cgroup: Cgroup | None) -> str:
         None: "whether its tree can be written is not known",
     }[cgroup.writable]
     if cgroup.writable and cgroup.version != "v2":
-        tree += ", and with SYS_ADMIN run programs on the machine (release_agent)"
+        tree += ", and with SYS_ADMIN run programs on the host (release_agent)"
     return printable(f"{cgroup.version}, {cgroup.path}; {tree}; limits: {limits or 'none'}")
 
 
@@ -215,9 +215,9 @@ def _root(root: Root | None) -> Iterator[Line]:
         yield Line("not known")
         return
     layers = f" of {root.layers} layer{'s' * (root.layers != 1)}" if root.layers else ""
-    whose = "the machine's own, " if root.host else ""
+    whose = "the host's own, " if root.host else ""
     if root.host is None and root.type != "overlay":
-        whose = "the machine's own or another, that cannot be told: "
+        whose = "the host's own or another, that cannot be told: "
     rights = "read-only" if root.read_only else "writable"
     yield Line(f"{whose}{printable(root.type)}{layers}, {rights}")
     for mount in root.exposed:
@@ -226,7 +226,7 @@ def _root(root: Root | None) -> Iterator[Line]:
         what = EXPOSED.get(mount.kind, mount.kind)
         yield Line(printable(f"{mount.target}{source}{how}: {what}"), hangs=True)
     if not root.exposed and not root.host:
-        yield Line("nothing dangerous of the machine is mounted in it")
+        yield Line("nothing dangerous of the host is mounted in it")
 
 
 def _mac(mac: Mac | None) -> str:

@@ -89,6 +89,6 @@ def test_what_else_restrained_it_is_told() -> None:
         await press(pilot, "3", "end")
         text = shows(app, "#risk-text")
         assert "a seccomp filter decides before the kernel does" in text
-        assert "• processes, the machine's" in text
+        assert "• processes, the host's" in text
 
     drive(app, script)

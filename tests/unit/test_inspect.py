@@ -79,7 +79,7 @@ def test_in_a_user_namespace_of_its_own_what_it_shares_is_out_of_reach() -> None
     posture = replace(WEB.posture, namespaces=own, user=user)
     text = " ".join(" ".join(inspection_text(replace(WEB, posture=posture), CATALOG)).split())
     assert "uid 0, gid 0; outside of its user namespace it is uid 1000; rootless" in text
-    assert "shared with the machine: network and clock offsets. Its capabilities do not" in text
+    assert "shared with the host: network and clock offsets. Its capabilities do not" in text
 
 
 def test_json_holds_all_of_it() -> None:

@@ -191,6 +191,8 @@ _OPTIONAL = (
     "since",
     "until",
 )
+KEYS = (*_REQUIRED, *_OPTIONAL)
+"""All that a rule may hold; ``capadvise help contributing`` explains them."""
 
 
 def raw_rules(folder: Path) -> list[dict[str, Any]]:

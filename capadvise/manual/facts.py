@@ -128,9 +128,23 @@ def _rules(title: str, rules: Sequence[Rule]) -> Iterator[str]:
     yield from head("rule", "asked by", "meaning", "what the program was doing", "source")
     for rule in rules:
         text = rule.text + (f" (lost without it: {rule.lost})" if rule.lost else "")
-        below = f" below {code(rule.below)}" if rule.below else ""
-        asked = code(rule.at) + below
-        yield row(rule.id, asked, str(rule.meaning), prose(text), prose(rule.source))
+        asked = code(rule.at) + (f" below {code(rule.below)}" if rule.below else "")
+        asked += f", not below {code(rule.not_below)}" if rule.not_below else ""
+        yield row(rule.id, asked, _meaning(rule), prose(text), prose(rule.source))
+
+
+def _meaning(rule: Rule) -> str:
+    """What a refusal means, on which condition, and in which kernels."""
+    said = str(rule.meaning)
+    if rule.either:
+        said += f": or {', '.join(cap.short for cap in rule.either)}"
+    if rule.when is not None:
+        said += f", depending on the call's {code([rule.when.arg])}"
+    if rule.implies:
+        said += f"; takes {', '.join(cap.short for cap in sorted(rule.implies))} besides"
+    since = f"Linux {rule.since} and later" if rule.since else ""
+    until = f"up to Linux {rule.until}" if rule.until else ""
+    return "; ".join(filter(None, (said, since, until)))
 
 
 def _section(title: str, texts: Iterable[str]) -> Iterator[str]:

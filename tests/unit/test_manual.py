@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.catalog.sites import parse_rules
+from capadvise.catalog.sites import KEYS, parse_rules
 from capadvise.cli import main
 from capadvise.commands.completions import script
 from capadvise.manual import FOLDER, TOPICS, page
@@ -65,6 +65,10 @@ def test_what_contributors_are_sent_to_is_there() -> None:
     assert [parse_rules(Path("page"), textwrap.dedent(rule))[0].id for rule in rules] == [
         "bind-port4"
     ]
+    explained = set(re.findall(r"`(\w+)`", page("contributing"))) | set(
+        re.findall(r"(\w+):", rules[0])
+    )
+    assert set(KEYS) <= explained
 
 
 @pytest.mark.parametrize("name", ["capabilities.md", "sites.md", "command-line.md", "report.md"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from capadvise.caps import Cap, parse_set
 from capadvise.decide import Verdict
@@ -165,3 +165,15 @@ def test_a_set_is_named_by_what_it_is_compared_with() -> None:
         "with KILL too",
         "2 capabilities",
     }
+
+
+def test_escape_leads_out_of_the_field_that_takes_all_keys() -> None:
+    app = app_on(NGINX, Prover(why_not="no check"))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p", "1")
+        assert app.screen.query_one("#check", Input).value == "1"
+        await press(pilot, "escape", "1")
+        assert page(app).place == "review"
+
+    drive(app, script)

@@ -318,3 +318,17 @@ def test_what_was_drawn_out_of_sight_is_as_wide_as_its_pane(
         assert max(map(len, lines)) > 30  # a pane that nobody sees has no width
 
     drive(app, script, size)
+
+
+def test_the_next_format_is_shown_where_one_pane_is() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "f", "f")
+        assert page(app).review.view == "snippet"
+        lines = shows(app, "#snippet-text").splitlines()
+        flags = [line for line in lines if not line.startswith("#")]
+        assert len(flags) > 1, "a command line is shown to its end"
+        assert all(len(line) <= 41 for line in flags)
+
+    drive(app, script, (80, 24))

@@ -34,7 +34,7 @@ def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspect
     return Inspection(
         pid,
         procfs.comm(pid, machine.proc),
-        _argv(folder),
+        _argv(pid, machine.proc),
         procfs.parse_sets(status),
         posture,
         container,
@@ -49,7 +49,7 @@ def holders(machine: Machine) -> Iterator[Inspection]:
         folder = machine.proc / str(pid)
         with suppress(OSError):
             sets = procfs.parse_sets((folder / "status").read_text(errors="backslashreplace"))
-            argv = _argv(folder)
+            argv = _argv(pid, machine.proc)
             if argv and (sets.permitted or sets.bounding):
                 posture = posture_of(pid, machine, sysctls=False)
                 yield Inspection(pid, procfs.comm(pid, machine.proc), argv, sets, posture)
@@ -119,11 +119,8 @@ def process_of(text: str) -> int:
     )
 
 
-def _argv(folder: Path) -> tuple[str, ...]:
-    try:
-        text = (folder / "cmdline").read_bytes()[:4096].decode(errors="backslashreplace")
-    except OSError:
-        return ()
+def _argv(pid: int, proc: Path) -> tuple[str, ...]:
+    text = procfs.command_line(pid, proc)[:4096].decode(errors="backslashreplace")
     return tuple(text.rstrip("\0").split("\0")) if text else ()
 
 

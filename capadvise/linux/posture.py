@@ -136,7 +136,10 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
             shared["user"],
             ours=inodes["user"] is not None and inodes["user"] == machine.user,
         ),
-        sandbox=machine.sandbox or labels.sandbox_outside(_text(folder / "cmdline")),
+        sandbox=machine.sandbox
+        or labels.sandbox_outside(
+            procfs.command_line(pid, machine.proc).decode(errors="backslashreplace")
+        ),
     )
 
 
@@ -268,9 +271,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _text(path: Path) -> str:
-    """What a file says; nothing where it cannot be read."""
+    """What a file says, to the letter; nothing where it cannot be read."""
     try:
-        return path.read_text(errors="backslashreplace")
+        return path.read_bytes().decode(errors="backslashreplace")
     except OSError:
         return ""
 

@@ -18,6 +18,9 @@ INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 INITIAL_USER_NAMESPACE = 0xEFFFFFFD
 """Likewise: PROC_USER_INIT_INO."""
 _NS_GET_OWNER_UID = 0xB704  # linux/nsfs.h
+_LONGEST_COMMAND_LINE = 1 << 20
+"""More is not read: any process can have all of its memory taken for its arguments
+(PR_SET_MM_MAP)."""
 
 
 def parse_status(text: str) -> dict[str, str]:
@@ -61,13 +64,20 @@ def comm(pid: int, proc: Path = PROC) -> str:
     return text.decode(errors="backslashreplace")
 
 
+def command_line(pid: int, proc: Path = PROC) -> bytes:
+    """The words of a command line, a NUL byte behind each, as far as they are read; empty when it
+    is gone. Hostile."""
+    try:
+        with open(proc / str(pid) / "cmdline", "rb") as file:
+            return file.read(_LONGEST_COMMAND_LINE)
+    except OSError:
+        return b""
+
+
 def arguments(pid: int, proc: Path = PROC) -> tuple[str, ...]:
     """The command line of a process; empty when it is gone. Hostile."""
-    try:
-        text = (proc / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return ()
-    return tuple(word.decode(errors="backslashreplace") for word in text.split(b"\0")[:-1])
+    words = command_line(pid, proc).split(b"\0")[:-1]
+    return tuple(word.decode(errors="backslashreplace") for word in words)
 
 
 def cgroup(pid: int, proc: Path = PROC) -> str:

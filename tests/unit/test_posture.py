@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.linux import cgroups, labels, mounts, procfs, users
-from capadvise.linux.posture import Machine, posture_of
+from capadvise.linux.posture import Machine, _text, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
 DOCKER = r"""
@@ -50,6 +50,22 @@ def test_what_a_container_is_let_in_to(tmp_path: Path) -> None:
             Exposed("device", "/dev/kvm", True, "/dev/kvm"),
         ),
     )
+
+
+def test_no_name_hides_a_mount_or_takes_all_memory(tmp_path: Path) -> None:
+    """Of what ends lines elsewhere, the kernel escapes the newline alone; and a process can call
+    all of its memory its arguments."""
+    folder = tmp_path / "7"
+    folder.mkdir()
+    (folder / "mountinfo").write_bytes(
+        b"1 0 254:0 / / rw - ext4 /dev/vda rw\n"
+        b"2 1 254:1 / /a\rb\fc\x1cd\xe2\x80\xa8e rw - xfs /dev/b rw\n"
+    )
+    read = mounts.parse_mounts(_text(folder / "mountinfo"))
+    assert [mount.target for mount in read] == ["/", "/a\rb\fc\x1cd\u2028e"]
+    (folder / "cmdline").write_bytes(b"a\0" + b"b" * (8 << 20) + b"\0")
+    assert procfs.arguments(7, tmp_path) == ("a",)
+    assert len(procfs.command_line(7, tmp_path)) == 1 << 20
 
 
 def test_a_privileged_container_with_the_host_in_it(tmp_path: Path) -> None:

@@ -97,10 +97,9 @@ class Buffers:
             self._name_calls()
             self.quiet.follow(pids)
             self._probe()
-        except BaseException:
+        finally:
             for making in (other, third):  # what they make is to be removed, too
                 making.wait()
-            raise
         self.flood = other.result()
         both = Background(self._record_flood)
         self.types = self._record_quiet()

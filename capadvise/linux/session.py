@@ -110,6 +110,7 @@ def session(
             "retry": retry,
         }
     )
+    ready: Background[None] | None = None
     try:
         hearing = Background(lambda: _hear(guardian, "held"))
         ready = Background(lambda: buffers.open(lambda: _followed(hearing.result(), also)))
@@ -120,6 +121,8 @@ def session(
         yield Session(guardian, signals, buffers, symbols, hearing.result(), listener)
     finally:
         sys.setswitchinterval(turn)
+        if ready is not None:
+            ready.wait()  # where something else failed meanwhile, it would make what nobody removes
         if listener is not None:
             listener.close()
         buffers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import signal
@@ -19,7 +20,7 @@ from capadvise.errors import CapadviseError, Exit
 from capadvise.linux import rights
 from capadvise.linux.command import Command
 from capadvise.linux.observe import Observation
-from capadvise.linux.recording_process import Ended, Failed, Progress, Recorder, judge
+from capadvise.linux.recording_process import PIPE_SIZE, Ended, Failed, Progress, Recorder, judge
 from capadvise.linux.terminal import Terminal
 from capadvise.recording import Lost
 from capadvise.report.model import Report
@@ -46,6 +47,8 @@ class LiveRecorder:
     def _fork(self, command: Command, save: Save) -> None:
         orders, self._orders = os.pipe()
         said, saying = os.pipe()
+        with contextlib.suppress(OSError):  # an ordinary user may have made too many
+            fcntl.fcntl(saying, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         recordings, to_judge = os.pipe()
         proposals, proposing = os.pipe()
         ready, judged = os.pipe()

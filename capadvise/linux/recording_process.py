@@ -38,8 +38,9 @@ _EVERY = 0.1
 """
 _JUDGE_EVERY = 0.3
 _LOST_EVERY = 1.0
-_UNREAD = 1 << 18
-"""Bytes that wait for the screen: with more, nothing is added."""
+PIPE_SIZE = 1 << 20
+"""Of the pipe to the screen, which takes one message whole: a recorder that waits for a screen to
+read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Recorder:
             progress = Progress(
                 watch.clock, tallies, self._lost, watch.kill_at, exited, watch.observer
             )
-            if not self._alone and _unread(self._said) < _UNREAD:
+            if not self._alone and not _unread(self._said):
                 self._say(progress)
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
         if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:

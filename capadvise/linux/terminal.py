@@ -20,7 +20,10 @@ from collections.abc import Callable
 from typing import Any
 
 KEPT = 256 << 10
-"""Bytes of output that wait for whoever looks at them; of more, the end."""
+"""Bytes of output that wait for whoever looks at them, of more the end; and bytes of keys that wait
+for a target that does not read, of more the beginning."""
+_LOOK = 0.1
+"""Seconds until it is seen that keys wait."""
 FULL_SCREEN = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:1049|1047|47)(?:;[0-9]+)*h")
 """A program takes the whole screen (xterm's alternate one)."""
 _BEGUN = re.compile(rb"\x1b(?:\[(?:\?[0-9;]{0,24})?)?\Z")
@@ -35,6 +38,7 @@ class Terminal:
     def __init__(self) -> None:
         """Made like the terminal that we were started on; before that is put into another mode."""
         self.fd, self.inner = pty.openpty()
+        os.set_blocking(self.fd, False)  # who types never waits for a target that does not read
         self._before: list[Any] | None = None
         with contextlib.suppress(termios.error):  # erase and interrupt keys as the user has them
             self._before = termios.tcgetattr(0)
@@ -43,6 +47,7 @@ class Terminal:
         """The target has asked for the whole screen; its output waits for ``lend``."""
         self._kept = bytearray()
         self._held = b""
+        self._typed = bytearray()
         self._lock = threading.Lock()
 
     def start(self, columns: int, rows: int) -> None:
@@ -56,10 +61,16 @@ class Terminal:
             fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
     def type(self, data: bytes) -> None:
-        """Keys for the target. A target that does not read loses those that find no room."""
-        if select.select([], [self.fd], [], 0)[1]:
-            with contextlib.suppress(OSError):
-                os.write(self.fd, data)
+        """Keys for the target."""
+        with self._lock:
+            self._typed += data[: KEPT - len(self._typed)]
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """As many keys as there is room for."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._typed:
+                del self._typed[: os.write(self.fd, self._typed)]
 
     def output(self) -> bytes:
         """What was written since the last call."""
@@ -68,7 +79,7 @@ class Terminal:
         return data
 
     def _read(self) -> None:
-        while not self.wants_screen and (data := _read(self.fd)):
+        while not self.wants_screen and (data := self._written()):
             self._held += data
             if found := FULL_SCREEN.search(self._held):
                 data, self._held = self._held[: found.start()], self._held[found.start() :]
@@ -81,6 +92,16 @@ class Terminal:
                 self._kept += data
                 if len(self._kept) > KEPT:
                     del self._kept[:-KEPT]
+
+    def _written(self) -> bytes:
+        """What the target writes next; nothing at the end."""
+        while True:
+            waiting = [self.fd] if self._typed else []
+            ready, room, _ = select.select([self.fd], waiting, [], _LOOK)
+            if room:
+                self._deliver()
+            if ready:
+                return _read(self.fd)
 
     def lend(self, ended: Callable[[], bool]) -> None:
         """Give the target the real terminal until it has ended, or the terminal is gone."""
@@ -101,8 +122,11 @@ class Terminal:
 
     def _relay(self, ended: Callable[[], bool]) -> None:
         while True:
-            ready, _, _ = select.select([0, self.fd], [], [], 0.1)
+            keys, waiting = ([], [self.fd]) if self._typed else ([0], [])
+            ready, room, _ = select.select([*keys, self.fd], waiting, [], 0.1)
             self._fit()
+            if room:
+                self._deliver()
             if 0 in ready:
                 if not (typed := _read(0)):
                     return

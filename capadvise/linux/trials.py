@@ -128,6 +128,8 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
     top.chmod(0o755)
     try:
         plan, result = top / "plan.json", top / "result.json"
+        for path in (plan, result):  # they hold the environment, arguments and paths: secrets
+            path.touch(mode=0o600)
         plan.write_text(json.dumps(_plan(job, caps, top)))
         process = stop.start(
             [sys.executable, "-P", "-m", "capadvise.linux.stage", str(plan), str(result)]
@@ -141,9 +143,10 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         stop.ended(process)
-        if not result.exists():
+        said = result.read_text()
+        if not said:
             raise BrokenTrial("the trial ended without a result")
-        raw = json.loads(result.read_text())
+        raw = json.loads(said)
     finally:
         shutil.rmtree(top, ignore_errors=True)
     if "broken" in raw:

@@ -13,6 +13,8 @@ from capadvise.linux.engines.container import Container, parse_inspect
 
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""
+_LINES = 2000
+"""Of what a container wrote: all of it can be more than memory holds."""
 RECORDING_LABEL = "capadvise.recording"
 """With the ``mark`` of the capadvise that made the container: it has every capability."""
 TRIAL_LABEL = "capadvise.trial"
@@ -84,9 +86,9 @@ class Client:
             raise EngineError(why) from None
 
     def logs(self, container: str) -> tuple[str, str]:
-        """What it wrote to its standard output and its standard error. Raises EngineError where
-        the engine keeps no logs."""
-        done = self._run(["logs", container])
+        """The last lines that it wrote to its standard output and its standard error. Raises
+        EngineError where the engine keeps no logs."""
+        done = self._run(["logs", f"--tail={_LINES}", container])
         return done.stdout, done.stderr
 
     def labelled(self, label: str, *, running: bool = False) -> list[str]:

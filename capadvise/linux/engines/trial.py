@@ -58,8 +58,11 @@ class _Copies:
 
 
 def _copy_file(source: str, target: str) -> str:
-    shutil.copy2(source, target, follow_symlinks=False)
     found = os.lstat(source)
+    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
+        shutil.copy2(source, target, follow_symlinks=False)
+    else:  # a socket, a pipe or a device, which has no content to be copied
+        os.mknod(target, found.st_mode, found.st_rdev)
     os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
     if not os.path.islink(target):
         os.chmod(target, stat.S_IMODE(found.st_mode))

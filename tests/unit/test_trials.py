@@ -1,0 +1,47 @@
+"""What a trial puts into files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from capadvise.linux import trials
+from capadvise.linux.engines.trial import _Copies
+from capadvise.workload import Workload
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a copy has the owners of what is copied")
+def test_a_volume_is_copied_with_what_has_no_content(tmp_path: Path) -> None:
+    """Of a daemon that was stopped, its socket stays; a pipe would be read for ever."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "data").write_text("kept")
+    os.mkfifo(volume / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(volume / "daemon.sock"))
+    (tmp_path / "top").mkdir()
+    copy = Path(_Copies(tmp_path / "top")(str(volume)))
+    assert (copy / "data").read_text() == "kept"
+    assert stat.S_ISSOCK((copy / "daemon.sock").stat().st_mode)
+    assert (copy / "pipe").stat().st_mode == (volume / "pipe").stat().st_mode
+
+
+def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder can be entered by all: the target may run as another user."""
+    job = trials.Job(("true",), Workload(), "command", cwd="/")
+    modes: dict[str, int] = {}
+
+    class Looked(trials.Stop):
+        def start(self, command: list[str]) -> subprocess.Popen[bytes]:
+            for path in command[-2:]:
+                modes[Path(path).name] = stat.S_IMODE(os.stat(path).st_mode)
+            return super().start(["true"])
+
+    with pytest.raises(trials.BrokenTrial, match="without a result"):
+        trials.run(job, frozenset(), Looked())
+    assert modes == {"plan.json": 0o600, "result.json": 0o600}

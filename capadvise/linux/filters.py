@@ -56,9 +56,12 @@ def main() -> None:
 
 def _read(pid: int) -> Iterator[bytes]:
     _ptrace(_SEIZE, pid, 0, None)
+    signal = 0
     try:
         _ptrace(_INTERRUPT, pid, 0, None)
-        os.waitpid(pid, _WALL)
+        _, status = os.waitpid(pid, _WALL)
+        if not status >> 16:  # no event: it stopped with a signal in hand, which it is to get
+            signal = status >> 8
         for index in range(_MOST):
             try:
                 count = _ptrace(_GET_FILTER, pid, index, None)
@@ -71,7 +74,7 @@ def _read(pid: int) -> Iterator[bytes]:
             yield buffer.raw
     finally:
         with suppress(OSError):
-            _ptrace(_DETACH, pid, 0, None)
+            _ptrace(_DETACH, pid, 0, signal)
 
 
 def _ptrace(request: int, pid: int, address: int, data: object) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
+from capadvise.linux import filters, procfs
 from capadvise.linux.cbpf import INSTRUCTION, Action, Program, answer, run
 from capadvise.linux.inspection import closed
 
@@ -120,3 +126,28 @@ def test_capabilities_that_the_filter_makes_useless(
     filters = [refusing(number, Action.ERRNO | 1) for number in refused]
     seen = closed(filters, parse_set(granted), X86, default())
     assert [(call, [cap.short for cap in sorted(caps)]) for call, caps in seen] == found
+
+
+def test_a_signal_that_comes_while_filters_are_read_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stops with the signal in hand, before it is interrupted."""
+    real = filters._ptrace
+
+    def late(request: int, pid: int, address: int, data: object) -> int:
+        if request == filters._INTERRUPT:
+            os.kill(pid, signal.SIGTERM)
+            while procfs.state(pid) != "t":
+                time.sleep(0.001)
+        return real(request, pid, address, data)
+
+    monkeypatch.setattr(filters, "_ptrace", late)
+    with subprocess.Popen(["sleep", "60"]) as target:
+        while procfs.comm(target.pid) != "sleep":
+            time.sleep(0.001)
+        with suppress(OSError):  # it has none; who is not root may not even ask
+            list(filters._read(target.pid))
+        try:
+            assert target.wait(10) == -signal.SIGTERM
+        finally:
+            target.kill()

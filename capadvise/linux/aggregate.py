@@ -125,6 +125,7 @@ class Aggregator:
             makes = above.call == "clone" and calls.makes_users(above.values[0])
             if makes:
                 _made_users(above)
+                above.call, above.values = None, ()  # its end is recorded only where it fails
             nested = above.nested or makes
             self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
             self._lives(child)

@@ -80,12 +80,14 @@ class Order:
         for cpu, page in pages:
             bare = self._unstacked.pop((buffer, cpu), None)
             if ringbuffer.missed(page):
+                # The stack of the last one was overwritten: the next is another one's. In the
+                # flood it is counted as lost; shown as an unknown place, it would look like a
+                # need for CAP_SYS_ADMIN.
                 if buffer == QUIET:
                     self.whole = False
-                else:
-                    # The stack of the last one was overwritten. It is counted as lost; shown as
-                    # an unknown place, it would look like a need for CAP_SYS_ADMIN.
-                    bare = None
+                    if bare is not None:
+                        waiting.append((bare[0], check, bare[1], bare[2], b""))
+                bare = None
             for time, kind, pid, event in ringbuffer.events(page):
                 if kind == check:
                     if bare is not None:

@@ -15,7 +15,7 @@ from capadvise.recording import Check, Phase
 
 from .test_ringbuffer import event, page, small
 
-CHECK, STACK, FORK, EXEC, EXIT, CHOWN = range(1, 7)
+CHECK, STACK, FORK, EXEC, EXIT, CHOWN, CLONE = range(1, 8)
 TYPES = Types(
     check=CHECK,
     check_fields=struct.Struct("<8xqii"),
@@ -105,3 +105,14 @@ def test_before_a_scope_began_neither_checks_nor_refusals_count() -> None:
     aggregator.feed([], [], [(0, page(2000, small(10, fails)))])
     aggregator.finish()
     assert sum(scope.refusals.values()) == 1
+
+
+def test_only_the_child_of_the_call_that_made_a_namespace_is_in_it() -> None:
+    """Of clone, the begin is recorded where it makes namespaces, and the end where it fails."""
+    types = replace(TYPES, enters={CLONE: "clone"})
+    aggregator = Aggregator(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
+    begun = event(CLONE, TARGET, struct.pack("<qQ", 56, 0x10000000 | 17))
+    seen = [execs(TARGET, b"/bin/sh"), begun, forks(TARGET, 7), forks(TARGET, 8)]
+    aggregator.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
+    aggregator.finish()
+    assert [aggregator._task(pid).nested for pid in (7, 8)] == [True, False]

@@ -109,3 +109,12 @@ def test_whether_a_refused_call_had_begun(
     aggregator.feed(before, [], after)
     aggregator.finish()
     assert [(raw.call, raw.entered) for raw in scope.refusals] == [("mount", entered)]
+
+
+def test_a_stack_that_was_overwritten_is_not_that_of_the_next_check() -> None:
+    """Overrun of the quiet buffer: the stack of one check and the question of the next are gone."""
+    asked = event(CHECK, PID, struct.pack("<QQQii", 0, 1, 1, 7, 0))
+    stack = event(STACK, PID, struct.pack("<iQ", 1, MOUNT))
+    order = Order(TYPES, lambda stack: False)
+    order.take([(0, page(1, small(0, asked)))], [], [(0, page(5, small(0, stack), flags=1 << 31))])
+    assert [(time, kind, stack) for time, kind, _, _, stack in order.rest()[0]] == [(1, CHECK, b"")]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+HIDDEN = """
 import os
-import time
-
-import pytest
-
 from capadvise.errors import CannotObserve
 from capadvise.linux import session, tracefs
 from capadvise.linux.command import Command
 from capadvise.linux.observe import observe
 
+def refuse():
+    raise CannotObserve("the addresses are hidden")
 
-def test_what_fails_while_the_buffers_are_made_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the kernel hides its addresses, which is known sooner than the buffers are there."""
+session.Symbols.load = refuse
+try:
+    observe(Command(("true",), wait=True))
+except CannotObserve as error:
+    print(error)
+print(list((tracefs.find() / "instances").glob(f"{tracefs.PREFIX}{os.getpid()}-*")))
+"""
 
-    def refuse() -> None:
-        raise CannotObserve("the addresses are hidden")
 
-    monkeypatch.setattr(session.Symbols, "load", refuse)
-    with pytest.raises(CannotObserve, match="hidden"):
-        observe(Command(("true",), wait=True))
-    mine = f"{tracefs.PREFIX}{os.getpid()}-*"
-    end = time.monotonic() + 10
-    while list((tracefs.find() / "instances").glob(mine)) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not list((tracefs.find() / "instances").glob(mine))
+def test_what_fails_while_the_buffers_are_made_leaves_none() -> None:
+    """As where the kernel hides its addresses, which is known sooner than the buffers are there.
+    A process of its own: the recorder's takes orphans in."""
+    done = subprocess.run([sys.executable, "-c", HIDDEN], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("the addresses are hidden\n[]\n", 0), done.stderr

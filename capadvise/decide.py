@@ -189,13 +189,13 @@ def _unused(cap: Cap) -> Need:
 
 def _own_sets(recordings: Sequence[Recording]) -> Iterable[Need]:
     """Capabilities that a program insists on holding though no check asked for them: capset fails
-    as a whole when one of them is not permitted."""
+    as a whole when one of them is not permitted, and what is not cannot be made ambient."""
     for cap in sorted({cap for item in recordings for _, kept in item.own_sets for cap in kept}):
         yield Need(
             cap,
             Verdict.USED,
             Proof.NONE,
-            "demanding to hold it, used or not (capset)",
+            "demanding to hold it, used or not",
             uncertain="the program insists on its own fixed set; it may or may not do with less",
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -12,13 +11,13 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from capadvise.caps import Cap
-from capadvise.linux import calls, procfs, refusals, ringbuffer
+from capadvise.caps import Cap, CapSet
+from capadvise.linux import calls, filecaps, procfs, refusals, ringbuffer
 from capadvise.linux.counts import Counts
 from capadvise.linux.order import Event, Noise, Order, Page
 from capadvise.linux.pairing import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols
-from capadvise.linux.tasks import Key, Scope, Starts, Task
+from capadvise.linux.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import Check, Phase, Refusal, Tally
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Aggregator:
         self.counts = Counts(symbols)
         self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
         self._early = early
-        self._setid: dict[str, tuple[bool, int | None]] = {}
+        self._gain: dict[str, filecaps.Gain] = {}
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -150,14 +149,27 @@ class Aggregator:
             self.starts.executed(time, pid, task, path)
         task.program = PurePosixPath(path).name or path
         task.looked = False
-        if path not in self._setid and len(self._setid) < _DISTINCT_PATHS:
-            self._setid[path] = _setid(path)
         if task.scope is not None:
-            changes, user = self._setid.get(path, (False, None))
-            task.scope.setid_exec |= changes
-            if user is not None and not task.nested:
-                task.uids = calls.Ids(task.uids.real, user, user)
+            self._gains(task, task.scope, path)
             self._order.begun = True
+
+    def _gains(self, task: Task, scope: Scope, path: str) -> None:
+        """What a task becomes by the file that it executes."""
+        root = "" if isinstance(self.starts, OneCommand) else f"/proc/{scope.root}/root"
+        if (gain := self._gain.get(root + path)) is None:
+            gain = filecaps.gain(root + path)
+            if len(self._gain) < _DISTINCT_PATHS:
+                self._gain[root + path] = gain
+        scope.setid_exec |= gain.changes
+        if not task.nested:
+            if gain.user is not None:
+                task.uids = calls.Ids(task.uids.real, gain.user, gain.user)
+            self._insists(task, scope, gain.demanded)
+
+    def _insists(self, task: Task, scope: Scope, caps: CapSet) -> None:
+        """Capabilities that must be permitted, though no check asks for them."""
+        if caps and len(scope.own_sets) < _OWN_SETS:
+            scope.own_sets[task.program, caps] = None
 
     def _lives(self, pid: int) -> None:
         """This pid is of a thread that goes on."""
@@ -219,8 +231,9 @@ class Aggregator:
         if call == "capset" and result == 0 and scope is not None and not task.looked:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
-                if len(scope.own_sets) < _OWN_SETS:
-                    scope.own_sets[task.program, procfs.capability_sets(pid).permitted] = None
+                self._insists(task, scope, procfs.capability_sets(pid).permitted)
+        if call == "prctl" and task.call == call and result == 0 and scope and not task.nested:
+            self._insists(task, scope, calls.made_ambient(task.values))
         denied = []
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:
@@ -357,14 +370,3 @@ def _made_users(task: Task) -> None:
     """A task has made a user namespace. What it is called in one of those is no one's id here."""
     if task.scope is not None and not task.nested:
         task.scope.makers.add(task.uids.effective)
-
-
-def _setid(path: str) -> tuple[bool, int | None]:
-    """Whether an exec of this file can change its identity, by set-id bits or file capabilities;
-    and the user that it then is, where that is another."""
-    with suppress(OSError):
-        file = os.stat(path)
-        if file.st_mode & 0o6000:
-            return True, file.st_uid if file.st_mode & 0o4000 else None
-        return bool(os.getxattr(path, "security.capability")), None
-    return False, None

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 
 ARGUMENTS: dict[str, dict[str, int]] = {
     "chmod": {"mode": 1},
@@ -114,6 +114,13 @@ def refusable(missing: CapSet) -> list[str]:
 def makes_users(flags: int) -> bool:
     """Whether the flags of unshare, clone or setns are for a user namespace."""
     return bool(flags & 0x10000000)  # CLONE_NEWUSER
+
+
+def made_ambient(values: tuple[int, ...]) -> CapSet:
+    """What this prctl lets the next program keep (PR_CAP_AMBIENT_RAISE): the kernel
+    asks whether it is permitted without a check (cap_task_prctl() of security/commoncap.c)."""
+    option, operation, cap, *_ = (*values, 0, 0, 0)
+    return frozenset({Cap(cap)} if (option, operation) == (47, 2) and 0 <= cap < 64 else ())
 
 
 REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.caps import CapSet, from_mask
@@ -35,3 +37,27 @@ class FileCaps:
             effective=bool(raw[0] & 1),
             root=struct.unpack_from("<I", raw, 20)[0] if revision == 3 else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What an exec of a file changes."""
+
+    changes: bool = False
+    """The identity: it has set-id bits or capabilities."""
+    user: int | None = None
+    """Whose it becomes, where it has the set-uid bit."""
+    demanded: CapSet = frozenset()
+    """What must be within the bounding set, root's too: else the exec fails with EPERM
+    (bprm_caps_from_vfs_caps() of security/commoncap.c). No check asks for it."""
+
+
+def gain(path: str) -> Gain:
+    """What an exec of this file changes; nothing for one that is not there."""
+    with suppress(OSError):
+        file = os.stat(path)
+        if file.st_mode & 0o6000:
+            return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
+        caps = FileCaps.decode(os.getxattr(path, "security.capability"))
+        return Gain(True, demanded=caps.permitted if caps and caps.effective else frozenset())
+    return Gain()

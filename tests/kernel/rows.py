@@ -114,6 +114,15 @@ ROWS = [
     ),
     # Mapping root needs SETFCAP, for which no check is made: true, though it looks odd.
     Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", never="SYS_ADMIN"),
+    # No check either: what is not permitted cannot be made ambient.
+    Row(
+        "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_raw"
+        " --ambient-caps=+net_raw true",
+        "NET_RAW SETGID SETUID",
+        never="SETPCAP SYS_ADMIN",
+    ),
+    # Nor here: an exec fails when the file gives more than may be held.
+    Row("./t", "SYS_NICE", setup="cp /bin/true t; setcap cap_sys_nice=ep t"),
     # What another user's namespace holds is not one's own, as what one made is.
     Row("sh: kill $(cat pid)", "KILL", setup=ROOTLESS),
     Row(

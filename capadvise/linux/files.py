@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 LARGEST_COPY_KB = 256 << 10
@@ -21,19 +23,22 @@ def copyable(folder: str) -> bool:
 
 
 def snapshot(folder: Path) -> Files:
-    """Owner, group, mode and file capabilities of what lies below a folder."""
+    """Owner, group, mode and file capabilities of a folder and of what lies below it."""
     found = []
+    for path in islice(_below(folder), MOST_FILES):
+        try:
+            status = os.lstat(path)
+            kept = os.listxattr(path, follow_symlinks=False)
+        except OSError:
+            continue
+        caps = " with capabilities" if "security.capability" in kept else ""
+        text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
+        found.append((os.path.relpath(path, folder), text))
+    return tuple(found)
+
+
+def _below(folder: Path) -> Iterator[str]:
+    yield str(folder)
     for root, folders, files in os.walk(folder):
         for name in sorted((*folders, *files)):
-            path = os.path.join(root, name)
-            try:
-                status = os.lstat(path)
-                kept = os.listxattr(path, follow_symlinks=False)
-            except OSError:
-                continue
-            caps = " with capabilities" if "security.capability" in kept else ""
-            text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
-            found.append((os.path.relpath(path, folder), text))
-            if len(found) >= MOST_FILES:
-                return tuple(found)
-    return tuple(found)
+            yield os.path.join(root, name)

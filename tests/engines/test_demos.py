@@ -1,5 +1,5 @@
 """The demos, run as a user runs them: what comes out is what their folder expects, and what their
-page and the README show. About 60 s in all, and 3 s for each pair of ``demos/sys-admin``."""
+page and the README show. About 80 s in all, and 2 s for each pair of ``demos/sys-admin``."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ ROWS = [
         "CHOWN FOWNER",
         "CHOWN FOWNER FSETID",
     ),
+    ("command: [chmod, g+s, .]\nsetup: chgrp nogroup .", "", "FSETID"),
     (
         "kind: daemon\ncommand: [python3, -m, http.server, '80']\n"
         "check: curl -fs http://127.0.0.1/",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from capadvise.catalog import Catalog, default
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
+from capadvise.formats.nodes import template_hint
 from capadvise.gate.outcome import Outcome, Source, examine
-from capadvise.gate.sources import projects, recognize, service_name
+from capadvise.gate.sources import dropped_in, projects, read_besides, recognize, service_name
 from capadvise.report.escape import printable
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ def command(args: argparse.Namespace) -> int:
     """Print what was found; 1 when the gate failed."""
     catalog = default()
     sources = [_source(paths, catalog) for paths in projects(args.files)]
+    for source in sources:
+        if not source.declared:
+            _note(f"{source.paths[0]}: no service or container that could be judged is in it")
+    for path in _left_out(args.files):
+        _note(f"{path} was not named, and is not judged: whoever reads the others reads it too")
     count = sum(len(source.declared) for source in sources)
     baseline = None
     if args.against:
@@ -67,6 +74,7 @@ def _print(outcome: Outcome, output: str) -> None:
 
 
 _INCLUDE = re.compile(r"""^\s*\{?\s*["']?include["']?\s*:""", re.MULTILINE)
+_HEADINGS = {"systemd": "\n[Service]\n", "quadlet": "\n[Container]\n"}
 _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 """What ``read`` calls the service of a file that has but one, and no name for it."""
 
@@ -91,7 +99,7 @@ def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
     from capadvise.gate.pod import pods
     from capadvise.gate.pod_security import reached
 
-    with _in(path):
+    with _in(path, text):
         return tuple(map(reached, pods(text, catalog)))
 
 
@@ -108,7 +116,7 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
         try:
             text = resolved(source.paths, variables=variables)
         except NotResolved as error:
-            why = why or printable(str(error))
+            why = why or str(error)
             continue
         if why:
             _note(f"{files}: judged without its variables: {why}")
@@ -123,25 +131,35 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
     return replace(source, declared=tuple(item for _, items in source.written for item in items))
 
 
+def _left_out(paths: Sequence[str]) -> list[str]:
+    """Overrides and drop-ins that lie beside the files."""
+    besides = {Path(found) for path in paths for each in read_besides(path) for found in glob(each)}
+    return sorted(map(str, besides - set(map(Path, paths))))
+
+
 def _note(text: str) -> None:
-    print(f"capadvise: note: {text}", file=sys.stderr)
+    print(f"capadvise: note: {printable(text)}", file=sys.stderr)
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:
-    with _in(path):
+    last = text.count("\n") + 1
+    if dropped_in(path):  # it need not speak of what is judged
+        text += _HEADINGS[kind]
+    with _in(path, text):
         found = FORMATS[kind].read(text)
+    found = tuple(replace(item, line=1) if item.line > last else item for item in found)
     only = _ONLY.get(kind)
     name = service_name(path, kind)
     return tuple(replace(item, service=name) if item.service == only else item for item in found)
 
 
 @contextmanager
-def _in(path: str) -> Iterator[None]:
+def _in(path: str, text: str) -> Iterator[None]:
     """What is wrong in a text is said with the file's name."""
     try:
         yield
     except BadInput as error:
-        raise BadInput(f"{path}: {error}", hint=error.hint) from error
+        raise BadInput(f"{path}: {error}", hint=error.hint or template_hint(text)) from error
 
 
 def _text(path: str) -> str:

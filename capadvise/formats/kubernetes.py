@@ -132,14 +132,25 @@ def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Mapping]]:
         yield named, inner
 
 
+def pod_of(documents: Documents, kind: str, found: Mapping) -> tuple[Mapping, Mapping] | None:
+    """What holds the specification of an object's pod, and the specification. A kind that is not
+    known (Rollout, Knative's Service) can have a template of a pod as a Deployment has."""
+    holder, keys = found, found
+    for key in POD_SPEC.get(kind, _TEMPLATE):
+        node = keys.get(key)
+        if kind not in POD_SPEC and (node is None or node.id != "mapping"):
+            return None
+        holder, keys = keys, documents.mapping(node, key)
+    return (holder, keys) if kind in POD_SPEC or "containers" in keys else None
+
+
 def _containers(documents: Documents, found: tuple[str, Mapping]) -> Iterator[Declared]:
     kind, keys = found
-    if kind not in POD_SPEC:
+    if (held := pod_of(documents, kind, keys)) is None:
         return
     metadata = documents.mapping(keys.get("metadata"), "metadata")
     name = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
-    for key in POD_SPEC[kind]:
-        keys = documents.mapping(keys.get(key), key)
+    _, keys = held
     pod = documents.mapping(keys.get("securityContext"), "securityContext")
     for group in CONTAINERS:
         for node in documents.items(keys.get(group), group):

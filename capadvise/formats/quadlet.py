@@ -32,8 +32,8 @@ def read(source: str) -> tuple[Declared, ...]:
     container = unit.section(source, "Container")
     args = [word for word, _ in unit.words(container.values("PodmanArgs"))]
     passed = flags.declared(args, "container", container.line)
-    drop = unit.words(container.values("DropCapability"))
-    add = unit.words(container.values("AddCapability"))
+    drop = _caps(container, "DropCapability")
+    add = _caps(container, "AddCapability")
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
     said = passed.user
     if user is not None:
@@ -50,6 +50,12 @@ def read(source: str) -> tuple[Declared, ...]:
             lines=(*places, *drop, *add),
         ),
     )
+
+
+def _caps(container: unit.Section, key: str) -> list[tuple[str, int]]:
+    """podman gets each word as the value of a flag, which may hold several."""
+    words = unit.words(container.values(key))
+    return [(cap, line) for word, line in words for cap in word.split(",")]
 
 
 def _or(said: bool | None, otherwise: bool | None) -> bool | None:

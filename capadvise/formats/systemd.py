@@ -35,7 +35,7 @@ def _note(snippet: Snippet) -> str:
 
 def read(source: str) -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file."""
-    service = unit.section(source, "Service")
+    service = unit.section(source, "Service", "Socket", "Mount", "Swap")
     drop, add, places = _bounding(service)
     user = service.last("User")
     ambient = unit.words(service.values("AmbientCapabilities"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
@@ -54,9 +55,9 @@ class Section:
         return said.value.lower() in _TRUE
 
 
-def section(source: str, name: str) -> Section:
-    """One section of a unit file. Raises BadInput, with the line, where the text is not of this
-    form, or has no such section."""
+def section(source: str, *names: str) -> Section:
+    """The one section of these that a unit file has. Raises BadInput, with the line, where the
+    text is not of this form, or has none of them."""
     if len(source) > MAX_LENGTH:
         raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
     current, first, found = None, None, []
@@ -65,34 +66,45 @@ def section(source: str, name: str) -> Section:
             if not text.endswith("]"):
                 raise BadInput(f"line {number}: a section must be written as [Name]")
             current = text[1:-1]
-            first = number if first is None and current == name else first
+            first = number if first is None and current in names else first
             continue
         key, equals, value = text.partition("=")
         if not equals or current is None:
             raise BadInput(f"line {number}: neither a section nor KEY=VALUE")
-        if current == name:
+        if current in names:
             found.append(Assignment(key.strip(), value.strip(), number))
     if first is None:
-        raise BadInput(f"line 1: it has no section [{name}]")
+        raise BadInput(f"line 1: it has no section [{names[0]}]")
     return Section(first, tuple(found))
 
 
 def _logical(source: str) -> Iterator[tuple[int, str]]:
     """(line, text) without comments and empty lines; a backslash at the end joins lines."""
     parts: list[str] = []
-    start = 1
+    start, goes_on = 1, continues(source)
     for number, line in enumerate(source.split("\n"), 1):
         stripped = line.strip()
         if stripped.startswith(("#", ";")):
             continue  # also in the middle of a continued line
         start = start if parts else number
-        parts.append(stripped.removesuffix("\\"))
-        if not stripped.endswith("\\"):
+        parts.append(stripped[:-1] if goes_on(stripped) else stripped)
+        if not goes_on(stripped):
             if text := " ".join(parts).strip():
                 yield start, text
             parts = []
     if text := " ".join(parts).strip():
         yield start, text
+
+
+_QUADLET = re.compile(r"^\s*\[Container\]", re.MULTILINE)
+
+
+def continues(source: str) -> Callable[[str], bool]:
+    """Whether the next line belongs to a line. For podman any backslash at its end says so; for
+    systemd two of them are one that is meant (both tried)."""
+    if _QUADLET.search(source):
+        return lambda line: line.endswith("\\")
+    return lambda line: (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def words(assignments: list[Assignment]) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
-from capadvise.formats.kubernetes import CONTAINERS, POD_SPEC, objects
+from capadvise.formats.kubernetes import CONTAINERS, objects, pod_of
 from capadvise.formats.nodes import Documents, Mapping, flag, line, optional_text
 
 
@@ -77,14 +77,11 @@ def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
     documents = Documents(source)
     for root in documents.roots:
         for kind, found in objects(documents, root):
-            if kind not in POD_SPEC:
+            if (held := pod_of(documents, kind, found)) is None:
                 continue
             name = documents.mapping(found.get("metadata"), "metadata").get("name")
-            keys, metadata = found, found.get("metadata")
-            for key in POD_SPEC[kind]:
-                metadata = keys.get("metadata")  # of what holds the specification
-                keys = documents.mapping(keys.get(key), key)
-            annotations = documents.mapping(metadata, "metadata").get("annotations")
+            holder, keys = held
+            annotations = documents.mapping(holder.get("metadata"), "metadata").get("annotations")
             yield Pod(
                 documents,
                 f"{kind}/{optional_text(name, 'name') or '?'}",

@@ -8,8 +8,9 @@ from pathlib import PurePath
 
 from capadvise.errors import BadInput
 
-_KUBERNETES = re.compile(r"""^(?:\s*\{)?\s{0,4}["']?(?:apiVersion|kind)["']?\s*:""", re.MULTILINE)
-_COMPOSE = re.compile(r"""^(?:\s*\{)?\s{0,4}["']?(?:services|include)["']?\s*:""", re.MULTILINE)
+_FIRST = re.compile(r"^( *)(?!---)[^\s#%]", re.MULTILINE)
+"""The first key; the others of its mapping stand in the same column."""
+_IN_BRACES = re.compile(r"""["']?apiVersion["']?\s*:|\{\s*["']?kind["']?\s*:""")
 _UNITS = (".service", ".socket", ".mount", ".swap", ".conf")
 _STEMS = ("compose", "docker-compose")
 
@@ -23,14 +24,27 @@ def recognize(path: str, text: str) -> str:
         return "systemd"
     if text.lstrip().startswith("{") and '"ociVersion"' in text:
         return "oci"
-    if _KUBERNETES.search(text):
+    if _has_key(text, "apiVersion|kind") or (_in_braces(text) and _IN_BRACES.search(text)):
         return "kubernetes"
-    if name.startswith(_STEMS) or _COMPOSE.search(text):
+    if name.startswith(_STEMS) or _has_key(text, "services|include"):
         return "compose"
     raise BadInput(
         f"{path}: neither a compose file, a Kubernetes manifest, a quadlet, a unit nor config.json",
         hint="units and quadlets are known by their names: *.service, *.conf, *.container",
     )
+
+
+def _in_braces(text: str) -> bool:
+    return text.lstrip().startswith("{") and not text.lstrip().startswith("{{")  # Helm's
+
+
+def _has_key(text: str, names: str) -> bool:
+    """Whether a file has one of these keys at its top."""
+    if _in_braces(text):
+        return bool(re.match(rf"""\s*\{{\s*["']?(?:{names})["']?\s*:""", text))
+    first = _FIRST.search(text)
+    column = first[1] if first else ""
+    return bool(re.search(rf"""^{column}["']?(?:{names})["']?\s*:""", text, re.MULTILINE))
 
 
 def service_name(path: str, kind: str) -> str:
@@ -57,25 +71,37 @@ def projects(paths: Sequence[str]) -> list[list[str]]:
     folder; they count in the order of their names.
     """
     found: list[list[str]] = []
-    for path in sorted(dict.fromkeys(paths), key=_is_dropped_in):  # after the units
+    for path in sorted(dict.fromkeys(paths), key=dropped_in):  # after the units
         base = next((group for group in found if _overrides(path, group[0])), None)
         if base is None:
             found.append([path])
         else:
             base.append(path)
     for group in found:
-        if _is_dropped_in(group[-1]):
-            group.sort(key=lambda path: (_is_dropped_in(path), PurePath(path).name))
+        if dropped_in(group[-1]):
+            group.sort(key=lambda path: (dropped_in(path), PurePath(path).name))
     return found
 
 
-def _is_dropped_in(path: str) -> bool:
+def read_besides(path: str) -> tuple[str, ...]:
+    """Patterns of the files that the consumer of a file reads unasked."""
+    place = PurePath(path)
+    if place.stem in _STEMS:
+        return tuple(
+            str(place.with_name(f"{place.stem}.override.{end}")) for end in ("yaml", "yml")
+        )
+    unit = place.suffix in (".container", *_UNITS) and not dropped_in(path)
+    return (f"{path}.d/*.conf",) if unit else ()
+
+
+def dropped_in(path: str) -> bool:
+    """Whether a file adds to a unit or a quadlet."""
     return _unit(path) != PurePath(path)
 
 
 def _overrides(path: str, base: str) -> bool:
     one, two = PurePath(path), PurePath(base)
-    if _is_dropped_in(path):
+    if dropped_in(path):
         return _unit(path) == _unit(base)
     stem, *parts = one.name.split(".")
     base_stem, *base_parts = two.name.split(".")

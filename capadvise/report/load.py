@@ -28,6 +28,7 @@ from capadvise.recording import (
     Retried,
     Target,
 )
+from capadvise.report.escape import printable
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import load_posture
 from capadvise.report.values import optional as _optional
@@ -143,8 +144,8 @@ def load_recording(raw: Any) -> Recording:
         checks=tuple(_load_check(item) for item in raw["checks"]),
         refusals=tuple(
             Refusal(
-                _text(item["syscall"]),
-                _text(item["errno"]),
+                _word(item["syscall"]) or "",
+                _word(item["errno"]) or "",
                 RefusedBy(item["by"]),
                 _text(item["program"]),
                 int(item["count"]),
@@ -184,14 +185,14 @@ def _load_check(raw: Any) -> Check:
         pid=int(raw["pid"]),
         count=int(raw["count"]),
         first=float(raw["first"]),
-        syscall=_optional(raw["syscall"], str),
+        syscall=_word(raw["syscall"]),
         result=_optional(raw["result"], int),
         args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
         detail=_optional(raw["detail"], str),
         uid=_optional(raw["uid"], int),
         phase=Phase(raw["phase"]),
         retried=None if raw["retried"] is None else Retried(raw["retried"]),
-        without=_optional(raw["without"], str),
+        without=_word(raw["without"]),
         together=tuple(sorted(_caps(raw["together"]))),
         options=None if raw["options"] is None else tuple(map(Option, raw["options"])),
     )
@@ -207,6 +208,15 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise BadInput(f"expected a list of texts, found {value!r:.60}")
     return tuple(map(_text, value))
+
+
+def _word(value: Any) -> str | None:
+    """A name that the kernel gave, or None. It is shown as it is: no program can choose it, but
+    whoever writes a report file can."""
+    found = _optional(value, str)
+    if found is not None and printable(found) != found:
+        raise BadInput(f"{found!r:.60} is not the name of a system call or of an error")
+    return found
 
 
 def _caps(value: Any) -> CapSet:

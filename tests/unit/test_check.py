@@ -216,6 +216,7 @@ def test_one_report_for_one_service_needs_no_name(
         ({"x.yaml": b"kind: Pod\nspec: {containers: 5}\n"}, "x.yaml: line 2: containers must be"),
         ({"x.yaml": b"kind: Pod\nspec: {hostPID: no, volumes: 5}\n"}, "x.yaml: line 2: volumes"),
         ({"x.yaml": b"{{ if x }}\nkind: Pod\n"}, "x.yaml: line 2: "),
+        ({"x.yaml": b"kind: {{ x }}\n"}, "x.yaml: line 1: kind must be a text\ncapadvise: hint: a"),
         ({".": None}, ".: Is a directory"),
         ({"/dev/zero": None}, "/dev/zero: too large for a configuration"),
     ],
@@ -291,6 +292,10 @@ def test_a_bad_baseline_is_one_line(
         ("a.yaml", "---\n# c\nkind: List\n", "kubernetes"),
         ("compose.yaml", 'apiVersion: v1\n"kind": Pod\n', "kubernetes"),
         ("a.json", '{\n  "kind": "Pod"\n}', "kubernetes"),
+        ("a.json", '{"items": [], "apiVersion": "v1"}', "kubernetes"),
+        ("compose.yaml", "services:\n  kind:\n    image: a\n", "compose"),
+        ("a.yaml", "{{- if x }}\n  # c\nkind: Pod\n", "kubernetes"),
+        ("a.yaml", "  kind: Pod\n  spec: {}\n", "kubernetes"),
         ("web.container", "[Container]\n", "quadlet"),
         ("web.service", "[Service]\n", "systemd"),
         ("web.service.d/10-caps.conf", "[Service]\n", "systemd"),
@@ -336,6 +341,40 @@ def test_a_unit_is_judged_together_with_its_drop_ins(
     assert main(["check", *files[1:], "--output", "github"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("::error file=web.service.d/1.conf,line=2,title=capadvise root-equ")
+
+
+def test_a_drop_in_need_not_speak_of_capabilities(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for unit, text in (
+        ("web.service", "[Service]\nCapabilityBoundingSet=\n"),
+        ("web.container", "[Container]\nDropCapability=all\n"),
+    ):
+        Path(unit).write_text(text)
+        Path(f"{unit}.d").mkdir()
+        Path(f"{unit}.d/a.conf").write_text("[Unit]\nAfter=x\n")
+        assert main(["check", unit, f"{unit}.d/a.conf", "--strict"]) == 0
+        assert "a.conf" not in capsys.readouterr().err
+        assert main(["check", unit]) == 0
+        assert f"note: {unit}.d/a.conf was not named" in capsys.readouterr().err
+        assert main(["check", f"{unit}.d/a.conf", "--output", "github"]) == 0
+        assert ",line=1," in capsys.readouterr().out
+
+
+def test_an_override_that_was_not_named_is_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("compose.override.yml").write_text("services: {quiet: {privileged: true}}\n")
+    main(["check", "./compose.yaml"])
+    assert "note: compose.override.yml was not named" in capsys.readouterr().err
+
+
+def test_a_file_without_anything_to_judge_says_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("x.yaml").write_text("kind: ConfigMap\ndata: {}\n")
+    assert main(["check", "x.yaml"]) == 0
+    assert "note: x.yaml: no service or container" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "a: 1\n", "x:\n      kind: Pod\n", "{}"])

@@ -139,6 +139,26 @@ def test_kubernetes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "kind: Rollout\nmetadata: {name: web}\n"
+            "spec: {template: {spec: {containers: [{name: a}]}}}\n",
+            (Declared("Rollout/web/a", 3),),
+        ),
+        ("kind: Service\nspec: {ports: []}\n", ()),
+        ("kind: Widget\nspec: {template: text}\n", ()),
+        ("kind: Widget\nspec: {template: {spec: {containers: null}}}\n", ()),
+        ("kind: Widget\nspec: 5\n", ()),
+    ],
+)
+def test_kinds_that_are_not_known_are_judged_by_their_template(
+    text: str, found: tuple[Declared, ...]
+) -> None:
+    assert kubernetes.read(text) == found
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("services: [", "line 2: "),
@@ -278,19 +298,21 @@ def test_docker_run_lines() -> None:
 def test_quadlet() -> None:
     text = (
         "# why\n[Unit]\nDescription=x\n\n[Container]\nContainerName=web\nAddCapability=MKNOD\n"
-        "AddCapability=\nAddCapability=CAP_CHOWN \\\n# between\n  CAP_KILL\nDropCapability=all\n"
-        'User=33\nPodmanArgs=--privileged "--cap-add=NET_RAW"\nNoNewPrivileges=no\n'
+        "AddCapability=\nAddCapability=CAP_CHOWN \\\n# between\n  CAP_KILL,CAP_LEASE\n"
+        "DropCapability=all\n"
+        'User=33\nPodmanArgs=--privileged "--cap-add=NET_RAW"\n'
+        "NoNewPrivileges=no\n"
     )
     assert quadlet.read(text) == (
         Declared(
             "web",
             5,
             drop=("all",),
-            add=("CAP_CHOWN", "CAP_KILL", "NET_RAW"),
+            add=("CAP_CHOWN", "CAP_KILL", "CAP_LEASE", "NET_RAW"),
             privileged=True,
             user="33",
             no_new_privileges=False,
-            lines=(("user", 13), ("all", 12), ("CAP_CHOWN", 9), ("CAP_KILL", 9)),
+            lines=(("user", 13), ("all", 12), ("CAP_CHOWN", 9), ("CAP_KILL", 9), ("CAP_LEASE", 9)),
         ),
     )
 
@@ -308,6 +330,7 @@ def test_quadlet() -> None:
         (["~CAP_KILL CAP_LEASE", "CAP_KILL"], ["CAP_LEASE"], []),
         (["CAP_KILL CAP_LEASE", "~CAP_KILL"], ["ALL"], ["CAP_LEASE"]),
         (["~CAP_KILL", "~CAP_LEASE"], ["CAP_KILL", "CAP_LEASE"], []),
+        (["\nEnvironment=A=x\\\\", "CAP_KILL"], ["ALL"], ["CAP_KILL"]),  # no line that goes on
     ],
 )
 def test_systemd_adds_up(assignments: list[str], drop: list[str], add: list[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
 from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_number, line_start
+from capadvise.formats.unit import continues
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def parse(text: str) -> Unit:
     """Raises BadInput, with the line, for what is no unit file."""
     entries: list[Entry] = []
     sections: dict[str, int] = {}
-    section, at = "", 0
+    section, at, goes_on = "", 0, continues(text)
     while at < len(text):
         start, at = at, line_end(text, at)
         line = text[start:at].strip()
@@ -95,19 +96,19 @@ def parse(text: str) -> Unit:
         key, equals, value = line.partition("=")
         if not section or not equals:
             raise BadInput(f"line {line_number(text, start)}: it is neither a section nor a key=")
-        value, at = _going_on(text, value, at)
+        value, at = _going_on(text, value, at, goes_on)
         entries.append(Entry(section, key.strip(), value.strip(), start, at - 1))
     return Unit(text, tuple(entries), sections)
 
 
-def _going_on(text: str, value: str, at: int) -> tuple[str, int]:
+def _going_on(text: str, value: str, at: int, goes_on: Callable[[str], bool]) -> tuple[str, int]:
     """A value with the lines after it that it goes on in. Comments between them are none."""
-    while value.endswith("\\") and at < len(text):
+    while goes_on(value) and at < len(text):
         start, at = at, line_end(text, at)
         line = text[start:at].strip()
         if line[:1] not in ("#", ";"):
             value = f"{value[:-1]} {line}"
-    return value.removesuffix("\\"), at
+    return (value[:-1] if goes_on(value) else value), at
 
 
 def same_but(old: Unit, new: Unit, keys: Sequence[str]) -> bool:

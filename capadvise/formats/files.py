@@ -72,7 +72,7 @@ def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Ch
         text = (before or b"").decode()
         return Change(path, before, PATCHES[language](text, service, snippet))
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: it is not UTF-8 text") from error
+        raise BadInput(f"{path}: not UTF-8") from error
     except (BadInput, CannotPatch) as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
 
@@ -82,7 +82,7 @@ def _read(path: Path, *, new: bool) -> bytes | None:
         # a pipe would wait for a writer
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadInput(f"{path}: it is no regular file")
+                raise BadInput(f"{path}: not a regular file")
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":

@@ -54,7 +54,7 @@ class Symbols:
         try:
             hidden = not table or symbols._line(symbols._core_end // 2)[0] == 0
         except (ValueError, IndexError) as error:
-            raise CannotObserve(f"{path} is no symbol table") from error
+            raise CannotObserve(f"{path} is not a symbol table") from error
         if hidden:
             raise CannotObserve(
                 f"{path} hides the kernel's addresses (kernel.kptr_restrict is "

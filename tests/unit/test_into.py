@@ -144,9 +144,9 @@ def test_a_drop_in_is_made_once(saved: str, tmp_path: Path) -> None:
         (b"services:\n  a: [\n", (), "compose.yml: line 3: ", ""),
         (WEB.encode(), ("--service", "wbe"), "compose.yml: it has no service 'wbe'", "mean web?"),
         (b"services: {a: {}, b: {}}", (), "compose.yml: it has 2 services", "one of: a, b"),
-        (b"services: {\xff: 1}", (), "compose.yml: it is not UTF-8 text", ""),
-        (WEB.encode("utf-16"), (), "compose.yml: it is not UTF-8 text", ""),
-        (b'services: {"\\e[2J": 1}', (), "compose.yml: service '\\x1b[2J' is no mapping", ""),
+        (b"services: {\xff: 1}", (), "compose.yml: not UTF-8", ""),
+        (WEB.encode("utf-16"), (), "compose.yml: not UTF-8", ""),
+        (b'services: {"\\e[2J": 1}', (), "compose.yml: service '\\x1b[2J' is not a mapping", ""),
         (b'services: {"\\e[2J": {}, b: {}}', (), "it has 2 services", "one of: \\x1b[2J, b"),
     ],
 )
@@ -171,7 +171,7 @@ def test_an_error_is_one_line_and_the_file_stays(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("missing.yml", "No such file"), ("", "Is a directory"), ("fifo", "no regular file")],
+    [("missing.yml", "No such file"), ("", "Is a directory"), ("fifo", "not a regular file")],
 )
 def test_what_is_no_file_is_refused(
     saved: str, file: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]

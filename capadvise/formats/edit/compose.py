@@ -69,7 +69,7 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
         if isinstance(services, Mapping) and services is not root:
             found.append((root, services))
     if not found:
-        raise BadInput("it is no compose file: it has no services")
+        raise BadInput("not a compose file: it has no services")
     every = [text(key) or "" for _, services in found for key, _ in services.pairs]
     try:
         name = chosen(service, every, what="service")
@@ -112,7 +112,7 @@ class _Plan:
     def cuts(self) -> list[Cut]:
         node = self.pair[1]
         if not isinstance(target(node), Mapping):
-            raise BadInput(f"service {self.name!r} is no mapping")
+            raise BadInput(f"service {self.name!r} is not a mapping")
         if not isinstance(node, Mapping) or not node.pairs:
             empty = Mapping(node.start, node.start, None, None, (), False)
             _, _, new = self.lists(empty, entries(node))

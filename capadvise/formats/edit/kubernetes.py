@@ -55,7 +55,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     framed = Framed.of(content)
     found = _find(framed.body, service)
     if not isinstance(target(found.node), Mapping):
-        raise BadInput(f"container {found.service!r} is no mapping")
+        raise BadInput(f"container {found.service!r} is not a mapping")
     doc = Document.of(framed.body, found.root)
     wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
     if snippet.caps:
@@ -79,7 +79,7 @@ def _find(body: str, service: str | None) -> _Container:
     every = list(_every(body))
     if not every:
         kinds = {kind for root in documents(body) for kind, _ in _objects(root, None) if kind}
-        has = f"it has {', '.join(sorted(kinds))}" if kinds else "it is no Kubernetes manifest"
+        has = f"it has {', '.join(sorted(kinds))}" if kinds else "not a Kubernetes manifest"
         raise BadInput(f"no container can be patched: {has}", hint=f"kinds: {', '.join(POD_SPEC)}")
     known = [container.service for container in every]
     meant = known if service is None else _meant(service, known)

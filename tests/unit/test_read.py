@@ -231,10 +231,10 @@ def _repeated(anchor: str, use: str, times: int) -> str:
     ids=["merges of merges", "merges itself", "one list, many times", "one mapping, many times"],
 )
 def test_a_bomb_of_aliases_is_read_or_refused_in_time(text: str, refused: bool) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(BadInput, match="too much is repeated") if refused else nullcontext():
         compose.read(text)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_a_bomb_of_aliases_is_read_or_refused_in_time(text: str, refused: bool) 
     ids=["quadlet", "systemd", "docker"],
 )
 def test_a_long_file_takes_no_long_time(read: Callable[[str], object], text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     read(text)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_file_with_thirty_services_is_read_in_milliseconds() -> None:
@@ -262,9 +262,9 @@ def test_a_file_with_thirty_services_is_read_in_milliseconds() -> None:
     text = "services:\n" + "".join(f"  s{number}:\n{service}" for number in range(30))
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(compose.read(text)) == 30
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.05
 
 

@@ -80,10 +80,12 @@ class Aggregator:
         """Refusals of which nobody knows what was asked: lost questions."""
         return self._pairing.unmatched
 
-    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> None:
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
         """One round of reading: see ``Order.take``. All that happened before it began is counted
-        then, but for checks of memory accounting, which are counted with the next one."""
+        then, but for checks of memory accounting, which are counted with the next one. False: there
+        was more than one round takes."""
         self._count(*self._order.take(before, flood, after))
+        return self._order.complete
 
     def _count(self, events: Iterable[Event], noise: Noise) -> None:
         for time, kind, pid, event, stack in events:

@@ -234,6 +234,7 @@ class Buffers:
         return {
             kinds[kind].unpack_from(event)[-1]
             for _, page in self.arriving.pages()
+            if page
             for _, kind, _, event in ringbuffer.events(page)
             if kind in kinds
         }
@@ -248,10 +249,10 @@ class Buffers:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()
 
-    def drain(self, aggregator: Aggregator) -> None:
-        """Read all that is there."""
+    def drain(self, aggregator: Aggregator) -> bool:
+        """Read what is there; False where there was too much for one round."""
         self._unmatched = lambda: aggregator.unmatched
-        aggregator.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
+        return aggregator.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
     def lost(self) -> Lost:
         """What the kernel could not keep or probe, and answers of which no question was seen."""

@@ -5,6 +5,7 @@ happens meanwhile is read from one, and not yet from another that was read befor
 changed its processor then would be seen to end a call that it never began. So the quiet buffer is
 read once before CAP_SYS_ADMIN's and once after it: what is no newer than the newest of the first
 reading has been read from all of them, and the little that is newer waits for the next round.
+Where a buffer held more than was read, nothing is taken that is newer than what was read last.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from capadvise.linux import ringbuffer
 from capadvise.linux.pairing import Types
 
 Page = tuple[int, bytes]
-"""The number of a processor, and what its buffer held."""
+"""The number of a processor, and what its buffer held; nothing where more is left."""
 Event = tuple[int, int, int, bytes, bytes]
 """Time, kind, pid, the event, and of a check its stack."""
 Noise = dict[tuple[bytes, bytes, int], list[int]]
 """Checks of memory accounting by (event, stack, pid): the time of the first, and how many."""
 
 QUIET, FLOOD = 0, 1
+_ALL = 1 << 64
+"""Later than any event."""
 
 
 class Order:
@@ -41,6 +44,8 @@ class Order:
         """The target has begun: from now on, checks of memory accounting are only counted."""
         self.whole = True
         """Nothing was overwritten in the quiet buffer, which shows where calls begin."""
+        self.complete = True
+        """All that was there has been read in the last round."""
         self._waiting: list[Event] = []
         self._noise: Noise = {}
         self._newest = 0
@@ -54,9 +59,9 @@ class Order:
         noise, self._noise = self._noise, {}
         self._read(QUIET, before)
         newest = max((self._newest, *map(_time, self._waiting)))
-        self._read(FLOOD, flood)
-        self._read(QUIET, after)
-        return self._until(newest), noise
+        known = min(self._read(FLOOD, flood), self._read(QUIET, after))
+        self.complete = known == _ALL
+        return self._until(min(newest, known)), noise
 
     def rest(self) -> tuple[list[Event], Noise]:
         """Nothing more will come: what is left, with checks whose stack never arrived."""
@@ -64,7 +69,7 @@ class Order:
             self._waiting.append((time, self._types.check, pid, event, b""))
         self._unstacked = {}
         noise, self._noise = self._noise, {}
-        return self._until(1 << 64), noise
+        return self._until(_ALL), noise
 
     def _until(self, newest: int) -> list[Event]:
         waiting = sorted(self._waiting, key=_time)
@@ -73,11 +78,16 @@ class Order:
         self._waiting = waiting[ready:]
         return waiting[:ready]
 
-    def _read(self, buffer: int, pages: Iterable[Page]) -> None:
+    def _read(self, buffer: int, pages: Iterable[Page]) -> int:
+        """Until when all is known that this buffer held."""
         types, waiting, noise = self._types, self._waiting, self._noise
         check, stacked, begun = types.check, types.stack, self.begun
         is_overcommit, sighted = self._is_overcommit, self._sighted
+        known, time = _ALL, 0
         for cpu, page in pages:
+            if not page:
+                known = min(known, time)
+                continue
             bare = self._unstacked.pop((buffer, cpu), None)
             if ringbuffer.missed(page):
                 # The stack of the last one was overwritten: the next is another one's. In the
@@ -113,6 +123,7 @@ class Order:
                     waiting.append((time, kind, pid, event, b""))
             if bare is not None:
                 self._unstacked[buffer, cpu] = bare
+        return known
 
 
 def _time(event: Event) -> int:

@@ -20,6 +20,8 @@ CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocks
 PREFIX = "capadvise-"
 """Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
 
+_MOST_PAGES = 64
+"""About 3,000 events: some hundredths of a second until they are decoded and counted."""
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
 _FSCONFIG_CMD_CREATE, _CLOEXEC = 6, 1
 
@@ -176,9 +178,11 @@ class Instance:
         return self._pages
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
-        """(CPU, page) for all that is there now. The buffer is emptied by reading."""
+        """(CPU, page) for what is there now, which is taken out of the buffer. Of one CPU not more
+        than so many, and then an empty page: a target can ask faster than we read, and whoever
+        reads has other things to do, too."""
         for cpu, fd in enumerate(self._pages):
-            while True:
+            for _ in range(_MOST_PAGES):
                 try:
                     page = os.read(fd, 1 << 16)
                 except BlockingIOError:
@@ -186,6 +190,8 @@ class Instance:
                 if not page:
                     break
                 yield cpu, page
+            else:
+                yield cpu, b""
 
     def lost(self) -> int:
         """How many events the kernel could not keep, over all CPUs."""

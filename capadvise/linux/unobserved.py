@@ -28,8 +28,10 @@ class NoBuffers:
     def denied(self) -> dict[str, Any] | None:
         """Nobody tells what was refused."""
 
-    def drain(self, aggregator: object) -> None:
+    def drain(self, aggregator: object) -> bool:
         """Nothing is there."""
+        del aggregator
+        return True
 
     def now(self) -> int:
         """No clock is needed."""

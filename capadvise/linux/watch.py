@@ -83,10 +83,10 @@ class Watch:
         """Read until the tree is gone. ``each_round`` is called after each round of reading."""
         watched = [self.guardian.report, self.signals.fd]
         heard = [self.listener.fd] if self.listener else []
-        self._drain()  # the exec: were it overwritten, nothing would be the target's
+        done = self._drain()  # the exec: were it overwritten, nothing would be the target's
         while not self._over():
-            select.select([*watched, *heard], [], [], _ROUND)
-            self._drain()
+            select.select([*watched, *heard], [], [], _ROUND if done else 0)
+            done = self._drain()
             self._hear()
             if self.listener and self.listener.ended:
                 heard = []
@@ -99,7 +99,8 @@ class Watch:
             if each_round is not None:
                 each_round(self)
         self.buffers.stop()
-        self._drain()
+        while not self._drain():
+            pass
         self.aggregator.finish()
         if self.ear is not None:
             if isinstance(self.aggregator, Aggregator) and self.aggregator.unnamed:
@@ -111,14 +112,16 @@ class Watch:
         self.lost = self.buffers.lost()
         self._check_after_exit()
 
-    def _drain(self) -> None:
-        """Read all that is there."""
+    def _drain(self) -> bool:
+        """Read what is there; False where there was too much for one round."""
+        done = True
         if isinstance(self.aggregator, Aggregator):
-            self.buffers.drain(self.aggregator)
+            done = self.buffers.drain(self.aggregator)
             if self.ear is not None:
                 self.ear.hear(self.aggregator.scope_of)
         if self.listener is not None:
             self.listener.hear()
+        return done
 
     def _over(self) -> bool:
         """Whether there is nothing left to watch."""

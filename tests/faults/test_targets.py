@@ -80,6 +80,12 @@ for number in range(int(sys.argv[1])):
     if number % 1000 == 0: time.sleep(0.1)
 os.chown("f", 1, 1)
 """
+FASTER = """
+import os
+os.chown("f", 1, 1)
+os.fork()
+while True: os.chroot("/")
+"""
 TARGETS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]] = {
     "forks 10,000 children": (CHILDREN, ("10000",), (), {"exit_status": 0}),
     "executes itself in a loop": (EXEC_LOOP, ("1000",), (), {"exit_status": 0}),
@@ -138,3 +144,28 @@ def hostile(name: str, options: tuple[str, ...], full: bool, marked: Marked, fol
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"], said
     assert recording["lost"]["signal"] == 0
     assert not out
+
+
+def test_one_that_asks_faster_than_is_read_is_stopped_in_time(
+    marked: Marked, tmp_path: Path
+) -> None:
+    """Reading comes to no end of what is there, and the rest of the work is done all the same."""
+    (tmp_path / "f").touch()
+    program = tmp_path / f"{marked.word}.py"
+    program.write_text(FASTER)
+    report = tmp_path / "r.json"
+    with subprocess.Popen(
+        [
+            *(CAPADVISE, "run", "-q", "-o", str(report), "--for", "1"),
+            *("--", sys.executable, "-S", "-E", str(program)),
+        ],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        try:
+            process.wait(120)
+        finally:
+            process.kill()  # and the guardian kills the target
+    nothing_is_left(marked, {process.pid})
+    assert sound(report)
+    assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN", "SYS_CHROOT"]

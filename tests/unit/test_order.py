@@ -35,12 +35,14 @@ MOUNT = 0x1000
 SYMBOLS = Symbols(b"0000000000001000 T path_mount\n0000000000002000 T cap_vm_enough_memory\n")
 PID = 7
 
+MORE = 0, 0
+"""There is more than was read of the processor before."""
 Read = Sequence[tuple[int, int]]
 """(processor, time) of what one reading shows."""
 
 
 def pages(read: Read) -> list[tuple[int, bytes]]:
-    return [(cpu, page(time, small(0, event(OTHER, PID)))) for cpu, time in read]
+    return [(cpu, page(time, small(0, event(OTHER, PID))) if time else b"") for cpu, time in read]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,10 @@ def pages(read: Read) -> list[tuple[int, bytes]]:
         ([([(0, 1), (1, 6)], [], [(0, 3), (0, 7)]), ([], [], [])], [[1, 3, 6], [7]]),
         # CAP_SYS_ADMIN's buffer is read before what followed in the other one
         ([([(0, 1)], [(1, 4)], [(0, 3), (1, 5)]), ([(0, 9)], [], [])], [[1], [3, 4, 5, 9]]),
+        # what was not read to its end holds up what is newer, not what is older
+        ([([(0, 9)], [], [(1, 2), (1, 5), MORE, (2, 4)])], [[2, 4, 5]]),
+        ([([(0, 9)], [(0, 3), MORE, (1, 8)], []), ([], [(0, 7)], [])], [[3], [7, 8, 9]]),
+        ([([(1, 5), MORE], [], [(1, 6), (1, 9)]), ([], [], [])], [[5], [6, 9]]),
         # a round that shows nothing new lets go of all that was read before
         ([([], [(0, 2), (1, 1)], []), ([], [], [])], [[], [1, 2]]),
     ],

@@ -17,6 +17,8 @@ from capadvise.linux.probes import STACK_POINTER_STEP
 
 _KEPT, _THREADS = 32, 4096
 """So many events are kept, of so many threads."""
+_PAGES = 64
+"""More than the buffer has (``buffers.DENIED_KB``)."""
 
 
 class Denied:
@@ -58,7 +60,9 @@ class Denied:
         """Read all that is there, and keep it for its threads; False where something was lost."""
         complete = True
         for fd in self._pages:
-            while page := self._read(fd):
+            for _ in range(_PAGES):  # others of the tree may be refused faster than we read
+                if not (page := self._read(fd)):
+                    break
                 complete &= not ringbuffer.missed(page)
                 for when, kind, pid, event in ringbuffer.events(page):
                     self._waiting.setdefault(pid, deque(maxlen=_KEPT)).append((when, kind, event))

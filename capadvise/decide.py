@@ -161,7 +161,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
         reason=_sentence(deciding),
         uncertain=uncertain,
         lost_without=next((item.lost for item in deciding if item.lost), None),
-        self_restricting=used and all(item.self_restricting for item in deciding),
+        self_restricting=used and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )
 

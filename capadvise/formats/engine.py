@@ -11,7 +11,7 @@ from capadvise.formats.snippet import PORT_START, Snippet
 def no_new_privileges(snippet: Snippet) -> bool:
     """Whether to forbid new privileges: not where file capabilities are the way to work."""
     way_without = snippet.root or not snippet.caps or snippet.only_low_ports
-    return snippet.no_new_privileges and way_without
+    return bool(snippet.no_new_privileges) and way_without
 
 
 def sysctls(snippet: Snippet) -> dict[str, str]:

@@ -28,8 +28,9 @@ def render(snippet: Snippet) -> str:
             "inheritable": others,
             "ambient": others,
         },
-        "noNewPrivileges": snippet.no_new_privileges,  # what `runc spec` writes is true
     }
+    if snippet.no_new_privileges is not None:  # what `runc spec` writes is true
+        process["noNewPrivileges"] = snippet.no_new_privileges
     if all(value is None or value.isdecimal() for value in snippet.ids):
         uid, gid = snippet.ids
         process["user"] = {"uid": int(uid), "gid": int(gid or 0)}

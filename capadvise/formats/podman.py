@@ -10,7 +10,7 @@ from capadvise.formats.snippet import Snippet
 
 def render(snippet: Snippet) -> str:
     """The flags, with the reasons as comments before them."""
-    return flags.render(snippet, no_new_privileges=snippet.no_new_privileges)
+    return flags.render(snippet, no_new_privileges=bool(snippet.no_new_privileges))
 
 
 def read(source: str) -> tuple[Declared, ...]:

@@ -49,8 +49,9 @@ class Snippet:
     """``uid``, ``uid:gid``, or names."""
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
-    no_new_privileges: bool = False
-    """No set-id program and none with file capabilities was started: forbidding it does no harm."""
+    no_new_privileges: bool | None = False
+    """No set-id program and none with file capabilities was started: forbidding it does no harm.
+    None: nobody looked at all that was started."""
     default_seccomp: bool = False
     """Nothing was seen that the default seccomp profile never lets through."""
     kept: tuple[Kept, ...] = ()
@@ -126,7 +127,7 @@ def snippet_of(
         notes=tuple(map(one_line, _notes(report, caps))),
         user=user,
         argv=report.target.argv,
-        no_new_privileges=not any(recording.setid_exec for recording in report.recordings),
+        no_new_privileges=_gains_nothing(report),
         default_seccomp=_default_seccomp(report, catalog),
         kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
@@ -164,11 +165,24 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
             f"recorded where {PORT_START} is {start}: elsewhere, binding a port below 1024 needs "
             "that setting, or NET_BIND_SERVICE"
         )
-    if any(recording.setid_exec for recording in report.recordings):
-        yield (
-            "no_new_privs would do harm: a set-id program, or one with file capabilities, was "
-            "started"
-        )
+    match _gains_nothing(report):
+        case False:
+            yield (
+                "no_new_privs would do harm: a set-id program, or one with file capabilities, was "
+                "started"
+            )
+        case None:
+            yield "whether no_new_privs would do harm is not known: not all that starts was seen"
+
+
+def _gains_nothing(report: Report) -> bool | None:
+    """Whether no program that was started gave more than its starter had. Retries alone and audit
+    records do not tell, nor does what was watched too late."""
+    recordings = report.recordings
+    if any(recording.setid_exec for recording in recordings):
+        return False
+    blind = any(item.attached or item.host.observer in ("retry", "audit") for item in recordings)
+    return None if blind else True
 
 
 def _default_seccomp(report: Report, catalog: Catalog) -> bool:

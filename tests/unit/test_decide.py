@@ -184,6 +184,11 @@ def test_a_use_outweighs_any_number_of_other_checks() -> None:
     assert need.asked == 10**6 + 2
 
 
+def test_one_use_that_gives_up_rights_is_enough_to_be_kept() -> None:
+    (need,) = decide(recording(at("decides"), at("self")), FACTS).needs
+    assert need.self_restricting
+
+
 def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
     own = (("bird", parse_set(["NET_ADMIN"])),)
     proposal = decide(recording(own_sets=own), FACTS)

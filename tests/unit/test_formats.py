@@ -166,6 +166,21 @@ def test_after_a_set_id_program_new_privileges_are_not_forbidden(name: str) -> N
     assert declared.no_new_privileges is True
 
 
+@pytest.mark.parametrize("name", ["compose", "docker", "podman", "quadlet", "systemd", "oci"])
+@pytest.mark.parametrize("how", ["attached", "retry", "audit"])
+def test_where_not_all_that_starts_was_seen_new_privileges_are_left_alone(
+    name: str, how: str
+) -> None:
+    whole = report()
+    seen = whole.recording
+    host = replace(seen.host, observer=seen.host.observer if how == "attached" else how)
+    seen = replace(seen, attached=how == "attached", host=host)
+    text = FORMATS[name].render(snippet_of(replace(whole, recordings=(seen,)), BIND, default()))
+    assert "new-priv" not in text.lower()
+    assert "noNewPrivileges" not in text
+    assert "whether no_new_privs would do harm is not known" in text
+
+
 @pytest.mark.parametrize(
     ("caps", "user", "changes", "level"),
     [

@@ -9,7 +9,8 @@ The way through the package, from the top::
     linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs
-    prove       which trial to run next, and what the answers mean
+    prove       which trial to run next
+    proven      what trials have shown, and what a proposal becomes by it
     differences what was lost in a trial
     decide      from judged checks to needs, and to the set that answers them
     judge       what one check says of its capability

@@ -23,7 +23,8 @@ from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
-from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, Trial, conclude, prove
+from capadvise.prove import Interrupted, NotProvable, Outcome, prove
+from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Recording
 from capadvise.report.dump import dump
 from capadvise.report.escape import printable

@@ -14,7 +14,8 @@ from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.differences import compare
 from capadvise.errors import BadInput, CapadviseError, Exit
-from capadvise.prove import Outcome, Proven, Trial
+from capadvise.prove import Outcome
+from capadvise.proven import Proven, Trial
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.save import save

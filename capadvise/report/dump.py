@@ -9,7 +9,7 @@ from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
 from capadvise.judge import Context
-from capadvise.prove import Proven
+from capadvise.proven import Proven
 from capadvise.recording import Check, Recording
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture

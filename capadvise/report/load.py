@@ -11,7 +11,7 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.decide import decide_all
 from capadvise.errors import BadInput
-from capadvise.prove import Proven, Trial, conclude
+from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
     Change,
     Check,

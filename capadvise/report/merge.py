@@ -11,7 +11,7 @@ from capadvise.catalog import Catalog
 from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.posture import Cgroup, Posture
-from capadvise.prove import conclude
+from capadvise.proven import conclude
 from capadvise.recording import Recording, Target
 from capadvise.report.model import Report
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from capadvise.decide import Proposal
 from capadvise.posture import Posture
-from capadvise.prove import Proven
+from capadvise.proven import Proven
 from capadvise.recording import Recording, Target
 from capadvise.workload import Workload
 

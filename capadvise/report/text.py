@@ -12,7 +12,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
-from capadvise.prove import Proven, Trial
+from capadvise.proven import Proven, Trial
 from capadvise.recording import Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report

@@ -9,7 +9,7 @@ from enum import StrEnum
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.decide import Need, Verdict
-from capadvise.prove import Trial
+from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 

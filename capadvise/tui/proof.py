@@ -18,7 +18,8 @@ from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
 from capadvise.errors import CapadviseError
-from capadvise.prove import Interrupted, Trial
+from capadvise.prove import Interrupted
+from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from capadvise.caps import CapSet
 from capadvise.decide import Proposal
-from capadvise.prove import Trial
+from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
 

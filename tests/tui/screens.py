@@ -17,7 +17,8 @@ from capadvise.decide import decide
 from capadvise.differences import Observed
 from capadvise.errors import BadInput
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, Outcome, Trial, conclude, prove
+from capadvise.prove import Interrupted, Outcome, prove
+from capadvise.proven import Trial, conclude
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp

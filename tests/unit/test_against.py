@@ -16,7 +16,7 @@ from capadvise.gate.baseline import Baseline
 from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
-from capadvise.prove import conclude
+from capadvise.proven import conclude
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.unit.test_merge import BIND, CHOWN, of, proven

@@ -14,7 +14,7 @@ from capadvise.cli import main
 from capadvise.decide import Verdict
 from capadvise.errors import BadInput
 from capadvise.posture import Cgroup, Posture, Seccomp, Sharing
-from capadvise.prove import Proven, Trial, conclude
+from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Check, Held, Lost
 from capadvise.report.dump import dump
 from capadvise.report.load import load

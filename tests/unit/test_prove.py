@@ -10,7 +10,8 @@ import pytest
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
-from capadvise.prove import Interrupted, NotProvable, Outcome, Proven, conclude, prove
+from capadvise.prove import Interrupted, NotProvable, Outcome, prove
+from capadvise.proven import Proven, conclude
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 

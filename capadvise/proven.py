@@ -1,0 +1,110 @@
+"""What trials have shown, and what a proposal becomes by it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from capadvise.caps import Cap, CapSet
+from capadvise.decide import Need, Proof, Proposal, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial, as the report keeps it."""
+
+    caps: CapSet
+    passed: bool
+    seconds: float
+    without: Cap | None = None
+    """The capability whose removal this trial was about."""
+    repeat: bool = False
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The proof that goes into a report."""
+
+    isolation: str
+    trials: tuple[Trial, ...]
+    floor: CapSet | None
+    """1-minimal: it passed, and failed without any one member. None: not established."""
+    flaky: bool = False
+    recommended_sound: bool | None = None
+    """None: not tried."""
+    complete: bool = True
+    """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
+    untried: CapSet = frozenset()
+    """Used in the recording, but not in the trial that had everything."""
+
+
+_UNTRIED = "not known: no trial came to what used it in the recording"
+
+
+def conclude(proposal: Proposal, proven: Proven) -> Proposal:
+    """The proposal after trials: required and tolerated instead of used, and the two sets. That
+    trials pass without what they never came to shows nothing: it is kept."""
+    if proven.flaky or proven.floor is None or not proven.complete:
+        return proposal
+    lost = _lost(proposal, proven, proven.floor)
+    needs = {need.cap: need for need in proposal.needs}
+    for cap in proven.floor:
+        needs[cap] = _required(needs.get(cap) or proposal.need(cap))
+    lost_by_one = {cap for cap, said in lost.items() if said}
+    for cap in (proposal.recommended | lost_by_one) - proven.floor:
+        need = needs.get(cap) or proposal.need(cap)
+        needs[cap] = replace(
+            need,
+            verdict=Verdict.TOLERATED,
+            proof=Proof.TRIAL,
+            reason=_reason(need),
+            lost_without="; ".join(lost.get(cap, ()))
+            or (_UNTRIED if cap in proven.untried else None),
+        )
+    kept = {
+        cap
+        for cap, need in needs.items()
+        if need.verdict is Verdict.TOLERATED and (need.lost_without or need.self_restricting)
+    }
+    return replace(
+        proposal,
+        needs=tuple(needs[cap] for cap in sorted(needs)),
+        recommended=proven.floor | kept,
+        floor=proven.floor,
+    )
+
+
+def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:
+    """What goes with each capability that is not in the floor, from any set that passed with it.
+    The one that was never taken away goes where all do."""
+    told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
+    for trial in proven.trials:
+        if trial.without is not None and trial.without not in floor:
+            why = trial.differences
+            said = why if trial.passed else (f"beside the others: {'; '.join(why)}",)
+            told[trial.without, trial.caps] = said  # of a repeat, what came the second time
+    lost: dict[Cap, tuple[str, ...]] = {}
+    for (cap, _), said in told.items():
+        lost[cap] = lost.get(cap) or said
+    empty = next((trial for trial in proven.trials if not trial.caps and trial.passed), None)
+    untold = proposal.recommended - lost.keys()
+    if empty is not None and len(untold) == 1:
+        lost |= dict.fromkeys(untold, empty.differences)
+    return lost
+
+
+def _required(need: Need) -> Need:
+    return replace(
+        need,
+        verdict=Verdict.REQUIRED,
+        proof=Proof.TRIAL,
+        reason=_reason(need),
+        uncertain=None,
+        lost_without="the workload fails",
+    )
+
+
+def _reason(need: Need) -> str:
+    if need.verdict in (Verdict.USED, Verdict.TOLERATED, Verdict.REQUIRED):
+        return need.reason
+    return "found by trial: no check that was seen tells what it is needed for"

@@ -30,19 +30,25 @@ def against(service: Service, proposal: Proposal, report: str) -> Iterator[Findi
         return  # a finding of its own; what to add instead is the business of emit
     wanted = proposal.recommended
     missing = [cap for cap in sorted(wanted) if not _has(cap, proposal, service.granted)]
-    if (
-        over := service.granted
-        - wanted
-        - (proposal.floor or frozenset())
-        - _stand_ins(proposal, service.granted)
-    ):
-        parse = service.consumer.parse
+    beyond = service.granted - wanted - (proposal.floor or frozenset())
+    beyond -= _stand_ins(proposal, service.granted)
+    open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
+    if over := beyond - open_:
         yield service.finding(
             "over-permissioned",
-            next((name for name in service.declared.add if parse(name) in over), ""),
+            _first(over, service),
             f"it holds {_names(over)}, for which {report} shows no need",
             _why_not(over, service, proposal),
-            f"Drop ALL and add {_names(wanted)}." if wanted else "Drop ALL.",
+            f"Drop ALL and add {_names(wanted | open_)}." if wanted | open_ else "Drop ALL.",
+        )
+    if open_:
+        yield service.finding(
+            "over-permissioned",
+            _first(open_, service),
+            f"it holds {_names(open_)}, of which {report} cannot tell",
+            " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
+            "Prove the report: trials tell.",
+            severity=Severity.WARNING,
         )
     for severity in Severity:
         caps = [cap for cap in missing if _severity(cap, service, proposal) is severity]
@@ -55,6 +61,22 @@ def against(service: Service, proposal: Proposal, report: str) -> Iterator[Findi
                 f"Add {_names(caps)}.",
                 severity=severity,
             )
+
+
+def _is_open(cap: Cap, proposal: Proposal) -> bool:
+    """Whether the recording could not see if it is needed, and no trial has shown it."""
+    tried = proposal.floor is not None or proposal.need(cap).verdict is Verdict.TOLERATED
+    return bool(_doubt(cap, proposal)) and not tried
+
+
+def _doubt(cap: Cap, proposal: Proposal) -> str:
+    return printable(proposal.need(cap).uncertain or "")
+
+
+def _first(caps: CapSet, service: Service) -> str:
+    """The first of these as the file adds it; empty where it adds none."""
+    parse = service.consumer.parse
+    return next((name for name in service.declared.add if parse(name) in caps), "")
 
 
 def _severity(cap: Cap, service: Service, proposal: Proposal) -> Severity:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import Cap, parse_set
-from capadvise.decide import Proposal
+from capadvise.decide import Proposal, decide
 from capadvise.errors import BadInput
 from capadvise.formats.declared import Declared
 from capadvise.gate.against import against
@@ -17,10 +17,11 @@ from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
 from capadvise.proven import conclude
+from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.unit.test_merge import BIND, CHOWN, of, proven
-from tests.unit.test_report import CATALOG, NOISE
+from tests.unit.test_report import CATALOG, NOISE, RECORDING
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 BOTH = of(BIND, CHOWN, NOISE).proposal
@@ -47,6 +48,19 @@ def test_more_is_named_with_what_the_report_says_of_it() -> None:
         "As good as root on the host: SYS_ADMIN."
     )
     assert found.remedy == "Drop ALL and add CHOWN, NET_BIND_SERVICE."
+
+
+def test_what_the_recording_could_not_see_is_no_error() -> None:
+    seen = decide(replace(RECORDING, lost=Lost(0, 3), io_uring=False, own_sets=()), CATALOG)
+    more, open_ = compared(seen, (*(c.short for c in seen.recommended), "SYS_ADMIN", "LEASE"))
+    assert more.what == "it holds LEASE, for which web.json shows no need"
+    assert "SYS_ADMIN" in more.remedy
+    assert (open_.rule, open_.severity) == ("over-permissioned", WARNING)
+    assert open_.what == "it holds SYS_ADMIN, of which web.json cannot tell"
+    assert open_.why == "SYS_ADMIN: checks of it were lost."
+    proved = replace(seen, floor=frozenset[Cap]())
+    (more,) = compared(proved, (*(c.short for c in seen.recommended), "SYS_ADMIN"))
+    assert more.severity is ERROR
 
 
 def test_the_default_set_is_granted_where_nothing_is_dropped() -> None:

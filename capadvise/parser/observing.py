@@ -17,7 +17,11 @@ def run(verbs: Verbs) -> None:
         verbs, "run", "[options] -- COMMAND …", "run a command and see what it needs", _RUN
     )
     _report(parser, "where to write the report; of several containers: a folder")
-    _recording(parser, check="passes when the target did its job", end="end the target")
+    _recording(
+        parser,
+        check="shell command that passes when the target did its job, which is then ended",
+        end="end the target",
+    )
     parser.add_argument("--user", metavar="USER", help="run as this user, with every capability")
     parser.add_argument(
         "--retry",
@@ -28,7 +32,9 @@ def run(verbs: Verbs) -> None:
         help="refuse everything at first, and see which refused call needs which capability",
     )
     parser.add_argument(
-        "--prove", action="store_true", help="afterwards, run it again and again to find the floor"
+        "--prove",
+        action="store_true",
+        help="afterwards, run it again and again to find the floor: the smallest set that works",
     )
     parser.add_argument(
         "--json",
@@ -56,7 +62,11 @@ def attach(verbs: Verbs) -> None:
         _ATTACH,
     )
     _report(parser, "where to write the report")
-    _recording(parser, check="end the recording when this passes", end="end the recording")
+    _recording(
+        parser,
+        check="shell command that ends the recording when it passes",
+        end="end the recording",
+    )
     _json(parser)
     parser.add_argument("what", metavar="PID|CONTAINER")
 

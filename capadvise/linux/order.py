@@ -84,6 +84,7 @@ class Order:
         check, stacked, begun = types.check, types.stack, self.begun
         is_overcommit, sighted = self._is_overcommit, self._sighted
         known, time = _ALL, 0
+        last, seen = (b"", b"", 0), [0, 0]
         for cpu, page in pages:
             if not page:
                 known = min(known, time)
@@ -112,8 +113,12 @@ class Order:
                         waiting.append((began, check, whose, question, b""))
                         continue
                     stack = ringbuffer.stack(event)
-                    if begun and is_overcommit(stack):
-                        seen = noise.setdefault((question[8:], stack, pid), [began, 0])
+                    asked = question[8:]
+                    if stack == last[1] and asked == last[0] and pid == last[2]:
+                        seen[1] += 1  # floods are of one kind: comparing is faster than looking up
+                    elif begun and is_overcommit(stack):
+                        last = (asked, stack, pid)
+                        seen = noise.setdefault(last, [began, 0])
                         seen[1] += 1
                     else:
                         waiting.append((began, check, pid, question, stack))

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 _PAGE_HEADER = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")
-_COMMON = struct.Struct("<Hxxi")
-"""Event type and pid, at the start of every event."""
-_PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
+_WORDS = struct.Struct("<IIII")
+"""The head of an event, its length if that does not fit into the head, its type, and its pid: read
+at once, for this is what takes the time in a flood."""
+_PADDING, _TIME_EXTEND = 29, 30  # 31: a whole time stamp
 _MISSED_EVENTS, _MISSED_STORED = 1 << 31, 1 << 30
 _STACK_SIZE = struct.Struct("<8xi")
 _STACK_OFFSET = 16
@@ -74,33 +75,38 @@ def events(page: bytes) -> Iterator[Event]:
     """The events of one page, oldest first."""
     time, commit = _PAGE_HEADER.unpack_from(page)
     end = min(len(page), 16 + (commit & 0xFFFFF))
+    page += bytes(8)  # so that four words can be read where the last event begins
+    words = _WORDS.unpack_from
     at = 16
     while at + 8 <= end:  # what is shorter can only be the padding at the end
-        (head,) = _U32.unpack_from(page, at)
+        head, first, second, third = words(page, at)
         kind, delta = head & 31, head >> 5
-        if kind == _PADDING:
+        if 0 < kind < _PADDING:
+            time += delta
+            start = at + 4
+            at = start + kind * 4
+            if at > end or kind == 1:
+                return
+            yield time, first & 0xFFFF, second, page[start:at]
+        elif not kind:
+            time += delta
+            start = at + 8
+            at += 4 + first
+            if at > end or first < 12:
+                return
+            yield time, second & 0xFFFF, third, page[start:at]
+        elif kind == _PADDING:
             if not delta:
                 return
             time += delta
-            at += 4 + _U32.unpack_from(page, at + 4)[0]
+            at += 4 + first
         elif kind == _TIME_EXTEND:
-            time += delta + (_U32.unpack_from(page, at + 4)[0] << 27)
-            at += 8
-        elif kind == _TIME_STAMP:
-            low = delta + (_U32.unpack_from(page, at + 4)[0] << 27)
-            time = low | time & ~((1 << 59) - 1)  # the upper bits do not fit into the event
+            time += delta + (first << 27)
             at += 8
         else:
-            time += delta
-            if kind:
-                start, length = at + 4, kind * 4
-            else:
-                start, length = at + 8, _U32.unpack_from(page, at + 4)[0] - 4
-            at = start + length
-            if at > end or length < 8:
-                return
-            event_type, pid = _COMMON.unpack_from(page, start)
-            yield time, event_type, pid, page[start:at]
+            low = delta + (first << 27)
+            time = low | time & ~((1 << 59) - 1)  # the upper bits do not fit into the event
+            at += 8
 
 
 def missed(page: bytes) -> int:

@@ -73,7 +73,7 @@ class Order:
 
     def _until(self, newest: int) -> list[Event]:
         waiting = sorted(self._waiting, key=_time)
-        self._newest = _time(waiting[-1]) if waiting else newest
+        self._newest = max((newest, *map(_time, waiting[-1:])))
         ready = bisect_right(waiting, newest, key=_time)
         self._waiting = waiting[ready:]
         return waiting[:ready]

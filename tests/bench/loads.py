@@ -114,7 +114,7 @@ LOADS = (
     Load("nginx, 9,000 requests", _nginx),
     Load("50 threads that open", _threads),
     Load(
-        "sqlite, 6,000 commits",
-        lambda folder, scale: _python(SQLITE, 6000 * scale, folder),
+        "sqlite, 15,000 commits",
+        lambda folder, scale: _python(SQLITE, 15_000 * scale, folder),
     ),
 )

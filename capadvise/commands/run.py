@@ -14,11 +14,12 @@ from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, 
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
-from capadvise.linux.observe import choose, observe
 from capadvise.linux.sudo import as_root
+from capadvise.linux.symbols import Reading
 from capadvise.report.escape import printable
 
 if TYPE_CHECKING:
+    from capadvise.linux.observe import Observation
     from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
 
@@ -56,16 +57,20 @@ def command(args: argparse.Namespace) -> int:
     )
     if invocation is not None:
         return _containers(invocation, what, args, several=several)
+    screens = _has_screens(args)
+    table = None if screens or os.geteuid() != 0 else Reading()
+    from capadvise.linux.observe import choose, observe  # while the symbols are being read
+
     what, alone = choose(what)
     if what.unobserved and args.user and os.geteuid() != 0:
         raise BadInput("--user needs root", hint=f"prefix the command with sudo: {as_root()} …")
     if alone and not args.quiet:
         print(f"capadvise: {alone}: retries alone show what it needs", file=sys.stderr)
-    if _has_screens(args):
+    if screens:
         report, over = _live(what, args)
         path, check_passed, said = over.path, over.check_passed, over.check_said
     else:
-        seen = observe(what, meanwhile=preload)
+        seen = observe(what, meanwhile=preload, table=table)
         report, path = saved(seen, args.output)
         check_passed, said = seen.check_passed, seen.check_said
         if args.prove:

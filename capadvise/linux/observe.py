@@ -19,6 +19,7 @@ from capadvise.linux.command import Command, user_of
 from capadvise.linux.session import session
 
 if TYPE_CHECKING:
+    from capadvise.linux.symbols import Reading
     from capadvise.linux.watch import Watch
     from capadvise.posture import Posture
     from capadvise.recording import Recording, Target
@@ -52,11 +53,13 @@ def observe(
     meanwhile: Callable[[], object] = lambda: None,
     *,
     each_round: Callable[[Watch], None] | None = None,
+    table: Reading | None = None,
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
     ``meanwhile`` is called in another thread, for work that will be needed afterwards.
-    ``each_round`` is called between two rounds of reading.
+    ``each_round`` is called between two rounds of reading. ``table``: the kernel's symbols, if they
+    are being read.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user) if command.user else None
@@ -70,6 +73,7 @@ def observe(
         user=user,
         listener=listener,
         observed=not command.unobserved,
+        table=table,
         meanwhile=lambda: _preload(meanwhile),
     ) as ready:
         from capadvise.linux.watched import watched  # loaded meanwhile

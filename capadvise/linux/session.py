@@ -17,7 +17,7 @@ from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, resolve
 from capadvise.linux.supervisor import GuardianProcess, Signals
-from capadvise.linux.symbols import Symbols
+from capadvise.linux.symbols import Reading, Symbols
 from capadvise.linux.unobserved import NoBuffers
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def session(
     sweep: Sequence[list[list[str]]] = (),
     listener: Listener | None = None,
     observed: bool = True,
+    table: Reading | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
@@ -67,7 +68,8 @@ def session(
     ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``
     and ``arrivals``: see ``Buffers``. ``also``: threads that are followed besides. ``sweep``: pairs
     of commands by which the guardian removes containers, unless it is told ``"left"``.
-    ``listener``: hears the retry tracer; ``observed``: whether the kernel is traced, too.
+    ``listener``: hears the retry tracer; ``observed``: whether the kernel is traced, too, and
+    ``table`` the kernel's symbols, if their reading has begun.
     ``meanwhile`` is called in a thread of its own; the target does not wait for it. Raises
     CannotObserve or CannotStart.
     """
@@ -79,7 +81,8 @@ def session(
     signals = Signals()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
-    table = Background(Symbols.load) if observed else None
+    if observed and table is None:
+        table = Reading()
     retry = None
     if listener is not None and path is not None:
         fds = [*fds, listener.write_fd]
@@ -115,7 +118,7 @@ def session(
         hearing = Background(lambda: _hear(guardian, "held"))
         ready = Background(lambda: buffers.open(lambda: _followed(hearing.result(), also)))
         Background(lambda: _load(meanwhile))
-        symbols = None if table is None else table.result()
+        symbols = table.result() if observed and table is not None else None
         ready.result()
         sys.setswitchinterval(turn)
         yield Session(guardian, signals, buffers, symbols, hearing.result(), listener)

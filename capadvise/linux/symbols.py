@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
 from bisect import bisect_right
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -42,12 +44,14 @@ class Symbols:
 
     @classmethod
     def load(cls, path: Path = KALLSYMS) -> Symbols:
-        """Read the running kernel's table.
+        """Read the running kernel's table. Raises CannotObserve as ``Reading.result``."""
+        return Reading(path).result()
 
-        Raises CannotObserve where the kernel hides its addresses (kernel.kptr_restrict).
-        """
+    @classmethod
+    def whole(cls, path: Path, read: Callable[[], bytes]) -> Symbols:
+        """What was read of a table. Raises CannotObserve where there is nothing of use in it."""
         try:
-            table = _read(path)
+            table = read()
         except OSError as error:
             raise CannotObserve(f"cannot read {path}: {error.strerror}") from error
         symbols = cls(table)
@@ -112,19 +116,30 @@ class Symbols:
         return int(fields[0], 16), fields[2], end + 1
 
 
-def _read(path: Path) -> bytes:
-    """The whole table. The kernel hands out 4 KB a call, and after each of 1,300 calls a thread of
-    ours would wait for Python's lock: another process takes a third of the time."""
-    with suppress(OSError):
-        done = subprocess.run(
-            ["cat", path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        if done.returncode == 0:
-            return done.stdout
-    return path.read_bytes()
+class Reading:
+    """The table on its way. The kernel writes it in 40 ms, 4 KB a call: another process takes it
+    meanwhile, for in a thread of ours each call would wait for Python's lock."""
+
+    def __init__(self, path: Path = KALLSYMS) -> None:
+        self._path = path
+        self._copy = os.fdopen(os.memfd_create("symbols"), "rb")
+        self._cat: subprocess.Popen[bytes] | None = None
+        with suppress(OSError):
+            self._cat = subprocess.Popen(
+                ["cat", path],
+                stdin=subprocess.DEVNULL,
+                stdout=self._copy,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def result(self) -> Symbols:
+        """Wait for it. Raises CannotObserve where the kernel hides its addresses
+        (kernel.kptr_restrict)."""
+        with self._copy:
+            if self._cat is None or self._cat.wait() != 0:
+                return Symbols.whole(self._path, self._path.read_bytes)
+            self._copy.seek(0)
+            return Symbols.whole(self._path, self._copy.read)
 
 
 _INNERMOST = 20

@@ -19,7 +19,6 @@ from capadvise.linux.symbols import Reading
 from capadvise.report.escape import printable
 
 if TYPE_CHECKING:
-    from capadvise.linux.observe import Observation
     from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
 

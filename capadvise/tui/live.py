@@ -88,7 +88,7 @@ class LiveView(View):
                 yield self.asked
                 yield Static(id="asked-why", markup=False)
             yield self.output
-        yield Keys(compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         """Titles, and the first look."""

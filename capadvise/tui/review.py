@@ -102,7 +102,7 @@ class ReviewView(View):
             yield Review(self.choice, self.catalog, uses)
             yield Proof(self.choice, self._prover)
             yield Remaining(self.choice, self.catalog, uses)
-        yield Keys(compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         """Where to begin."""
@@ -147,8 +147,7 @@ class ReviewView(View):
             self.query_one(focused).focus()
 
     def on_resize(self, event: Resize) -> None:
-        """Keys that do something depend on the room; the palette has its key in any case."""
-        self.query_one(Keys).show_command_palette = event.size.width >= 100
+        """Which keys do something depends on the room."""
         self.call_after_refresh(self.refresh_bindings)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import HelpPanel, Input
 
@@ -332,3 +333,18 @@ def test_the_next_format_is_shown_where_one_pane_is() -> None:
         assert all(len(line) <= 41 for line in flags)
 
     drive(app, script, (80, 24))
+
+
+def test_a_click_on_a_key_presses_it() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        line = screen_text(app).splitlines()[-1]
+        await pilot.click("#keys", offset=(line.index("f Format") + 2, 0))
+        await settle(pilot)
+        assert page(app).format_name == "kubernetes"
+        await pilot.click("#keys", offset=(line.index("^p"), 0))
+        await settle(pilot)
+        assert isinstance(app.screen, CommandPalette)
+
+    drive(app, script)

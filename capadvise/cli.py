@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -19,6 +20,9 @@ from capadvise.report.escape import printable
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code; errors become one line, with a way out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     args = build_parser().parse_args(argv)
     name = f"{args.subcommand}_" if keyword.iskeyword(args.subcommand) else args.subcommand
     module = importlib.import_module(f"capadvise.commands.{name}")

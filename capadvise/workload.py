@@ -57,9 +57,10 @@ KEYS = (*_REQUIRED, *_OPTIONAL)
 def load(path: Path) -> list[Named]:
     """All workloads of a file. Raises BadInput with file, line, key and what was expected."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open(encoding="utf-8") as file:  # /dev/zero has no size
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
             raise BadInput(f"{path}: too large for a workload file")
-        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"{path}: {reason}") from error
@@ -90,7 +91,7 @@ def _named(path: Path, raw: Any) -> Named:
     if expect != "any" and (isinstance(expect, bool) or not isinstance(expect, int)):
         raise _wrong(path, raw, "expect_exit", "a number or any")
     timeout = raw.get("timeout", 10)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e9:
         raise _wrong(path, raw, "timeout", "a number of seconds above 0")
     fresh = raw.get("fresh", [])
     if not isinstance(fresh, list) or not all(

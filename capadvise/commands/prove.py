@@ -287,7 +287,9 @@ def job_of(
 
 def _is_json(path: Path) -> bool:
     try:
-        return path.suffix not in (".yaml", ".yml") and path.read_bytes()[:64].lstrip()[:1] == b"{"
+        with path.open("rb") as file:
+            first = file.read(64).lstrip()[:1]
+        return path.suffix not in (".yaml", ".yml") and first == b"{"
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
 

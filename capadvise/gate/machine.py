@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def _uri(path: str) -> str:
             place = place.relative_to(Path.cwd())
         except ValueError:
             return place.as_uri()
-    return quote(place.as_posix())
+    return quote(os.fsencode(place))
 
 
 # ------------------------------------------------------------------------------ GitHub

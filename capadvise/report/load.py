@@ -45,10 +45,11 @@ _OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 def load(path: Path, catalog: Catalog) -> Report:
     """Read a report. Raises BadInput, naming the file and the place, for anything else."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise BadInput(f"{path}: {size} bytes are too many for a report")
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # /dev/zero has no size
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise BadInput(f"{path}: more than {MAX_BYTES >> 20} MiB are too many for a report")
+        raw = json.loads(data.decode())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

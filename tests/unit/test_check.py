@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -219,6 +220,7 @@ def test_one_report_for_one_service_needs_no_name(
         ({"x.yaml": b"kind: {{ x }}\n"}, "x.yaml: line 1: kind must be a text\ncapadvise: hint: a"),
         ({".": None}, ".: Is a directory"),
         ({"/dev/zero": None}, "/dev/zero: too large for a configuration"),
+        ({"--against": None, "/dev/zero": None}, "/dev/zero: more than 64 MiB"),
     ],
 )
 def test_a_bad_file_is_one_line(
@@ -278,6 +280,21 @@ def test_a_bad_baseline_is_one_line(
 
 
 # ------------------------------------------------------------------------------ which files
+
+
+def test_what_an_output_cannot_hold_is_escaped(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that is not UTF-8, and a file name that is not."""
+    name = os.fsdecode(b"x\xff.yaml")
+    Path(name).write_text("services: {web: {privileged: true}}\n")
+    for output in ("text", "json", "sarif", "github"):
+        held = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(held, "latin-1"))
+        assert main(["check", name, "--output", output]) == 1
+        assert held.getvalue().decode("latin-1")
+        if output == "sarif":
+            assert '"uri": "x%FF.yaml"' in held.getvalue().decode()
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("name: a\ncommand: x\nkind: cron\n", "'kind' must be oneshot or daemon"),
         ("name: a\ncommand: x\ntimeout: soon\n", "'timeout' must be a number"),
         ("name: a\ncommand: x\ntimeout: -1\n", "'timeout' must be a number"),
+        ("name: a\ncommand: x\ntimeout: .nan\n", "'timeout' must be a number"),
         ("name: a\ncommand: x\nexpect_exit: true\n", "'expect_exit' must be a number or any"),
         ("name: a\ncommand: x\ncheck: true\n", "'check' must be a text"),
         ("name: a\ncommand: x\nfresh: [etc]\n", "'fresh' must be a list of absolute paths"),

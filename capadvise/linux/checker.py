@@ -58,7 +58,8 @@ class Checker:
     def abandon(self) -> None:
         """End a try that is under way, with all that it started in its session."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
+            # PermissionError: a check of an ordinary user that has become root, by sudo
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None

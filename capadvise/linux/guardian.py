@@ -171,7 +171,7 @@ class Guardian:
 
     def hear_of_failure(self, fd: int) -> bool:
         """Wait for the child's next word: ready, or exec'd (the pipe closes); else report."""
-        said = os.read(fd, 4096)
+        said = os.read(fd, 1 << 16)  # a path can be long, and longer in JSON
         if not said or said == b"ready\n":
             return True
         self.say(**json.loads(said))

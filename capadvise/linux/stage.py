@@ -116,7 +116,7 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
         files = snapshot(work)
     kill_descendants(reap_all)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
-    text = err.read_text(errors="backslashreplace")[-20000:]
+    text = end_of(err, 20000)
     passed, why = verdict(plan, seen, seconds, last_words(text))
     proposal = decide(seen.recording, default())
     wanted = [
@@ -137,7 +137,7 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
         "posture": dump_posture(seen.posture),
         "name": seen.target.name,
         "user": seen.target.user,
-        "output": (out.read_text(errors="backslashreplace") + text)[-2000:],
+        "output": (end_of(out, 2000) + text)[-2000:],
     }
 
 
@@ -191,6 +191,13 @@ def verdict(
     return True, ""
 
 
+def end_of(path: Path, size: int) -> str:
+    """The last bytes of what was printed, which can be more than memory holds."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+        return file.read(size).decode(errors="backslashreplace")
+
+
 def last_words(text: str) -> str:
     """The last line that was said."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -242,7 +249,7 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
         except subprocess.TimeoutExpired:
             code = f"no end after {seconds:g} s"
     if code and needed:
-        said = log.read_text(errors="backslashreplace")[-800:].strip()
+        said = end_of(log, 800).strip()
         raise StageError(f"{name} failed ({code}): {said}")
 
 

@@ -175,6 +175,10 @@ def test_not_found_and_not_executable(run: Run, tmp_path: Path) -> None:
     (tmp_path / "w" / "garbage").write_bytes(b"\x7fELF garbage")
     (tmp_path / "w" / "garbage").chmod(0o755)
     assert run("./garbage").code == 126
+    far = tmp_path / "w" / "/".join(["é" * 120] * 8)
+    far.mkdir(parents=True)
+    (tmp_path / "w" / "garbage").rename(far / "garbage")
+    assert run(str(far / "garbage")).code == 126
 
 
 def test_a_signal_to_capadvise_reaches_the_target_once(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from capadvise.linux.retry.attempts import Attempts, bit, members, order
 from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.listen import Listener
 from capadvise.linux.retry.questions import of_family
+from capadvise.linux.retry.start import start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Retried
 
@@ -334,6 +335,17 @@ def test_a_tracer_that_was_killed_is_told_of() -> None:
     listener.hear()
     listener.finish()
     assert "killed" in listener.merged(RECORDING).cautions[0]
+
+
+def test_a_tracer_that_cannot_be_executed_is_no_second_guardian(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    read, write = os.pipe()
+    plan = {"report": write, "path": [], "tracer": {}}
+    assert start_tracer(plan, 1, ()) == {"failed": "start the tracer"}
+    assert os.read(read, 1) == b""  # nobody holds the other end
+    os.wait()
 
 
 def test_the_two_licences_never_meet() -> None:

@@ -6,12 +6,15 @@ import os
 import socket
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from capadvise.linux import trials
+from capadvise.linux.checker import Checker
 from capadvise.linux.engines.trial import _Copies
+from capadvise.linux.stage import end_of
 from capadvise.workload import Workload
 
 
@@ -45,3 +48,25 @@ def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.Mon
     with pytest.raises(trials.BrokenTrial, match="without a result"):
         trials.run(job, frozenset(), Looked())
     assert modes == {"plan.json": 0o600, "result.json": 0o600}
+
+
+def test_of_endless_output_the_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "stdout"
+    path.touch()
+    os.truncate(path, 1 << 42)
+    with path.open("ab") as file:
+        file.write("ready \xe9\n".encode())
+    assert end_of(path, 9) == "ready \xe9\n"
+
+
+def test_a_check_that_may_not_be_killed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary user's, that has become root."""
+
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    checker = Checker("exec sleep 0.3", (), limit=0.1)
+    while (passed := checker.poll(None, list)) is None:
+        time.sleep(0.01)
+    assert not passed

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 _SET_SECCOMP, _MODE_FILTER, _NEWUSER = 22, 2, 0x10000000  # linux/prctl.h, seccomp.h, sched.h
@@ -25,14 +26,17 @@ def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[
     said_read, said_write = os.pipe()
     report = int(plan["report"])
     if os.fork() == 0:
-        for fd in (told_read, said_write, report, *fds):
-            os.set_inheritable(fd, True)
-        program = os.path.join(os.path.dirname(__file__), "tracer.py")
-        pipes = [str(fd) for fd in (told_read, said_write, report)]
-        os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
+        try:
+            for fd in (told_read, said_write, report, *fds):
+                os.set_inheritable(fd, True)
+            program = os.path.join(os.path.dirname(__file__), "tracer.py")
+            pipes = [str(fd) for fd in (told_read, said_write, report)]
+            os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
+        finally:  # it must not go on as the guardian
+            os._exit(127)
     for fd in (told_read, said_write, report):
         os.close(fd)
-    with open(told_write, "w", encoding="utf-8") as told:
+    with suppress(BrokenPipeError), open(told_write, "w", encoding="utf-8") as told:
         json.dump({**plan["tracer"], "pid": target}, told)
     with open(said_read, encoding="utf-8") as said:
         line = said.readline()

@@ -407,6 +407,23 @@ def bare(container: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in container.items() if value or key != "securityContext"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--cap-add SYS_ADMIN",
+        '"--cap-add" "SYS_ADMIN"',
+        "--cap-add 'SYS_ADMIN,KILL' --privileged=1",
+        "'--cap-add=SYS_ADMIN' --cap-drop=\"KILL\"",
+    ],
+)
+def test_what_podman_is_given_besides_gives_nothing(words: str) -> None:
+    text = f"[Container]\nImage=x\nPodmanArgs={words} --env 'A=b --privileged'\n"
+    patched = patch("quadlet", text, None, ()).text
+    assert patched.splitlines()[2] == "PodmanArgs=--env 'A=b --privileged'"
+    (declared,) = FORMATS["quadlet"].read(patched)
+    assert (declared.add, declared.drop, declared.privileged) == ((), ("all",), False)
+
+
 UNIT_CAPS = st.lists(
     st.sampled_from(["CAP_CHOWN", "cap_net_raw", "CAP_SYS_ADMIN", "CAP_KILL"]), max_size=3
 ).map(" ".join)
@@ -445,7 +462,7 @@ def check_unit(language: str, text: str, caps: tuple[str, ...], *keys: str) -> N
         "Service",
         ["ExecStart=/bin/true"],
         ["CapabilityBoundingSet", "AmbientCapabilities"],
-        UNIT_CAPS | UNIT_CAPS.map("~{}".format),
+        UNIT_CAPS | UNIT_CAPS.map("~{}".format) | st.just("'CAP_KILL' \"CAP_CHOWN\""),
     ),
     SETS,
 )

@@ -7,16 +7,22 @@ import re
 from collections.abc import Iterator
 
 from capadvise.errors import BadInput, CannotPatch
+from capadvise.formats import flags
 from capadvise.formats.edit.cuts import Cut, Framed, apply, newline, replace_lines
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.units import Entry, Unit, parse, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.unit import Assignment
+from capadvise.formats.unit import words as split
 
 _CONTAINER = "Container"
 _DROP, _ADD, _ARGS = "DropCapability", "AddCapability", "PodmanArgs"
 _PRIVILEGED = re.compile(r"""(?<!\S)(["']?)--privileged(=(?!false\b)\w+)?\1(?!\S)[ \t]*""")
-_FLAGS = re.compile(r"""(?<!\S)(["']?)--cap-(?:add|drop)(?:=|[ \t]+)[^\s"']*\1(?!\S)[ \t]*""")
+_FLAGS = re.compile(
+    r"""(?<!\S)(?:(["'])--cap-(?:add|drop)=[^\s"']*\1"""
+    r"""|(["']?)--cap-(?:add|drop)\2(?:=|[ \t]+)(["']?)[^\s"']*\3)(?!\S)[ \t]*"""
+)
 
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
@@ -34,7 +40,15 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     want = {cap.short for cap, _ in snippet.caps}
     added, dropped = (list(_names(new, key)) for key in (_ADD, _DROP))
     right = set(added) == want and len(added) == len(want) and dropped == ["ALL"]
-    if not right or _args(new) or not same_but(unit, new, (_DROP, _ADD, _ARGS)):
+    said = [Assignment(_ARGS, item.value, 0) for item in new.all(_CONTAINER, _ARGS)]
+    args = flags.declared([word for word, _ in split(said)], "podman", 0)
+    if (
+        not right
+        or args.add
+        or args.drop
+        or args.privileged
+        or not same_but(unit, new, (_DROP, _ADD, _ARGS))
+    ):
         raise CannotPatch("the unit is written in a way that cannot be patched")
     return Patched(
         framed.restore(new.text), service or "", tuple(_notes(unit)), unprivileged=privileged

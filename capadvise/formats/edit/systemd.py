@@ -83,7 +83,7 @@ def _effective(unit: Unit, key: str) -> CapSet | None:
     found: CapSet | None = whole
     for item in unit.all(_SERVICE, key):
         inverted = item.value.startswith("~")
-        words = item.value.removeprefix("~").split()
+        words = [word.removeprefix("~") for word in item.words]
         said = frozenset(cap for word in words if (cap := _cap(word)) is not None)
         everything = frozenset(map(Cap, range(64)))
         if not said or found == whole:

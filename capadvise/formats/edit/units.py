@@ -24,7 +24,8 @@ class Entry:
 
     @property
     def words(self) -> list[str]:
-        return self.value.split()
+        """Without the quotes that a word can stand in."""
+        return [word.strip("\"'") for word in self.value.split()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ import sys
 HIDDEN = """
 import os
 from capadvise.errors import CannotObserve
-from capadvise.linux import session, tracefs
+from capadvise.linux import tracefs
 from capadvise.linux.command import Command
 from capadvise.linux.observe import observe
+from capadvise.linux.symbols import Reading
 
-def refuse():
+def refuse(self):
     raise CannotObserve("the addresses are hidden")
 
-session.Symbols.load = refuse
+Reading.result = refuse
 try:
     observe(Command(("true",), wait=True))
 except CannotObserve as error:

@@ -59,8 +59,8 @@ SAID: Mapping[Circumstance, tuple[str, str]] = {
     Circumstance.HOST_IPC: ("it shares the host's IPC", "it has an IPC namespace of its own"),
     Circumstance.HOST_NAME: ("it shares the host's name", "it has a host name of its own"),
     Circumstance.HOST_FILES: (
-        "a folder of the host is there for writing",
-        "no folder of the host is there for writing",
+        "a system folder of the host is there for writing",
+        "no system folder of the host is there for writing",
     ),
     Circumstance.ENGINE_SOCKET: (
         "the engine's control socket is there",

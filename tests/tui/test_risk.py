@@ -48,7 +48,7 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
             "high",
             "! Make yourself the owner of a mounted host file",
         ),
-        ((), "medium", "(man:chown(2)) But no folder of the host is there for writing."),
+        ((), "medium", "(man:chown(2)) But no system folder of the host is there for writing."),
     ],
 )
 def test_the_risk_is_that_of_the_place(mounted: tuple[Exposed, ...], risk: str, said: str) -> None:

@@ -26,7 +26,7 @@ from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
-from capadvise.report.text import evidence_line, set_text
+from capadvise.report.text import evidence_line, set_text, what_of_it
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -59,8 +59,8 @@ def _short(report: Report, catalog: Catalog) -> Iterator[str]:
     known_caps = report.recording.host.last_cap + 1
     if not caps:
         yield from paragraph(
-            f"{name} needs no capability: of the {known_caps} into which Linux has divided root's "
-            "power it used none. Drop them all.",
+            f"No need of {name} for any of the {known_caps} capabilities into which Linux has "
+            f"divided root's power was seen{what_of_it(report)}",
             "",
         )
         return
@@ -96,6 +96,10 @@ def _proof(report: Report) -> str:
         return "This comes of watching it once; `capadvise prove` can confirm it by trials."
     if proven.floor is None or not proven.complete or proven.flaky:
         return "Trials were made, and proved nothing."
+    if proven.recommended_sound is False:
+        return "Trials have shown that it works with " + (
+            f"{set_text(proven.floor)}, but not with all of the above: take the floor."
+        )
     if proven.floor == report.proposal.recommended:
         return "Trials have shown that it works with these, and fails without any one of them."
     less = set_text(proven.floor)

@@ -40,7 +40,7 @@ def proposal_text(
     for need in needed:
         yield from _need_lines(need, catalog, width)
     if not needed:
-        yield f"  No need for any capability was seen{_what_of_it(report)}"
+        yield f"  No need for any capability was seen{what_of_it(report)}"
     yield ""
     for text in (
         f"Recommended: {set_text(proposal.recommended)}",
@@ -78,9 +78,14 @@ def _headline(report: Report) -> str:
     return f"{command} {how}; {', '.join(counts)}."
 
 
-def _what_of_it(report: Report) -> str:
+def what_of_it(report: Report) -> str:
+    """What follows where no need was seen, to end the sentence."""
+    if any(run.host.observer == "audit" for run in report.recordings):
+        return " in the audit records, which tell of refusals alone."
     if any(run.attached for run in report.recordings):
         return " while it was watched."
+    if any(run.lost.signal for run in report.recordings):
+        return ", but events were lost."
     ended_well = all(run.succeeded is not False for run in report.recordings)
     return ": drop them all." if ended_well else ", but the run did not end well."
 

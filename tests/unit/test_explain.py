@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.ways import Place
 from capadvise.decide import decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
+from capadvise.proven import Proven
 from capadvise.recording import Check, Lost, Retried
 from capadvise.report.explain import capability_text
 from capadvise.report.explain_facts import remaining, ways_out
@@ -21,6 +23,7 @@ from capadvise.report.explain_place import known
 from capadvise.report.explain_report import report_text
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
+from capadvise.report.text import proposal_text
 from tests.unit.test_report import BIND, RECORDING, report
 
 CATALOG = default()
@@ -189,3 +192,34 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
 
 if __name__ == "__main__":
     (GOLDEN / "explain.txt").write_text(story())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "was seen: drop them all."),
+        ({"succeeded": False}, "was seen, but the run did not end well."),
+        ({"attached": True}, "was seen while it was watched."),
+        ({"lost": Lost(1)}, "was seen, but events were lost."),
+        ({"host": replace(RECORDING.host, observer="audit")}, "was seen in the audit records,"),
+    ],
+)
+def test_that_no_need_was_seen_is_no_proof_that_there_is_none(
+    change: dict[str, Any], said: str
+) -> None:
+    seen = replace(RECORDING, checks=(), io_uring=False, lost=Lost(), own_sets=())
+    seen = replace(seen, **{"succeeded": True, **change})
+    told = report(seen)
+    for lines in (report_text(told, CATALOG), proposal_text(told, CATALOG, None)):
+        text = " ".join(" ".join(lines).split())
+        assert "No need " in text
+        assert said in text
+
+
+def test_a_recommended_set_that_failed_is_not_praised() -> None:
+    told = report()
+    floor = parse_set(["CHOWN"])
+    proven = Proven("command", (), floor, recommended_sound=False)
+    proposal = replace(told.proposal, floor=floor)
+    text = " ".join(report_text(replace(told, proven=proven, proposal=proposal), CATALOG))
+    assert "not with all of the above: take the floor." in " ".join(text.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from glob import escape
 from pathlib import PurePath
 
 from capadvise.errors import BadInput
@@ -87,11 +88,10 @@ def read_besides(path: str) -> tuple[str, ...]:
     """Patterns of the files that the consumer of a file reads unasked."""
     place = PurePath(path)
     if place.stem in _STEMS:
-        return tuple(
-            str(place.with_name(f"{place.stem}.override.{end}")) for end in ("yaml", "yml")
-        )
+        override = escape(str(place.with_name(f"{place.stem}.override")))
+        return f"{override}.yaml", f"{override}.yml"
     unit = place.suffix in (".container", *_UNITS) and not dropped_in(path)
-    return (f"{path}.d/*.conf",) if unit else ()
+    return (f"{escape(path)}.d/*.conf",) if unit else ()
 
 
 def dropped_in(path: str) -> bool:

@@ -384,6 +384,12 @@ def test_an_override_that_was_not_named_is_told(
     Path("compose.override.yml").write_text("services: {quiet: {privileged: true}}\n")
     main(["check", "./compose.yaml"])
     assert "note: compose.override.yml was not named" in capsys.readouterr().err
+    Path("[a]").mkdir()
+    Path("[a]/web.service").write_text("[Service]\n")
+    Path("[a]/web.service.d").mkdir()
+    Path("[a]/web.service.d/b.conf").touch()
+    main(["check", "[a]/web.service"])
+    assert "note: [a]/web.service.d/b.conf was not named" in capsys.readouterr().err
 
 
 def test_a_file_without_anything_to_judge_says_so(

@@ -216,6 +216,11 @@ def test_a_diff_of_the_same_says_so(tmp_path: Path, capsys: pytest.CaptureFixtur
     paths = files(tmp_path, of(BIND), of(louder, seconds=3.0))
     assert main(["diff", *paths]) == 0
     assert capsys.readouterr() == ("Recommended: the same\n", "")
+    other = of(BIND)
+    other = replace(other, target=replace(other.target, name="\x1b[1m"))
+    assert main(["diff", *files(tmp_path, of(BIND), other)]) == 0
+    told = f"capadvise: note: {of(BIND).target.name} is compared with \\x1b[1m\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_diff_names_what_changed_and_why(

@@ -4,9 +4,10 @@ Usage: overhead.py [ROUNDS] [LOAD …]   (root; gcc make nginx-light apache2-uti
 
 In each round the tools run one after the other on the same load, each beside a native run. A number
 is the fastest time under the tool / the fastest native time, which other work on the machine
-disturbs least; in brackets, the least and the most of a round. What starting and ending costs the
-tool on `true` is left out of both and stands in a line of its own. Tools that are many times slower
-get a tenth of the load.
+disturbs least; in brackets, the least and the most of a round; "cpu" is the same of the processor
+time of the load alone, which it disturbs less still. What starting and ending costs the tool on
+`true` is left out and stands in a line of its own. Tools that are many times slower get a tenth of
+the load.
 """
 
 from __future__ import annotations
@@ -115,8 +116,33 @@ def before_exec(rounds: int) -> float:
     return min(taken)
 
 
-Times = list[tuple[float, float]]
-"""Seconds under a tool, and natively, a round each."""
+TIMED = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdin=-3, stdout=-3, stderr=-3)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print("used", used.ru_utime + used.ru_stime)
+"""
+
+
+def timed(command: list[str], wrap: Wrap | None = None) -> tuple[float, float]:
+    """Wall time of one run, and the processor time of the command."""
+    command = [sys.executable, "-S", "-c", TIMED, *command]
+    begin = time.perf_counter()
+    done = subprocess.run(
+        wrap(command) if wrap else command,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+    )
+    wall = time.perf_counter() - begin
+    return wall, float(done.stdout.partition("used ")[2].split()[0])
+
+
+Times = list[tuple[float, float, float, float]]
+"""Seconds under a tool and natively, and of processor time likewise, a round each."""
 
 
 def times(load: Load, starts: dict[str, float], rounds: int) -> dict[str, Times]:
@@ -127,16 +153,18 @@ def times(load: Load, starts: dict[str, float], rounds: int) -> dict[str, Times]
             for name, start in starts.items():
                 command = load.command(Path(scratch), SLOW if name in SLOW_TOOLS else 1.0)
                 settle()
-                native = seconds(command)
-                found[name].append((seconds(TOOLS[name](command)) - start, native))
+                native, natively = timed(command)
+                wall, used = timed(command, TOOLS[name])
+                found[name].append((wall - start, native, used, natively))
     return found
 
 
 def cell(load: Load, name: str, found: Times) -> str:
     """A ratio with its spread and, where there is a budget, whether it is met."""
-    ratio = min(under for under, _ in found) / min(native for _, native in found)
-    each = [under / native for under, native in found]
-    text = f"{ratio:.2f} ({min(each):.2f}-{max(each):.2f})"
+    under, native, used, natively = (min(column) for column in zip(*found, strict=True))
+    ratio = under / native
+    each = [under / native for under, native, *_ in found]
+    text = f"{ratio:.2f} ({min(each):.2f}-{max(each):.2f}), cpu {used / natively:.2f}"
     if name in load.budgets:
         text += " met" if ratio <= load.budgets[name] else f" NOT MET {load.budgets[name]}"
     return text

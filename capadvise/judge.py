@@ -50,8 +50,12 @@ class Context:
     """Programs that went through the processes of others, as ps and usermod do."""
     descriptor_readers: frozenset[str]
     """Programs that were let into the descriptors of other users' processes."""
+    map_readers: frozenset[str]
+    """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
     """How often a program opened environ, maps, io or the like of a process."""
+    calls: frozenset[tuple[str, str | None]]
+    """The system calls in which each program was asked."""
     foreign_readers: frozenset[str]
     """Programs that were let into files that their user may not read."""
 
@@ -71,7 +75,9 @@ class Context:
             descriptor_readers=frozenset(
                 c.program for c in checks if "proc_fd_permission" in c.site and c.granted
             ),
+            map_readers=_map_readers(checks),
             memory_opens=dict(opens),
+            calls=frozenset((c.program, c.syscall) for c in checks),
             foreign_readers=frozenset(
                 c.program
                 for c in checks
@@ -90,6 +96,21 @@ def _listers(checks: Sequence[Check]) -> frozenset[str]:
             links[check.program] += check.count
     many = {program for program, count in links.items() if count >= _MANY_LINKS}
     return frozenset(many | {c.program for c in checks if "do_task_stat" in c.site})
+
+
+def _map_readers(checks: Sequence[Check]) -> frozenset[str]:
+    """Those that read the memory maps of processes, and the state of a few at most: pmap reads the
+    state of the one that it was told of. Who goes through all meets more of them."""
+    states: Counter[str] = Counter()
+    for check in checks:
+        if "do_task_stat" in check.site:
+            states[check.program] += check.count
+    readers = {c.program for c in checks if not _MAPS.isdisjoint(c.site)}
+    return frozenset(program for program in readers if states[program] <= _FEW_STATES)
+
+
+_MAPS = frozenset({"pid_maps_open", "pid_smaps_open", "smaps_rollup_open", "do_maps_open"})
+_FEW_STATES = 3
 
 
 _FILES_OF_PROCESSES = frozenset({"proc_mem_open", "do_io_accounting"})
@@ -149,6 +170,8 @@ def judge(check: Check, rule: Rule | None, context: Context) -> Judged:
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
+    if any((check.program, call) in context.calls for call in rule.beside):
+        return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
     if _is_a_lister_reading_processes(check, context):
         return Judged(check, rule, Effect.ADVISORY, "reading files of the processes that it lists")
     return _decides(check, context, rule, rule.text)
@@ -235,6 +258,8 @@ def _looks_at_chosen(check: Check, context: Context) -> bool:
     if check.cap == _PERFMON and check.program not in context.foreign_readers:
         return False  # Linux 6.18 asks it first, of one's own processes too: mm_access
     if check.program in context.descriptor_readers and check.cap != _PERFMON:
+        return True
+    if check.program in context.map_readers and not _MAPS.isdisjoint(check.site):
         return True
     return check.program not in context.listers
 

@@ -87,6 +87,9 @@ class Rule:
     """What is lost without it, where nothing fails."""
     limit: str | None = None
     """The limit that was exceeded, where that is when the kernel asks."""
+    beside: frozenset[str] = frozenset()
+    """A program that was also asked in one of these system calls has another business, and comes
+    here by the way."""
     answers: frozenset[int] = frozenset()
     """Results (negative errnos) that tell the caller what it asked, such as that a list ends here:
     a refusal would not."""
@@ -188,6 +191,7 @@ _OPTIONAL = (
     "lost",
     "limit",
     "answers",
+    "beside",
     "since",
     "until",
 )
@@ -242,7 +246,7 @@ def rule_of(path: Path, raw: Any) -> Rule:
         answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error
-    for key in ("at", "below", "not_below"):
+    for key in ("at", "below", "not_below", "beside"):
         value = raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise BadInput(f"{at}: {key!r} must be a list of function names")
@@ -264,6 +268,7 @@ def rule_of(path: Path, raw: Any) -> Rule:
         lost=raw.get("lost"),
         limit=raw.get("limit"),
         answers=answers,
+        beside=frozenset(raw.get("beside", ())),
         since=raw.get("since"),
         until=raw.get("until"),
         source=str(raw["source"]),

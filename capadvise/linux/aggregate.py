@@ -168,6 +168,18 @@ class Aggregator:
                 task.uids = calls.Ids(task.uids.real, gain.user, gain.user)
             self._insists(task, scope, gain.demanded)
 
+    def _reaches(self, time: int, pid: int, task: Task, call: str) -> None:
+        """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
+        the target is no container."""
+        args = calls.arguments(call, task.values, task.uids, task.gids)
+        found = calls.reaches(call, args) if isinstance(self.starts, OneCommand) else None
+        if found is None or found[0] == pid or self.knows(found[0]):
+            return
+        other, cap = found
+        with suppress(OSError):
+            if procfs.capability_sets(other).permitted:
+                self.counts.reached(time, pid, task, call, cap, self._phase(time, task))
+
     def _insists(self, task: Task, scope: Scope, caps: CapSet) -> None:
         """Capabilities that must be permitted, though no check asks for them."""
         if caps and len(scope.own_sets) < _OWN_SETS:
@@ -236,6 +248,8 @@ class Aggregator:
                 self._insists(task, scope, procfs.capability_sets(pid).permitted)
         if call == "prctl" and task.call == call and result == 0 and scope and not task.nested:
             self._insists(task, scope, calls.made_ambient(task.values))
+        if call in calls.REACHING and task.call == call and result >= 0 and scope is not None:
+            self._reaches(time, pid, task, call)
         denied = []
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:

@@ -47,6 +47,13 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "fchownat": {"uid": 2, "gid": 3},
     "bpf": {"cmd": 0},
     "capget": {"data": 1},
+    "sched_setaffinity": {"pid": 0},
+    "sched_setscheduler": {"pid": 0},
+    "sched_setparam": {"pid": 0},
+    "sched_setattr": {"pid": 0},
+    "ioprio_set": {"which": 0, "who": 1},
+    "process_vm_readv": {"pid": 0},
+    "process_vm_writev": {"pid": 0},
     "pivot_root": {},
     "chroot": {},
 }
@@ -72,10 +79,9 @@ RESULTS: tuple[str, ...] = (
     *("clock_settime", "adjtimex", "clock_adjtime", "perf_event_open", "init_module"),
     *("finit_module", "delete_module", "reboot", "acct", "swapon", "swapoff", "syslog", "keyctl"),
     *("execve", "execveat", "quotactl", "open_by_handle_at", "iopl", "ioperm"),
-    *("sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity", "ioprio_set"),
     *("shmctl", "shmget", "msgctl", "semctl", "setxattr", "lsetxattr", "fsetxattr", "removexattr"),
-    *("lremovexattr", "fremovexattr", "link", "linkat", "process_madvise", "process_vm_readv"),
-    *("process_vm_writev", "pidfd_getfd", "pidfd_send_signal", "kcmp", "userfaultfd", "seccomp"),
+    *("lremovexattr", "fremovexattr", "link", "linkat", "process_madvise"),
+    *("pidfd_getfd", "pidfd_send_signal", "kcmp", "userfaultfd", "seccomp"),
     *("landlock_restrict_self", "vhangup", "setrlimit", "timerfd_create", "timer_create"),
     *("io_uring_setup", "utimensat", "memfd_create"),
 )
@@ -121,6 +127,33 @@ def made_ambient(values: tuple[int, ...]) -> CapSet:
     asks whether it is permitted without a check (cap_task_prctl() of security/commoncap.c)."""
     option, operation, cap, *_ = (*values, 0, 0, 0)
     return frozenset({Cap(cap)} if (option, operation) == (47, 2) and 0 <= cap < 64 else ())
+
+
+_ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}
+"""Calls that are about one process for this ``which`` (PRIO_PROCESS, IOPRIO_WHO_PROCESS)."""
+_TRACING = (16, 0x4206)  # PTRACE_ATTACH, PTRACE_SEIZE
+_NICE, _TRACE = Cap.parse("SYS_NICE"), Cap.parse("SYS_PTRACE")
+
+
+def reaches(call: str, args: Mapping[str, int]) -> tuple[int, Cap] | None:
+    """The process that a call is about, and the capability that it takes where that process holds
+    more than the caller; None for the caller itself."""
+    if call in _ONE_PROCESS and args.get("which") != _ONE_PROCESS[call]:
+        return None
+    if call == "ptrace" and args.get("request") not in _TRACING:
+        return None
+    pid = args.get("who", args.get("pid", 0))
+    cap = _TRACE if call == "ptrace" or call.startswith("process_vm") else _NICE
+    return (pid, cap) if pid > 0 else None
+
+
+REACHING = frozenset(
+    (
+        *(*_ONE_PROCESS, "ptrace", "process_vm_readv", "process_vm_writev"),
+        *("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"),
+    )
+)
+"""Calls that act upon another process."""
 
 
 REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)

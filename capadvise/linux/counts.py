@@ -34,6 +34,8 @@ _ITS_OWN = 1
 _NAMESPACES = 4096
 SECCOMP = "__seccomp_filter"
 """The kernel function that refuses for a seccomp filter."""
+HOLDER = "process:holds-capabilities"
+"""In the place of a kernel function: nothing was asked, but see Counts.reached()."""
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _NO_SCOPE = Scope(0, 0, 0)
 
@@ -137,12 +139,25 @@ class Counts:
     def closed(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
         """The seccomp filter has answered in the kernel's place: the runtime made it of what the
         container holds, so it stands for a check that was refused."""
+        self._stand_in(SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
+
+    def reached(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
+        """A call was about a process that holds capabilities, and not the target's own. The kernel
+        asks only where that one holds more than the asker: which it does once the target holds
+        less than now (cap_safe_nice(), cap_ptrace_access_check() of security/commoncap.c)."""
+        self._stand_in(HOLDER, time, pid, task, call, cap, 0, phase)
+
+    def _stand_in(
+        self, site: str, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
+        phase: Phase,
+    ) -> None:  # fmt: skip
+        """What stands for a check that was not made."""
         assert task.scope is not None
-        place = f"{SECCOMP}:{call}".encode()
-        self._sites[place] = (SECCOMP,), call
+        place = f"{site}:{call}".encode()
+        self._sites[place] = (site,), call
         key = Key(
             cap=int(cap),
-            ret=-errno.EPERM,
+            ret=ret,
             namespace=_ITS_OWN,
             options=None,
             stack=place,
@@ -152,7 +167,7 @@ class Counts:
             args=(),
             scope=task.scope.number,
         )
-        self.add(key, -errno.EPERM, pid, time, 1)
+        self.add(key, ret, pid, time, 1)
 
     @property
     def distinct(self) -> int:

@@ -34,6 +34,8 @@ class Row:
 FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
 SERVER = f"{PYTHON} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
+HOLDER = "sleep 60 >/dev/null 2>&1 & echo $! > pid"
+"""A process of the same user that the target did not start."""
 ROOTLESS = """
 setpriv --reuid=65534 --clear-groups unshare -U sleep 60 >/dev/null 2>&1 & echo $! > pid
 until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
@@ -123,6 +125,13 @@ ROWS = [
     ),
     # Nor here: an exec fails when the file gives more than may be held.
     Row("./t", "SYS_NICE", setup="cp /bin/true t; setcap cap_sys_nice=ep t"),
+    # Nor here, while as much is held as by the process in question: a target with less is asked.
+    Row("sh: renice -n 5 -p $(cat pid)", "SYS_NICE", setup=HOLDER, check="kill $(cat pid)"),
+    Row(
+        "sh: timeout -s INT 1 strace -p $(cat pid) 2>/dev/null; kill $(cat pid)",
+        "SYS_PTRACE",
+        setup=HOLDER,
+    ),
     # What another user's namespace holds is not one's own, as what one made is.
     Row("sh: kill $(cat pid)", "KILL", setup=ROOTLESS),
     Row(

@@ -15,7 +15,8 @@ from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recor
 
 RULES = """
 - {id: decides, at: [decides], meaning: decides, text: doing it, source: test}
-- {id: list, at: [list], meaning: decides, text: t, source: test, answers: [ENOENT]}
+- {id: list, at: [list], meaning: decides, text: t, source: test, answers: [ENOENT],
+   beside: [perf_event_open]}
 - {id: cond, at: [cond], meaning: decides, text: t, source: test, when: {arg: cmd, in: [7]}}
 - {id: either, at: [either], meaning: either-or, text: t, source: test, either: [CAP_SYS_ADMIN]}
 - {id: read, at: [read], caps: [CAP_DAC_READ_SEARCH], meaning: either-or, text: reading,
@@ -252,6 +253,21 @@ def test_a_lister_reads_files_of_the_processes_that_it_lists(
     beside = at("do_task_stat", program="p"), at(asked, program="p", count=count)
     proposal = decide(recording(opened, *beside), FACTS)
     assert proposal.need(OVERRIDE if verdict is USED else Cap(2)).verdict is verdict
+
+
+def test_what_is_asked_by_the_way_is_no_need() -> None:
+    beside = at("optional", cap=Cap(38), syscall="perf_event_open")
+    for program, verdict in (("p", ADVISORY), ("other", USED)):
+        proposal = decide(recording(at("list"), replace(beside, program=program)), FACTS)
+        assert proposal.need(Cap(13)).verdict is verdict
+
+
+@pytest.mark.parametrize(("met", "verdict"), [(1, USED), (9, ADVISORY)])
+def test_who_reads_the_maps_of_few_processes_was_told_of_them(met: int, verdict: Verdict) -> None:
+    site = ("ns_capable", "looking", "mm_access", "pid_maps_open")
+    beside = at("do_task_stat", program="p", count=met)
+    proposal = decide(recording(replace(looking("p"), site=site), beside), FACTS)
+    assert proposal.need(Cap(19)).verdict is verdict
 
 
 def test_mapping_root_implies_what_no_check_asks_for() -> None:

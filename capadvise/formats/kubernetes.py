@@ -10,7 +10,16 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import engine
 from capadvise.formats.declared import Declared
-from capadvise.formats.nodes import Documents, Mapping, Node, flag, line, optional_text, wrong
+from capadvise.formats.nodes import (
+    Documents,
+    Mapping,
+    Node,
+    flag,
+    is_null,
+    line,
+    optional_text,
+    wrong,
+)
 from capadvise.formats.snippet import Snippet
 
 _TEMPLATE = ("spec", "template", "spec")
@@ -165,12 +174,13 @@ def _container(
 ) -> Declared:
     """What the container says; what it does not say of the user, the pod does."""
     own = documents.mapping(container.get("securityContext"), "securityContext")
+    said = pod | {key: node for key, node in own.items() if not is_null(node)}
     sets = documents.mapping(own.get("capabilities"), "capabilities")
     drop = documents.texts(sets.get("drop"), "drop")
     add = documents.texts(sets.get("add"), "add")
-    users = {key: own.get(key, pod.get(key)) for key in ("runAsUser", "runAsGroup")}
+    users = {key: said.get(key) for key in ("runAsUser", "runAsGroup")}
     uid, gid = (optional_text(node, key) for key, node in users.items())
-    other = own.get("runAsNonRoot", pod.get("runAsNonRoot"))
+    other = said.get("runAsNonRoot")
     if uid is None and flag(other, "runAsNonRoot"):
         uid, users["runAsUser"] = NON_ROOT, other
     escalation = flag(own.get("allowPrivilegeEscalation"), "allowPrivilegeEscalation")

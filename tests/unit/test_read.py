@@ -105,6 +105,7 @@ def test_the_tags_of_compose() -> None:
         ("runAsNonRoot: true", "runAsNonRoot: false", None),
         ("", "runAsNonRoot: true", "nonroot"),
         ("runAsNonRoot: true", "runAsUser: 5", "5"),
+        ("runAsUser: 5", "runAsUser: null", "5"),
     ],
 )
 def test_a_container_that_may_not_be_roots(pod: str, container: str, user: str | None) -> None:

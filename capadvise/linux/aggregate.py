@@ -242,7 +242,8 @@ class Aggregator:
             # fixed set; those that look first adapt to what they have.
             task.looked |= bool(task.values[1])
         scope = task.scope
-        if call == "capset" and result == 0 and scope is not None and not task.looked:
+        told = task.looked or self.retried  # by the tracer, which makes such calls itself
+        if call == "capset" and result == 0 and scope is not None and not told:
             task.looked = True  # what comes later takes away from this set
             with suppress(OSError):
                 self._insists(task, scope, procfs.capability_sets(pid).permitted)

@@ -140,8 +140,8 @@ class Listener:
         return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in found.values())
 
     def merged(self, recording: Recording) -> Recording:
-        """The recording with what retries showed. Refusals and capability sets that an observer
-        saw meanwhile are those of our tries: the tracer's account takes their place."""
+        """The recording with what retries showed. Refusals that an observer saw meanwhile are those
+        of our tries: the tracer's account takes their place."""
         first = len(recording.checks) + 1
         return replace(
             recording,
@@ -156,10 +156,13 @@ class Listener:
                 Refusal(call, code, RefusedBy.UNKNOWN, program, count)
                 for call, code, program, count in sorted(self._refusals)
             ),
-            own_sets=tuple(
-                (program, kept)
-                for program, kept in ((p, from_mask(mask)) for p, mask in self._own_sets)
-                if kept and kept != recording.held.bounding
+            own_sets=(
+                *recording.own_sets,
+                *(
+                    (program, kept)
+                    for program, kept in ((p, from_mask(mask)) for p, mask in self._own_sets)
+                    if kept and kept != recording.held.bounding
+                ),
             ),
             io_uring=recording.io_uring or self.io_uring,
             cautions=(*recording.cautions, *self._cautions),

@@ -108,8 +108,8 @@ def _path(output: str | None, name: str, *, single: bool) -> Path:
 class Watch:
     """Who is told of the trials of one workload as they go. Called in the thread that runs them."""
 
-    bound: Callable[[int], None]
-    """With the largest number of trials, if the recommended set works."""
+    expected: Callable[[int], None]
+    """With the number of trials, if the recommended set works and is the floor."""
     starting: Callable[[CapSet], None]
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
@@ -136,7 +136,7 @@ def prove_job(
     )
     if known and first.passed:
         job = replace(job, workload=_patient(job.workload, first.seconds))
-    watch.bound(3 + 2 * len(report.proposal.recommended))
+    watch.expected(3 + len(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> Outcome:
         watch.starting(caps)
@@ -192,7 +192,7 @@ def _talk(name: str) -> Watch:
             print(f"    {printable(line)}", file=sys.stderr)
 
     return Watch(
-        bound=lambda most: _say(f"{name}: at most {most} trials, if the recommended set works"),
+        expected=lambda count: _say(f"{name}: {count} trials, more if one of the set can go"),
         starting=lambda _: None,
         ended=ended,
         hopeless=hopeless,

@@ -244,8 +244,8 @@ class Proof(Vertical):
         proven = self.choice.report.proven
         if self.now is not None:
             recommended = self.choice.report.proposal.recommended
-            most = 3 + 2 * len(recommended)
-            bound = f" of at most {most} where the set works" if self.searching else ""
+            count = 3 + len(recommended)  # more, where one of them can go
+            bound = f" of {count} or more" if self.searching else ""
             what = tried(self.now, self.trials, recommended)
             return Content.assemble(
                 ("Running ", "bold $text-warning"), f"trial {len(self.trials) + 1}{bound}: {what} …"

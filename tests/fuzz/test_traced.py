@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.catalog import default
@@ -55,6 +55,10 @@ def logs(draw: st.DrawFn) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(logs())
+@example(
+    'kernel: audit(1389999128.963:30): apparmor="DENIED" operation="\x1bapable" profile="/cupsd" '
+    'pid=985 comm="cupsd" capability=36  capname="block_suspend"'
+)
 def test_a_damaged_audit_log_makes_a_sound_report(tmp_path: Path, text: str) -> None:
     found = denials(parse_lines(text.splitlines()), CATALOG.syscalls)
     if not found:

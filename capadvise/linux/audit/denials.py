@@ -11,6 +11,7 @@ from capadvise.caps import Cap
 from capadvise.catalog.syscalls import Syscalls
 from capadvise.linux.audit.records import Record
 from capadvise.recording import RefusedBy
+from capadvise.report.escape import printable
 
 _CAPABILITY_CLASSES = frozenset(["capability", "capability2", "cap_userns", "cap2_userns"])
 """SELinux's classes for capabilities: numbers below and above 32, and in user namespaces."""
@@ -148,7 +149,7 @@ def _made(
         _program(fields),
         record.time,
         evidence,
-        (_call_name(call.fields, syscalls) if call else None) or operation,
+        (_call_name(call.fields, syscalls) if call else None) or printable(operation),
         (failed.errno if failed else None) or ("EPERM" if cap is not None else "EACCES"),
         cap,
         refused,

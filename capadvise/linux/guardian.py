@@ -32,7 +32,7 @@ if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
 from capadvise.linux import rights
-from capadvise.linux.processes import descendants, kill_descendants
+from capadvise.linux.processes import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import start as retry
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
@@ -72,7 +72,7 @@ def main() -> None:
     finally:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap)
-        guardian.remove_containers()
+        remove_containers(guardian.plan["sweep"])
         guardian.remove_instances()
         guardian.remove_probes()
 
@@ -225,14 +225,6 @@ class Guardian:
                 self.target = 0  # the number may be another process's now
                 self.say(exited=status)
 
-    def remove_containers(self) -> None:
-        """The containers of the recording, which have every capability: those that the engine
-        lists, and once more for one that was just being made."""
-        for listing, removal in 2 * self.plan["sweep"]:
-            ids = output_of(listing).split()
-            if ids:
-                output_of([*removal, *ids])
-
     def remove_instances(self) -> None:
         """Remove the trace buffers. A supervisor that was killed may close its files only after
         the pipe that told us: until then the buffers are busy."""
@@ -266,18 +258,6 @@ def let_go() -> None:
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
     os.close(nowhere)
-
-
-def output_of(argv: list[str]) -> str:
-    """What a command prints; empty when it cannot be run."""
-    import subprocess  # here, for the sake of the start-up of every other run
-
-    try:
-        return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:

@@ -1,5 +1,5 @@
-"""Killing a whole tree. Used by the guardian, and by the supervisor when the guardian is gone;
-the standard library alone, for the guardian's sake."""
+"""Killing a whole tree, and removing containers. Used by the guardian, and by the supervisor when
+the guardian is gone; the standard library alone, for the guardian's sake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -56,3 +56,24 @@ def reap_all() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def remove_containers(sweep: Iterable[list[list[str]]]) -> None:
+    """The containers of the recording, which have every capability: those that the engine
+    lists, and once more for one that was just being made. ``sweep``: pairs of commands, that which
+    lists them and the start of that which removes them."""
+    for listing, removal in 2 * list(sweep):
+        if ids := _output_of(listing).split():
+            _output_of([*removal, *ids])
+
+
+def _output_of(argv: list[str]) -> str:
+    """What a command prints; empty when it cannot be run."""
+    import subprocess  # here, for the sake of the start-up of every other run
+
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""

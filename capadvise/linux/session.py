@@ -16,6 +16,7 @@ from capadvise.linux import procfs, rights
 from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, resolve
+from capadvise.linux.processes import remove_containers
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Reading, Symbols
 from capadvise.linux.unobserved import NoBuffers
@@ -134,6 +135,7 @@ def session(
         killed = command.wait and not guardian.wait()
         if guardian.ended or killed:
             guardian.kill_orphans()
+            remove_containers([] if guardian.leaves else sweep)
             buffers.remove()
         signals.restore()
 

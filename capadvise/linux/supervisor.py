@@ -58,7 +58,7 @@ class GuardianProcess:
         os.set_blocking(self.report, False)
         self._rest = b""
         self._said: list[dict[str, Any]] = []
-        self.ended = False
+        self.ended = self.leaves = False
 
     @property
     def pid(self) -> int:
@@ -89,6 +89,12 @@ class GuardianProcess:
             if self.ended and not self._said:
                 raise CannotStart("the guardian ended before the target started", found=False)
         return self._said.pop(0)
+
+    def leave_containers(self) -> None:
+        """They have ended, and stay as the user's command leaves them; but where the guardian was
+        killed, one may just be made."""
+        self.leaves = not self.ended
+        self.tell("left")
 
     def release(self) -> None:
         """Let it go: it kills what is left and removes the trace instances, without us."""

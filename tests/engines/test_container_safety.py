@@ -67,9 +67,29 @@ def test_the_container_dies_with_a_killed_guardian() -> None:
     name = f"{MARK}-orphan"
     start = ("docker", "run", "--name", name, "--network=none", BOX, "sleep", "1000")
     process = _started(name, "-q", "--", *start)
-    words = ["pgrep", "-P", str(process.pid), "-f", "guardian.py"]
-    os.kill(int(subprocess.run(words, capture_output=True, text=True).stdout), signal.SIGKILL)
+    os.kill(_child(process.pid, "guardian.py"), signal.SIGKILL)
     process.wait(60)
+    assert not containers("docker")
+
+
+def _child(parent: int, word: str) -> int:
+    """A child that has this in its command line; 0 where there is none."""
+    words = ["pgrep", "-P", str(parent), "-f", word]
+    return int(subprocess.run(words, capture_output=True, text=True).stdout or 0)
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.15, 0.2])
+def test_a_container_that_is_just_being_made_does_not_stay(moment: float) -> None:
+    """The client dies with the guardian, and the engine makes what it was asked for."""
+    start = ("docker", "run", "--name", f"{MARK}-unborn", "--network=none", BOX, "sleep", "1000")
+    process = subprocess.Popen([CAPADVISE, "run", "-q", "--", *start], env=ENVIRONMENT)
+    assert _until(lambda: bool(_child(process.pid, "guardian.py")))
+    guardian = _child(process.pid, "guardian.py")
+    assert _until(lambda: bool(_child(guardian, "^docker run")))
+    time.sleep(moment)
+    os.kill(guardian, signal.SIGKILL)
+    process.wait(60)
+    time.sleep(0.5)
     assert not containers("docker")
 
 

@@ -189,7 +189,7 @@ def watched(
         if not found:
             raise _not_seen(start, run)
         if start.label.startswith(RECORDING_LABEL):
-            ready.guardian.tell("left")
+            ready.guardian.leave_containers()
     return Seen(found, run.status, tuple(roster.left()))
 
 

@@ -58,13 +58,17 @@ def reap_all() -> bool:
     return True
 
 
-def remove_containers(sweep: Iterable[list[list[str]]]) -> None:
+def remove_containers(sweep: Iterable[list[list[str]]], pause: float = 0.0) -> None:
     """The containers of the recording, which have every capability: those that the engine
     lists, and once more for one that was just being made. ``sweep``: pairs of commands, that which
-    lists them and the start of that which removes them."""
-    for listing, removal in 2 * list(sweep):
-        if ids := _output_of(listing).split():
-            _output_of([*removal, *ids])
+    lists them and the start of that which removes them. ``pause``: seconds in between, where a
+    client was killed in the middle of its work and the engine may still be busy with it."""
+    commands = list(sweep)
+    for seconds in (0.0, pause if commands else 0.0):
+        time.sleep(seconds)
+        for listing, removal in commands:
+            if ids := _output_of(listing).split():
+                _output_of([*removal, *ids])
 
 
 def _output_of(argv: list[str]) -> str:

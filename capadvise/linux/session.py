@@ -135,7 +135,7 @@ def session(
         killed = command.wait and not guardian.wait()
         if guardian.ended or killed:
             guardian.kill_orphans()
-            remove_containers([] if guardian.leaves else sweep)
+            remove_containers([] if guardian.leaves else sweep, pause=2.0)
             buffers.remove()
         signals.restore()
 

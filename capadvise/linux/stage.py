@@ -45,7 +45,8 @@ stage=$1 cwd=$2
 shift 2
 fresh() {
     mount -t tmpfs fresh "$stage"
-    cp -a "$1/." "$stage/"
+    # A file that vanishes meanwhile makes the first copy fail.
+    cp -a "$1/." "$stage/" 2>/dev/null || cp -a "$1/." "$stage/"
     mount --bind "$stage" "$2"
     umount "$stage"
 }

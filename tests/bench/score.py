@@ -27,15 +27,15 @@ from capadvise.decide import decide
 from capadvise.report.load import load_recording
 
 RETRY = ["--retry"] * ("--retry" in sys.argv or "--alone" in sys.argv)
-if "--alone" in sys.argv:
-    os.environ["CAPADVISE_OBSERVER"] = "retry"
+ALONE = ["env", "CAPADVISE_OBSERVER=retry"] * ("--alone" in sys.argv)
+"""The oracle gives what it wraps an environment of its own."""
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
 
 def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
     """The recommended set for one workload; None when capadvise gave no report."""
     report = folder / f"{name}.json"
-    tool = [str(CAPADVISE), "run", "-q", *RETRY, "-o", str(report)]
+    tool = [*ALONE, str(CAPADVISE), "run", "-q", *RETRY, "-o", str(report)]
     done = subprocess.run(
         [sys.executable, oracle, "wrap", "-o", "/dev/null", name, "--", *tool, "--"],
         capture_output=True,

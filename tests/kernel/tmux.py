@@ -31,8 +31,8 @@ class Tmux:
         """Press keys, by tmux's names."""
         self.tell("send-keys", *keys)
 
-    def press(self, first: str, more: str, *, until: str, pause: float = 0.5) -> None:
-        """Press one key, then another as often as it takes; ``pause`` seconds after each."""
+    def press(self, first: str, more: str, *, until: str, pause: float = 2) -> None:
+        """Press one key, then another as often as it takes, and give each ``pause`` seconds."""
         key = first
         for _ in range(20):
             self.keys(key)
@@ -40,7 +40,7 @@ class Tmux:
             while until not in self.screen() and time.monotonic() < end:
                 time.sleep(0.1)
             if until in self.screen():
-                time.sleep(pause)  # a busy machine answers late: what is seen must stay
+                time.sleep(1)  # a busy machine answers late: what is seen must stay
                 if until in self.screen():
                     return
             key = more

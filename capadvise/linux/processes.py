@@ -38,14 +38,17 @@ def descendants(root: int) -> list[int]:
 def kill_descendants(reap: Callable[[], bool]) -> None:
     """Kill all descendants of this process until ``reap`` (False: there is none) says so.
 
-    Stopped first, all of them: what is stopped cannot fork meanwhile.
+    What is there after the first time may fork faster than it is killed: from then on all are
+    stopped first. Not at once: if we are killed in between, what is stopped stays.
     """
+    numbers = [signal.SIGKILL]
     while reap():
-        for number in (signal.SIGSTOP, signal.SIGKILL):
+        for number in numbers:
             for pid in descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         time.sleep(0.002)
+        numbers = [signal.SIGSTOP, signal.SIGKILL]
 
 
 def reap_all() -> bool:

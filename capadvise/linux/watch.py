@@ -39,6 +39,9 @@ _CROWDED = (
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
+_ENDS_ITSELF = 0.3
+"""Seconds in which a target without a kind, whose check has passed, may show that it is a oneshot
+whose work was done, and no daemon."""
 
 
 class Watch:
@@ -66,6 +69,7 @@ class Watch:
         self.lost = Lost()
         self.check_passed: bool | None = None
         self.passed_alive = False
+        self._passed_at: float | None = None
         self.ear = Ear.open()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
         self.checker = (
@@ -176,6 +180,8 @@ class Watch:
             self.aggregator.stopping = None
         if self.command.seconds and now - self.clock > self.command.seconds:
             self.stop()
+        if self._passed_at is not None and now > self._passed_at + _ENDS_ITSELF:
+            self._stop_passed()
         if self.kill_at is not None and now > self.kill_at:
             self._kill()
 
@@ -222,14 +228,19 @@ class Watch:
     def _verdict(self, passed: bool) -> None:
         self.check_passed = passed
         if passed or self.command.kind == "oneshot":
-            self.passed_alive = passed and self.command.kind != "oneshot"
             self.credentials = procfs.credentials(self._pids())
-            self._drain()
-            self.stop()
+            if self.command.kind is None and self.status is None:
+                self._passed_at = time.monotonic()
+            else:
+                self._stop_passed()
         elif self.command.doubt and not self.doubted and time.monotonic() - self.clock > _DOUBT:
             assert self.checker is not None
             self.doubted = True
             self.command.doubt(self.checker.said)
+
+    def _stop_passed(self) -> None:
+        self.passed_alive = bool(self.check_passed) and self.command.kind != "oneshot"
+        self.stop()
 
     def _check_once(self) -> bool:
         """Run the check to its end; a signal ends the wait."""

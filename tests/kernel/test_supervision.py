@@ -407,3 +407,9 @@ def test_a_check_that_does_not_pass_is_quoted_while_it_is_waited_for_and_at_the_
     said = run("sleep", "60", options=("--for", "7", "--check", "ls /nowhere")).stderr
     assert said.count("the check does not pass yet") == 1
     assert said.count("it says: ls: cannot access '/nowhere'") == 2
+
+
+def test_a_check_that_passes_just_before_the_end_makes_no_daemon(run: Run, tmp_path: Path) -> None:
+    result = run("sh", "-c", "touch out; sleep 0.1", options=("--check", "test -e out"))
+    assert result.report["workload"]["kind"] == "oneshot"
+    assert result.report["recordings"][0]["exit_status"] == 0

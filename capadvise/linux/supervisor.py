@@ -42,15 +42,22 @@ class GuardianProcess:
         inherited = (control_read, report_write, *fds)
         for fd in inherited:
             os.set_inheritable(fd, True)
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", str(program)),
-                *(str(control_read), str(report_write)),
-                *(str(Path(__file__).parents[2]), str(Path(prctl.origin).parent)),
-            ],
-            close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
-            restore_signals=False,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", str(program)),
+                    *(str(control_read), str(report_write)),
+                    *(str(Path(__file__).parents[2]), str(Path(prctl.origin).parent)),
+                ],
+                close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
+                restore_signals=False,
+            )
+        except OSError as error:  # a virtual environment below a home, for another user
+            raise CannotStart(
+                f"{sys.executable} cannot be executed: {error.strerror}",
+                found=True,
+                hint="install capadvise where this user can read it: capadvise help installing",
+            ) from error
         for fd in inherited:
             os.set_inheritable(fd, False)
         os.close(control_read)

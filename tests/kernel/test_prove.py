@@ -133,6 +133,8 @@ def test_ctrl_c_leaves_the_best_set_in_the_report(tmp_path: Path) -> None:
         [CAPADVISE, "prove", "-o", str(path), str(workload(tmp_path, text))],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # a shell that starts these tests in the background has them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert until(lambda: began.exists() and len(began.read_text()) > 1, 60)  # the second trial
     process.send_signal(signal.SIGINT)

@@ -24,8 +24,9 @@ EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 ARRIVALS_KB = 64
 SIGNAL_EVENT = "signal:signal_generate"
 _SIGSYS = "sig == 31 && code == 1"
-_WITHIN = "capable_ns"
 """SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
+_WITHIN = "capable_ns"
+"""The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
 """Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""

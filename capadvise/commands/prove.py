@@ -52,7 +52,6 @@ def command(args: argparse.Namespace) -> int:
         writable(Path(args.output), folder=not single)
 
     stop = trials.Stop()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: keep what is known
 
     def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
         name, job, known = entry
@@ -87,7 +86,11 @@ def command(args: argparse.Namespace) -> int:
 def _until_interrupted(
     calls: Sequence[Callable[[], _T]], stop: trials.Stop, workers: int
 ) -> list[Future[_T]]:
-    """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early."""
+    """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
+    SIGTERM and the end of the terminal: what is known is kept."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has the second one ignored
+            signal.signal(number, signal.default_int_handler)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         futures = [pool.submit(call) for call in calls]
         try:

@@ -124,21 +124,36 @@ def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
     assert "--cap-drop=ALL --cap-add=CHOWN" in text
 
 
-def test_ctrl_c_leaves_the_best_set_in_the_report(tmp_path: Path) -> None:
-    began = tmp_path / "began"
-    command = f"echo >>{began}; sleep 1 && chown nobody f"
-    text = f"name: w\nsetup: touch f\ncommand: '{command}'\n"
-    path = tmp_path / "r.json"
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("prove", signal.SIGINT), ("run", signal.SIGTERM), ("run", signal.SIGHUP)],
+    ids=["prove, Ctrl-C", "run, SIGTERM", "run, terminal lost"],
+)
+def test_an_interruption_leaves_the_best_set_in_the_report(
+    command: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    began, path = tmp_path / "began", tmp_path / "r.json"
+    script = f"echo >>{began}; sleep 1 && chown nobody f"
+    text = f"name: w\nsetup: touch f\ncommand: '{script}'\n"
+    words, code, before = {
+        "prove": ([str(workload(tmp_path, text))], 130, 1),
+        "run": (["--prove", "--", "sh", "-c", script], 0, 2),  # as its target; and the recording
+    }[command]
+    here = tmp_path / "here"  # trials of what was run there write to a copy
+    here.mkdir()
+    (here / "f").touch()
     process = subprocess.Popen(
-        [CAPADVISE, "prove", "-o", str(path), str(workload(tmp_path, text))],
+        [CAPADVISE, command, "-o", str(path), *words],
+        cwd=here,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         # a shell that starts these tests in the background has them ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
-    assert until(lambda: began.exists() and len(began.read_text()) > 1, 60)  # the second trial
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    # not in the first trial, with everything
+    assert until(lambda: began.exists() and len(began.read_text()) > before, 60)
+    process.send_signal(number)
+    assert process.wait(30) == code
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
     assert "CAP_CHOWN" in proof["floor"]["caps"]

@@ -73,9 +73,17 @@ def test_the_container_dies_with_a_killed_guardian() -> None:
 
 
 def _child(parent: int, word: str) -> int:
-    """A child that has this in its command line; 0 where there is none."""
+    """The child that has this in its command line, as soon as there is one."""
     words = ["pgrep", "-P", str(parent), "-f", word]
-    return int(subprocess.run(words, capture_output=True, text=True).stdout or 0)
+    found = ""
+
+    def is_there() -> bool:
+        nonlocal found
+        found = subprocess.run(words, capture_output=True, text=True).stdout
+        return bool(found)
+
+    assert _until(is_there), f"{parent} has no child {word}"
+    return int(found)  # never 0: that is sent a signal as our whole process group
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.1])
@@ -83,9 +91,8 @@ def test_a_container_that_is_just_being_made_does_not_stay(moment: float) -> Non
     """The client dies with the guardian, and the engine makes what it was asked for."""
     start = ("docker", "run", "--name", f"{MARK}-unborn", "--network=none", BOX, "sleep", "1000")
     process = subprocess.Popen([CAPADVISE, "run", "-q", "--", *start], env=ENVIRONMENT)
-    assert _until(lambda: bool(_child(process.pid, "guardian.py")))
     guardian = _child(process.pid, "guardian.py")
-    assert _until(lambda: bool(_child(guardian, "^docker run")))
+    _child(guardian, "^docker run")
     time.sleep(moment)
     os.kill(guardian, signal.SIGKILL)
     process.wait(60)

@@ -25,17 +25,16 @@ def command_line_page(program: Program) -> str:
 def _command(command: Command) -> Iterator[str]:
     deeper = "#" * command.name.count(" ")
     yield from ("", f"##{deeper} capadvise {command.name}", "")
-    yield from (prose(f"{command.summary[:1].upper()}{command.summary[1:]}."), "")
+    yield from (prose(command.about), "")
     yield from ("```", command.usage, "```")
     yield from _options(command.options)
     yield from _notes(command.notes)
 
 
 def _options(options: Sequence[Option]) -> Iterator[str]:
-    shown = [option for option in options if option.names or option.help]
-    if shown:
+    if options:
         yield from ("", *head("option", "what it does"))
-    for option in shown:
+    for option in options:
         yield row(code([option.written]), prose(option.help))
 
 

@@ -46,6 +46,8 @@ class Command:
     name: str
     """As it is typed: ``catalog show``."""
     summary: str
+    about: str
+    """The summary as a sentence."""
     usage: str
     options: tuple[Option, ...]
     notes: tuple[Note, ...]
@@ -88,6 +90,7 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Command]
         yield Command(
             name=whole,
             summary=summary,
+            about=child.description or "",
             usage=child.usage or whole,
             options=tuple(_options(child)),
             notes=notes(child.epilog or ""),
@@ -96,8 +99,10 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Command]
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
+    """Without the arguments that only the usage speaks of."""
     for action in parser._actions:
-        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+        inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+        if not inner and (action.option_strings or action.help):
             yield Option(tuple(action.option_strings), _value(action), action.help or "")
 
 

@@ -47,15 +47,14 @@ def manual_page(program: Program) -> str:
 
 def _command(command: Command) -> Iterator[str]:
     yield f".SS {_escaped(command.usage)}"
-    yield from _text(f"{command.summary[:1].upper()}{command.summary[1:]}.")
+    yield from _text(command.about)
     yield from _options(command.options)
     yield from _notes(command.notes)
 
 
 def _options(options: Sequence[Option]) -> Iterator[str]:
     for option in options:
-        if option.names or option.help:
-            yield from _item(option.written, option.help)
+        yield from _item(option.written, option.help)
 
 
 def _item(name: str, text: str) -> Iterator[str]:

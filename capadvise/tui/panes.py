@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
@@ -21,6 +20,7 @@ from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, price, standing
 from capadvise.tui.evidence import Evidence
+from capadvise.tui.fitted import Fitted
 from capadvise.tui.look import show_snippet
 from capadvise.tui.saving import rendered
 from capadvise.tui.why import Uses, why
@@ -36,7 +36,7 @@ def _standing_style(choice: Choice) -> str:
     return "$text-success" if trial.passed else "$text-error"
 
 
-class Review(Vertical):
+class Review(Fitted):
     """The first screen. ``choice`` and ``format_name`` are set from outside."""
 
     HELP = help.REVIEW
@@ -56,7 +56,6 @@ class Review(Vertical):
         self.set_reactive(Review.choice, choice)
         self.catalog = catalog
         self.uses = uses
-        self._drawn_for = Size()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="left"):
@@ -77,7 +76,7 @@ class Review(Vertical):
         self.query_one("#snippet").border_subtitle = "f next format"
         self.query_one("#search").display = False
         self.watch_view(self.view)
-        self._draw()
+        self.draw_all()
 
     @property
     def caps(self) -> Capabilities:
@@ -88,7 +87,7 @@ class Review(Vertical):
         """Bring one pane to the front (the others show where there is room)."""
         for name in VIEWS:
             self.query_one(f"#{name}").set_class(name == view, "-front")
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.draw_all)
 
     def watch_choice(self, before: Choice, now: Choice) -> None:
         """Draw what changed."""
@@ -99,15 +98,15 @@ class Review(Vertical):
         else:
             self.caps.fill()
             self._show_evidence()
-        self._draw()
+        self.draw_all()
 
     def watch_format_name(self) -> None:
         """Another language, in sight."""
         if self.has_class("narrow"):
             self.view = "snippet"
-        self._draw()
+        self.draw_all()
 
-    def _draw(self) -> None:
+    def draw_all(self) -> None:
         """All but the list and the evidence."""
         self._draw_why()
         text = rendered(self.choice, self.format_name, self.catalog)
@@ -118,9 +117,7 @@ class Review(Vertical):
     def _draw_why(self) -> None:
         """What there is to say of the highlighted one."""
         cap, box = self.caps.selected, self.query_one("#why")
-        if not box.size:  # hidden: it is drawn when it is shown
-            self._drawn_for = Size()
-        elif cap is not None:
+        if self.in_sight(box) and cap is not None:
             box.border_title = cap.name
             need = self.choice.report.proposal.need(cap)
             text = why(self.choice, need, self.catalog, self.uses, box)
@@ -204,9 +201,6 @@ class Review(Vertical):
         self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
 
     def on_resize(self, event: Resize) -> None:
-        """One pane at a time where there is little room."""
+        """One pane at a time where there is little room; ``Fitted`` is told afterwards."""
         self.set_class(event.size.width < 110 or event.size.height < 26, "narrow")
         self.set_class(event.size.width < 70, "stacked")
-        if event.size != self._drawn_for:  # it also comes when the screen is shown again
-            self._drawn_for = event.size
-            self.call_after_refresh(self._draw)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.events import Resize
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
@@ -25,6 +23,7 @@ from capadvise.report.model import Report
 from capadvise.report.text import proof_lines, set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice, brief
+from capadvise.tui.fitted import Fitted
 from capadvise.tui.keys import Listing
 from capadvise.tui.look import Page
 from capadvise.tui.protocols import Prover
@@ -48,7 +47,7 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
     return f"{len(caps)} capabilities"
 
 
-class Proof(Vertical):
+class Proof(Fitted):
     """The screen. ``choice`` is set from outside. Trials run in a thread, which posts messages."""
 
     HELP = help.PROOF
@@ -91,7 +90,6 @@ class Proof(Vertical):
         super().__init__(id="proof")
         self.set_reactive(Proof.choice, choice)
         self._prover = prover
-        self._drawn_for = Size()
         self._obstacle = prover.obstacle(choice.report) if prover else None
         self.wants_check = prover.wants_check(choice.report) if prover else False
         """Trials can be made once the user has said what shows that it works."""
@@ -271,8 +269,7 @@ class Proof(Vertical):
     def draw(self) -> None:
         """The whole of the highlighted trial."""
         box = self.query_one("#trial")
-        if not box.size:  # hidden: it is drawn when it is shown
-            self._drawn_for = Size()
+        if not self.in_sight(box):
             return
         row = self.query_one("#trials", OptionList).highlighted
         if row is None or row >= len(self.trials):
@@ -294,9 +291,7 @@ class Proof(Vertical):
             page.say("Nothing differed from the run with everything.")
         self.query_one("#trial-text", Static).update(page.content())
 
-    def on_resize(self, event: Resize) -> None:
+    def draw_all(self) -> None:
         """Rows are cut to the width."""
-        if event.size != self._drawn_for:
-            self._drawn_for = event.size
-            self.call_after_refresh(self._fill)
-            self.call_after_refresh(self.draw)
+        self._fill()
+        self.draw()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.events import Resize
-from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
@@ -22,6 +20,7 @@ from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
+from capadvise.tui.fitted import Fitted
 from capadvise.tui.keys import Listing
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, use_lines, ways_out
@@ -40,7 +39,7 @@ def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
     return sorted(found, key=lambda item: (-(item[0] or 9), item[1]))
 
 
-class Remaining(Vertical):
+class Remaining(Fitted):
     """The screen. ``choice`` is set from outside."""
 
     HELP = help.RISK
@@ -52,7 +51,6 @@ class Remaining(Vertical):
         self.set_reactive(Remaining.choice, choice)
         self.catalog = catalog
         self.uses = uses
-        self._drawn_for = Size()
 
     def compose(self) -> ComposeResult:
         yield Static(id="risk-sum", markup=False)
@@ -68,7 +66,7 @@ class Remaining(Vertical):
 
     def watch_choice(self, choice: Choice) -> None:
         """Draw the list; the text follows the highlight."""
-        options = self.query_one("#risk-caps", OptionList)
+        options, left = self.query_one("#risk-caps", OptionList), by_risk(choice, self.catalog)
         options.set_options(
             [
                 *(
@@ -76,17 +74,16 @@ class Remaining(Vertical):
                         Content.assemble(f"{cap.short:18}  ", risk_text(str(risk or "") or None)),
                         id=f"risk-{int(cap)}",
                     )
-                    for risk, cap in by_risk(choice, self.catalog)
+                    for risk, cap in left
                 ),
                 Option("Where it ran", id=_PLACE),
             ]
         )
         options.highlighted = 0
-        self.query_one("#risk-sum", Static).update(self._sum(choice))
+        self.query_one("#risk-sum", Static).update(self._sum(choice, left))
 
-    def _sum(self, choice: Choice) -> Content:
+    def _sum(self, choice: Choice, left: list[tuple[Risk | None, Cap]]) -> Content:
         """One sentence over the whole set."""
-        left = by_risk(choice, self.catalog)
         risks = [risk for risk, _ in left]
         if not risks:
             return Content(f"With {choice.name}, no capability is left: there is no risk from any.")
@@ -118,8 +115,7 @@ class Remaining(Vertical):
         if option is None or option.id is None:
             return
         box = self.query_one("#risk-why", VerticalScroll)
-        if not box.size:  # hidden: it is drawn when it is shown
-            self._drawn_for = Size()
+        if not self.in_sight(box):
             return
         if option.id == _PLACE:
             box.border_title, text = "What else restrained it", self._place(box)
@@ -189,8 +185,6 @@ class Remaining(Vertical):
         posture = self.choice.report.posture.sysctls
         return [(name, value) for name, value in sorted(posture.items()) if name in said]
 
-    def on_resize(self, event: Resize) -> None:
+    def draw_all(self) -> None:
         """Texts are wrapped to the width."""
-        if event.size != self._drawn_for:
-            self._drawn_for = event.size
-            self.call_after_refresh(self.draw)
+        self.draw()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
+from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.linux.attach import attach
 from capadvise.linux.attach_target import Running, find
 from capadvise.linux.buffers import require
 from capadvise.linux.command import Command
-from capadvise.report.escape import printable
 
 
 def command(args: argparse.Namespace) -> int:
@@ -31,7 +30,7 @@ def command(args: argparse.Namespace) -> int:
 
     def begun(processes: int) -> None:
         if not args.quiet:
-            print(f"capadvise: {_watching(running, processes)}", file=sys.stderr, flush=True)
+            say(_watching(running, processes))
 
     seen = attach(running, what, meanwhile=preload, begun=begun)
     report, path = saved(seen, args.output)
@@ -43,7 +42,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _watching(running: Running, processes: int) -> str:
     target = running.target
-    name = printable(target.name)
+    name = target.name
     if target.kind == "container":
         name = f"{target.engine or ''} container {name}".lstrip()
     many = f"{processes} process{'es' * (processes != 1)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
+from capadvise.commands.say import say
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
@@ -34,9 +34,9 @@ def command(args: argparse.Namespace) -> int:
     sources = [_source(paths, catalog) for paths in projects(args.files)]
     for source in sources:
         if not source.declared:
-            _note(f"{source.paths[0]}: no service or container that could be judged is in it")
+            say(f"note: {source.paths[0]}: no service or container that could be judged is in it")
     for path in _left_out(args.files):
-        _note(f"{path} was not named, and is not judged: whoever reads the others reads it too")
+        say(f"note: {path} was not named, and is not judged: whoever reads the others reads it too")
     count = sum(len(source.declared) for source in sources)
     baseline = None
     if args.against:
@@ -119,14 +119,14 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
             why = why or str(error)
             continue
         if why:
-            _note(f"{files}: judged without its variables: {why}")
+            say(f"note: {files}: judged without its variables: {why}")
         return replace(source, declared=_declared("docker compose", "compose", text))
     if includes:
         raise BadInput(
             f"{files}: what it includes cannot be judged: {why}",
             hint="run the gate where docker compose works, or check the included files",
         )
-    _note(f"{files}: judged as written, without extends and overrides: {why}")
+    say(f"note: {files}: judged as written, without extends and overrides: {why}")
     # Not the last word of each service: an override must not hide what it does not repeat.
     return replace(source, declared=tuple(item for _, items in source.written for item in items))
 
@@ -135,10 +135,6 @@ def _left_out(paths: Sequence[str]) -> list[str]:
     """Overrides and drop-ins that lie beside the files."""
     besides = {Path(found) for path in paths for each in read_besides(path) for found in glob(each)}
     return sorted(map(str, besides - set(map(Path, paths))))
-
-
-def _note(text: str) -> None:
-    print(f"capadvise: note: {printable(text)}", file=sys.stderr)
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:

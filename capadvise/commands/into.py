@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.commands.say import say
 from capadvise.errors import BadInput, Exit
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.privileged import other_powers
 
@@ -30,17 +29,13 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)
     for note in notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     what = f"{args.into}: {patched.service}" if patched.service else args.into
     if change.empty:
-        _say(f"{what}: nothing to change")
+        say(f"{what}: nothing to change")
         return Exit.OK
     print(change.diff(), end="", flush=True)
     if not args.dry_run:
         change.write()
-        _say(f"{what}: written")
+        say(f"{what}: written")
     return Exit.OK
-
-
-def _say(text: str) -> None:
-    print(f"capadvise: {printable(text)}", file=sys.stderr)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.report.dump import dump
-from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.save import save
@@ -31,7 +30,7 @@ def command(args: argparse.Namespace) -> int:
     runs = len(report.recordings)
     proven = "" if report.proven is None else ", proven"
     summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
-    print(f"capadvise: {printable(summary)}", file=sys.stderr)
+    say(summary)
     for note in merged.notes:
-        print(f"capadvise: note: {printable(note)}", file=sys.stderr)
+        say(f"note: {note}")
     return Exit.OK

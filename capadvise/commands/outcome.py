@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.sudo import as_root
-from capadvise.report.escape import printable
 from capadvise.report.place import make_folder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def preload() -> None:
     """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
     from capadvise.catalog import default
-    from capadvise.report import text  # noqa: F401
+    from capadvise.report import text  # noqa: F401 - tell() finds it loaded
 
     default().preload()
 
@@ -56,16 +56,12 @@ def saved(seen: Observation, output: str | None, *, several: bool = False) -> tu
 
 def doubt(said: str) -> None:
     """Somebody waits for a check that does not pass: why."""
-    print(
-        "capadvise: the check does not pass yet; it is tried until it does, or the target ends"
-        f"{_words(said)}",
-        file=sys.stderr,
-    )
+    say(f"the check does not pass yet; it is tried until it does, or the target ends{_words(said)}")
 
 
 def _words(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
-    return f"; it says: {printable(lines[-1])}" if lines else "; it says nothing"
+    return f"; it says: {lines[-1]}" if lines else "; it says nothing"
 
 
 def tell(
@@ -84,11 +80,7 @@ def tell(
             "", *proposal_text(report, catalog, path, as_root=as_root()), sep="\n", file=sys.stderr
         )
     if check_passed is False:
-        print(
-            "capadvise: the check did not pass: what is proposed is what was seen until then"
-            f"{_words(said)}",
-            file=sys.stderr,
-        )
+        say(f"the check did not pass: what is proposed is what was seen until then{_words(said)}")
 
 
 def print_json(*reports: Report, several: bool = False) -> None:

@@ -18,6 +18,7 @@ from capadvise import workload
 from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.commands.outcome import default_path, safe_name, writable
+from capadvise.commands.say import say
 from capadvise.decide import Proposal, decide, decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
@@ -72,7 +73,7 @@ def command(args: argparse.Namespace) -> int:
         print(json.dumps(documents[0] if single and documents else documents, indent=1))
     for (name, _, _), result in zip(jobs, results, strict=True):
         if isinstance(result, BrokenTrial):
-            print(f"capadvise: error: {printable(f'{name}: {result}')}", file=sys.stderr)
+            say(f"error: {name}: {result}")
         elif not args.json:
             path = _path(args.output, name, single=single)
             print("", *proposal_text(result, default(), path), sep="\n")
@@ -183,19 +184,15 @@ def _talk(name: str) -> Watch:
 
     def ended(trial: Trial) -> None:
         seen.append(trial)
-        _say(f"  trial {len(seen)}: {trial_text(trial, seen[0].caps)}")
+        _progress(f"  trial {len(seen)}: {trial_text(trial, seen[0].caps)}")
 
     def hopeless(why: str, output: str) -> None:
-        print(
-            f"capadvise: {printable(name)} does not pass even with every capability: "
-            f"{printable(why)}",
-            file=sys.stderr,
-        )
+        say(f"{name} does not pass even with every capability: {why}")
         for line in output.splitlines()[-20:]:
             print(f"    {printable(line)}", file=sys.stderr)
 
     return Watch(
-        expected=lambda count: _say(f"{name}: {count} trials, more if one of the set can go"),
+        expected=lambda count: _progress(f"{name}: {count} trials, more if one of the set can go"),
         starting=lambda _: None,
         ended=ended,
         hopeless=hopeless,
@@ -212,9 +209,9 @@ def prove_report(report: Report) -> Report:
         call = partial(prove_job, job, report, stop, _talk(name), name=name)
         return _until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
-        print("capadvise: interrupted before the first trial ended", file=sys.stderr)
+        say("interrupted before the first trial ended")
     except CapadviseError as error:
-        print(f"capadvise: not proven: {printable(str(error))}", file=sys.stderr)
+        say(f"not proven: {error}")
     return report
 
 
@@ -224,14 +221,13 @@ def _jobs(
     if _is_json(path):
         report = load(path, default())
         if len(report.recordings) > 1:
-            print(
-                f"capadvise: note: {printable(str(path))} is merged of {len(report.recordings)} "
-                "runs, and trials show only what its own check needs",
-                file=sys.stderr,
+            say(
+                f"note: {path} is merged of {len(report.recordings)} runs, and trials show only "
+                "what its own check needs"
             )
         job = job_of(report, isolate=isolate, reuse_volumes=reuse_volumes)
         if job.isolation == "none":
-            print(f"capadvise: note: {_SHARED}", file=sys.stderr)
+            say(f"note: {_SHARED}")
         yield report.target.name, job, report
         return
     for named in workload.load(path):
@@ -297,7 +293,7 @@ def _is_json(path: Path) -> bool:
         raise BadInput(f"{path}: {error.strerror}") from error
 
 
-def _say(text: str) -> None:
+def _progress(text: str) -> None:
     """Progress, for those who watch."""
     if sys.stderr.isatty():
         print(printable(text), file=sys.stderr, flush=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
+from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.sudo import as_root
 from capadvise.linux.symbols import Reading
-from capadvise.report.escape import printable
 
 if TYPE_CHECKING:
     from capadvise.report.model import Report
@@ -64,7 +64,7 @@ def command(args: argparse.Namespace) -> int:
     if what.unobserved and args.user and os.geteuid() != 0:
         raise BadInput("--user needs root", hint=f"prefix the command with sudo: {as_root()} …")
     if alone and not args.quiet:
-        print(f"capadvise: {alone}: retries alone show what it needs", file=sys.stderr)
+        say(f"{alone}: retries alone show what it needs")
     if screens:
         report, over = _live(what, args)
         path, check_passed, said = over.path, over.check_passed, over.check_said
@@ -122,17 +122,14 @@ def _containers(
     if args.json:
         print_json(*reports, several=several)
     for name in seen.swept:
-        print(
-            f"capadvise: {printable(name)}: stopped: it ran on, with every capability, when an "
-            "earlier capadvise was killed",
-            file=sys.stderr,
+        say(
+            f"{name}: stopped: it ran on, with every capability, when an earlier capadvise was "
+            "killed"
         )
     if seen.left and not args.quiet:
-        names = printable(", ".join(seen.left))
-        print(
-            f"capadvise: {names}: stopped and still there, made with every capability: remove "
-            "before you start again (docker compose up makes its own anew)",
-            file=sys.stderr,
+        say(
+            f"{', '.join(seen.left)}: stopped and still there, made with every capability: remove "
+            "before you start again (docker compose up makes its own anew)"
         )
     return _code(seen.status)
 

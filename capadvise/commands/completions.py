@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+import shtab
+
 from capadvise.caps import NAMES
 from capadvise.errors import Exit
 from capadvise.manual import TOPICS
@@ -20,35 +22,35 @@ def command(args: argparse.Namespace) -> int:
 
 def script(shell: str) -> str:
     """The script for one shell, made of the parser."""
-    import shtab
-
     parser = build_parser()
     for action in _actions(parser):
         if action.dest == "topic":
             action.choices = tuple(TOPICS)
         elif action.metavar == "CAP":
             action.choices = NAMES
-        elif action.metavar == "CAP|REPORT":
-            action.complete = _CAPS_AND_FILES  # type: ignore[attr-defined]
-        elif action.metavar in _FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar in _COMPLETED:
+            # An attribute of shtab's, of which argparse knows nothing.
+            action.complete = _COMPLETED[action.metavar]  # type: ignore[attr-defined]
     return str(shtab.complete(parser, shell=shell))
 
 
-_FILES = ("REPORT", "FILE", "A", "B", "REPORT|DIR", "WORKLOAD.yaml|REPORT", "COMMAND")
-"""Values that are files; of the words of a COMMAND, most are."""
 _ALL = " ".join(NAMES)
-_CAPS_AND_FILES = {
-    **dict.fromkeys(("bash", "zsh"), "_capadvise_explained"),
-    "fish": "(_capadvise_explained)",
-    "preamble": {
-        "bash": f"_capadvise_explained() {{ compgen -W '{_ALL}' -- $1; compgen -f -- $1; }}",
-        "zsh": "_capadvise_explained() {\n"
-        f"  _alternative 'caps:capability:({_ALL})' 'files:report:_files'\n}}",
-        "fish": "function _capadvise_explained\n"
-        f"  printf '%s\\n' {_ALL}\n  __fish_complete_path (commandline -ct)\nend",
+_COMPLETED: dict[object, object] = {
+    **dict.fromkeys(("REPORT", "FILE", "A", "B", "REPORT|DIR", "WORKLOAD.yaml|REPORT"), shtab.FILE),
+    "COMMAND": shtab.FILE,  # most of its words are files
+    "CAP|REPORT": {
+        **dict.fromkeys(("bash", "zsh"), "_capadvise_explained"),
+        "fish": "(_capadvise_explained)",
+        "preamble": {
+            "bash": f"_capadvise_explained() {{ compgen -W '{_ALL}' -- $1; compgen -f -- $1; }}",
+            "zsh": "_capadvise_explained() {\n"
+            f"  _alternative 'caps:capability:({_ALL})' 'files:report:_files'\n}}",
+            "fish": "function _capadvise_explained\n"
+            f"  printf '%s\\n' {_ALL}\n  __fish_complete_path (commandline -ct)\nend",
+        },
     },
 }
+"""What a value is called → what shtab is told of it."""
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -110,7 +110,7 @@ def _require_retry() -> None:
 
 def _preload(meanwhile: Callable[[], object]) -> None:
     """Load what is needed when the target is held, and then the rest."""
-    import capadvise.linux.watched  # noqa: F401
+    import capadvise.linux.watched  # noqa: F401 - observe() finds it loaded
 
     meanwhile()
 

@@ -63,6 +63,12 @@ def power_order(caps: CapSet) -> list[Cap]:
     return [cap for cap in POWER if cap in caps] + sorted(caps - set(POWER))
 
 
+def fewest(recommended: CapSet) -> int:
+    """How many trials it takes where the recommended set is the floor: of everything, of nothing,
+    of the set, and without each member. More, where one of them can go."""
+    return 3 + len(recommended)
+
+
 def prove(
     proposal: Proposal,
     everything: CapSet,

@@ -24,7 +24,7 @@ from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
 from capadvise.linux.buffers import require
 from capadvise.linux.trials import BrokenTrial
-from capadvise.prove import Interrupted, NotProvable, Outcome, prove
+from capadvise.prove import Interrupted, NotProvable, Outcome, fewest, prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Recording
 from capadvise.report.dump import dump
@@ -140,7 +140,7 @@ def prove_job(
     )
     if known and first.passed:
         job = replace(job, workload=_patient(job.workload, first.seconds))
-    watch.expected(3 + len(report.proposal.recommended))
+    watch.expected(fewest(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> Outcome:
         watch.starting(caps)

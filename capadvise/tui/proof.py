@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
 from capadvise.errors import CapadviseError
-from capadvise.prove import Interrupted
+from capadvise.prove import Interrupted, fewest
 from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
@@ -242,8 +242,7 @@ class Proof(Fitted):
         proven = self.choice.report.proven
         if self.now is not None:
             recommended = self.choice.report.proposal.recommended
-            count = 3 + len(recommended)  # more, where one of them can go
-            bound = f" of {count} or more" if self.searching else ""
+            bound = f" of {fewest(recommended)} or more" if self.searching else ""
             what = tried(self.now, self.trials, recommended)
             return Content.assemble(
                 ("Running ", "bold $text-warning"), f"trial {len(self.trials) + 1}{bound}: {what} …"

@@ -20,7 +20,7 @@ from capadvise.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
-from capadvise.linux import probes, selftest_target, tracefs
+from capadvise.linux import probes, selftest_target, tracefs, users
 from capadvise.linux.buffers import require_place
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.report.load import load
@@ -136,10 +136,8 @@ def _has_other_ids() -> bool:
     maps = own_maps()
     if maps is not None:
         return all(len(ranges) > 1 for ranges in maps.values())
-    ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
-    return any(
-        int(first) <= selftest_target.ID < int(first) + int(count) for first, _, count in ranges
-    )
+    rows = users.parse_map(Path("/proc/self/uid_map").read_text())
+    return users.translated(selftest_target.ID, rows) is not None
 
 
 def _told(stderr: str, word: str) -> str | None:

@@ -15,7 +15,7 @@ from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
-from capadvise.linux.sudo import as_root
+from capadvise.linux.sudo import with_sudo
 from capadvise.linux.symbols import Reading
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(args: argparse.Namespace) -> int:
 
     what, alone = choose(what)
     if what.unobserved and args.user and os.geteuid() != 0:
-        raise BadInput("--user needs root", hint=f"prefix the command with sudo: {as_root()} …")
+        raise BadInput("--user needs root", hint=with_sudo())
     if alone and not args.quiet:
         say(f"{alone}: retries alone show what it needs")
     if screens:

@@ -14,7 +14,7 @@ from capadvise.linux import calls, probes, procfs, ringbuffer, tracefs
 from capadvise.linux.background import Background
 from capadvise.linux.pairing import EXEC, Types
 from capadvise.linux.probes import Observer
-from capadvise.linux.sudo import as_root
+from capadvise.linux.sudo import with_sudo
 
 if TYPE_CHECKING:
     from capadvise.linux.aggregate import Aggregator
@@ -46,7 +46,7 @@ def require_place() -> None:
     if os.geteuid() != 0:
         raise CannotObserve(
             "seeing capability checks needs root",
-            hint=f"prefix the command with sudo: {as_root()} run -- …",
+            hint=with_sudo("run -- …"),
         )
     if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
         raise CannotObserve(

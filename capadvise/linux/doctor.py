@@ -17,7 +17,7 @@ from capadvise.linux.audit.live import Ear
 from capadvise.linux.buffers import observer, require
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.retry.choice import own_maps, require_retry
-from capadvise.linux.sudo import as_root
+from capadvise.linux.sudo import with_sudo
 from capadvise.linux.symbols import Symbols
 from capadvise.posture import Sharing
 from capadvise.report.escape import printable
@@ -49,7 +49,7 @@ def examine() -> Iterator[Finding]:
         "root",
         root,
         "running as root" if root else f"running as uid {os.geteuid()}",
-        None if root else f"prefix the command with sudo: {as_root()} …",
+        None if root else with_sudo(),
     )
     initial = os.stat("/proc/self/ns/pid").st_ino == procfs.INITIAL_PID_NAMESPACE
     yield Finding(

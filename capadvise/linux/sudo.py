@@ -18,3 +18,8 @@ def as_root() -> str:
     if os.path.basename(own) != "capadvise" or shutil.which("capadvise", path=SECURE_PATH):
         return "sudo capadvise"
     return f"sudo {shlex.quote(own)}"
+
+
+def with_sudo(command: str = "…") -> str:
+    """The hint for what takes root: how ``command`` is called with it."""
+    return f"prefix the command with sudo: {as_root()} {command}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux import ringbuffer
-from capadvise.linux.sudo import as_root
+from capadvise.linux.sudo import with_sudo
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -40,10 +40,7 @@ def find() -> Path:
             if (path / "instances").is_dir():
                 return path
         except PermissionError as error:
-            raise CannotObserve(
-                f"{path}: only root can look",
-                hint=f"prefix the command with sudo: {as_root()} …",
-            ) from error
+            raise CannotObserve(f"{path}: only root can look", hint=with_sudo()) from error
     context = _syscall(_FSOPEN, b"tracefs", _CLOEXEC)
     try:
         _syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
@@ -58,10 +55,7 @@ def _syscall(number: int, *args: object) -> int:
     if result < 0:
         code = ctypes.get_errno()
         if code == errno.EPERM and os.geteuid() != 0:
-            raise CannotObserve(
-                "tracefs: only root can look",
-                hint=f"prefix the command with sudo: {as_root()} …",
-            )
+            raise CannotObserve("tracefs: only root can look", hint=with_sudo())
         if code == errno.EPERM:
             raise CannotObserve(
                 "tracefs is not mounted here, and this root may not mount it: a container, or a "

@@ -13,7 +13,7 @@ from capadvise.errors import CannotObserve
 from capadvise.linux import procfs
 from capadvise.linux.retry.ids import Ranges, maps
 from capadvise.linux.retry.listen import Listener
-from capadvise.linux.sudo import as_root
+from capadvise.linux.sudo import with_sudo
 
 MACHINES = ("x86_64", "aarch64")
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
@@ -44,7 +44,7 @@ def require_retry() -> None:
         if procfs.sysctl(name) == value:
             raise CannotObserve(
                 f"{name} is {value}: ordinary users cannot make a user namespace",
-                hint=f"prefix the command with sudo: {as_root()} run -- …",
+                hint=with_sudo("run -- …"),
             )
 
 

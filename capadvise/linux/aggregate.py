@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from capadvise.caps import Cap, CapSet
-from capadvise.linux import calls, filecaps, procfs, refusals, ringbuffer
+from capadvise.caps import Cap
+from capadvise.linux import calls, procfs, refusals, ringbuffer, unasked
 from capadvise.linux.counts import Counts
 from capadvise.linux.order import Event, Noise, Order, Page
 from capadvise.linux.pairing import EXEC, Answered, Asked, Pairing, Types
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 
 _RESULT = struct.Struct("<16xq")
 
-_DISTINCT_PIDS = _DISTINCT_PATHS = 4096
-_OWN_SETS = 64
+_DISTINCT_PIDS = 4096
 _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 
@@ -67,7 +65,8 @@ class Aggregator:
         self.counts = Counts(symbols)
         self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
         self._early = early
-        self._gain: dict[str, filecaps.Gain] = {}
+        here = isinstance(starts, OneCommand)
+        self._unasked = unasked.Unasked(self.counts, self.knows, here=here, retried=retried)
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -152,38 +151,8 @@ class Aggregator:
         task.program = PurePosixPath(path).name or path
         task.looked = False
         if task.scope is not None:
-            self._gains(task, task.scope, path)
+            self._unasked.executed(task, task.scope, path)
             self._order.begun = True
-
-    def _gains(self, task: Task, scope: Scope, path: str) -> None:
-        """What a task becomes by the file that it executes."""
-        root = "" if isinstance(self.starts, OneCommand) else f"/proc/{scope.root}/root"
-        if (gain := self._gain.get(root + path)) is None:
-            gain = filecaps.gain(root + path)
-            if len(self._gain) < _DISTINCT_PATHS:
-                self._gain[root + path] = gain
-        scope.setid_exec |= gain.changes
-        if not task.nested:
-            if gain.user is not None:
-                task.uids = calls.Ids(task.uids.real, gain.user, gain.user)
-            self._insists(task, scope, gain.demanded)
-
-    def _reaches(self, time: int, pid: int, task: Task, call: str) -> None:
-        """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
-        the target is no container."""
-        args = calls.arguments(call, task.values, task.uids, task.gids)
-        found = calls.reaches(call, args) if isinstance(self.starts, OneCommand) else None
-        if found is None or found[0] == pid or self.knows(found[0]):
-            return
-        other, cap = found
-        with suppress(OSError):
-            if procfs.capability_sets(other).permitted:
-                self.counts.reached(time, pid, task, call, cap, self._phase(time, task))
-
-    def _insists(self, task: Task, scope: Scope, caps: CapSet) -> None:
-        """Capabilities that must be permitted, though no check asks for them."""
-        if caps and len(scope.own_sets) < _OWN_SETS:
-            scope.own_sets[task.program, caps] = None
 
     def _lives(self, pid: int) -> None:
         """This pid is of a thread that goes on."""
@@ -237,20 +206,8 @@ class Aggregator:
                 task.uids = task.uids.after(call, args)
             elif calls.sets_gids(call):
                 task.gids = task.gids.after(call, args)
-        if call == "capget" and task.call == call:
-            # With a null pointer it only asks for the version, as programs do that then demand a
-            # fixed set; those that look first adapt to what they have.
-            task.looked |= bool(task.values[1])
-        scope = task.scope
-        told = task.looked or self.retried  # by the tracer, which makes such calls itself
-        if call == "capset" and result == 0 and scope is not None and not told:
-            task.looked = True  # what comes later takes away from this set
-            with suppress(OSError):
-                self._insists(task, scope, procfs.capability_sets(pid).permitted)
-        if call == "prctl" and task.call == call and result == 0 and scope and not task.nested:
-            self._insists(task, scope, calls.made_ambient(task.values))
-        if call in calls.REACHING and task.call == call and result >= 0 and scope is not None:
-            self._reaches(time, pid, task, call)
+        if call in unasked.CALLS:
+            self._unasked.ended(time, pid, task, call, result, self._phase(time, task))
         denied = []
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:
@@ -268,7 +225,8 @@ class Aggregator:
         entered = True if task.call == call else None
         if not entered and self._order.whole and self._is_begun(call, result):
             entered = False
-        if entered is False and -result in calls.REFUSED and call in self._opened_by and scope:
+        refused = entered is False and -result in calls.REFUSED
+        if refused and call in self._opened_by and task.scope:
             phase = self._phase(time, task)
             self.counts.closed(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:

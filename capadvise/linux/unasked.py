@@ -1,0 +1,85 @@
+"""What a target needs and no check asks for: concluded from what it executes and calls.
+
+Some is never asked for. The rest is asked for only once the target holds less than now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from capadvise.caps import CapSet
+from capadvise.linux import calls, filecaps, procfs
+from capadvise.linux.counts import Counts
+from capadvise.linux.tasks import Scope, Task
+from capadvise.recording import Phase
+
+CALLS = calls.REACHING | {"capget", "capset", "prctl"}
+"""Those that tell something when they end."""
+_DISTINCT_PATHS = 4096
+_OWN_SETS = 64
+
+
+class Unasked:
+    """Finds needs that the checks do not show."""
+
+    def __init__(
+        self, counts: Counts, knows: Callable[[int], bool], *, here: bool, retried: bool
+    ) -> None:
+        """``knows``: whether a thread is followed. ``here``: the target has our files and pids,
+        as a command has and a container has not. ``retried``: see ``Aggregator``."""
+        self._counts, self._knows = counts, knows
+        self._here, self._retried = here, retried
+        self._gain: dict[str, filecaps.Gain] = {}
+
+    def executed(self, task: Task, scope: Scope, path: str) -> None:
+        """What a task becomes by the file that it executes."""
+        root = "" if self._here else f"/proc/{scope.root}/root"
+        if (gain := self._gain.get(root + path)) is None:
+            gain = filecaps.gain(root + path)
+            if len(self._gain) < _DISTINCT_PATHS:
+                self._gain[root + path] = gain
+        scope.setid_exec |= gain.changes
+        if not task.nested:
+            if gain.user is not None:
+                task.uids = calls.Ids(task.uids.real, gain.user, gain.user)
+            _insists(task, scope, gain.demanded)
+
+    def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
+        """One of CALLS has ended."""
+        begun, scope = task.call == call, task.scope  # not all begins are recorded
+        if call == "capget":
+            # With a null pointer it only asks for the version, as programs do that then demand a
+            # fixed set; those that look first adapt to what they have.
+            task.looked |= begun and bool(task.values[1])
+        elif scope is None or result < 0:
+            return
+        elif call == "capset":
+            told = task.looked or self._retried  # by the tracer, which makes such calls itself
+            if result == 0 and not told:
+                task.looked = True  # what comes later takes away from this set
+                with suppress(OSError):
+                    _insists(task, scope, procfs.capability_sets(pid).permitted)
+        elif call == "prctl":
+            if begun and result == 0 and not task.nested:
+                _insists(task, scope, calls.made_ambient(task.values))
+        elif begun:
+            self._reached(time, pid, task, call, phase)
+
+    def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
+        """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
+        the target is no container."""
+        args = calls.arguments(call, task.values, task.uids, task.gids)
+        found = calls.reaches(call, args) if self._here else None
+        if found is None or found[0] == pid or self._knows(found[0]):
+            return
+        other, cap = found
+        with suppress(OSError):
+            if procfs.capability_sets(other).permitted:
+                self._counts.reached(time, pid, task, call, cap, phase)
+
+
+def _insists(task: Task, scope: Scope, caps: CapSet) -> None:
+    """Capabilities that must be permitted, though no check asks for them."""
+    if caps and len(scope.own_sets) < _OWN_SETS:
+        scope.own_sets[task.program, caps] = None

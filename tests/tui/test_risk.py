@@ -40,6 +40,18 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
     drive(app, script)
 
 
+def test_what_changes_while_the_screen_is_hidden_is_there_when_it_is_shown_again() -> None:
+    app = app_on(report(BIND, CHOWN))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3")
+        assert shows(app, "#risk-text").startswith("Give files to any user or group.")
+        await press(pilot, "1", "space", "3")
+        assert shows(app, "#risk-text").startswith("Bind ")
+
+    drive(app, script)
+
+
 @pytest.mark.parametrize(
     ("mounted", "risk", "said"),
     [

@@ -152,11 +152,13 @@ class _Search:
     def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
         """As ``passes``; a result that contradicts the evidence must come twice."""
         passed = self.passes(caps, without)
-        if passed == expected:
-            return passed
+        return passed if passed == expected else self._again(caps, without)
+
+    def _again(self, caps: CapSet, without: Cap | None) -> bool:
+        """The trial of a set that was tried before, run once more."""
         again = self.run_trial(caps)
         self._note(caps, again, without, repeat=True)
-        if again.passed != passed:
+        if again.passed != self.outcomes[caps].passed:
             self.flaky = True
             self.outcomes[caps] = again
         return again.passed
@@ -190,7 +192,7 @@ class _Search:
         for cap in power_order(caps - chosen):
             less = caps - {cap}
             if less in self.outcomes and (less, cap) not in told:  # it was about another one
-                self.surely(less, expected=not self.outcomes[less].passed, without=cap)
+                self._again(less, cap)
             if self.passes(less, without=cap) and self._as_good(less, caps):
                 caps = less
 

@@ -145,8 +145,8 @@ def load_recording(raw: Any) -> Recording:
         checks=tuple(_load_check(item) for item in raw["checks"]),
         refusals=tuple(
             Refusal(
-                _word(item["syscall"]) or "",
-                _word(item["errno"]) or "",
+                _word(item["syscall"]),
+                _word(item["errno"]),
                 RefusedBy(item["by"]),
                 _text(item["program"]),
                 int(item["count"]),
@@ -186,14 +186,14 @@ def _load_check(raw: Any) -> Check:
         pid=int(raw["pid"]),
         count=int(raw["count"]),
         first=float(raw["first"]),
-        syscall=_word(raw["syscall"]),
+        syscall=None if raw["syscall"] is None else _word(raw["syscall"]),
         result=_optional(raw["result"], int),
         args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
         detail=_optional(raw["detail"], str),
         uid=_optional(raw["uid"], int),
         phase=Phase(raw["phase"]),
         retried=None if raw["retried"] is None else Retried(raw["retried"]),
-        without=_word(raw["without"]),
+        without=None if raw["without"] is None else _word(raw["without"]),
         together=tuple(sorted(_caps(raw["together"]))),
         options=None if raw["options"] is None else tuple(map(Option, raw["options"])),
     )
@@ -211,11 +211,11 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, value))
 
 
-def _word(value: Any) -> str | None:
-    """A name that the kernel gave, or None. It is shown as it is: no program can choose it, but
-    whoever writes a report file can."""
-    found = _optional(value, str)
-    if found is not None and printable(found) != found:
+def _word(value: Any) -> str:
+    """A name that the kernel gave. It is shown as it is: no program can choose it, but whoever
+    writes a report file can."""
+    found = _text(value)
+    if printable(found) != found:
         raise BadInput(f"{found!r:.60} is not the name of a system call or of an error")
     return found
 

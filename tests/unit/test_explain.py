@@ -190,10 +190,6 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
     assert {c for c in C if place.get(c) is None} == set(C) - {C.UNCONFINED}
 
 
-if __name__ == "__main__":
-    (GOLDEN / "explain.txt").write_text(story())
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -223,3 +219,7 @@ def test_a_recommended_set_that_failed_is_not_praised() -> None:
     proposal = replace(told.proposal, floor=floor)
     text = " ".join(report_text(replace(told, proven=proven, proposal=proposal), CATALOG))
     assert "not with all of the above: take the floor." in " ".join(text.split())
+
+
+if __name__ == "__main__":
+    (GOLDEN / "explain.txt").write_text(story())

@@ -193,15 +193,8 @@ timeout: 3
     prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
     assert until(lambda: not leftovers())
     assert host() == before
-    left = [pid for pid in set(procfs.processes()) - processes if b"sleep\x0090" in _cmdline(pid)]
-    assert not [(pid, _cmdline(pid)) for pid in left]
-
-
-def _cmdline(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    lines = {pid: procfs.command_line(pid) for pid in set(procfs.processes()) - processes}
+    assert not {pid: line for pid, line in lines.items() if b"sleep\x0090" in line}
 
 
 IN_A_CHROOT = """

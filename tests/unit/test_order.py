@@ -5,32 +5,20 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.order import Order
-from capadvise.linux.pairing import Types
 from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import OneCommand, Scope
+from tests.unit import test_aggregate
+from tests.unit.test_aggregate import CHECK, STACK
 from tests.unit.test_ringbuffer import event, page, small
 
-CHECK, STACK, ENTER, EXIT, OTHER = 1, 2, 3, 4, 5
-TYPES = Types(
-    check=CHECK,
-    check_fields=struct.Struct("<16xQxxxxxxxxii"),
-    returned=None,
-    return_fields=struct.Struct(""),
-    stack=STACK,
-    fork=90,
-    fork_fields=struct.Struct("<8xii"),
-    exec=91,
-    exec_filename=8,
-    exit=92,
-    enters={ENTER: "mount"},
-    exits={EXIT: "mount"},
-    sigsys=93,
-)
+ENTER, LEAVE, OTHER = 11, 12, 13
+TYPES = replace(test_aggregate.TYPES, enters={ENTER: "mount"}, exits={LEAVE: "mount"})
 MOUNT = 0x1000
 SYMBOLS = Symbols(b"0000000000001000 T path_mount\n0000000000002000 T cap_vm_enough_memory\n")
 PID = 7
@@ -69,7 +57,7 @@ def test_events_wait_until_nothing_older_can_come(
 
 
 def question(time: int, stack: int) -> bytes:
-    asked = event(CHECK, PID, struct.pack("<QQQii", 0, 1, 1, 21, 0))
+    asked = event(CHECK, PID, struct.pack("<qii", 1, 21, 0))
     return page(time, small(0, asked), small(1, event(STACK, PID, struct.pack("<iQ", 1, stack))))
 
 
@@ -90,7 +78,7 @@ def enter(time: int) -> bytes:
 
 def leave(time: int, flags: int = 0) -> bytes:
     result = struct.pack("<qq", 0, -errno.EPERM)
-    return page(time, small(0, event(EXIT, PID, result)), flags=flags)
+    return page(time, small(0, event(LEAVE, PID, result)), flags=flags)
 
 
 MISSED = 1 << 31
@@ -119,7 +107,7 @@ def test_whether_a_refused_call_had_begun(
 
 def test_a_stack_that_was_overwritten_is_not_that_of_the_next_check() -> None:
     """Overrun of the quiet buffer: the stack of one check and the question of the next are gone."""
-    asked = event(CHECK, PID, struct.pack("<QQQii", 0, 1, 1, 7, 0))
+    asked = event(CHECK, PID, struct.pack("<qii", 1, 7, 0))
     stack = event(STACK, PID, struct.pack("<iQ", 1, MOUNT))
     order = Order(TYPES, lambda stack: False)
     order.take([(0, page(1, small(0, asked)))], [], [(0, page(5, small(0, stack), flags=1 << 31))])

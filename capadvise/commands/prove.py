@@ -89,9 +89,9 @@ def _until_interrupted(
 ) -> list[Future[_T]]:
     """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
     SIGTERM and the end of the terminal: what is known is kept."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has the second one ignored
-            signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _terminal_lost)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         futures = [pool.submit(call) for call in calls]
         try:
@@ -99,6 +99,12 @@ def _until_interrupted(
         except KeyboardInterrupt:
             stop.ask()
     return futures
+
+
+def _terminal_lost(number: int, _: object) -> None:
+    """As Ctrl-C, but once: kernel and shell both tell it."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _path(output: str | None, name: str, *, single: bool) -> Path:

@@ -157,19 +157,24 @@ class Recorder:
         if now >= self._next_lost:
             self._lost, self._next_lost = watch.buffers.lost(), now + _LOST_EVERY
         if now >= self._next_look:
-            tallies = watch.aggregator.tallies()
-            exited = watch.status is not None
-            progress = Progress(
-                watch.clock, tallies, self._lost, watch.kill_at, exited, watch.observer
-            )
             if not self._alone and not _unread(self._said):
-                self._say(progress)
+                self._say(self._progress(watch))
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
         if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:
             self._distinct = watch.aggregator.distinct
             self._ask(watch.so_far())
             spent = time.monotonic() - now
             self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
+
+    def _progress(self, watch: Watch) -> Progress:
+        return Progress(
+            watch.clock,
+            watch.aggregator.tallies(),
+            self._lost,
+            watch.kill_at,
+            watch.status is not None,
+            watch.observer,
+        )
 
     def _obey(self, watch: Watch, now: float) -> None:
         """What the screen asked for."""

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator
 
 from capadvise.errors import Exit
-from capadvise.linux import rights
 from capadvise.linux.doctor import examine
+from capadvise.linux.kernel import own_caps
 from capadvise.report.escape import printable
 
 
@@ -69,7 +69,7 @@ def own_rights() -> Iterator[str]:
     """What capadvise itself may do while a target runs."""
     yield ""
     yield "While a target runs, capadvise keeps of all capabilities, as root:"
-    for row in rights.TABLE:
+    for row in own_caps.TABLE:
         when = " (only under sudo)" if row.sudo else ""
         first, *more = textwrap.wrap(row.why + when, 76)
         yield f"    {row.name:15} {first}"

@@ -17,8 +17,8 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.decide import Proposal
 from capadvise.errors import CapadviseError, Exit
-from capadvise.linux import rights
 from capadvise.linux.command import Command
+from capadvise.linux.kernel import own_caps
 from capadvise.linux.observe import Observation
 from capadvise.linux.recording_process import PIPE_SIZE, Ended, Failed, Progress, Recorder, judge
 from capadvise.linux.terminal import Terminal
@@ -63,13 +63,13 @@ class LiveRecorder:
             _close(ours, recorders, (self._terminal.fd, self._terminal.inner))
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # it ends when nothing more can come
-            rights.keep(())
+            own_caps.keep(())
             judge(recordings, proposing, judged)
         recorder_pid = os.fork()
         if recorder_pid == 0:
             _close(ours, judges, (self._terminal.fd,))
             Recorder(orders, saying, to_judge, ready).run(command, self._terminal, save)
-        rights.keep()  # the recorder sets up; the screen only looks on
+        own_caps.keep()  # the recorder sets up; the screen only looks on
         self._pids = (judge_pid, recorder_pid)
         _close(judges, recorders, (self._terminal.inner,))
         self._said, self._proposals = os.fdopen(said, "rb"), os.fdopen(proposals, "rb")

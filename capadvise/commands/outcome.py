@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.commands.say import say
 from capadvise.errors import BadInput
-from capadvise.linux.sudo import as_root
+from capadvise.linux.kernel.sudo import as_root
 from capadvise.report.place import make_folder
 
 if TYPE_CHECKING:

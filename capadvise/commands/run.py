@@ -15,7 +15,7 @@ from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
-from capadvise.linux.sudo import with_sudo
+from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.symbols import Reading
 
 if TYPE_CHECKING:

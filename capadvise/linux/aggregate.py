@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap
-from capadvise.linux import calls, procfs, refusals, ringbuffer, unasked
+from capadvise.linux import refusals, ringbuffer, unasked
 from capadvise.linux.counts import Counts
+from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.order import Event, Noise, Order, Page
 from capadvise.linux.pairing import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.symbols import Symbols
@@ -53,11 +54,11 @@ class Aggregator:
         self.types, self.starts, self.root = types, starts, root
         self.stopping: int | None = None
         """When the target was told to stop, by the clock of the events."""
-        self._tasks = {root: Task("", calls.Ids(uid, uid, uid), calls.Ids(gid, gid, gid))}
+        self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
         self._refused_pids: dict[int, Scope] = {}
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
-        self._begun_calls = frozenset(types.enters.values()) - calls.FILTERS.keys()
+        self._begun_calls = frozenset(types.enters.values()) - syscalls.FILTERS.keys()
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
@@ -122,7 +123,7 @@ class Aggregator:
         elif kind == types.fork:
             parent, child = types.fork_fields.unpack_from(event)
             above = self._task(parent)
-            makes = above.call == "clone" and calls.makes_users(above.values[0])
+            makes = above.call == "clone" and syscalls.makes_users(above.values[0])
             if makes:
                 _made_users(above)
                 above.call, above.values = None, ()  # its end is recorded only where it fails
@@ -192,7 +193,7 @@ class Aggregator:
         )
         self.counts.went(asked.namespace, asked.within, stack)
         first = self.counts.add(key, None, pid, asked.time, count).pid == pid
-        if syscall in calls.RESULTS or syscall in calls.REFUSABLE:
+        if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.pending.append(key)
             del task.pending[:-16]
         if cap == _NET_BIND_SERVICE and result == 0 and first:
@@ -201,10 +202,10 @@ class Aggregator:
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
         if task.call == call and result == 0:
-            args = calls.arguments(call, task.values, task.uids, task.gids)
-            if calls.sets_uids(call):
+            args = syscalls.arguments(call, task.values, task.uids, task.gids)
+            if syscalls.sets_uids(call):
                 task.uids = task.uids.after(call, args)
-            elif calls.sets_gids(call):
+            elif syscalls.sets_gids(call):
                 task.gids = task.gids.after(call, args)
         if call in unasked.CALLS:
             self._unasked.ended(time, pid, task, call, result, self._phase(time, task))
@@ -215,7 +216,7 @@ class Aggregator:
                 if key.ret != 0:
                     denied.append((key.cap, key.namespace, key.stack))
         if call in ("unshare", "setns") and task.call == call and result == 0:
-            users = calls.makes_users(task.values[calls.ARGUMENTS[call]["flags"]])
+            users = syscalls.makes_users(task.values[syscalls.ARGUMENTS[call]["flags"]])
             if users and call == "unshare":
                 _made_users(task)
             task.nested |= users
@@ -225,13 +226,13 @@ class Aggregator:
         entered = True if task.call == call else None
         if not entered and self._order.whole and self._is_begun(call, result):
             entered = False
-        refused = entered is False and -result in calls.REFUSED
+        refused = entered is False and -result in syscalls.REFUSED
         if refused and call in self._opened_by and task.scope:
             phase = self._phase(time, task)
             self.counts.closed(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
             self._refused(pid, task, call, refusals.SIGSYS, False, ())
-        elif -result in calls.refusing(call) or (entered is False and result < 0):
+        elif -result in syscalls.refusing(call) or (entered is False and result < 0):
             self._refused(pid, task, call, -result, entered, tuple(dict.fromkeys(denied)))
         task.call, task.pending, task.signalled = None, [], False
 
@@ -276,10 +277,10 @@ class Aggregator:
         """A thread that ran before it was followed."""
         found = procfs.ids(pid)
         root = self._tasks.get(self.root)
-        nobody = calls.Ids(0, 0, 0)
+        nobody = syscalls.Ids(0, 0, 0)
         uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
         if found is not None:
-            uids, gids = calls.Ids(*found[0]), calls.Ids(*found[1])
+            uids, gids = syscalls.Ids(*found[0]), syscalls.Ids(*found[1])
         program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
         # Before a scope began, not all events were recorded yet: a call would seem never to end.
         since = scope.started if scope else 0

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from capadvise.linux import procfs
 from capadvise.linux.buffers import Buffers
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 
 
 class Arrivals:

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import procfs, rights, userns
+from capadvise.linux import userns
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
@@ -24,6 +24,7 @@ from capadvise.linux.command import Command
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.follow import healthcheck_command, is_command
 from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.session import Session, everything, session
@@ -184,7 +185,7 @@ def attach(
             run = Attaching(command, ready, running, opened_by)
             run.adopt()
             _tell_namespaces(run, namespaces)
-            rights.keep()
+            own_caps.keep()
             arrivals = Arrivals(run.traced, running.is_entered_by)
             try:
                 begun(len(running.processes()))

@@ -13,13 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import procfs
 from capadvise.linux.engines import known, names
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.client import EngineError
 from capadvise.linux.engines.container import Container
 from capadvise.linux.engines.follow import container_id
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from capadvise.recording import Target
 
 _KEEPERS = ("containerd-shim", "conmon")

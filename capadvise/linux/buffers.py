@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
-from capadvise.linux import calls, probes, procfs, ringbuffer, tracefs
-from capadvise.linux.background import Background
+from capadvise.linux import probes, ringbuffer, tracefs
+from capadvise.linux.kernel import procfs, syscalls
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.pairing import EXEC, Types
 from capadvise.linux.probes import Observer
-from capadvise.linux.sudo import with_sudo
 
 if TYPE_CHECKING:
     from capadvise.linux.aggregate import Aggregator
@@ -76,7 +77,7 @@ class Buffers:
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
         self.probes = self.source.probes
-        self._refusable = calls.refusable(missing)
+        self._refusable = syscalls.refusable(missing)
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
@@ -143,15 +144,15 @@ class Buffers:
         followed yet."""
         instance = self.quiet
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
-        begun = dict.fromkeys([*calls.ARGUMENTS, *calls.RESULTS, *sorted(self._closable)])
+        begun = dict.fromkeys([*syscalls.ARGUMENTS, *syscalls.RESULTS, *sorted(self._closable)])
         enters = [name for name in begun if f"sys_enter_{name}" in known]
-        exits = [name for name in calls.RESULTS if f"sys_exit_{name}" in known]
-        refusable = sorted(self._closable - set(calls.RESULTS) | set(self._refusable))
+        exits = [name for name in syscalls.RESULTS if f"sys_exit_{name}" in known]
+        refusable = sorted(self._closable - set(syscalls.RESULTS) | set(self._refusable))
         refusable = [name for name in refusable if f"sys_exit_{name}" in known]
-        for name, expression in calls.FILTERS.items():
+        for name, expression in syscalls.FILTERS.items():
             instance.filter(f"syscalls:sys_enter_{name}", expression)
         for name in refusable:
-            refused = " || ".join(f"ret == -{code}" for code in calls.refusing(name))
+            refused = " || ".join(f"ret == -{code}" for code in syscalls.refusing(name))
             instance.filter(f"syscalls:sys_exit_{name}", refused)
         instance.filter(SIGNAL_EVENT, _SIGSYS)
         self._enters = {_id(instance, f"sys_enter_{name}"): name for name in enters}

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap
-from capadvise.linux import calls, procfs
+from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Task
 from capadvise.recording import Check, Namespace, Option, Phase, Tally
@@ -127,7 +127,7 @@ class Counts:
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
         """Those by which the checks of one call site are told apart."""
         assert task.call is not None
-        args = calls.arguments(task.call, task.values, task.uids, task.gids)
+        args = syscalls.arguments(task.call, task.values, task.uids, task.gids)
         args.pop("pid", None)
         found = tuple(args.items())
         where = (cap, stack, task.program)
@@ -211,7 +211,7 @@ class Counts:
         self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
     ) -> Check:
         site, syscall = self.site(key.stack)
-        detail = calls.detail(syscall, dict(key.args)) if syscall and key.args else None
+        detail = syscalls.detail(syscall, dict(key.args)) if syscall and key.args else None
         if key.cap == _NET_BIND_SERVICE and count.pid in self._ports:
             detail = ", ".join(self._ports[count.pid])
         return Check(

@@ -31,8 +31,8 @@ from typing import Any, NoReturn
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
-from capadvise.linux import rights
-from capadvise.linux.processes import descendants, kill_descendants, remove_containers
+from capadvise.linux.kernel import own_caps
+from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import start as retry
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
@@ -112,7 +112,7 @@ class Guardian:
     def run(self) -> None:
         if self.plan["path"] is None:
             self.leave_terminal()
-            rights.keep(rights.GUARDIAN)
+            own_caps.keep(own_caps.GUARDIAN)
             let_go()
             self.say(held=0)
             while not self.commands.ended:
@@ -149,7 +149,9 @@ class Guardian:
         os.close(go_write)
         if not self.hear_of_failure(failed_read):
             return
-        rights.keep(rights.GUARDIAN)  # what is executed to remove containers has all of them again
+        own_caps.keep(
+            own_caps.GUARDIAN
+        )  # what is executed to remove containers has all of them again
         let_go()
         self.say(started=True)
         self.watch()

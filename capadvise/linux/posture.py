@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from capadvise.linux import cgroups, labels, mounts, procfs, users
+from capadvise.linux import cgroups, labels, mounts
+from capadvise.linux.kernel import id_maps, procfs
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
 SYSCTLS = (
@@ -129,7 +130,7 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
         mac=_mac(folder, machine),
         cgroup=_cgroup(folder, mounted, machine),
         root=_root(folder, mounted, machine),
-        user=users.parse_user(
+        user=id_maps.parse_user(
             status,
             _text(folder / "uid_map"),
             _text(folder / "gid_map"),

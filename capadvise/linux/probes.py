@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 FUNCTION = "cap_capable"
 """Asked for every check: (cred, user namespace, capability, options) since Linux 5.1."""

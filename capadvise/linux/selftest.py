@@ -20,8 +20,9 @@ from capadvise.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
-from capadvise.linux import probes, selftest_target, tracefs, users
+from capadvise.linux import probes, selftest_target, tracefs
 from capadvise.linux.buffers import require_place
+from capadvise.linux.kernel import id_maps
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -136,8 +137,8 @@ def _has_other_ids() -> bool:
     maps = own_maps()
     if maps is not None:
         return all(len(ranges) > 1 for ranges in maps.values())
-    rows = users.parse_map(Path("/proc/self/uid_map").read_text())
-    return users.translated(selftest_target.ID, rows) is not None
+    rows = id_maps.parse_map(Path("/proc/self/uid_map").read_text())
+    return id_maps.translated(selftest_target.ID, rows) is not None
 
 
 def _told(stderr: str, word: str) -> str | None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import CannotStart
-from capadvise.linux import procfs, rights
-from capadvise.linux.background import Background
 from capadvise.linux.buffers import Buffers, remove_leftovers, require
 from capadvise.linux.command import Command, resolve
-from capadvise.linux.processes import remove_containers
+from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.symbols import Reading, Symbols
 from capadvise.linux.unobserved import NoBuffers
@@ -155,7 +155,7 @@ def _buffers(
 
 
 def _load(meanwhile: Callable[[], object]) -> None:
-    rights.keep()  # the target may run before this has ended
+    own_caps.keep()  # the target may run before this has ended
     meanwhile()
 
 

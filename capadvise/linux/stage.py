@@ -25,10 +25,10 @@ from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
 from capadvise.linux.command import Command
-from capadvise.linux.files import Files, copyable, snapshot
+from capadvise.linux.kernel.private_mounts import make_mounts_private
+from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
+from capadvise.linux.kernel.snapshot import Files, copyable, snapshot
 from capadvise.linux.observe import Observation, observe
-from capadvise.linux.own_root import make_mounts_private
-from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
-from capadvise.linux import rights
-from capadvise.linux.processes import become_subreaper, kill_descendants, reap_all
+from capadvise.linux.kernel import own_caps
+from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
 
 _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
@@ -137,7 +137,7 @@ class Signals:
         self._thread.start()
 
     def _wait(self) -> None:
-        rights.keep()
+        own_caps.keep()
         while True:
             info = signal.sigwaitinfo(self.WANTED)
             if self._over:

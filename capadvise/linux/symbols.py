@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 KALLSYMS = Path("/proc/kallsyms")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
-from capadvise.linux import calls
+from capadvise.linux.kernel import syscalls
 from capadvise.linux.refusals import Raw
 from capadvise.recording import Phase
 
@@ -40,8 +40,8 @@ class Task:
     """A thread. What it forks begins as a copy."""
 
     program: str
-    uids: calls.Ids
-    gids: calls.Ids
+    uids: syscalls.Ids
+    gids: syscalls.Ids
     scope: Scope | None = None
     since: int = 0
     """Time stamp: what it did before does not count."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux import ringbuffer
-from capadvise.linux.sudo import with_sudo
+from capadvise.linux.kernel.sudo import with_sudo
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")

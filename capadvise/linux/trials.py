@@ -18,7 +18,7 @@ from typing import Any
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, Outcome
 from capadvise.recording import Recording, Target

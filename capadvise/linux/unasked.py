@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from capadvise.caps import CapSet
-from capadvise.linux import calls, filecaps, procfs
 from capadvise.linux.counts import Counts
+from capadvise.linux.kernel import file_caps, procfs, syscalls
 from capadvise.linux.tasks import Scope, Task
 from capadvise.recording import Phase
 
-CALLS = calls.REACHING | {"capget", "capset", "prctl"}
+CALLS = syscalls.REACHING | {"capget", "capset", "prctl"}
 """Those that tell something when they end."""
 _DISTINCT_PATHS = 4096
 _OWN_SETS = 64
@@ -30,19 +30,19 @@ class Unasked:
         as a command has and a container has not. ``retried``: see ``Aggregator``."""
         self._counts, self._knows = counts, knows
         self._here, self._retried = here, retried
-        self._gain: dict[str, filecaps.Gain] = {}
+        self._gain: dict[str, file_caps.Gain] = {}
 
     def executed(self, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
         root = "" if self._here else f"/proc/{scope.root}/root"
         if (gain := self._gain.get(root + path)) is None:
-            gain = filecaps.gain(root + path)
+            gain = file_caps.gain(root + path)
             if len(self._gain) < _DISTINCT_PATHS:
                 self._gain[root + path] = gain
         scope.setid_exec |= gain.changes
         if not task.nested:
             if gain.user is not None:
-                task.uids = calls.Ids(task.uids.real, gain.user, gain.user)
+                task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
             _insists(task, scope, gain.demanded)
 
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
@@ -62,15 +62,15 @@ class Unasked:
                     _insists(task, scope, procfs.capability_sets(pid).permitted)
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
-                _insists(task, scope, calls.made_ambient(task.values))
+                _insists(task, scope, syscalls.made_ambient(task.values))
         elif begun:
             self._reached(time, pid, task, call, phase)
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
         the target is no container."""
-        args = calls.arguments(call, task.values, task.uids, task.gids)
-        found = calls.reaches(call, args) if self._here else None
+        args = syscalls.arguments(call, task.values, task.uids, task.gids)
+        found = syscalls.reaches(call, args) if self._here else None
         if found is None or found[0] == pid or self._knows(found[0]):
             return
         other, cap = found

@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from capadvise.errors import CannotObserve
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers
-from capadvise.linux.procfs import INITIAL_USER_NAMESPACE
+from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
 _NEWUSER = 0x10000000  # linux/sched.h

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from capadvise.linux import procfs
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.audit.live import Ear
 from capadvise.linux.audit.merge import with_denials
 from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tasks import Scope

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from capadvise.linux import procfs, rights
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.command import Command, name_of
+from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.posture import posture_at_exec
 from capadvise.linux.session import Session
@@ -48,7 +48,7 @@ def watched(
         )
 
     run.so_far = lambda: (so_far(),)
-    rights.keep()
+    own_caps.keep()
     ready.go()
     run.until_end(each_round)
     return Observation(

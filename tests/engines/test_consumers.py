@@ -13,7 +13,7 @@ from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.ways import Place
 from capadvise.formats import FORMATS
-from capadvise.linux.procfs import capability_sets
+from capadvise.linux.kernel.procfs import capability_sets
 from tests.engines import launch
 from tests.engines.conftest import call, tool
 from tests.engines.launch import sets

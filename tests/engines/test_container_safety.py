@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import procfs, tracefs
+from capadvise.linux import tracefs
+from capadvise.linux.kernel import procfs
 from tests.engines.conftest import ENVIRONMENT
 from tests.engines.running import BOX, CLIENTS, MARK, containers, record
 from tests.kernel.conftest import CAPADVISE

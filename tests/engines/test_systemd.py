@@ -17,7 +17,7 @@ import pytest
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
-from capadvise.linux.procfs import capability_sets
+from capadvise.linux.kernel.procfs import capability_sets
 from tests.engines.conftest import call, missing, tool
 from tests.engines.launch import sets
 from tests.unit.reports import made

@@ -17,8 +17,9 @@ import jsonschema
 
 import capadvise.report
 from capadvise.catalog import default
-from capadvise.linux import procfs, tracefs
-from capadvise.linux.processes import descendants
+from capadvise.linux import tracefs
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from tests.kernel.test_supervision import leftovers

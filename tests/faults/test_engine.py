@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import procfs
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from tests.engines import images
 from tests.engines.conftest import tool
 from tests.faults.aftermath import Marked, nothing_is_left, sound, until

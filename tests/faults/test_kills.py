@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 from tests.engines.running import BOX
 from tests.faults.aftermath import Marked, containers, nothing_is_left, ours, sound, until
 from tests.kernel.conftest import CAPADVISE

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import NAMES, CapSet, Sets
-from capadvise.linux import procfs, rights
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.kernel.process_tree import descendants
 from tests.engines.running import BOX
 from tests.faults.aftermath import Marked, kind_of, ours, until
 from tests.kernel.conftest import CAPADVISE
@@ -34,7 +34,7 @@ def names(caps: CapSet) -> set[str]:
 def assert_cut_down(supervisor: int, *, sudo: bool = False, threads: int = 1) -> None:
     found = sets(supervisor)
     assert len(found) >= threads
-    wanted = {row.name for row in rights.TABLE if sudo or not row.sudo}
+    wanted = {row.name for row in own_caps.TABLE if sudo or not row.sudo}
     for one in found:
         assert names(one.effective) == names(one.permitted) == wanted
     guardians = [pid for pid, kind in ours(supervisor).items() if kind == "guardian"]
@@ -50,8 +50,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_the_table_names_the_kernels_numbers() -> None:
-    assert [NAMES[row.number] for row in rights.TABLE] == [row.name for row in rights.TABLE]
-    assert {NAMES[number] for number in rights.GUARDIAN} == {"KILL"}
+    assert [NAMES[row.number] for row in own_caps.TABLE] == [row.name for row in own_caps.TABLE]
+    assert {NAMES[number] for number in own_caps.GUARDIAN} == {"KILL"}
 
 
 @pytest.mark.parametrize("options", [(), ("--retry",), ("--check", "false")])
@@ -108,7 +108,7 @@ def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
         assert_cut_down(recorder, threads=2)
         assert all(not one.permitted | one.effective for one in sets(judge))
         assert len(sets(screens)) >= 4  # it draws, and reads keys, output and what the others say
-        wanted = {row.name for row in rights.TABLE if not row.sudo}
+        wanted = {row.name for row in own_caps.TABLE if not row.sudo}
         assert all(names(one.effective) == names(one.permitted) == wanted for one in sets(screens))
         screen.keys("q")
         assert until(lambda: not marked.processes())

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.errors import BadInput
-from capadvise.linux import cgroups, mounts, users
+from capadvise.linux import cgroups, mounts
 from capadvise.linux.engines import project
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.client import Client
@@ -24,6 +24,7 @@ from capadvise.linux.engines.follow import ContainerStarts, container_id, health
 from capadvise.linux.engines.images import config_of, read_archive
 from capadvise.linux.engines.roster import DockerRoster, Entry
 from capadvise.linux.engines.tarball import BadArchive
+from capadvise.linux.kernel import id_maps
 from tests.fuzz.strategies import TEXTS, mutated
 
 ID = "0123456789abcdef" * 4
@@ -200,5 +201,5 @@ def test_any_text_of_proc_is_read(text: str) -> None:
     assert place is None or len(place.container) == 64
     cgroups.parse_groups(text)
     mounts.parse_mounts(text)
-    users.parse_map(text)
+    id_maps.parse_map(text)
     container_id(text.split())

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from capadvise.caps import from_mask
 from capadvise.errors import CannotObserve
-from capadvise.linux import procfs, ringbuffer
+from capadvise.linux import ringbuffer
+from capadvise.linux.kernel import procfs
 from capadvise.linux.symbols import Symbols
 
 PAGES = st.builds(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 from .conftest import CAPADVISE
 from .test_supervision import leftovers, running, until

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 from .conftest import CAPADVISE, Run
 from .test_supervision import leftovers, until

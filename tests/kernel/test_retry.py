@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 from .conftest import CAPADVISE, OTHER, Nobody
 from .test_supervision import marker, running, until  # noqa: F401

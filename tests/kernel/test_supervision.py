@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import procfs, tracefs
+from capadvise.linux import tracefs
+from capadvise.linux.kernel import procfs
 
 from .conftest import CAPADVISE, Run
 

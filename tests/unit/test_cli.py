@@ -10,7 +10,7 @@ import pytest
 
 from capadvise.caps import NAMES
 from capadvise.cli import main
-from capadvise.linux import sudo
+from capadvise.linux.kernel import sudo
 from capadvise.report.save import save
 from tests.tui.screens import CATALOG, NGINX
 

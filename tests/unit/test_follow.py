@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capadvise.linux import calls
 from capadvise.linux.engines.follow import ContainerStarts, container_id, healthcheck_command
+from capadvise.linux.kernel import syscalls
 from capadvise.linux.tasks import Task
 
 NOWHERE = 4_194_304
@@ -19,7 +19,7 @@ class Tree:
 
     def __init__(self) -> None:
         self.starts = ContainerStarts()
-        self.tasks = {0: Task("dockerd", calls.Ids(0, 0, 0), calls.Ids(0, 0, 0))}
+        self.tasks = {0: Task("dockerd", syscalls.Ids(0, 0, 0), syscalls.Ids(0, 0, 0))}
         self.time = 0
 
     def fork(self, parent: int, child: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.linux import cgroups, labels, mounts, procfs, users
+from capadvise.linux import cgroups, labels, mounts
+from capadvise.linux.kernel import id_maps, procfs
 from capadvise.linux.posture import Machine, _text, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
@@ -175,7 +176,7 @@ INSIDE = {"Uid": "5 5 5 5", "Gid": "7 7 7 7", "Groups": ""}
 )
 def test_users(status: dict[str, str], sharing: Sharing, ours: bool, found: User | None) -> None:
     table = "         0     100000      65536\n"
-    assert users.parse_user(status, table, table, sharing, ours=ours) == found
+    assert id_maps.parse_user(status, table, table, sharing, ours=ours) == found
 
 
 def test_sandboxes() -> None:
@@ -199,7 +200,7 @@ def test_no_text_of_a_foreign_kernel_breaks_the_readers(text: str, known: str) -
         cgroups.cgroup_of(cgroups.parse_groups(mixed), found, found, {})
         labels.parse_label(mixed, (), None)
         status = procfs.parse_status(mixed)
-        users.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
+        id_maps.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
 
 
 def test_a_kernel_that_says_little(tmp_path: Path) -> None:

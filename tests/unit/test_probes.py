@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import probes, procfs
+from capadvise.linux import probes
+from capadvise.linux.kernel import procfs
 from capadvise.linux.probes import Observer
 
 FPROBE = "\t           f[:[<group>/][<event>]] <func-name>[%return] [<args>]\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

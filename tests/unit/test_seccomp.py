@@ -14,9 +14,10 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.linux import filters, procfs
+from capadvise.linux import filters
 from capadvise.linux.cbpf import INSTRUCTION, Action, Program, answer, run
 from capadvise.linux.inspection import closed
+from capadvise.linux.kernel import procfs
 
 X86 = 0xC000003E
 LOAD, EQUAL, MASKED, RETURN = 0x20, 0x15, 0x45, 0x06

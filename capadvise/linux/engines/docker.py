@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 
 from capadvise.errors import CannotObserve
-from capadvise.linux import procfs
 from capadvise.linux.engines.client import Client
+from capadvise.linux.kernel import procfs
 
 _DAEMONS = ("dockerd", "containerd")
 _PEER = struct.Struct("3i")

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from capadvise.caps import Sets
-from capadvise.linux import procfs
+from capadvise.linux.kernel import procfs
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.tasks import Scope, Task
 from capadvise.posture import Posture

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, cast
 
 from capadvise.linux.engines.tarball import BadArchive, Body, Entry, Kind, Stream, entries
-from capadvise.linux.filecaps import FileCaps
+from capadvise.linux.kernel.file_caps import FileCaps
 
 _MAX_PATHS = 8 << 20
 """In all layers together; eight bytes each are kept."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.linux import procfs, rights
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
@@ -23,6 +22,7 @@ from capadvise.linux.engines.known import ENGINES
 from capadvise.linux.engines.options import value_of
 from capadvise.linux.engines.roster import Entry, healthcheck
 from capadvise.linux.engines.watch import ContainerWatch
+from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session
 from capadvise.linux.tasks import Scope
@@ -175,7 +175,7 @@ def watched(
             target=start.target,
             until_healthy=until_healthy,
         )
-        rights.keep()
+        own_caps.keep()
         roster.open()
         try:
             ready.go()

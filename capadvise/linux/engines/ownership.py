@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.linux import procfs, users
 from capadvise.linux.engines.container import Container
+from capadvise.linux.kernel import id_maps, procfs
 from capadvise.recording import Change, ImageFile
 
 _MOST_LOOKED_AT = 20_000
@@ -53,16 +53,16 @@ class _Owners:
         self._maps = [self._read(pid, name) for name in ("uid_map", "gid_map")]
 
     @staticmethod
-    def _read(pid: int, name: str) -> users.Map:
+    def _read(pid: int, name: str) -> id_maps.Map:
         try:
             text = (procfs.PROC / str(pid) / name).read_text() if pid else ""
         except OSError:
             text = ""
-        return users.inverse(users.parse_map(text or "0 0 4294967295"))
+        return id_maps.inverse(id_maps.parse_map(text or "0 0 4294967295"))
 
     def of(self, status: os.stat_result) -> str:
         uids, gids = self._maps
-        return f"{users.inside(status.st_uid, uids)}:{users.inside(status.st_gid, gids)}"
+        return f"{id_maps.inside(status.st_uid, uids)}:{id_maps.inside(status.st_gid, gids)}"
 
 
 def _below(upper: Path) -> Iterator[str]:

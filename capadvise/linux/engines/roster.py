@@ -17,12 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
-from capadvise.linux import procfs
-from capadvise.linux.background import Background
 from capadvise.linux.engines.client import Client, EngineError
 from capadvise.linux.engines.container import SERVICE_LABEL, Container
 from capadvise.linux.engines.follow import ContainerStarts, healthcheck_command
 from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

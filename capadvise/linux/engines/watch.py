@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from capadvise.linux.background import Background
 from capadvise.linux.checker import Checker
 from capadvise.linux.engines.follow import Place
 from capadvise.linux.engines.roster import Entry, Roster, healthcheck
-from capadvise.linux.processes import descendants
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.watch import Watch
 from capadvise.recording import Recording
 

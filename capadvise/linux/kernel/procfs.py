@@ -101,13 +101,13 @@ def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
         ours = (folder / "ns/user").stat().st_ino == (proc / "self/ns/user").stat().st_ino
     except OSError:
         return None
-    from capadvise.linux import users  # start-up does without
+    from capadvise.linux.kernel import id_maps  # start-up does without
 
     found = []
     for name, text in zip(("Uid", "Gid"), maps, strict=True):
         seen = map(int, fields[name].split()[:3])
-        rows = users.inverse(users.parse_map(text))
-        real, effective, saved = (id if ours else users.inside(id, rows) for id in seen)
+        rows = id_maps.inverse(id_maps.parse_map(text))
+        real, effective, saved = (id if ours else id_maps.inside(id, rows) for id in seen)
         found.append((real, effective, saved))
     return found[0], found[1]
 

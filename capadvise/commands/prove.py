@@ -22,7 +22,7 @@ from capadvise.commands.say import say
 from capadvise.decide import Proposal, decide, decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux import trials
-from capadvise.linux.buffers import require
+from capadvise.linux.ftrace.instances import require
 from capadvise.linux.trials import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, Outcome, fewest, prove
 from capadvise.proven import Proven, Trial, conclude

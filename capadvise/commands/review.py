@@ -66,7 +66,7 @@ class Trials:
 
     def obstacle(self, report: Report) -> str | None:
         """Why no trial can be made of this report here; None where they can."""
-        from capadvise.linux.buffers import require_place
+        from capadvise.linux.ftrace.instances import require_place
 
         try:
             self._job(report)

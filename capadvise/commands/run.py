@@ -15,8 +15,8 @@ from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
+from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
-from capadvise.linux.symbols import Reading
 
 if TYPE_CHECKING:
     from capadvise.report.model import Report

@@ -11,12 +11,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap
-from capadvise.linux import refusals, ringbuffer, unasked
+from capadvise.linux import refusals, unasked
 from capadvise.linux.counts import Counts
+from capadvise.linux.ftrace import ringbuffer
+from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
+from capadvise.linux.ftrace.event_order import Event, Noise, Order, Page
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs, syscalls
-from capadvise.linux.order import Event, Noise, Order, Page
-from capadvise.linux.pairing import EXEC, Answered, Asked, Pairing, Types
-from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import Check, Phase, Refusal, Tally
 

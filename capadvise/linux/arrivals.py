@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from capadvise.linux.buffers import Buffers
+from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 

@@ -19,11 +19,11 @@ from capadvise.linux import userns
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
-from capadvise.linux.buffers import Buffers
 from capadvise.linux.command import Command
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.follow import healthcheck_command, is_command
 from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation
 from capadvise.linux.posture import Machine, posture_of

@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap
+from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscalls
-from capadvise.linux.symbols import Symbols, call_site, syscall_of
 from capadvise.linux.tasks import Key, Scope, Task
 from capadvise.recording import Check, Namespace, Option, Phase, Tally
 

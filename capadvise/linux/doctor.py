@@ -12,14 +12,15 @@ from typing import TypeVar
 
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve, CapadviseError
-from capadvise.linux import probes, shot, tracefs
+from capadvise.linux import shot
 from capadvise.linux.audit.live import Ear
-from capadvise.linux.buffers import observer, require
+from capadvise.linux.ftrace import probes, tracefs
+from capadvise.linux.ftrace.instances import observer, require
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.posture import Machine, posture_of
 from capadvise.linux.retry.choice import own_maps, require_retry
-from capadvise.linux.symbols import Symbols
 from capadvise.posture import Sharing
 from capadvise.report.escape import printable
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.buffers import require
 from capadvise.linux.command import Command, user_of
+from capadvise.linux.ftrace.instances import require
 from capadvise.linux.session import session
 
 if TYPE_CHECKING:
-    from capadvise.linux.symbols import Reading
+    from capadvise.linux.ftrace.kallsyms import Reading
     from capadvise.linux.watch import Watch
     from capadvise.posture import Posture
     from capadvise.recording import Recording, Target

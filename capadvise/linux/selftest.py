@@ -20,8 +20,9 @@ from capadvise.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
-from capadvise.linux import probes, selftest_target, tracefs
-from capadvise.linux.buffers import require_place
+from capadvise.linux import selftest_target
+from capadvise.linux.ftrace import probes, tracefs
+from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.kernel import id_maps
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.report.load import load

@@ -9,8 +9,8 @@ from pathlib import Path
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.buffers import Buffers
-from capadvise.linux.symbols import Symbols
+from capadvise.linux.ftrace.instances import Buffers
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.recording import Check
 

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.buffers import Buffers
+from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.audit.live import Ear
 from capadvise.linux.audit.merge import with_denials
-from capadvise.linux.buffers import Buffers
 from capadvise.linux.checker import Checker
 from capadvise.linux.command import Command
+from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.retry.listen import Listener

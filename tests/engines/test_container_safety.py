@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import tracefs
+from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from tests.engines.conftest import ENVIRONMENT
 from tests.engines.running import BOX, CLIENTS, MARK, containers, record

@@ -17,7 +17,7 @@ import jsonschema
 
 import capadvise.report
 from capadvise.catalog import default
-from capadvise.linux import tracefs
+from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.report.load import load

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from capadvise.caps import from_mask
 from capadvise.errors import CannotObserve
-from capadvise.linux import ringbuffer
+from capadvise.linux.ftrace import ringbuffer
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
-from capadvise.linux.symbols import Symbols
 
 PAGES = st.builds(
     lambda time, commit, rest: struct.pack("<QQ", time, commit) + rest,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from capadvise.linux import tracefs
+from capadvise.linux.ftrace import tracefs
 from tests.kernel.conftest import CAPADVISE, Result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.buffers import require
+from capadvise.linux.ftrace.instances import require
 
 CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
 HERE = Path(__file__).parent

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import tracefs
+from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 
 from .conftest import CAPADVISE, Run

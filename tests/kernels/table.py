@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import catalog, cli
-from capadvise.linux import probes, tracefs
+from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.kernel import procfs
 from tests.kernel.rows import PROGRAMS, PYTHON, ROWS, Row
 from tests.kernels.known import DIFFERENCES

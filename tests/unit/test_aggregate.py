@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.pairing import Types
-from capadvise.linux.symbols import Symbols
+from capadvise.linux.ftrace.check_events import Types
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tasks import OneCommand, Scope
 from capadvise.recording import Check, Phase
 

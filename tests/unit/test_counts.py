@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from capadvise.linux import counts
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
-from capadvise.linux.symbols import Symbols
 from capadvise.linux.tasks import Key, Scope
 from capadvise.recording import Namespace, Phase
 

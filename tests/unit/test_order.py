@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.order import Order
-from capadvise.linux.symbols import Symbols
+from capadvise.linux.ftrace.event_order import Order
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tasks import OneCommand, Scope
 from tests.unit import test_aggregate
 from tests.unit.test_aggregate import CHECK, STACK

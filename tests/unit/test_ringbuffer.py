@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capadvise.linux import ringbuffer
+from capadvise.linux.ftrace import ringbuffer
 
 CHECK_FORMAT = """name: cap_capable
 ID: 2073

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.symbols import Symbols, call_site, syscall_of
+from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 
 TABLE = b"""ffffffff81000000 T _stext
 ffffffff81000100 t cap_capable

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
 from capadvise.linux.aggregate import Aggregator
-from capadvise.linux.buffers import Buffers, require
 from capadvise.linux.command import Command
 from capadvise.linux.engines import grant, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
@@ -22,6 +21,7 @@ from capadvise.linux.engines.known import ENGINES
 from capadvise.linux.engines.options import value_of
 from capadvise.linux.engines.roster import Entry, healthcheck
 from capadvise.linux.engines.watch import ContainerWatch
+from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from capadvise.linux import ringbuffer
-from capadvise.linux.probes import STACK_POINTER_STEP
+from capadvise.linux.ftrace import ringbuffer
+from capadvise.linux.ftrace.probes import STACK_POINTER_STEP
 
 _KEPT, _THREADS = 32, 4096
 """So many events are kept, of so many threads."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
-from capadvise.linux import ringbuffer
-from capadvise.linux.pairing import Types
+from capadvise.linux.ftrace import ringbuffer
+from capadvise.linux.ftrace.check_events import Types
 
 Page = tuple[int, bytes]
 """The number of a processor, and what its buffer held; nothing where more is left."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
-from capadvise.linux import probes, ringbuffer, tracefs
+from capadvise.linux.ftrace import probes, ringbuffer, tracefs
+from capadvise.linux.ftrace.check_events import EXEC, Types
+from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.sudo import with_sudo
-from capadvise.linux.pairing import EXEC, Types
-from capadvise.linux.probes import Observer
 
 if TYPE_CHECKING:
     from capadvise.linux.aggregate import Aggregator

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.linux.probes import STACK_POINTER_STEP
+from capadvise.linux.ftrace.probes import STACK_POINTER_STEP
 
 EXEC = struct.Struct("<12xii")
 """What ``sched_process_exec`` begins with: the process, and what it was called."""

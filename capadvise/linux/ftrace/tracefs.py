@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
-from capadvise.linux import ringbuffer
+from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.kernel.sudo import with_sudo
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))

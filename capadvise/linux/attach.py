@@ -26,7 +26,7 @@ from capadvise.linux.engines.ownership import changed_files
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation
-from capadvise.linux.posture import Machine, posture_of
+from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.session import Session, everything, session
 from capadvise.linux.tasks import Scope, Task
 from capadvise.linux.watch import Watch

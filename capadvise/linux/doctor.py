@@ -19,7 +19,7 @@ from capadvise.linux.ftrace.instances import observer, require
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.sudo import with_sudo
-from capadvise.linux.posture import Machine, posture_of
+from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.retry.choice import own_maps, require_retry
 from capadvise.posture import Sharing
 from capadvise.report.escape import printable

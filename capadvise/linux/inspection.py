@@ -14,12 +14,12 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.inspected import Inspection
-from capadvise.linux.cbpf import Program, answer
 from capadvise.linux.engines.names import running
-from capadvise.linux.filters import filters_of
 from capadvise.linux.kernel import procfs
-from capadvise.linux.labels import sandbox_of_runtime
-from capadvise.linux.posture import Machine, posture_of
+from capadvise.linux.posture.cbpf import Program, answer
+from capadvise.linux.posture.lsm_labels import sandbox_of_runtime
+from capadvise.linux.posture.read import Machine, posture_of
+from capadvise.linux.posture.seccomp_filters import filters_of
 from capadvise.posture import Posture, Sharing
 
 

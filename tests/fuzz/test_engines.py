@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.errors import BadInput
-from capadvise.linux import cgroups, mounts
 from capadvise.linux.engines import project
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.client import Client
@@ -25,6 +24,7 @@ from capadvise.linux.engines.images import config_of, read_archive
 from capadvise.linux.engines.roster import DockerRoster, Entry
 from capadvise.linux.engines.tarball import BadArchive
 from capadvise.linux.kernel import id_maps
+from capadvise.linux.posture import cgroups, mounts
 from tests.fuzz.strategies import TEXTS, mutated
 
 ID = "0123456789abcdef" * 4

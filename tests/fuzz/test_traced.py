@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from capadvise.catalog import default
 from capadvise.decide import decide
-from capadvise.linux import cbpf
 from capadvise.linux.audit import live
 from capadvise.linux.audit.denials import denials
 from capadvise.linux.audit.recording import recorded
 from capadvise.linux.audit.records import parse_line, parse_lines
+from capadvise.linux.posture import cbpf
 from capadvise.linux.retry import decode
 from capadvise.posture import Posture
 from capadvise.recording import Target

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.linux import cgroups, labels, mounts
 from capadvise.linux.kernel import id_maps, procfs
-from capadvise.linux.posture import Machine, _text, posture_of
+from capadvise.linux.posture import cgroups, lsm_labels, mounts
+from capadvise.linux.posture.read import Machine, _text, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
 DOCKER = r"""
@@ -154,7 +154,7 @@ def test_control_groups(text: str, files: dict[str, str], found: Cgroup, tmp_pat
     ],
 )
 def test_labels(text: str, found: Mac | None) -> None:
-    assert labels.parse_label(text, ("capability", "smack"), True) == found
+    assert lsm_labels.parse_label(text, ("capability", "smack"), True) == found
 
 
 STATUS = {
@@ -182,13 +182,13 @@ def test_users(status: dict[str, str], sharing: Sharing, ours: bool, found: User
 def test_sandboxes() -> None:
     gvisor = "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016\n"
     kata = "reboot=k panic=1 systemd.unit=kata-containers.target agent.log=debug\n"
-    assert labels.sandbox_inside(gvisor, "", "") == "gvisor"
-    assert labels.sandbox_inside("Linux version 6.12", kata, "") == "kata"
-    assert labels.sandbox_inside("", "", "1 0 0:1 /x / rw - virtiofs kataShared rw\n") == "kata"
-    assert labels.sandbox_inside("Linux version 6.18", "root=/dev/vda", DOCKER) is None
-    assert labels.sandbox_outside("/usr/bin/containerd-shim-kata-v2\0-id\0x") == "kata"
-    assert labels.sandbox_outside("runsc-sandbox\0--root=/x") == "gvisor"
-    assert labels.sandbox_outside("vim\0runsc") is None
+    assert lsm_labels.sandbox_inside(gvisor, "", "") == "gvisor"
+    assert lsm_labels.sandbox_inside("Linux version 6.12", kata, "") == "kata"
+    assert lsm_labels.sandbox_inside("", "", "1 0 0:1 /x / rw - virtiofs kataShared rw\n") == "kata"
+    assert lsm_labels.sandbox_inside("Linux version 6.18", "root=/dev/vda", DOCKER) is None
+    assert lsm_labels.sandbox_outside("/usr/bin/containerd-shim-kata-v2\0-id\0x") == "kata"
+    assert lsm_labels.sandbox_outside("runsc-sandbox\0--root=/x") == "gvisor"
+    assert lsm_labels.sandbox_outside("vim\0runsc") is None
 
 
 @settings(max_examples=300, deadline=None)
@@ -198,7 +198,7 @@ def test_no_text_of_a_foreign_kernel_breaks_the_readers(text: str, known: str) -
         found = mounts.parse_mounts(mixed)
         mounts.root_of(found, Path("/nonexistent"), host=None, of_host=found)
         cgroups.cgroup_of(cgroups.parse_groups(mixed), found, found, {})
-        labels.parse_label(mixed, (), None)
+        lsm_labels.parse_label(mixed, (), None)
         status = procfs.parse_status(mixed)
         id_maps.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
 

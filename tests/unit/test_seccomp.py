@@ -14,10 +14,10 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.linux import filters
-from capadvise.linux.cbpf import INSTRUCTION, Action, Program, answer, run
 from capadvise.linux.inspection import closed
 from capadvise.linux.kernel import procfs
+from capadvise.linux.posture import seccomp_filters
+from capadvise.linux.posture.cbpf import INSTRUCTION, Action, Program, answer, run
 
 X86 = 0xC000003E
 LOAD, EQUAL, MASKED, RETURN = 0x20, 0x15, 0x45, 0x06
@@ -133,21 +133,21 @@ def test_a_signal_that_comes_while_filters_are_read_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It stops with the signal in hand, before it is interrupted."""
-    real = filters._ptrace
+    real = seccomp_filters._ptrace
 
     def late(request: int, pid: int, address: int, data: object) -> int:
-        if request == filters._INTERRUPT:
+        if request == seccomp_filters._INTERRUPT:
             os.kill(pid, signal.SIGTERM)
             while procfs.state(pid) != "t":
                 time.sleep(0.001)
         return real(request, pid, address, data)
 
-    monkeypatch.setattr(filters, "_ptrace", late)
+    monkeypatch.setattr(seccomp_filters, "_ptrace", late)
     with subprocess.Popen(["sleep", "60"]) as target:
         while procfs.comm(target.pid) != "sleep":
             time.sleep(0.001)
         with suppress(OSError):  # it has none; who is not root may not even ask
-            list(filters._read(target.pid))
+            list(seccomp_filters._read(target.pid))
         try:
             assert target.wait(10) == -signal.SIGTERM
         finally:

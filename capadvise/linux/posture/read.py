@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from capadvise.linux import cgroups, labels, mounts
 from capadvise.linux.kernel import id_maps, procfs
+from capadvise.linux.posture import cgroups, lsm_labels, mounts
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
 SYSCTLS = (
@@ -98,7 +98,7 @@ class Machine:
             root=None if first is None else _identity(first / "root"),
             lsms=procfs.active_lsms(),
             enforcing=_flag(Path("/sys/fs/selinux/enforce")),
-            sandbox=labels.sandbox_inside(
+            sandbox=lsm_labels.sandbox_inside(
                 _text(proc / "version"),
                 _text(proc / "cmdline"),
                 _text(proc / "self/mountinfo"),
@@ -138,7 +138,7 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
             ours=inodes["user"] is not None and inodes["user"] == machine.user,
         ),
         sandbox=machine.sandbox
-        or labels.sandbox_outside(
+        or lsm_labels.sandbox_outside(
             procfs.command_line(pid, machine.proc).decode(errors="backslashreplace")
         ),
     )
@@ -232,7 +232,7 @@ def _seccomp(status: Mapping[str, str]) -> Seccomp | None:
 def _mac(folder: Path, machine: Machine) -> Mac | None:
     for name in ("attr/apparmor/current", "attr/current"):
         text = _text(folder / name)
-        if found := labels.parse_label(text, machine.lsms, machine.enforcing):
+        if found := lsm_labels.parse_label(text, machine.lsms, machine.enforcing):
             return found
     return None
 

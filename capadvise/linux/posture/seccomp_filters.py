@@ -1,8 +1,8 @@
 """Reading the seccomp filters of a process: a program of its own, since that stops the process.
 
-``python -P -m capadvise.linux.filters PID`` prints the filters in hexadecimal, oldest first, one a
-line, or a line that begins with ``error``. The process is seized, interrupted for some
-microseconds, and goes on however this program ends; no signal is sent to it.
+``python -P -m capadvise.linux.posture.seccomp_filters PID`` prints the filters in hexadecimal,
+oldest first, one a line, or a line that begins with ``error``. The process is seized, interrupted
+for some microseconds, and goes on however this program ends; no signal is sent to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.cbpf import INSTRUCTION, Program
+from capadvise.linux.posture.cbpf import INSTRUCTION, Program
 
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C  # linux/ptrace.h
 _WALL = 0x40000000
@@ -32,7 +32,7 @@ _SAID = {
 
 def filters_of(pid: int) -> tuple[Program, ...]:
     """The filters of a process, which is stopped for a moment. Raises CannotObserve."""
-    argv = [sys.executable, "-P", "-m", "capadvise.linux.filters", str(pid)]
+    argv = [sys.executable, "-P", "-m", "capadvise.linux.posture.seccomp_filters", str(pid)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:

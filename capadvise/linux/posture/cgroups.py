@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from capadvise.linux.mounts import Mount, cgroup_writable
+from capadvise.linux.posture.mounts import Mount, cgroup_writable
 from capadvise.posture import Cgroup
 
 _LIMITS = {

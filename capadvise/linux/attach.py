@@ -16,7 +16,6 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import userns
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
 from capadvise.linux.command import Command
@@ -28,7 +27,8 @@ from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.session import Session, everything, session
-from capadvise.linux.tasks import Scope, Task
+from capadvise.linux.tracking.tasks import Scope, Task
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.linux.watch import Watch
 from capadvise.posture import Posture
 from capadvise.recording import Held, Phase, Recording

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.recording import Check
 
 _PR_CAPBSET_DROP = 24

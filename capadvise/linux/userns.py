@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
+from capadvise.linux.tracking.tracker import Aggregator
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
 _NEWUSER = 0x10000000  # linux/sched.h

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.audit.live import Ear
 from capadvise.linux.audit.merge import with_denials
 from capadvise.linux.checker import Checker
@@ -20,7 +19,8 @@ from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.retry.listen import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
-from capadvise.linux.tasks import Scope
+from capadvise.linux.tracking.tasks import Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.recording import Held, Host, Lost, Recording, Refusal
 

@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.command import Command, name_of
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.posture.read import posture_at_exec
 from capadvise.linux.session import Session
-from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.linux.watch import Watch
 from capadvise.recording import Held, Recording, Target

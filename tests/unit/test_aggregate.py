@@ -7,10 +7,10 @@ import struct
 from dataclasses import replace
 
 from capadvise.caps import SYS_ADMIN
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.ftrace.check_events import Types
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.recording import Check, Phase
 
 from .test_ringbuffer import event, page, small

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.linux import counts
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
-from capadvise.linux.tasks import Key, Scope
+from capadvise.linux.tracking import distinct_checks
+from capadvise.linux.tracking.tasks import Key, Scope
 from capadvise.recording import Namespace, Phase
 
 KEY = Key(7, 0, 1, None, b"", "a", 0, Phase.RUN, (), 0)
@@ -17,8 +17,8 @@ NOBODY = 65534
 
 
 def test_beyond_a_bound_checks_are_thrown_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "MOST", 10)
-    kept = counts.Counts(Symbols(b"0000000000001000 T f\n"))
+    monkeypatch.setattr(distinct_checks, "MOST", 10)
+    kept = distinct_checks.Counts(Symbols(b"0000000000001000 T f\n"))
     for number in range(1000):
         key = KEY._replace(program=f"p{number}", uid=number)
         kept.add(key, None, number, number, 1)
@@ -59,7 +59,7 @@ def test_a_namespace_obeys_who_made_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: set(owners))
-    kept = counts.Counts(Symbols(b""))
+    kept = distinct_checks.Counts(Symbols(b""))
     kept.initial_namespace = INITIAL
     for pointer in inside:
         kept.went(INITIAL, pointer, b"")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from capadvise.linux.engines.follow import ContainerStarts, container_id, healthcheck_command
 from capadvise.linux.kernel import syscalls
-from capadvise.linux.tasks import Task
+from capadvise.linux.tracking.tasks import Task
 
 NOWHERE = 4_194_304
 """Above every pid: /proc tells nothing of these."""

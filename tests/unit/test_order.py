@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.ftrace.event_order import Order
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from tests.unit import test_aggregate
 from tests.unit.test_aggregate import CHECK, STACK
 from tests.unit.test_ringbuffer import event, page, small

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from capadvise.linux.tasks import Scope
+from capadvise.linux.tracking.tasks import Scope
 
 if TYPE_CHECKING:
     from capadvise.linux.audit.denials import Denial

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.linux.refusals import UNKNOWN_CALL
+from capadvise.linux.tracking.refusals import UNKNOWN_CALL
 from capadvise.recording import Refusal, RefusedBy
 
 if TYPE_CHECKING:

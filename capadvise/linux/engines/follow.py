@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from capadvise.caps import Sets
 from capadvise.linux.kernel import procfs
 from capadvise.linux.posture.read import Machine, posture_of
-from capadvise.linux.tasks import Scope, Task
+from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.posture import Posture
 from capadvise.recording import Phase
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.linux.aggregate import Aggregator
 from capadvise.linux.command import Command
 from capadvise.linux.engines import grant, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
@@ -25,7 +24,8 @@ from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.session import everything, session
-from capadvise.linux.tasks import Scope
+from capadvise.linux.tracking.tasks import Scope
+from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload

@@ -18,7 +18,7 @@ from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.sudo import with_sudo
 
 if TYPE_CHECKING:
-    from capadvise.linux.aggregate import Aggregator
+    from capadvise.linux.tracking.tracker import Aggregator
     from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"

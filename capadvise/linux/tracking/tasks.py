@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
 from capadvise.linux.kernel import syscalls
-from capadvise.linux.refusals import Raw
+from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
 

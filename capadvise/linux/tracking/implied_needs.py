@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from capadvise.caps import CapSet
-from capadvise.linux.counts import Counts
 from capadvise.linux.kernel import file_caps, procfs, syscalls
-from capadvise.linux.tasks import Scope, Task
+from capadvise.linux.tracking.distinct_checks import Counts
+from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl"}

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap
-from capadvise.linux import refusals, unasked
-from capadvise.linux.counts import Counts
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, Noise, Order, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs, syscalls
-from capadvise.linux.tasks import Key, OneCommand, Scope, Starts, Task
+from capadvise.linux.tracking import implied_needs, refusals
+from capadvise.linux.tracking.distinct_checks import Counts
+from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import Check, Phase, Refusal, Tally
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Aggregator:
         self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
         self._early = early
         here = isinstance(starts, OneCommand)
-        self._unasked = unasked.Unasked(self.counts, self.knows, here=here, retried=retried)
+        self._unasked = implied_needs.Unasked(self.counts, self.knows, here=here, retried=retried)
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -208,7 +208,7 @@ class Aggregator:
                 task.uids = task.uids.after(call, args)
             elif syscalls.sets_gids(call):
                 task.gids = task.gids.after(call, args)
-        if call in unasked.CALLS:
+        if call in implied_needs.CALLS:
             self._unasked.ended(time, pid, task, call, result, self._phase(time, task))
         denied = []
         for key in task.pending:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from capadvise.caps import Cap
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscalls
-from capadvise.linux.tasks import Key, Scope, Task
+from capadvise.linux.tracking.tasks import Key, Scope, Task
 from capadvise.recording import Check, Namespace, Option, Phase, Tally
 
 _OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")

@@ -1,0 +1,4 @@
+"""From events to distinct checks: which task, in which system call, on whose behalf.
+
+``tracker.Tracker`` takes pages of events; ``aggregate`` keeps one entry for each distinct check.
+"""

@@ -20,7 +20,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.posture.read import Machine, posture_of
-from capadvise.linux.retry.choice import own_maps, require_retry
+from capadvise.linux.retry.mode import own_maps, require_retry
 from capadvise.posture import Sharing
 from capadvise.report.escape import printable
 

@@ -33,7 +33,7 @@ if __name__ == "__main__":
 
 from capadvise.linux.kernel import own_caps
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
-from capadvise.linux.retry import start as retry
+from capadvise.linux.retry import launch as retry
 
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
 

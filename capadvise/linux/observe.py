@@ -65,7 +65,7 @@ def observe(
     user = user_of(command.user) if command.user else None
     listener = None
     if command.retry:
-        from capadvise.linux.retry.choice import listener as make_listener
+        from capadvise.linux.retry.mode import listener as make_listener
 
         listener = make_listener(command.retry)
     with session(
@@ -103,7 +103,7 @@ def choose(command: Command) -> tuple[Command, str | None]:
 
 
 def _require_retry() -> None:
-    from capadvise.linux.retry.choice import require_retry  # most runs do without
+    from capadvise.linux.retry.mode import require_retry  # most runs do without
 
     require_retry()
 

@@ -24,7 +24,7 @@ from capadvise.linux import selftest_target
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.kernel import id_maps
-from capadvise.linux.retry.choice import own_maps, require_retry
+from capadvise.linux.retry.mode import own_maps, require_retry
 from capadvise.report.load import load
 from capadvise.report.model import Report
 

@@ -22,7 +22,7 @@ from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.unobserved import NoBuffers
 
 if TYPE_CHECKING:
-    from capadvise.linux.retry.listen import Listener
+    from capadvise.linux.retry.client import Listener
 
 _TURN = 0.0002
 """Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the

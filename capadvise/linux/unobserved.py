@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from capadvise.linux.retry.listen import Listener
+    from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
     from capadvise.posture import Mac
     from capadvise.recording import Check, Lost, Refusal, Tally

@@ -17,7 +17,7 @@ from capadvise.linux.command import Command
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
-from capadvise.linux.retry.listen import Listener
+from capadvise.linux.retry.client import Listener
 from capadvise.linux.supervisor import GuardianProcess, Signals
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Aggregator

@@ -15,12 +15,12 @@ import pytest
 from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
-from capadvise.linux.retry import bpf, calls, decode, ids, netlink
+from capadvise.linux.retry import bpf, calls, decode, netlink, subids
+from capadvise.linux.retry.arguments import of_family
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
+from capadvise.linux.retry.client import Listener
 from capadvise.linux.retry.evidence import Evidence
-from capadvise.linux.retry.listen import Listener
-from capadvise.linux.retry.questions import of_family
-from capadvise.linux.retry.start import start_tracer
+from capadvise.linux.retry.launch import start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Retried
 
@@ -252,7 +252,7 @@ SUBUID = "root:100000:65536\nann:165536:65536\n1001:300000:10\nbad:x:y\n\n"
     [("ann", 1000, (165536, 65536)), ("bob", 1001, (300000, 10)), ("bad", 7, None)],
 )
 def test_subordinate_ids(name: str, number: int, found: tuple[int, int] | None) -> None:
-    assert ids.subordinate(SUBUID, name, number) == found
+    assert subids.subordinate(SUBUID, name, number) == found
 
 
 # ------------------------------------------------------------------------------ what it becomes

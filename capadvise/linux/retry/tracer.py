@@ -28,12 +28,12 @@ if __name__ == "__main__":
 from ptrace.binding import func
 
 from capadvise.linux.retry import bpf, calls, machine
-from capadvise.linux.retry.denied import Denied
+from capadvise.linux.retry.arguments import makes_namespace
+from capadvise.linux.retry.denied_checks import Denied
 from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL, Gone
-from capadvise.linux.retry.questions import makes_namespace
-from capadvise.linux.retry.rules import Rules
+from capadvise.linux.retry.policy import Rules
 from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_status
 
 _WALL = 0x40000000

@@ -9,12 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from capadvise.linux.retry.attempts import Attempts, bit, order
-from capadvise.linux.retry.calls import Kind
-from capadvise.linux.retry.changes import AF_NETLINK, Changes, follow_descriptors, note
-from capadvise.linux.retry.decode import detail
-from capadvise.linux.retry.denied import Denied
-from capadvise.linux.retry.questions import (
+from capadvise.linux.retry.arguments import (
     ATTACH,
     PATH_ARG,
     SEIZE,
@@ -31,6 +26,11 @@ from capadvise.linux.retry.questions import (
     subject,
     writes,
 )
+from capadvise.linux.retry.attempts import Attempts, bit, order
+from capadvise.linux.retry.bookkeeping import AF_NETLINK, Changes, follow_descriptors, note
+from capadvise.linux.retry.calls import Kind
+from capadvise.linux.retry.decode import detail
+from capadvise.linux.retry.denied_checks import Denied
 from capadvise.linux.retry.thread import FSETID, KEPT, SYS_ADMIN, Thread
 
 if TYPE_CHECKING:

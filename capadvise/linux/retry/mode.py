@@ -12,8 +12,8 @@ from capadvise.caps import SYS_ADMIN, Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.sudo import with_sudo
-from capadvise.linux.retry.ids import Ranges, maps
-from capadvise.linux.retry.listen import Listener
+from capadvise.linux.retry.client import Listener
+from capadvise.linux.retry.subids import Ranges, maps
 
 MACHINES = ("x86_64", "aarch64")
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES
 from capadvise.linux.retry import netlink
-from capadvise.linux.retry.calls import Kind
-from capadvise.linux.retry.decode import detail
-from capadvise.linux.retry.evidence import Evidence
-from capadvise.linux.retry.questions import (
+from capadvise.linux.retry.arguments import (
     installs_filter,
     is_silent,
     link,
@@ -20,6 +17,9 @@ from capadvise.linux.retry.questions import (
     opens_pseudo,
     sent,
 )
+from capadvise.linux.retry.calls import Kind
+from capadvise.linux.retry.decode import detail
+from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.thread import (
     SETFCAP,
     SETGID,

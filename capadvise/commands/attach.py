@@ -10,8 +10,8 @@ from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.linux.attach import attach
 from capadvise.linux.attach_target import Running, find
-from capadvise.linux.command import Command
 from capadvise.linux.ftrace.instances import require
+from capadvise.linux.supervise.command import Command
 
 
 def command(args: argparse.Namespace) -> int:

@@ -17,11 +17,18 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.decide import Proposal
 from capadvise.errors import CapadviseError, Exit
-from capadvise.linux.command import Command
 from capadvise.linux.kernel import own_caps
-from capadvise.linux.observe import Observation
-from capadvise.linux.recording_process import PIPE_SIZE, Ended, Failed, Progress, Recorder, judge
-from capadvise.linux.terminal import Terminal
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.live_recorder import (
+    PIPE_SIZE,
+    Ended,
+    Failed,
+    Progress,
+    Recorder,
+    judge,
+)
+from capadvise.linux.supervise.pty import Terminal
+from capadvise.linux.supervise.record import Observation
 from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.tui.protocols import Now, Over

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
 from capadvise.commands.say import say
 from capadvise.errors import BadInput
-from capadvise.linux.command import Command
 from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
+from capadvise.linux.supervise.command import Command
 
 if TYPE_CHECKING:
     from capadvise.report.model import Report
@@ -58,7 +58,7 @@ def command(args: argparse.Namespace) -> int:
         return _containers(invocation, what, args, several=several)
     screens = _has_screens(args)
     table = None if screens or os.geteuid() != 0 else Reading()
-    from capadvise.linux.observe import choose, observe  # while the symbols are being read
+    from capadvise.linux.supervise.record import choose, observe  # while the symbols are being read
 
     what, alone = choose(what)
     if what.unobserved and args.user and os.geteuid() != 0:
@@ -93,7 +93,7 @@ def _has_screens(args: argparse.Namespace) -> bool:
 
 def _live(what: Command, args: argparse.Namespace) -> tuple[Report, Over]:
     from capadvise.commands.live import live
-    from capadvise.linux.command import resolve
+    from capadvise.linux.supervise.command import resolve
 
     resolve(what.argv[0])  # what cannot be started is said without any screen
     what = replace(what, doubt=None)  # a screen is no place for lines on stderr

@@ -18,18 +18,18 @@ from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import userns
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
-from capadvise.linux.command import Command
 from capadvise.linux.engines.cgroup_path import parse_place
 from capadvise.linux.engines.follow import healthcheck_command, is_command
 from capadvise.linux.engines.ownership import changed_files
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.observe import Observation
 from capadvise.linux.posture.read import Machine, posture_of
-from capadvise.linux.session import Session, everything, session
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.record import Observation
+from capadvise.linux.supervise.session import Session, everything, session
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.linux.tracking.tracker import Aggregator
-from capadvise.linux.watch import Watch
 from capadvise.posture import Posture
 from capadvise.recording import Held, Phase, Recording
 from capadvise.workload import Workload

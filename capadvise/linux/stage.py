@@ -24,11 +24,11 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
-from capadvise.linux.command import Command
 from capadvise.linux.kernel.private_mounts import make_mounts_private
 from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, copyable, snapshot
-from capadvise.linux.observe import Observation, observe
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import Observation, observe
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 

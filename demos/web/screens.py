@@ -16,8 +16,8 @@ from capadvise.catalog import default
 from capadvise.commands.live import LiveRecorder
 from capadvise.commands.outcome import saved
 from capadvise.commands.review import Trials
-from capadvise.linux.command import Command
-from capadvise.linux.observe import Observation
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import Observation
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.live import LiveView

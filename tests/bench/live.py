@@ -23,7 +23,7 @@ from textual.widgets import HelpPanel
 from capadvise.catalog import default
 from capadvise.commands.live import LiveRecorder
 from capadvise.commands.outcome import saved
-from capadvise.linux.command import Command
+from capadvise.linux.supervise.command import Command
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.live import LiveView
 from capadvise.tui.review import ReviewView

@@ -89,7 +89,7 @@ def test_wrong_use_exits_with_2(
 
 
 def test_the_command_line_loads_nothing_slow() -> None:
-    slow = ("textual", "yaml", "prctl", "ptrace", "subprocess", "capadvise.linux.observe")
+    slow = ("textual", "yaml", "prctl", "ptrace", "subprocess", "capadvise.linux.supervise.record")
     script = f"import capadvise.cli, sys; print([m for m in {slow!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
@@ -119,7 +119,7 @@ def test_no_process_holds_both_gpl_libraries() -> None:
         }
         for path in package.rglob("*.py")
     }
-    assert {path for path, names in users.items() if names} == {"linux/guardian.py"}
+    assert {path for path, names in users.items() if names} == {"linux/supervise/guardian.py"}
 
 
 def test_review_without_a_terminal_names_the_command_that_needs_none(

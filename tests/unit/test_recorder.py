@@ -7,7 +7,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
-from capadvise.linux.recording_process import Recorder
+from capadvise.linux.supervise.live_recorder import Recorder
 from capadvise.recording import Lost
 
 

@@ -350,11 +350,14 @@ def test_a_tracer_that_cannot_be_executed_is_no_second_guardian(
 
 def test_the_two_licences_never_meet() -> None:
     script = (
-        "import sys, capadvise.cli, capadvise.commands.run, capadvise.linux.observe\n"
+        "import sys, capadvise.cli, capadvise.commands.run, capadvise.linux.supervise.record\n"
         "import {module}\n"
         "print(sorted({{'prctl', 'ptrace'}} & sys.modules.keys()))"
     )
-    for module, used in (("capadvise.linux.guardian", []), ("capadvise.linux.retry.tracer", True)):
+    for module, used in (
+        ("capadvise.linux.supervise.guardian", []),
+        ("capadvise.linux.retry.tracer", True),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", script.format(module=module)], capture_output=True, text=True
         )

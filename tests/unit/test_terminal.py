@@ -6,7 +6,7 @@ import os
 import threading
 import tty
 
-from capadvise.linux.terminal import Terminal
+from capadvise.linux.supervise.pty import Terminal
 
 LONG = b"0123456789abcdef" * 8000
 

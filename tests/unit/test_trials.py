@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from capadvise.linux import trials
-from capadvise.linux.checker import Checker
 from capadvise.linux.engines.trial import _Copies
 from capadvise.linux.stage import end_of
+from capadvise.linux.supervise.health_check import Checker
 from capadvise.workload import Workload
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.linux.command import Command
 from capadvise.linux.engines import grant, project
 from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
 from capadvise.linux.engines.container import PROJECT_LABEL
@@ -22,8 +21,9 @@ from capadvise.linux.engines.roster import Entry, healthcheck
 from capadvise.linux.engines.watch import ContainerWatch
 from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.observe import Observation, working_directory
-from capadvise.linux.session import everything, session
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import Observation, working_directory
+from capadvise.linux.supervise.session import everything, session
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Aggregator
 from capadvise.posture import Posture

@@ -12,7 +12,6 @@ from typing import Any
 
 from capadvise.caps import CapSet
 from capadvise.errors import BadInput
-from capadvise.linux.command import Command
 from capadvise.linux.engines import grant, project, volumes
 from capadvise.linux.engines.client import TRIAL_LABEL, EngineError
 from capadvise.linux.engines.invocation import Invocation, recognize
@@ -20,7 +19,8 @@ from capadvise.linux.engines.observe import Start, engine_of, watched
 from capadvise.linux.engines.watch import ContainerWatch
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB, Files, copyable, snapshot
-from capadvise.linux.observe import Observation
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import Observation
 
 
 @dataclass(slots=True)

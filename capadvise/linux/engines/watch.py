@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from capadvise.linux.checker import Checker
 from capadvise.linux.engines.follow import Place
 from capadvise.linux.engines.roster import Entry, Roster, healthcheck
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants
-from capadvise.linux.watch import Watch
+from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.health_check import Checker
 from capadvise.recording import Recording
 
 _UNANSWERED = 10

@@ -47,7 +47,7 @@ class GuardianProcess:
                 [
                     *(sys.executable, "-I", "-S", str(program)),
                     *(str(control_read), str(report_write)),
-                    *(str(Path(__file__).parents[2]), str(Path(prctl.origin).parent)),
+                    *(str(Path(__file__).parents[3]), str(Path(prctl.origin).parent)),
                 ],
                 close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
                 restore_signals=False,

@@ -9,15 +9,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from capadvise.linux.command import Command, name_of
 from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.observe import Observation, working_directory
 from capadvise.linux.posture.read import posture_at_exec
-from capadvise.linux.session import Session
+from capadvise.linux.supervise.command import Command, name_of
+from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.null_observer import NoBuffers, NoChecks
+from capadvise.linux.supervise.record import Observation, working_directory
+from capadvise.linux.supervise.session import Session
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Aggregator
-from capadvise.linux.unobserved import NoBuffers, NoChecks
-from capadvise.linux.watch import Watch
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
 

@@ -27,10 +27,10 @@ from typing import Any, NoReturn
 from capadvise.catalog import default
 from capadvise.decide import decide_all
 from capadvise.errors import CapadviseError
-from capadvise.linux.command import Command
-from capadvise.linux.observe import Observation, observe
-from capadvise.linux.terminal import Terminal
-from capadvise.linux.watch import Watch
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.pty import Terminal
+from capadvise.linux.supervise.record import Observation, observe
 from capadvise.recording import Lost, Recording, Tally
 
 _EVERY = 0.1

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from capadvise.linux.audit.live import Ear
 from capadvise.linux.audit.merge import with_denials
-from capadvise.linux.checker import Checker
-from capadvise.linux.command import Command
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.retry.client import Listener
-from capadvise.linux.supervisor import GuardianProcess, Signals
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
+from capadvise.linux.supervise.health_check import Checker
+from capadvise.linux.supervise.null_observer import NoBuffers, NoChecks
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Aggregator
-from capadvise.linux.unobserved import NoBuffers, NoChecks
 from capadvise.recording import Held, Host, Lost, Recording, Refusal
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.command import Command, user_of
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.session import session
+from capadvise.linux.supervise.command import Command, user_of
+from capadvise.linux.supervise.session import session
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.kallsyms import Reading
-    from capadvise.linux.watch import Watch
+    from capadvise.linux.supervise.event_loop import Watch
     from capadvise.posture import Posture
     from capadvise.recording import Recording, Target
     from capadvise.workload import Workload
@@ -76,7 +76,7 @@ def observe(
         table=table,
         meanwhile=lambda: _preload(meanwhile),
     ) as ready:
-        from capadvise.linux.watched import watched  # loaded meanwhile
+        from capadvise.linux.supervise.record_held import watched  # loaded meanwhile
 
         return watched(ready, command, user, each_round)
 
@@ -110,7 +110,7 @@ def _require_retry() -> None:
 
 def _preload(meanwhile: Callable[[], object]) -> None:
     """Load what is needed when the target is held, and then the rest."""
-    import capadvise.linux.watched  # noqa: F401 - observe() finds it loaded
+    import capadvise.linux.supervise.record_held  # noqa: F401 - observe() finds it loaded
 
     meanwhile()
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import CannotStart
-from capadvise.linux.command import Command, resolve
 from capadvise.linux.ftrace.instances import Buffers, remove_leftovers, require
 from capadvise.linux.ftrace.kallsyms import Reading, Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import remove_containers
-from capadvise.linux.supervisor import GuardianProcess, Signals
-from capadvise.linux.unobserved import NoBuffers
+from capadvise.linux.supervise.command import Command, resolve
+from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
+from capadvise.linux.supervise.null_observer import NoBuffers
 
 if TYPE_CHECKING:
     from capadvise.linux.retry.client import Listener

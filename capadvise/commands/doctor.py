@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from capadvise.errors import Exit
-from capadvise.linux.doctor import examine
+from capadvise.linux.diagnose.doctor import examine
 from capadvise.linux.kernel import own_caps
 from capadvise.report.escape import printable
 
@@ -39,7 +39,9 @@ def command(args: argparse.Namespace) -> int:
 
 def _self_test() -> int:
     """Print one line for each way of observing; fail where one gives a wrong answer."""
-    from capadvise.linux.selftest import self_test  # the judgement, which examining does without
+    from capadvise.linux.diagnose.self_check import (
+        self_test,  # the judgement, which examining does without
+    )
 
     print("A small program whose needs are known, recorded in each way that there is here:")
     passed: list[str] = []

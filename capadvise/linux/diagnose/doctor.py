@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve, CapadviseError
-from capadvise.linux import shot
 from capadvise.linux.audit.live import Ear
+from capadvise.linux.diagnose import canary
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import observer, require
 from capadvise.linux.ftrace.kallsyms import Symbols
@@ -141,7 +141,7 @@ def observers() -> Iterator[Finding]:
         yield Finding(each, not missing, said, needed=False, chosen=used)
     yield _try(
         "trial shot",
-        lambda: shot.fire(root),
+        lambda: canary.fire(root),
         lambda check: f"seen, {' ← '.join(check.site)}",
     )
 

@@ -20,7 +20,7 @@ from capadvise.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
-from capadvise.linux import selftest_target
+from capadvise.linux.diagnose import self_check_target
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.kernel import id_maps
@@ -75,7 +75,7 @@ def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
     """What the target needs where ports from ``port_start`` on are free for everybody, and there
     are ids besides one's own, or not."""
     needs = ["SYS_CHROOT"]
-    if port_start > selftest_target.PORT:
+    if port_start > self_check_target.PORT:
         needs.append("NET_BIND_SERVICE")
     if other_ids:
         needs.append("CHOWN")
@@ -96,7 +96,7 @@ def _try(how: str, folder: Path) -> Tried:
     changed, saved = folder / "file", folder / f"{how}.json"
     changed.touch()
     os.chown(changed, os.getuid(), os.getgid())
-    target = [sys.executable, "-I", "-S", selftest_target.__file__, str(changed)]
+    target = [sys.executable, "-I", "-S", self_check_target.__file__, str(changed)]
     capadvise = [sys.executable, "-P", "-m", "capadvise.cli", "run", "--no-tui", "-q"]
     started = time.monotonic()
     try:
@@ -139,7 +139,7 @@ def _has_other_ids() -> bool:
     if maps is not None:
         return all(len(ranges) > 1 for ranges in maps.values())
     rows = id_maps.parse_map(Path("/proc/self/uid_map").read_text())
-    return id_maps.translated(selftest_target.ID, rows) is not None
+    return id_maps.translated(self_check_target.ID, rows) is not None
 
 
 def _told(stderr: str, word: str) -> str | None:

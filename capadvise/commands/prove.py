@@ -21,9 +21,9 @@ from capadvise.commands.outcome import default_path, safe_name, writable
 from capadvise.commands.say import say
 from capadvise.decide import Proposal, decide, decide_all
 from capadvise.errors import BadInput, CapadviseError, Exit
-from capadvise.linux import trials
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.trials import BrokenTrial
+from capadvise.linux.trials import runner
+from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, Outcome, fewest, prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Recording
@@ -52,9 +52,9 @@ def command(args: argparse.Namespace) -> int:
     if args.output:
         writable(Path(args.output), folder=not single)
 
-    stop = trials.Stop()
+    stop = runner.Stop()
 
-    def one(entry: tuple[str, trials.Job, Report | None]) -> Report | BrokenTrial:
+    def one(entry: tuple[str, runner.Job, Report | None]) -> Report | BrokenTrial:
         name, job, known = entry
         try:
             report = prove_job(job, known, stop, _talk(name), name=name)
@@ -85,7 +85,7 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _until_interrupted(
-    calls: Sequence[Callable[[], _T]], stop: trials.Stop, workers: int
+    calls: Sequence[Callable[[], _T]], stop: runner.Stop, workers: int
 ) -> list[Future[_T]]:
     """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
     SIGTERM and the end of the terminal: what is known is kept."""
@@ -127,15 +127,15 @@ class Watch:
 
 
 def prove_job(
-    job: trials.Job, known: Report | None, stop: trials.Stop, watch: Watch, *, name: str
+    job: runner.Job, known: Report | None, stop: runner.Stop, watch: Watch, *, name: str
 ) -> Report:
     """Run the trials of one workload; the report says what came of them.
 
     Raises BrokenTrial when no trial could be made.
     """
-    everything = trials.everything(job)
+    everything = runner.everything(job)
     watch.starting(everything)
-    first, seen = trials.run(job, everything, stop)
+    first, seen = runner.run(job, everything, stop)
     recordings = known.recordings if known else (seen.recording,)
     report = Report(
         known.target if known else replace(seen.target, name=name),
@@ -150,7 +150,7 @@ def prove_job(
 
     def run_trial(caps: CapSet) -> Outcome:
         watch.starting(caps)
-        outcome, _ = trials.run(job, caps, stop)
+        outcome, _ = runner.run(job, caps, stop)
         return outcome
 
     try:
@@ -208,7 +208,7 @@ def _talk(name: str) -> Watch:
 def prove_report(report: Report) -> Report:
     """Prove what was just recorded. What stands in the way is said, and the report as good as
     before; Ctrl-C ends the trials and keeps the best set."""
-    stop = trials.Stop()
+    stop = runner.Stop()
     name = report.target.name
     try:
         job = job_of(report, isolate=True)
@@ -223,7 +223,7 @@ def prove_report(report: Report) -> Report:
 
 def _jobs(
     path: Path, *, isolate: bool, reuse_volumes: bool
-) -> Iterator[tuple[str, trials.Job, Report | None]]:
+) -> Iterator[tuple[str, runner.Job, Report | None]]:
     if _is_json(path):
         report = load(path, default())
         if len(report.recordings) > 1:
@@ -242,12 +242,12 @@ def _jobs(
         if not isolate:
             raise BadInput("--no-isolate is for a report; a workload file is always isolated")
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
-        yield named.name, trials.Job(named.argv, named.workload, "workload", bench=bench), None
+        yield named.name, runner.Job(named.argv, named.workload, "workload", bench=bench), None
 
 
 def job_of(
     report: Report, *, isolate: bool, reuse_volumes: bool = False, new_check: bool = False
-) -> trials.Job:
+) -> runner.Job:
     """The trials of a recorded command: where it was started, as whom it was started.
 
     ``new_check``: the recorded run knew nothing of the check; the first trial says whether it
@@ -271,7 +271,7 @@ def job_of(
     if report.target.kind == "container":
         if not isolate:
             raise BadInput("--no-isolate is for commands", hint="for containers: --reuse-volumes")
-        return trials.Job(
+        return runner.Job(
             report.target.argv,
             replace(work, timeout=timeout, expect_exit=expect),
             "container",
@@ -281,7 +281,7 @@ def job_of(
             limit=report.recording.held.bounding,
         )
     uid = report.target.user.partition(":")[0]
-    return trials.Job(
+    return runner.Job(
         report.target.argv,
         replace(work, timeout=timeout, expect_exit=expect),
         "command" if isolate else "none",

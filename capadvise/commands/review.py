@@ -21,7 +21,7 @@ from capadvise.report.model import Report
 from capadvise.report.save import save
 
 if TYPE_CHECKING:
-    from capadvise.linux.trials import Job
+    from capadvise.linux.trials.runner import Job
     from capadvise.tui.app import CapadviseApp
     from capadvise.tui.protocols import Ended, Starting
 
@@ -55,7 +55,7 @@ class Trials:
     """Runs trials for the screens, and keeps what comes of them in the report file."""
 
     def __init__(self, path: Path) -> None:
-        from capadvise.linux.trials import Stop
+        from capadvise.linux.trials.runner import Stop
 
         self._path = path
         self._stop = Stop()
@@ -100,7 +100,7 @@ class Trials:
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
         """Search for the floor."""
         from capadvise.commands.prove import Watch, prove_job
-        from capadvise.linux.trials import Stop
+        from capadvise.linux.trials.runner import Stop
 
         self._stop = Stop()
         watch = Watch(lambda _: None, starting, ended, lambda *_: None)
@@ -109,24 +109,24 @@ class Trials:
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""
-        from capadvise.linux import trials
+        from capadvise.linux.trials import runner
 
-        self._stop = stop = trials.Stop()
+        self._stop = stop = runner.Stop()
         job = self._job(report)
-        everything = trials.everything(job)
+        everything = runner.everything(job)
         known = report.proven
         if self._first is None:
             starting(everything)
-            self._first, _ = trials.run(job, everything, stop)
+            self._first, _ = runner.run(job, everything, stop)
         if not self._first.passed:
             why, self._first = self._first.why, None
-            raise trials.BrokenTrial(f"it does not pass even with everything: {why}")
+            raise runner.BrokenTrial(f"it does not pass even with everything: {why}")
         first = Trial(everything, self._first.passed, self._first.seconds)
         if known is None:
             ended(first)
             known = Proven(job.isolation, (first,), everything, complete=False)
         starting(caps)
-        outcome, _ = trials.run(job, caps, stop)
+        outcome, _ = runner.run(job, caps, stop)
         lost = compare(self._first.observed, outcome.observed) if outcome.passed else [outcome.why]
         trial = Trial(caps, outcome.passed, outcome.seconds, differences=tuple(lost))
         ended(trial)

@@ -64,7 +64,7 @@ class Marked:
 def kind_of(pid: int) -> str | None:
     """What a process of ours is; None for others."""
     line = " ".join(procfs.arguments(pid))
-    kinds = {"guardian.py": "guardian", "tracer.py": "tracer", "linux.stage": "stage"}
+    kinds = {"guardian.py": "guardian", "tracer.py": "tracer", "linux.trials.sandbox": "stage"}
     return next((kind for text, kind in kinds.items() if text in line), None)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux import trials
 from capadvise.linux.engines.trial import _Copies
-from capadvise.linux.stage import end_of
 from capadvise.linux.supervise.health_check import Checker
+from capadvise.linux.trials import runner
+from capadvise.linux.trials.sandbox import end_of
 from capadvise.workload import Workload
 
 
@@ -36,17 +36,17 @@ def test_a_volume_is_copied_with_what_has_no_content(tmp_path: Path) -> None:
 
 def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder can be entered by all: the target may run as another user."""
-    job = trials.Job(("true",), Workload(), "command", cwd="/")
+    job = runner.Job(("true",), Workload(), "command", cwd="/")
     modes: dict[str, int] = {}
 
-    class Looked(trials.Stop):
+    class Looked(runner.Stop):
         def start(self, command: list[str]) -> subprocess.Popen[bytes]:
             for path in command[-2:]:
                 modes[Path(path).name] = stat.S_IMODE(os.stat(path).st_mode)
             return super().start(["true"])
 
-    with pytest.raises(trials.BrokenTrial, match="without a result"):
-        trials.run(job, frozenset(), Looked())
+    with pytest.raises(runner.BrokenTrial, match="without a result"):
+        runner.run(job, frozenset(), Looked())
     assert modes == {"plan.json": 0o600, "result.json": 0o600}
 
 

@@ -1,7 +1,7 @@
 """One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
 
-Run as ``python -P -m capadvise.linux.stage PLAN RESULT``, two JSON files. Nothing that it starts
-survives it: it is a child subreaper, and what the target started is the guardian's.
+Run as ``python -P -m capadvise.linux.trials.sandbox PLAN RESULT``, two JSON files. Nothing
+that it starts survives it: it is a child subreaper, and what the target started is the guardian's.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
             path.touch(mode=0o600)
         plan.write_text(json.dumps(_plan(job, caps, top)))
         process = stop.start(
-            [sys.executable, "-P", "-m", "capadvise.linux.stage", str(plan), str(result)]
+            [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox", str(plan), str(result)]
         )
         try:
             process.wait(job.workload.timeout + 120)

@@ -109,7 +109,7 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
     includes = any(_INCLUDE.search(text) for text in texts)
     if len(source.paths) == 1 and not open_ends and not includes:
         return source
-    from capadvise.linux.engines.compose import NotResolved, resolved
+    from capadvise.linux.engines.record.compose import NotResolved, resolved
 
     files, why = ", ".join(source.paths), ""
     for variables in (True, False):

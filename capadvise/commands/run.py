@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
 from capadvise.commands.say import say
 from capadvise.errors import BadInput
-from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
+from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.supervise.command import Command
@@ -104,7 +104,7 @@ def _containers(
     invocation: Invocation, what: Command, args: argparse.Namespace, *, several: bool
 ) -> int:
     """What the client starts is the target, not the client."""
-    from capadvise.linux.engines.observe import observe_containers
+    from capadvise.linux.engines.record.record import observe_containers
 
     if args.user:
         raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")

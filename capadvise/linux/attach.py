@@ -18,9 +18,9 @@ from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux import userns
 from capadvise.linux.arrivals import Arrivals
 from capadvise.linux.attach_target import Running
-from capadvise.linux.engines.cgroup_path import parse_place
-from capadvise.linux.engines.follow import healthcheck_command, is_command
-from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.engines.cli.cgroup_path import parse_place
+from capadvise.linux.engines.image.ownership import changed_files
+from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of

@@ -13,11 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux.engines import known, names
-from capadvise.linux.engines.cgroup_path import parse_place
-from capadvise.linux.engines.client import EngineError
-from capadvise.linux.engines.container import Container
-from capadvise.linux.engines.follow import container_id
+from capadvise.linux.engines import names
+from capadvise.linux.engines.cli.cgroup_path import parse_place
+from capadvise.linux.engines.cli.client import EngineError
+from capadvise.linux.engines.cli.container import Container
+from capadvise.linux.engines.record import registry
+from capadvise.linux.engines.record.container_starts import container_id
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.recording import Target
@@ -125,7 +126,7 @@ def _by_pid(pid: int) -> Running:
         return next(filter(None, kept), Running(pid, _target(pid, "process")))
     description = None
     if place.engine in ("docker", "podman"):
-        for client in known.clients(place.engine):
+        for client in registry.clients(place.engine):
             with suppress(EngineError, BadInput):
                 description = description or client.find(place.container)
     if description is not None:

@@ -15,14 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.errors import BadInput
-from capadvise.linux.engines import project
-from capadvise.linux.engines.cgroup_path import parse_place
-from capadvise.linux.engines.client import Client
-from capadvise.linux.engines.container import Container, parse_inspect
-from capadvise.linux.engines.follow import ContainerStarts, container_id, healthcheck_command
-from capadvise.linux.engines.images import config_of, read_archive
-from capadvise.linux.engines.roster import DockerRoster, Entry
-from capadvise.linux.engines.tarball import BadArchive
+from capadvise.linux.engines.cli.cgroup_path import parse_place
+from capadvise.linux.engines.cli.client import Client
+from capadvise.linux.engines.cli.container import Container, parse_inspect
+from capadvise.linux.engines.image.archive import config_of, read_archive
+from capadvise.linux.engines.image.tarball import BadArchive
+from capadvise.linux.engines.record import project
+from capadvise.linux.engines.record.container_starts import (
+    ContainerStarts,
+    container_id,
+    healthcheck_command,
+)
+from capadvise.linux.engines.record.containers import DockerRoster, Entry
 from capadvise.linux.kernel import id_maps
 from capadvise.linux.posture import cgroups, mounts
 from tests.fuzz.strategies import TEXTS, mutated

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capadvise.linux.engines.follow import ContainerStarts, container_id, healthcheck_command
+from capadvise.linux.engines.record.container_starts import (
+    ContainerStarts,
+    container_id,
+    healthcheck_command,
+)
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking.tasks import Task
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from capadvise.caps import parse_set
-from capadvise.linux.engines import grant, project, volumes
-from capadvise.linux.engines.invocation import Invocation, recognize
+from capadvise.linux.engines.cli.invocation import Invocation, recognize
+from capadvise.linux.engines.record import grant, project, volumes
 
 CAPS = parse_set(["CHOWN", "SYS_ADMIN"])
 

@@ -10,8 +10,8 @@ import pytest
 
 from capadvise.caps import Cap
 from capadvise.image_files import way_out
-from capadvise.linux.engines.container import parse_inspect
-from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.engines.cli.container import parse_inspect
+from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.recording import Change, ImageFile
 
 GIVEN = ImageFile("/data/file", 2, Change.OWNER, "0:0", "999:999")

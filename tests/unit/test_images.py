@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import from_mask, parse_set
-from capadvise.linux.engines import layers, tarball
-from capadvise.linux.engines.images import Config, Image, config_of, read_archive
+from capadvise.linux.engines.image import layers, tarball
+from capadvise.linux.engines.image.archive import Config, Image, config_of, read_archive
 from capadvise.linux.kernel.file_caps import FileCaps
 
 NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)

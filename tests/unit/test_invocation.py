@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.invocation import Invocation, behind, existing, recognize
+from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
 
 
 def _seen(text: str) -> Invocation:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.engines.trial import _Copies
+from capadvise.linux.engines.record.trial import _Copies
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner
 from capadvise.linux.trials.sandbox import end_of

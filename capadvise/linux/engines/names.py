@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from capadvise.errors import BadInput
-from capadvise.linux.engines.client import Client, EngineError
-from capadvise.linux.engines.container import Container
-from capadvise.linux.engines.known import ENGINES, clients
+from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.cli.container import Container
+from capadvise.linux.engines.record.registry import ENGINES, clients
 
 
 def running(name: str) -> Container:

@@ -6,11 +6,11 @@ import subprocess
 
 from capadvise.errors import BadInput
 from capadvise.inspected import ImageInspection, Riser
-from capadvise.linux.engines.client import Client, EngineError
-from capadvise.linux.engines.images import Image, read_archive
-from capadvise.linux.engines.known import ENGINES
-from capadvise.linux.engines.layers import Special
-from capadvise.linux.engines.tarball import BadArchive
+from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.image.archive import Image, read_archive
+from capadvise.linux.engines.image.layers import Special
+from capadvise.linux.engines.image.tarball import BadArchive
+from capadvise.linux.engines.record.registry import ENGINES
 
 
 def inspect_image(name: str) -> ImageInspection:

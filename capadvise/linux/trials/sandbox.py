@@ -107,7 +107,7 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
     files: Files = ()
     with logged(out, err):
         if plan["isolation"] == "container":
-            from capadvise.linux.engines.trial import observe_trial
+            from capadvise.linux.engines.record.trial import observe_trial
 
             seen, files = observe_trial(plan, command_of(plan), top, out, err)
         else:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.errors import CannotObserve, CapadviseError
-from capadvise.linux.engines.container import Container, parse_inspect
+from capadvise.linux.engines.cli.container import Container, parse_inspect
 
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""

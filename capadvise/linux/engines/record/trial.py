@@ -12,11 +12,11 @@ from typing import Any
 
 from capadvise.caps import CapSet
 from capadvise.errors import BadInput
-from capadvise.linux.engines import grant, project, volumes
-from capadvise.linux.engines.client import TRIAL_LABEL, EngineError
-from capadvise.linux.engines.invocation import Invocation, recognize
-from capadvise.linux.engines.observe import Start, engine_of, watched
-from capadvise.linux.engines.watch import ContainerWatch
+from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
+from capadvise.linux.engines.cli.invocation import Invocation, recognize
+from capadvise.linux.engines.record import grant, project, volumes
+from capadvise.linux.engines.record.container_loop import ContainerWatch
+from capadvise.linux.engines.record.record import Start, engine_of, watched
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB, Files, copyable, snapshot
 from capadvise.linux.supervise.command import Command

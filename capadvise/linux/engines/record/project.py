@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.engines import compose
-from capadvise.linux.engines.client import EngineError
-from capadvise.linux.engines.grant import recorded_service
-from capadvise.linux.engines.invocation import Invocation
-from capadvise.linux.engines.options import Option, words
+from capadvise.linux.engines.cli.client import EngineError
+from capadvise.linux.engines.cli.invocation import Invocation
+from capadvise.linux.engines.cli.pflag import Option, words
+from capadvise.linux.engines.record import compose
+from capadvise.linux.engines.record.grant import recorded_service
 
 
 def config(invocation: Invocation) -> dict[str, Any]:

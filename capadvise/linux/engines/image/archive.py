@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from capadvise.linux.engines.layers import Layer, Reader, Special
-from capadvise.linux.engines.tarball import BadArchive, Body, Kind, Stream, entries
+from capadvise.linux.engines.image.layers import Layer, Reader, Special
+from capadvise.linux.engines.image.tarball import BadArchive, Body, Kind, Stream, entries
 
 _MAX_JSON = 4 << 20
 _MAX_DOCUMENTS = 64

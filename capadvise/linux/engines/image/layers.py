@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
 
-from capadvise.linux.engines.tarball import BadArchive, Body, Entry, Kind, Stream, entries
+from capadvise.linux.engines.image.tarball import BadArchive, Body, Entry, Kind, Stream, entries
 from capadvise.linux.kernel.file_caps import FileCaps
 
 _MAX_PATHS = 8 << 20

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from capadvise.linux.engines import docker, podman
-from capadvise.linux.engines.client import Client
-from capadvise.linux.engines.roster import DockerRoster, Roster
+from capadvise.linux.engines.cli.client import Client
+from capadvise.linux.engines.record import docker, podman
+from capadvise.linux.engines.record.containers import DockerRoster, Roster
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.engines.client import Client
+from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.kernel import procfs
 
 _DAEMONS = ("dockerd", "containerd")

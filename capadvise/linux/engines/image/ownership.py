@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.linux.engines.container import Container
+from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.kernel import id_maps, procfs
 from capadvise.recording import Change, ImageFile
 

@@ -6,7 +6,7 @@ import json
 import os
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.engines.client import Client
+from capadvise.linux.engines.cli.client import Client
 
 
 def require(podman: Client) -> None:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.linux.engines import grant, project
-from capadvise.linux.engines.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
-from capadvise.linux.engines.container import PROJECT_LABEL
-from capadvise.linux.engines.follow import ContainerStarts, Place
-from capadvise.linux.engines.invocation import Invocation
-from capadvise.linux.engines.known import ENGINES
-from capadvise.linux.engines.options import value_of
-from capadvise.linux.engines.roster import Entry, healthcheck
-from capadvise.linux.engines.watch import ContainerWatch
+from capadvise.linux.engines.cli.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
+from capadvise.linux.engines.cli.container import PROJECT_LABEL
+from capadvise.linux.engines.cli.invocation import Invocation
+from capadvise.linux.engines.cli.pflag import value_of
+from capadvise.linux.engines.record import grant, project
+from capadvise.linux.engines.record.container_loop import ContainerWatch
+from capadvise.linux.engines.record.container_starts import ContainerStarts, Place
+from capadvise.linux.engines.record.containers import Entry, healthcheck
+from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.supervise.command import Command

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from capadvise.errors import CapadviseError
-from capadvise.linux.engines.client import last_line
+from capadvise.linux.engines.cli.client import last_line
 
 SECONDS = 30.0
 """It reads files and variables; one that takes longer hangs."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from capadvise.linux.engines.follow import Place
-from capadvise.linux.engines.roster import Entry, Roster, healthcheck
+from capadvise.linux.engines.record.container_starts import Place
+from capadvise.linux.engines.record.containers import Entry, Roster, healthcheck
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.supervise.event_loop import Watch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from capadvise.linux.engines.options import Grammar, Option, is_on, value_of, words
+from capadvise.linux.engines.cli.pflag import Grammar, Option, is_on, value_of, words
 
 _RUN_LETTERS = {
     **{"d": "detach", "i": "interactive", "t": "tty", "P": "publish-all", "q": "quiet"},

@@ -17,10 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.errors import BadInput
-from capadvise.linux.engines.client import Client, EngineError
-from capadvise.linux.engines.container import SERVICE_LABEL, Container
-from capadvise.linux.engines.follow import ContainerStarts, healthcheck_command
-from capadvise.linux.engines.ownership import changed_files
+from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.cli.container import SERVICE_LABEL, Container
+from capadvise.linux.engines.image.ownership import changed_files
+from capadvise.linux.engines.record.container_starts import ContainerStarts, healthcheck_command
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile

@@ -1,0 +1,1 @@
+"""The command lines of docker and podman: how they are read, asked and answered."""

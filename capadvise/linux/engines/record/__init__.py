@@ -1,0 +1,1 @@
+"""Recording the containers that an engine's client starts, and trials of them."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
 from capadvise.commands.say import say
 from capadvise.errors import Exit
-from capadvise.linux.attach import attach
-from capadvise.linux.attach_target import Running, find
 from capadvise.linux.ftrace.instances import require
+from capadvise.linux.running.record_running import attach
+from capadvise.linux.running.target import Running, find
 from capadvise.linux.supervise.command import Command
 
 

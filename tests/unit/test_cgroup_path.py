@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.attach_target import told_by_cri
 from capadvise.linux.engines.cli.cgroup_path import Place, parse_place
+from capadvise.linux.running.target import told_by_cri
 from capadvise.recording import Target
 
 ID, OTHER = "0123456789abcdef" * 4, "f" * 64

@@ -14,10 +14,10 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.linux.inspection import closed
 from capadvise.linux.kernel import procfs
 from capadvise.linux.posture import seccomp_filters
 from capadvise.linux.posture.cbpf import INSTRUCTION, Action, Program, answer, run
+from capadvise.linux.running.inspect import closed
 
 X86 = 0xC000003E
 LOAD, EQUAL, MASKED, RETURN = 0x20, 0x15, 0x45, 0x06

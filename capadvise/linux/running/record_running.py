@@ -15,15 +15,15 @@ from pathlib import PurePosixPath
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux import userns
-from capadvise.linux.arrivals import Arrivals
-from capadvise.linux.attach_target import Running
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
+from capadvise.linux.running import namespace_addresses
+from capadvise.linux.running.exec_watcher import Arrivals
+from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.event_loop import Watch
 from capadvise.linux.supervise.record import Observation
@@ -172,7 +172,7 @@ def attach(
         posture = posture_of(running.pid, Machine.read())
         opened_by = _opened_by(running, posture, everything() - held.permitted)
         with (
-            userns.held_open(running.pid) as namespaces,
+            namespace_addresses.held_open(running.pid) as namespaces,
             session(
                 None,
                 missing=everything() - held.permitted,
@@ -226,7 +226,7 @@ def _threads(running: Running) -> list[int]:
 def _tell_namespaces(run: Attaching, namespaces: list[int]) -> None:
     """Its own user namespace and those above it, where it is not the initial one."""
     if namespaces:
-        own, *above = userns.addresses(namespaces, run.traced, run.threads)
+        own, *above = namespace_addresses.addresses(namespaces, run.traced, run.threads)
         if not own:
             raise CannotObserve(
                 f"{run.running.target.name} is in a user namespace that cannot be entered, so that "

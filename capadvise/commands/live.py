@@ -27,8 +27,8 @@ from capadvise.linux.supervise.live_recorder import (
     Recorder,
     judge,
 )
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.pty import Terminal
-from capadvise.linux.supervise.record import Observation
 from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.tui.protocols import Now, Over

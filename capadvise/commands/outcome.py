@@ -18,7 +18,7 @@ from capadvise.linux.kernel.sudo import as_root
 from capadvise.report.place import make_folder
 
 if TYPE_CHECKING:
-    from capadvise.linux.supervise.record import Observation
+    from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
 
 

@@ -303,7 +303,8 @@ def main() -> int:
     """Print a line for each test, then the numbers of each observer; fail if a test failed."""
     for name in ("run", "doctor"):
         importlib.import_module(f"capadvise.commands.{name}")
-    for name in ("session", "watch", "aggregate", "doctor"):
+    loaded = ("supervise.session", "supervise.event_loop", "tracking.tracker", "diagnose.doctor")
+    for name in loaded:
         importlib.import_module(f"capadvise.linux.{name}")
     catalog.default().preload()
     os.chmod("/root", 0o755)  # Python may lie there, and other users run it

@@ -15,9 +15,9 @@ def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     """As one that is stopped: what is recorded meanwhile would be lost."""
     (orders, _), (_, said), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
     recorder = Recorder(orders, said, recordings, judged)
-    aggregator = SimpleNamespace(tallies=lambda: tuple(range(5000)), distinct=0)
+    tracker = SimpleNamespace(tallies=lambda: tuple(range(5000)), distinct=0)
     watch: Any = SimpleNamespace(
-        aggregator=aggregator,
+        tracker=tracker,
         buffers=SimpleNamespace(lost=Lost),
         clock=0.0,
         status=None,

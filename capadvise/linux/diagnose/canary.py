@@ -11,7 +11,7 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check
 
 _PR_CAPBSET_DROP = 24
@@ -31,18 +31,16 @@ def fire(root: Path) -> Check:
     scope = Scope(0, pid, 0)
     try:
         buffers.open(lambda: [pid])
-        aggregator = Aggregator(
-            buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid()
-        )
-        aggregator.adopt(pid, scope)
+        tracker = Tracker(buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid())
+        tracker.adopt(pid, scope)
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _NO_CAPABILITY, 0, 0, 0)
         buffers.stop()
-        buffers.drain(aggregator)
-        aggregator.finish()
+        buffers.drain(tracker)
+        tracker.finish()
     finally:
         buffers.close()
         buffers.remove()
-    for check in aggregator.checks(scope):
+    for check in tracker.checks(scope):
         if check.cap == _SETPCAP and check.syscall == "prctl":
             return check
     raise CannotObserve(

@@ -9,14 +9,15 @@ it has had the answer.
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.linux.ftrace.probes import STACK_POINTER_STEP
-
 EXEC = struct.Struct("<12xii")
 """What ``sched_process_exec`` begins with: the process, and what it was called."""
+STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(os.uname().machine, 0)
+"""How much higher the stack pointer is after a return than at the entry: calls push on x86."""
 _MOST_OPEN = 8
 """So deep are questions nested at most; older ones were answered."""
 

@@ -6,19 +6,19 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
 from capadvise.linux.ftrace.check_events import EXEC, Types
+from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.sudo import with_sudo
 
 if TYPE_CHECKING:
-    from capadvise.linux.tracking.tracker import Aggregator
     from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
@@ -60,6 +60,17 @@ def require_place() -> None:
 def observer(root: Path) -> Observer:
     """What shows checks here. Raises CannotObserve where nothing does."""
     return probes.choose(root, os.environ.get(probes.FORCE))
+
+
+class Reader(Protocol):
+    """What the pages of the buffers are given to."""
+
+    @property
+    def unmatched(self) -> int:
+        """Answers of which no question was seen."""
+
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
+        """Take what is there; False where there was too much for one round."""
 
 
 class Buffers:
@@ -251,10 +262,10 @@ class Buffers:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()
 
-    def drain(self, aggregator: Aggregator) -> bool:
+    def drain(self, reader: Reader) -> bool:
         """Read what is there; False where there was too much for one round."""
-        self._unmatched = lambda: aggregator.unmatched
-        return aggregator.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
+        self._unmatched = lambda: reader.unmatched
+        return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
     def lost(self) -> Lost:
         """What the kernel could not keep or probe, and answers of which no question was seen."""

@@ -68,10 +68,6 @@ class Source:
         return private + ([_RETURNED] if self.returned else [])
 
 
-STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(os.uname().machine, 0)
-"""How much higher the stack pointer is after a return than at the entry: calls push on x86."""
-
-
 def source(observer: Observer) -> Source:
     """The events of an observer, under this run's own names."""
     if observer is Observer.TRACEPOINT:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.linux.ftrace import ringbuffer
-from capadvise.linux.ftrace.probes import STACK_POINTER_STEP
+from capadvise.linux.ftrace.check_events import STACK_POINTER_STEP
 
 _KEPT, _THREADS = 32, 4096
 """So many events are kept, of so many threads."""

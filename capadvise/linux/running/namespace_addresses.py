@@ -6,7 +6,7 @@ asks for SETPCAP, and always against the namespace of the caller's own credentia
 (cap_inh_is_capped() in security/commoncap.c; so does PR_CAPBSET_DROP). So:
 
 - whoever calls capset tells its own namespace. Every OCI runtime does, in the process that is to
-  become the container, after it has entered the container's namespace: the aggregator listens
+  become the container, after it has entered the container's namespace: the tracker listens
   (``Task.namespace``), and that is enough for what is started while it is followed;
 - for what runs already, a child of ours enters the namespace through ``/proc/PID/ns/user``, is
   followed, and calls capset. It holds no file of the target's and ends at once.
@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
 _NEWUSER = 0x10000000  # linux/sched.h
@@ -62,20 +62,20 @@ def held_open(pid: int) -> Iterator[list[int]]:
         yield found
 
 
-def addresses(namespaces: list[int], buffers: Buffers, aggregator: Aggregator) -> list[int]:
+def addresses(namespaces: list[int], buffers: Buffers, tracker: Tracker) -> list[int]:
     """The kernel's addresses of these namespaces; 0 for one that cannot be entered or did not
     show. Reads from the buffers."""
-    return [_address(fd, buffers, aggregator) for fd in namespaces]
+    return [_address(fd, buffers, tracker) for fd in namespaces]
 
 
-def _address(namespace: int, buffers: Buffers, aggregator: Aggregator) -> int:
+def _address(namespace: int, buffers: Buffers, tracker: Tracker) -> int:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         _ask(namespace, read)
     os.close(read)
     try:
-        task = aggregator.adopt(child, None)
+        task = tracker.adopt(child, None)
         buffers.follow([child])
         os.write(write, b"g")
     finally:
@@ -83,7 +83,7 @@ def _address(namespace: int, buffers: Buffers, aggregator: Aggregator) -> int:
         _, status = os.waitpid(child, 0)
     end = time.monotonic() + _PATIENCE
     while status == 0 and not task.namespace and time.monotonic() < end:
-        buffers.drain(aggregator)
+        buffers.drain(tracker)
         time.sleep(0.002)
     return task.namespace
 

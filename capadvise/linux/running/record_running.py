@@ -26,10 +26,10 @@ from capadvise.linux.running.exec_watcher import Arrivals
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.event_loop import Watch
-from capadvise.linux.supervise.record import Observation
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.session import Session, everything, session
 from capadvise.linux.tracking.tasks import Scope, Task
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
 from capadvise.recording import Held, Phase, Recording
 from capadvise.workload import Workload
@@ -93,7 +93,7 @@ class Attaching(Watch):
         self.traced = ready.buffers
         self.target_scope = Scope(0, running.pid, self.traced.now())
         self.starts = Entering(running, self.target_scope)
-        self.threads = Aggregator(
+        self.threads = Tracker(
             *(self.traced.types, ready.symbols, self.starts, running.pid, 0, 0), opened_by=opened_by
         )
         super().__init__(command, ready.guardian, ready.signals, self.traced, self.threads)

@@ -21,7 +21,7 @@ from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.supervise.null_observer import NoBuffers, NoChecks
 from capadvise.linux.tracking.tasks import Scope
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Held, Host, Lost, Recording, Refusal
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class Watch:
         guardian: GuardianProcess,
         signals: Signals,
         buffers: Buffers | NoBuffers,
-        aggregator: Aggregator | NoChecks,
+        tracker: Tracker | NoChecks,
         listener: Listener | None = None,
     ) -> None:
         self.command, self.guardian, self.signals = command, guardian, signals
-        self.buffers, self.aggregator, self.listener = buffers, aggregator, listener
+        self.buffers, self.tracker, self.listener = buffers, tracker, listener
         self.began = datetime.datetime.now(datetime.UTC)
         self.clock = time.monotonic()
         self.so_far: Callable[[], Sequence[Recording]] = tuple
@@ -105,11 +105,11 @@ class Watch:
         self.buffers.stop()
         while not self._drain():
             pass
-        self.aggregator.finish()
+        self.tracker.finish()
         if self.ear is not None:
-            if isinstance(self.aggregator, Aggregator) and self.aggregator.unnamed:
+            if isinstance(self.tracker, Tracker) and self.tracker.unnamed:
                 self.ear.wait(_LAST_WORD)
-                self.ear.hear(self.aggregator.scope_of)
+                self.ear.hear(self.tracker.scope_of)
             self.ear.close()
         if self.listener is not None:
             self.listener.finish()
@@ -119,10 +119,10 @@ class Watch:
     def _drain(self) -> bool:
         """Read what is there; False where there was too much for one round."""
         done = True
-        if isinstance(self.aggregator, Aggregator):
-            done = self.buffers.drain(self.aggregator)
+        if isinstance(self.tracker, Tracker):
+            done = self.buffers.drain(self.tracker)
             if self.ear is not None:
-                self.ear.hear(self.aggregator.scope_of)
+                self.ear.hear(self.tracker.scope_of)
         if self.listener is not None:
             self.listener.hear()
         return done
@@ -156,7 +156,7 @@ class Watch:
             self.command.terminal is None
             and _in_foreground()
             # t: stopped so, under a tracer; the guardian never reports a stop for tracing alone
-            and procfs.state(self.aggregator.root) in ("T", "t")
+            and procfs.state(self.tracker.root) in ("T", "t")
         ):
             os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -177,7 +177,7 @@ class Watch:
         if self.alive_at is not None and now > self.alive_at and self.kill_at is None:
             # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
             self.alive_at, self.interrupted = None, False
-            self.aggregator.stopping = None
+            self.tracker.stopping = None
         if self.command.seconds and now - self.clock > self.command.seconds:
             self.stop()
         if self._passed_at is not None and now > self._passed_at + _ENDS_ITSELF:
@@ -199,8 +199,8 @@ class Watch:
 
     def _is_ending(self) -> None:
         """What is asked from now on is asked because the target ends."""
-        if self.aggregator.stopping is None:
-            self.aggregator.stopping = self.buffers.now()
+        if self.tracker.stopping is None:
+            self.tracker.stopping = self.buffers.now()
 
     def _terminate(self) -> None:
         self._end_all()
@@ -278,7 +278,7 @@ class Watch:
         return "+".join([*seen, *["retry"] * (self.listener is not None)])
 
     def _refusals(self, scope: Scope, mac: Mac | None) -> tuple[Refusal, ...]:
-        seen = self.aggregator.refusals(scope, mac)
+        seen = self.tracker.refusals(scope, mac)
         return seen if self.ear is None else with_denials(seen, self.ear.denials(scope))
 
     def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
@@ -312,14 +312,14 @@ class Watch:
             started=self.began.isoformat(timespec="milliseconds"),
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
-            checks=self.aggregator.checks(scope),
+            checks=self.tracker.checks(scope),
             refusals=self._refusals(scope, mac),
             lost=self.lost,
             interrupted=self.interrupted,
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
-            cautions=(_CROWDED,) if self.aggregator.crowded else (),
+            cautions=(_CROWDED,) if self.tracker.crowded else (),
             own_sets=tuple(
                 (program, kept)
                 for program, kept in scope.own_sets

@@ -29,8 +29,9 @@ from capadvise.decide import decide_all
 from capadvise.errors import CapadviseError
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.pty import Terminal
-from capadvise.linux.supervise.record import Observation, observe
+from capadvise.linux.supervise.record import observe
 from capadvise.recording import Lost, Recording, Tally
 
 _EVERY = 0.1
@@ -136,7 +137,7 @@ class Recorder:
 
     def _record(self, command: Command, save: Callable[[Observation], Any]) -> Ended:
         seen = observe(command, meanwhile=default().preload, each_round=self._round)
-        tallies = self._watch.aggregator.tallies() if self._watch else ()
+        tallies = self._watch.tracker.tallies() if self._watch else ()
         seconds = seen.recording.seconds
         return Ended(save(seen), seen.check_passed, seen.check_said, seconds, tallies)
 
@@ -160,8 +161,8 @@ class Recorder:
             if not self._alone and not _unread(self._said):
                 self._say(self._progress(watch))
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
-        if now >= self._next_judgement and watch.aggregator.distinct != self._distinct:
-            self._distinct = watch.aggregator.distinct
+        if now >= self._next_judgement and watch.tracker.distinct != self._distinct:
+            self._distinct = watch.tracker.distinct
             self._ask(watch.so_far())
             spent = time.monotonic() - now
             self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
@@ -169,7 +170,7 @@ class Recorder:
     def _progress(self, watch: Watch) -> Progress:
         return Progress(
             watch.clock,
-            watch.aggregator.tallies(),
+            watch.tracker.tallies(),
             self._lost,
             watch.kill_at,
             watch.status is not None,

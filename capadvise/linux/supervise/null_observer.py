@@ -28,9 +28,9 @@ class NoBuffers:
     def denied(self) -> dict[str, Any] | None:
         """Nobody tells what was refused."""
 
-    def drain(self, aggregator: object) -> bool:
+    def drain(self, tracker: object) -> bool:
         """Nothing is there."""
-        del aggregator
+        del tracker
         return True
 
     def now(self) -> int:
@@ -54,7 +54,7 @@ class NoBuffers:
 
 
 class NoChecks:
-    """As ``aggregate.Aggregator``: no check is seen, only what retries show."""
+    """As ``tracker.Tracker``: no check is seen, only what retries show."""
 
     def __init__(self, root: int, listener: Listener | None) -> None:
         self.root, self._listener = root, listener

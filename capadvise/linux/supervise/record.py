@@ -9,43 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.supervise.command import Command, user_of
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.session import session
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.kallsyms import Reading
     from capadvise.linux.supervise.event_loop import Watch
-    from capadvise.posture import Posture
-    from capadvise.recording import Recording, Target
-    from capadvise.workload import Workload
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What came of a run."""
-
-    recordings: tuple[Recording, ...]
-    """Several where a container was started several times, or a service has several."""
-    target: Target
-    workload: Workload
-    posture: Posture
-    check_passed: bool | None
-    """None when there was no check, or it never could be run."""
-    check_said: str
-    """What the check printed when it was last run."""
-    credentials: tuple[tuple[str, int, int], ...]
-    """(program, effective uid, effective gid) of the processes that ran when the check passed."""
-
-    @property
-    def recording(self) -> Recording:
-        """The first."""
-        return self.recordings[0]
 
 
 def observe(
@@ -113,11 +89,3 @@ def _preload(meanwhile: Callable[[], object]) -> None:
     import capadvise.linux.supervise.record_held  # noqa: F401 - observe() finds it loaded
 
     meanwhile()
-
-
-def working_directory() -> str:
-    """Where we were called."""
-    try:
-        return os.getcwd()
-    except OSError:  # it was removed below us
-        return os.environ.get("PWD", "?")

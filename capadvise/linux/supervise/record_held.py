@@ -14,10 +14,10 @@ from capadvise.linux.posture.read import posture_at_exec
 from capadvise.linux.supervise.command import Command, name_of
 from capadvise.linux.supervise.event_loop import Watch
 from capadvise.linux.supervise.null_observer import NoBuffers, NoChecks
-from capadvise.linux.supervise.record import Observation, working_directory
+from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.session import Session
 from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
 
@@ -32,8 +32,8 @@ def watched(
     cwd = working_directory()
     uid, gid = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     starts = OneCommand(ready.held)
-    aggregator = _aggregator(ready, starts, uid, gid)
-    run = Watch(command, ready.guardian, ready.signals, ready.buffers, aggregator, ready.listener)
+    tracker = _tracker(ready, starts, uid, gid)
+    run = Watch(command, ready.guardian, ready.signals, ready.buffers, tracker, ready.listener)
     sets = procfs.capability_sets(ready.held)
     placed = posture_at_exec(ready.held)
     held = Held(
@@ -62,9 +62,9 @@ def watched(
     )
 
 
-def _aggregator(ready: Session, starts: OneCommand, uid: int, gid: int) -> Aggregator | NoChecks:
+def _tracker(ready: Session, starts: OneCommand, uid: int, gid: int) -> Tracker | NoChecks:
     if ready.symbols is None or isinstance(ready.buffers, NoBuffers):
         return NoChecks(ready.held, ready.listener)
     retried = ready.listener is not None
     types = ready.buffers.types
-    return Aggregator(types, ready.symbols, starts, ready.held, uid, gid, retried=retried)
+    return Tracker(types, ready.symbols, starts, ready.held, uid, gid, retried=retried)

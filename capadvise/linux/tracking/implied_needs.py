@@ -27,7 +27,7 @@ class Unasked:
         self, counts: Counts, knows: Callable[[int], bool], *, here: bool, retried: bool
     ) -> None:
         """``knows``: whether a thread is followed. ``here``: the target has our files and pids,
-        as a command has and a container has not. ``retried``: see ``Aggregator``."""
+        as a command has and a container has not. ``retried``: see ``Tracker``."""
         self._counts, self._knows = counts, knows
         self._here, self._retried = here, retried
         self._gain: dict[str, file_caps.Gain] = {}

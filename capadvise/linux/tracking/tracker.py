@@ -31,7 +31,7 @@ _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 
 
-class Aggregator:
+class Tracker:
     """Takes pages, gives checks."""
 
     def __init__(

@@ -28,7 +28,8 @@ from capadvise.linux.kernel.private_mounts import make_mounts_private
 from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, copyable, snapshot
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import Observation, observe
+from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.record import observe
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 

@@ -22,10 +22,10 @@ from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import Observation, working_directory
+from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.session import everything, session
 from capadvise.linux.tracking.tasks import Scope
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
@@ -166,11 +166,11 @@ def watched(
     ) as ready:
         assert ready.symbols is not None
         assert isinstance(ready.buffers, Buffers)
-        aggregator = Aggregator(
+        tracker = Tracker(
             *(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0), early=starts.sighted
         )
         run = ContainerWatch(
-            *(roster, command, ready.guardian, ready.signals, ready.buffers, aggregator),
+            *(roster, command, ready.guardian, ready.signals, ready.buffers, tracker),
             detached=start.invocation.detached,
             target=start.target,
             until_healthy=until_healthy,

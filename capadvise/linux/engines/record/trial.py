@@ -20,7 +20,7 @@ from capadvise.linux.engines.record.record import Start, engine_of, watched
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB, Files, copyable, snapshot
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import Observation
+from capadvise.linux.supervise.observation import Observation
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.check_events import Types
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Aggregator
+from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check, Phase
 
 from .test_ringbuffer import event, page, small
@@ -55,18 +55,18 @@ def checks(
     """What was asked, when each round of reading found this in the quiet buffer and in the flood.
     In round n, times begin at 1000 n."""
     starts = OneCommand(TARGET)
-    aggregator = Aggregator(TYPES, Symbols(b""), starts, TARGET, 0, 0)
-    aggregator.stopping = stopped
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0)
+    tracker.stopping = stopped
     for number, (quiet, flood) in enumerate(rounds):
         start = number * 1000
         after, flooded = (
             [(0, page(start, *(small(10, item) for item in items)))] if items else []
             for items in (quiet, flood)
         )
-        aggregator.feed([], flooded, after)
-    aggregator.finish()
+        tracker.feed([], flooded, after)
+    tracker.finish()
     assert starts.scope is not None
-    return aggregator.checks(starts.scope)
+    return tracker.checks(starts.scope)
 
 
 def programs(*rounds: tuple[list[bytes], list[bytes]]) -> list[str]:
@@ -97,22 +97,22 @@ def test_before_a_scope_began_neither_checks_nor_refusals_count() -> None:
     """A running target is followed before all its threads are known: what is refused meanwhile
     would seem to be refused without a question."""
     types = replace(TYPES, exits={CHOWN: "fchownat"})
-    aggregator = Aggregator(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
+    tracker = Tracker(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
     scope = Scope(1, TARGET, started=1000)
-    aggregator.adopt(TARGET, scope)
+    tracker.adopt(TARGET, scope)
     fails = event(CHOWN, TARGET, struct.pack("<qq", 0, -errno.EPERM))
-    aggregator.feed([], [], [(0, page(0, small(10, fails)))])
-    aggregator.feed([], [], [(0, page(2000, small(10, fails)))])
-    aggregator.finish()
+    tracker.feed([], [], [(0, page(0, small(10, fails)))])
+    tracker.feed([], [], [(0, page(2000, small(10, fails)))])
+    tracker.finish()
     assert sum(scope.refusals.values()) == 1
 
 
 def test_only_the_child_of_the_call_that_made_a_namespace_is_in_it() -> None:
     """Of clone, the begin is recorded where it makes namespaces, and the end where it fails."""
     types = replace(TYPES, enters={CLONE: "clone"})
-    aggregator = Aggregator(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
+    tracker = Tracker(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
     begun = event(CLONE, TARGET, struct.pack("<qQ", 56, 0x10000000 | 17))
     seen = [execs(TARGET, b"/bin/sh"), begun, forks(TARGET, 7), forks(TARGET, 8)]
-    aggregator.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
-    aggregator.finish()
-    assert [aggregator._task(pid).nested for pid in (7, 8)] == [True, False]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
+    tracker.finish()
+    assert [tracker._task(pid).nested for pid in (7, 8)] == [True, False]

@@ -12,13 +12,13 @@ import pytest
 from capadvise.linux.ftrace.event_order import Order
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Aggregator
-from tests.unit import test_aggregate
-from tests.unit.test_aggregate import CHECK, STACK
+from capadvise.linux.tracking.tracker import Tracker
+from tests.unit import test_tracker
 from tests.unit.test_ringbuffer import event, page, small
+from tests.unit.test_tracker import CHECK, STACK
 
 ENTER, LEAVE, OTHER = 11, 12, 13
-TYPES = replace(test_aggregate.TYPES, enters={ENTER: "mount"}, exits={LEAVE: "mount"})
+TYPES = replace(test_tracker.TYPES, enters={ENTER: "mount"}, exits={LEAVE: "mount"})
 MOUNT = 0x1000
 SYMBOLS = Symbols(b"0000000000001000 T path_mount\n0000000000002000 T cap_vm_enough_memory\n")
 PID = 7
@@ -97,11 +97,11 @@ MISSED = 1 << 31
 def test_whether_a_refused_call_had_begun(
     before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], entered: bool | None
 ) -> None:
-    aggregator = Aggregator(TYPES, SYMBOLS, OneCommand(PID), PID, 0, 0)
+    tracker = Tracker(TYPES, SYMBOLS, OneCommand(PID), PID, 0, 0)
     scope = Scope(0, PID, 0)
-    aggregator.adopt(PID, scope)
-    aggregator.feed(before, [], after)
-    aggregator.finish()
+    tracker.adopt(PID, scope)
+    tracker.feed(before, [], after)
+    tracker.finish()
     assert [(raw.call, raw.entered) for raw in scope.refusals] == [("mount", entered)]
 
 

@@ -19,7 +19,7 @@ NEWNS, NEWNET = 0x00020000, 0x40000000
 
 
 class Tree:
-    """Threads as the aggregator keeps them."""
+    """Threads as the tracker keeps them."""
 
     def __init__(self) -> None:
         self.starts = ContainerStarts()

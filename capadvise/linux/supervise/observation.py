@@ -1,0 +1,42 @@
+"""What came of a run, as a value: it needs no recorder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capadvise.posture import Posture
+    from capadvise.recording import Recording, Target
+    from capadvise.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What came of a run."""
+
+    recordings: tuple[Recording, ...]
+    """Several where a container was started several times, or a service has several."""
+    target: Target
+    workload: Workload
+    posture: Posture
+    check_passed: bool | None
+    """None when there was no check, or it never could be run."""
+    check_said: str
+    """What the check printed when it was last run."""
+    credentials: tuple[tuple[str, int, int], ...]
+    """(program, effective uid, effective gid) of the processes that ran when the check passed."""
+
+    @property
+    def recording(self) -> Recording:
+        """The first."""
+        return self.recordings[0]
+
+
+def working_directory() -> str:
+    """Where we were called."""
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed below us
+        return os.environ.get("PWD", "?")

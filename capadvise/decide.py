@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.image_files import way_out
-from capadvise.judge import Context, Effect, Judged, implied, judge, one_question
+from capadvise.judge import Effect, Judged, implied, judge, one_question
 from capadvise.recording import Recording, Retried
 from capadvise.unseen import cautions_of, unseen
 
@@ -54,7 +55,7 @@ class Need:
     reason: str
     uncertain: str | None = None
     lost_without: str | None = None
-    instead: str | None = None
+    remediation: str | None = None
     """How the image could make it needless, from what was seen of its files."""
     alternatives: tuple[tuple[Cap, ...], ...] = ()
     self_restricting: bool = False
@@ -94,7 +95,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
-    for need in _own_sets(recordings):
+    for need in _fixed_capsets(recordings):
         if not _used(needs.get(need.cap)):
             needs[need.cap] = need
     for cap, why in unseen(recordings):
@@ -105,7 +106,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
-    settled |= {cap: replace(settled[cap], instead=way_out(cap, files)) for cap in chosen}
+    settled |= {cap: replace(settled[cap], remediation=way_out(cap, files)) for cap in chosen}
     return Proposal(
         needs=tuple(settled[cap] for cap in sorted(settled)),
         recommended=chosen,
@@ -115,7 +116,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
 
 def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:
     """What each check of one run says, of its own capability and of those that it implies."""
-    context = Context.of(recording)
+    context = Context.of(recording, catalog.signs)
     judged = []
     for check in recording.checks:
         rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
@@ -187,10 +188,12 @@ def _unused(cap: Cap) -> Need:
     return Need(cap, Verdict.UNUSED, Proof.NONE, "the kernel never asked for it")
 
 
-def _own_sets(recordings: Sequence[Recording]) -> Iterable[Need]:
+def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
     """Capabilities that a program insists on holding though no check asked for them: capset fails
     as a whole when one of them is not permitted, and what is not cannot be made ambient."""
-    for cap in sorted({cap for item in recordings for _, kept in item.own_sets for cap in kept}):
+    for cap in sorted(
+        {cap for item in recordings for _, kept in item.fixed_capsets for cap in kept}
+    ):
         yield Need(
             cap,
             Verdict.USED,
@@ -210,7 +213,7 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
     for need in needs:
         if need.verdict is Verdict.USED:
             questions += [
-                frozenset({need.cap, *item.either})
+                frozenset({need.cap, *item.alternatives})
                 for item in need.evidence
                 if item.effect is Effect.USED
             ] or [frozenset({need.cap})]
@@ -226,16 +229,16 @@ def _settle(need: Need, chosen: CapSet) -> Need:
     """Name the alternatives; say so where another capability answers in this one's place."""
     if need.verdict is not Verdict.USED:
         return need
-    either = {cap for item in need.evidence for cap in item.either}
+    others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
-        forced = any(item.effect is Effect.USED and not item.either for item in need.evidence)
-        return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(either)))
-    instead = sorted(either & chosen)
+        forced = any(item.effect is Effect.USED and not item.alternatives for item in need.evidence)
+        return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(others)))
+    answering = sorted(others & chosen)
     return replace(
         need,
         verdict=Verdict.ADVISORY,
-        reason=f"{need.reason}: {' or '.join(cap.name for cap in instead)} answers this too",
-        alternatives=tuple((cap,) for cap in instead),
+        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} answers this too",
+        alternatives=tuple((cap,) for cap in answering),
     )
 
 
@@ -245,8 +248,10 @@ def _used(need: Need | None) -> bool:
 
 def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
     """The need for a capability that was chosen for questions the kernel asked of another one."""
-    asked = [need for need in needs.values() if any(cap in item.either for item in need.evidence)]
-    evidence = tuple(item for need in asked for item in need.evidence if cap in item.either)
+    asked = [
+        need for need in needs.values() if any(cap in item.alternatives for item in need.evidence)
+    ]
+    evidence = tuple(item for need in asked for item in need.evidence if cap in item.alternatives)
     return Need(
         cap,
         Verdict.USED,

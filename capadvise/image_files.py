@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capadvise.caps import Cap
-from capadvise.recording import Change, ImageFile
+from capadvise.recording import FileChange, ImageFile
 
 _OF = {
-    Cap.parse("CHOWN"): Change.OWNER,
-    Cap.parse("FOWNER"): Change.MODE,
-    Cap.parse("DAC_OVERRIDE"): Change.FOLDER,
+    Cap.parse("CHOWN"): FileChange.OWNER,
+    Cap.parse("FOWNER"): FileChange.MODE,
+    Cap.parse("DAC_OVERRIDE"): FileChange.FOLDER,
 }
 
 
@@ -19,7 +19,7 @@ def way_out(cap: Cap, files: Sequence[ImageFile]) -> str | None:
     have nothing to do with it."""
     change = _OF.get(cap)
     found = [file for file in files if file.change is change]
-    if change is Change.MODE:  # its own files anybody may change
+    if change is FileChange.MODE:  # its own files anybody may change
         found = [file for file in found if file.owner.partition(":")[0] != "0"]
     if not found:
         return None
@@ -27,12 +27,12 @@ def way_out(cap: Cap, files: Sequence[ImageFile]) -> str | None:
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     where = f"{first.path} (layer {first.layer} of the image{more})"
     match change:
-        case Change.OWNER:
+        case FileChange.OWNER:
             return (
                 f"{where} is of {first.owner} and is given to {first.became}: build it with "
                 f"COPY --chown={first.became}, or run the container as that USER"
             )
-        case Change.MODE:
+        case FileChange.MODE:
             return f"{where} gets the mode {first.became}: chmod it where the image is built"
         case _:
             return (

@@ -16,20 +16,9 @@ from capadvise.decide import Proposal
 from capadvise.differences import Observed, compare
 from capadvise.proven import Proven, Trial, conclude
 
-POWER = tuple(
-    Cap.parse(name)
-    for name in (
-        *("SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "MAC_ADMIN"),
-        *("MAC_OVERRIDE", "SETFCAP", "SETPCAP", "DAC_READ_SEARCH", "DAC_OVERRIDE", "NET_ADMIN"),
-        *("SYS_RESOURCE", "BPF", "SYS_TIME", "MKNOD", "SYS_CHROOT", "CHOWN", "FOWNER"),
-        *("SETUID", "SETGID", "PERFMON"),
-    )
-)
-"""Tried for removal in this order: what takes an attacker farthest first."""
-
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """What running the workload under one set gave."""
 
     passed: bool
@@ -45,7 +34,7 @@ class Outcome:
 class NotProvable(Exception):
     """The workload does not pass even with everything: nothing can be said about a set."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: TrialOutcome) -> None:
         super().__init__(outcome.why)
         self.outcome = outcome
 
@@ -54,13 +43,8 @@ class Interrupted(Exception):
     """The user ended the search; raised by the callable that runs trials."""
 
 
-RunTrial = Callable[[CapSet], Outcome]
+RunTrial = Callable[[CapSet], TrialOutcome]
 Say = Callable[[Trial], None]
-
-
-def power_order(caps: CapSet) -> list[Cap]:
-    """The most powerful first."""
-    return [cap for cap in POWER if cap in caps] + sorted(caps - set(POWER))
 
 
 def fewest(recommended: CapSet) -> int:
@@ -72,21 +56,22 @@ def fewest(recommended: CapSet) -> int:
 def prove(
     proposal: Proposal,
     everything: CapSet,
-    first: Outcome,
+    first: TrialOutcome,
     run_trial: RunTrial,
     *,
     isolation: str,
+    removal_order: Sequence[Cap],
     untried: CapSet = frozenset(),
     say: Say = lambda _: None,
 ) -> Proven:
     """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
-    ``untried``.
+    ``untried``. ``removal_order`` is the catalog's.
 
     Raises NotProvable when that trial failed.
     """
     if not first.passed:
         raise NotProvable(first)
-    search = _Search(everything, first, run_trial, say)
+    search = _Search(everything, first, run_trial, say, removal_order)
     floor: CapSet | None = None
     complete = True
     sound: bool | None = None
@@ -113,11 +98,13 @@ class _Search:
     """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
 
     everything: CapSet
-    first: Outcome
+    first: TrialOutcome
     run_trial: RunTrial
     say: Say
+    removal_order: Sequence[Cap]
+    """What takes an attacker farthest first; what it leaves out follows by its number."""
     trials: list[Trial] = field(default_factory=list)
-    outcomes: dict[CapSet, Outcome] = field(default_factory=dict)
+    outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
     best: CapSet | None = None
     start: CapSet = frozenset()
@@ -129,7 +116,7 @@ class _Search:
         self._note(self.everything, self.first)
 
     def _note(
-        self, caps: CapSet, outcome: Outcome, without: Cap | None = None, repeat: bool = False
+        self, caps: CapSet, outcome: TrialOutcome, without: Cap | None = None, repeat: bool = False
     ) -> None:
         # A removal is compared with the set that it was made from: what was lost before is not
         # this capability's doing.
@@ -174,7 +161,7 @@ class _Search:
         # cannot become another user need not hand over its files. Sets are tried once.
         while caps != known and not self.flaky:
             known = caps
-            for cap in power_order(caps):
+            for cap in self._by_power(caps):
                 if self.surely(caps - {cap}, expected=False, without=cap):
                     caps = caps - {cap}
                 if self.flaky:
@@ -189,12 +176,17 @@ class _Search:
         if not caps - chosen or not self.passes(caps) or self._as_good(chosen, caps):
             return
         told = {(trial.caps, trial.without) for trial in self.trials}
-        for cap in power_order(caps - chosen):
+        for cap in self._by_power(caps - chosen):
             less = caps - {cap}
             if less in self.outcomes and (less, cap) not in told:  # it was about another one
                 self._again(less, cap)
             if self.passes(less, without=cap) and self._as_good(less, caps):
                 caps = less
+
+    def _by_power(self, caps: CapSet) -> list[Cap]:
+        """The most powerful first."""
+        first = [cap for cap in self.removal_order if cap in caps]
+        return first + sorted(caps - set(first))
 
     def _as_good(self, less: CapSet, caps: CapSet) -> bool:
         return self.passes(less) and not compare(
@@ -210,7 +202,7 @@ class _Search:
                 return grown
             caps = grown
         rest = self.everything - caps
-        return caps | self._halve(caps, power_order(rest)[::-1])
+        return caps | self._halve(caps, self._by_power(rest)[::-1])
 
     def _grow(self, caps: CapSet, proposal: Proposal) -> Iterator[CapSet]:
         """The set, grown by what its own trials were refused, then by what programs keep for
@@ -245,7 +237,7 @@ class _Search:
             return self._halve(base, candidates[:middle])
         if self.passes(base | right):
             return self._halve(base, candidates[middle:])
-        found = self._halve(base | right, candidates[:middle])
-        if self.passes(base | found):
-            return found
-        return found | self._halve(base | found, candidates[middle:])
+        of_left = self._halve(base | right, candidates[:middle])
+        if self.passes(base | of_left):
+            return of_left
+        return of_left | self._halve(base | of_left, candidates[middle:])

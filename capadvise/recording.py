@@ -47,7 +47,7 @@ class Retried(StrEnum):
     """The call only asks whether another one would be allowed."""
 
 
-class Option(StrEnum):
+class CheckOption(StrEnum):
     """What the kernel said besides when it asked. Evidence, never a verdict."""
 
     NOAUDIT = "noaudit"
@@ -87,14 +87,8 @@ class Check:
     """The error of a retried call without the capability; None where it was silent."""
     together: tuple[Cap, ...] = ()
     """Of a retried call: what else it needed, or what else could have helped."""
-    options: tuple[Option, ...] | None = None
+    options: tuple[CheckOption, ...] | None = None
     """None where the observer does not tell."""
-
-    @property
-    def in_request(self) -> bool:
-        """Whether the kernel asked while it worked on a netlink request. Its answer, a refusal
-        too, is a message to the sender (netlink_ack): the call itself succeeds."""
-        return "netlink_sendmsg" in self.site
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +161,7 @@ class Lost:
     """Checks of CAP_SYS_ADMIN, which come in floods."""
 
 
-class Change(StrEnum):
+class FileChange(StrEnum):
     """What happened to a file of an image."""
 
     OWNER = "owner"
@@ -183,7 +177,7 @@ class ImageFile:
     path: str
     layer: int
     """Of the image, from 1 at the bottom."""
-    change: Change
+    change: FileChange
     owner: str
     """``uid:gid`` in the image."""
     became: str
@@ -214,7 +208,7 @@ class Recording:
     """The target ran before it was watched, and may run on."""
     io_uring: bool = False
     setid_exec: bool = False
-    own_sets: tuple[tuple[str, CapSet], ...] = ()
+    fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each program that called capset for a set of its own without
     having looked at what it had: it cannot adapt to less."""
     cautions: tuple[str, ...] = ()

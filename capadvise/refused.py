@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet, parse_set
-from capadvise.catalog.sites import Meaning, Rule, Sites
+from capadvise.catalog.signs import Sign, Signs
+from capadvise.catalog.sites import Meaning, SiteRule, Sites
 from capadvise.posture import Mac
-from capadvise.recording import Namespace, Refusal, RefusedBy
+from capadvise.recording import Check, Namespace, Refusal, RefusedBy
 
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
 """What lets past modes and owners of files."""
@@ -51,7 +52,7 @@ _CONFINING = frozenset({"enforce", "kill"})
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class DeniedCheck:
     """A check of the call that was answered with no."""
 
     cap: Cap
@@ -60,7 +61,7 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedCall:
     """What is known of a refused call."""
 
     syscall: str
@@ -70,18 +71,18 @@ class Refused:
     uid: int | None
     entered: bool | None
     """Whether it reached the call's own code; None where that was not recorded."""
-    denied: tuple[Denied, ...] = ()
+    denied: tuple[DeniedCheck, ...] = ()
     own_namespace: bool = False
     """The process had gone into a user namespace that the target made itself."""
 
 
-def refusal(item: Refused, count: int, sites: Sites, mac: Mac | None) -> Refusal:
+def refusal(item: RefusedCall, count: int, sites: Sites, mac: Mac | None) -> Refusal:
     """The one who refused, with the evidence. ``mac`` is what confines the target."""
     by, evidence = _who(item, sites, mac)
     return Refusal(item.syscall, item.errno, by, item.program, count, evidence)
 
 
-def _who(item: Refused, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
+def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
     if item.errno == "SIGSYS":
         return RefusedBy.SECCOMP, "a filter of system calls sent SIGSYS"
     if item.entered is False:
@@ -92,12 +93,12 @@ def _who(item: Refused, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
     return _asked(item, asked) if asked else _unasked(item, mac)
 
 
-def decisive(question: Denied, sites: Sites) -> bool:
+def decisive(question: DeniedCheck, sites: Sites) -> bool:
     """Whether a refused check can have made the call fail."""
     return _rule(question, sites) is not None
 
 
-def _rule(question: Denied, sites: Sites) -> Rule | None:
+def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
     """The rule of a refused check that can have made the call fail."""
     rule = sites.match(question.cap, question.site)
     if rule is None:
@@ -105,10 +106,27 @@ def _rule(question: Denied, sites: Sites) -> Rule | None:
     return None if rule.meaning in _HARMLESS else rule
 
 
-_UNKNOWN = Rule("", (), Meaning.DECIDES, "something that the catalog does not know")
+_UNKNOWN = SiteRule("", (), Meaning.DECIDES, "something that the catalog does not know")
 
 
-def _asked(item: Refused, asked: Sequence[tuple[Denied, Rule]]) -> tuple[RefusedBy, str]:
+def refusal_without_end(check: Check, signs: Signs) -> str | None:
+    """The error of a refusal that the end of its call does not tell: of generic_permission(), whose
+    last question is for DAC_OVERRIDE, in a call whose end was not recorded; and of a netlink
+    request, which is refused in the message that answers it."""
+    if check.granted or (check.result is not None and check.result < 0):
+        return None
+    if signs.shows(Sign.NETLINK_REQUEST, check.site):
+        return "EPERM"
+    last = check.cap == _DAC_OVERRIDE and signs.shows(Sign.PERMISSION, check.site)
+    return "EACCES" if last and check.result is None else None
+
+
+_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
+
+
+def _asked(
+    item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]]
+) -> tuple[RefusedBy, str]:
     """The kernel asked for capabilities, and the task did not have them."""
     for question, rule in asked:
         if rule.limit and question.ns is not Namespace.HOST:
@@ -126,7 +144,7 @@ def _asked(item: Refused, asked: Sequence[tuple[Denied, Rule]]) -> tuple[Refused
     return RefusedBy.CAPABILITY, f"{what}: {wanted} was asked and is missing"
 
 
-def _unasked(item: Refused, mac: Mac | None) -> tuple[RefusedBy, str]:
+def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
     """No capability was asked for, or none that matters."""
     if limit := _LIMITS.get(item.errno):
         return RefusedBy.LIMIT, limit

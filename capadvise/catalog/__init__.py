@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import compiled
-from capadvise.catalog.sites import Meaning, Rule, Sites, rule_of
+from capadvise.catalog.signs import Signs, signs_of
+from capadvise.catalog.sites import Meaning, SiteRule, Sites, rule_of
 from capadvise.errors import BadInput
 
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.seccomp import Profile
     from capadvise.catalog.syscalls import Syscalls
 
-__all__ = ["Catalog", "Meaning", "Rule", "Sites", "default"]
+__all__ = ["Catalog", "Meaning", "SiteRule", "Sites", "default"]
 
 
 class Catalog:
@@ -39,12 +40,12 @@ class Catalog:
 
     def risk(self, cap: Cap) -> str | None:
         """How far a capability takes an attacker; None for one newer than the catalog."""
-        found: str | None = self._compiled["risk"].get(cap.name)
-        return found
+        risk: str | None = self._compiled["risk"].get(cap.name)
+        return risk
 
     def preload(self) -> None:
         """Read what every judgement needs, at a moment when there is time."""
-        _ = self.sites, self.preference
+        _ = self.sites, self.preference, self.signs
 
     @cached_property
     def _compiled(self) -> dict[str, Any]:
@@ -63,6 +64,16 @@ class Catalog:
             return tuple(map(Cap.parse, self._compiled["preference"]))
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
+
+    @cached_property
+    def removal_order(self) -> tuple[Cap, ...]:
+        """In which order trials take capabilities away; what it leaves out comes after."""
+        return tuple(map(Cap.parse, self._compiled["removal_order"]))
+
+    @cached_property
+    def signs(self) -> Signs:
+        """What the place of a check tells of the program besides."""
+        return signs_of(self._compiled["signs"])
 
     @property
     def closed_calls(self) -> frozenset[str]:

@@ -105,15 +105,15 @@ def parse_linters(path: Path, text: str) -> tuple[Linter, ...]:
     strict.keys(path, raw, required=("linters",))
     if not isinstance(raw["linters"], list):
         raise BadInput(f"{path}: 'linters' must be a list")
-    found: dict[str, Linter] = {}
+    linters: dict[str, Linter] = {}
     for item in raw["linters"]:
         strict.keys(path, item, required=("tool", "rules", "source"))
         tool = values.text(path, item, "tool")
-        if tool in found:
+        if tool in linters:
             raise BadInput(f"{values.at(path, item)}: linter {tool!r} appears twice")
         rules, source = values.texts(path, item, "rules"), values.text(path, item, "source")
-        found[tool] = Linter(tool, rules, source)
-    return tuple(found.values())
+        linters[tool] = Linter(tool, rules, source)
+    return tuple(linters.values())
 
 
 def _name(path: Path, raw: dict[str, object]) -> None:

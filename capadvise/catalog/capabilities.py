@@ -10,7 +10,7 @@ from typing import Any
 from capadvise import strict
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog.circumstances import Where, parse_where
-from capadvise.catalog.ways import Edits, Instead, parse_edits, parse_instead
+from capadvise.catalog.ways import Edits, Remediation, parse_edits, parse_remediation
 from capadvise.errors import BadInput
 
 
@@ -58,7 +58,7 @@ class Use:
     has no call site."""
     narrower: tuple[Cap, ...]
     """Capabilities that grant this use alone."""
-    instead: str
+    remediation: str
     gains: str
     initial_only: bool
     """The kernel wants the capability in the initial user namespace: in one of its own, the
@@ -86,7 +86,7 @@ class Entry:
     risk_reason: str
     risk_conditions: tuple[Condition, ...]
     attack: tuple[Attack, ...]
-    instead: tuple[Instead, ...]
+    remediation: tuple[Remediation, ...]
     example_needs: str
     example_without: str
     references: tuple[str, ...]
@@ -107,13 +107,13 @@ _REQUIRED = [
     "risk",
     "risk_reason",
     "attack",
-    "instead",
+    "remediation",
     "example",
     "references",
 ]
 
 
-_OF_USE = ("name", "what", "functions", "narrower", "instead", "gains", "namespace")
+_OF_USE = ("name", "what", "functions", "narrower", "remediation", "gains", "namespace")
 _ALSO_OF_USE = ("edits", "covers")
 
 
@@ -174,9 +174,9 @@ def parse_entry(path: Path, text: str) -> Entry:
             )
             for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
-        instead=tuple(
-            parse_instead(path, item)
-            for item in _items(path, raw, "instead", ("need", "do"), ("sites", "edits"))
+        remediation=tuple(
+            parse_remediation(path, item)
+            for item in _items(path, raw, "remediation", ("need", "do"), ("sites", "edits"))
         ),
         example_needs=_text(path, raw["example"], "needs"),
         example_without=_text(path, raw["example"], "without"),
@@ -195,7 +195,7 @@ def _use(path: Path, raw: Any) -> Use:
         _text(path, raw, "what"),
         _texts(path, raw, "functions"),
         _caps(path, raw, "narrower"),
-        _text(path, raw, "instead"),
+        _text(path, raw, "remediation"),
         _text(path, raw, "gains"),
         namespace == "initial",
         parse_edits(path, raw),

@@ -91,10 +91,10 @@ Known = Mapping[Circumstance, bool | None]
 
 def holds(where: Where, known: Known) -> bool | None:
     """Whether all of it is so; None where that hangs on something that is not known."""
-    found = [_agrees(item, known) for item in where]
-    if False in found:
+    answers = [_agrees(item, known) for item in where]
+    if False in answers:
         return False
-    return None if None in found else True
+    return None if None in answers else True
 
 
 def broken(where: Where, known: Known) -> list[str]:
@@ -114,8 +114,8 @@ def met(where: Where, known: Known) -> list[str]:
 
 def _agrees(item: tuple[Circumstance, bool], known: Known) -> bool | None:
     circumstance, wanted = item
-    found = known.get(circumstance)
-    return None if found is None else found is wanted
+    is_so = known.get(circumstance)
+    return None if is_so is None else is_so is wanted
 
 
 def parse_where(path: Path, raw: Any) -> Where:

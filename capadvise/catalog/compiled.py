@@ -25,6 +25,7 @@ def digest(folder: Path) -> str:
     for path in (
         folder / "preference.yaml",
         folder / "seccomp.yaml",
+        folder / "signs.yaml",
         folder / "errnos.yaml",
         folder / "baselines" / "pod-security.yaml",
         *_parts(folder, "sites"),
@@ -41,9 +42,9 @@ def _parts(folder: Path, name: str) -> list[Path]:
 def load(folder: Path) -> dict[str, Any]:
     """The compiled facts, or the same from their sources. Raises BadInput for broken sources."""
     with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if found["digest"] == digest(folder):
-            return found
+        facts: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if facts["digest"] == digest(folder):
+            return facts
     return compiled(folder)
 
 
@@ -54,19 +55,22 @@ def compiled(folder: Path) -> dict[str, Any]:
     from capadvise.catalog.capabilities import load_entry
     from capadvise.catalog.errnos import parse_errnos
     from capadvise.catalog.seccomp import parse_seccomp
+    from capadvise.catalog.signs_file import parse_signs
     from capadvise.catalog.sites import raw_rules
 
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
+    places = folder / "signs.yaml"
     closed, pods = folder / "seccomp.yaml", folder / "baselines" / "pod-security.yaml"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
         profiles = parse_seccomp(closed, closed.read_text(encoding="utf-8"))
         levels = parse_pod_security(pods, pods.read_text(encoding="utf-8"))
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
+        signs = parse_signs(places, places.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
-    strict.keys(path, preference, required=("preference",))
+    strict.keys(path, preference, required=("preference", "removal_order"))
     risks = {}
     for number in range(len(NAMES)):
         entry = load_entry(folder / "capabilities", Cap(number))
@@ -74,6 +78,8 @@ def compiled(folder: Path) -> dict[str, Any]:
     return {
         "digest": fingerprint,
         "preference": preference["preference"],
+        "removal_order": preference["removal_order"],
+        "signs": signs,
         "risk": risks,
         "closed_calls": sorted(profiles["docker"].never),
         "pod_security": {

@@ -17,7 +17,7 @@ from capadvise.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrnoRow:
     """One error of one system call, and the capabilities to try, in this order."""
 
     syscall: str
@@ -32,7 +32,7 @@ Errnos = Mapping[tuple[str, str], tuple[Cap, ...]]
 _ERRNOS = frozenset(errno.errorcode.values())
 
 
-def parse_errnos(path: Path, text: str) -> tuple[Row, ...]:
+def parse_errnos(path: Path, text: str) -> tuple[ErrnoRow, ...]:
     """The rows of a text; ``path`` is for messages.
 
     Raises BadInput with file and line.
@@ -41,10 +41,10 @@ def parse_errnos(path: Path, text: str) -> tuple[Row, ...]:
     strict.keys(path, raw, required=("errnos",))
     if not isinstance(raw["errnos"], list):
         raise BadInput(f"{path}: 'errnos' must be a list")
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], ErrnoRow] = {}
     for item in raw["errnos"]:
         strict.keys(path, item, required=("syscall", "errno", "candidates", "source"))
-        row = Row(
+        row = ErrnoRow(
             syscall=values.text(path, item, "syscall"),
             errno=values.text(path, item, "errno"),
             candidates=values.caps(path, item, "candidates"),

@@ -64,7 +64,7 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SiteRule:
     """One rule. ``at``, ``below`` and ``not_below`` are function names or globs; in ``at``,
     ``a<b`` means that ``a`` asked and was called by ``b`` directly."""
 
@@ -77,7 +77,7 @@ class Rule:
     """None: whatever was asked."""
     below: tuple[str, ...] = ()
     not_below: tuple[str, ...] = ()
-    either: tuple[Cap, ...] = ()
+    alternatives: tuple[Cap, ...] = ()
     """Each of these alone answers the same question."""
     when: When | None = None
     implies: CapSet = frozenset()
@@ -87,7 +87,7 @@ class Rule:
     """What is lost without it, where nothing fails."""
     limit: str | None = None
     """The limit that was exceeded, where that is when the kernel asks."""
-    beside: frozenset[str] = frozenset()
+    co_syscalls: frozenset[str] = frozenset()
     """A program that was also asked in one of these system calls has another business, and comes
     here by the way."""
     answers: frozenset[int] = frozenset()
@@ -145,12 +145,14 @@ def asker(site: Sequence[str]) -> Sequence[str]:
 class Sites:
     """All rules, in order of precedence."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[SiteRule]) -> None:
         self.rules = tuple(rules)
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
         self._of_asker = lru_cache(maxsize=4096)(self._rules_of_asker)
 
-    def match(self, cap: Cap, site: tuple[str, ...], *, own_mounts: bool = False) -> Rule | None:
+    def match(
+        self, cap: Cap, site: tuple[str, ...], *, own_mounts: bool = False
+    ) -> SiteRule | None:
         """The rule that decides what this check means; None for an unknown call site.
 
         With ``own_mounts`` the target is itself the mounter whose credentials overlayfs uses, so
@@ -158,7 +160,7 @@ class Sites:
         """
         return self._match(cap, site, own_mounts)
 
-    def _first_match(self, cap: Cap, site: tuple[str, ...], own_mounts: bool) -> Rule | None:
+    def _first_match(self, cap: Cap, site: tuple[str, ...], own_mounts: bool) -> SiteRule | None:
         inner = asker(site)
         return next(
             (
@@ -170,7 +172,7 @@ class Sites:
             None,
         )
 
-    def _rules_of_asker(self, name: str) -> tuple[Rule, ...]:
+    def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
         """The rules that can speak of what one function asks: there are far fewer askers than call
         sites, and far fewer rules for one than in all."""
         return tuple(
@@ -185,13 +187,13 @@ _OPTIONAL = (
     "caps",
     "below",
     "not_below",
-    "either",
+    "alternatives",
     "when",
     "implies",
     "lost",
     "limit",
     "answers",
-    "beside",
+    "co_syscalls",
     "since",
     "until",
 )
@@ -204,26 +206,26 @@ def raw_rules(folder: Path) -> list[dict[str, Any]]:
 
     Raises BadInput with file, line and key.
     """
-    found: list[dict[str, Any]] = []
+    rules: list[dict[str, Any]] = []
     try:
         for path in sorted(folder.glob("*.yaml")):
             text = path.read_text(encoding="utf-8")
             parse_rules(path, text)
-            found += strict.load(path, text)
+            rules += strict.load(path, text)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
-    for name, times in Counter(rule["id"] for rule in found).items():
+    for name, times in Counter(rule["id"] for rule in rules).items():
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
-    return found
+    return rules
 
 
-def parse_rules(path: Path, text: str) -> list[Rule]:
+def parse_rules(path: Path, text: str) -> list[SiteRule]:
     """The rules in a text; ``path`` is for messages."""
     raw = strict.load(path, text)
     if not isinstance(raw, list):
         raise BadInput(f"{path}: expected a list of rules")
-    rules: list[Rule] = []
+    rules: list[SiteRule] = []
     seen: set[str] = set()
     for item in raw:
         strict.keys(path, item, required=_REQUIRED, optional=_OPTIONAL)
@@ -235,26 +237,26 @@ def parse_rules(path: Path, text: str) -> list[Rule]:
     return rules
 
 
-def rule_of(path: Path, raw: Any) -> Rule:
+def rule_of(path: Path, raw: Any) -> SiteRule:
     """One rule from its keys and values; ``path`` is for messages."""
     at = f"{path}: line {raw.get(strict.LINE, '?')}"
     try:
         meaning = Meaning(raw["meaning"])
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
-        either = tuple(map(Cap.parse, raw.get("either", ())))
+        alternatives = tuple(map(Cap.parse, raw.get("alternatives", ())))
         implies = frozenset(map(Cap.parse, raw.get("implies", ())))
         answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error
-    for key in ("at", "below", "not_below", "beside"):
+    for key in ("at", "below", "not_below", "co_syscalls"):
         value = raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise BadInput(f"{at}: {key!r} must be a list of function names")
-    if meaning is Meaning.EITHER_OR and not either:
-        raise BadInput(f"{at}: an either-or rule names the others under 'either'")
+    if meaning is Meaning.EITHER_OR and not alternatives:
+        raise BadInput(f"{at}: an either-or rule names the others under 'alternatives'")
     if meaning in (Meaning.OPTIONAL, Meaning.SILENT, Meaning.LOOKING) and not raw.get("lost"):
         raise BadInput(f"{at}: 'lost' must say what is lost without the capability")
-    return Rule(
+    return SiteRule(
         id=str(raw["id"]),
         at=tuple(raw["at"]),
         meaning=meaning,
@@ -262,13 +264,13 @@ def rule_of(path: Path, raw: Any) -> Rule:
         caps=caps,
         below=tuple(raw.get("below", ())),
         not_below=tuple(raw.get("not_below", ())),
-        either=either,
+        alternatives=alternatives,
         when=_when(path, raw["when"]) if "when" in raw else None,
         implies=implies,
         lost=raw.get("lost"),
         limit=raw.get("limit"),
         answers=answers,
-        beside=frozenset(raw.get("beside", ())),
+        co_syscalls=frozenset(raw.get("co_syscalls", ())),
         since=raw.get("since"),
         until=raw.get("until"),
         source=str(raw["source"]),

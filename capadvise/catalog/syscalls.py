@@ -40,5 +40,5 @@ def parse_syscalls(text: str) -> Syscalls:
         for table, column in zip(tables, columns, strict=True):
             if column != "-":
                 numbers[table][name] = int(column)
-    names = {t: {number: name for name, number in found.items()} for t, found in numbers.items()}
+    names = {t: {number: name for name, number in table.items()} for t, table in numbers.items()}
     return Syscalls(names, numbers)

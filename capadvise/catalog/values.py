@@ -28,10 +28,10 @@ def texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
     value = raw[key]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadInput(f"{at(path, raw)}: {key!r} must be a list of texts")
-    found = tuple(" ".join(item.split()) for item in value)
-    if twice := [item for item in found if found.count(item) > 1]:
+    listed = tuple(" ".join(item.split()) for item in value)
+    if twice := [item for item in listed if listed.count(item) > 1]:
         raise BadInput(f"{at(path, raw)}: {twice[0]!r} appears twice in {key!r}")
-    return found
+    return listed
 
 
 def cap(path: Path, raw: Any, name: Any) -> Cap:

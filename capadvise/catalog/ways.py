@@ -13,7 +13,7 @@ from capadvise.catalog import values
 from capadvise.errors import BadInput
 
 
-class Place(IntEnum):
+class EditPlace(IntEnum):
     """Where an edit goes; the easier one has the lower number."""
 
     COMPOSE = 0
@@ -40,16 +40,16 @@ class Place(IntEnum):
         return self.name.lower()
 
 
-LABELS: Mapping[Place, str] = {
-    Place.COMPOSE: "compose",
-    Place.DOCKER: "docker run",
-    Place.KUBERNETES: "Kubernetes",
-    Place.PODMAN: "podman run",
-    Place.SYSTEMD: "systemd",
-    Place.DOCKERFILE: "Dockerfile",
-    Place.PROGRAM: "program",
-    Place.SYSCTL: "host sysctl",
-    Place.HOST: "host shell",
+LABELS: Mapping[EditPlace, str] = {
+    EditPlace.COMPOSE: "compose",
+    EditPlace.DOCKER: "docker run",
+    EditPlace.KUBERNETES: "Kubernetes",
+    EditPlace.PODMAN: "podman run",
+    EditPlace.SYSTEMD: "systemd",
+    EditPlace.DOCKERFILE: "Dockerfile",
+    EditPlace.PROGRAM: "program",
+    EditPlace.SYSCTL: "host sysctl",
+    EditPlace.HOST: "host shell",
 }
 WHERE_TO = (
     "Where to write it: compose, below the service; Kubernetes, below the pod's spec (Helm: the "
@@ -58,12 +58,12 @@ WHERE_TO = (
 )
 """For the reader of edits."""
 
-Edits = tuple[tuple[Place, str], ...]
+Edits = tuple[tuple[EditPlace, str], ...]
 """(where, what to write), the easiest first; the text can have several lines."""
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
+class Remediation:
     """A way to do without: the need, and what to do."""
 
     need: str
@@ -74,9 +74,9 @@ class Instead:
     edits: Edits = ()
 
 
-def parse_instead(path: Path, raw: Any) -> Instead:
-    """One entry of the list ``instead``."""
-    return Instead(
+def parse_remediation(path: Path, raw: Any) -> Remediation:
+    """One entry of the list ``remediation``."""
+    return Remediation(
         values.text(path, raw, "need"),
         values.text(path, raw, "do"),
         values.texts(path, raw, "sites") if "sites" in raw else None,
@@ -86,10 +86,10 @@ def parse_instead(path: Path, raw: Any) -> Instead:
 
 def parse_edits(path: Path, raw: Any) -> Edits:
     """The mapping ``edits``, sorted by place; nothing where it is missing."""
-    found = raw.get("edits", {})
-    keys = [place.key for place in Place]
-    strict.keys(path, found, required=(), optional=keys)
-    for key in found:
-        if key != strict.LINE and not (isinstance(found[key], str) and found[key].strip()):
-            raise BadInput(f"{values.at(path, found)}: {key!r} must be a text")
-    return tuple((place, found[place.key].strip("\n")) for place in Place if place.key in found)
+    edits = raw.get("edits", {})
+    keys = [place.key for place in EditPlace]
+    strict.keys(path, edits, required=(), optional=keys)
+    for key in edits:
+        if key != strict.LINE and not (isinstance(edits[key], str) and edits[key].strip()):
+            raise BadInput(f"{values.at(path, edits)}: {key!r} must be a text")
+    return tuple((place, edits[place.key].strip("\n")) for place in EditPlace if place.key in edits)

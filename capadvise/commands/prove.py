@@ -24,7 +24,7 @@ from capadvise.errors import BadInput, CapadviseError, Exit
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.trials import runner
 from capadvise.linux.trials.runner import BrokenTrial
-from capadvise.prove import Interrupted, NotProvable, Outcome, fewest, prove
+from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Recording
 from capadvise.report.dump import dump
@@ -148,7 +148,7 @@ def prove_job(
         job = replace(job, workload=_patient(job.workload, first.seconds))
     watch.expected(fewest(report.proposal.recommended))
 
-    def run_trial(caps: CapSet) -> Outcome:
+    def run_trial(caps: CapSet) -> TrialOutcome:
         watch.starting(caps)
         outcome, _ = runner.run(job, caps, stop)
         return outcome
@@ -160,6 +160,7 @@ def prove_job(
             first,
             run_trial,
             isolation=job.isolation,
+            removal_order=default().removal_order,
             untried=_unused(report.proposal, seen.recording) if known else frozenset(),
             say=watch.ended,
         )

@@ -14,7 +14,7 @@ from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.differences import compare
 from capadvise.errors import BadInput, CapadviseError, Exit
-from capadvise.prove import Outcome
+from capadvise.prove import TrialOutcome
 from capadvise.proven import Proven, Trial
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -61,7 +61,7 @@ class Trials:
         self._stop = Stop()
         self._check: str | None = None
         """Given on the screen, after the recorded run."""
-        self._first: Outcome | None = None
+        self._first: TrialOutcome | None = None
         """What came of the trial with everything."""
 
     def obstacle(self, report: Report) -> str | None:

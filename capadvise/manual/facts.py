@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import Catalog, Rule
+from capadvise.catalog import Catalog, SiteRule
 from capadvise.catalog.capabilities import Entry
 from capadvise.catalog.ways import WHERE_TO, Edits
 from capadvise.manual.words import code, head, prose, row
@@ -76,9 +76,9 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
         (f"{each.what} ({each.reference})" for each in entry.attack),
     )
     yield from ("", "**What to do instead**", "")
-    for instead in entry.instead:
-        yield f"- {prose(f'{instead.need}: {instead.do}')}"
-        yield from _edits(instead.edits)
+    for way in entry.remediation:
+        yield f"- {prose(f'{way.need}: {way.do}')}"
+        yield from _edits(way.edits)
     yield from _section(
         "Other capabilities that do the same",
         (f"{', '.join(c.name for c in caps)}: {what}" for caps, what in entry.alternatives),
@@ -97,7 +97,7 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
 def _uses(entry: Entry) -> Iterator[str]:
     for use in entry.uses:
         yield from ("", f"### {entry.cap.short}: {use.name}", "", prose(use.what), "")
-        yield f"- Instead: {prose(use.instead)}"
+        yield f"- Instead: {prose(use.remediation)}"
         yield from _edits(use.edits)
         yield f"- An attacker gains: {prose(use.gains)}"
         if use.initial_only:
@@ -121,7 +121,7 @@ def _refusal(entry: Entry) -> Iterator[str]:
         yield from (f"- Without an error: {prose(text)}" for text in entry.silent)
 
 
-def _rules(title: str, rules: Sequence[Rule]) -> Iterator[str]:
+def _rules(title: str, rules: Sequence[SiteRule]) -> Iterator[str]:
     if not rules:
         return
     yield from ("", f"## {title}", "")
@@ -133,11 +133,11 @@ def _rules(title: str, rules: Sequence[Rule]) -> Iterator[str]:
         yield row(rule.id, asked, _meaning(rule), prose(text), prose(rule.source))
 
 
-def _meaning(rule: Rule) -> str:
+def _meaning(rule: SiteRule) -> str:
     """What a refusal means, on which condition, and in which kernels."""
     said = str(rule.meaning)
-    if rule.either:
-        said += f": or {', '.join(cap.short for cap in rule.either)}"
+    if rule.alternatives:
+        said += f": or {', '.join(cap.short for cap in rule.alternatives)}"
     if rule.when is not None:
         said += f", depending on the call's {code([rule.when.arg])}"
     if rule.implies:

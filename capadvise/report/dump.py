@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from capadvise import __version__
+from capadvise.behaviour import mounts_overlays
 from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
-from capadvise.judge import Context
 from capadvise.proven import Proven
 from capadvise.recording import Check, Recording
 from capadvise.report.model import SCHEMA, Report
@@ -59,7 +59,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
 
 def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
     """One recording as JSON values."""
-    own_mounts = Context.of(recording).own_mounts
+    own_mounts = mounts_overlays(recording, catalog.signs)
     return {
         "host": {
             "kernel": recording.host.kernel,
@@ -93,7 +93,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
         "own_sets": [
-            {"program": program, "kept": names(kept)} for program, kept in recording.own_sets
+            {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
         "cautions": list(recording.cautions),
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
@@ -146,7 +146,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "uncertain": need.uncertain,
         "reason": need.reason,
         "lost_without": need.lost_without,
-        "instead": need.instead,
+        "instead": need.remediation,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk, Use
-from capadvise.catalog.ways import WHERE_TO, Edits, Place
+from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 
-_IN_SHORT = (Place.COMPOSE, Place.DOCKERFILE, Place.PROGRAM, Place.SYSCTL, Place.HOST)
+_IN_SHORT = (
+    EditPlace.COMPOSE,
+    EditPlace.DOCKERFILE,
+    EditPlace.PROGRAM,
+    EditPlace.SYSCTL,
+    EditPlace.HOST,
+)
 """Edits that are worth showing to everybody, the first of them that there is."""
 
 
@@ -33,9 +39,9 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
     for attack in entry.attack:
         yield from bullet(f"{attack.what} [{attack.reference}]")
     yield from ("", "What to do instead")
-    for instead in entry.instead:
-        yield from bullet(f"{instead.need}: {instead.do}")
-        yield from _edits(instead.edits, whole=whole)
+    for way in entry.remediation:
+        yield from bullet(f"{way.need}: {way.do}")
+        yield from _edits(way.edits, whole=whole)
     if entry.uses:
         yield from _uses(entry, whole=whole)
     yield from ("", "Without it")
@@ -97,12 +103,12 @@ def _uses(entry: Entry, *, whole: bool) -> Iterator[str]:
 
 
 def _is_nothing(use: Use) -> bool:
-    return use.instead.startswith("Drop it")
+    return use.remediation.startswith("Drop it")
 
 
 def _whole_use(use: Use) -> Iterator[str]:
     yield from bullet(f"{use.name}: {use.what}")
-    yield from paragraph(f"Instead: {use.instead}", "      ")
+    yield from paragraph(f"Instead: {use.remediation}", "      ")
     if use.narrower:
         names = listed([cap.short for cap in use.narrower], "or")
         yield from paragraph(f"Narrower: {names}", "      ")

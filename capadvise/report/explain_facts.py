@@ -11,7 +11,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
 from capadvise.catalog.circumstances import Known, broken, holds, met, unknown
 from capadvise.catalog.sites import among, asker
-from capadvise.catalog.ways import Edits, Place
+from capadvise.catalog.ways import EditPlace, Edits
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Effect, Judged
 
@@ -124,7 +124,7 @@ class Way:
     @property
     def effort(self) -> int:
         """How far away the easiest edit is; a design without an edit is furthest."""
-        return min((place for place, _ in self.edits), default=len(Place))
+        return min((place for place, _ in self.edits), default=len(EditPlace))
 
 
 def ways_out(proposal: Proposal, caps: CapSet, catalog: Catalog) -> list[Way]:
@@ -158,15 +158,15 @@ def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
         names = ", ".join(use.name for use in uses)
         others = tuple(use.name for use in seen if use not in uses)
         saves = entry.risk - _lowest(first.narrower, catalog)
-        yield Way(caps, names, first.instead, first.edits, first.narrower, others, saves)
+        yield Way(caps, names, first.remediation, first.edits, first.narrower, others, saves)
     if seen:
         return
     rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
-    for instead in entry.instead:
-        sites = ("*",) if instead.sites is None else instead.sites
+    for way in entry.remediation:
+        sites = ("*",) if way.sites is None else way.sites
         left = tuple(rule.text for name, rule in rules.items() if not among(name, sites))
-        if instead.sites is None or len(left) < len(rules):
-            yield Way(caps, instead.need, instead.do, instead.edits, (), left, entry.risk)
+        if way.sites is None or len(left) < len(rules):
+            yield Way(caps, way.need, way.do, way.edits, (), left, entry.risk)
 
 
 def _together(uses: list[Use]) -> list[list[Use]]:

@@ -127,8 +127,8 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     if len(lines) > _MOST:
         yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
     yield from bullet(_certainty(need), "    ")
-    if need.instead:
-        yield from bullet(f"instead: {printable(need.instead)}", "    ")
+    if need.remediation:
+        yield from bullet(f"instead: {printable(need.remediation)}", "    ")
     if need.lost_without:
         yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
     if need.self_restricting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from capadvise.catalog import Catalog, Meaning, Rule
+from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.sites import among
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
@@ -29,7 +29,7 @@ _REFUSED = {
 }
 
 
-def rules_of(function: str, catalog: Catalog) -> list[Rule]:
+def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
     rules = catalog.sites.rules
@@ -45,12 +45,12 @@ def similar(function: str, catalog: Catalog) -> list[str]:
     return get_close_matches(function, sorted(known), n=3)
 
 
-def _names(rule: Rule) -> Sequence[str]:
+def _names(rule: SiteRule) -> Sequence[str]:
     """All functions of a rule; ``a<b`` is two of them, and ``*`` is none."""
     return [n for at in (*rule.at, *rule.below) for n in at.split("<") if n != "*"]
 
 
-def site_text(function: str, rules: Sequence[Rule], catalog: Catalog) -> Iterator[str]:
+def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:
     """What is known of the places where this function asks."""
     times = f"; the catalog knows {len(rules)} such places" if len(rules) > 1 else ""
     yield from paragraph(f"{function}: a function of the kernel that asks for rights{times}.", "")
@@ -59,15 +59,15 @@ def site_text(function: str, rules: Sequence[Rule], catalog: Catalog) -> Iterato
         yield from _rule(rule, catalog)
 
 
-def _rule(rule: Rule, catalog: Catalog) -> Iterator[str]:
+def _rule(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
     overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
     yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
     yield from bullet(f"Refused, {_REFUSED[rule.meaning]}")
     if rule.lost:
         yield from bullet(f"What is lost then: {rule.lost}")
-    if rule.either:
-        others = listed([cap.short for cap in rule.either], "or")
+    if rule.alternatives:
+        others = listed([cap.short for cap in rule.alternatives], "or")
         yield from bullet(f"{others} would do as well.")
     if rule.when:
         yield from bullet(f"Only for some values of the argument {rule.when.arg}.")
@@ -75,7 +75,7 @@ def _rule(rule: Rule, catalog: Catalog) -> Iterator[str]:
         entry = catalog.entry(cap)
         for use in entry.uses if entry else ():
             if any(is_of(use, name) for at in rule.at for name in at.split("<")[:1]):
-                yield from bullet(f"Instead of {cap.short}: {use.instead}")
+                yield from bullet(f"Instead of {cap.short}: {use.remediation}")
     yield from bullet(f"Asked by {_chains(rule.at)}")
     if rule.below:
         yield from bullet(f"when called from {_chains(rule.below)}")

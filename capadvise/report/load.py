@@ -13,14 +13,14 @@ from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
-    Change,
     Check,
+    CheckOption,
+    FileChange,
     Held,
     Host,
     ImageFile,
     Lost,
     Namespace,
-    Option,
     Phase,
     Recording,
     Refusal,
@@ -161,7 +161,7 @@ def load_recording(raw: Any) -> Recording:
             ImageFile(
                 _text(item["path"]),
                 int(item["layer"]),
-                Change(item["change"]),
+                FileChange(item["change"]),
                 _text(item["owner"]),
                 _text(item["became"]),
             )
@@ -170,7 +170,9 @@ def load_recording(raw: Any) -> Recording:
         attached=bool(raw["attached"]),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
-        own_sets=tuple((_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]),
+        fixed_capsets=tuple(
+            (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
+        ),
         cautions=_texts(raw["cautions"]),
     )
 
@@ -195,7 +197,7 @@ def _load_check(raw: Any) -> Check:
         retried=None if raw["retried"] is None else Retried(raw["retried"]),
         without=None if raw["without"] is None else _word(raw["without"]),
         together=tuple(sorted(_caps(raw["together"]))),
-        options=None if raw["options"] is None else tuple(map(Option, raw["options"])),
+        options=None if raw["options"] is None else tuple(map(CheckOption, raw["options"])),
     )
 
 

@@ -119,8 +119,8 @@ def _remarks(need: Need) -> Iterator[str]:
         yield "used to give up rights: without it, the program may go on with more"
     if need.lost_without:
         yield f"without it: {printable(need.lost_without)}"
-    if need.instead:
-        yield f"instead: {printable(need.instead)}"
+    if need.remediation:
+        yield f"instead: {printable(need.remediation)}"
     if need.uncertain:
         yield f"uncertain: {need.uncertain}"
 

@@ -180,7 +180,7 @@ class Remaining(Fitted):
         said = " ".join(
             [entry.risk_reason, *entry.allows]
             + [condition.when for condition in entry.risk_conditions]
-            + [way.do for way in entry.instead]
+            + [way.do for way in entry.remediation]
         )
         posture = self.choice.report.posture.sysctls
         return [(name, value) for name, value in sorted(posture.items()) if name in said]

@@ -83,7 +83,7 @@ def attacks(page: Page, entry: Entry) -> None:
 def ways_out(page: Page, entry: Entry) -> None:
     """How to do without."""
     page.heading("What to do instead")
-    for way in entry.instead:
+    for way in entry.remediation:
         page.bullet(f"{way.need}: {way.do}")
 
 
@@ -92,7 +92,7 @@ def use_lines(page: Page, use: Use, asked: int) -> None:
     page.heading(f"Seen {asked}×: {use.name}")
     page.say(use.what)
     page.bullet(Content.assemble(("An attacker gains: ", "$text-warning"), use.gains))
-    page.bullet(Content.assemble(("Instead: ", "$text-success"), use.instead))
+    page.bullet(Content.assemble(("Instead: ", "$text-success"), use.remediation))
     if use.narrower:
         names = ", ".join(cap.short for cap in use.narrower)
         page.bullet(Content.assemble(("Narrower: ", "$text-success"), names))

@@ -189,7 +189,7 @@ def test_a_capability_that_this_kernel_lacks_is_not_hidden() -> None:
 def test_the_catalogs_edits_for_compose_are_accepted(tmp_path: Path) -> None:
     """Each as a service of its own, in one file: 0.2 s."""
     entries = filter(None, (default().entry(Cap(number)) for number in range(len(NAMES))))
-    ways = [way for entry in entries for way in (*entry.instead, *entry.uses)]
+    ways = [way for entry in entries for way in (*entry.remediation, *entry.uses)]
     edits = {text for way in ways for place, text in way.edits if place is Place.COMPOSE}
     lines = ["services:"]
     for number, edit in enumerate(sorted(edits)):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from capadvise.caps import NAMES, Cap
-from capadvise.catalog import Rule, default
+from capadvise.catalog import SiteRule, default
 
 from .conftest import Result, Run
 
@@ -47,7 +47,7 @@ class Row:
     """What the variant without it needs."""
     net: str | None = None
     user: str | None = None
-    either: str = ""
+    alternatives: str = ""
     """Another capability that does as well."""
     gives_up: bool = False
     """Self-restricting: without it the program would be less safe."""
@@ -62,7 +62,7 @@ LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024"
 USED = [
     Row("chown", "CHOWN", "chown"),
     Row("write_file", "DAC_OVERRIDE", "file-open-override"),
-    Row("read_file", "DAC_OVERRIDE", "file-open-read", either="DAC_READ_SEARCH"),
+    Row("read_file", "DAC_OVERRIDE", "file-open-read", alternatives="DAC_READ_SEARCH"),
     Row("open_by_handle", "DAC_READ_SEARCH", "open-by-handle"),
     Row("chmod_foreign", "FOWNER", "chmod-owner"),
     Row("setgid_chmod", "FSETID", "setgid-chmod", also="FOWNER", otherwise="FOWNER"),
@@ -111,9 +111,9 @@ USED = [
     Row("syslog", "SYSLOG", "syslog-read"),
     Row("kmsg", "SYSLOG", "kmsg-read"),
     Row("alarm_timer", "WAKE_ALARM", "timerfd-alarm"),
-    Row("perf", "PERFMON", "perf-kernel", either="SYS_ADMIN"),
-    Row("bpf_map", "BPF", "bpf-map", either="SYS_ADMIN"),
-    Row("last_pid", "CHECKPOINT_RESTORE", "last-pid", either="SYS_ADMIN"),
+    Row("perf", "PERFMON", "perf-kernel", alternatives="SYS_ADMIN"),
+    Row("bpf_map", "BPF", "bpf-map", alternatives="SYS_ADMIN"),
+    Row("last_pid", "CHECKPOINT_RESTORE", "last-pid", alternatives="SYS_ADMIN"),
 ]
 """What the operation cannot do without."""
 
@@ -237,7 +237,9 @@ def without(watch: Watch, seen: dict[Row, Result]) -> Callable[[Row], Result]:
     return start
 
 
-def evidence(result: Result, need: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Rule | None]]:
+def evidence(
+    result: Result, need: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], SiteRule | None]]:
     """The checks behind a need, those that decide first, and their rules."""
     checks = {check["id"]: check for check in result.report["recordings"][0]["checks"]}
     for number in need["evidence"]:
@@ -245,7 +247,7 @@ def evidence(result: Result, need: dict[str, Any]) -> Iterator[tuple[dict[str, A
         yield check, default().sites.match(Cap.parse(check["cap"]), tuple(check["site"]))
 
 
-def said(row: Row, result: Result, verdict: str) -> tuple[dict[str, Any], Rule]:
+def said(row: Row, result: Result, verdict: str) -> tuple[dict[str, Any], SiteRule]:
     """Assert verdict, rule and sentence of a need."""
     need = result.need(row.cap)
     assert need is not None, f"never asked for\n{result.stderr}"
@@ -267,7 +269,7 @@ def test_used(row: Row, watch: Watch) -> None:
     need, rule = said(row, result, "used")
     assert need["self_restricting"] is row.gives_up
     assert need["lost_without"] == rule.lost
-    assert need["alternatives"] == [[f"CAP_{cap}"] for cap in row.either.split()]
+    assert need["alternatives"] == [[f"CAP_{cap}"] for cap in row.alternatives.split()]
     assert result.recommended == {row.cap, *row.also.split()}, result.stderr
 
 
@@ -302,7 +304,7 @@ def test_by_trial(row: Row, foreign: Foreign, tmp_path: Path) -> None:
         argv = in_network(row, [*keep, *command(row, variant, foreign)])
         return subprocess.run(argv, capture_output=True, cwd=work).returncode
 
-    dropped = [row.cap, *row.either.split()]
+    dropped = [row.cap, *row.alternatives.split()]
     assert trial("needs", ",".join(f"-{cap.lower()}" for cap in dropped)) != 0
     kept = [f"+{cap.lower()}" for cap in row.otherwise.split()]
     assert trial("without", ",".join(["-all", *kept])) == 0

@@ -51,11 +51,11 @@ def main() -> int:
         root.build(Path(name) / "root", base)
         for kernel in chosen:
             observers = [args.observer] if args.observer else list(kernel.observers)
-            found = list(_boot(packages.fetch(kernel), base, observers, args.only))
-            results += found
+            booted = list(_boot(packages.fetch(kernel), base, observers, args.only))
+            results += booted
             results += [
                 Result(kernel.name, observer, 0, 1, 0)
-                for observer in observers[len(found) :]  # the guest did not come so far
+                for observer in observers[len(booted) :]  # the guest did not come so far
             ]
     print(f"{'kernel':28} {'observer':11} {'result':16} {'seconds':>7}")
     for item in results:

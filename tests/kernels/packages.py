@@ -95,13 +95,13 @@ class _Apt:
     def parts(self, package: str) -> list[str]:
         """The packages that hold the kernel behind a meta-package: newer ones are in parts."""
         record = self.run("apt-cache", "show", "--no-all-versions", package)
-        found: list[str] = []
+        names: list[str] = []
         for name in _PART.findall(re.sub(r"(?m)^(?!Depends|Pre-Depends).*\n", "", record)):
-            found += [name] if name not in found else []
-        for name in found:
+            names += [name] if name not in names else []
+        for name in names:
             depends = self.run("apt-cache", "depends", "--no-recommends", "--no-suggests", name)
-            found += [part for part in _PART.findall(depends) if part not in found]
-        return found
+            names += [part for part in _PART.findall(depends) if part not in names]
+        return names
 
 
 def _mirror(suite: str) -> str:

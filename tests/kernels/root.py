@@ -150,9 +150,9 @@ def _add_environment(root: Root, python: Path) -> None:
         files += [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
         for requirement in distribution.requires or ():
             if "extra ==" not in requirement:
-                found = re.match(r"[\w.-]+", requirement)
-                if found and found[0] not in wanted:
-                    wanted.append(found[0])
+                name = re.match(r"[\w.-]+", requirement)
+                if name and name[0] not in wanted:
+                    wanted.append(name[0])
     for file in files:
         if "/../" not in str(file):
             root.add(file)

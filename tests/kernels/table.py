@@ -100,9 +100,9 @@ def row_holds(row: Row) -> None:
     subprocess.run(["bash", "-ec", row.check], cwd=WORK, check=True)
     (recording,) = report()["recordings"]
     assert recording["host"]["observer"] == os.environ[probes.FORCE]
-    found, wanted = set(report()["proposal"]["cap_add"]), set(row.want.split())
+    proposed, wanted = set(report()["proposal"]["cap_add"]), set(row.want.split())
     wanted = DIFFERENCES.get((RELEASE, row.command), wanted)
-    assert found == wanted, f"{sorted(found)} instead of {sorted(wanted)}"
+    assert proposed == wanted, f"{sorted(proposed)} instead of {sorted(wanted)}"
     assert recording["lost"]["signal"] == 0, f"lost {recording['lost']}"
 
 
@@ -267,17 +267,17 @@ def doctor_is_content() -> None:
 
 def running(words: str, parent: int | None = None) -> list[int]:
     """Processes whose command line holds these words."""
-    found = []
+    pids = []
     for pid in procfs.processes():
         try:
             status = procfs.parse_status(Path(f"/proc/{pid}/status").read_text())
             if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and (
                 parent is None or int(status["PPid"]) == parent
             ):
-                found.append(pid)
+                pids.append(pid)
         except OSError:
             continue
-    return [pid for pid in found if procfs.comm(pid) != "capadvise" and pid != os.getpid()]
+    return [pid for pid in pids if procfs.comm(pid) != "capadvise" and pid != os.getpid()]
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -17,7 +17,7 @@ from capadvise.decide import decide
 from capadvise.differences import Observed
 from capadvise.errors import BadInput
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, Outcome, prove
+from capadvise.prove import Interrupted, TrialOutcome, prove
 from capadvise.proven import Trial, conclude
 from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
 from capadvise.report.model import Report
@@ -111,7 +111,7 @@ class Prover:
     ) -> Report:
         ran = 0
 
-        def run_trial(caps: CapSet) -> Outcome:
+        def run_trial(caps: CapSet) -> TrialOutcome:
             nonlocal ran
             ran += 1
             if self.stop_after is not None and ran > self.stop_after:
@@ -120,7 +120,15 @@ class Prover:
             return self.outcome(caps)
 
         first = run_trial(FULL)
-        proven = prove(known.proposal, FULL, first, run_trial, isolation="command", say=ended)
+        proven = prove(
+            known.proposal,
+            FULL,
+            first,
+            run_trial,
+            isolation="command",
+            removal_order=default().removal_order,
+            say=ended,
+        )
         return replace(known, proposal=conclude(known.proposal, proven), proven=proven)
 
     def try_set(
@@ -138,10 +146,10 @@ class Prover:
         ended(trial)
         return replace(known, proven=replace(known.proven, trials=(*known.proven.trials, trial)))
 
-    def outcome(self, caps: CapSet) -> Outcome:
+    def outcome(self, caps: CapSet) -> TrialOutcome:
         good = self.needs <= caps
         uid = 33 if Cap.parse("SETUID") in caps else 0
-        return Outcome(
+        return TrialOutcome(
             good,
             "" if good else "exited with 1",
             0.5,

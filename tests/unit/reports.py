@@ -11,7 +11,7 @@ from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.recording import Lost
 from tests.unit.test_report import RECORDING, report
 
-QUIET = replace(RECORDING, io_uring=False, lost=Lost(), own_sets=())
+QUIET = replace(RECORDING, io_uring=False, lost=Lost(), fixed_capsets=())
 
 
 def made(caps: CapSet, *, user: str = "0:0", name: str = "nginx", **recording: Any) -> Snippet:

@@ -51,7 +51,7 @@ def test_more_is_named_with_what_the_report_says_of_it() -> None:
 
 
 def test_what_the_recording_could_not_see_is_no_error() -> None:
-    seen = decide(replace(RECORDING, lost=Lost(0, 3), io_uring=False, own_sets=()), CATALOG)
+    seen = decide(replace(RECORDING, lost=Lost(0, 3), io_uring=False, fixed_capsets=()), CATALOG)
     more, open_ = compared(seen, (*(c.short for c in seen.recommended), "SYS_ADMIN", "LEASE"))
     assert more.what == "it holds LEASE, for which web.json shows no need"
     assert "SYS_ADMIN" in more.remedy

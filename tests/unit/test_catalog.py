@@ -13,8 +13,8 @@ import yaml
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import Catalog, compiled, default
 from capadvise.catalog.capabilities import parse_entry
-from capadvise.catalog.sites import Rule, parse_rules
-from capadvise.catalog.ways import Place
+from capadvise.catalog.sites import SiteRule, parse_rules
+from capadvise.catalog.ways import EditPlace
 from capadvise.errors import BadInput
 
 CATALOG = default()
@@ -29,7 +29,7 @@ def test_every_capability_has_an_entry(cap: Cap) -> None:
     assert entry.cap == cap
     assert entry.references
     assert entry.attack
-    assert entry.instead
+    assert entry.remediation
     assert len(entry.summary) <= 60
     assert not entry.summary.endswith(".")
 
@@ -43,28 +43,28 @@ def test_ways_out_name_rules_that_ask_for_it_and_edits_that_can_be_read(cap: Cap
     entry = CATALOG.entry(cap)
     assert entry is not None
     own = [rule.id for rule in CATALOG.sites.rules if not rule.caps or cap in rule.caps]
-    for way in entry.instead:
+    for way in entry.remediation:
         for site in way.sites or ():
             assert any(fnmatchcase(name, site) for name in own), f"{way.need}: {site}"
     names = [use.name for use in entry.uses]
     assert all(name in names for use in entry.uses for name in use.covers)
-    for edits in (*(way.edits for way in entry.instead), *(use.edits for use in entry.uses)):
+    for edits in (*(way.edits for way in entry.remediation), *(use.edits for use in entry.uses)):
         for place, text in edits:
             assert max(map(len, text.splitlines())) <= 62, "the explanation has 80 columns"
-            if place in (Place.COMPOSE, Place.KUBERNETES):
+            if place in (EditPlace.COMPOSE, EditPlace.KUBERNETES):
                 assert isinstance(yaml.safe_load(text), dict)
-            if place is Place.SYSCTL:
+            if place is EditPlace.SYSCTL:
                 assert re.fullmatch(r"[a-z0-9_.-]+=-?[0-9]+", text)
 
 
-def _example(rule: Rule) -> tuple[Cap, tuple[str, ...]]:
+def _example(rule: SiteRule) -> tuple[Cap, tuple[str, ...]]:
     cap = min(rule.caps) if rule.caps else Cap(21)
     frames = (*rule.at[0].split("<"), *rule.below[:1])
     return cap, tuple(frame.replace("*", "x") for frame in frames)
 
 
 @pytest.mark.parametrize("rule", CATALOG.sites.rules, ids=lambda rule: rule.id)
-def test_no_rule_is_hidden_by_one_before_it(rule: Rule) -> None:
+def test_no_rule_is_hidden_by_one_before_it(rule: SiteRule) -> None:
     """A rule behind one about a mounter's credentials is for mounts of the target's own."""
     example = _example(rule)
     found = [CATALOG.sites.match(*example, own_mounts=own) for own in (False, True)]
@@ -116,7 +116,7 @@ RULE = "- {id: a, at: [f], meaning: decides, text: t, source: measured}\n"
     [
         (RULE + RULE, "line 2: rule 'a' appears twice"),
         (RULE.replace("decides", "maybe"), "maybe"),
-        (RULE.replace("decides", "either-or"), "either"),
+        (RULE.replace("decides", "either-or"), "alternatives"),
         (RULE.replace("decides", "optional"), "lost"),
         (RULE.replace("text: t", "text: t, where: x"), "unknown key 'where'"),
         (RULE.replace("text: t", "text: t, when: {arg: mode}"), "mask"),

@@ -16,11 +16,12 @@ from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recor
 RULES = """
 - {id: decides, at: [decides], meaning: decides, text: doing it, source: test}
 - {id: list, at: [list], meaning: decides, text: t, source: test, answers: [ENOENT],
-   beside: [perf_event_open]}
+   co_syscalls: [perf_event_open]}
 - {id: cond, at: [cond], meaning: decides, text: t, source: test, when: {arg: cmd, in: [7]}}
-- {id: either, at: [either], meaning: either-or, text: t, source: test, either: [CAP_SYS_ADMIN]}
+- {id: either, at: [either], meaning: either-or, text: t, source: test,
+   alternatives: [CAP_SYS_ADMIN]}
 - {id: read, at: [read], caps: [CAP_DAC_READ_SEARCH], meaning: either-or, text: reading,
-   source: test, either: [CAP_DAC_OVERRIDE]}
+   source: test, alternatives: [CAP_DAC_OVERRIDE]}
 - {id: write, at: [read], caps: [CAP_DAC_OVERRIDE], meaning: decides, text: writing, source: test}
 - {id: silent, at: [silent], meaning: silent, text: t, lost: a bit, source: test,
    when: {arg: mode, mask: 1024}}
@@ -192,7 +193,7 @@ def test_one_use_that_gives_up_rights_is_enough_to_be_kept() -> None:
 
 def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
     own = (("bird", parse_set(["NET_ADMIN"])),)
-    proposal = decide(recording(own_sets=own), FACTS)
+    proposal = decide(recording(fixed_capsets=own), FACTS)
     assert proposal.need(Cap(12)).verdict is USED
     assert "own fixed set" in str(proposal.need(Cap(12)).uncertain)
     assert proposal.recommended == parse_set(["NET_ADMIN"])

@@ -12,7 +12,7 @@ from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance as C
-from capadvise.catalog.ways import Place
+from capadvise.catalog.ways import EditPlace
 from capadvise.decide import decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
@@ -43,7 +43,7 @@ PERF = asked("SYS_ADMIN", "capable", "perf_allow_kernel", syscall="perf_event_op
 
 
 def of(*checks: Check, posture: Posture | None = None) -> Report:
-    recording = replace(RECORDING, checks=checks, io_uring=False, lost=Lost(), own_sets=())
+    recording = replace(RECORDING, checks=checks, io_uring=False, lost=Lost(), fixed_capsets=())
     posture = Posture() if posture is None else posture
     return replace(
         report(),
@@ -108,7 +108,7 @@ def test_an_attack_is_possible_closed_or_hangs_on_what_is_not_known() -> None:
 def test_each_use_that_was_seen_has_its_own_way_out() -> None:
     ways = ways_out(of(HOST_NAME).proposal, parse_set(["SYS_ADMIN"]), CATALOG)
     assert [(way.use, way.others, way.edits[0][0]) for way in ways] == [
-        ("host name", (), Place.COMPOSE)
+        ("host name", (), EditPlace.COMPOSE)
     ]
     both = of(HOST_NAME, replace(MOUNT, id=2))
     ways = ways_out(both.proposal, both.proposal.recommended, CATALOG)
@@ -128,7 +128,7 @@ def test_what_takes_away_most_risk_stands_first_and_equal_edits_stand_once() -> 
     several = of(SETUID, replace(SETGID, id=2), replace(HOST_NAME, id=3), replace(BIND, id=4))
     ways = ways_out(several.proposal, several.proposal.recommended, CATALOG)
     assert ways[0].use == "host name"
-    users = [way for way in ways if (Place.COMPOSE, 'user: "1000:1000"') in way.edits]
+    users = [way for way in ways if (EditPlace.COMPOSE, 'user: "1000:1000"') in way.edits]
     assert [way.caps for way in users] == [(Cap.parse("SETGID"), Cap.parse("SETUID"))]
     assert [way.saves for way in ways] == sorted((way.saves for way in ways), reverse=True)
 
@@ -203,7 +203,7 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
 def test_that_no_need_was_seen_is_no_proof_that_there_is_none(
     change: dict[str, Any], said: str
 ) -> None:
-    seen = replace(RECORDING, checks=(), io_uring=False, lost=Lost(), own_sets=())
+    seen = replace(RECORDING, checks=(), io_uring=False, lost=Lost(), fixed_capsets=())
     seen = replace(seen, **{"succeeded": True, **change})
     told = report(seen)
     for lines in (report_text(told, CATALOG), proposal_text(told, CATALOG, None)):

@@ -13,6 +13,7 @@ from capadvise.catalog import default
 from capadvise.catalog.baselines import parse_linters, parse_pod_security, parse_runtime
 from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.seccomp import parse_seccomp
+from capadvise.catalog.signs_file import parse_signs
 from capadvise.errors import BadInput
 from capadvise.report.explain import capability_text
 
@@ -31,7 +32,9 @@ LINTER = "- {tool: t, rules: [r], source: s}\n"
 LINTERS = "linters:\n" + LINTER
 PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
+SIGNS = (CATALOG.folder / "signs.yaml").read_text()
 FILES = {
+    "signs.yaml": (parse_signs, SIGNS),
     "errnos.yaml": (parse_errnos, ERRNOS),
     "docker.yaml": (parse_runtime, RUNTIME),
     "pod-security.yaml": (parse_pod_security, PODS),
@@ -71,6 +74,10 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("linters.yaml", ("rules:", "rule:"), "line 2: unknown key 'rule'"),
         ("linters.yaml", (LINTER, LINTER * 2), "line 3: linter 't' appears twice"),
         ("linters.yaml", ("[r]", "[r, r]"), "line 2: 'r' appears twice in 'rules'"),
+        ("signs.yaml", ("  overlay-mount:", "  underlay-mount:"), "unknown key 'underlay-mount'"),
+        ("signs.yaml", ("names: [may_open]", "names: may_open"), "'names' must be a list of texts"),
+        ("signs.yaml", ("value: 40", "value: many"), "'value' must be a number"),
+        ("signs.yaml", ("[ENOENT,", "[ENONE,"), "'ENONE' is not the name of an error"),
         ("seccomp.yaml", ("podman", "lxc"), "line 1: unknown key 'lxc'"),
         ("seccomp.yaml", ("CAP_BPF", "CAP_EBPF"), "line 3: 'CAP_EBPF' is not the name"),
         ("seccomp.yaml", ("    CAP_BPF: [bpf]\n", "    - bpf\n"), "line 2: 'opens' must map"),

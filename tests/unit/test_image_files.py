@@ -12,11 +12,11 @@ from capadvise.caps import Cap
 from capadvise.image_files import way_out
 from capadvise.linux.engines.cli.container import parse_inspect
 from capadvise.linux.engines.image.ownership import changed_files
-from capadvise.recording import Change, ImageFile
+from capadvise.recording import FileChange, ImageFile
 
-GIVEN = ImageFile("/data/file", 2, Change.OWNER, "0:0", "999:999")
-MODE = ImageFile("/data", 1, Change.MODE, "999:999", "0700")
-PUT = ImageFile("/data", 1, Change.FOLDER, "999:999", "0:0")
+GIVEN = ImageFile("/data/file", 2, FileChange.OWNER, "0:0", "999:999")
+MODE = ImageFile("/data", 1, FileChange.MODE, "999:999", "0700")
+PUT = ImageFile("/data", 1, FileChange.FOLDER, "999:999", "0:0")
 
 
 @pytest.mark.parametrize(

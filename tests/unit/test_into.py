@@ -21,7 +21,9 @@ from capadvise.report.save import save
 from tests.patching import USUAL, snippet
 from tests.unit.test_report import BIND, CATALOG, RECORDING, report
 
-QUIET = replace(RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), own_sets=(), refusals=())
+QUIET = replace(
+    RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), fixed_capsets=(), refusals=()
+)
 WEB = "services:\n  web:\n    image: nginx\n    privileged: true # for now\n"
 PATCHED = (
     "services:\n  web:\n    image: nginx\n    cap_drop:\n      - ALL\n    cap_add:\n      - NET"

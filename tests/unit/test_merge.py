@@ -24,7 +24,7 @@ from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from tests.unit.test_report import BIND, CATALOG, NOISE, RECORDING, report, schema
 
-QUIET = replace(RECORDING, io_uring=False, own_sets=(), lost=Lost())
+QUIET = replace(RECORDING, io_uring=False, fixed_capsets=(), lost=Lost())
 CHOWN = replace(
     BIND,
     cap=Cap.parse("CHOWN"),

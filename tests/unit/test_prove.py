@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
-from capadvise.prove import Interrupted, NotProvable, Outcome, prove
+from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
 from capadvise.proven import Proven, conclude
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
@@ -39,16 +40,19 @@ class Fake:
     refused: Callable[[CapSet], CapSet] = lambda _: frozenset()
     tried: list[CapSet] = field(default_factory=list)
 
-    def __call__(self, given: CapSet) -> Outcome:
+    def __call__(self, given: CapSet) -> TrialOutcome:
         self.tried.append(given)
         passed = self.works(given)
         why = "" if passed else "it failed"
-        return Outcome(passed, why, 0.1, self.observe(given), self.refused(given))
+        return TrialOutcome(passed, why, 0.1, self.observe(given), self.refused(given))
 
     def prove(self, known: Proposal) -> Proven:
         first = self(EVERYTHING)
         self.tried.clear()
-        return prove(known, EVERYTHING, first, self, isolation="workload")
+        return prove(known, EVERYTHING, first, self, isolation="workload", removal_order=ORDER)
+
+
+ORDER = default().removal_order
 
 
 def needing(text: str) -> Callable[[CapSet], bool]:

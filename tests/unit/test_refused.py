@@ -10,7 +10,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.posture import Mac
 from capadvise.recording import Namespace, Refusal, RefusedBy
-from capadvise.refused import Denied, Refused, refusal
+from capadvise.refused import DeniedCheck, RefusedCall, refusal
 from capadvise.report.refusals import refusal_lines
 from tests.unit.test_report import RECORDING
 
@@ -19,8 +19,8 @@ CONFINED = Mac("apparmor", "docker-default", "enforce")
 LOOSE = Mac("apparmor", "docker-default", "complain")
 
 
-def denied(cap: str, *site: str, ns: Namespace = Namespace.TARGET) -> Denied:
-    return Denied(Cap.parse(cap), site, ns)
+def denied(cap: str, *site: str, ns: Namespace = Namespace.TARGET) -> DeniedCheck:
+    return DeniedCheck(Cap.parse(cap), site, ns)
 
 
 HOST_NAME = denied("SYS_ADMIN", "ns_capable", "__do_sys_sethostname", "__x64_sys_sethostname")
@@ -47,9 +47,9 @@ OVERCOMMIT = denied("SYS_ADMIN", "security_vm_enough_memory_mm", "do_brk_flags")
 UNKNOWN_SITE = denied("CAP_63", "a_new_function")
 
 
-def call(name: str, errno: str, *asked: Denied, uid: int = 0, entered: bool | None = True,
-         nested: bool = False) -> Refused:  # fmt: skip
-    return Refused(name, errno, "x", uid, entered, asked, nested)
+def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool | None = True,
+         nested: bool = False) -> RefusedCall:  # fmt: skip
+    return RefusedCall(name, errno, "x", uid, entered, asked, nested)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def call(name: str, errno: str, *asked: Denied, uid: int = 0, entered: bool | No
         (call("ptrace", "EPERM", UNKNOWN_SITE), None, "capability", "CAP_63 was asked"),
     ],
 )  # fmt: skip
-def test_who(known: Refused, mac: Mac | None, by: str, evidence: str) -> None:
+def test_who(known: RefusedCall, mac: Mac | None, by: str, evidence: str) -> None:
     found = refusal(known, 3, SITES, mac)
     assert (found.by, found.count) == (RefusedBy(by), 3)
     assert evidence in found.evidence

@@ -73,7 +73,7 @@ RECORDING = Recording(
     refusals=(Refusal("openat", "EACCES", RefusedBy.MODE, "nginx", 3, "owner and mode of a file"),),
     lost=Lost(0, 7),
     io_uring=True,
-    own_sets=(("bird", parse_set(["NET_ADMIN"])),),
+    fixed_capsets=(("bird", parse_set(["NET_ADMIN"])),),
 )
 
 POSTURE = Posture(

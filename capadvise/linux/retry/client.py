@@ -43,7 +43,7 @@ class Listener:
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
         self._refusals: list[tuple[str, str, str, int]] = []
-        self._own_sets: dict[tuple[str, int], None] = {}
+        self._fixed_capsets: dict[tuple[str, int], None] = {}
         self._looked: set[str] = set()
         self._cautions: dict[str, None] = {}
         if maps is not None:
@@ -114,7 +114,7 @@ class Listener:
             case "own_set":
                 program, mask = value
                 if program not in self._looked:
-                    self._own_sets[program, mask] = None
+                    self._fixed_capsets[program, mask] = None
             case "looked":
                 self._looked.add(value)
             case "io_uring":
@@ -156,11 +156,11 @@ class Listener:
                 Refusal(call, code, RefusedBy.UNKNOWN, program, count)
                 for call, code, program, count in sorted(self._refusals)
             ),
-            own_sets=(
-                *recording.own_sets,
+            fixed_capsets=(
+                *recording.fixed_capsets,
                 *(
                     (program, kept)
-                    for program, kept in ((p, from_mask(mask)) for p, mask in self._own_sets)
+                    for program, kept in ((p, from_mask(mask)) for p, mask in self._fixed_capsets)
                     if kept and kept != recording.held.bounding
                 ),
             ),

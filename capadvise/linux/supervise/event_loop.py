@@ -320,9 +320,9 @@ class Watch:
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             cautions=(_CROWDED,) if self.tracker.crowded else (),
-            own_sets=tuple(
+            fixed_capsets=tuple(
                 (program, kept)
-                for program, kept in scope.own_sets
+                for program, kept in scope.fixed_capsets
                 if kept and kept != held.bounding
             ),
         )

@@ -9,14 +9,16 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 
 from capadvise.caps import Cap
+from capadvise.catalog import default
+from capadvise.catalog.signs import Sign, Signs
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.tracking.tasks import Key, Scope, Task
-from capadvise.recording import Check, Namespace, Option, Phase, Tally
+from capadvise.recording import Check, CheckOption, Namespace, Phase, Tally
 
-_OVERCOMMIT = ("security_vm_enough_memory_mm", "cap_vm_enough_memory", "__vm_enough_memory")
 _DECIDING = frozenset(
     ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
 )
@@ -85,7 +87,7 @@ class Counts:
         known = self._overcommit.get(stack)
         if known is None:
             site, _ = self.site(stack)
-            known = self._overcommit[stack] = any(frame in _OVERCOMMIT for frame in site[:2])
+            known = self._overcommit[stack] = _signs().shows(Sign.OVERCOMMIT, site[:2])
         return known
 
     def look_at_ports(self) -> None:
@@ -237,7 +239,7 @@ class Counts:
         """A task that is followed is in a user namespace, or is about to enter one."""
         if within not in self._inside and len(self._inside) < _NAMESPACES:
             self._inside.add(within)
-        if about != within and "userns_install" in self.site(stack)[0]:
+        if about != within and _signs().shows(Sign.USER_NAMESPACE_ENTERED, self.site(stack)[0]):
             self._entered.add(about)
 
     def _asked_about(self, key: Key, scope: Scope) -> Namespace:
@@ -265,10 +267,18 @@ class Counts:
         return Namespace.HOST if above else Namespace.CHILD
 
 
+@cache
+def _signs() -> Signs:
+    """Read while the target runs: not before its start."""
+    return default().signs
+
+
 def _of_any(key: Key) -> Key:
     return key._replace(program=_ANY, uid=None, args=())
 
 
-def _options(bits: int) -> tuple[Option, ...]:
+def _options(bits: int) -> tuple[CheckOption, ...]:
     """CAP_OPT_NOAUDIT and CAP_OPT_INSETID, linux/security.h."""
-    return tuple(option for bit, option in ((2, Option.NOAUDIT), (4, Option.INSETID)) if bits & bit)
+    return tuple(
+        option for bit, option in ((2, CheckOption.NOAUDIT), (4, CheckOption.INSETID)) if bits & bit
+    )

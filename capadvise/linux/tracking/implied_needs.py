@@ -81,5 +81,5 @@ class Unasked:
 
 def _insists(task: Task, scope: Scope, caps: CapSet) -> None:
     """Capabilities that must be permitted, though no check asks for them."""
-    if caps and len(scope.own_sets) < _OWN_SETS:
-        scope.own_sets[task.program, caps] = None
+    if caps and len(scope.fixed_capsets) < _OWN_SETS:
+        scope.fixed_capsets[task.program, caps] = None

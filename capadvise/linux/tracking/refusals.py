@@ -38,21 +38,6 @@ def count(refusals: Counter[Raw], raw: Raw) -> None:
     refusals[raw] += 1
 
 
-def refusal_without_end(check: Check) -> str | None:
-    """The error of a refusal that the end of its call does not tell: of generic_permission(), whose
-    last question is for DAC_OVERRIDE, in a call whose end was not recorded; and of a netlink
-    request, which is refused in the message that answers it."""
-    if check.granted or (check.result is not None and check.result < 0):
-        return None
-    if check.in_request:
-        return "EPERM"
-    last = check.cap == _DAC_OVERRIDE and "generic_permission" in check.site
-    return "EACCES" if last and check.result is None else None
-
-
-_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
-
-
 def attributed(
     refusals: Mapping[Raw, int],
     site_of: Callable[[bytes], tuple[str, ...]],
@@ -65,18 +50,24 @@ def attributed(
     ``checks``: some tell of a refusal that no call's end does.
     """
     from capadvise.catalog import default  # read while the target runs: not before its start
-    from capadvise.refused import Denied, Refused, decisive, refusal
+    from capadvise.refused import (
+        DeniedCheck,
+        RefusedCall,
+        decisive,
+        refusal,
+        refusal_without_end,
+    )
 
-    sites = default().sites
-    found: Counter[Refusal] = Counter()
+    sites, signs = default().sites, default().signs
+    counted: Counter[Refusal] = Counter()
     for raw, times in refusals.items():
         denied = tuple(
             dict.fromkeys(
-                Denied(Cap(cap), site_of(stack), namespace_of(pointer))
+                DeniedCheck(Cap(cap), site_of(stack), namespace_of(pointer))
                 for cap, pointer, stack in raw.denied
             )
         )
-        known = Refused(
+        known = RefusedCall(
             syscall=raw.call,
             errno="SIGSYS" if raw.code == SIGSYS else errno.errorcode[raw.code],
             program=raw.program,
@@ -85,16 +76,16 @@ def attributed(
             denied=denied,
             own_namespace=raw.nested,
         )
-        found[refusal(known, 0, sites, mac)] += times
+        counted[refusal(known, 0, sites, mac)] += times
     for check in checks:
-        asked = Denied(check.cap, check.site, check.ns)
-        if (error := refusal_without_end(check)) and decisive(asked, sites):
+        asked = DeniedCheck(check.cap, check.site, check.ns)
+        if (error := refusal_without_end(check, signs)) and decisive(asked, sites):
             call = check.syscall or UNKNOWN_CALL
-            known = Refused(call, error, check.program, check.uid, None, (asked,))
-            found[refusal(known, 0, sites, mac)] += check.count
+            known = RefusedCall(call, error, check.program, check.uid, None, (asked,))
+            counted[refusal(known, 0, sites, mac)] += check.count
     return tuple(
         Refusal(item.syscall, item.errno, item.by, item.program, times, item.evidence)
         for item, times in sorted(
-            found.items(), key=lambda pair: (pair[0].syscall, pair[0].errno, pair[0].program)
+            counted.items(), key=lambda pair: (pair[0].syscall, pair[0].errno, pair[0].program)
         )
     )

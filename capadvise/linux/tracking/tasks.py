@@ -31,7 +31,7 @@ class Scope:
     makers: set[int] = field(default_factory=set)
     """Effective ids of the users who made user namespaces: a namespace obeys the one who made it
     (user_namespaces(7))."""
-    own_sets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
+    fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
     refusals: Counter[Raw] = field(default_factory=Counter)
 
 

@@ -20,7 +20,7 @@ from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.kernel import procfs
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, Outcome
+from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording, Target
 from capadvise.report.load import load_recording
 from capadvise.report.posture import load_posture
@@ -121,7 +121,7 @@ class Stop:
                 raise Interrupted
 
 
-def run(job: Job, caps: CapSet, stop: Stop) -> tuple[Outcome, Seen]:
+def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, Seen]:
     """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir="/tmp"))
@@ -181,9 +181,9 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
     }
 
 
-def _outcome(raw: dict[str, Any]) -> Outcome:
+def _outcome(raw: dict[str, Any]) -> TrialOutcome:
     kept = [item["kept"] for item in raw["recording"]["own_sets"]]
-    return Outcome(
+    return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],
         seconds=raw["seconds"],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.kernel import id_maps, procfs
-from capadvise.recording import Change, ImageFile
+from capadvise.recording import FileChange, ImageFile
 
 _MOST_LOOKED_AT = 20_000
 _MOST_KEPT = 20
@@ -84,10 +84,10 @@ def _compare(upper: Path, path: str, layers: Sequence[Path], owners: _Owners) ->
         return _made_where_it_may_not(now, path, layers, owners)
     was, became = owners.of(before.status), owners.of(now)
     if was != became:
-        return ImageFile(f"/{path}", before.layer, Change.OWNER, was, became)
+        return ImageFile(f"/{path}", before.layer, FileChange.OWNER, was, became)
     modes = [stat.S_IMODE(status.st_mode) for status in (before.status, now)]
     if modes[0] != modes[1]:
-        return ImageFile(f"/{path}", before.layer, Change.MODE, was, f"{modes[1]:04o}")
+        return ImageFile(f"/{path}", before.layer, FileChange.MODE, was, f"{modes[1]:04o}")
     return None
 
 
@@ -100,7 +100,7 @@ def _made_where_it_may_not(
     if folder is None or folder.status.st_uid == made.st_uid or folder.status.st_mode & 0o022:
         return None
     return ImageFile(
-        f"/{parent}", folder.layer, Change.FOLDER, owners.of(folder.status), owners.of(made)
+        f"/{parent}", folder.layer, FileChange.FOLDER, owners.of(folder.status), owners.of(made)
     )
 
 

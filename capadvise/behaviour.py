@@ -1,0 +1,89 @@
+"""What a whole recording tells of each program: needed to judge its single checks. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog.signs import Sign, Signs
+from capadvise.recording import Check, Recording
+
+_FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What of the whole recording bears on each check."""
+
+    signs: Signs
+    permitted: CapSet
+    """What the target could have had."""
+    succeeded: bool
+    """The run ended well."""
+    own_mounts: bool
+    """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    listers: frozenset[str]
+    """Programs that went through the processes of others, as ps and usermod do."""
+    descriptor_readers: frozenset[str]
+    """Programs that were let into the descriptors of other users' processes."""
+    map_readers: frozenset[str]
+    """Programs that read the memory maps of few processes."""
+    memory_opens: dict[str, int]
+    """How often a program opened environ, maps, io or the like of a process."""
+    calls: frozenset[tuple[str, str | None]]
+    """The system calls in which each program was asked."""
+    foreign_readers: frozenset[str]
+    """Programs that were let into files that their user may not read."""
+
+    @classmethod
+    def of(cls, recording: Recording, signs: Signs) -> Context:
+        """The context of a recording."""
+        checks = recording.checks
+        granted = [check for check in checks if check.granted]
+        return cls(
+            signs=signs,
+            permitted=recording.held.permitted,
+            succeeded=recording.succeeded is True,
+            own_mounts=mounts_overlays(recording, signs),
+            listers=_listers(checks, signs),
+            descriptor_readers=frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)),
+            map_readers=_map_readers(checks, signs),
+            memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            calls=frozenset((check.program, check.syscall) for check in checks),
+            foreign_readers=frozenset(
+                _times((check for check in granted if check.cap in _FILES), Sign.FILE_OPEN, signs)
+            ),
+        )
+
+
+def mounts_overlays(recording: Recording, signs: Signs) -> bool:
+    """Whether the target mounted an overlay file system itself."""
+    return any(signs.shows(Sign.OVERLAY_MOUNT, check.site) for check in recording.checks)
+
+
+def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
+    """How often each program was asked at such a place."""
+    times: Counter[str] = Counter()
+    for check in checks:
+        if signs.shows(sign, check.site):
+            times[check.program] += check.count
+    return times
+
+
+def _listers(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those that read the state of processes (ps, top), and those that follow the links of very
+    many (usermod and start-stop-daemon look for processes that are in their way, or run already).
+    """
+    links = _times(checks, Sign.PROCESS_LINKS, signs)
+    many = {program for program, count in links.items() if count >= signs.many_links}
+    return frozenset(many | _times(checks, Sign.PROCESS_STATE, signs).keys())
+
+
+def _map_readers(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those that read the memory maps of processes, and the state of a few at most: pmap reads the
+    state of the one that it was told of. Who goes through all meets more of them."""
+    states = _times(checks, Sign.PROCESS_STATE, signs)
+    readers = _times(checks, Sign.PROCESS_MAPS, signs)
+    return frozenset(program for program in readers if states[program] <= signs.few_states)

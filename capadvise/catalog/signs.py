@@ -1,0 +1,60 @@
+"""What the place of a check tells of the program besides: ``catalog/signs.yaml``.
+
+Names of kernel functions and system calls, and from which number on they tell something. The code
+asks by role; which functions play the role is the catalog's business.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Sign(StrEnum):
+    """What a kernel function in a call site tells; the file says it in words."""
+
+    OVERLAY_MOUNT = "overlay-mount"
+    PROCESS_STATE = "process-state"
+    PROCESS_LINKS = "process-links"
+    PROCESS_DESCRIPTORS = "process-descriptors"
+    PROCESS_MAPS = "process-maps"
+    PROCESS_PRIVATE_FILES = "process-private-files"
+    FILE_OPEN = "file-open"
+    NETLINK_REQUEST = "netlink-request"
+    PERMISSION = "permission"
+    USER_NAMESPACE_ENTERED = "user-namespace-entered"
+    OVERCOMMIT = "overcommit"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """All of the file."""
+
+    functions: Mapping[Sign, frozenset[str]]
+    many_links: int
+    few_states: int
+    gives_up_rights: frozenset[str]
+    """System calls."""
+    asked: Mapping[str, str]
+    """System call that does not fail where a capability is missing → what its arguments ask for."""
+    failed_anyway: frozenset[int]
+    """Results (negative errnos) of calls that come to nothing with or without the capability."""
+
+    def shows(self, sign: Sign, site: Sequence[str]) -> bool:
+        """Whether one of the functions stands in a call site."""
+        return not self.functions[sign].isdisjoint(site)
+
+
+def signs_of(facts: Mapping[str, Any]) -> Signs:
+    """The value of what ``parse_signs`` gave."""
+    return Signs(
+        functions={Sign(key): frozenset(names) for key, names in facts["functions"].items()},
+        many_links=facts["numbers"]["many-links"],
+        few_states=facts["numbers"]["few-states"],
+        gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
+        asked=facts["asked"],
+        failed_anyway=frozenset(-int(getattr(errno, name)) for name in facts["failed_anyway"]),
+    )

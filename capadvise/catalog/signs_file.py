@@ -1,0 +1,56 @@
+"""Reading ``catalog/signs.yaml``: apart from the values, which a run needs without YAML."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from capadvise import strict
+from capadvise.catalog import values
+from capadvise.catalog.signs import Sign
+from capadvise.errors import BadInput
+
+_NUMBERS = ("many-links", "few-states")
+_CALLS = ("gives-up-rights",)
+
+
+def parse_signs(path: Path, text: str) -> dict[str, Any]:
+    """The facts of a text, checked, as JSON values; ``path`` is for messages.
+
+    Raises BadInput with file and line.
+    """
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=("functions", "numbers", "calls", "asked", "failed_anyway"))
+    functions = _named(path, raw["functions"], tuple(Sign))
+    calls = _named(path, raw["calls"], _CALLS)
+    strict.keys(path, raw["numbers"], required=_NUMBERS)
+    numbers = {key: _number(path, raw["numbers"][key]) for key in _NUMBERS}
+    asked = {key: values.text(path, raw["asked"], key) for key in raw["asked"] if key[0] != "_"}
+    failed = values.texts(path, raw, "failed_anyway")
+    if unknown := [name for name in failed if not hasattr(errno, name)]:
+        raise BadInput(f"{values.at(path, raw)}: {unknown[0]!r} is not the name of an error")
+    return {
+        "functions": functions,
+        "numbers": numbers,
+        "calls": calls,
+        "asked": asked,
+        "failed_anyway": list(failed),
+    }
+
+
+def _named(path: Path, raw: Any, roles: Sequence[str]) -> dict[str, list[str]]:
+    strict.keys(path, raw, required=roles)
+    for role in roles:
+        strict.keys(path, raw[role], required=("names", "tells", "source"))
+        values.text(path, raw[role], "tells")
+        values.text(path, raw[role], "source")
+    return {str(role): list(values.texts(path, raw[role], "names")) for role in roles}
+
+
+def _number(path: Path, raw: Any) -> int:
+    strict.keys(path, raw, required=("value", "tells", "source"))
+    if not isinstance(raw["value"], int):
+        raise BadInput(f"{values.at(path, raw)}: 'value' must be a number")
+    return int(raw["value"])

@@ -8,10 +8,10 @@ import sys
 HIDDEN = """
 import os
 from capadvise.errors import CannotObserve
-from capadvise.linux import tracefs
-from capadvise.linux.command import Command
-from capadvise.linux.observe import observe
-from capadvise.linux.symbols import Reading
+from capadvise.linux.ftrace import tracefs
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import observe
+from capadvise.linux.ftrace.kallsyms import Reading
 
 def refuse(self):
     raise CannotObserve("the addresses are hidden")

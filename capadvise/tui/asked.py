@@ -15,7 +15,7 @@ from capadvise.recording import Check
 from capadvise.report.escape import printable
 from capadvise.report.text import MARKS
 from capadvise.tui.evidence import shortened
-from capadvise.tui.keys import Listing
+from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import VERDICT_STYLES
 from capadvise.tui.protocols import Now
 
@@ -88,7 +88,7 @@ def short_count(number: float) -> str:
     return f"{number:.0f}"
 
 
-class Asked(Listing):
+class LiveList(KeyedList):
     """The list. It is redrawn in place: nothing jumps while it is read."""
 
     def __init__(self) -> None:

@@ -15,8 +15,8 @@ from capadvise.catalog import Catalog
 from capadvise.decide import Need, Verdict
 from capadvise.report.text import MARKS
 from capadvise.tui.choice import Choice
-from capadvise.tui.keys import Listing
-from capadvise.tui.look import FATE_MARKS, VERDICT_STYLES, risk_text
+from capadvise.tui.keys import KeyedList
+from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
 
 NEVER_ASKED = "Never asked"
 
@@ -30,16 +30,16 @@ class Group:
 
 
 def groups(choice: Choice) -> tuple[Group, ...]:
-    """All capabilities that the kernel knows, by what was found; empty groups are left out."""
+    """All capabilities that the kernel knows, by verdict; empty groups are left out."""
     report = choice.report
     known = {need.cap: need for need in report.proposal.needs}
     caps = sorted({*map(Cap, range(report.recording.host.last_cap + 1)), *known})
-    found: dict[str, list[Need]] = {title: [] for title in _TITLES.values()}
+    by_title: dict[str, list[Need]] = {title: [] for title in _TITLES.values()}
     for cap in caps:
         need = known.get(cap) or report.proposal.need(cap)
         needed = cap in report.proposal.recommended
-        found["Needed" if needed else _TITLES[need.verdict]].append(need)
-    return tuple(Group(title, tuple(needs)) for title, needs in found.items() if needs)
+        by_title["Needed" if needed else _TITLES[need.verdict]].append(need)
+    return tuple(Group(title, tuple(needs)) for title, needs in by_title.items() if needs)
 
 
 _TITLES = {
@@ -66,7 +66,7 @@ def matches(need: Need, catalog: Catalog, wanted: str) -> bool:
     )
 
 
-class Capabilities(Listing):
+class Capabilities(KeyedList):
     """The list. What is highlighted is shown in the panes beside it."""
 
     def __init__(self, choice: Choice, catalog: Catalog) -> None:
@@ -114,15 +114,6 @@ class Capabilities(Listing):
         need = self.choice.report.proposal.need(cap)
         self.replace_option_prompt(f"cap-{int(cap)}", self._row_of(need, self._room))
 
-    def reveal(self, cap: Cap) -> None:
-        """Move the highlight to a capability."""
-        ids = [option.id for option in self.options]
-        if f"cap-{int(cap)}" not in ids:
-            self.unfolded = True
-            self.fill()
-            ids = [option.id for option in self.options]
-        self.highlighted = ids.index(f"cap-{int(cap)}")
-
     def _rows(self, width: int) -> Iterator[Option]:
         for group in groups(self.choice):
             needs = [need for need in group.needs if matches(need, self.catalog, self.wanted)]
@@ -140,7 +131,7 @@ class Capabilities(Listing):
 
     def _row_of(self, need: Need, width: int) -> Content:
         cap, verdict = need.cap, need.verdict
-        mark, mark_style = FATE_MARKS[self.choice.fate(cap)]
+        mark, mark_style = DECISION_MARKS[self.choice.decision(cap)]
         style = VERDICT_STYLES[verdict]
         in_set = cap in self.choice.caps
         parts: list[Content | tuple[str, str]] = [

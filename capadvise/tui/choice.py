@@ -24,7 +24,7 @@ class Base(StrEnum):
     FLOOR = "floor"
 
 
-class Fate(StrEnum):
+class Decision(StrEnum):
     """What a choice does with one capability."""
 
     KEPT = "kept"
@@ -67,11 +67,11 @@ class Choice:
         """One word for it, as formats say it: ``recommended``, ``floor`` or ``chosen``."""
         return "chosen" if self.toggled else str(self.base)
 
-    def fate(self, cap: Cap) -> Fate:
+    def decision(self, cap: Cap) -> Decision:
         """What becomes of one capability."""
         if cap in self.toggled:
-            return Fate.DROPPED if cap in self.start else Fate.ADDED
-        return Fate.KEPT if cap in self.start else Fate.OUT
+            return Decision.DROPPED if cap in self.start else Decision.ADDED
+        return Decision.KEPT if cap in self.start else Decision.OUT
 
     def toggle(self, cap: Cap) -> Choice:
         """With one capability dropped that was kept, or the other way round."""
@@ -97,7 +97,7 @@ class Choice:
 # ------------------------------------------------------------------------- what a choice means
 
 
-def standing(choice: Choice) -> str:
+def status(choice: Choice) -> str:
     """What is known of the chosen set as a whole: was it tried?"""
     trial = choice.trial()
     if trial is None:
@@ -117,7 +117,7 @@ def brief(trial: Trial) -> str:
     return "; ".join(firsts)
 
 
-def price(choice: Choice) -> str | None:
+def cost(choice: Choice) -> str | None:
     """What the user's own changes cost, in a sentence; None where there are none, or where a trial
     of the whole set says it."""
     dropped = sorted(choice.toggled & choice.start)
@@ -134,16 +134,16 @@ def price(choice: Choice) -> str | None:
 def consequence(choice: Choice, cap: Cap, catalog: Catalog) -> str:
     """A plain sentence: what keeping or dropping this capability does."""
     need = choice.report.proposal.need(cap)
-    match choice.fate(cap):
-        case Fate.KEPT:
+    match choice.decision(cap):
+        case Decision.KEPT:
             return f"Kept. Without it: {loss(choice, need)}."
-        case Fate.DROPPED:
+        case Decision.DROPPED:
             return f"Dropped by you. Without it: {loss(choice, need)}."
-        case Fate.ADDED:
+        case Decision.ADDED:
             risk = catalog.risk(cap) or "unknown"
             gain = "nothing that was seen needs it" if need.asked == 0 else "it was not needed"
             return f"Added by you: {gain}, and it adds a risk: {risk}."
-        case Fate.OUT:
+        case Decision.OUT:
             return f"Not in the set: {_why_out(need)}."
 
 

@@ -29,7 +29,7 @@ LONGEST = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ProgramChecks:
     """All that one program was asked."""
 
     name: str
@@ -40,10 +40,10 @@ class Program:
 class More:
     """The rest of a long list of children."""
 
-    items: Sequence[Program | Judged]
+    items: Sequence[ProgramChecks | Judged]
 
 
-Item = Program | Judged | More | None
+Item = ProgramChecks | Judged | More | None
 MEANINGS = {
     Meaning.DECIDES: "if refused, the call fails",
     Meaning.EITHER_OR: "another capability answers it as well",
@@ -62,15 +62,15 @@ EFFECTS = {
 }
 
 
-def programs(need: Need) -> list[Program]:
+def programs(need: Need) -> list[ProgramChecks]:
     """The evidence by program; the program with the strongest evidence first."""
-    found: dict[str, list[Judged]] = {}
+    by_name: dict[str, list[Judged]] = {}
     for judged in need.evidence:  # the deciding ones come first
-        found.setdefault(judged.check.program, []).append(judged)
-    return [Program(name, tuple(items)) for name, items in found.items()]
+        by_name.setdefault(judged.check.program, []).append(judged)
+    return [ProgramChecks(name, tuple(items)) for name, items in by_name.items()]
 
 
-class Evidence(Tree[Item]):
+class EvidenceTree(Tree[Item]):
     """The tree; ``show`` fills it for another capability."""
 
     BINDINGS: ClassVar = [
@@ -87,7 +87,7 @@ class Evidence(Tree[Item]):
         self.guide_depth = 2
         self._need: Need | None = None
         self._width = 0
-        self._programs: dict[Cap, list[Program]] = {}
+        self._programs: dict[Cap, list[ProgramChecks]] = {}
         """Found once for each capability: no proof changes what was recorded."""
 
     def on_resize(self) -> None:
@@ -142,7 +142,7 @@ class Evidence(Tree[Item]):
         item = node.data
         if node.children:
             return
-        if isinstance(item, Program):
+        if isinstance(item, ProgramChecks):
             self._add(node, item.judged)
         elif isinstance(item, Judged):
             width = max(self._width - 3 * self.guide_depth - 1, 24)
@@ -160,15 +160,15 @@ class Evidence(Tree[Item]):
             self._add(parent, items)
             self.cursor_line = line
 
-    def _add(self, node: TreeNode[Item], items: Sequence[Program | Judged]) -> None:
+    def _add(self, node: TreeNode[Item], items: Sequence[ProgramChecks | Judged]) -> None:
         for item in items[:PAGE]:
-            text = _program_line(item) if isinstance(item, Program) else call_line(item)
+            text = _program_line(item) if isinstance(item, ProgramChecks) else call_line(item)
             node.add(text, data=item)
         if rest := items[PAGE:]:
             node.add_leaf(Text(f"… {len(rest)} more: enter shows {PAGE}"), data=More(rest))
 
 
-def _program_line(program: Program) -> Text:
+def _program_line(program: ProgramChecks) -> Text:
     count = sum(judged.check.count for judged in program.judged)
     text = Text(shortened(program.name) or "?", style="bold")
     text.append(f"  {count}×", style="dim not bold")

@@ -11,7 +11,7 @@ from textual.style import Style
 from textual.widgets import OptionList, Static
 
 
-class Listing(OptionList):
+class KeyedList(OptionList):
     """A list; j and k move in it, too."""
 
     BINDINGS: ClassVar = [

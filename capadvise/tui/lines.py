@@ -9,7 +9,7 @@ from collections import deque
 from capadvise.report.escape import printable
 
 MOST = 5000
-"""Lines that are kept."""
+"""OutputLines that are kept."""
 LONGEST = 4096
 """Characters of a line."""
 
@@ -27,7 +27,7 @@ _NOTHING = dict.fromkeys((0, 5, 7, 14, 15))
 """Control characters that show nothing."""
 
 
-class Lines:
+class OutputLines:
     """Takes bytes, gives lines. Carriage returns and backspaces overwrite, as on a terminal."""
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class Lines:
         """Take what was written."""
         text = (self._rest + self._decode(data)).replace(_RUBBER, "")
         self._rest = ""
-        if found := _UNFINISHED.search(text):
-            text, self._rest = text[: found.start()], found[0]
+        if begun := _UNFINISHED.search(text):
+            text, self._rest = text[: begun.start()], begun[0]
             if len(self._rest) > LONGEST:
                 self._rest = ""
         if "\x1b" in text:

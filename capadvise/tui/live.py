@@ -25,12 +25,12 @@ from capadvise.errors import CapadviseError
 from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.app import View
-from capadvise.tui.asked import Asked, Rows
+from capadvise.tui.asked import LiveList, Rows
 from capadvise.tui.keys import Keys
 from capadvise.tui.look import risk_text
 from capadvise.tui.output import Output
 from capadvise.tui.palette import LIVE_COMMANDS
-from capadvise.tui.protocols import Now, Over, Recorder
+from capadvise.tui.protocols import LiveSource, Now, Over
 from capadvise.tui.top import LONGEST
 
 _EVERY = 0.1
@@ -60,7 +60,7 @@ class LiveView(View):
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: LiveSource,
         catalog: Catalog,
         review: Callable[[Over], View],
         *,
@@ -70,7 +70,7 @@ class LiveView(View):
         super().__init__()
         self.recorder = recorder
         self.catalog = catalog
-        self.asked = Asked()
+        self.asked = LiveList()
         self.output = Output()
         self._review = review
         self._at_once = at_once

@@ -21,7 +21,7 @@ from textual.widgets import Static
 
 from capadvise.decide import Verdict
 from capadvise.report.escape import printable
-from capadvise.tui.choice import Fate
+from capadvise.tui.choice import Decision
 
 VERDICT_STYLES = {
     Verdict.REQUIRED: "$text-success",
@@ -37,11 +37,11 @@ RISK_STYLES = {
     "high": "$text-warning",
     "root": "bold $text-error",
 }
-FATE_MARKS = {
-    Fate.KEPT: ("✓", "$text-success"),
-    Fate.ADDED: ("+", "bold $text-warning"),
-    Fate.DROPPED: ("−", "bold $text-error"),
-    Fate.OUT: (" ", ""),
+DECISION_MARKS = {
+    Decision.KEPT: ("✓", "$text-success"),
+    Decision.ADDED: ("+", "bold $text-warning"),
+    Decision.DROPPED: ("−", "bold $text-error"),
+    Decision.OUT: (" ", ""),
 }
 
 
@@ -86,11 +86,11 @@ _ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F
 
 def parse_background(answer: bytes) -> str | None:
     """``#rrggbb`` out of what a terminal answers to OSC 11."""
-    found = _ANSWER.search(answer)
-    if found is None:
+    colour = _ANSWER.search(answer)
+    if colour is None:
         return None
     return "#" + "".join(
-        f"{int(part, 16) * 255 // (16 ** len(part) - 1):02x}" for part in found.groups()
+        f"{int(part, 16) * 255 // (16 ** len(part) - 1):02x}" for part in colour.groups()
     )
 
 

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from capadvise.tui.lines import MOST, Lines
+from capadvise.tui.lines import MOST, OutputLines
 
 GIVE_BACK = "ctrl+right_square_bracket"
 """Takes the keyboard back: Ctrl-], as with telnet; no prompt wants it."""
@@ -79,7 +79,7 @@ class Output(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="output")
-        self.lines = Lines()
+        self.lines = OutputLines()
         self._rows: list[str] = []
         self._last: list[str] = []
         self._seen = 0

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
-from capadvise.tui.choice import Choice, compared, price, standing
-from capadvise.tui.evidence import Evidence
+from capadvise.tui.choice import Choice, compared, cost, status
+from capadvise.tui.evidence import EvidenceTree
 from capadvise.tui.fitted import Fitted
 from capadvise.tui.look import show_snippet
 from capadvise.tui.saving import rendered
@@ -29,7 +25,7 @@ VIEWS = ("why", "evidence", "snippet")
 """What stands beside the list; one at a time where there is little room."""
 
 
-def _standing_style(choice: Choice) -> str:
+def _status_style(choice: Choice) -> str:
     trial = choice.trial()
     if trial is None:
         return "dim"
@@ -40,12 +36,6 @@ class Review(Fitted):
     """The first screen. ``choice`` and ``format_name`` are set from outside."""
 
     HELP = help.REVIEW
-
-    @dataclass
-    class Toggled(Message):
-        """The user keeps or drops a capability."""
-
-        cap: Cap
 
     choice: reactive[Choice] = reactive(lambda: None, init=False)  # type: ignore[arg-type,return-value]
     format_name = reactive("compose", init=False)
@@ -61,13 +51,13 @@ class Review(Fitted):
         with Vertical(id="left"):
             yield Input(placeholder="name, verdict, what for …", id="search", compact=True)
             yield Capabilities(self.choice, self.catalog)
-            with VerticalScroll(id="standing-box", can_focus=False):
-                yield Static(id="standing", markup=False)
+            with VerticalScroll(id="status-box", can_focus=False):
+                yield Static(id="status", markup=False)
         with VerticalScroll(id="why", can_focus=True):
             yield Static(id="why-text", markup=False)
         with VerticalScroll(id="snippet", can_focus=True):
             yield Static(id="snippet-text", markup=False)
-        yield Evidence()
+        yield EvidenceTree()
 
     def on_mount(self) -> None:
         """Titles, and a first drawing."""
@@ -112,7 +102,7 @@ class Review(Fitted):
         text = rendered(self.choice, self.format_name, self.catalog)
         show_snippet(self.query_one("#snippet-text", Static), text)
         self.query_one("#snippet").border_title = self.format_name
-        self.query_one("#standing", Static).update(self._standing())
+        self.query_one("#status", Static).update(self._status())
 
     def _draw_why(self) -> None:
         """What there is to say of the highlighted one."""
@@ -123,15 +113,15 @@ class Review(Fitted):
             text = why(self.choice, need, self.catalog, self.uses, box)
             self.query_one("#why-text", Static).update(text)
 
-    def _standing(self) -> Content:
+    def _status(self) -> Content:
         choice = self.choice
         lines = [
             Content.assemble(
                 (f"{choice.name[:1].upper()}{choice.name[1:]}", "bold $text-primary"),
                 f": {len(choice.caps)} kept",
             ),
-            Content.styled(standing(choice), _standing_style(choice)),
-            *([Content(cost)] if (cost := price(choice)) else []),
+            Content.styled(status(choice), _status_style(choice)),
+            *([Content(lost)] if (lost := cost(choice)) else []),
             *(
                 Content.assemble(("Caution: ", "$text-warning"), printable(text))
                 for text in choice.report.proposal.cautions
@@ -146,7 +136,7 @@ class Review(Fitted):
     def _show_evidence(self) -> None:
         cap = self.caps.selected
         if cap is not None:
-            tree = self.query_one(Evidence)
+            tree = self.query_one(EvidenceTree)
             tree.show(self.choice.report.proposal.need(cap))
             tree.border_title = f"Evidence: {cap.short}"
 

@@ -24,7 +24,7 @@ from capadvise.report.text import proof_lines, set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice, brief
 from capadvise.tui.fitted import Fitted
-from capadvise.tui.keys import Listing
+from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import Page
 from capadvise.tui.protocols import Prover
 
@@ -47,7 +47,7 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
     return f"{len(caps)} capabilities"
 
 
-class Proof(Fitted):
+class ProofTab(Fitted):
     """The screen. ``choice`` is set from outside. Trials run in a thread, which posts messages."""
 
     HELP = help.PROOF
@@ -59,13 +59,13 @@ class Proof(Fitted):
         report: Report | None = None
 
     @dataclass
-    class Started(Message):
+    class TrialStarted(Message):
         """A trial of a set has begun."""
 
         caps: CapSet
 
     @dataclass
-    class Ended(Message):
+    class TrialEnded(Message):
         """A trial has ended."""
 
         trial: Trial
@@ -88,7 +88,7 @@ class Proof(Fitted):
 
     def __init__(self, choice: Choice, prover: Prover | None) -> None:
         super().__init__(id="proof")
-        self.set_reactive(Proof.choice, choice)
+        self.set_reactive(ProofTab.choice, choice)
         self._prover = prover
         self._obstacle = prover.obstacle(choice.report) if prover else None
         self.wants_check = prover.wants_check(choice.report) if prover else False
@@ -101,7 +101,7 @@ class Proof(Fitted):
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
         yield Input(placeholder="curl -fs http://localhost/", id="check", compact=True)
-        yield Listing(id="trials", markup=False)
+        yield KeyedList(id="trials", markup=False)
         with VerticalScroll(id="trial", can_focus=True):
             yield Static(id="trial-text", markup=False)
 
@@ -212,21 +212,21 @@ class Proof(Fitted):
         self.run_worker(work, thread=True, group="trials")
 
     def _started(self, caps: CapSet) -> None:
-        self.post_message(self.Started(caps))
+        self.post_message(self.TrialStarted(caps))
 
     def _ended(self, trial: Trial) -> None:
-        self.post_message(self.Ended(trial))
+        self.post_message(self.TrialEnded(trial))
 
-    def on_proof_started(self, event: Started) -> None:
+    def on_proof_tab_started(self, event: TrialStarted) -> None:
         """Show which set is being tried."""
         self.now = event.caps
         self._sum()
 
-    def on_proof_ended(self, event: Ended) -> None:
+    def on_proof_tab_ended(self, event: TrialEnded) -> None:
         """Show what came of it."""
         self.add(event.trial)
 
-    def on_proof_done(self, event: Done) -> None:
+    def on_proof_tab_done(self, event: Done) -> None:
         """Show what stands now; the report goes to who shows this screen."""
         self.running, self.now = False, None
         if event.error is not None:

@@ -77,7 +77,7 @@ class Over:
     """What the last try of the check printed."""
 
 
-class Recorder(Protocol):
+class LiveSource(Protocol):
     """Records a target. It goes its own way in threads of its own; the screen looks at it as often
     as it likes, and none of these calls waits."""
 

@@ -26,9 +26,9 @@ from capadvise.tui.choice import Choice
 from capadvise.tui.keys import Keys
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.panes import Review
-from capadvise.tui.proof import Proof
+from capadvise.tui.proof import ProofTab
 from capadvise.tui.protocols import Prover
-from capadvise.tui.risk import Remaining
+from capadvise.tui.risk import RiskTab
 from capadvise.tui.save import Save
 from capadvise.tui.saving import rendered
 from capadvise.tui.top import Top
@@ -100,8 +100,8 @@ class ReviewView(View):
         yield Top(self.report, PLACES, live=self._live)
         with ContentSwitcher(initial="review"):
             yield Review(self.choice, self.catalog, uses)
-            yield Proof(self.choice, self._prover)
-            yield Remaining(self.choice, self.catalog, uses)
+            yield ProofTab(self.choice, self._prover)
+            yield RiskTab(self.choice, self.catalog, uses)
         yield Keys()
 
     def on_mount(self) -> None:
@@ -121,9 +121,9 @@ class ReviewView(View):
         return self.query_one(Review)
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> ProofTab:
         """The second one."""
-        return self.query_one(Proof)
+        return self.query_one(ProofTab)
 
     # ------------------------------------------------------------------------ state to screen
 
@@ -131,7 +131,7 @@ class ReviewView(View):
         """Hand the choice down."""
         self.review.choice = choice
         self.proof.choice = choice
-        self.query_one(Remaining).choice = choice
+        self.query_one(RiskTab).choice = choice
 
     def watch_format_name(self, name: str) -> None:
         """Hand the format down."""
@@ -262,7 +262,7 @@ class ReviewView(View):
         else:
             self.proof.prove()
 
-    def on_proof_checked(self, event: Proof.Checked) -> None:
+    def on_proof_tab_checked(self, event: ProofTab.Checked) -> None:
         """It is known now what shows that it works."""
         self.choice = self.choice.of(event.report)
         self.query_one("#trials").focus()
@@ -278,7 +278,7 @@ class ReviewView(View):
         """End the trials."""
         self.proof.stop()
 
-    def on_proof_changed(self, event: Proof.Changed) -> None:
+    def on_proof_tab_changed(self, event: ProofTab.Changed) -> None:
         """Trials began or ended; what they gave flows back into the review."""
         self.refresh_bindings()
         if event.report is not None:

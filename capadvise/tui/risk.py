@@ -21,7 +21,7 @@ from capadvise.report.inspection import restraints
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.fitted import Fitted
-from capadvise.tui.keys import Listing
+from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import Page, risk_text
 from capadvise.tui.why import Uses, use_lines, ways_out
 
@@ -32,14 +32,14 @@ def by_risk(choice: Choice, catalog: Catalog) -> list[tuple[Risk | None, Cap]]:
     """The chosen capabilities and their risks in that place, the most dangerous first; unknown
     ones before all."""
     place, _ = judged_in(choice.report)
-    found = []
+    ranked = []
     for cap in choice.caps:
         entry = catalog.entry(cap)
-        found.append((remaining(entry, place).risk if entry else None, cap))
-    return sorted(found, key=lambda item: (-(item[0] or 9), item[1]))
+        ranked.append((remaining(entry, place).risk if entry else None, cap))
+    return sorted(ranked, key=lambda item: (-(item[0] or 9), item[1]))
 
 
-class Remaining(Fitted):
+class RiskTab(Fitted):
     """The screen. ``choice`` is set from outside."""
 
     HELP = help.RISK
@@ -48,14 +48,14 @@ class Remaining(Fitted):
 
     def __init__(self, choice: Choice, catalog: Catalog, uses: Uses) -> None:
         super().__init__(id="risk")
-        self.set_reactive(Remaining.choice, choice)
+        self.set_reactive(RiskTab.choice, choice)
         self.catalog = catalog
         self.uses = uses
 
     def compose(self) -> ComposeResult:
         yield Static(id="risk-sum", markup=False)
         with Horizontal():
-            yield Listing(id="risk-caps", markup=False)
+            yield KeyedList(id="risk-caps", markup=False)
             with VerticalScroll(id="risk-why", can_focus=True):
                 yield Static(id="risk-text", markup=False)
 
@@ -166,12 +166,12 @@ class Remaining(Fitted):
     def _remaining(self, page: Page, entry: Entry) -> None:
         """The risk where it ran, and what is possible there."""
         place, _ = judged_in(self.choice.report)
-        found = remaining(entry, place)
+        here = remaining(entry, place)
         page.heading("Risk")
-        usual = f", usually {entry.risk}" if found.risk is not entry.risk else ""
-        page.say(Content.assemble(risk_text(str(found.risk)), f"{usual}: {found.because}"))
+        usual = f", usually {entry.risk}" if here.risk is not entry.risk else ""
+        page.say(Content.assemble(risk_text(str(here.risk)), f"{usual}: {here.because}"))
         page.heading("What an attacker could do")
-        for mark, text in possibilities(found, lambda a: f"{a.what} ({a.reference})"):
+        for mark, text in possibilities(here, lambda a: f"{a.what} ({a.reference})"):
             page.bullet(text, mark)
         page.say(Content.styled(POSSIBILITIES, "dim"))
 

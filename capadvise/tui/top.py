@@ -18,7 +18,7 @@ LONGEST = 200
 """Characters of a command line that are worth showing."""
 
 
-class Place(Static):
+class TabLabel(Static):
     """The name of a screen; a click goes there."""
 
     def __init__(self, number: int, name: str) -> None:
@@ -44,14 +44,14 @@ class Top(Horizontal):
     def compose(self) -> ComposeResult:
         yield Static(" capadvise ", id="name")
         if self._live:
-            yield Place(0, "live")
+            yield TabLabel(0, "live")
         for number, name in enumerate(self._places, 1):
-            yield Place(number, name)
+            yield TabLabel(number, name)
         yield Static(_run_text(self._report), id="run", markup=False)
 
     def mark(self, place: str) -> None:
         """The screen that is shown."""
-        for item in self.query(Place):
+        for item in self.query(TabLabel):
             item.set_class(item.place == place, "-active")
 
 

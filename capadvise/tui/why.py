@@ -13,7 +13,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_facts import uses_seen
 from capadvise.report.text import MARKS
 from capadvise.tui.choice import Choice, consequence
-from capadvise.tui.look import FATE_MARKS, VERDICT_STYLES, Page, risk_text
+from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, Page, risk_text
 
 
 def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, box: Widget) -> Content:
@@ -45,7 +45,7 @@ def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, box: Widget) -
 
 
 def _decision(page: Page, choice: Choice, need: Need, catalog: Catalog) -> None:
-    glyph, style = FATE_MARKS[choice.fate(need.cap)]
+    glyph, style = DECISION_MARKS[choice.decision(need.cap)]
     mark = (f"{glyph} ", style) if glyph.strip() else ("", "")
     page.gap()
     page.say(Content.assemble(mark, consequence(choice, need.cap, catalog)))
@@ -104,7 +104,7 @@ class Uses:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._found: dict[Cap, list[tuple[Use, int]]] = {}
+        self._by_cap: dict[Cap, list[tuple[Use, int]]] = {}
 
     def seen(self, need: Need) -> list[tuple[Use, int]]:
         """The uses that the needed checks were about, and how often the kernel asked; the most
@@ -112,6 +112,6 @@ class Uses:
         entry = self._catalog.entry(need.cap)
         if entry is None or not entry.uses:
             return []
-        if need.cap not in self._found:
-            self._found[need.cap] = uses_seen(need, entry)
-        return self._found[need.cap]
+        if need.cap not in self._by_cap:
+            self._by_cap[need.cap] = uses_seen(need, entry)
+        return self._by_cap[need.cap]

@@ -30,7 +30,7 @@ def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_p
         assert view.report.proposal.need(CHOWN).verdict is Verdict.USED
         await press(pilot, "space", "y")  # the user's own set: nothing
         assert view.choice.trial() is not None
-        assert "tried: fails" in shows(app, "#standing")
+        assert "tried: fails" in shows(app, "#status")
         await press(pilot, "z", "p")
         assert view.report.proposal.floor == parse_set(["CHOWN"])
         await press(pilot, "1")

@@ -93,13 +93,13 @@ def test_the_users_own_set_is_tried_once() -> None:
     async def script(pilot: Session) -> None:
         assert page(app).check_action("try", ()) is False  # the recommended set was tried
         await press(pilot, "space", "down", "down", "space")
-        assert shows(app, "#standing").splitlines()[1] == "not tried"
+        assert shows(app, "#status").splitlines()[1] == "not tried"
         await press(pilot, "y")
         assert page(app).report.proven is not None
         assert page(app).report.proven.trials[-1].caps == parse_set(["SETUID"])
         assert page(app).check_action("try", ()) is False
         await press(pilot, "1")
-        assert shows(app, "#standing").splitlines()[1] == "tried: fails: exited with 1"
+        assert shows(app, "#status").splitlines()[1] == "tried: fails: exited with 1"
 
     drive(app, script)
 

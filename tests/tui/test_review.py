@@ -14,7 +14,7 @@ from capadvise.caps import Cap
 from capadvise.decide import Verdict
 from capadvise.formats import FORMATS
 from capadvise.tui.choice import Base
-from capadvise.tui.evidence import PAGE, Evidence
+from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.review import ReviewView
 from tests.tui.goldens import GOLDEN, SCREENS, drawn
@@ -68,7 +68,7 @@ def test_space_drops_the_highlighted_capability_everywhere_and_z_takes_it_back()
         await press(pilot, "space")
         assert page(app).choice.caps == {Cap.parse("SETUID"), Cap.parse("NET_BIND_SERVICE")}
         assert "- CHOWN" not in shows(app, "#snippet-text")
-        assert shows(app, "#standing").splitlines() == [
+        assert shows(app, "#status").splitlines() == [
             "Your set: 2 kept",
             "not tried",
             "without CHOWN: giving a file to another user or group (root needs it even when "
@@ -89,12 +89,11 @@ def test_keeping_one_that_nothing_needs_says_what_it_risks() -> None:
     app = app_on(NGINX)
 
     async def script(pilot: Session) -> None:
-        page(app).review.caps.reveal(Cap.parse("SYS_MODULE"))
-        await press(pilot, "space")
+        await press(pilot, "u", "slash", *"sys_module", "enter", "space")
         assert "Added by you: nothing that was seen needs it, and it adds a risk: root." in shows(
             app, "#why-text"
         )
-        assert "SYS_MODULE added" in shows(app, "#standing")
+        assert "SYS_MODULE added" in shows(app, "#status")
 
     drive(app, script)
 
@@ -110,7 +109,7 @@ def test_f_goes_through_all_formats_and_the_runtime_that_is_compared_follows() -
         assert seen == list(FORMATS)
         page(app).format_name = "kubernetes"
         await settle(pilot)
-        assert "containerd's default" in shows(app, "#standing")
+        assert "containerd's default" in shows(app, "#status")
 
     drive(app, script)
 
@@ -122,7 +121,7 @@ def test_the_set_can_be_switched_only_after_a_proof() -> None:
         assert page(app).choice.base is Base.RECOMMENDED
         await press(pilot, "t")
         assert page(app).choice.caps == NGINX.proposal.recommended - {Cap.parse("SETUID")}
-        assert shows(app, "#standing").startswith("The floor: 2 kept\ntried: passes")
+        assert shows(app, "#status").startswith("The floor: 2 kept\ntried: passes")
 
     assert NGINX.proposal.floor is None
     drive(app, script)
@@ -150,7 +149,7 @@ def test_the_evidence_leads_from_program_to_call_site_and_meaning() -> None:
     app = app_on(NGINX)
 
     async def script(_: Session) -> None:
-        tree = app.query_one(Evidence)
+        tree = app.query_one(EvidenceTree)
         (program,) = tree.root.children
         (call,) = program.children
         lines = " ".join(str(node.label).strip() for node in call.children)
@@ -169,7 +168,7 @@ def test_evidence_of_many_programs_is_filled_a_page_at_a_time() -> None:
     app = app_on(report(*many))
 
     async def script(pilot: Session) -> None:
-        tree = app.query_one(Evidence)
+        tree = app.query_one(EvidenceTree)
         assert len(tree.root.children) == PAGE + 1
         tree.focus()
         await press(pilot, "end", "enter")
@@ -262,7 +261,7 @@ def test_hostile_names_arguments_and_paths_are_shown_harmlessly(size: tuple[int,
             assert "\u202e" not in text
             assert "\udcff" not in text
             await press(pilot, keys)
-        tree = app.screen_stack[0].query_one(Evidence)
+        tree = app.screen_stack[0].query_one(EvidenceTree)
         assert str(tree.root.children[0].label).startswith("[bold red]x[/] \\x1b[31m\\x1b]0;owned")
 
     drive(app, script, size)

@@ -1,10 +1,12 @@
 """Score `capadvise run` over real workloads: is the proposed set sound, is it exactly minimal?
 
-Usage: score.py [--prove|--retry|--alone] ORACLE [NAME …]   (root; ORACLE: workloads/oracle.py)
+Usage: score.py [--prove|--retry|--alone] [--sets FILE] ORACLE [NAME …]
+As root; ORACLE is workloads/oracle.py.
 
 With --prove, `capadvise prove` finds the sets by trial, and the number of trials is held against
 the budget of 3 + 2 for each recommended capability; without, `capadvise run` proposes them, with
---retry under EPERM retries, with --alone by those alone, without the kernel's trace.
+--retry under EPERM retries, with --alone by those alone, without the kernel's trace. With --sets,
+the proposed sets are written into FILE, to be compared with those of another version.
 
 Each workload is run once under capadvise with everything allowed; the oracle then judges the
 recommended set by trial. Nothing is compared with a known answer.
@@ -117,7 +119,13 @@ def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
 
 def main() -> None:
     with_trials = "--prove" in sys.argv
-    oracle, *names = [word for word in sys.argv[1:] if not word.startswith("-")]
+    words = sys.argv[1:]
+    sets = None
+    if "--sets" in words:
+        at = words.index("--sets")
+        sets = Path(words[at + 1])
+        del words[at : at + 2]
+    oracle, *names = [word for word in words if not word.startswith("-")]
     if not names:
         listing = subprocess.run(
             [sys.executable, oracle, "list"], capture_output=True, text=True, check=True
@@ -127,8 +135,12 @@ def main() -> None:
         if with_trials:
             score_proofs(oracle, names, Path(scratch))
             return
-        found = {name: recommend(oracle, name, Path(scratch)) for name in names}
-        judge(oracle, {n: caps for n, caps in found.items() if caps is not None}, Path(scratch))
+        proposed = {name: recommend(oracle, name, Path(scratch)) for name in names}
+        answers = {name: caps for name, caps in proposed.items() if caps is not None}
+        if sets is not None:
+            lines = [f"{name:24} {' '.join(caps)}\n" for name, caps in sorted(answers.items())]
+            sets.write_text("".join(lines))
+        judge(oracle, answers, Path(scratch))
 
 
 if __name__ == "__main__":

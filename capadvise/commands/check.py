@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 from capadvise.catalog import Catalog, default
 from capadvise.commands.say import say
 from capadvise.errors import BadInput, Exit
-from capadvise.formats import FORMATS
+from capadvise.formats import FORMATS, quadlet, systemd
 from capadvise.formats.declared import Declared
-from capadvise.formats.nodes import template_hint
+from capadvise.formats.yaml_tree import template_hint
 from capadvise.gate.outcome import Outcome, Source, examine
 from capadvise.gate.sources import dropped_in, projects, read_besides, recognize, service_name
 from capadvise.report.escape import printable
@@ -74,7 +75,7 @@ def _print(outcome: Outcome, output: str) -> None:
 
 
 _INCLUDE = re.compile(r"""^\s*\{?\s*["']?include["']?\s*:""", re.MULTILINE)
-_HEADINGS = {"systemd": "\n[Service]\n", "quadlet": "\n[Container]\n"}
+_UNITS = {"quadlet": quadlet, "systemd": systemd}
 _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 """What ``read`` calls the service of a file that has but one, and no name for it."""
 
@@ -89,9 +90,10 @@ def _source(paths: Sequence[str], catalog: Catalog) -> Source:
         return _resolve(source, texts.values())
     if kind == "kubernetes":
         return replace(source, pods=_levels(paths[0], texts[paths[0]], catalog))
-    if len(paths) > 1:  # a unit and its drop-ins: systemd reads on
-        whole = _declared(paths[0], kind, "\n".join(texts.values()))
-        return replace(source, declared=whole)
+    if len(paths) > 1:  # a unit and its drop-ins
+        with _in(", ".join(paths), ""):
+            whole = _UNITS[kind].read_together(list(texts.values()))
+        return replace(source, declared=tuple(map(partial(_called, paths[0], kind), whole)))
     return source
 
 
@@ -138,15 +140,18 @@ def _left_out(paths: Sequence[str]) -> list[str]:
 
 
 def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:
-    last = text.count("\n") + 1
-    if dropped_in(path):  # it need not speak of what is judged
-        text += _HEADINGS[kind]
     with _in(path, text):
-        found = FORMATS[kind].read(text)
-    found = tuple(replace(item, line=1) if item.line > last else item for item in found)
-    only = _ONLY.get(kind)
-    name = service_name(path, kind)
-    return tuple(replace(item, service=name) if item.service == only else item for item in found)
+        if dropped_in(path):  # it need not speak of what is judged
+            services = _UNITS[kind].read(text, drop_in=True)
+        else:
+            services = FORMATS[kind].read(text)
+    return tuple(_called(path, kind, item) for item in services)
+
+
+def _called(path: str, kind: str, declared: Declared) -> Declared:
+    """By its own name, where the file has none for it."""
+    has_none = declared.service == _ONLY.get(kind)
+    return replace(declared, service=service_name(path, kind)) if has_none else declared
 
 
 @contextmanager

@@ -7,9 +7,33 @@ from collections.abc import Iterator
 from capadvise.errors import BadInput
 from capadvise.formats import engine
 from capadvise.formats.declared import Declared
-from capadvise.formats.nodes import Documents, Mapping, Node, key_lines, line, optional_text, wrong
 from capadvise.formats.snippet import Snippet
+from capadvise.formats.yaml_reader import (
+    Dialect,
+    Documents,
+    Entries,
+    key_lines,
+    line,
+    optional_text,
+    wrong,
+)
+from capadvise.formats.yaml_tree import Node
 
+DIALECT = Dialect(
+    tags=frozenset({"!override", "!reset"}),
+    names=frozenset(
+        {
+            "services",
+            "include",
+            "cap_add",
+            "cap_drop",
+            "privileged",
+            "user",
+            "security_opt",
+            "extends",
+        }
+    ),
+)
 _TRUE = ("true", "1", "t", "y", "yes", "on")
 _FALSE = ("false", "0", "f", "n", "no", "off")
 
@@ -38,7 +62,7 @@ def render(snippet: Snippet) -> str:
 
 def read(source: str) -> tuple[Declared, ...]:
     """The services of a compose file. Variables and ``extends`` are left as written."""
-    documents = Documents(source)
+    documents = Documents(source, DIALECT)
     found: dict[str, Declared] = {}
     known = False
     for root in documents.roots:  # compose takes several documents as several files
@@ -83,7 +107,7 @@ def _no_new_privileges(option: str) -> str:
     return (value.strip().lower() or "true") if name.strip() == "no-new-privileges" else ""
 
 
-def _privileged(keys: Mapping) -> bool:
+def _privileged(keys: Entries) -> bool:
     """Compose takes texts too, as variables make them."""
     said = optional_text(keys.get("privileged"), "privileged")
     if said is None or "$" in said:
@@ -93,7 +117,7 @@ def _privileged(keys: Mapping) -> bool:
     return said.lower() in _TRUE
 
 
-def _unresolved(keys: Mapping, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     if "extends" in keys:
         yield "extends", line(keys["extends"])
     for key in ("privileged", "user"):

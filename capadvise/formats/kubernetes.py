@@ -10,17 +10,18 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import engine
 from capadvise.formats.declared import Declared
-from capadvise.formats.nodes import (
+from capadvise.formats.snippet import Snippet
+from capadvise.formats.yaml_reader import (
+    Dialect,
     Documents,
-    Mapping,
-    Node,
+    Entries,
     flag,
     is_null,
     line,
     optional_text,
     wrong,
 )
-from capadvise.formats.snippet import Snippet
+from capadvise.formats.yaml_tree import Mapping, Node
 
 _TEMPLATE = ("spec", "template", "spec")
 POD_SPEC: dict[str, tuple[str, ...]] = {
@@ -38,6 +39,18 @@ POD_SPEC: dict[str, tuple[str, ...]] = {
 NON_ROOT = "nonroot"
 """The user of a container with ``runAsNonRoot``, whose image names it."""
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+DIALECT = Dialect(
+    merge_wins=True,
+    names=frozenset(
+        (
+            *("kind", "spec", "template", "jobTemplate", "metadata", "items", *CONTAINERS),
+            *("securityContext", "capabilities", "add", "drop", "privileged", "procMount"),
+            *("allowPrivilegeEscalation", "runAsUser", "runAsGroup", "runAsNonRoot"),
+            *("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPath", "hostProcess"),
+            *("seccompProfile", "appArmorProfile", "windowsOptions", "seLinuxOptions", "sysctls"),
+        )
+    ),
+)
 
 
 def render(snippet: Snippet) -> str:
@@ -114,14 +127,14 @@ def _label(name: str) -> str:
 
 def read(source: str) -> tuple[Declared, ...]:
     """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by."""
-    documents = Documents(source)
+    documents = Documents(source, DIALECT)
     all_objects = [found for root in documents.roots for found in objects(documents, root)]
     if not all_objects:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")
     return tuple(declared for found in all_objects for declared in _containers(documents, found))
 
 
-def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Mapping]]:
+def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Entries]]:
     """(kind, object) of a document; all of a list's, whose kind ends in List."""
     found = documents.mapping(root, "an object")
     if not found:  # an empty document
@@ -141,19 +154,19 @@ def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Mapping]]:
         yield named, inner
 
 
-def pod_of(documents: Documents, kind: str, found: Mapping) -> tuple[Mapping, Mapping] | None:
+def pod_of(documents: Documents, kind: str, found: Entries) -> tuple[Entries, Entries] | None:
     """What holds the specification of an object's pod, and the specification. A kind that is not
     known (Rollout, Knative's Service) can have a template of a pod as a Deployment has."""
     holder, keys = found, found
     for key in POD_SPEC.get(kind, _TEMPLATE):
         node = keys.get(key)
-        if kind not in POD_SPEC and (node is None or node.id != "mapping"):
+        if kind not in POD_SPEC and (node is None or not isinstance(node, Mapping)):
             return None
         holder, keys = keys, documents.mapping(node, key)
     return (holder, keys) if kind in POD_SPEC or "containers" in keys else None
 
 
-def _containers(documents: Documents, found: tuple[str, Mapping]) -> Iterator[Declared]:
+def _containers(documents: Documents, found: tuple[str, Entries]) -> Iterator[Declared]:
     kind, keys = found
     if (held := pod_of(documents, kind, keys)) is None:
         return
@@ -170,7 +183,7 @@ def _containers(documents: Documents, found: tuple[str, Mapping]) -> Iterator[De
 
 
 def _container(
-    documents: Documents, service: str, at: int, container: Mapping, pod: Mapping
+    documents: Documents, service: str, at: int, container: Entries, pod: Entries
 ) -> Declared:
     """What the container says; what it does not say of the user, the pod does."""
     own = documents.mapping(container.get("securityContext"), "securityContext")

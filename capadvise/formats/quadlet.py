@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from capadvise.formats import flags, unit
+from capadvise.formats import flags, unit_file
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, comment
 
@@ -27,10 +28,21 @@ def render(snippet: Snippet) -> str:
     return "".join(lines)
 
 
-def read(source: str) -> tuple[Declared, ...]:
+def read(source: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
     """The container of a quadlet file, or of a drop-in; called ``container`` without a name."""
-    container = unit.section(source, "Container")
-    args = [word for word, _ in unit.words(container.values("PodmanArgs"))]
+    unit = unit_file.parse(source, quadlet=True)
+    return (declared(unit.found("Container") if drop_in else unit.section("Container")),)
+
+
+def read_together(sources: Sequence[str]) -> tuple[Declared, ...]:
+    """The container of a quadlet, as its drop-ins, which follow it, change it."""
+    units = [unit_file.parse(source, quadlet=True) for source in sources]
+    return (declared(unit_file.together(units, "Container")),)
+
+
+def declared(container: unit_file.Section) -> Declared:
+    """What a section says, or those of a quadlet and its drop-ins together."""
+    args = [word for word, _ in unit_file.words(container.values("PodmanArgs"), "c")]
     passed = flags.declared(args, "container", container.line)
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
@@ -39,22 +51,20 @@ def read(source: str) -> tuple[Declared, ...]:
     if user is not None:
         said = user.value if group is None else f"{user.value}:{group.value}"
     places = [("user", user.line)] if user else []
-    return (
-        replace(
-            passed,
-            service=name.value if name else passed.service,
-            drop=(*(cap for cap, _ in drop), *passed.drop),
-            add=(*(cap for cap, _ in add), *passed.add),
-            user=said,
-            no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
-            lines=(*places, *drop, *add),
-        ),
+    return replace(
+        passed,
+        service=name.value if name else passed.service,
+        drop=(*(cap for cap, _ in drop), *passed.drop),
+        add=(*(cap for cap, _ in add), *passed.add),
+        user=said,
+        no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
+        lines=(*places, *drop, *add),
     )
 
 
-def _caps(container: unit.Section, key: str) -> list[tuple[str, int]]:
+def _caps(container: unit_file.Section, key: str) -> list[tuple[str, int]]:
     """podman gets each word as the value of a flag, which may hold several."""
-    words = unit.words(container.values(key))
+    words = unit_file.words(container.values(key), "keep")
     return [(cap, line) for word, line in words for cap in word.split(",")]
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from capadvise.formats import unit
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from capadvise.caps import NAMES
+from capadvise.formats import unit_file
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, comment
+
+SECTIONS = ("Service", "Socket", "Mount", "Swap")
 
 
 def render(snippet: Snippet) -> str:
@@ -33,50 +40,99 @@ def _note(snippet: Snippet) -> str:
     return f"recorded as user {snippet.user}: the unit's own User= is left as it is"
 
 
-def read(source: str) -> tuple[Declared, ...]:
-    """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file."""
-    service = unit.section(source, "Service", "Socket", "Mount", "Swap")
+def read(source: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
+    """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file.
+    A drop-in need not say anything of the service."""
+    unit = unit_file.parse(source)
+    return (declared(unit.found(*SECTIONS) if drop_in else unit.section(*SECTIONS)),)
+
+
+def read_together(sources: Sequence[str]) -> tuple[Declared, ...]:
+    """The service of a unit, as its drop-ins, which follow it, change it."""
+    units = [unit_file.parse(source) for source in sources]
+    return (declared(unit_file.together(units, *SECTIONS)),)
+
+
+def declared(service: unit_file.Section) -> Declared:
+    """What a section says, or those of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
-    ambient = unit.words(service.values("AmbientCapabilities"))
+    ambient = unit_file.words(service.values("AmbientCapabilities"))
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
-    said = any(assignment.key == "AmbientCapabilities" for assignment in service.assignments)
-    return (
-        Declared(
-            service="service",
-            line=service.line,
-            drop=drop,
-            add=add,
-            ambient=tuple(cap for cap, _ in ambient) if said else None,
-            user=user.value if user else ("dynamic" if service.flag("DynamicUser") else None),
-            no_new_privileges=service.flag("NoNewPrivileges"),
-            lines=(*([("user", user.line)] if user else []), *places, *named),
-        ),
+    return Declared(
+        service="service",
+        line=service.line,
+        drop=drop,
+        add=add,
+        ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
+        user=user.value if user else ("dynamic" if service.flag("DynamicUser") else None),
+        no_new_privileges=service.flag("NoNewPrivileges"),
+        lines=(*([("user", user.line)] if user else []), *places, *named),
     )
 
 
 def _bounding(
-    service: unit.Section,
+    service: unit_file.Section,
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]:
-    """(drop, add, lines), as systemd adds up its assignments: the first one replaces, later ones
-    add to it, or take away with ``~``; an empty one stands for nothing, ``~`` alone for all."""
-    everything, listed = True, dict[str, int]()
-    for assignment in service.assignments:
-        if assignment.key != "CapabilityBoundingSet":
-            continue
-        inverted = assignment.value.startswith("~")
-        names = dict(
-            unit.words([unit.Assignment("", assignment.value.lstrip("~"), assignment.line)])
-        )
-        if not names or (everything and not listed):
-            everything, listed = inverted, names
-        elif everything == inverted:  # more of the same
-            listed |= names
+    """(drop, add, lines) of ``CapabilityBoundingSet=``; names that systemd does not know are in
+    them, too, so that somebody says so."""
+    total = add_up(service, "CapabilityBoundingSet")
+    places = list(total.named.values()) + total.unknown
+    if total.everything:
+        return tuple(name for name, _ in places), (), places
+    return ("ALL",), tuple(name for name, _ in places), places
+
+
+@dataclass(slots=True)
+class Total:
+    """What the assignments of a key come to: nothing but what is named, or everything else."""
+
+    everything: bool
+    named: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Number → (name as written, line)."""
+    unknown: list[tuple[str, int]] = field(default_factory=list)
+    """Names that systemd leaves out, with their lines."""
+
+
+def add_up(service: unit_file.Section, key: str) -> Total:
+    """As systemd adds up its assignments (config_parse_capability_set): the first one replaces what
+    there was, later ones add to it, or take away with ``~``. One without a capability that is known
+    stands for nothing, and with ``~`` for everything."""
+    untouched = key == "CapabilityBoundingSet"
+    total = Total(everything=untouched)
+    for item in service.all(key):
+        inverted = item.value.startswith("~")
+        said: dict[int, tuple[str, int]] = {}
+        for name in unit_file.split(item.value[inverted:], item.line):
+            number = capability_number(name)
+            if number is None:
+                total.unknown.append((name, item.line))
+            else:
+                said[number] = (name, item.line)
+        if not said or (total.everything == untouched and not total.named):
+            total.everything, total.named = inverted, said
+        elif total.everything == inverted:  # more of the same
+            total.named |= said
         else:
-            for name in names:
-                listed.pop(name, None)
-    places = list(listed.items())
-    if everything:
-        return tuple(listed), (), places
-    return ("ALL",), tuple(listed), places
+            total.named = {n: place for n, place in total.named.items() if n not in said}
+    return total
+
+
+_NUMBER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
+_LAST = 62
+
+
+def capability_number(name: str) -> int | None:
+    """As systemd reads a name (capability_from_name): with its prefix, in any case, or a number,
+    which is octal with a zero before it. None for what it does not know."""
+    if number := _NUMBER.fullmatch(name):
+        sign, *digits = number.groups()
+        value = next(int(each, base) for each, base in zip(digits, _BASES, strict=True) if each)
+        return value if value <= (0 if sign == "-" else _LAST) else None
+    upper = name.upper() if name.isascii() else name
+    bare = upper.removeprefix("CAP_")
+    return NAMES.index(bare) if bare != upper and bare in NAMES else None
+
+
+_BASES = (16, 2, 8, 10)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
-from capadvise.formats.kubernetes import CONTAINERS, objects, pod_of
-from capadvise.formats.nodes import Documents, Mapping, flag, line, optional_text
+from capadvise.formats.kubernetes import CONTAINERS, DIALECT, objects, pod_of
+from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Container:
     """A container's keys, and those of its ``securityContext``."""
 
     name: str
-    keys: Mapping
-    context: Mapping
+    keys: Entries
+    context: Entries
     line: int
 
 
@@ -27,17 +27,17 @@ class Pod:
     documents: Documents
     name: str
     line: int
-    spec: Mapping
-    annotations: Mapping
+    spec: Entries
+    annotations: Entries
     baseline_addable: frozenset[str]
     restricted_addable: frozenset[str]
 
     @property
-    def context(self) -> Mapping:
+    def context(self) -> Entries:
         """The pod's own ``securityContext``."""
         return self.inner(self.spec, "securityContext")
 
-    def inner(self, keys: Mapping, *path: str) -> Mapping:
+    def inner(self, keys: Entries, *path: str) -> Entries:
         """Keys and values further inside; empty where there are none."""
         for key in path:
             keys = self.documents.mapping(keys.get(key), key)
@@ -51,7 +51,7 @@ class Pod:
                 name = optional_text(keys.get("name"), "name") or "?"
                 yield Container(name, keys, self.inner(keys, "securityContext"), line(node))
 
-    def contexts(self) -> Iterator[tuple[str, Mapping, int]]:
+    def contexts(self) -> Iterator[tuple[str, Entries, int]]:
         """(whose, securityContext, line) of the pod and of each container."""
         yield "the pod", self.context, self.line
         for container in self.containers():
@@ -74,7 +74,7 @@ def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
         frozenset(cap.short for cap in catalog.pod_addable[level])
         for level in ("baseline", "restricted")
     )
-    documents = Documents(source)
+    documents = Documents(source, DIALECT)
     for root in documents.roots:
         for kind, found in objects(documents, root):
             if (held := pod_of(documents, kind, found)) is None:

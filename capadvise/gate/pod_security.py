@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from capadvise.formats.nodes import Mapping, Node, flag, is_null, line, optional_text
+from capadvise.formats.yaml_reader import Entries, flag, is_null, line, optional_text
+from capadvise.formats.yaml_tree import Node
 from capadvise.gate.finding import Level, Reached, Violation
 from capadvise.gate.pod import Pod
 
@@ -72,7 +73,7 @@ def _host_paths(pod: Pod) -> Iterator[Said]:
             yield f"volume {optional_text(keys.get('name'), 'name')} is a hostPath", at
 
 
-def _volumes(pod: Pod) -> Iterator[tuple[Mapping, int]]:
+def _volumes(pod: Pod) -> Iterator[tuple[Entries, int]]:
     for node in pod.documents.items(pod.spec.get("volumes"), "volumes"):
         yield pod.documents.mapping(node, "an item of volumes"), line(node)
 
@@ -106,7 +107,7 @@ def _apparmor(pod: Pod) -> Iterator[Said]:
             yield f"AppArmor {said}", line(node)
 
 
-def _profile(pod: Pod, key: str, whose: str, context: Mapping) -> Iterator[Said]:
+def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Said]:
     """AppArmor and seccomp profiles: the runtime's or one from the node."""
     node = context.get(key)
     if node is None or is_null(node):
@@ -219,7 +220,7 @@ def _seccomp(pod: Pod) -> Iterator[Said]:
             yield f"{container.name} does not set a seccompProfile", container.line
 
 
-def _has_profile(context: Mapping) -> bool:
+def _has_profile(context: Entries) -> bool:
     node: Node | None = context.get("seccompProfile")
     return node is not None and not is_null(node)
 

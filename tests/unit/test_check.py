@@ -520,12 +520,33 @@ def test_what_is_patched_passes_the_gate(
     context = {"privileged": privileged, "capabilities": {"add": add, "drop": drop}}
     container = {"name": "web", "securityContext": context}
     pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
-    for kind, text in (("compose", compose), ("kubernetes", yaml.safe_dump(pod))):
+    files = {
+        "compose": compose,
+        "kubernetes": yaml.safe_dump(pod),
+        "quadlet": _container_file(add, drop, privileged=privileged),
+        "systemd": _service_file(add, drop),
+    }
+    assert files.keys() == PATCHES.keys()
+    for kind, text in files.items():
         patched = PATCHES[kind](text, None, answer).text
         (declared,) = FORMATS[kind].read(patched)
         service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG, caps)
         findings = [*lint(service), *against(service, made.proposal, "web.json")]
         assert [item for item in findings if item.severity is Severity.ERROR] == [], patched
+
+
+def _container_file(add: list[str], drop: list[str], *, privileged: bool) -> str:
+    """Quotes in some places: what one parser takes off, the other has to."""
+    lines = [f'AddCapability="{name}"' for name in add] + [f"DropCapability={' '.join(drop)}"]
+    args = ['PodmanArgs="--privileged" --init'] if privileged else []
+    return "\n".join(["[Container]", "Image=x", *lines, *args, ""])
+
+
+def _service_file(add: list[str], drop: list[str]) -> str:
+    names = [name.upper() if name.startswith("cap_") else f"CAP_{name}" for name in add]
+    lines = [f'CapabilityBoundingSet="{" ".join(names)}"'] if names else []
+    lines += [f"CapabilityBoundingSet=~'CAP_{name}'" for name in drop]
+    return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
 
 
 def test_emit_into_makes_the_gate_pass(place: Path) -> None:

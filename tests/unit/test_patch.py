@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from capadvise.caps import NAMES
 from capadvise.errors import BadInput, CannotPatch, CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
+from capadvise.formats.edit.effect import effective
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet
 from tests.patching import CASES, USUAL, Case, patch, snippet
 
 GOLDEN = Path(__file__).parent / "golden" / "patch"
@@ -570,3 +574,77 @@ def test_what_cannot_be_patched_is_named(
 def test_more_than_was_meant_is_refused(language: str, text: str, service: str) -> None:
     with pytest.raises((CannotPatch, BadInput)):
         PATCHES[language](text, service, snippet(USUAL))
+
+
+# ------------------------------------------------------------------------------ what takes effect
+
+QUOTED = """[Service]
+ExecStart=/bin/true
+CapabilityBoundingSet="CAP_CHOWN CAP_NET_BIND_SERVICE"
+"""
+"""One word, which is no capability: systemd grants nothing."""
+
+
+def test_the_patcher_reads_words_as_the_gate_does() -> None:
+    patched = patch("systemd", QUOTED, None, ("CHOWN", "NET_BIND_SERVICE")).text
+    (declared,) = FORMATS["systemd"].read(patched)
+    assert declared.add == ("CAP_CHOWN", "CAP_NET_BIND_SERVICE")
+
+
+def test_the_gate_sees_every_patch() -> None:
+    for case in CASES:
+        name = case.patched().service
+        text = case.patched().text.removeprefix("\ufeff")
+        kwargs = {"drop_in": True} if case.language in ("quadlet", "systemd") else {}
+        every = read_module(case.language)(text, **kwargs)
+        (declared,) = [item for item in every if kwargs or item.service == name]
+        added = {item.upper().removeprefix("CAP_") for item in declared.add}
+        assert added == set(case.caps), case.name
+        assert {item.upper() for item in declared.drop} == {"ALL"}, case.name
+        assert not declared.privileged, case.name
+
+
+def read_module(language: str) -> Any:
+    return import_module(f"capadvise.formats.{language}").read
+
+
+LATER_MERGE = """x: &c {capabilities: {add: [SYS_ADMIN]}}
+kind: Pod
+spec:
+  containers:
+  - name: c
+    securityContext:
+      capabilities:
+        drop: [ALL]
+        add: [NET_ADMIN]
+      <<: {capabilities: {add: [SYS_ADMIN]}}
+"""
+TAGGED_KEY = "services:\n  a:\n    !!binary cHJpdmlsZWdlZA==: true\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "line"), [("kubernetes", LATER_MERGE, 10), ("compose", TAGGED_KEY, 3)]
+)
+def test_a_file_that_readers_take_differently_is_not_patched(
+    language: str, text: str, line: int
+) -> None:
+    """kubectl lets a later merge key win, and docker compose decodes a binary key: a patch of what
+    stands there had no effect."""
+    with pytest.raises(BadInput, match=f"line {line}: ambiguous"):
+        patch(language, text, None, USUAL)
+
+
+def test_a_patch_without_effect_is_refused() -> None:
+    """Whatever a patcher does: what its reader does not see is not written."""
+
+    def no_patch(text: str, service: str | None, snippet: Snippet) -> Patched:
+        return Patched(text, "a")
+
+    for language, text in (
+        ("compose", "services: {a: {cap_drop: [ALL], privileged: true}}\n"),
+        ("systemd", QUOTED),
+        ("quadlet", "[Container]\nImage=x\nPodmanArgs=--privileged\nDropCapability=all\n"),
+        ("kubernetes", POD),
+    ):
+        with pytest.raises((CannotPatch, BadInput), match=r"no effect|no service"):
+            effective(language, no_patch, text, None, snippet(()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import pytest
 
@@ -176,7 +175,7 @@ def test_kinds_that_are_not_known_are_judged_by_their_template(
         ("services: " + "[" * 5000, "line "),
         ("services: [" + "a," * 600_000, "values are too many"),
         ("# " + "x" * 5_000_000, "characters are too many"),
-        ("services: *no", "line 1: found undefined alias"),
+        ("services: *no", "line 1: the alias 'no' has no anchor"),
     ],
 )
 def test_what_is_no_compose_file_is_refused_with_its_line(text: str, said: str) -> None:
@@ -222,18 +221,21 @@ def _repeated(anchor: str, use: str, times: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "refused"),
+    ("text", "said"),
     [
-        (_merges(60), False),
-        ("x: &x\n  <<: *x\nservices:\n  a: *x\n", False),
-        (_repeated("[" + "CHOWN," * 10_000 + "]", "cap_add: *x", 20_000), True),
-        (_repeated("{" + "".join(f"k{n}: 1," for n in range(50_000)) + "}", "<<: *x", 5000), True),
+        (_merges(60), "its aliases stand for too much"),
+        ("x: &x\n  <<: *x\nservices:\n  a: *x\n", "the alias 'x' has no anchor before it"),
+        (_repeated("[" + "CHOWN," * 10_000 + "]", "cap_add: *x", 20_000), "stand for too much"),
+        (
+            _repeated("{" + "".join(f"k{n}: 1," for n in range(50_000)) + "}", "<<: *x", 5000),
+            "stand for too much",
+        ),
     ],
     ids=["merges of merges", "merges itself", "one list, many times", "one mapping, many times"],
 )
-def test_a_bomb_of_aliases_is_read_or_refused_in_time(text: str, refused: bool) -> None:
+def test_a_bomb_of_aliases_is_refused_in_time(text: str, said: str) -> None:
     start = time.process_time()
-    with pytest.raises(BadInput, match="too much is repeated") if refused else nullcontext():
+    with pytest.raises(BadInput, match=said):
         compose.read(text)
     assert time.process_time() - start < 10
 
@@ -370,7 +372,7 @@ def test_systemd() -> None:
         (systemd.read, "A=b\n", "line 1: neither a section nor KEY=VALUE"),
         (systemd.read, "[Service\n", "line 1: a section must be written as [Name]"),
         (systemd.read, "[Service]\nNoNewPrivileges=x\n", "line 2: NoNewPrivileges= must be"),
-        (quadlet.read, "[Container]\nAddCapability='\n", "line 2: No closing quotation"),
+        (quadlet.read, "[Container]\nAddCapability='\n", "line 2: quotes that do not end"),
         (oci.read, "{\n{", "line 2: "),
         (oci.read, "[" * 100_000, "line 1: "),
         (oci.read, "{}", "line 1: not a bundle's config.json"),

@@ -1,5 +1,5 @@
 """What is done to a mapping of a YAML text: entries added, taken out, their lists changed. Each
-function returns cuts; nothing else of the text moves."""
+function returns edits; nothing else of the text moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from capadvise.formats.edit import flowing
-from capadvise.formats.edit.cuts import Cut, insert_lines, line_end, line_start, replace_lines
 from capadvise.formats.edit.layout import (
     Item,
     Layout,
@@ -22,7 +21,14 @@ from capadvise.formats.edit.layout import (
     local,
     source,
 )
-from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
+from capadvise.formats.edit.text_edits import (
+    TextEdit,
+    insert_lines,
+    line_end,
+    line_start,
+    replace_lines,
+)
+from capadvise.formats.yaml_tree import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
 
 Pair = tuple[Node, Node]
 
@@ -63,68 +69,68 @@ def change(
     new: dict[str, Tree],
     *,
     after: Pair | None = None,
-) -> list[Cut]:
+) -> list[TextEdit]:
     """Take entries out and add others: in the place of the first that goes, else behind ``after``,
     else at the end."""
     gone = list(gone)
-    cuts = [cut for _, value in gone for cut in hand_on(doc, value)]
+    edits = [edit for _, value in gone for edit in hand_on(doc, value)]
     if mapping.flow:
         parts = [entry(key, tree, flowing.quote(mapping)) for key, tree in new.items()]
         going = [key for key, _ in gone]
         keep = [key not in going for key, _ in mapping.pairs]
         if parts or gone:
-            cuts += flowing.edit(doc.text, mapping, keep, parts)
-        return cuts
+            edits += flowing.edit(doc.text, mapping, keep, parts)
+        return edits
     text, at = doc.text, column(doc.text, mapping.pairs[0][0].start)
     look = local(text, mapping, doc.layout)
     lines = [line for key, tree in new.items() for line in look.lines(key, tree, at)]
     for pair in gone:
         if _begins_line(text, pair[0]):
-            cuts += replace_lines(text, pair[0].start, pair[1].end, lines)
+            edits += replace_lines(text, pair[0].start, pair[1].end, lines)
             lines = []
         else:
-            cuts += _behind_dash(text, mapping, pair)
+            edits += _behind_dash(text, mapping, pair)
     if lines:
-        cuts.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
-    return cuts
+        edits.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
+    return edits
 
 
 def _begins_line(text: str, key: Node) -> bool:
     return not text[line_start(text, key.start) : key.start].strip()
 
 
-def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[Cut]:
+def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
     """Remove the entry that stands on the line of its mapping's dash: the dash stays."""
     key, value = pair
     following = [name for name, _ in mapping.pairs if name.start > key.start]
     end = line_end(text, value.end)
     if following and not text[end : following[0].start].strip():
-        return [Cut(key.start, following[0].start)]
-    return [Cut(key.start, value.end)]
+        return [TextEdit(key.start, following[0].start)]
+    return [TextEdit(key.start, value.end)]
 
 
-def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[Cut]:
+def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[TextEdit]:
     """Give a key whose value is nothing, ``{}`` or an alias a mapping, in lines of its own where it
     can have them. What an alias stands for is merged in."""
     key, value = pair
     text = doc.text
-    cuts = hand_on(doc, value)
+    edits = hand_on(doc, value)
     if isinstance(value, Alias):
         tree = {"<<": text[value.start : value.end], **tree}
     if within.flow:
         space = "" if value.end > value.start else " "
-        return [*cuts, Cut(value.start, value.end, space + flow(tree, flowing.quote(within)))]
+        return [*edits, TextEdit(value.start, value.end, space + flow(tree, flowing.quote(within)))]
     start = text.index(":", key.end) + 1
     at = column(text, key.start) + doc.layout.step
     lines = [line for name, item in tree.items() for line in doc.layout.lines(name, item, at)]
-    cuts += [Cut(start, value.end)] if value.end > start else []
-    return [*cuts, insert_lines(text, value.end, lines)]
+    edits += [TextEdit(start, value.end)] if value.end > start else []
+    return [*edits, insert_lines(text, value.end, lines)]
 
 
 def merged(mapping: Mapping) -> Mapping:
     """What a mapping takes from elsewhere, without its own entries."""
     pairs = tuple(pair for pair in mapping.pairs if is_merge(pair[0]))
-    return Mapping(mapping.start, mapping.end, None, None, pairs, mapping.flow)
+    return Mapping(mapping.start, mapping.end, mapping.line, None, None, pairs, mapping.flow)
 
 
 # ------------------------------------------------------------------------------ lists
@@ -137,12 +143,12 @@ def change_list(
     fits: Callable[[str], str | None],
     *,
     exact: bool = False,
-) -> list[Cut]:
+) -> list[TextEdit]:
     """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
     ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
     written as it is wanted."""
     wanted = {item.text: item for item in want.items}
-    keep, seen, cuts = [], set(), []
+    keep, seen, edits = [], set(), []
     for item in value.items:
         entry = target(item)
         name = fits(entry.value) if isinstance(entry, Scalar) else None
@@ -150,33 +156,33 @@ def change_list(
         keep.append(stays)
         seen.add(name)
         if stays and exact and isinstance(item, Scalar) and item.value != name:
-            cuts.append(Cut(item.start, item.end, f"{item.style}{name}{item.style}"))
+            edits.append(TextEdit(item.start, item.end, f"{item.style}{name}{item.style}"))
     new = [item for item in want.items if item.text not in seen]
     quote = flowing.quote(value)
     quoted = [Item(quote + item.text + quote, item.comment) for item in new]
     if value.flow and (new or not all(keep)):
-        cuts += flowing.edit(doc.text, value, keep, [item.text for item in quoted])
+        edits += flowing.edit(doc.text, value, keep, [item.text for item in quoted])
     elif not value.flow:
-        cuts += _change_lines(doc.text, value, keep, quoted)
-    return cuts
+        edits += _change_lines(doc.text, value, keep, quoted)
+    return edits
 
 
-def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item]) -> list[Cut]:
+def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item]) -> list[TextEdit]:
     """``value`` is a block list; what is new comes after its last entry, or instead of it."""
     first = dash(text, value.items[0])
     lead = text[line_start(text, first) : first] + text[first : value.items[0].start]
     lines = [f"{lead}{item.text}{comment(item)}" for item in new]
-    cuts: list[Cut] = []
+    edits: list[TextEdit] = []
     for item, stays in reversed(list(zip(value.items, keep, strict=True))):
         if not stays:
-            cuts += replace_lines(text, dash(text, item), item.end, lines)
+            edits += replace_lines(text, dash(text, item), item.end, lines)
         elif lines:
-            cuts.append(insert_lines(text, item.end, lines))
+            edits.append(insert_lines(text, item.end, lines))
         lines = []
-    return cuts
+    return edits
 
 
-def release(doc: Document, node: Node) -> list[Cut]:
+def release(doc: Document, node: Node) -> list[TextEdit]:
     """Cuts after which a change to an anchored node changes no other place."""
     moved = _hand_on(doc, node, node)
     if not moved or node.anchor is None:
@@ -186,18 +192,18 @@ def release(doc: Document, node: Node) -> list[Cut]:
         begin = len(doc.text[:begin].rstrip(" "))
     else:
         end = flowing.skip(doc.text, end)
-    return [Cut(begin, end), *moved]
+    return [TextEdit(begin, end), *moved]
 
 
-def hand_on(doc: Document, gone: Node) -> list[Cut]:
+def hand_on(doc: Document, gone: Node) -> list[TextEdit]:
     """Cuts after which nothing outside of a node needs what is anchored in it."""
-    return [cut for node in walk(gone) if node.anchor for cut in _hand_on(doc, node, gone)]
+    return [edit for node in walk(gone) if node.anchor for edit in _hand_on(doc, node, gone)]
 
 
-def _hand_on(doc: Document, node: Node, gone: Node) -> list[Cut]:
+def _hand_on(doc: Document, node: Node, gone: Node) -> list[TextEdit]:
     """The anchor moves to the first of its aliases, with what it stood for."""
     for alias in doc.aliases(node):
         if not gone.start <= alias.start < gone.end:
             moved = f"&{node.anchor} {flow(source(doc.text, node))}"
-            return [Cut(alias.start, alias.end, moved)]
+            return [TextEdit(alias.start, alias.end, moved)]
     return []

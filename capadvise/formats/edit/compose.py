@@ -16,18 +16,9 @@ from capadvise.formats.edit.changes import (
     open_up,
     release,
 )
-from capadvise.formats.edit.cuts import Cut, Framed, apply
 from capadvise.formats.edit.layout import Item, Listing, Tree, source
-from capadvise.formats.edit.nodes import (
-    Mapping,
-    Node,
-    Sequence,
-    documents,
-    entries,
-    target,
-    value,
-)
 from capadvise.formats.edit.patched import Patched, chosen, odd, on_user, patchable, reasons
+from capadvise.formats.edit.text_edits import NormalizedText, TextEdit, apply
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -36,6 +27,15 @@ from capadvise.formats.edit.yaml_values import (
     text,
 )
 from capadvise.formats.snippet import Snippet
+from capadvise.formats.yaml_tree import (
+    Mapping,
+    Node,
+    Sequence,
+    documents,
+    entries,
+    target,
+    value,
+)
 
 _KEYS = ("cap_drop", "cap_add", "privileged")
 _ALL = Listing((Item("ALL"),))
@@ -45,16 +45,16 @@ _OVERRIDE = "!override"
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a service have what the snippet says and nothing else. Raises BadInput for what is no
     compose file and for a service that is not there, CannotPatch where more would change."""
-    framed = Framed.of(content)
-    root, services, name = _find(framed.body, service)
+    normalized = NormalizedText.of(content)
+    root, services, name = _find(normalized.body, service)
     wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
-    plan = _Plan(Document.of(framed.body, root), services, name, wanted)
-    cuts = plan.cuts()
+    plan = _Plan(Document.of(normalized.body, root), services, name, wanted)
+    edits = plan.edits()
     with patchable(f"service {name!r}"):
-        changed, pinned = _pinned(framed.body, apply(framed.body, cuts), name)
-        _verify(framed.body, changed, name, wanted)
+        changed, pinned = _pinned(normalized.body, apply(normalized.body, edits), name)
+        _verify(normalized.body, changed, name, wanted)
     return Patched(
-        framed.restore(changed),
+        normalized.restore(changed),
         name,
         (*pinned, *_notes(services, name, snippet)),
         unprivileged=plan.privileged,
@@ -109,27 +109,27 @@ class _Plan:
             for parent in _parents(self.services, self.pair[1])
         )
 
-    def cuts(self) -> list[Cut]:
+    def edits(self) -> list[TextEdit]:
         node = self.pair[1]
         if not isinstance(target(node), Mapping):
             raise BadInput(f"service {self.name!r} is not a mapping")
         if not isinstance(node, Mapping) or not node.pairs:
-            empty = Mapping(node.start, node.start, None, None, (), False)
+            empty = Mapping(node.start, node.start, node.line, None, None, (), False)
             _, _, new = self.lists(empty, entries(node))
             new |= self.switch(empty, entries(node))[1]
             return open_up(self.doc, self.services, self.pair, new) if new else []
-        cuts, gone, new = self.lists(node, entries(node))
+        edits, gone, new = self.lists(node, entries(node))
         going, more = self.switch(node, entries(node))
         siblings = [pair for key in self.wanted if (pair := node.own(key)) and pair not in gone]
         after = siblings[-1] if siblings else None
-        cuts += change(self.doc, node, [*gone, *going], new | more, after=after)
-        return cuts
+        edits += change(self.doc, node, [*gone, *going], new | more, after=after)
+        return edits
 
     def lists(
         self, node: Mapping, effective: dict[str, Node]
-    ) -> tuple[list[Cut], list[Pair], dict[str, Tree]]:
+    ) -> tuple[list[TextEdit], list[Pair], dict[str, Tree]]:
         """Cuts in lists that stay, entries that go, entries that come."""
-        cuts: list[Cut] = []
+        edits: list[TextEdit] = []
         gone: list[Pair] = []
         new: dict[str, Tree] = {}
         for key, want in self.wanted.items():
@@ -140,14 +140,14 @@ class _Plan:
                 if tag or not same(effective.get(key), texts, as_docker_takes_it):
                     new[key] = Listing(want.items, tag)
             elif (changed := self.in_place(pair, want, tag)) is not None:
-                cuts += changed
+                edits += changed
             else:
                 gone.append(pair)
                 if texts or tag or names(entries(merged(node)).get(key)):
                     new[key] = Listing(want.items, tag)
-        return cuts, gone, new
+        return edits, gone, new
 
-    def in_place(self, pair: Pair, want: Listing, tag: str | None) -> list[Cut] | None:
+    def in_place(self, pair: Pair, want: Listing, tag: str | None) -> list[TextEdit] | None:
         """Cuts in a list of the service's own; None where another entry has to take its place."""
         own = pair[1]
         if not isinstance(own, Sequence) or own.tag == "!reset":
@@ -158,13 +158,13 @@ class _Plan:
             return []
         if not texts or not own.items:
             return None
-        cuts = [] if fixed else [self.insert_tag(pair)]
-        cuts += release(self.doc, own)
-        return cuts + change_list(self.doc, own, want, as_docker_takes_it)
+        edits = [] if fixed else [self.insert_tag(pair)]
+        edits += release(self.doc, own)
+        return edits + change_list(self.doc, own, want, as_docker_takes_it)
 
-    def insert_tag(self, pair: Pair) -> Cut:
+    def insert_tag(self, pair: Pair) -> TextEdit:
         colon = self.doc.text.index(":", pair[0].end) + 1
-        return Cut(colon, colon, f" {_OVERRIDE}")
+        return TextEdit(colon, colon, f" {_OVERRIDE}")
 
     def tag(self, key: str) -> str | None:
         """Compose adds the lists of a service that is extended to those of the one that extends

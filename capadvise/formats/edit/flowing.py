@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence as Parts
 
-from capadvise.formats.edit.cuts import Cut, line_end, line_start
-from capadvise.formats.edit.nodes import Mapping, Node, Scalar, Sequence
+from capadvise.formats.edit.text_edits import TextEdit, line_end, line_start
+from capadvise.formats.yaml_tree import Mapping, Node, Scalar, Sequence
 
 Span = tuple[int, int]
 
@@ -38,35 +38,35 @@ def body(text: str, node: Node) -> int:
     return found.end() if found else node.start
 
 
-def edit(text: str, node: Sequence | Mapping, keep: Parts[bool], new: Parts[str]) -> list[Cut]:
+def edit(text: str, node: Sequence | Mapping, keep: Parts[bool], new: Parts[str]) -> list[TextEdit]:
     """Take out the parts that are not to be kept, and add new ones after the last."""
     parts = spans(node)
     if not parts:
-        return [Cut(body(text, node) + 1, node.end - 1, ", ".join(new))]
+        return [TextEdit(body(text, node) + 1, node.end - 1, ", ".join(new))]
     kept = [index for index, stays in enumerate(keep) if stays]
     between = _between(text, parts)
     if not kept:
         return [_instead(text, parts, between, new)]
     last = kept[-1]
-    cuts = [
+    edits = [
         _take_out(text, (parts[index + 1][0], parts[following - 1][1]), parts[following][0])
         for index, following in zip([-1, *kept], kept, strict=False)
         if following > index + 1
     ]
     if last < len(parts) - 1 and not new:
-        cuts += _take_off(text, parts[last:])
+        edits += _take_off(text, parts[last:])
     elif last < len(parts) - 1:  # new ones in the place of those that end it
-        cuts.append(_instead(text, parts[last + 1 :], between, new))
+        edits.append(_instead(text, parts[last + 1 :], between, new))
     elif new:
-        cuts += _append(text, parts[last][1], between, new)
-    return cuts
+        edits += _append(text, parts[last][1], between, new)
+    return edits
 
 
-def _instead(text: str, parts: Parts[Span], between: str, new: Parts[str]) -> Cut:
+def _instead(text: str, parts: Parts[Span], between: str, new: Parts[str]) -> TextEdit:
     """New parts in the place of those that end a collection, with the comment on the last line."""
     end = _behind_comment(text, parts[-1][1]) if "\n" in between else parts[-1][1]
     comma = "," if end > parts[-1][1] and _comma(text, parts[-1][1]) else ""
-    return Cut(parts[0][0], end, ("," + between).join(new) + comma)
+    return TextEdit(parts[0][0], end, ("," + between).join(new) + comma)
 
 
 def _between(text: str, parts: Parts[Span]) -> str:
@@ -84,31 +84,31 @@ def _line_break(text: str, start: int) -> str:
     return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
 
 
-def _take_out(text: str, run: Span, following: int) -> Cut:
+def _take_out(text: str, run: Span, following: int) -> TextEdit:
     """Remove parts that another follows, and their lines where they have them for themselves."""
     first, end = line_start(text, run[0]), line_end(text, run[1])
     if not text[first : run[0]].strip() and end <= following:
-        return Cut(first, end)
-    return Cut(run[0], following)
+        return TextEdit(first, end)
+    return TextEdit(run[0], following)
 
 
-def _take_off(text: str, parts: Parts[Span]) -> list[Cut]:
+def _take_off(text: str, parts: Parts[Span]) -> list[TextEdit]:
     """Remove all parts but the first, with the comma after it."""
     (_, kept), (start, _), end = parts[0], parts[1], parts[-1][1]
     if "#" not in text[kept:start]:
-        return [Cut(kept, _behind_comment(text, end) if "\n" in text[kept:start] else end)]
+        return [TextEdit(kept, _behind_comment(text, end) if "\n" in text[kept:start] else end)]
     comma = _comma(text, kept) or kept
-    return [Cut(comma, comma + 1), Cut(line_start(text, start), line_end(text, end))]
+    return [TextEdit(comma, comma + 1), TextEdit(line_start(text, start), line_end(text, end))]
 
 
-def _append(text: str, end: int, between: str, new: Parts[str]) -> list[Cut]:
+def _append(text: str, end: int, between: str, new: Parts[str]) -> list[TextEdit]:
     """Add parts behind the last one; a comment on its line stays on it."""
     behind = _behind_comment(text, end)
     if "\n" not in between or behind == end:
-        return [Cut(end, end, "".join("," + between + part for part in new))]
+        return [TextEdit(end, end, "".join("," + between + part for part in new))]
     comma = _comma(text, end)
     added = between + ("," + between).join(new) + ("," if comma else "")
-    return [*([] if comma else [Cut(end, end, ",")]), Cut(behind, behind, added)]
+    return [*([] if comma else [TextEdit(end, end, ",")]), TextEdit(behind, behind, added)]
 
 
 def _comma(text: str, end: int) -> int | None:

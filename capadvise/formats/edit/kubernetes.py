@@ -15,20 +15,9 @@ from capadvise.formats.edit.changes import (
     open_up,
     release,
 )
-from capadvise.formats.edit.cuts import Cut, Framed, apply
 from capadvise.formats.edit.layout import Item, Listing, Tree, source
-from capadvise.formats.edit.nodes import (
-    Alias,
-    Mapping,
-    Node,
-    Scalar,
-    Sequence,
-    documents,
-    entries,
-    target,
-    value,
-)
 from capadvise.formats.edit.patched import Patched, chosen, odd, on_user, patchable, reasons
+from capadvise.formats.edit.text_edits import NormalizedText, TextEdit, apply
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
     is_on,
@@ -37,6 +26,17 @@ from capadvise.formats.edit.yaml_values import (
 )
 from capadvise.formats.kubernetes import CONTAINERS, NON_ROOT, POD_SPEC
 from capadvise.formats.snippet import Snippet
+from capadvise.formats.yaml_tree import (
+    EMPTY,
+    Alias,
+    Mapping,
+    Node,
+    Sequence,
+    documents,
+    entries,
+    target,
+    value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,20 @@ class _Container:
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a container have what the snippet says and nothing else. Raises BadInput for what is no
     manifest and for a container that is not there, CannotPatch where more would change."""
-    framed = Framed.of(content)
-    found = _find(framed.body, service)
+    normalized = NormalizedText.of(content)
+    found = _find(normalized.body, service)
     if not isinstance(target(found.node), Mapping):
         raise BadInput(f"container {found.service!r} is not a mapping")
-    doc = Document.of(framed.body, found.root)
+    doc = Document.of(normalized.body, found.root)
     wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
     if snippet.caps:
         wanted["add"] = Listing(reasons(snippet))
-    changed = apply(framed.body, _container(doc, found.node, wanted))
+    changed = apply(normalized.body, _container(doc, found.node, wanted))
     with patchable(found.service):
-        changed, pinned = _pinned(framed.body, changed, found.service)
-        _verify(framed.body, changed, found.service, wanted)
+        changed, pinned = _pinned(normalized.body, changed, found.service)
+        _verify(normalized.body, changed, found.service, wanted)
     return Patched(
-        framed.restore(changed),
+        normalized.restore(changed),
         found.service,
         (*pinned, *_notes(found, snippet)),
         unprivileged=is_on(_context(found.node).get("privileged")),
@@ -123,27 +123,24 @@ def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node
 def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
     pod = item
     for key in POD_SPEC[kind]:
-        pod = entries(pod).get(key, _EMPTY)
-    metadata = entries(entries(item).get("metadata", _EMPTY))
-    name = text(metadata.get("name")) or text(metadata.get("generateName")) or ""
+        pod = entries(pod).get(key, EMPTY)
+    metadata = entries(entries(item).get("metadata", EMPTY))
+    name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
     for key in CONTAINERS:
-        found = target(entries(pod).get(key, _EMPTY))
+        found = target(entries(pod).get(key, EMPTY))
         for node in found.items if isinstance(found, Sequence) else ():
-            container = text(entries(node).get("name")) or ""
+            container = text(entries(node).get("name")) or "?"
             yield _Container(f"{kind}/{name}/{container}", root, pod, node)
 
 
-_EMPTY = Scalar(0, 0, None, None, "", "")
-
-
 def _context(container: Node) -> dict[str, Node]:
-    return entries(entries(container).get("securityContext", _EMPTY))
+    return entries(entries(container).get("securityContext", EMPTY))
 
 
 # ------------------------------------------------------------------------------ changing
 
 
-def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[Cut]:
+def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[TextEdit]:
     if _right(node, wanted):
         return []
     if isinstance(node, Alias):
@@ -166,33 +163,33 @@ def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[Cut]:
     return open_up(doc, node, own, new)
 
 
-def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut]:
+def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[TextEdit]:
     """Change a securityContext that has entries."""
-    cuts: list[Cut] = []
+    edits: list[TextEdit] = []
     gone = []
     new: dict[str, Tree] = {}
     own = node.own("capabilities")
     if own is None:
         new["capabilities"] = wanted
     elif isinstance(own[1], Mapping) and own[1].pairs:
-        cuts += [*release(doc, own[1]), *_capabilities(doc, own[1], wanted)]
+        edits += [*release(doc, own[1]), *_capabilities(doc, own[1], wanted)]
     elif isinstance(own[1], Alias):
         gone.append(own)
         new["capabilities"] = wanted
     else:
-        cuts += open_up(doc, node, own, wanted)
+        edits += open_up(doc, node, own, wanted)
     switch = node.own("privileged")
     if is_on(entries(node).get("privileged")):
         if switch:
             gone.append(switch)
         if switch is None or is_on(entries(merged(node)).get("privileged")):
             new["privileged"] = "false"
-    return [*cuts, *change(doc, node, gone, new)]
+    return [*edits, *change(doc, node, gone, new)]
 
 
-def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Cut]:
+def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[TextEdit]:
     """Change a capabilities mapping that has entries."""
-    cuts: list[Cut] = []
+    edits: list[TextEdit] = []
     gone = []
     new: dict[str, Tree] = {}
     for key in ("drop", "add"):
@@ -201,8 +198,8 @@ def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list
         assert isinstance(want, Listing)
         inherited = bool(names(entries(merged(node)).get(key)))
         if own and isinstance(own[1], Sequence) and own[1].items and want.items:
-            cuts += release(doc, own[1])
-            cuts += change_list(doc, own[1], want, as_docker_takes_it, exact=True)
+            edits += release(doc, own[1])
+            edits += change_list(doc, own[1], want, as_docker_takes_it, exact=True)
             continue
         if own and isinstance(own[1], Sequence) and not own[1].items and not want.items:
             continue
@@ -210,13 +207,13 @@ def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list
             gone.append(own)
         if want.items or inherited:
             new[key] = want
-    return [*cuts, *change(doc, node, gone, new)]
+    return [*edits, *change(doc, node, gone, new)]
 
 
 def _right(node: Node, wanted: dict[str, Tree]) -> bool:
     """Whether the container has what is wanted, spelled as Pod Security Admission compares it."""
     context = _context(node)
-    has = entries(context.get("capabilities", _EMPTY))
+    has = entries(context.get("capabilities", EMPTY))
     for key in ("drop", "add"):
         want = wanted.get(key)
         texts = sorted(item.text for item in want.items) if isinstance(want, Listing) else []
@@ -282,7 +279,7 @@ def _others(body: str, service: str) -> Iterator[Any]:
 def _notes(found: _Container, snippet: Snippet) -> Iterator[str]:
     """What the owner of the manifest must know."""
     places = [
-        entries(entries(place).get("securityContext", _EMPTY)) for place in (found.node, found.pod)
+        entries(entries(place).get("securityContext", EMPTY)) for place in (found.node, found.pod)
     ]
     said = {key: value for place in reversed(places) for key, value in place.items()}
     user = text(said.get("runAsUser"))

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.errors import CannotPatch
-from capadvise.formats.edit.cuts import line_start
 from capadvise.formats.edit.flowing import body
-from capadvise.formats.edit.nodes import Alias, Mapping, Node, Scalar, Sequence, is_text
+from capadvise.formats.edit.text_edits import line_start
+from capadvise.formats.yaml_tree import Alias, Mapping, Node, Scalar, Sequence, is_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from capadvise.caps import Cap
-from capadvise.formats.edit.nodes import Node, Scalar, Sequence, target
+from capadvise.formats.yaml_tree import Node, Scalar, Sequence, target
 
 _OFF = ("", "~", "null", "false", "no", "off", "n", "f", "0")
 

@@ -10,7 +10,7 @@ from capadvise.errors import CannotPatch
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Cut:
+class TextEdit:
     """Replace ``text[start:end]``."""
 
     start: int
@@ -18,7 +18,7 @@ class Cut:
     new: str = ""
 
 
-def apply(text: str, cuts: Iterable[Cut]) -> str:
+def apply(text: str, cuts: Iterable[TextEdit]) -> str:
     """The text with all cuts made; where two touch, insertions keep their order. Raises CannotPatch
     where two overlap: an alias in what goes with its anchor."""
     parts, at = [], 0
@@ -34,7 +34,7 @@ BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
+class NormalizedText:
     """A text without its byte order mark and with a line break at its end."""
 
     body: str
@@ -42,7 +42,7 @@ class Framed:
     missing: str
 
     @classmethod
-    def of(cls, text: str) -> Framed:
+    def of(cls, text: str) -> NormalizedText:
         missing = newline(text) if text and not text.endswith("\n") else ""
         return cls(text.removeprefix(BOM) + missing, BOM if text.startswith(BOM) else "", missing)
 
@@ -72,21 +72,21 @@ def newline(text: str) -> str:
     return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
 
 
-def insert_lines(text: str, at: int, lines: Iterable[str]) -> Cut:
+def insert_lines(text: str, at: int, lines: Iterable[str]) -> TextEdit:
     """Whole lines after the line that ``at`` is in. The text's last line has a line break."""
     end, break_ = line_end(text, at), newline(text)
-    return Cut(end, end, "".join(line + break_ for line in lines))
+    return TextEdit(end, end, "".join(line + break_ for line in lines))
 
 
-def replace_lines(text: str, start: int, end: int, lines: Iterable[str] = ()) -> list[Cut]:
+def replace_lines(text: str, start: int, end: int, lines: Iterable[str] = ()) -> list[TextEdit]:
     """Other lines in place of those from the one that ``start`` is in to the one that ``end`` is
     in. Lines that hold nothing but a comment stay: they may be about something else."""
     first, last, break_ = line_start(text, start), line_end(text, end), newline(text)
-    cuts = [Cut(first, first, "".join(line + break_ for line in lines))]
+    cuts = [TextEdit(first, first, "".join(line + break_ for line in lines))]
     at = first
     while at < last:
         next_ = line_end(text, at)
         if not re.match(r"[ \t]*#", text[at:next_]):
-            cuts.append(Cut(at, next_))
+            cuts.append(TextEdit(at, next_))
         at = next_
     return cuts

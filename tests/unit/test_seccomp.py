@@ -14,7 +14,7 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import libc, procfs, uapi
 from capadvise.linux.posture import seccomp_filters
 from capadvise.linux.posture.cbpf import INSTRUCTION, Action, Program, answer, run
 from capadvise.linux.running.inspect import closed
@@ -133,16 +133,16 @@ def test_a_signal_that_comes_while_filters_are_read_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It stops with the signal in hand, before it is interrupted."""
-    real = seccomp_filters._ptrace
+    real = libc.ptrace
 
-    def late(request: int, pid: int, address: int, data: object) -> int:
-        if request == seccomp_filters._INTERRUPT:
+    def late(request: int, pid: int, address: int = 0, data: int = 0) -> int:
+        if request == uapi.PTRACE_INTERRUPT:
             os.kill(pid, signal.SIGTERM)
             while procfs.state(pid) != "t":
                 time.sleep(0.001)
         return real(request, pid, address, data)
 
-    monkeypatch.setattr(seccomp_filters, "_ptrace", late)
+    monkeypatch.setattr(libc, "ptrace", late)
     with subprocess.Popen(["sleep", "60"]) as target:
         while procfs.comm(target.pid) != "sleep":
             time.sleep(0.001)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.ftrace.kallsyms import Symbols
+from capadvise.linux.kernel import libc
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check
 
-_PR_CAPBSET_DROP = 24
 _NO_CAPABILITY = 255
 """The kernel asks for SETPCAP first, and then finds that there is no such capability to drop."""
 _SETPCAP = Cap.parse("SETPCAP")
@@ -33,7 +33,8 @@ def fire(root: Path) -> Check:
         buffers.open(lambda: [pid])
         tracker = Tracker(buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid())
         tracker.adopt(pid, scope)
-        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _NO_CAPABILITY, 0, 0, 0)
+        with suppress(OSError):
+            libc.drop_bounding(_NO_CAPABILITY)
         buffers.stop()
         buffers.drain(tracker)
         tracker.finish()

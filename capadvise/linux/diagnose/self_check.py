@@ -6,13 +6,13 @@ kernel's event to the judgement of the report that is read back.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +23,16 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.diagnose import self_check_target
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import require_place
-from capadvise.linux.kernel import id_maps
+from capadvise.linux.kernel import id_maps, libc, uapi
 from capadvise.linux.retry.mode import own_maps, require_retry
 from capadvise.report.load import load
 from capadvise.report.model import Report
 
-_NEWNET = 0x40000000  # linux/sched.h
 _PATIENCE = 60.0
 """Seconds for one run; half a second is usual."""
 _PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _OF_PATHS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
 """Not compared: the interpreter may lie in a private folder, which root enters by one of them."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +106,7 @@ def _try(how: str, folder: Path) -> Tried:
             text=True,
             errors="replace",
             timeout=_PATIENCE,
-            # A network of its own, where the port is free; refused in a container, which has one
-            preexec_fn=lambda: _libc.unshare(_NEWNET),
+            preexec_fn=_enter_own_network,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -131,6 +127,12 @@ def _try(how: str, folder: Path) -> Tried:
         return Tried(how, False, wrong, seconds)
     found = ", ".join(cap.short for cap in sorted(known))
     return Tried(how, True, found + ("; not SYS_ADMIN" if traced else ""), seconds)
+
+
+def _enter_own_network() -> None:
+    """Where the target's port is free; refused in a container, which has such a network."""
+    with suppress(OSError):
+        libc.unshare(uapi.CLONE_NEWNET)
 
 
 def _has_other_ids() -> bool:

@@ -5,7 +5,6 @@ Reference: Documentation/trace/ftrace.rst, events.rst of the kernel.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace import ringbuffer
+from capadvise.linux.kernel import libc
 from capadvise.linux.kernel.sudo import with_sudo
 
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -22,10 +22,6 @@ PREFIX = "capadvise-"
 
 _MOST_PAGES = 64
 """About 3,000 events: some hundredths of a second until they are decoded and counted."""
-_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
-_FSCONFIG_CMD_CREATE, _CLOEXEC = 6, 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def find() -> Path:
@@ -41,32 +37,25 @@ def find() -> Path:
                 return path
         except PermissionError as error:
             raise CannotObserve(f"{path}: only root can look", hint=with_sudo()) from error
-    context = _syscall(_FSOPEN, b"tracefs", _CLOEXEC)
     try:
-        _syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
-        mount = _syscall(_FSMOUNT, context, _CLOEXEC, 0)
-    finally:
-        os.close(context)
-    return Path(f"/proc/self/fd/{mount}")
+        return Path(f"/proc/self/fd/{libc.mount_detached('tracefs')}")
+    except OSError as error:
+        raise _not_mounted(error) from error
 
 
-def _syscall(number: int, *args: object) -> int:
-    result = int(_libc.syscall(number, *args))
-    if result < 0:
-        code = ctypes.get_errno()
-        if code == errno.EPERM and os.geteuid() != 0:
-            raise CannotObserve("tracefs: only root can look", hint=with_sudo())
-        if code == errno.EPERM:
-            raise CannotObserve(
-                "tracefs is not mounted here, and this root may not mount it: a container, or a "
-                "kernel in lockdown",
-                hint="run capadvise on the host, or in a container with --pid=host --privileged",
-            )
-        raise CannotObserve(
-            f"tracefs is not mounted and cannot be mounted: {os.strerror(code)}",
-            hint="mount it: mount -t tracefs tracefs /sys/kernel/tracing",
+def _not_mounted(error: OSError) -> CannotObserve:
+    if error.errno == errno.EPERM and os.geteuid() != 0:
+        return CannotObserve("tracefs: only root can look", hint=with_sudo())
+    if error.errno == errno.EPERM:
+        return CannotObserve(
+            "tracefs is not mounted here, and this root may not mount it: a container, or a "
+            "kernel in lockdown",
+            hint="run capadvise on the host, or in a container with --pid=host --privileged",
         )
-    return result
+    return CannotObserve(
+        f"tracefs is not mounted and cannot be mounted: {os.strerror(error.errno or 0)}",
+        hint="mount it: mount -t tracefs tracefs /sys/kernel/tracing",
+    )
 
 
 def write(path: Path, text: str) -> None:

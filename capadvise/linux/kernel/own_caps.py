@@ -11,13 +11,11 @@ single system calls that somebody tricks it into, not from code that runs in it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_VERSION_3 = 0x20080522  # linux/capability.h
-_libc = ctypes.CDLL(None, use_errno=True)
+from capadvise.linux.kernel import libc
 
 
 class Kept(NamedTuple):
@@ -67,12 +65,5 @@ def keep(numbers: Iterable[int] | None = None) -> None:
     if os.geteuid() != 0:
         return
     mask = sum(1 << number for number in (kept() if numbers is None else numbers))
-    header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their upper halves
-    if _libc.capget(header, sets):
-        raise OSError(ctypes.get_errno(), "capget")
-    for half, bits in ((0, mask & 0xFFFFFFFF), (3, mask >> 32)):
-        sets[half + 1] &= bits
-        sets[half] = sets[half + 1]
-    if _libc.capset(header, sets):
-        raise OSError(ctypes.get_errno(), "capset")
+    _, permitted, inheritable = libc.capget()
+    libc.capset(permitted & mask, permitted & mask, inheritable)

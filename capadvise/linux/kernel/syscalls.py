@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
+from capadvise.linux.kernel import uapi
 
 ARGUMENTS: dict[str, dict[str, int]] = {
     "chmod": {"mode": 1},
@@ -119,19 +120,20 @@ def refusable(missing: CapSet) -> list[str]:
 
 def makes_users(flags: int) -> bool:
     """Whether the flags of unshare, clone or setns are for a user namespace."""
-    return bool(flags & 0x10000000)  # CLONE_NEWUSER
+    return bool(flags & uapi.CLONE_NEWUSER)
 
 
 def made_ambient(values: tuple[int, ...]) -> CapSet:
     """What this prctl lets the next program keep (PR_CAP_AMBIENT_RAISE): the kernel
     asks whether it is permitted without a check (cap_task_prctl() of security/commoncap.c)."""
     option, operation, cap, *_ = (*values, 0, 0, 0)
-    return frozenset({Cap(cap)} if (option, operation) == (47, 2) and 0 <= cap < 64 else ())
+    wanted = (option, operation) == (uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_RAISE)
+    return frozenset({Cap(cap)} if wanted and 0 <= cap < 64 else ())
 
 
 _ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}
 """Calls that are about one process for this ``which`` (PRIO_PROCESS, IOPRIO_WHO_PROCESS)."""
-_TRACING = (16, 0x4206)  # PTRACE_ATTACH, PTRACE_SEIZE
+_TRACING = (uapi.PTRACE_ATTACH, uapi.PTRACE_SEIZE)
 _NICE, _TRACE = Cap.parse("SYS_NICE"), Cap.parse("SYS_PTRACE")
 
 
@@ -238,18 +240,6 @@ def _signed(name: str, value: int) -> int:
 
 _FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
 _TYPES = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}
-_PRCTL = {4: "PR_SET_DUMPABLE", 22: "PR_SET_SECCOMP", 24: "PR_CAPBSET_DROP"}
-_PRCTL |= {28: "PR_SET_SECUREBITS", 35: "PR_SET_MM", 47: "PR_CAP_AMBIENT"}
-_NEW = {
-    0x00020000: "CLONE_NEWNS",
-    0x02000000: "CLONE_NEWCGROUP",
-    0x04000000: "CLONE_NEWUTS",
-    0x08000000: "CLONE_NEWIPC",
-    0x10000000: "CLONE_NEWUSER",
-    0x20000000: "CLONE_NEWPID",
-    0x40000000: "CLONE_NEWNET",
-    0x00000080: "CLONE_NEWTIME",
-}
 
 
 def detail(call: str, args: Mapping[str, int]) -> str | None:
@@ -265,9 +255,11 @@ def detail(call: str, args: Mapping[str, int]) -> str | None:
         family = _FAMILIES.get(args["family"], f"family {args['family']}")
         return f"{family}, {_TYPES.get(args['type'] & 0xF, 'type ' + str(args['type'] & 0xF))}"
     if call == "prctl":
-        return _PRCTL.get(args["option"], f"option {args['option']}")
+        return uapi.PRCTL.get(args["option"], f"option {args['option']}")
     if call in ("unshare", "setns"):
-        return "|".join(name for bit, name in _NEW.items() if args["flags"] & bit) or None
+        return (
+            "|".join(name for bit, name in uapi.NAMESPACES.items() if args["flags"] & bit) or None
+        )
     if call == "ioctl":
         return f"request 0x{args['cmd']:x}"
     if call == "setsockopt":

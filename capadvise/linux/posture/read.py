@@ -7,7 +7,6 @@ OSError.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import subprocess
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from capadvise.linux.kernel import id_maps, procfs
+from capadvise.linux.kernel import id_maps, libc, procfs, uapi
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
@@ -43,8 +42,6 @@ SECUREBITS = {
     7: "NO_CAP_AMBIENT_RAISE_LOCKED",
 }
 """linux/securebits.h"""
-_PR_GET_SECUREBITS = 27  # linux/prctl.h
-_CLONE_NEWNET = 0x40000000  # linux/sched.h
 _FIRST_DYNAMIC = 0xF0000000
 """PROC_DYNAMIC_FIRST of fs/proc/generic.c: lower inode numbers are those of initial namespaces.
 The mount and network namespaces have such a number since Linux 6.18, the others always."""
@@ -171,7 +168,10 @@ def _enter(network: Path) -> bool:
     except OSError:
         return False
     try:
-        return bool(ctypes.CDLL(None).setns(fd, _CLONE_NEWNET) == 0)
+        libc.setns(fd, uapi.CLONE_NEWNET)
+        return True
+    except OSError:
+        return False
     finally:
         os.close(fd)
 
@@ -199,8 +199,8 @@ def _settings_in(network: Path, proc: Path) -> dict[str, str]:
 
 def own_securebits() -> tuple[str, ...]:
     """Of this process: prctl(2) tells nobody else."""
-    bits = ctypes.CDLL(None).prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0)
-    return tuple(name for bit, name in SECUREBITS.items() if bits >= 0 and bits >> bit & 1)
+    bits = libc.securebits()
+    return tuple(name for bit, name in SECUREBITS.items() if bits >> bit & 1)
 
 
 def _sharing(name: str, inode: int | None, known: Mapping[str, int | None]) -> Sharing:

@@ -7,7 +7,6 @@ for some microseconds, and goes on however this program ends; no signal is sent 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import subprocess
@@ -16,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.posture.cbpf import INSTRUCTION, Program
+from capadvise.linux.kernel import libc, uapi
+from capadvise.linux.posture.cbpf import Program
 
-_SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C  # linux/ptrace.h
-_WALL = 0x40000000
 _MOST = 64
 _SECONDS = 10.0
 _SAID = {
@@ -55,37 +53,24 @@ def main() -> None:
 
 
 def _read(pid: int) -> Iterator[bytes]:
-    _ptrace(_SEIZE, pid, 0, None)
+    libc.ptrace(uapi.PTRACE_SEIZE, pid)
     signal = 0
     try:
-        _ptrace(_INTERRUPT, pid, 0, None)
-        _, status = os.waitpid(pid, _WALL)
+        libc.ptrace(uapi.PTRACE_INTERRUPT, pid)
+        _, status = os.waitpid(pid, uapi.WALL)
         if not status >> 16:  # no event: it stopped with a signal in hand, which it is to get
             signal = status >> 8
         for index in range(_MOST):
             try:
-                count = _ptrace(_GET_FILTER, pid, index, None)
+                raw = libc.seccomp_filter(pid, index)
             except OSError as error:
                 if error.errno == errno.ENOENT or (error.errno == errno.EINVAL and not index):
                     return  # no more, or none at all
                 raise
-            buffer = ctypes.create_string_buffer(count * INSTRUCTION.size)
-            _ptrace(_GET_FILTER, pid, index, buffer)
-            yield buffer.raw
+            yield raw
     finally:
         with suppress(OSError):
-            _ptrace(_DETACH, pid, 0, signal)
-
-
-def _ptrace(request: int, pid: int, address: int, data: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.restype = ctypes.c_long
-    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
-    result = int(libc.ptrace(request, pid, address, data))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+            libc.ptrace(uapi.PTRACE_DETACH, pid, 0, signal)
 
 
 if __name__ == "__main__":

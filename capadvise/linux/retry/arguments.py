@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
+from capadvise.linux.kernel.syscalls import makes_users
 from capadvise.linux.retry.calls import SILENT_FILES, Kind
 from capadvise.linux.retry.thread import DAC_OVERRIDE, DAC_READ_SEARCH, Thread
 
@@ -16,7 +17,7 @@ SETGID_BIT = 0o2000
 TRACEME, ATTACH, SEIZE = 0, 16, 0x4206  # linux/ptrace.h
 _AF_UNIX = (1).to_bytes(2, sys.byteorder)
 _AT_EMPTY_PATH = 0x1000
-_NEWUSER, _AT_FDCWD = 0x10000000, 0xFFFFFF9C
+_AT_FDCWD = 0xFFFFFF9C
 _SET_SECCOMP, _SET_MODE = 22, (0, 1)
 
 
@@ -43,7 +44,7 @@ def makes_namespace(thread: Thread) -> bool:
         flags = int.from_bytes(thread.process.raw(args[0], 8), "little")
     else:
         flags = args[1 if name == "setns" else 0]
-    return bool(flags & _NEWUSER) or (name == "setns" and not flags & 0xFFFFFFFF)
+    return makes_users(flags) or (name == "setns" and not flags & 0xFFFFFFFF)
 
 
 def opens_pseudo(thread: Thread) -> bool:

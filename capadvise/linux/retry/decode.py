@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from capadvise.linux.kernel.uapi import NAMESPACES, PRCTL
+
 
 class Memory(Protocol):
     """A stopped thread, as far as arguments point into it."""
@@ -200,16 +202,7 @@ _RESOURCES = dict(
         )
     )
 )
-_PRCTL = {
-    **{8: "PR_SET_KEEPCAPS", 22: "PR_SET_SECCOMP", 24: "PR_CAPBSET_DROP"},
-    **{28: "PR_SET_SECUREBITS", 35: "PR_SET_MM", 47: "PR_CAP_AMBIENT", 57: "PR_SET_IO_FLUSHER"},
-}
 _BPF = {0: "BPF_MAP_CREATE", 5: "BPF_PROG_LOAD", 8: "BPF_PROG_ATTACH", 18: "BPF_BTF_LOAD"}
-NAMESPACES = {
-    **{0x00020000: "CLONE_NEWNS", 0x02000000: "CLONE_NEWCGROUP", 0x04000000: "CLONE_NEWUTS"},
-    **{0x08000000: "CLONE_NEWIPC", 0x10000000: "CLONE_NEWUSER", 0x20000000: "CLONE_NEWPID"},
-    **{0x40000000: "CLONE_NEWNET"},
-}
 
 
 def _named(table: dict[int, str], otherwise: str, mask: int = 0xFFFFFFFF) -> Callable[[int], str]:
@@ -229,7 +222,7 @@ _NUMBERS: dict[str, Callable[[int], str]] = {
     "request": _named(_REQUESTS, "request"),
     "control": _named(_CONTROLS, "command"),
     "resource": lambda value: "RLIMIT_" + _RESOURCES.get(value & 0xFF, str(value & 0xFF)),
-    "prctl": _named(_PRCTL, "option"),
+    "prctl": _named(PRCTL, "option"),
     "bpf": _named(_BPF, "command"),
     "priority": lambda value: f"priority {_signed(value)}",
     "number": lambda value: f"request {_signed(value)}",

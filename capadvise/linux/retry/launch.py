@@ -6,7 +6,6 @@ before its exec.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
@@ -14,9 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-_SET_SECCOMP, _MODE_FILTER, _NEWUSER = 22, 2, 0x10000000  # linux/prctl.h, seccomp.h, sched.h
-
-_libc = ctypes.CDLL(None, use_errno=True)
+from capadvise.linux.kernel import libc
 
 
 def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
@@ -51,30 +48,15 @@ def send_filter(fd: int, code: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def install_filter(fd: int) -> int:
+def install_filter(fd: int) -> None:
     """Read the filter that follows the word to go on, and let the calling thread be stopped at
-    these calls from now on. Returns the errno, or 0."""
+    these calls from now on."""
     size = int.from_bytes(os.read(fd, 4), "little")
     code = b""
     while len(code) < size:
         code += os.read(fd, size - len(code))
-    if not code:
-        return 0
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = _Program(len(code) // 8, ctypes.addressof(buffer))
-    failed = _libc.prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0)
-    return ctypes.get_errno() if failed else 0
-
-
-class _Program(ctypes.Structure):
-    """struct sock_fprog."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
-def enter_namespace() -> int:
-    """Put the calling process into a user namespace of its own; the errno, or 0."""
-    return ctypes.get_errno() if _libc.unshare(_NEWUSER) else 0
+    if code:
+        libc.install_seccomp_filter(code)
 
 
 def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:

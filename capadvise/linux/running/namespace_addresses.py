@@ -17,7 +17,6 @@ open until the recording ends, so that no other can take their place.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import time
@@ -26,16 +25,13 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
+from capadvise.linux.kernel import libc, uapi
 from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
 from capadvise.linux.tracking.tracker import Tracker
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
-_NEWUSER = 0x10000000  # linux/sched.h
-_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _PATIENCE = 2.0
 """Seconds until an event that is made has been read, on a machine that is busy."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
@@ -92,7 +88,8 @@ def _ask(namespace: int, go: int) -> None:
     """In the child, which has one thread, as setns demands: enter, and give up all capabilities."""
     code = 1
     with suppress(BaseException):
-        if os.read(go, 1) and _libc.setns(namespace, _NEWUSER) == 0:
-            header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-            code = int(_libc.capset(header, (ctypes.c_uint32 * 6)()) != 0)
+        if os.read(go, 1):
+            libc.setns(namespace, uapi.CLONE_NEWUSER)
+            libc.capset(0, 0, 0)
+            code = 0
     os._exit(code)

@@ -20,6 +20,7 @@ from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.running import namespace_addresses
 from capadvise.linux.running.exec_watcher import Arrivals
@@ -34,7 +35,6 @@ from capadvise.posture import Posture
 from capadvise.recording import Held, Phase, Recording
 from capadvise.workload import Workload
 
-_NEWNS = 0x00020000  # linux/sched.h
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 """Where the kernel's name for a call is another one than that of the profiles."""
 _RUNTIMES = ("runc", "crun", "youki", "conmon", "containerd-shim")
@@ -60,7 +60,7 @@ class Entering:
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
         """The runtime joins the container's mounts: it will execute a program there."""
-        if call == "setns" and values[1] & _NEWNS:
+        if call == "setns" and values[1] & CLONE_NEWNS:
             task.inside = True
 
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:

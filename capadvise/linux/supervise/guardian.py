@@ -16,7 +16,6 @@ On the report pipe ``{"held": pid}``, ``{"started": true}`` or
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -31,11 +30,9 @@ from typing import Any, NoReturn
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
-from capadvise.linux.kernel import own_caps
+from capadvise.linux.kernel import libc, own_caps, uapi
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
-
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2  # linux/prctl.h; python-prctl does not know them
 
 
 class Refused(Exception):
@@ -270,8 +267,10 @@ def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
         os.write(failed, b"ready\n")
         if not os.read(go, 1):
             os._exit(1)  # the guardian is gone: nothing may run untraced
-        if code := retry.install_filter(go):
-            raise Refused("install the filter that stops calls", code)
+        try:
+            retry.install_filter(go)
+        except OSError as error:
+            raise Refused("install the filter that stops calls", error.errno or 0) from error
         try:
             os.execv(plan["path"], plan["argv"])
         except OSError as error:
@@ -297,8 +296,10 @@ def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
     """A user namespace of its own, where the plan wants one; the guardian maps the ids."""
     if not plan["retry"] or not plan["retry"]["maps"]:
         return
-    if code := retry.enter_namespace():
-        raise Refused("make a user namespace", code)
+    try:
+        libc.unshare(uapi.CLONE_NEWUSER)
+    except OSError as error:
+        raise Refused("make a user namespace", error.errno or 0) from error
     os.write(failed, b"ready\n")
     if not os.read(go, 1):
         os._exit(1)
@@ -353,10 +354,12 @@ def become(user: dict[str, Any]) -> None:
     permitted = held("CapPrm") & held("CapBnd")
     caps = [number for number in range(64) if permitted >> number & 1]
     prctl.set_caps((caps, [prctl.CAP_EFFECTIVE, prctl.CAP_INHERITABLE], True))
-    libc = ctypes.CDLL(None, use_errno=True)
     for number in caps:
-        if libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0):
-            raise Refused(f"raise capability {number} in the ambient set", ctypes.get_errno())
+        try:
+            libc.raise_ambient(number)
+        except OSError as error:
+            step = f"raise capability {number} in the ambient set"
+            raise Refused(step, error.errno or 0) from error
 
 
 def held(name: str) -> int:

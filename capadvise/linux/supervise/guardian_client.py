@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
-from capadvise.linux.kernel import own_caps
-from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
+from capadvise.linux.kernel import libc, own_caps
+from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 
 _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
@@ -30,7 +30,7 @@ class GuardianProcess:
     def __init__(self, fds: Iterable[int] = ()) -> None:
         """Start it. It inherits ``fds`` besides, and keeps them from the target."""
         # If the guardian dies first, its orphans come to us, and we kill them.
-        become_subreaper()
+        libc.become_subreaper()
         prctl = importlib.util.find_spec("prctl")
         if prctl is None or prctl.origin is None:
             raise CannotStart(

@@ -6,7 +6,6 @@ that it starts survives it: it is a child subreaper, and what the target started
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -24,17 +23,18 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
+from capadvise.linux.kernel import libc
 from capadvise.linux.kernel.private_mounts import make_mounts_private
-from capadvise.linux.kernel.process_tree import become_subreaper, kill_descendants, reap_all
+from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, copyable, snapshot
+from capadvise.linux.kernel.uapi import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 
-NEWNS, NEWUTS, NEWIPC, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000  # linux/sched.h
-PR_SET_PDEATHSIG = 1
+OWN_NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
 """Each trial gets a private copy of these, and an empty /run."""
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
@@ -68,8 +68,6 @@ if [ -n "$cwd" ]; then
 fi
 """
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class StageError(Exception):
     """The trial could not be made: no verdict about capabilities."""
@@ -78,8 +76,8 @@ class StageError(Exception):
 def main() -> None:
     """Make the trial that the plan describes; always write a result."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    become_subreaper()
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    libc.become_subreaper()
+    libc.set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = trial(plan, Path(plan["top"]))
@@ -212,9 +210,8 @@ def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
         return
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
-    if _libc.unshare(NEWNS | NEWNET | NEWUTS | NEWIPC):
-        raise StageError(f"cannot isolate: {os.strerror(ctypes.get_errno())}")
     try:
+        libc.unshare(OWN_NAMESPACES)
         make_mounts_private()
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error

@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 
 from capadvise.caps import Sets
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.posture import Posture
 from capadvise.recording import Phase
 
 _ID = re.compile("[0-9a-f]{64}")
-_NEWNS = 0x00020000  # linux/sched.h
 INITS = ("docker-init", "podman-init", "catatonit")
 """What ``--init`` puts before the container's own program. podman mounts it as /run/podman-init."""
 
@@ -71,7 +71,7 @@ class ContainerStarts:
         if call in ("pivot_root", "chroot"):
             task.pivoted = pid
             self._look(self.places[task.runtime], pid)  # a short program is gone before we hear
-        elif call == "setns" and values[1] & _NEWNS:
+        elif call == "setns" and values[1] & CLONE_NEWNS:
             task.inside = True
 
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:

@@ -6,7 +6,6 @@ client, and what keeps them lives as long as they do.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shlex
@@ -21,11 +20,9 @@ from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.container import SERVICE_LABEL, Container
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import ContainerStarts, healthcheck_command
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import libc, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(slots=True)
@@ -149,14 +146,13 @@ class DockerRoster(Roster):
         """Ask for the events from now on."""
         words = ["events", f"--since={time.time():.3f}", "--filter=type=container"]
         words += [f"--filter=label={self.label}", "--format={{json .}}"]
-        libc = ctypes.CDLL(None)
         self._process = subprocess.Popen(
             [*self.client.argv, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+            preexec_fn=lambda: libc.set_parent_death_signal(signal.SIGKILL),
         )
         assert self._process.stdout is not None
         self._fd = self._process.stdout.fileno()

@@ -1,0 +1,145 @@
+"""The system calls that Python lacks: one function each, and the errno as an OSError.
+
+The one place that loads libc. The standard library alone, since the guardian, the launcher of
+retries and the processes that they fork call it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import NoReturn
+
+from capadvise.linux.kernel import uapi
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+_libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+_libc.ptrace.restype = ctypes.c_long
+_libc.syscall.restype = ctypes.c_long
+
+
+def oserror(call: str) -> NoReturn:
+    """Raise what the last call left in errno."""
+    code = ctypes.get_errno()
+    raise OSError(code, f"{call}: {os.strerror(code)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave these namespaces for new ones: CLONE_NEW*."""
+    if _libc.unshare(flags) < 0:
+        oserror("unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter the namespace that an open file stands for: of a CLONE_NEW* kind."""
+    if _libc.setns(fd, kind) < 0:
+        oserror("setns")
+
+
+def mount(source: str | None, target: str, flags: int) -> None:
+    """Bind a mount, or change how it spreads: MS_*."""
+    given = None if source is None else os.fsencode(source)
+    if _libc.mount(given, os.fsencode(target), None, flags, None) < 0:
+        oserror(f"mount {target}")
+
+
+def mount_detached(kind: str) -> int:
+    """Mount a filesystem nowhere: it belongs to the file descriptor returned, and ends with it."""
+    context = _syscall("fsopen", uapi.FSOPEN, kind.encode(), uapi.FSOPEN_CLOEXEC)
+    try:
+        _syscall("fsconfig", uapi.FSCONFIG, context, uapi.FSCONFIG_CMD_CREATE, None, None, 0)
+        return _syscall("fsmount", uapi.FSMOUNT, context, uapi.FSMOUNT_CLOEXEC, 0)
+    finally:
+        os.close(context)
+
+
+def become_subreaper() -> None:
+    """Make orphans below this process its children, so that they can be found and killed."""
+    _prctl("PR_SET_CHILD_SUBREAPER", uapi.PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Get this signal when the thread that started this process ends."""
+    _prctl("PR_SET_PDEATHSIG", uapi.PR_SET_PDEATHSIG, number)
+
+
+def securebits() -> int:
+    """The securebits of the calling thread, as a mask."""
+    return _prctl("PR_GET_SECUREBITS", uapi.PR_GET_SECUREBITS)
+
+
+def drop_bounding(cap: int) -> None:
+    """Take a capability out of the bounding set."""
+    _prctl("PR_CAPBSET_DROP", uapi.PR_CAPBSET_DROP, cap)
+
+
+def raise_ambient(cap: int) -> None:
+    """Let an exec keep a capability that is permitted and inheritable."""
+    _prctl("PR_CAP_AMBIENT_RAISE", uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_RAISE, cap)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def install_seccomp_filter(code: bytes) -> None:
+    """Let the calling thread's system calls pass through this cBPF program."""
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Program(len(code) // 8, ctypes.addressof(buffer))
+    at = ctypes.addressof(program)
+    _prctl("PR_SET_SECCOMP", uapi.PR_SET_SECCOMP, uapi.SECCOMP_MODE_FILTER, at)
+
+
+def capget() -> tuple[int, int, int]:
+    """The effective, permitted and inheritable set of the calling thread, as masks."""
+    sets = (ctypes.c_uint32 * 6)()  # all three, then their upper halves
+    if _libc.capget(_capability_header(), sets) < 0:
+        oserror("capget")
+    effective, permitted, inheritable = (sets[at] | sets[at + 3] << 32 for at in range(3))
+    return effective, permitted, inheritable
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the capability sets of the calling thread."""
+    masks = (effective, permitted, inheritable)
+    halves = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
+    if _libc.capset(_capability_header(), (ctypes.c_uint32 * 6)(*halves)) < 0:
+        oserror("capset")
+
+
+def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
+    """One request about a thread: PTRACE_*."""
+    result = int(_libc.ptrace(request, pid, address, data))
+    if result < 0:
+        oserror("ptrace")
+    return result
+
+
+def seccomp_filter(pid: int, index: int) -> bytes:
+    """A filter of a stopped thread that we trace, the oldest first."""
+    count = ptrace(uapi.PTRACE_SECCOMP_GET_FILTER, pid, index)
+    buffer = ctypes.create_string_buffer(count * 8)  # struct sock_filter
+    ptrace(uapi.PTRACE_SECCOMP_GET_FILTER, pid, index, ctypes.addressof(buffer))
+    return buffer.raw
+
+
+def _prctl(name: str, option: int, *arguments: int) -> int:
+    result = int(_libc.prctl(option, *arguments, *[0] * (4 - len(arguments))))
+    if result < 0:
+        oserror(name)
+    return result
+
+
+def _syscall(name: str, number: int, *arguments: object) -> int:
+    result = int(_libc.syscall(number, *arguments))
+    if result < 0:
+        oserror(name)
+    return result
+
+
+def _capability_header() -> ctypes.Array[ctypes.c_uint32]:
+    return (ctypes.c_uint32 * 2)(uapi.LINUX_CAPABILITY_VERSION_3, 0)

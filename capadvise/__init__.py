@@ -6,6 +6,7 @@ The way through the package, from the top::
     commands    one short function per subcommand
     manual      the pages of ``help``, and what of them is made of catalog and parser
     parser      the arguments of every subcommand
+    workflow    what takes several steps: record and judge, prove, try sets for a review
     linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs

@@ -6,12 +6,11 @@ Commands are imported when they are called: ``explain`` must not pay for ``run``
 from __future__ import annotations
 
 import errno
-import importlib
 import io
-import keyword
 import os
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 
 from capadvise.errors import CapadviseError, Exit
 from capadvise.parser import build_parser
@@ -24,13 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     args = build_parser().parse_args(argv)
-    name = f"{args.subcommand}_" if keyword.iskeyword(args.subcommand) else args.subcommand
-    module = importlib.import_module(f"capadvise.commands.{name}")
     try:
-        code = int(module.command(args))
+        code = COMMANDS[args.subcommand](args)
         if sys.stdout is not None:  # closed by the caller
             sys.stdout.flush()
-        return code
+        return int(code)
     except CapadviseError as error:
         print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)
         if error.hint:
@@ -52,6 +49,115 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _close_stdout() -> None:
     """So that Python's own flush is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _attach(args: Namespace) -> int:
+    from capadvise.commands.attach import command
+
+    return command(args)
+
+
+def _catalog(args: Namespace) -> int:
+    from capadvise.commands.catalog import command
+
+    return command(args)
+
+
+def _check(args: Namespace) -> int:
+    from capadvise.commands.check import command
+
+    return command(args)
+
+
+def _completions(args: Namespace) -> int:
+    from capadvise.commands.completions import command
+
+    return command(args)
+
+
+def _diff(args: Namespace) -> int:
+    from capadvise.commands.diff import command
+
+    return command(args)
+
+
+def _doctor(args: Namespace) -> int:
+    from capadvise.commands.doctor import command
+
+    return command(args)
+
+
+def _emit(args: Namespace) -> int:
+    from capadvise.commands.emit import command
+
+    return command(args)
+
+
+def _explain(args: Namespace) -> int:
+    from capadvise.commands.explain import command
+
+    return command(args)
+
+
+def _help(args: Namespace) -> int:
+    from capadvise.commands.help import command
+
+    return command(args)
+
+
+def _import(args: Namespace) -> int:
+    from capadvise.commands.import_ import command
+
+    return command(args)
+
+
+def _inspect(args: Namespace) -> int:
+    from capadvise.commands.inspect import command
+
+    return command(args)
+
+
+def _merge(args: Namespace) -> int:
+    from capadvise.commands.merge import command
+
+    return command(args)
+
+
+def _prove(args: Namespace) -> int:
+    from capadvise.commands.prove import command
+
+    return command(args)
+
+
+def _review(args: Namespace) -> int:
+    from capadvise.commands.review import command
+
+    return command(args)
+
+
+def _run(args: Namespace) -> int:
+    from capadvise.commands.run import command
+
+    return command(args)
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "attach": _attach,
+    "catalog": _catalog,
+    "check": _check,
+    "completions": _completions,
+    "diff": _diff,
+    "doctor": _doctor,
+    "emit": _emit,
+    "explain": _explain,
+    "help": _help,
+    "import": _import,
+    "inspect": _inspect,
+    "merge": _merge,
+    "prove": _prove,
+    "review": _review,
+    "run": _run,
+}
 
 
 if __name__ == "__main__":

@@ -5,19 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from capadvise.commands.outcome import doubt, preload, print_json, saved, tell, writable
-from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.running.record_running import attach
 from capadvise.linux.running.target import Running, find
 from capadvise.linux.supervise.command import Command
+from capadvise.tui.protocols import Over
+from capadvise.workflow.notice import notice
+from capadvise.workflow.reports import (
+    check_writable,
+    explain_failing_check,
+    judge_and_save,
+    preload,
+    print_json,
+    show_proposal,
+)
 
 
 def command(args: argparse.Namespace) -> int:
     """0, or 1 when the check did not pass. The report is written in every case."""
     if args.output:
-        writable(Path(args.output))
+        check_writable(Path(args.output))
     require()  # before anything is said of engines that only root may talk to
     running = find(args.what)
     what = Command(
@@ -25,19 +33,20 @@ def command(args: argparse.Namespace) -> int:
         check=args.check,
         kind=args.kind,
         seconds=args.seconds,
-        doubt=None if args.quiet else doubt,
+        doubt=None if args.quiet else explain_failing_check,
     )
 
     def begun(processes: int) -> None:
         if not args.quiet:
-            say(_watching(running, processes))
+            notice(_watching(running, processes))
 
-    seen = attach(running, what, meanwhile=preload, begun=begun)
-    report, path = saved(seen, args.output)
-    tell(report, path, seen.check_passed, seen.check_said, args)
+    observation = attach(running, what, meanwhile=preload, begun=begun)
+    report, path = judge_and_save(observation, args.output)
+    passed = observation.check_passed
+    show_proposal(Over(report, path, passed, observation.check_said), quiet=args.quiet)
     if args.json:
         print_json(report)
-    return Exit.FAILED if seen.check_passed is False else Exit.OK
+    return Exit.FAILED if passed is False else Exit.OK
 
 
 def _watching(running: Running, processes: int) -> str:

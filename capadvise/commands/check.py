@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
-from capadvise.commands.say import say
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS, quadlet, systemd
 from capadvise.formats.declared import Declared
@@ -21,6 +20,7 @@ from capadvise.formats.yaml_tree import template_hint
 from capadvise.gate.outcome import Outcome, Source, examine
 from capadvise.gate.sources import dropped_in, projects, read_besides, recognize, service_name
 from capadvise.report.escape import printable
+from capadvise.workflow.notice import notice
 
 if TYPE_CHECKING:
     from capadvise.gate.finding import Reached
@@ -35,9 +35,13 @@ def command(args: argparse.Namespace) -> int:
     sources = [_source(paths, catalog) for paths in projects(args.files)]
     for source in sources:
         if not source.declared:
-            say(f"note: {source.paths[0]}: no service or container that could be judged is in it")
+            notice(
+                f"note: {source.paths[0]}: no service or container that could be judged is in it"
+            )
     for path in _left_out(args.files):
-        say(f"note: {path} was not named, and is not judged: whoever reads the others reads it too")
+        notice(
+            f"note: {path} was not named, and is not judged: whoever reads the others reads it too"
+        )
     count = sum(len(source.declared) for source in sources)
     baseline = None
     if args.against:
@@ -121,14 +125,14 @@ def _resolve(source: Source, texts: Iterable[str]) -> Source:
             why = why or str(error)
             continue
         if why:
-            say(f"note: {files}: judged without its variables: {why}")
+            notice(f"note: {files}: judged without its variables: {why}")
         return replace(source, declared=_declared("docker compose", "compose", text))
     if includes:
         raise BadInput(
             f"{files}: what it includes cannot be judged: {why}",
             hint="run the gate where docker compose works, or check the included files",
         )
-    say(f"note: {files}: judged as written, without extends and overrides: {why}")
+    notice(f"note: {files}: judged as written, without extends and overrides: {why}")
     # Not the last word of each service: an override must not hide what it does not repeat.
     return replace(source, declared=tuple(item for _, items in source.written for item in items))
 

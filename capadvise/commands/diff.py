@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.report.diff import diff, diff_json, diff_text
 from capadvise.report.load import load
 from capadvise.report.save import write
+from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
@@ -19,11 +19,11 @@ def command(args: argparse.Namespace) -> int:
     catalog = default()
     before, after = load(Path(args.before), catalog), load(Path(args.after), catalog)
     if before.target.name != after.target.name:
-        say(f"note: {before.target.name} is compared with {after.target.name}")
-    found = diff(before, after)
-    text = json.dumps(diff_json(found), indent=1) if args.json else "\n".join(diff_text(found))
+        notice(f"note: {before.target.name} is compared with {after.target.name}")
+    changes = diff(before, after)
+    text = json.dumps(diff_json(changes), indent=1) if args.json else "\n".join(diff_text(changes))
     if args.output:
         write(Path(args.output), f"{text}\n", private=True)  # as the reports are
     else:
         print(text)
-    return Exit.OK if found.same_set else Exit.FAILED
+    return Exit.OK if changes.same_set else Exit.FAILED

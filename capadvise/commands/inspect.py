@@ -22,15 +22,15 @@ def command(args: argparse.Namespace) -> int:
     machine = Machine.read()
     if args.seccomp and (len(args.targets) != 1 or args.targets[0].startswith(IMAGE)):
         raise BadInput("--seccomp stops a process for a moment: name exactly one")
-    found = [_looked_at(text, machine) for text in args.targets] or list(holders(machine))
-    if args.seccomp and isinstance(found[0], Inspection):
-        found = [with_filter(found[0], default())]
+    inspections = [_looked_at(text, machine) for text in args.targets] or list(holders(machine))
+    if args.seccomp and isinstance(inspections[0], Inspection):
+        inspections = [with_filter(inspections[0], default())]
     if args.json:
-        print(json.dumps([_dump(item) for item in found], indent=1))
+        print(json.dumps([_dump(item) for item in inspections], indent=1))
     elif args.targets:
-        print("\n\n".join("\n".join(_text(item)) for item in found))
+        print("\n\n".join("\n".join(_text(item)) for item in inspections))
     else:
-        print(*table([i for i in found if isinstance(i, Inspection)], default()), sep="\n")
+        print(*table([i for i in inspections if isinstance(i, Inspection)], default()), sep="\n")
     return Exit.OK
 
 

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.commands.say import say
 from capadvise.errors import BadInput, Exit
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.snippet import Snippet
 from capadvise.report.model import Report
 from capadvise.report.privileged import other_powers
+from capadvise.workflow.notice import notice
 
 
 def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
@@ -29,13 +29,13 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)
     for note in notes:
-        say(f"note: {note}")
+        notice(f"note: {note}")
     what = f"{args.into}: {patched.service}" if patched.service else args.into
     if change.empty:
-        say(f"{what}: nothing to change")
+        notice(f"{what}: nothing to change")
         return Exit.OK
     print(change.diff(), end="", flush=True)
     if not args.dry_run:
         change.write()
-        say(f"{what}: written")
+        notice(f"{what}: written")
     return Exit.OK

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.commands.say import say
 from capadvise.errors import Exit
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.save import save
+from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
@@ -30,7 +30,7 @@ def command(args: argparse.Namespace) -> int:
     runs = len(report.recordings)
     proven = "" if report.proven is None else ", proven"
     summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
-    say(summary)
+    notice(summary)
     for note in merged.notes:
-        say(f"note: {note}")
+        notice(f"note: {note}")
     return Exit.OK

@@ -13,9 +13,6 @@ from typing import Any
 from textual.pilot import Pilot
 
 from capadvise.catalog import default
-from capadvise.commands.live import LiveRecorder
-from capadvise.commands.outcome import saved
-from capadvise.commands.review import Trials
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.record import Observation
 from capadvise.report.model import Report
@@ -23,6 +20,9 @@ from capadvise.tui.app import CapadviseApp
 from capadvise.tui.live import LiveView
 from capadvise.tui.protocols import Over
 from capadvise.tui.review import ReviewView
+from capadvise.workflow.live import LiveRecorder
+from capadvise.workflow.reports import judge_and_save
+from capadvise.workflow.review_prover import ReviewProver
 
 SIZE = (120, 33)
 SERVER = ("python3", "demos/web/server.py")
@@ -35,10 +35,12 @@ async def pictures(folder: Path, scratch: Path) -> None:
 
     def save(seen: Observation) -> tuple[Report, Path]:
         """The trials need not wait until they are told to go on."""
-        return saved(replace(seen, workload=replace(seen.workload, check=CHECK)), str(report))
+        return judge_and_save(
+            replace(seen, workload=replace(seen.workload, check=CHECK)), str(report)
+        )
 
     def review(over: Over) -> ReviewView:
-        return ReviewView(over.report, default(), report, prover=Trials(report), live=True)
+        return ReviewView(over.report, default(), report, prover=ReviewProver(report), live=True)
 
     recorder = LiveRecorder(Command(SERVER, check=f"test -e {go} && {CHECK}"), save)
     view = LiveView(recorder, default(), review)

@@ -21,12 +21,12 @@ from textual.pilot import Pilot
 from textual.widgets import HelpPanel
 
 from capadvise.catalog import default
-from capadvise.commands.live import LiveRecorder
-from capadvise.commands.outcome import saved
 from capadvise.linux.supervise.command import Command
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.live import LiveView
 from capadvise.tui.review import ReviewView
+from capadvise.workflow.live import LiveRecorder
+from capadvise.workflow.reports import judge_and_save
 from tests.bench.tui import BUDGET
 
 KEYS: dict[str, Callable[[LiveView], object]] = {
@@ -58,7 +58,9 @@ class Timed:
     def __init__(self, rate: int, seconds: float, folder: Path) -> None:
         code = TARGET.format(rate=rate, seconds=seconds)
         command = Command((sys.executable, "-c", code))
-        self.recorder = LiveRecorder(command, lambda seen: saved(seen, str(folder / "r.json")))
+        self.recorder = LiveRecorder(
+            command, lambda seen: judge_and_save(seen, str(folder / "r.json"))
+        )
 
 
 async def press(pilot: Pilot[None], view: LiveView, seconds: float) -> list[tuple[float, float]]:

@@ -9,11 +9,11 @@ from textual.pilot import Pilot
 
 from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
-from capadvise.commands.review import Trials
 from capadvise.decide import Verdict
 from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.review import ReviewView
+from capadvise.workflow.review_prover import ReviewProver
 from tests.kernel.conftest import Run
 from tests.tui.screens import drive, press, shows
 
@@ -23,7 +23,7 @@ CHOWN = Cap.parse("CHOWN")
 def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_path: Path) -> None:
     run("sh", "-c", "rm -f f && touch f && chown nobody f")
     path = tmp_path / "report.json"
-    view = ReviewView(load(path, default()), default(), path, prover=Trials(path))
+    view = ReviewView(load(path, default()), default(), path, prover=ReviewProver(path))
     app = CapadviseApp(lambda: view)
 
     async def script(pilot: Pilot[Any]) -> None:
@@ -48,7 +48,7 @@ def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_prove
     run("false")
     path = tmp_path / "report.json"
     report = load(path, default())
-    assert Trials(path).obstacle(report) == (
+    assert ReviewProver(path).obstacle(report) == (
         "the recorded run did not end well, so that no trial could tell success (record it again "
         "so that it exits with 0, or give it a check that it passes)"
     )

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import NAMES
-from capadvise.cli import main
+from capadvise.cli import COMMANDS, main
 from capadvise.linux.kernel import sudo
+from capadvise.manual.options import verbs
+from capadvise.parser import build_parser
 from capadvise.report.save import save
 from tests.tui.screens import CATALOG, NGINX
 
@@ -95,9 +97,17 @@ def test_the_command_line_loads_nothing_slow() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_every_subcommand_of_the_parser_has_a_command() -> None:
+    assert set(COMMANDS) == {name for name, _, _ in verbs(build_parser())}
+
+
 def test_a_run_reads_no_yaml() -> None:
     """11 ms for the library and 40 ms for the files would be lost at each start."""
-    script = "import capadvise.commands.run as r, sys; r.preload(); print('yaml' in sys.modules)"
+    script = (
+        "import capadvise.commands.run, sys\n"
+        "from capadvise.workflow.reports import preload\n"
+        "preload(); print('yaml' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False"
 

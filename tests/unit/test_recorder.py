@@ -7,14 +7,14 @@ import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
-from capadvise.linux.supervise.live_recorder import Recorder
+from capadvise.linux.supervise.live_recorder import RecorderProcess
 from capadvise.recording import Lost
 
 
 def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     """As one that is stopped: what is recorded meanwhile would be lost."""
     (orders, _), (_, said), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
-    recorder = Recorder(orders, said, recordings, judged)
+    recorder = RecorderProcess(orders, said, recordings, judged)
     tracker = SimpleNamespace(tallies=lambda: tuple(range(5000)), distinct=0)
     watch: Any = SimpleNamespace(
         tracker=tracker,

@@ -90,7 +90,7 @@ def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
     os._exit(0)
 
 
-class Recorder:
+class RecorderProcess:
     """The process that records."""
 
     def __init__(self, orders: int, said: int, recordings: int, judged: int) -> None:

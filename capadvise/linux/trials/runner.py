@@ -66,7 +66,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrialEvidence:
     """What a trial showed besides its outcome."""
 
     recording: Recording
@@ -121,7 +121,7 @@ class Stop:
                 raise Interrupted
 
 
-def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, Seen]:
+def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence]:
     """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
     sweep()
     top = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir="/tmp"))
@@ -151,7 +151,7 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, Seen]:
         shutil.rmtree(top, ignore_errors=True)
     if "broken" in raw:
         raise BrokenTrial(raw["broken"])
-    return _outcome(raw), _seen(raw, job)
+    return _outcome(raw), _evidence(raw, job)
 
 
 def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
@@ -198,9 +198,9 @@ def _outcome(raw: dict[str, Any]) -> TrialOutcome:
     )
 
 
-def _seen(raw: dict[str, Any], job: Job) -> Seen:
+def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
     cwd = job.cwd or "$W"
-    return Seen(
+    return TrialEvidence(
         recording=load_recording(raw["recording"]),
         target=Target("command", raw["name"], job.argv, cwd, raw["user"]),
         posture=load_posture(raw["posture"]),

@@ -1,8 +1,7 @@
-"""What becomes of a recording: it is judged, saved and told. For all that records or imports."""
+"""What becomes of a recording: judged, saved and shown. For all that records or imports."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pwd
@@ -12,27 +11,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.commands.say import say
 from capadvise.errors import BadInput
 from capadvise.linux.kernel.sudo import as_root
 from capadvise.report.place import make_folder
+from capadvise.workflow.notice import notice
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
+    from capadvise.tui.protocols import Over
 
 
 def preload() -> None:
     """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
     from capadvise.catalog import default
-    from capadvise.report import text  # noqa: F401 - tell() finds it loaded
+    from capadvise.report import text  # noqa: F401 - show_proposal() finds it loaded
 
     default().preload()
 
 
-def saved(seen: Observation, output: str | None, *, several: bool = False) -> tuple[Report, Path]:
-    """Judge what was seen, and save the report: as ``output`` says (with several targets a
-    folder), else where reports go."""
+def judge_and_save(
+    observation: Observation, output: str | None, *, several: bool = False
+) -> tuple[Report, Path]:
+    """The report on what was observed, saved as ``output`` says (with several targets a folder),
+    else where reports go."""
     from capadvise.catalog import default
     from capadvise.decide import decide_all
     from capadvise.report.model import Report
@@ -40,47 +42,47 @@ def saved(seen: Observation, output: str | None, *, several: bool = False) -> tu
 
     catalog = default()
     report = Report(
-        seen.target,
-        seen.workload,
-        seen.posture,
-        seen.recordings,
-        decide_all(seen.recordings, catalog),
+        observation.target,
+        observation.workload,
+        observation.posture,
+        observation.recordings,
+        decide_all(observation.recordings, catalog),
     )
-    name = seen.target.name
-    path = Path(output) if output else default_path(name)
-    if output and several:
-        path = path / f"{safe_name(name)}.json"
+    path = report_path(output, observation.target.name, several=several)
     save(path, report, catalog)
     return report, path
 
 
-def doubt(said: str) -> None:
+def explain_failing_check(output: str) -> None:
     """Somebody waits for a check that does not pass: why."""
-    say(f"the check does not pass yet; it is tried until it does, or the target ends{_words(said)}")
+    notice(
+        "the check does not pass yet; it is tried until it does, or the target ends"
+        f"{_last_line(output)}"
+    )
 
 
-def _words(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
+def _last_line(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.strip()]
     return f"; it says: {lines[-1]}" if lines else "; it says nothing"
 
 
-def tell(
-    report: Report, path: Path, check_passed: bool | None, said: str, args: argparse.Namespace
-) -> None:
-    """Print the proposal on stderr. ``said``: what the check printed."""
+def show_proposal(ended: Over, *, quiet: bool) -> None:
+    """Print the proposal on stderr: stdout belongs to the target."""
     from capadvise.catalog import default
     from capadvise.report.text import proposal_text
 
-    catalog = default()
-    stopped = check_passed and report.workload.kind == "daemon" and not report.recording.attached
-    if stopped and not args.quiet:
-        print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
-    if not args.quiet:
-        print(
-            "", *proposal_text(report, catalog, path, as_root=as_root()), sep="\n", file=sys.stderr
+    report = ended.report
+    daemon = report.workload.kind == "daemon" and not report.recording.attached
+    if not quiet:
+        if ended.check_passed and daemon:
+            print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
+        text = proposal_text(report, default(), ended.path, as_root=as_root())
+        print("", *text, sep="\n", file=sys.stderr)
+    if ended.check_passed is False:
+        notice(
+            "the check did not pass: what is proposed is what was seen until then"
+            f"{_last_line(ended.check_said)}"
         )
-    if check_passed is False:
-        say(f"the check did not pass: what is proposed is what was seen until then{_words(said)}")
 
 
 def print_json(*reports: Report, several: bool = False) -> None:
@@ -92,7 +94,7 @@ def print_json(*reports: Report, several: bool = False) -> None:
     print(json.dumps(documents if several else documents[0], indent=1))
 
 
-def writable(path: Path, *, folder: bool = False) -> None:
+def check_writable(path: Path, *, folder: bool = False) -> None:
     """Raise BadInput now where a report could not be written later, after all the work."""
     place = path if folder else path.parent
     try:
@@ -105,11 +107,13 @@ def writable(path: Path, *, folder: bool = False) -> None:
         raise BadInput(f"-o {path}: cannot write there")
 
 
-def default_path(name: str) -> Path:
-    """Where a report goes that was given no place: the user's state directory. A name that is
-    given twice in one process (a second call) stays the same."""
+def report_path(output: str | None, name: str, *, several: bool = False) -> Path:
+    """Where a report goes: as ``output`` says, which with several targets is a folder. Without, the
+    user's state directory; a name that is given twice in one process stays the same."""
+    if output is not None:
+        return Path(output) / f"{_file_name(name)}.json" if several else Path(output)
     state = os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state"
-    return Path(state) / "capadvise" / f"{safe_name(name)}-{_STAMP}-{os.getpid()}.json"
+    return Path(state) / "capadvise" / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
 
 
 def _home() -> Path:
@@ -121,8 +125,8 @@ def _home() -> Path:
     return Path.home()
 
 
-def safe_name(name: str) -> str:
-    """A file name out of a target's name."""
+def _file_name(name: str) -> str:
+    """A file name for a target's name."""
     return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60] or "run"
 
 

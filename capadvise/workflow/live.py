@@ -1,4 +1,4 @@
-"""``capadvise run`` on a terminal: the recording under the live screen, and then its review."""
+"""Recording under the live screen, and then its review."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from capadvise.linux.supervise.live_recorder import (
     Ended,
     Failed,
     Progress,
-    Recorder,
+    RecorderProcess,
     judge,
 )
 from capadvise.linux.supervise.observation import Observation
@@ -37,7 +38,7 @@ Save = Callable[[Observation], tuple[Report, Path]]
 
 
 class LiveRecorder:
-    """The screen's side of the recorder (``recording_process``). Made before any thread starts:
+    """The screen's side of the recorder (``live_recorder``). Made before any thread starts:
     it forks."""
 
     def __init__(self, command: Command, save: Save) -> None:
@@ -53,16 +54,16 @@ class LiveRecorder:
 
     def _fork(self, command: Command, save: Save) -> None:
         orders, self._orders = os.pipe()
-        said, saying = os.pipe()
+        progress, reporting = os.pipe()
         with contextlib.suppress(OSError):  # an ordinary user may have made too many
-            fcntl.fcntl(saying, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+            fcntl.fcntl(reporting, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         recordings, to_judge = os.pipe()
         proposals, proposing = os.pipe()
         ready, judged = os.pipe()
         os.write(judged, b"r")
-        ours = (self._orders, said, proposals)
+        ours = (self._orders, progress, proposals)
         judges = (recordings, proposing, judged)
-        recorders = (orders, saying, to_judge, ready)
+        recorders = (orders, reporting, to_judge, ready)
         sys.stdout.flush()
         sys.stderr.flush()
         judge_pid = os.fork()
@@ -75,11 +76,11 @@ class LiveRecorder:
         recorder_pid = os.fork()
         if recorder_pid == 0:
             _close(ours, judges, (self._terminal.fd,))
-            Recorder(orders, saying, to_judge, ready).run(command, self._terminal, save)
+            RecorderProcess(orders, reporting, to_judge, ready).run(command, self._terminal, save)
         own_caps.keep()  # the recorder sets up; the screen only looks on
         self._pids = (judge_pid, recorder_pid)
         _close(judges, recorders, (self._terminal.inner,))
-        self._said, self._proposals = os.fdopen(said, "rb"), os.fdopen(proposals, "rb")
+        self._messages, self._proposals = os.fdopen(progress, "rb"), os.fdopen(proposals, "rb")
         self._reading = threading.Thread(target=self._read, daemon=True, name="progress")
         self._judging = threading.Thread(target=self._read_judgements, daemon=True, name="judge")
 
@@ -156,7 +157,7 @@ class LiveRecorder:
                 os.waitpid(pid, 0)
         return self.over()
 
-    # ------------------------------------------------------------------- what the others say
+    # ------------------------------------------- what the other processes report
 
     def _order(self, order: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -164,7 +165,7 @@ class LiveRecorder:
 
     def _read(self) -> None:
         while self._ended is None:
-            message = _load(self._said)
+            message = _load(self._messages)
             if isinstance(message, Progress):
                 self._progress = message
             else:
@@ -192,22 +193,22 @@ def _load(pipe: Any) -> Any:
         return None
 
 
-def live(command: Command, save: Save, *, prove: bool) -> tuple[Report, Over]:
-    """The screens, until the user leaves: the report as it is then, and how the recording ended.
+def live(command: Command, save: Save, *, prove: bool) -> Over:
+    """The screens, until the user leaves: how the recording ended, and the report as it is then.
 
     Raises CannotObserve and CannotStart as ``observe`` does.
     """
     recorder = LiveRecorder(command, save)
-    from capadvise.commands.review import Trials
     from capadvise.tui.app import CapadviseApp
     from capadvise.tui.live import LiveView
     from capadvise.tui.look import ask_background, theme
     from capadvise.tui.review import ReviewView
+    from capadvise.workflow.review_prover import ReviewProver
 
     reviews: list[ReviewView] = []
 
     def review(over: Over) -> ReviewView:
-        prover = Trials(over.path)
+        prover = ReviewProver(over.path)
         view = ReviewView(over.report, default(), over.path, prover=prover, prove=prove, live=True)
         reviews.append(view)
         return view
@@ -223,4 +224,4 @@ def live(command: Command, save: Save, *, prove: bool) -> tuple[Report, Over]:
         raise CapadviseError("the screen could not be opened", hint="try --no-tui")
     for line in view.output.lines.finished:
         print(line)
-    return reviews[-1].report if reviews else over.report, over
+    return replace(over, report=reviews[-1].report) if reviews else over

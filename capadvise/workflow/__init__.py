@@ -1,0 +1,4 @@
+"""What takes several steps: record and judge, prove, try sets for a review, read a log.
+
+The same for terminal, TUI and JSON. Only ``capadvise.commands`` imports it.
+"""

@@ -1,0 +1,87 @@
+"""A report built from an audit log: whose refusals it is about, and what they tell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from capadvise.catalog import default
+from capadvise.decide import decide
+from capadvise.errors import BadInput
+from capadvise.linux.audit.denials import Denial, denials
+from capadvise.linux.audit.recording import programs, recorded
+from capadvise.linux.audit.records import MAX_LINE, Record, parse_lines
+from capadvise.posture import Posture
+from capadvise.recording import Target
+from capadvise.report.model import Report
+from capadvise.workload import Workload
+
+MOST_RECORDS = 500_000
+"""About 1 GB of memory: a larger log is to be cut to the days in question."""
+
+
+def report_of_log(log: str, program: str | None) -> Report:
+    """What the refusals of one program tell. Raises BadInput where it is not clear which."""
+    catalog = default()
+    chosen = _chosen(log, denials(_records(log), catalog.syscalls), program)
+    recording = recorded(chosen, catalog)
+    name = chosen[0].program
+    exe = next((denial.exe for denial in chosen if denial.exe), name)
+    uid = next((denial.uid for denial in chosen if denial.uid is not None), 0)
+    return Report(
+        Target("process", name, (exe,), "/", f"{min(uid, 2**32 - 1)}:0"),
+        Workload("daemon"),
+        Posture(),
+        (recording,),
+        decide(recording, catalog),
+    )
+
+
+def _chosen(log: str, refused: Sequence[Denial], program: str | None) -> list[Denial]:
+    """The denials of the program that is meant."""
+    counts = programs(refused)
+    if not counts:
+        raise BadInput(
+            f"{log}: no refusal is in it",
+            hint="known are audit.log, ausearch, journalctl -k, dmesg and logcat",
+        )
+    wanted = program or (next(iter(counts)) if len(counts) == 1 else None)
+    listed = ", ".join(f"{name} ({count})" for name, count in counts.most_common(10))
+    if wanted is None:
+        raise BadInput(f"{log}: it is about several programs: {listed}", hint="--program NAME")
+    chosen = [d for d in refused if wanted in (d.program, d.exe, os.path.basename(d.exe or ""))]
+    if not chosen:
+        raise BadInput(f"{log}: nothing of {wanted} is in it, only of {listed}")
+    return chosen
+
+
+def _records(log: str) -> Iterator[Record]:
+    try:
+        with _opened(log) as file:
+            failed = (
+                record
+                for record in parse_lines(_lines(file))
+                if record.type != "SYSCALL" or record.fields.get("success") != "yes"
+            )
+            for count, record in enumerate(failed):
+                if count >= MOST_RECORDS:
+                    raise BadInput(
+                        f"{log}: more than {MOST_RECORDS} records of failures",
+                        hint="cut it to the days in question: ausearch --start, journalctl --since",
+                    )
+                yield record
+    except OSError as error:
+        raise BadInput(f"{log}: {error.strerror}") from error
+
+
+def _opened(log: str) -> TextIO:
+    if log == "-":
+        return os.fdopen(os.dup(0), encoding="utf-8", errors="backslashreplace")
+    return open(log, encoding="utf-8", errors="backslashreplace")
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Lines, none longer than a record can be: what is left of a longer one comes as another."""
+    while line := file.readline(MAX_LINE):
+        yield line

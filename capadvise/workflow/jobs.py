@@ -1,0 +1,121 @@
+"""What trials are made of: the workloads of a file, or the command of a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from capadvise import workload
+from capadvise.catalog import default
+from capadvise.errors import BadInput
+from capadvise.linux.trials.runner import Job
+from capadvise.report.load import load
+from capadvise.report.model import Report
+from capadvise.workflow.notice import notice
+
+_SHARED = (
+    "the trials share all with this machine: mounts, network, host name, IPC, and every file that "
+    "they write to"
+)
+PROVE_TIMEOUT = 30.0
+"""Seconds for a trial of a recorded command that was given no time of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something to be proven."""
+
+    name: str
+    job: Job
+    known: Report | None = None
+    """What was recorded of it, unless it is a workload of a file."""
+
+
+def candidates(path: Path, *, isolate: bool, reuse_volumes: bool) -> Iterator[Candidate]:
+    """What a workload file or a report names. Raises BadInput where no trial could be made."""
+    if _is_json(path):
+        yield _of_report(path, isolate=isolate, reuse_volumes=reuse_volumes)
+        return
+    for named in workload.load(path):
+        if named.workload.kind == "daemon" and not named.workload.check:
+            raise BadInput(f"{path}: {named.name}: a daemon needs a check")
+        if not isolate:
+            raise BadInput("--no-isolate is for a report; a workload file is always isolated")
+        bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
+        yield Candidate(named.name, Job(named.argv, named.workload, "workload", bench=bench))
+
+
+def _of_report(path: Path, *, isolate: bool, reuse_volumes: bool) -> Candidate:
+    report = load(path, default())
+    if len(report.recordings) > 1:
+        notice(
+            f"note: {path} is merged of {len(report.recordings)} runs, and trials show only "
+            "what its own check needs"
+        )
+    job = job_of(report, isolate=isolate, reuse_volumes=reuse_volumes)
+    if job.isolation == "none":
+        notice(f"note: {_SHARED}")
+    return Candidate(report.target.name, job, report)
+
+
+def job_of(
+    report: Report, *, isolate: bool, reuse_volumes: bool = False, new_check: bool = False
+) -> Job:
+    """The trials of a recorded command: where it was started, as whom it was started.
+
+    ``new_check``: the recorded run knew nothing of the check; the first trial says whether it
+    passes at all.
+    """
+    _require_success(report, new_check=new_check)
+    recording, target = report.recording, report.target
+    work = replace(
+        report.workload,
+        timeout=max(PROVE_TIMEOUT, 3 * recording.seconds),
+        expect_exit=recording.exit_status if report.workload.kind == "oneshot" else None,
+    )
+    if target.kind == "container":
+        if not isolate:
+            raise BadInput("--no-isolate is for commands", hint="for containers: --reuse-volumes")
+        return Job(
+            target.argv,
+            work,
+            "container",
+            cwd=target.cwd,
+            service=target.service,
+            reuse_volumes=reuse_volumes,
+            limit=recording.held.bounding,
+        )
+    uid = target.user.partition(":")[0]
+    return Job(
+        target.argv,
+        work,
+        "command" if isolate else "none",
+        cwd=target.cwd,
+        user=None if uid == "0" else uid,
+    )
+
+
+def _require_success(report: Report, *, new_check: bool) -> None:
+    if report.workload.kind == "daemon" and not report.workload.check:
+        raise BadInput(
+            "the report holds no check, so that no trial could tell success",
+            hint="record it again with --check SHELL",
+        )
+    if report.recording.succeeded is not True and not new_check:
+        failed = report.recording.succeeded is False
+        raise BadInput(
+            f"the recorded run {'did not end well' if failed else 'was stopped, without a check'}, "
+            "so that no trial could tell success",
+            hint="record it again so that it exits with 0, or give it a check that it passes",
+        )
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            first = file.read(64).lstrip()[:1]
+        return path.suffix not in (".yaml", ".yml") and first == b"{"
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error

@@ -1,0 +1,186 @@
+"""Prove: run a workload under one set after the other, and conclude what it needs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from capadvise.caps import CapSet
+from capadvise.catalog import default
+from capadvise.decide import Proposal, decide, decide_all
+from capadvise.errors import CapadviseError
+from capadvise.linux.trials import runner
+from capadvise.linux.trials.runner import BrokenTrial
+from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
+from capadvise.proven import Proven, Trial, conclude
+from capadvise.recording import Recording
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.save import save
+from capadvise.report.text import trial_text
+from capadvise.workflow.jobs import Candidate, job_of
+from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.reports import report_path
+from capadvise.workload import Workload
+
+_T = TypeVar("_T")
+_SHORTEST = 10.0
+"""Seconds that a trial is given at least, where one passes sooner with every capability."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialListener:
+    """Who is told of the trials of one workload as they go. Called in the thread that runs them."""
+
+    expected: Callable[[int], None]
+    """With the number of trials, if the recommended set works and is the floor."""
+    starting: Callable[[CapSet], None]
+    ended: Callable[[Trial], None]
+    hopeless: Callable[[str, str], None]
+    """It fails even with everything: why, and what it printed."""
+
+
+def prove_all(
+    chosen: Sequence[Candidate], output: str | None, stop: runner.Stop, workers: int
+) -> list[Report | BrokenTrial]:
+    """Prove each, so many at a time, and save each report as soon as it is there. Ctrl-C ends the
+    trials under way."""
+    calls = [partial(_prove_and_save, one, output, stop, several=len(chosen) > 1) for one in chosen]
+    return [future.result() for future in until_interrupted(calls, stop, workers)]
+
+
+def _prove_and_save(
+    candidate: Candidate, output: str | None, stop: runner.Stop, *, several: bool
+) -> Report | BrokenTrial:
+    name = candidate.name
+    try:
+        report = prove_job(candidate, stop, _on_stderr(name))
+    except Interrupted:
+        return BrokenTrial("interrupted before the first trial ended")
+    except BrokenTrial as error:
+        return error
+    save(report_path(output, name, several=several), report, default())
+    return report
+
+
+def prove_report(report: Report) -> Report:
+    """Prove what was just recorded. What stands in the way is said, and the report as good as
+    before; Ctrl-C ends the trials and keeps the best set."""
+    stop = runner.Stop()
+    name = report.target.name
+    try:
+        candidate = Candidate(name, job_of(report, isolate=True), report)
+        call = partial(prove_job, candidate, stop, _on_stderr(name))
+        return until_interrupted([call], stop, 1)[0].result()
+    except Interrupted:
+        notice("interrupted before the first trial ended")
+    except CapadviseError as error:
+        notice(f"not proven: {error}")
+    return report
+
+
+def until_interrupted(
+    calls: Sequence[Callable[[], _T]], stop: runner.Stop, workers: int
+) -> list[Future[_T]]:
+    """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
+    SIGTERM and the end of the terminal: what is known is kept."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _terminal_lost)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = [pool.submit(call) for call in calls]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            stop.ask()
+    return futures
+
+
+def _terminal_lost(number: int, _: object) -> None:
+    """As Ctrl-C, but once: kernel and shell both report it."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) -> Report:
+    """Run the trials of one workload; the report says what came of them.
+
+    Raises BrokenTrial when no trial could be made.
+    """
+    job, known = candidate.job, candidate.known
+    everything = runner.everything(job)
+    listener.starting(everything)
+    first, evidence = runner.run(job, everything, stop)
+    recordings = known.recordings if known else (evidence.recording,)
+    report = Report(
+        known.target if known else replace(evidence.target, name=candidate.name),
+        job.workload,
+        known.posture if known else evidence.posture,
+        recordings,
+        decide_all(recordings, default()),
+    )
+    if known and first.passed:
+        job = replace(job, workload=_patient(job.workload, first.seconds))
+    listener.expected(fewest(report.proposal.recommended))
+
+    def run_trial(caps: CapSet) -> TrialOutcome:
+        listener.starting(caps)
+        outcome, _ = runner.run(job, caps, stop)
+        return outcome
+
+    try:
+        proven = prove(
+            report.proposal,
+            everything,
+            first,
+            run_trial,
+            isolation=job.isolation,
+            removal_order=default().removal_order,
+            untried=_unused(report.proposal, evidence.recording) if known else frozenset(),
+            say=listener.ended,
+        )
+    except NotProvable as error:
+        listener.hopeless(error.outcome.why, evidence.output)
+        trial = Trial(everything, False, first.seconds, differences=(first.why,))
+        return replace(report, proven=Proven(job.isolation, (trial,), None))
+    return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _unused(proposal: Proposal, trial: Recording) -> CapSet:
+    """What was used in the recording, but not in a trial: what somebody did by hand then, or what
+    was to be done but once."""
+    in_trial = decide(trial, default())
+    others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
+    return proposal.recommended - in_trial.recommended - frozenset(others)
+
+
+def _patient(work: Workload, seconds: float) -> Workload:
+    """What passes within ``seconds`` with everything is not waited for as long as what nobody has
+    seen yet: a daemon that lives on without doing its job costs the whole time, each time."""
+    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 5 * seconds)))
+
+
+def _on_stderr(name: str) -> TrialListener:
+    """Progress on a terminal's stderr, line by line."""
+    trials: list[Trial] = []
+
+    def ended(trial: Trial) -> None:
+        trials.append(trial)
+        progress(f"  trial {len(trials)}: {trial_text(trial, trials[0].caps)}")
+
+    def hopeless(why: str, output: str) -> None:
+        notice(f"{name} does not pass even with every capability: {why}")
+        for line in output.splitlines()[-20:]:
+            print(f"    {printable(line)}", file=sys.stderr)
+
+    return TrialListener(
+        expected=lambda count: progress(f"{name}: {count} trials, more if one of the set can go"),
+        starting=lambda _: None,
+        ended=ended,
+        hopeless=hopeless,
+    )

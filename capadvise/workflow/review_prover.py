@@ -1,0 +1,108 @@
+"""Trials for the screens: what comes of them is kept in the report file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from capadvise.caps import CapSet
+from capadvise.catalog import default
+from capadvise.differences import compare
+from capadvise.errors import CapadviseError
+from capadvise.linux.ftrace.instances import require_place
+from capadvise.linux.trials import runner
+from capadvise.prove import TrialOutcome
+from capadvise.proven import Proven, Trial
+from capadvise.report.model import Report
+from capadvise.report.save import save
+from capadvise.tui.protocols import Ended, Starting
+from capadvise.workflow.jobs import Candidate, job_of
+from capadvise.workflow.prove import TrialListener, prove_job
+
+
+class ReviewProver:
+    """A ``tui.protocols.Prover``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stop = runner.Stop()
+        self._check: str | None = None
+        """Given on the screen, after the recorded run."""
+        self._first: TrialOutcome | None = None
+        """What came of the trial with everything."""
+
+    def obstacle(self, report: Report) -> str | None:
+        """Why no trial can be made of this report here; None where they can."""
+        try:
+            self._job(report)
+            require_place()
+        except CapadviseError as error:
+            return f"{error} ({error.hint})" if error.hint else str(error)
+        return None
+
+    def wants_check(self, report: Report) -> bool:
+        """Whether a check would help."""
+        if report.target.kind != "command" or report.workload.check is not None:
+            return False
+        checked = ReviewProver(self._path)
+        return self.obstacle(report) is not None and not checked.obstacle(
+            checked.with_check(report, "true")
+        )
+
+    def with_check(self, report: Report, check: str) -> Report:
+        """The report with a check that the recorded run knew nothing of. What the user had to stop
+        is checked while it runs."""
+        self._check, self._first = check, None
+        kind = "daemon" if report.recording.interrupted else report.workload.kind
+        return replace(report, workload=replace(report.workload, kind=kind, check=check))
+
+    def _job(self, report: Report) -> runner.Job:
+        new = self._check is not None and self._check == report.workload.check
+        return job_of(report, isolate=True, new_check=new)
+
+    def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
+        """Search for the floor."""
+        self._stop = runner.Stop()
+        listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
+        candidate = Candidate(report.target.name, self._job(report), report)
+        return self._kept(prove_job(candidate, self._stop, listener))
+
+    def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
+        """One trial of a set, compared with one that has everything."""
+        self._stop = stop = runner.Stop()
+        job = self._job(report)
+        everything = runner.everything(job)
+        known = report.proven
+        reference = self._reference(job, everything, starting)
+        first = Trial(everything, reference.passed, reference.seconds)
+        if known is None:
+            ended(first)
+            known = Proven(job.isolation, (first,), everything, complete=False)
+        starting(caps)
+        outcome, _ = runner.run(job, caps, stop)
+        lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
+        trial = Trial(caps, outcome.passed, outcome.seconds, differences=tuple(lost))
+        ended(trial)
+        best = known.floor
+        if not known.complete and trial.passed and best is not None and len(caps) < len(best):
+            best = caps
+        proven = replace(known, trials=(*known.trials, trial), floor=best)
+        return self._kept(replace(report, proven=proven))
+
+    def _reference(self, job: runner.Job, everything: CapSet, starting: Starting) -> TrialOutcome:
+        """The trial with everything, made once."""
+        if self._first is None:
+            starting(everything)
+            self._first, _ = runner.run(job, everything, self._stop)
+        if not self._first.passed:
+            why, self._first = self._first.why, None
+            raise runner.BrokenTrial(f"it does not pass even with everything: {why}")
+        return self._first
+
+    def stop(self) -> None:
+        """End the trials under way."""
+        self._stop.ask()
+
+    def _kept(self, report: Report) -> Report:
+        save(self._path, report, default())
+        return report

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from capadvise.catalog import default  # noqa: E402
 from capadvise.report.save import save  # noqa: E402
-from tests.unit.test_report import report  # noqa: E402
+from tests.support.recordings import report  # noqa: E402
 
 RUNS = 15
 SERVICE = """\

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from capadvise.caps import Cap
 from capadvise.report.model import Report
-from tests.tui.screens import BIND, BRK, CHOWN, HOSTNAME, SETUID, app_on, report, settle
+from tests.support.screens import BIND, BRK, CHOWN, HOSTNAME, SETUID, app_on, report, settle
 
 KEYS = (
     *("down", "space", "z", "f", "u", "end", "home", "down", "down", "up"),

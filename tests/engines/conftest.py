@@ -5,39 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-IMAGE = f"capadvise-formats-test-{os.getpid()}:1"
-"""Of this run: another one may go on beside it."""
+from tests.support import images
+from tests.support.containers import (
+    CLIENTS,
+    DEBIAN,
+    ENVIRONMENT,
+    IMAGE,
+    REDIS,
+    box_images,
+    call,
+    loaded,
+)
+from tests.support.required import missing, tool
+
 APPLETS = ("sh", "cat", "chown", "touch", "nc", "sleep", "ls", "echo")
-PODMAN = ("podman", "--runtime", "runc")
-ENVIRONMENT = {**os.environ, "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
-
-
-def missing(reason: str) -> None:
-    """Skip; where engines are required, fail."""
-    if os.environ.get("CAPADVISE_REQUIRE_KERNEL"):
-        pytest.fail(f"engine tests are required here, but: {reason}")
-    pytest.skip(reason)
-
-
-def tool(name: str) -> str:
-    """The path of a program; skips, or fails where engines are required, when it is not there."""
-    path = shutil.which(name)
-    if path is None:
-        missing(f"{name} is not installed")
-    assert path is not None
-    return path
-
-
-def call(*argv: str, timeout: float = 120, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a program with a time limit; its output is text."""
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=timeout, env=ENVIRONMENT, **options
-    )
 
 
 @pytest.fixture(scope="session")
@@ -97,20 +83,12 @@ def podman_image(root_file_system: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An image of busybox, in docker and in podman."""
-    from tests.engines import images
-    from tests.engines.running import BOX, CLIENTS
-
-    tar = tmp_path_factory.mktemp("box") / "box.tar"
-    images.box(tar, tool("busybox"))
-    yield from _in(CLIENTS.values(), tar, {BOX: ()})
+    yield from box_images(tmp_path_factory.mktemp("box"))
 
 
 @pytest.fixture(scope="session")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Images with nginx and redis, in docker."""
-    from tests.engines import images
-    from tests.engines.running import CLIENTS, DEBIAN, REDIS
-
     tar = tmp_path_factory.mktemp("debian") / "debian.tar"
     packages = ("coreutils", "findutils", "dash", "util-linux", "curl")
     packages += ("nginx", "nginx-common", "redis-server", "redis-tools")
@@ -127,7 +105,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "VOLUME /data",
         "HEALTHCHECK --interval=1s CMD redis-cli ping",
     )
-    yield from _in([CLIENTS["docker"]], tar, {DEBIAN: (), REDIS: redis})
+    yield from loaded([CLIENTS["docker"]], tar, {DEBIAN: (), REDIS: redis})
 
 
 ENTRYPOINT = """\
@@ -145,22 +123,3 @@ user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr;
 events {}
 http { access_log off; server { listen 80; location / { return 200 "hello"; } } }
 """
-
-
-def _in(
-    clients: Iterable[Sequence[str]], tar: Path, made: Mapping[str, Sequence[str]]
-) -> Iterator[None]:
-    from tests.engines import images
-
-    if os.geteuid() != 0:
-        missing("only root starts containers under capadvise")
-    clients = list(clients)
-    for client in clients:
-        tool(client[0])
-        if (state := call(*client, "version")).returncode:
-            missing(f"{client[0]} does not answer: {state.stderr.strip()}")
-        for image, changes in made.items():
-            images.load(tar, image, client, *changes)
-    yield
-    for client in clients:
-        call(*client, "image", "rm", "-f", *made)

@@ -15,7 +15,8 @@ import yaml
 from capadvise.caps import CapSet, from_mask
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
-from tests.engines.conftest import IMAGE, PODMAN, call, tool
+from tests.support.containers import IMAGE, PODMAN, call
+from tests.support.required import tool
 
 Done = subprocess.CompletedProcess[str]
 Launch = Callable[[Snippet, tuple[str, ...], Path], Done]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import ENVIRONMENT, PODMAN, call
-from tests.kernel.attaching import attach
+from tests.support.attaching import attach
+from tests.support.containers import ENVIRONMENT, PODMAN, call
 
 DOCKER = ("docker",)
 ENGINES = pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=["docker", "podman"])

@@ -19,17 +19,16 @@ from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats.declared import Declared
 from capadvise.gate.consumers import CONSUMERS, granted
+from tests.support.required import missing, tool
 
 IMAGE = "capadvise-gate-test"
-REQUIRED = bool(os.environ.get("CAPADVISE_REQUIRE_KERNEL"))
 Run = pytest.CaptureFixture[str]
 
 
 def need(argv: list[str]) -> None:
-    """Skip where a consumer is not there; CI must not skip."""
-    found = shutil.which(argv[0]) and not subprocess.run(argv, capture_output=True).returncode
-    if not found:
-        (pytest.fail if REQUIRED else pytest.skip)(f"`{' '.join(argv)}` does not work here")
+    """A consumer that a test needs."""
+    if subprocess.run([tool(argv[0]), *argv[1:]], capture_output=True).returncode:
+        missing(f"`{' '.join(argv)}` does not work here")
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import pytest
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.catalog.ways import Place
+from capadvise.catalog.ways import EditPlace
 from capadvise.formats import FORMATS
 from capadvise.linux.kernel.procfs import capability_sets
 from tests.engines import launch
-from tests.engines.conftest import call, tool
 from tests.engines.launch import sets
-from tests.unit.reports import made
+from tests.support.containers import call
+from tests.support.recordings import snippet_with
+from tests.support.required import tool
 
 NONE: CapSet = frozenset()
 CHOWN = parse_set(["CHOWN"])
@@ -65,7 +66,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> launch.Launch:
 def test_root_holds_the_set_and_no_more(
     engine: str, start: launch.Launch, caps: CapSet, tmp_path: Path
 ) -> None:
-    done = start(made(caps), STATUS, tmp_path)
+    done = start(snippet_with(caps), STATUS, tmp_path)
     assert done.returncode == 0, done.stderr
     assert (sets(done.stdout)["Bnd"], sets(done.stdout)["Eff"]) == (caps, caps)
     assert "NoNewPrivs:\t1" in done.stdout
@@ -76,7 +77,7 @@ def test_root_holds_the_set_and_no_more(
 def test_another_user_holds_it_where_there_is_an_ambient_set(
     engine: str, start: launch.Launch, caps: CapSet, tmp_path: Path
 ) -> None:
-    done = start(made(caps, user="33:34"), STATUS, tmp_path)
+    done = start(snippet_with(caps, user="33:34"), STATUS, tmp_path)
     assert done.returncode == 0, done.stderr
     held = caps if engine in AMBIENT else NONE
     assert (sets(done.stdout)["Bnd"], sets(done.stdout)["Eff"]) == (caps, held)
@@ -98,7 +99,7 @@ def test_with_the_capability_it_works_and_without_it_does_not(
     for number, (caps, works) in enumerate(((CHOWN, True), (NONE, False))):
         folder = tmp_path / str(number)
         folder.mkdir()
-        done = start(made(caps, user=user), GIVE_AWAY, folder)
+        done = start(snippet_with(caps, user=user), GIVE_AWAY, folder)
         assert (done.returncode == 0) is works, done.stderr
         assert (" 5 " in done.stdout) is works
 
@@ -109,7 +110,9 @@ def test_setpriv_works_for_another_user() -> None:
         file = Path(folder) / "file"
         file.touch()
         for caps, owner in ((NONE, 0), (CHOWN, 5)):
-            launch.setpriv(made(caps, user="33:33"), ("chown", "5", str(file)), Path(folder))
+            launch.setpriv(
+                snippet_with(caps, user="33:33"), ("chown", "5", str(file)), Path(folder)
+            )
             assert file.stat().st_uid == owner
 
 
@@ -119,14 +122,14 @@ def test_another_user_has_it_in_docker_by_file_capabilities(
 ) -> None:
     """As the notes say: /files/chown was given cap_chown=ep, and bounds and no_new_privs let it."""
     command = ("sh", "-c", "touch /tmp/f && /files/chown 5 /tmp/f && ls -n /tmp/f")
-    done = start(made(CHOWN, user="33:33"), command, tmp_path)
+    done = start(snippet_with(CHOWN, user="33:33"), command, tmp_path)
     assert " 5 " in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("engine", ["docker", "compose", "podman", "quadlet"])
 @pytest.mark.parametrize("user", ["0:0", "33:33"])
 def test_a_low_port_is_bound(engine: str, user: str, start: launch.Launch, tmp_path: Path) -> None:
-    done = start(made(parse_set(["NET_BIND_SERVICE"]), user=user), LOW_PORT, tmp_path)
+    done = start(snippet_with(parse_set(["NET_BIND_SERVICE"]), user=user), LOW_PORT, tmp_path)
     assert done.stdout == "works\n", done.stderr
 
 
@@ -135,7 +138,7 @@ def test_it_is_the_sysctl_that_lets_another_user_bind_in_docker(
     docker_image: str, emitted: bool
 ) -> None:
     """Docker sets it by itself since 20.10; where it does not, the emitted flag does."""
-    text = FORMATS["docker"].render(made(parse_set(["NET_BIND_SERVICE"]), user="33:33"))
+    text = FORMATS["docker"].render(snippet_with(parse_set(["NET_BIND_SERVICE"]), user="33:33"))
     flags = [word for word in text.splitlines()[-1].split() if "--sysctl" not in word or emitted]
     host = "--sysctl=net.ipv4.ip_unprivileged_port_start=1024"
     done = call(
@@ -147,7 +150,7 @@ def test_it_is_the_sysctl_that_lets_another_user_bind_in_docker(
 @CASES
 @pytest.mark.parametrize("user", ["0:0", "33:33"])
 def test_compose_takes_it_as_a_second_file(caps: CapSet, user: str, tmp_path: Path) -> None:
-    snippet = made(caps, user=user)
+    snippet = snippet_with(caps, user=user)
     reason = "${HOME:?no} $(id) # '\" {{.}} $"
     hostile = replace(snippet, caps=tuple((cap, reason) for cap, _ in snippet.caps))
     files = launch.compose_files(hostile, tmp_path)
@@ -162,7 +165,7 @@ def test_compose_takes_it_as_a_second_file(caps: CapSet, user: str, tmp_path: Pa
 @CASES
 def test_quadlet_takes_back_what_the_file_said(caps: CapSet, tmp_path: Path) -> None:
     tool("/usr/lib/systemd/system-generators/podman-system-generator")
-    flags = launch.quadlet_run(made(caps, user="33:33"), tmp_path)
+    flags = launch.quadlet_run(snippet_with(caps, user="33:33"), tmp_path)
     added = [flags[at + 1] for at, flag in enumerate(flags) if flag == "--cap-add"]
     dropped = [flags[at + 1] for at, flag in enumerate(flags) if flag == "--cap-drop"]
     assert (parse_set(added), dropped) == (caps, ["all"])
@@ -175,7 +178,7 @@ def test_setcap_gives_a_program_of_the_host_what_it_needs(tmp_path: Path) -> Non
     program.write_bytes(Path(tool("busybox")).read_bytes())
     program.chmod(0o755)
     caps = parse_set(["CHOWN", "NET_RAW"])
-    snippet = replace(made(caps, user="33:33"), argv=(str(program),))
+    snippet = replace(snippet_with(caps, user="33:33"), argv=(str(program),))
     tool("setcap")
     done = call("bash", "-c", FORMATS["setcap"].render(snippet))
     assert done.returncode == 0, done.stderr
@@ -183,14 +186,14 @@ def test_setcap_gives_a_program_of_the_host_what_it_needs(tmp_path: Path) -> Non
 
 
 def test_a_capability_that_this_kernel_lacks_is_not_hidden() -> None:
-    assert "CAP_55" in FORMATS["docker"].render(made(frozenset({Cap(55)})))
+    assert "CAP_55" in FORMATS["docker"].render(snippet_with(frozenset({Cap(55)})))
 
 
 def test_the_catalogs_edits_for_compose_are_accepted(tmp_path: Path) -> None:
     """Each as a service of its own, in one file: 0.2 s."""
     entries = filter(None, (default().entry(Cap(number)) for number in range(len(NAMES))))
     ways = [way for entry in entries for way in (*entry.remediation, *entry.uses)]
-    edits = {text for way in ways for place, text in way.edits if place is Place.COMPOSE}
+    edits = {text for way in ways for place, text in way.edits if place is EditPlace.COMPOSE}
     lines = ["services:"]
     for number, edit in enumerate(sorted(edits)):
         lines += [f"  s{number}:", "    image: x", *(f"    {line}" for line in edit.splitlines())]

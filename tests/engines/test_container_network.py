@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import images
-from tests.engines.conftest import call
-from tests.engines.running import BOX, CLIENTS, MARK, record
-from tests.kernel.conftest import CAPADVISE
+from tests.support import images
+from tests.support.containers import BOX, CLIENTS, MARK, call, record
+from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 PING = f"{MARK}-ping:1"

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,20 +15,12 @@ import pytest
 
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
-from tests.engines.conftest import ENVIRONMENT
-from tests.engines.running import BOX, CLIENTS, MARK, containers, record
-from tests.kernel.conftest import CAPADVISE
+from tests.support.containers import BOX, CLIENTS, ENVIRONMENT, MARK, containers, record
+from tests.support.runs import CAPADVISE
+from tests.support.terminal import Terminal
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
-
-
-def _until(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def _started(name: str, *words: str, **popen: object) -> subprocess.Popen[bytes]:
@@ -39,7 +29,7 @@ def _started(name: str, *words: str, **popen: object) -> subprocess.Popen[bytes]
     process = subprocess.Popen(
         [CAPADVISE, "run", *words], env=ENVIRONMENT, start_new_session=True, **popen
     )
-    assert _until(lambda: name in _running(engine)), "it did not start"
+    until(lambda: name in _running(engine))
     return process
 
 
@@ -61,7 +51,7 @@ def test_the_container_dies_with_a_killed_supervisor(
     process = _started(name, "-q", "--", *CLIENTS[engine], *start)
     process.kill()
     process.wait()
-    assert _until(lambda: not containers(engine))
+    until(lambda: not containers(engine))
 
 
 def test_the_container_dies_with_a_killed_guardian() -> None:
@@ -76,15 +66,8 @@ def test_the_container_dies_with_a_killed_guardian() -> None:
 def _child(parent: int, word: str) -> int:
     """The child that has this in its command line, as soon as there is one."""
     words = ["pgrep", "-P", str(parent), "-f", word]
-    found = ""
-
-    def is_there() -> bool:
-        nonlocal found
-        found = subprocess.run(words, capture_output=True, text=True).stdout
-        return bool(found)
-
-    assert _until(is_there), f"{parent} has no child {word}"
-    return int(found)  # never 0: that is sent a signal as our whole process group
+    until(lambda: not subprocess.run(words, capture_output=True).returncode, shows=lambda: words)
+    return int(subprocess.check_output(words))  # never 0: that is sent a signal as our whole group
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.1])
@@ -137,17 +120,11 @@ def test_ctrl_c_reaches_the_container_as_with_docker_run_it(tmp_path: Path) -> N
     script = "trap 'exit 7' INT; chown 5 /data/file; while :; do sleep 0.2; done"
     start = ("docker", "run", "--rm", "-it", "--name", name, "--network=none", BOX)
     command = [CAPADVISE, "run", "-q", "-o", str(report), "--", *start, "sh", "-c", script]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(command[0], command, {**ENVIRONMENT, "TERM": "xterm"})
-    try:
-        assert _until(lambda: name in _running("docker"))
-        time.sleep(1)
-        os.write(terminal, b"\x03")
-        _, status = os.waitpid(pid, 0)
-    finally:
-        os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 7
+    terminal = Terminal(command, tmp_path, {**ENVIRONMENT, "TERM": "xterm"})
+    until(lambda: name in _running("docker"))
+    time.sleep(1)
+    terminal.type("\x03")
+    assert terminal.end() == 7
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
 
 
@@ -184,7 +161,7 @@ def test_twenty_containers_two_at_a_time_are_never_mixed_up_and_leave_nothing(
     finally:
         subprocess.run(["docker", "rm", "-f", f"{MARK}-beside"], capture_output=True)
     assert not containers("docker")
-    assert _until(lambda: not procfs.abandoned(tracefs.find() / "instances", tracefs.PREFIX))
+    until(lambda: not procfs.abandoned(tracefs.find() / "instances", tracefs.PREFIX))
     assert not _ours()
 
 

@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engines.conftest import ENVIRONMENT
-from tests.engines.running import BOX, CLIENTS, DEBIAN, MARK, REDIS, containers, record
-from tests.kernel.conftest import CAPADVISE
+from tests.support.containers import (
+    BOX,
+    CLIENTS,
+    DEBIAN,
+    ENVIRONMENT,
+    MARK,
+    REDIS,
+    containers,
+    record,
+)
+from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes", "debian")]
 

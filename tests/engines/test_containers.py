@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.engines.running import BOX, CLIENTS, DEBIAN, MARK, containers, record
-from tests.kernel.conftest import CAPADVISE
+from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, containers, record
+from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 

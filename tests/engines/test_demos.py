@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engines.conftest import call, missing, tool
 from tests.engines.transcript import STEPS, assert_shows, steps
+from tests.support.containers import call
+from tests.support.required import missing, tool
 
 DEMOS = Path(__file__).parents[2] / "demos"
 PAIRS = sorted(path.parent.name for path in DEMOS.glob("sys-admin/*/compose.yaml"))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import call, missing, tool
+from tests.support.containers import call
+from tests.support.required import missing, tool
 
 TOP = Path(__file__).parents[2]
 FOLDER = TOP / "demos" / "image"

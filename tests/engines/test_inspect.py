@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.engines.conftest import IMAGE, call, tool
+from tests.support.containers import IMAGE, call
+from tests.support.required import tool
+from tests.support.runs import CAPADVISE
 
-CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
 HERE = Path(__file__).parents[2]
 NAME = f"capadvise-inspect-test-{os.getpid()}"
 LOOSE = ("--privileged", "--network=host", "--pid=host", "-v", "/:/host", "-v", "/run:/run/host:ro")

@@ -11,8 +11,9 @@ import yaml
 
 from capadvise.caps import CapSet, parse_set
 from capadvise.formats import FORMATS
-from tests.engines.conftest import call, tool
-from tests.unit.reports import made
+from tests.support.containers import call
+from tests.support.recordings import snippet_with
+from tests.support.required import tool
 
 BASE: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -48,7 +49,7 @@ VERSION = "1.31"
 def patched(caps: CapSet, user: str, folder: Path) -> dict[str, Any]:
     """The deployment after ``kubectl patch``."""
     (folder / "base.yaml").write_text(yaml.safe_dump(BASE))
-    (folder / "patch.yaml").write_text(FORMATS["kubernetes"].render(made(caps, user=user)))
+    (folder / "patch.yaml").write_text(FORMATS["kubernetes"].render(snippet_with(caps, user=user)))
     files = ("-f", str(folder / "base.yaml"), "--patch-file", str(folder / "patch.yaml"))
     done = call(tool("kubectl"), "patch", "--local", "--type=strategic", "-o", "yaml", *files)
     assert done.returncode == 0, done.stderr
@@ -95,7 +96,9 @@ def test_kustomize_takes_the_same_patch(names: list[str], user: str, tmp_path: P
 def test_the_level_that_is_named_is_the_one_that_is_reached(
     names: list[str], user: str, setid_exec: bool
 ) -> None:
-    text = FORMATS["kubernetes"].render(made(parse_set(names), user=user, setid_exec=setid_exec))
+    text = FORMATS["kubernetes"].render(
+        snippet_with(parse_set(names), user=user, setid_exec=setid_exec)
+    )
     pod = yaml.safe_load(text)["spec"]["template"]["spec"]
     named = text.split(": ", 1)[1].partition(",")[0]
     assert named == level(pod)

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from capadvise.caps import Cap
-from tests.engines.conftest import tool
-from tests.patching import CASES, FOLDER, USUAL, Case, patch
+from tests.support.patching import CASES, FOLDER, USUAL, Case, patch
+from tests.support.required import tool
 
 QUADLET = "/usr/libexec/podman/quadlet"
 THREE = ("cap_add", "cap_drop", "privileged")

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import build_parser
-from tests.engines.conftest import call, missing, tool
 from tests.engines.transcript import README, STEPS, TOP, Step, assert_shows
+from tests.support.containers import call
+from tests.support.required import missing, tool
 
 SCRIPTS = "".join(path.read_text() for path in TOP.glob("demos/*/run"))
 RUN_HERE = [step for step in STEPS if f'show "{step.command}"' not in SCRIPTS]

@@ -18,9 +18,10 @@ from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
 from capadvise.linux.kernel.procfs import capability_sets
-from tests.engines.conftest import call, missing, tool
 from tests.engines.launch import sets
-from tests.unit.reports import made
+from tests.support.containers import call
+from tests.support.recordings import snippet_with
+from tests.support.required import missing, tool
 
 NONE: CapSet = frozenset()
 CHOWN = parse_set(["CHOWN"])
@@ -72,7 +73,7 @@ def _units(snippet: Snippet, folder: Path) -> Path:
 @pytest.mark.parametrize("caps", [NONE, CHOWN, frozenset(map(Cap, range(len(NAMES))))], ids=len)
 @pytest.mark.parametrize("user", ["0:0", "33:33"])
 def test_systemd_finds_nothing_to_say(caps: CapSet, user: str, tmp_path: Path) -> None:
-    snippet = made(caps, user=user)
+    snippet = snippet_with(caps, user=user)
     reason = "%n ${HOME} $(id) \\ ; # \\"
     snippet = replace(snippet, caps=tuple((cap, reason) for cap, _ in snippet.caps))
     done = call(tool("systemd-analyze"), "verify", "--man=no", str(_units(snippet, tmp_path)))
@@ -82,14 +83,14 @@ def test_systemd_finds_nothing_to_say(caps: CapSet, user: str, tmp_path: Path) -
 
 def test_systemd_would_say_what_is_wrong(tmp_path: Path) -> None:
     """So that its silence means something."""
-    unit = _units(made(CHOWN), tmp_path)
+    unit = _units(snippet_with(CHOWN), tmp_path)
     (tmp_path / f"{unit.name}.d" / "20.conf").write_text("[Service]\nNoNewPrivilege=true\n")
     done = call(tool("systemd-analyze"), "verify", "--man=no", str(unit))
     assert "20.conf:2: Unknown key" in done.stderr
 
 
 def test_systemd_counts_fewer_risks(tmp_path: Path) -> None:
-    unit = _units(made(CHOWN), tmp_path)
+    unit = _units(snippet_with(CHOWN), tmp_path)
     analyze = (tool("systemd-analyze"), "security", "--offline=true", "--json=short")
     rows = {row["name"]: row["set"] for row in json.loads(call(*analyze, str(unit)).stdout)}
     assert rows["CapabilityBoundingSet=~CAP_SYS_TIME"] is True
@@ -158,7 +159,7 @@ def test_a_service_holds_the_set_and_works(caps: CapSet, user: str) -> None:
         (folder / "file").touch()
         out = folder / "out"
         out.touch()
-        with _started(_units(made(caps, user=user), folder)):
+        with _started(_units(snippet_with(caps, user=user), folder)):
             deadline = time.monotonic() + 30
             while not out.read_text().endswith("end\n") and time.monotonic() < deadline:
                 time.sleep(0.1)

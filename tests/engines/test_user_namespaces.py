@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.engines.conftest import ENVIRONMENT, call
-from tests.engines.running import REDIS, record
 from tests.engines.user_namespaces import remapped_docker, rootless_podman
-from tests.kernel.attaching import attach
-from tests.kernel.conftest import CAPADVISE, Result
+from tests.support.attaching import attach
+from tests.support.containers import ENVIRONMENT, REDIS, call, record
+from tests.support.runs import CAPADVISE, Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
 DROPS = {"CHOWN", "SETGID", "SETUID"}

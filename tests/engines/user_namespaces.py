@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engines.conftest import ENVIRONMENT, call, missing, tool
+from tests.support.containers import ENVIRONMENT, call
+from tests.support.required import missing, tool
 
 USER, UID, FIRST = "capadvise-test", 54321, 300_000
 _PRIVATE = """

@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-import capadvise.report
-from capadvise.catalog import default
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.report.load import load
 from capadvise.report.model import Report
-from tests.kernel.test_supervision import leftovers
-
-SCHEMA = json.loads((Path(capadvise.report.__file__).parent / "schema.json").read_text())
-PATIENCE = 40.0
-"""Seconds for what ends in a moment on a machine that is not busy."""
-_numbers = count()
-
-
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
-    """Whether the condition came to hold in time."""
-    end = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(holds)
-
-
-class Marked:
-    """Processes of a target, told by their argument: a time to sleep that nobody else has."""
-
-    def __init__(self) -> None:
-        self.word = f"{7000 + os.getpid() % 1000}.{next(_numbers):03}{time.time_ns() % 1000:03}"
-
-    def processes(self, *, ours: bool = False) -> list[int]:
-        """Those of the target; with ``ours`` also what only names it: capadvise and clients."""
-        found = []
-        for pid in procfs.processes():
-            words = procfs.arguments(pid)
-            if self.word in words if not ours else any(self.word in word for word in words):
-                lives = procfs.state(pid) not in ("", "Z", "X")
-                found += [pid] if lives and (ours or words[0].endswith("sleep")) else []
-        return found
-
-    def end(self) -> None:
-        """Kill what a failed test has left."""
-        for pid in self.processes(ours=True):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+from tests.support.processes import Marked, leftovers
+from tests.support.recordings import CATALOG, SCHEMA
+from tests.support.wait import until
 
 
 def kind_of(pid: int) -> str | None:
@@ -84,13 +42,13 @@ def containers(label: str) -> list[str]:
 
 def nothing_is_left(marked: Marked, supervisors: set[int]) -> None:
     """No process of the target, no process or trace instance of ours."""
-    assert until(lambda: not marked.processes()), marked.processes()
+    until(lambda: not marked.processes(), shows=marked.processes)
     marks = tuple(f"{tracefs.PREFIX}{pid}-" for pid in supervisors)
-    gone = until(lambda: not [name for name in leftovers() if name.startswith(marks)])
-    assert gone, leftovers()
-    assert until(lambda: not marked.processes(ours=True)), [
-        procfs.arguments(pid) for pid in marked.processes(ours=True)
-    ]
+    until(lambda: not [name for name in leftovers() if name.startswith(marks)], shows=leftovers)
+    until(
+        lambda: not marked.processes(ours=True),
+        shows=lambda: [procfs.arguments(pid) for pid in marked.processes(ours=True)],
+    )
 
 
 def sound(path: Path) -> Report | None:
@@ -99,4 +57,4 @@ def sound(path: Path) -> Report | None:
         return None
     raw: dict[str, Any] = json.loads(path.read_text())
     jsonschema.validate(raw, SCHEMA)
-    return load(path, default())
+    return load(path, CATALOG)

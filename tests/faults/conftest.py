@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import boxes  # noqa: F401 - a fixture
-from tests.faults.aftermath import Marked
-from tests.kernel import conftest as kernel
+from tests.support.containers import box_images
+from tests.support.processes import Marked
+from tests.support.required import need_kernel
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    kernel.need_kernel([item for item in items if Path(__file__).parent in item.path.parents])
+    need_kernel([item for item in items if Path(__file__).parent in item.path.parents])
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,12 @@ def rounds(request: pytest.FixtureRequest) -> int:
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether there is time for all of it."""
     return request.config.getoption("--rounds", default=None) is not None
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An image of busybox, in docker and in podman."""
+    yield from box_images(tmp_path_factory.mktemp("box"))
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ import pytest
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
-from tests.engines import images
-from tests.engines.conftest import tool
-from tests.faults.aftermath import Marked, nothing_is_left, sound, until
-from tests.kernel.conftest import CAPADVISE
+from tests.faults.aftermath import nothing_is_left, sound
+from tests.support import images
+from tests.support.processes import Marked
+from tests.support.required import tool
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 IMAGE = "capadvise-dies:1"
 
@@ -57,9 +59,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         )
     called = ["docker", f"--host={socket}"]
     ready = ["docker", f"--host={socket}", "info"]
-    assert until(lambda: not subprocess.call(ready, stdout=-3, stderr=-3), 90), (
-        folder / "log"
-    ).read_text()
+    until(
+        lambda: not subprocess.call(ready, stdout=-3, stderr=-3),
+        shows=(folder / "log").read_text,
+    )
     images.box(folder / "box.tar", tool("busybox"))
     images.load(folder / "box.tar", IMAGE, called)
     one = Engine(daemon, tuple(descendants(daemon.pid)), socket)
@@ -78,7 +81,7 @@ def test_the_engine_dies(engine: Engine, full: bool, marked: Marked, tmp_path: P
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert until(marked.processes)
+    until(marked.processes)
     time.sleep(0.5)
     engine.daemon.kill()
     engine.daemon.wait()

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from capadvise.linux.kernel import procfs
-from tests.engines.running import BOX
-from tests.faults.aftermath import Marked, containers, nothing_is_left, ours, sound, until
-from tests.kernel.conftest import CAPADVISE
+from tests.faults.aftermath import containers, nothing_is_left, ours, sound
+from tests.support.containers import BOX
+from tests.support.processes import Marked
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 TREE = "chown 0 /dev/null; setsid sleep {word} & sleep {word} & exec sleep {word}"
 WORKLOAD = """
@@ -61,7 +63,7 @@ def _attach(folder: Path, word: str) -> list[str]:
     subprocess.Popen(["sh", "-c", TREE.format(word=word)], start_new_session=True)
     mark = Marked()
     mark.word = word
-    assert until(lambda: len(mark.processes()) == 3)
+    until(lambda: len(mark.processes()) == 3)
     return [CAPADVISE, "attach", "-o", str(folder / "r.json"), str(max(mark.processes()))]
 
 
@@ -126,7 +128,7 @@ def test_kill_9_at_any_moment(
                 marked.end()
             nothing_is_left(marked, supervisors)
             if name == "docker":
-                assert until(partial(no_containers, process.pid)), told
+                until(partial(no_containers, process.pid))
             report = sound(folder / "r.json")
             if report is not None and victim == "guardian" and name.startswith("run"):
                 assert report.recording.interrupted, told

@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.aftermath import Marked, nothing_is_left, sound, until
-from tests.kernel.conftest import CAPADVISE
+from tests.faults.aftermath import nothing_is_left, sound
+from tests.support.processes import Marked
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 FULL_DISK = """
 set -e
@@ -87,11 +89,11 @@ def test_what_the_buffer_could_not_keep_is_counted_and_said(tmp_path: Path, mark
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert until((tmp_path / "ready").exists)
+    until((tmp_path / "ready").exists)
     time.sleep(1)  # the exec has been read
     os.kill(process.pid, signal.SIGSTOP)  # nobody reads
     (tmp_path / "go").touch()
-    assert until((tmp_path / "done").exists)
+    until((tmp_path / "done").exists)
     os.kill(process.pid, signal.SIGCONT)
     _, said = process.communicate(timeout=120)
     nothing_is_left(marked, {process.pid})

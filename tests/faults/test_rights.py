@@ -14,10 +14,12 @@ import pytest
 from capadvise.caps import NAMES, CapSet, Sets
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.process_tree import descendants
-from tests.engines.running import BOX
-from tests.faults.aftermath import Marked, kind_of, ours, until
-from tests.kernel.conftest import CAPADVISE
-from tests.kernel.tmux import Tmux
+from tests.faults.aftermath import kind_of, ours
+from tests.support.containers import BOX
+from tests.support.processes import Marked
+from tests.support.runs import CAPADVISE
+from tests.support.tmux import Tmux
+from tests.support.wait import until
 
 RUN = (CAPADVISE, "run", "-q", "-o", "/dev/null")
 
@@ -58,7 +60,7 @@ def test_the_table_names_the_kernels_numbers() -> None:
 def test_of_run(marked: Marked, options: tuple[str, ...]) -> None:
     environment = {**os.environ, "SUDO_UID": "1", "SUDO_GID": "1"} if options else None
     process = subprocess.Popen([*RUN, *options, "--", "sleep", marked.word], env=environment)
-    assert until(marked.processes)
+    until(marked.processes)
     assert_cut_down(process.pid, sudo=bool(options), threads=2)
     (target,) = marked.processes()
     assert procfs.capability_sets(target).permitted == procfs.capability_sets().bounding
@@ -84,7 +86,7 @@ def test_of_containers(marked: Marked, tmp_path: Path) -> None:
     script = f"trap exit TERM; sleep {marked.word} & wait"
     inside = ["docker", "run", "--rm", "--network=none", BOX, "sh", "-c", script]
     process = subprocess.Popen([*RUN, "-o", str(report), "--", *inside])
-    assert until(marked.processes)
+    until(marked.processes)
     assert_cut_down(process.pid, threads=2)
     time.sleep(1)  # it is looked at when its exec is read
     end(process)
@@ -96,7 +98,7 @@ def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
     screen = Tmux(tmp_path, 100, 30)
     try:
         screen.run(CAPADVISE, "run", "-o", "r.json", "--", "sleep", marked.word)
-        assert until(marked.processes)
+        until(marked.processes)
         found = [
             pid
             for pid in marked.processes(ours=True)
@@ -111,6 +113,6 @@ def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
         wanted = {row.name for row in own_caps.TABLE if not row.sudo}
         assert all(names(one.effective) == names(one.permitted) == wanted for one in sets(screens))
         screen.keys("q")
-        assert until(lambda: not marked.processes())
+        until(lambda: not marked.processes())
     finally:
         screen.tell("kill-server")

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.aftermath import Marked, nothing_is_left, sound
-from tests.kernel.conftest import CAPADVISE
+from tests.faults.aftermath import nothing_is_left, sound
+from tests.support.processes import Marked
+from tests.support.runs import CAPADVISE
 
 CHILDREN = """
 import os, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from typing import Any
 
 from hypothesis import strategies as st
@@ -65,3 +66,15 @@ def mutated(draw: st.DrawFn, original: Any, values: st.SearchStrategy[Any] = VAL
             case "add":
                 inner.insert(last, draw(values))
     return changed
+
+
+HARMLESS = frozenset("\n\t")
+
+
+def steering(text: str) -> set[str]:
+    """What of a text could steer a terminal."""
+    return {
+        char
+        for char in text
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in HARMLESS
+    }

@@ -15,7 +15,7 @@ from capadvise import workload
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import FORMATS
 from tests.fuzz.strategies import TEXTS, VALUES, mutated
-from tests.patching import PATCHES, patch
+from tests.support.patching import PATCHES, patch
 
 WORKLOAD = {"name": "a", "kind": "daemon", "command": ["true"], "timeout": 2.5, "fresh": ["/opt"]}
 SERVICE = {"image": "x", "privileged": True, "cap_add": ["NET_RAW"], "security_opt": ["a:b"]}

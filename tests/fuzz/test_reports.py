@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,11 @@ from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from tests.fuzz.strategies import CONTROL, TEXTS, mutated
-from tests.unit.test_report import RECORDING, report
+from tests.fuzz.strategies import CONTROL, TEXTS, mutated, steering
+from tests.support.recordings import RECORDING, report
 
 CATALOG = default()
 SOUND = json.loads(json.dumps(dump(report(RECORDING, "nginx"), CATALOG))) | {"needs": []}
-HARMLESS = frozenset("\n\t")
-
-
-def steering(text: str) -> set[str]:
-    """What of a text could steer a terminal."""
-    return {
-        char
-        for char in text
-        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in HARMLESS
-    }
 
 
 def shown(one: Report) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,6 @@ import jsonschema
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.linux.audit import live
 from capadvise.linux.audit.denials import denials
@@ -27,15 +26,11 @@ from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from capadvise.workload import Workload
-from tests.fuzz.strategies import TEXTS
-from tests.fuzz.test_reports import steering
+from tests.fuzz.strategies import TEXTS, steering
+from tests.support.recordings import CATALOG, SCHEMA
 
-CATALOG = default()
 DATA = Path(__file__).parents[1] / "data" / "audit"
 LOGS = [path.read_text(errors="backslashreplace") for path in sorted(DATA.iterdir())]
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "capadvise" / "report" / "schema.json").read_text()
-)
 NUMBERS = st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 
 

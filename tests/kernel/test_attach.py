@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kernel.attaching import attach, instances, start
-from tests.kernel.conftest import CAPADVISE, Result
+from tests.support.attaching import attach, instances, start
+from tests.support.runs import CAPADVISE, Result
+from tests.support.wait import until
 
 THREAD = """
 import os, sys, threading, time
@@ -34,13 +35,6 @@ error_log {0}/log;
 events {{}}
 http {{ access_log off; server {{ listen 127.0.0.1:80; location / {{ return 200; }} }} }}
 """
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @contextmanager

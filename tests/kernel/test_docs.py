@@ -13,8 +13,8 @@ import pytest
 from capadvise.catalog import Meaning
 from capadvise.decide import Proof, Verdict
 from capadvise.manual import page
+from tests.support.runs import CAPADVISE, Run
 
-from .conftest import CAPADVISE, Run
 from .rows import FOREIGN, OVERLAY
 
 SETUP = f"touch mine; {FOREIGN}; mv f theirs;"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kernel.conftest import CAPADVISE
+from tests.support.runs import CAPADVISE
 
 DEMOS = Path(__file__).parents[2] / "demos" / "sys-admin"
 SCRATCH = 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m && exec "$@"'

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from capadvise.linux.kernel import procfs
-
-from .conftest import CAPADVISE
-from .test_supervision import leftovers, running, until
-from .tmux import Tmux, terminal
+from tests.support.processes import leftovers, running
+from tests.support.runs import CAPADVISE
+from tests.support.tmux import Tmux, terminal
+from tests.support.wait import until
 
 NGINX = """\
 pid nginx.pid;
@@ -108,7 +108,7 @@ def start(user: Tmux, *argv: str, options: tuple[str, ...] = ()) -> None:
 
 
 def report_of(folder: Path) -> Any:
-    assert until(lambda: (folder / "r.json").exists(), 60)
+    until(lambda: (folder / "r.json").exists(), 60)
     return json.loads((folder / "r.json").read_text())["recordings"][0]
 
 
@@ -192,10 +192,10 @@ def test_however_capadvise_is_ended_the_target_ends_and_the_report_is_kept(
         report_of(tmp_path)
         user.run("stty")
         assert "-icanon" not in user.wait("speed", "status=0")
-    assert until(lambda: not running(f"sleep\0{marker}"), 60)
+    until(lambda: not running(f"sleep\0{marker}"), 60)
     assert report_of(tmp_path)["exit_status"] in (128 + signal.SIGHUP, 128 + signal.SIGTERM)
-    assert until(lambda: not Path(f"/proc/{capadvise}").exists(), 60)
-    assert until(lambda: not leftovers(), 60)
+    until(lambda: not Path(f"/proc/{capadvise}").exists(), 60)
+    until(lambda: not leftovers(), 60)
 
 
 def test_what_ends_at_once_or_cannot_start(user: Tmux) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from capadvise.linux.kernel import procfs
-
-from .conftest import CAPADVISE, Run
-from .test_supervision import leftovers, until
+from tests.support.processes import leftovers
+from tests.support.runs import CAPADVISE, Run
+from tests.support.wait import until
 
 
 def prove(path: Path, *options: str, code: int = 0) -> tuple[dict[str, Any], str]:
@@ -151,7 +151,7 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     # not in the first trial, with everything
-    assert until(lambda: began.exists() and len(began.read_text()) > before, 60)
+    until(lambda: began.exists() and len(began.read_text()) > before, 60)
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.05)
@@ -159,7 +159,7 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
     assert "CAP_CHOWN" in proof["floor"]["caps"]
-    assert until(lambda: not leftovers())
+    until(lambda: not leftovers())
 
 
 def host() -> dict[str, object]:
@@ -193,7 +193,7 @@ check: test "$(stat -c %U f)" = nobody
 timeout: 3
 """
     prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
-    assert until(lambda: not leftovers())
+    until(lambda: not leftovers())
     assert host() == before
     lines = {pid: procfs.command_line(pid) for pid in set(procfs.processes()) - processes}
     assert not {pid: line for pid, line in lines.items() if b"sleep\x0090" in line}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.support.runs import Run
 
 UNDER_FILTER = str(Path(__file__).parents[1] / "programs" / "under_filter.py")
 LOCK_ALL = str(Path(__file__).parents[1] / "programs" / "lock_all.py")

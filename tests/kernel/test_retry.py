@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from capadvise.linux.kernel import procfs
-
-from .conftest import CAPADVISE, OTHER, Nobody
-from .test_supervision import marker, running, until  # noqa: F401
+from tests.support.nobody import OTHER, Nobody
+from tests.support.processes import running
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 PROGRAM = str(Path(__file__).parents[1] / "programs" / "retried.py")
 
@@ -155,7 +156,7 @@ def tracer_of(target: int) -> int:
     return int(status["TracerPid"])
 
 
-def sleeping(marker: str) -> list[int]:  # noqa: F811
+def sleeping(marker: str) -> list[int]:
     return [
         pid
         for pid in running(f"sleep\0{marker}")
@@ -166,21 +167,21 @@ def sleeping(marker: str) -> list[int]:  # noqa: F811
 @pytest.mark.parametrize("victim", ["tracer", "guardian", "supervisor"])
 def test_kill_9_of_any_of_them_ends_the_target(
     tmp_path: Path,
-    marker: str,  # noqa: F811
+    marker: str,
     victim: str,
 ) -> None:
     process = subprocess.Popen(
         [CAPADVISE, "run", "--retry", "-q", "-o", str(tmp_path / "r.json"), "--", "sleep", marker]
     )
     # the target's own command line begins with it; ours holds it, too
-    assert until(lambda: len(sleeping(marker)) == 1)
+    until(lambda: len(sleeping(marker)) == 1)
     tracer = tracer_of(*sleeping(marker))
     guardian = int(procfs.parse_status(Path(f"/proc/{tracer}/status").read_text())["PPid"])
     pid = {"tracer": tracer, "guardian": guardian, "supervisor": process.pid}[victim]
     os.kill(pid, signal.SIGKILL)
     process.wait(30)
-    assert until(lambda: not sleeping(marker))
-    assert until(lambda: not Path(f"/proc/{tracer}").exists())
+    until(lambda: not sleeping(marker))
+    until(lambda: not Path(f"/proc/{tracer}").exists())
     if victim == "tracer":
         (caution,) = json.loads((tmp_path / "r.json").read_text())["recordings"][0]["cautions"]
         assert "tracer was killed" in caution

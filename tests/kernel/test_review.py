@@ -14,8 +14,8 @@ from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.review import ReviewView
 from capadvise.workflow.review_prover import ReviewProver
-from tests.kernel.conftest import Run
-from tests.tui.screens import drive, press, shows
+from tests.support.runs import Run
+from tests.support.screens import drive, press, shows
 
 CHOWN = Cap.parse("CHOWN")
 

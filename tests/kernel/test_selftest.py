@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CAPADVISE, Nobody
+from tests.support.nobody import Nobody
+from tests.support.runs import CAPADVISE
 
 PACKAGE = Path(__file__).parents[2]
 HIDE_SYMBOLS = 'mount --make-rprivate / && mount --bind /dev/null /proc/kallsyms && exec "$@"'

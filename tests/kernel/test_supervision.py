@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import pty
 import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
-
-from .conftest import CAPADVISE, Run
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether the condition came to hold in time."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
-def leftovers() -> set[str]:
-    """Trace instances whose supervisor is gone; the tests' own neighbours may have live ones."""
-    root = tracefs.find()
-    try:
-        return {path.name for path in procfs.abandoned(root / "instances", tracefs.PREFIX)}
-    finally:
-        if root.parent == Path("/proc/self/fd"):
-            os.close(int(root.name))
-
-
-def running(marker: str) -> list[int]:
-    """Processes whose command line holds the marker."""
-    found = []
-    for pid in procfs.processes():
-        try:
-            if marker.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-        except OSError:
-            continue
-    return found
-
-
-@pytest.fixture
-def marker() -> Iterator[str]:
-    """A sleep of an odd length, by which its processes are found again."""
-    text = f"{3000 + os.getpid() % 1000}.{time.monotonic_ns() % 1000000:06}"
-    yield text
-    for pid in running(text):
-        os.kill(pid, signal.SIGKILL)
+from tests.support.processes import leftovers, running
+from tests.support.runs import CAPADVISE, Run
+from tests.support.terminal import Terminal
+from tests.support.wait import until
 
 
 def start(tmp_path: Path, *argv: str, **popen: object) -> subprocess.Popen[str]:
@@ -85,18 +44,18 @@ def guardian_of(pid: int) -> int:
 @pytest.mark.parametrize("victim", ["supervisor", "guardian"])
 def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) -> None:
     process = start(tmp_path, "sh", "-c", tree_of(marker))
-    assert until(lambda: len(running(f"sleep\0{marker}")) == 3)
+    until(lambda: len(running(f"sleep\0{marker}")) == 3)
     os.kill(process.pid if victim == "supervisor" else guardian_of(process.pid), signal.SIGKILL)
     process.wait(20)
-    assert until(lambda: not running(f"sleep\0{marker}"))
-    assert until(lambda: not leftovers())
+    until(lambda: not running(f"sleep\0{marker}"))
+    until(lambda: not leftovers())
 
 
 def test_the_next_start_removes_what_a_double_kill_left(
     run: Run, tmp_path: Path, marker: str
 ) -> None:
     process = start(tmp_path, "sh", "-c", tree_of(marker))
-    assert until(lambda: len(running(f"sleep\0{marker}")) == 3)
+    until(lambda: len(running(f"sleep\0{marker}")) == 3)
     guardian = guardian_of(process.pid)
     os.kill(guardian, signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
@@ -104,7 +63,7 @@ def test_the_next_start_removes_what_a_double_kill_left(
     os.kill(guardian, signal.SIGKILL)
     assert leftovers()
     run("true")
-    assert until(lambda: not leftovers())
+    until(lambda: not leftovers())
 
 
 def test_nothing_of_the_tree_runs_on(run: Run, marker: str) -> None:
@@ -112,7 +71,7 @@ def test_nothing_of_the_tree_runs_on(run: Run, marker: str) -> None:
     run("sh", "-c", tree_of(marker), options=("--for", "1"))
     assert not running(f"sleep\0{marker}")
     assert time.monotonic() - began < 20
-    assert until(lambda: not leftovers())
+    until(lambda: not leftovers())
 
 
 def test_stdout_is_the_targets_alone(run: Run, tmp_path: Path) -> None:
@@ -200,68 +159,41 @@ def test_a_signal_to_capadvise_reaches_the_target_once(tmp_path: Path) -> None:
 
 def test_a_target_that_ignores_sigterm_is_killed(tmp_path: Path, marker: str) -> None:
     process = start(tmp_path, "sh", "-c", f"trap '' TERM; sleep {marker} & sleep {marker}")
-    assert until(lambda: len(running(f"sleep\0{marker}")) == 2)
+    until(lambda: len(running(f"sleep\0{marker}")) == 2)
     process.send_signal(signal.SIGTERM)
     process.wait(20)
     assert not running(f"sleep\0{marker}")
     assert json.loads((tmp_path / "report.json").read_text())["recordings"][0]["interrupted"]
 
 
-class Terminal:
-    """A command on a terminal of its own, as its session leader."""
-
-    def __init__(self, *argv: str, cwd: Path) -> None:
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(cwd)
-            os.execv(argv[0], argv)
-        self.seen = ""
-
-    def expect(self, text: str, seconds: float = 10) -> bool:
-        os.set_blocking(self.fd, False)
-
-        def arrived() -> bool:
-            with contextlib.suppress(OSError):
-                self.seen += os.read(self.fd, 4096).decode(errors="replace")
-            return text in self.seen
-
-        return until(arrived, seconds)
-
-    def type(self, text: str) -> None:
-        os.write(self.fd, text.encode())
-
-
 def test_ctrl_c_reaches_the_target_once(tmp_path: Path) -> None:
     script = "n=0; trap 'n=$((n+1)); echo int-$n' INT; echo ready; "
     script += "for i in 1 2 3 4 5 6 7 8; do sleep 0.2; done; exit 5"
     report = tmp_path / "report.json"
-    terminal = Terminal(
-        CAPADVISE, "run", "-q", "-o", str(report), "--", "sh", "-c", script, cwd=tmp_path
-    )
-    assert terminal.expect("ready")
+    argv = (CAPADVISE, "run", "-q", "-o", str(report), "--", "sh", "-c", script)
+    terminal = Terminal(argv, cwd=tmp_path)
+    terminal.expect("ready")
     terminal.type("\x03")
-    assert terminal.expect("int-1")
-    _, status = os.waitpid(terminal.pid, 0)
-    terminal.expect("never", 0.2)
-    assert "int-2" not in terminal.seen
-    assert os.waitstatus_to_exitcode(status) == 5
+    terminal.expect("int-1")
+    assert terminal.end() == 5
+    assert "int-2" not in terminal.read()
     recording = json.loads(report.read_text())["recordings"][0]
     assert recording["interrupted"]
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
 
 
 def test_ctrl_z_and_fg(tmp_path: Path) -> None:
-    terminal = Terminal("/bin/bash", "--norc", "-i", cwd=tmp_path)
+    terminal = Terminal(["bash", "--norc", "-i"], cwd=tmp_path)
     terminal.type("PS1='$ '\n")
     command = f"{CAPADVISE} run -q -o r.json -- sh -c 'echo begun; sleep 2; echo ended-$((1+1))'"
     terminal.type(command + "\n")
-    assert terminal.expect("begun\r")
+    terminal.expect("begun\r")
     terminal.type("\x1a")
-    assert terminal.expect("Stopped")
+    terminal.expect("Stopped")
     terminal.type("fg\n")
-    assert terminal.expect("ended-2")
+    terminal.expect("ended-2")
     terminal.type("exit\n")
-    os.waitpid(terminal.pid, 0)
+    terminal.end()
     assert json.loads((tmp_path / "r.json").read_text())["recordings"][0]["exit_status"] == 0
 
 

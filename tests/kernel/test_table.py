@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.support.runs import Run
+
 from .rows import FOREIGN, LOW_PORT, PROGRAMS, PYTHON, ROWS, SERVER, Row
 
 

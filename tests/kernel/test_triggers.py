@@ -20,8 +20,7 @@ import pytest
 
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import SiteRule, default
-
-from .conftest import Result, Run
+from tests.support.runs import Result, Run
 
 TRIGGERS = Path(__file__).parents[1] / "programs" / "triggers.py"
 NOBODY = 65534

@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from tests.tui.screens import (
+from tests.support.screens import (
     BIND,
     BRK,
     CHOWN,

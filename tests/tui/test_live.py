@@ -19,12 +19,12 @@ from capadvise.tui.live import LiveView
 from capadvise.tui.palette import LIVE_COMMANDS
 from capadvise.tui.protocols import Now, Over
 from capadvise.tui.review import ReviewView
-from tests.tui.goldens import GOLDEN
-from tests.tui.screens import (
+from tests.support.screens import (
     BIND,
     BRK,
     CATALOG,
     CHOWN,
+    HOSTILE,
     NGINX,
     PATH,
     SETUID,
@@ -35,7 +35,7 @@ from tests.tui.screens import (
     screen_text,
     shows,
 )
-from tests.tui.test_review import HOSTILE
+from tests.tui.goldens import GOLDEN
 
 Session = Pilot[Any]
 

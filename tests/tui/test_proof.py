@@ -10,7 +10,7 @@ from textual.widgets import Input, OptionList
 from capadvise.caps import Cap, parse_set
 from capadvise.decide import Verdict
 from capadvise.tui.proof import tried
-from tests.tui.screens import NGINX, Prover, app_on, drive, page, press, proven, shows
+from tests.support.screens import NGINX, Prover, app_on, drive, page, press, proven, shows
 
 Session = Pilot[Any]
 SETUID = Cap.parse("SETUID")

@@ -17,10 +17,10 @@ from capadvise.tui.choice import Base
 from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.review import ReviewView
-from tests.tui.goldens import GOLDEN, SCREENS, drawn
-from tests.tui.screens import (
+from tests.support.screens import (
     BIND,
     CHOWN,
+    HOSTILE,
     NGINX,
     Prover,
     app_on,
@@ -33,6 +33,7 @@ from tests.tui.screens import (
     settle,
     shows,
 )
+from tests.tui.goldens import GOLDEN, SCREENS, drawn
 
 Session = Pilot[Any]
 
@@ -244,9 +245,6 @@ def test_the_mouse_chooses_rows_and_screens() -> None:
         assert page(app).place == "risk"
 
     drive(app, script)
-
-
-HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;owned\x07 \u202egnp.exe \udcff " + "A" * 4096
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from capadvise.posture import Exposed, Posture, Root, Seccomp, Sharing
-from tests.tui.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
+from tests.support.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
 
 Session = Pilot[Any]
 

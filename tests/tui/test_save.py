@@ -8,7 +8,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
-from tests.tui.screens import NGINX, app_on, drive, press, proven, settle, shows
+from tests.support.screens import NGINX, app_on, drive, press, proven, settle, shows
 
 Session = Pilot[Any]
 COMPOSE = """\

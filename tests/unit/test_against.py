@@ -20,11 +20,10 @@ from capadvise.proven import conclude
 from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.report.save import save
-from tests.unit.test_merge import BIND, CHOWN, of, proven
-from tests.unit.test_report import CATALOG, NOISE, RECORDING
+from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, RECORDING, proven, report_of
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
-BOTH = of(BIND, CHOWN, NOISE).proposal
+BOTH = report_of(BIND, CHOWN, NOISE).proposal
 
 
 def compared(
@@ -90,7 +89,7 @@ def test_a_low_port_may_need_nothing_in_docker(kind: str, severity: Severity) ->
 
 
 def test_what_is_kept_beyond_the_floor_should_be_there_and_may_be() -> None:
-    seen = of(BIND, CHOWN)
+    seen = report_of(BIND, CHOWN)
     proof = proven(seen, parse_set(["NET_BIND_SERVICE"])).proven
     assert proof is not None
     lost = ("a is 1:1 instead of 0:0",)
@@ -133,7 +132,7 @@ def folder(tmp_path: Path) -> Path:
         ("api.app", "b", None),
         ("Job.api.app", "c", None),
     ):
-        save(tmp_path / f"{file}.json", named(of(BIND), target, service), CATALOG)
+        save(tmp_path / f"{file}.json", named(report_of(BIND), target, service), CATALOG)
     return tmp_path
 
 
@@ -159,7 +158,7 @@ def test_a_report_is_found_by_file_or_by_target(
 
 
 def test_two_reports_for_one_service_are_refused(folder: Path) -> None:
-    save(folder / "z.json", named(of(BIND), "db"), CATALOG)
+    save(folder / "z.json", named(report_of(BIND), "db"), CATALOG)
     with pytest.raises(BadInput, match=r"x\.json and .*z\.json both fit the service db"):
         Baseline(folder, CATALOG).find("db")
 

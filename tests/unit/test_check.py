@@ -35,8 +35,7 @@ from capadvise.gate.service import Service
 from capadvise.gate.sources import projects, recognize, service_name
 from capadvise.report.model import Report
 from capadvise.report.save import save
-from tests.unit.test_merge import BIND, CHOWN, of
-from tests.unit.test_report import CATALOG
+from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 
 GOLDEN = Path(__file__).parent / "golden"
 COMPOSE = """\
@@ -93,8 +92,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("compose.yaml").write_text(COMPOSE)
     Path("pods.yaml").write_text(MANIFEST)
-    save(Path("baseline/web.json"), of(BIND, CHOWN), CATALOG)
-    save(Path("baseline/db.json"), of(CHOWN), CATALOG)
+    save(Path("baseline/web.json"), report_of(BIND, CHOWN), CATALOG)
+    save(Path("baseline/db.json"), report_of(CHOWN), CATALOG)
     return tmp_path
 
 
@@ -272,7 +271,7 @@ def test_a_bad_baseline_is_one_line(
     against: str, said: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if against == "other.json":
-        save(Path(against), of(BIND), CATALOG)
+        save(Path(against), report_of(BIND), CATALOG)
     assert main(["check", "compose.yaml", "--against", against]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -479,7 +478,7 @@ def test_without_docker_an_override_hides_nothing(
 def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap], user: str) -> None:
     """But for what is as good as root, which no snippet makes harmless, and what is added for a
     user who does not get it, which its comment says too."""
-    made = of(BIND)
+    made = report_of(BIND)
     made = replace(made, target=replace(made.target, user=user))
     text = FORMATS[kind].render(snippet_of(made, caps, CATALOG))
     declared = FORMATS[kind].read(text)
@@ -490,7 +489,7 @@ def test_what_emit_prints_passes_the_gate(kind: str, caps: frozenset[Cap], user:
 
 def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
     """A report that recommends the set."""
-    made = of(BIND)
+    made = report_of(BIND)
     needs = tuple(Need(cap, Verdict.USED, Proof.CALL_SITE, "it") for cap in sorted(caps))
     return replace(
         made,

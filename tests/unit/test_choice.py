@@ -7,7 +7,7 @@ import pytest
 from capadvise.caps import Cap, parse_set
 from capadvise.tui.choice import Choice, compared, consequence, price, standing
 from capadvise.tui.look import parse_background, theme
-from tests.tui.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
+from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
 
 PROVEN = proven()
 BIND_CAP = Cap.parse("NET_BIND_SERVICE")

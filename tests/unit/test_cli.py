@@ -14,7 +14,7 @@ from capadvise.linux.kernel import sudo
 from capadvise.manual.options import verbs
 from capadvise.parser import build_parser
 from capadvise.report.save import save
-from tests.tui.screens import CATALOG, NGINX
+from tests.support.screens import CATALOG, NGINX
 
 
 @pytest.mark.parametrize(

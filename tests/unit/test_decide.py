@@ -11,7 +11,9 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Verdict, decide
-from capadvise.recording import Check, Held, Host, Lost, Namespace, Phase, Recording
+from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
+from tests.support import recordings
+from tests.support.recordings import FULL
 
 RULES = """
 - {id: decides, at: [decides], meaning: decides, text: doing it, source: test}
@@ -32,7 +34,6 @@ RULES = """
 - {id: mapping, at: [mapping], meaning: decides, text: t, implies: [CAP_SETFCAP], source: test}
 - {id: foreign, at: [foreign], meaning: foreign-credentials, text: t, source: test}
 """
-FULL = frozenset(Cap(number) for number in range(41))
 CHECK = Check(1, Cap(13), True, Namespace.TARGET, ("ns_capable", "decides"), "p", 1, 1, 0.0)
 
 
@@ -48,15 +49,8 @@ FACTS = Facts()
 
 
 def recording(*checks: Check, permitted: CapSet = FULL, **more: object) -> Recording:
-    base = Recording(
-        host=Host("6.18", "x86_64", 40, "tracepoint", ()),
-        held=Held(permitted, permitted, frozenset()),
-        started="2026-01-01T00:00:00+00:00",
-        seconds=1.0,
-        exit_status=0,
-        checks=tuple(replace(check, id=number) for number, check in enumerate(checks, 1)),
-    )
-    return replace(base, **more)  # type: ignore[arg-type]
+    held = Held(permitted, permitted, frozenset())
+    return recordings.recording(*checks, **{"held": held, "succeeded": None, **more})
 
 
 def at(site: str, **change: object) -> Check:

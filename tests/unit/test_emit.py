@@ -13,7 +13,7 @@ from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats import FORMATS
 from capadvise.report.save import save
-from tests.unit.test_report import report
+from tests.support.recordings import report
 
 
 @pytest.fixture

@@ -13,12 +13,11 @@ from capadvise.linux.ftrace.event_order import Order
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
-from tests.unit import test_tracker
-from tests.unit.test_ringbuffer import event, page, small
-from tests.unit.test_tracker import CHECK, STACK
+from tests.support import ring_pages
+from tests.support.ring_pages import CHECK, STACK, event, page, small
 
 ENTER, LEAVE, OTHER = 11, 12, 13
-TYPES = replace(test_tracker.TYPES, enters={ENTER: "mount"}, exits={LEAVE: "mount"})
+TYPES = replace(ring_pages.TYPES, enters={ENTER: "mount"}, exits={LEAVE: "mount"})
 MOUNT = 0x1000
 SYMBOLS = Symbols(b"0000000000001000 T path_mount\n0000000000002000 T cap_vm_enough_memory\n")
 PID = 7

@@ -24,7 +24,7 @@ from capadvise.report.explain_report import report_text
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from tests.unit.test_report import BIND, RECORDING, report
+from tests.support.recordings import BIND, RECORDING, report
 
 CATALOG = default()
 GOLDEN = Path(__file__).parent / "golden"

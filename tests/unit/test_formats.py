@@ -23,8 +23,7 @@ from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, snippet_of
-from tests.unit.reports import made
-from tests.unit.test_report import report
+from tests.support.recordings import report, snippet_with
 
 GOLDEN = Path(__file__).parent / "golden"
 ALL = frozenset(map(Cap, range(len(NAMES))))
@@ -52,7 +51,7 @@ def test_golden(name: str) -> None:
 def test_what_is_rendered_is_read_again(
     name: str, caps: CapSet, user: str, setid_exec: bool
 ) -> None:
-    snippet = made(caps, user=user, setid_exec=setid_exec)
+    snippet = snippet_with(caps, user=user, setid_exec=setid_exec)
     (declared,) = FORMATS[name].read(FORMATS[name].render(snippet))
     assert parse_set(declared.add) == caps
     assert [cap.upper() for cap in declared.drop] == ["ALL"]
@@ -71,7 +70,7 @@ def test_what_is_rendered_is_read_again(
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("caps", [frozenset(), ALL, frozenset({Cap(55)})], ids=["none", "41", "55"])
 def test_nothing_everything_and_the_unknown(name: str, caps: CapSet) -> None:
-    (declared,) = FORMATS[name].read(FORMATS[name].render(made(caps)))
+    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(caps)))
     assert parse_set(declared.add) == caps
 
 
@@ -79,8 +78,8 @@ def test_nothing_everything_and_the_unknown(name: str, caps: CapSet) -> None:
 @pytest.mark.parametrize("text", [HOSTILE, "\x00", "--", "# \\", "\ud800", "true", "y", "7", ""])
 def test_hostile_words_stay_words(name: str, text: str) -> None:
     caps = parse_set(["CHOWN", "NET_RAW"])
-    plain = made(caps, name="app", user="33:33")
-    hostile = made(caps, name=text, user="33:33")
+    plain = snippet_with(caps, name="app", user="33:33")
+    hostile = snippet_with(caps, name=text, user="33:33")
     hostile = replace(hostile, notes=(*hostile.notes, _line(text)), argv=(text, text))
     hostile = replace(hostile, caps=tuple((cap, _line(text)) for cap, _ in hostile.caps))
     shown = FORMATS[name].render(hostile)
@@ -105,10 +104,10 @@ def _essence(declared: Declared) -> Declared:
 
 @pytest.mark.parametrize("name", ["true", "NO", "7", "1.5", "null", "-", "a b", "é", "x" * 300, ""])
 def test_a_service_is_called_by_a_name_that_everybody_takes(name: str) -> None:
-    text = FORMATS["compose"].render(made(frozenset(), name=name))
+    text = FORMATS["compose"].render(snippet_with(frozenset(), name=name))
     (service,) = yaml.safe_load(text)["services"]
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,62}", service)
-    text = FORMATS["kubernetes"].render(made(frozenset(), name=name))
+    text = FORMATS["kubernetes"].render(snippet_with(frozenset(), name=name))
     assert re.fullmatch(
         r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", yaml.safe_load(text)["metadata"]["name"]
     )
@@ -117,7 +116,7 @@ def test_a_service_is_called_by_a_name_that_everybody_takes(name: str) -> None:
 @pytest.mark.parametrize("user", ["33:33\nprivileged: true", "a b", "-1", ":", "0:0:0", "$(id)"])
 def test_a_user_that_is_none_is_refused(user: str) -> None:
     with pytest.raises(BadInput, match="is not of the form uid:gid"):
-        made(BIND, user=user)
+        snippet_with(BIND, user=user)
 
 
 def _compose(snippet: Snippet) -> dict[str, object]:
@@ -127,7 +126,7 @@ def _compose(snippet: Snippet) -> dict[str, object]:
 
 
 def test_compose_for_root() -> None:
-    assert _compose(made(BIND)) == {
+    assert _compose(snippet_with(BIND)) == {
         "privileged": False,
         "cap_drop": ["ALL"],
         "cap_add": ["NET_BIND_SERVICE"],
@@ -136,7 +135,7 @@ def test_compose_for_root() -> None:
 
 
 def test_a_low_port_for_another_user_is_a_matter_of_a_sysctl() -> None:
-    assert _compose(made(BIND, user="33:33")) == {
+    assert _compose(snippet_with(BIND, user="33:33")) == {
         "user": "33:33",
         "privileged": False,
         "cap_drop": ["ALL"],
@@ -148,21 +147,21 @@ def test_a_low_port_for_another_user_is_a_matter_of_a_sysctl() -> None:
 
 def test_where_file_capabilities_are_the_way_new_privileges_stay_allowed() -> None:
     caps = parse_set(["CHOWN", "MKNOD"])
-    assert _compose(made(caps, user="33")) == {
+    assert _compose(snippet_with(caps, user="33")) == {
         "user": "33",
         "cap_drop": ["ALL"],
         "cap_add": ["CHOWN", "MKNOD"],
     }
     assert "setcap cap_chown,cap_mknod=ep PROGRAM" in FORMATS["compose"].render(
-        made(caps, user="33")
+        snippet_with(caps, user="33")
     )
 
 
 @pytest.mark.parametrize("name", ["compose", "docker", "podman", "quadlet", "systemd"])
 def test_after_a_set_id_program_new_privileges_are_not_forbidden(name: str) -> None:
-    (declared,) = FORMATS[name].read(FORMATS[name].render(made(BIND, setid_exec=True)))
+    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(BIND, setid_exec=True)))
     assert declared.no_new_privileges is None
-    (declared,) = FORMATS[name].read(FORMATS[name].render(made(BIND)))
+    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(BIND)))
     assert declared.no_new_privileges is True
 
 
@@ -198,12 +197,12 @@ def test_where_not_all_that_starts_was_seen_new_privileges_are_left_alone(
 def test_the_pod_security_level_is_named(
     caps: list[str], user: str, changes: dict[str, bool], level: str
 ) -> None:
-    text = FORMATS["kubernetes"].render(made(parse_set(caps), user=user, **changes))
+    text = FORMATS["kubernetes"].render(snippet_with(parse_set(caps), user=user, **changes))
     assert text.startswith(f"# Pod Security level: {level},")
 
 
 def test_a_pod_for_another_user() -> None:
-    pod = yaml.safe_load(FORMATS["kubernetes"].render(made(BIND, user="33:34")))
+    pod = yaml.safe_load(FORMATS["kubernetes"].render(snippet_with(BIND, user="33:34")))
     assert pod["spec"]["template"]["spec"] == {
         "securityContext": {
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
@@ -227,7 +226,7 @@ def test_a_pod_for_another_user() -> None:
 
 def test_the_kernel_takes_sys_admin_for_escalation() -> None:
     """The API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN."""
-    text = FORMATS["kubernetes"].render(made(parse_set(["SYS_ADMIN"])))
+    text = FORMATS["kubernetes"].render(snippet_with(parse_set(["SYS_ADMIN"])))
     assert "allowPrivilegeEscalation" not in text
 
 
@@ -242,7 +241,7 @@ def test_a_low_port_that_asked_for_nothing_asks_elsewhere() -> None:
 
 @pytest.mark.parametrize("argv", [("/bin/a b", "$(id)", "it's"), ("a\n\x1bb", "\\'\x07", "\udcff")])
 def test_the_shell_makes_the_same_words_again(argv: tuple[str, ...]) -> None:
-    command = FORMATS["setpriv"].render(replace(made(frozenset()), argv=argv, notes=()))
+    command = FORMATS["setpriv"].render(replace(snippet_with(frozenset()), argv=argv, notes=()))
     shown = command.replace("setpriv ", "printf '%s\\0' ", 1)
     done = subprocess.run(["bash", "-c", shown], capture_output=True, check=True)
     words = done.stdout.decode(errors="surrogateescape").split("\0")[:-1]
@@ -253,14 +252,14 @@ def test_setcap_gets_the_file_behind_the_name(tmp_path: Path) -> None:
     program = tmp_path / "real"
     program.touch(mode=0o755)
     (tmp_path / "my $prog").symlink_to(program)
-    text = FORMATS["setcap"].render(replace(made(BIND), argv=("my $prog",)))
+    text = FORMATS["setcap"].render(replace(snippet_with(BIND), argv=("my $prog",)))
     script = f"PATH=$PATH:{tmp_path}; setcap() {{ printf '%s|' \"$@\"; }}; {text}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stdout == f"cap_net_bind_service=ep|{program}|"
 
 
 def test_json_says_the_set() -> None:
-    said = json.loads(FORMATS["json"].render(made(BIND)))
+    said = json.loads(FORMATS["json"].render(snippet_with(BIND)))
     assert (said["cap_drop"], said["cap_add"]) == (["ALL"], ["NET_BIND_SERVICE"])
     assert [need["risk"] for need in said["needs"]] == ["low"]
 
@@ -268,7 +267,7 @@ def test_json_says_the_set() -> None:
 @pytest.mark.parametrize("caps", [frozenset(), ALL, frozenset({Cap(55)})], ids=["none", "41", "55"])
 def test_sarif_keeps_to_its_schema(caps: CapSet) -> None:
     """The model is made from the schema of SARIF 2.1.0; it refuses unknown keys and values."""
-    log = Sarif.model_validate_json(FORMATS["sarif"].render(made(caps)))
+    log = Sarif.model_validate_json(FORMATS["sarif"].render(snippet_with(caps)))
     assert [result.ruleId for result in log.runs[0].results or ()] == [
         cap.name for cap in sorted(caps)
     ]
@@ -276,7 +275,7 @@ def test_sarif_keeps_to_its_schema(caps: CapSet) -> None:
 
 def test_sarif_tells_the_risk_by_its_level() -> None:
     caps = parse_set(["NET_BIND_SERVICE", "CHOWN", "NET_ADMIN", "SYS_ADMIN"])
-    results = json.loads(FORMATS["sarif"].render(made(caps)))["runs"][0]["results"]
+    results = json.loads(FORMATS["sarif"].render(snippet_with(caps)))["runs"][0]["results"]
     assert {result["ruleId"]: result["level"] for result in results} == {
         "CAP_NET_BIND_SERVICE": "note",
         "CAP_CHOWN": "warning",
@@ -288,7 +287,7 @@ def test_sarif_tells_the_risk_by_its_level() -> None:
 def test_a_table_cell_holds_text_alone() -> None:
     caps = parse_set(["CHOWN"])
     evil = "a | b <img src=x> [click](http://x) `x`"
-    hostile = made(caps)
+    hostile = snippet_with(caps)
     hostile = replace(hostile, kept=(replace(hostile.kept[0], lost_without=evil),))
     (row,) = (line for line in FORMATS["markdown"].render(hostile).splitlines() if "CHOWN" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 7

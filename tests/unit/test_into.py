@@ -18,8 +18,8 @@ from capadvise.formats.files import plan
 from capadvise.recording import Check, Lost
 from capadvise.report.privileged import other_powers
 from capadvise.report.save import save
-from tests.patching import USUAL, snippet
-from tests.unit.test_report import BIND, CATALOG, RECORDING, report
+from tests.support.patching import USUAL, snippet
+from tests.support.recordings import BIND, CATALOG, RECORDING, report
 
 QUIET = replace(
     RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), fixed_capsets=(), refusals=()

@@ -9,43 +9,19 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.caps import parse_set
 from capadvise.cli import main
 from capadvise.decide import Verdict
 from capadvise.errors import BadInput
 from capadvise.posture import Cgroup, Posture, Seccomp, Sharing
-from capadvise.proven import Proven, Trial, conclude
-from capadvise.recording import Check, Held, Lost
+from capadvise.recording import Held
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import Merged, merge
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
-from tests.unit.test_report import BIND, CATALOG, NOISE, RECORDING, report, schema
-
-QUIET = replace(RECORDING, io_uring=False, fixed_capsets=(), lost=Lost())
-CHOWN = replace(
-    BIND,
-    cap=Cap.parse("CHOWN"),
-    site=("capable_wrt_inode_uidgid", "chown_ok", "setattr_prepare", "__x64_sys_fchownat"),
-    syscall="fchownat",
-    detail=None,
-)
-
-
-def of(*checks: Check, **more: object) -> Report:
-    numbered = tuple(replace(check, id=number) for number, check in enumerate(checks, 1))
-    return report(replace(QUIET, checks=numbered, **more))  # type: ignore[arg-type]
-
-
-def proven(made: Report, floor: CapSet) -> Report:
-    trials = tuple(
-        Trial(made.proposal.recommended - {cap}, cap not in floor, 0.1, without=cap)
-        for cap in sorted(made.proposal.recommended)
-    )
-    proof = Proven("command", trials, floor, recommended_sound=True)
-    return replace(made, proposal=conclude(made.proposal, proof), proven=proof)
+from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, SCHEMA, proven, report, report_of
 
 
 def merged(*reports: Report, name: str | None = None) -> Merged:
@@ -54,7 +30,7 @@ def merged(*reports: Report, name: str | None = None) -> Merged:
 
 
 def test_the_union_needs_what_any_run_needs() -> None:
-    one = merged(of(BIND), of(CHOWN)).report
+    one = merged(report_of(BIND), report_of(CHOWN)).report
     assert one.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
     assert [check.id for item in one.recordings for check in item.checks] == [1, 2]
     assert [need.evidence[0].check.id for need in one.proposal.needs] == [2, 1]
@@ -64,7 +40,7 @@ def test_each_check_is_judged_by_what_its_own_run_held() -> None:
     """Refused where it could have been had: given up. Refused where it could not: needed."""
     refused = replace(CHOWN, granted=False, result=-1)
     none = Held(frozenset(), frozenset(), frozenset())
-    dropped, missing = of(refused), of(refused, held=none, succeeded=False)
+    dropped, missing = report_of(refused), report_of(refused, held=none, succeeded=False)
     cap = CHOWN.cap
     assert dropped.proposal.need(cap).verdict is Verdict.DENIED
     for pair in ((dropped, missing), (missing, dropped)):
@@ -72,38 +48,38 @@ def test_each_check_is_judged_by_what_its_own_run_held() -> None:
 
 
 def test_a_run_that_is_given_twice_counts_once() -> None:
-    one = of(BIND, NOISE)
+    one = report_of(BIND, NOISE)
     assert merged(one, one).report == one == merged(one).report
 
 
 def test_the_order_of_runs_does_not_change_the_set() -> None:
-    runs = [of(BIND), of(CHOWN), of(NOISE), of(BIND, CHOWN)]
+    runs = [report_of(BIND), report_of(CHOWN), report_of(NOISE), report_of(BIND, CHOWN)]
     sets = [merged(*runs[i:], *runs[:i]).report.proposal.recommended for i in range(len(runs))]
     assert set(sets) == {parse_set(["CHOWN", "NET_BIND_SERVICE"])}
 
 
 def test_cautions_name_the_run_that_they_are_of() -> None:
-    assert merged(of(BIND), of(CHOWN, interrupted=True)).report.proposal.cautions == (
+    assert merged(report_of(BIND), report_of(CHOWN, interrupted=True)).report.proposal.cautions == (
         "run 2: the run was interrupted: what it would have done later was not seen",
     )
 
 
 def test_the_page_for_people_counts_the_runs() -> None:
-    made = merged(of(BIND), of(CHOWN, seconds=2.0)).report
+    made = merged(report_of(BIND), report_of(CHOWN, seconds=2.0)).report
     assert next(proposal_text(made, CATALOG, None)) == (
         "nginx -g 'daemon off;' ran 2 times, 3.5 s in all; the kernel asked 4 times."
     )
 
 
 def test_a_merged_report_comes_back_as_it_went(tmp_path: Path) -> None:
-    one = merged(of(BIND), of(CHOWN)).report
-    jsonschema.validate(dump(one, CATALOG), schema())
+    one = merged(report_of(BIND), report_of(CHOWN)).report
+    jsonschema.validate(dump(one, CATALOG), SCHEMA)
     save(tmp_path / "r.json", one, CATALOG)
     assert load(tmp_path / "r.json", CATALOG) == one
 
 
 def test_different_targets_are_refused_unless_named() -> None:
-    one, two = of(BIND), replace(of(CHOWN), target=report(name="sleep").target)
+    one, two = report_of(BIND), replace(report_of(CHOWN), target=report(name="sleep").target)
     with pytest.raises(BadInput, match=r"1\.json and 2\.json .*: name nginx and sleep") as caught:
         merged(one, two)
     assert caught.value.hint is not None
@@ -114,9 +90,11 @@ def test_different_targets_are_refused_unless_named() -> None:
 
 
 def test_other_arguments_are_the_same_target() -> None:
-    two = of(CHOWN)
+    two = report_of(CHOWN)
     two = replace(two, target=replace(two.target, argv=("nginx", "-t")))
-    assert merged(of(BIND), two).notes == ("the command lines differ: `prove` runs that of 1.json",)
+    assert merged(report_of(BIND), two).notes == (
+        "the command lines differ: `prove` runs that of 1.json",
+    )
 
 
 def test_settings_that_differ_are_left_open() -> None:
@@ -131,7 +109,7 @@ def test_settings_that_differ_are_left_open() -> None:
         seccomp=Seccomp("filter"),
         cgroup=Cgroup("v2", "/two", writable=False),
     )
-    made = merged(*(replace(of(BIND), posture=posture) for posture in (here, there)))
+    made = merged(*(replace(report_of(BIND), posture=posture) for posture in (here, there)))
     assert made.report.posture == replace(here, sysctls={}, namespaces={})
     assert made.notes == (
         "these settings differ between the places of the runs: a, kernel.dmesg_restrict, "
@@ -140,8 +118,8 @@ def test_settings_that_differ_are_left_open() -> None:
 
 
 def test_a_proof_holds_where_no_other_run_needs_more() -> None:
-    one = proven(of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE", "CHOWN"]))
-    made = merged(of(BIND), one)
+    one = proven(report_of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE", "CHOWN"]))
+    made = merged(report_of(BIND), one)
     assert made.notes == ()
     assert made.report.proven == one.proven
     assert made.report.proposal.floor == one.proposal.floor
@@ -149,7 +127,7 @@ def test_a_proof_holds_where_no_other_run_needs_more() -> None:
 
 
 def test_a_proof_does_not_hold_beyond_what_was_proven() -> None:
-    made = merged(proven(of(BIND), parse_set(["NET_BIND_SERVICE"])), of(CHOWN))
+    made = merged(proven(report_of(BIND), parse_set(["NET_BIND_SERVICE"])), report_of(CHOWN))
     assert made.report.proven is None
     assert made.report.proposal.floor is None
     assert made.report.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
@@ -159,18 +137,18 @@ def test_a_proof_does_not_hold_beyond_what_was_proven() -> None:
 
 
 def test_what_trials_took_away_comes_back_when_another_run_used_it() -> None:
-    one = proven(of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE"]))
+    one = proven(report_of(BIND, CHOWN), parse_set(["NET_BIND_SERVICE"]))
     assert one.proposal.recommended == parse_set(["NET_BIND_SERVICE"])
-    made = merged(one, of(CHOWN, seconds=9.0))
+    made = merged(one, report_of(CHOWN, seconds=9.0))
     assert made.report.proven is None
     assert made.report.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
     assert merged(one, one).report == one
 
 
 def test_the_workload_of_a_kept_proof_is_kept_and_named() -> None:
-    two = proven(of(BIND, seconds=9.0), parse_set(["NET_BIND_SERVICE"]))
+    two = proven(report_of(BIND, seconds=9.0), parse_set(["NET_BIND_SERVICE"]))
     two = replace(two, workload=replace(two.workload, check="curl -fs localhost/login"))
-    made = merged(of(BIND), two)
+    made = merged(report_of(BIND), two)
     assert made.report.workload == two.workload
     assert made.notes == ("the checks differ: the merged report keeps that of 2.json",)
 
@@ -187,7 +165,7 @@ def files(folder: Path, *reports: Report) -> list[str]:
 def test_merge_prints_or_writes_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = files(tmp_path, of(BIND), of(CHOWN))
+    paths = files(tmp_path, report_of(BIND), report_of(CHOWN))
     said = "capadvise: nginx: 2 runs, recommended: CHOWN, NET_BIND_SERVICE\n"
     assert main(["merge", *paths]) == 0
     printed = capsys.readouterr()
@@ -213,21 +191,21 @@ def test_what_is_no_report_is_said_so(
 
 def test_a_diff_of_the_same_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     louder = replace(BIND, count=9, pid=1)
-    paths = files(tmp_path, of(BIND), of(louder, seconds=3.0))
+    paths = files(tmp_path, report_of(BIND), report_of(louder, seconds=3.0))
     assert main(["diff", *paths]) == 0
     assert capsys.readouterr() == ("Recommended: the same\n", "")
-    other = of(BIND)
+    other = report_of(BIND)
     other = replace(other, target=replace(other.target, name="\x1b[1m"))
-    assert main(["diff", *files(tmp_path, of(BIND), other)]) == 0
-    told = f"capadvise: note: {of(BIND).target.name} is compared with \\x1b[1m\n"
+    assert main(["diff", *files(tmp_path, report_of(BIND), other)]) == 0
+    told = f"capadvise: note: {report_of(BIND).target.name} is compared with \\x1b[1m\n"
     assert capsys.readouterr().err == told
 
 
 def test_a_diff_names_what_changed_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = proven(of(BIND, NOISE), parse_set(["NET_BIND_SERVICE"]))
-    two = proven(of(CHOWN, NOISE), parse_set(["CHOWN"]))
+    one = proven(report_of(BIND, NOISE), parse_set(["NET_BIND_SERVICE"]))
+    two = proven(report_of(CHOWN, NOISE), parse_set(["CHOWN"]))
     assert main(["diff", *files(tmp_path, one, two)]) == 1
     golden = Path(__file__).parent / "golden" / "diff.txt"
     assert capsys.readouterr() == (golden.read_text(), "")
@@ -235,7 +213,18 @@ def test_a_diff_names_what_changed_and_why(
 
 def test_a_diff_can_be_read_by_machines(tmp_path: Path) -> None:
     output = tmp_path / "d.json"
-    assert main(["diff", *files(tmp_path, of(BIND), of(CHOWN)), "--json", "-o", str(output)]) == 1
+    assert (
+        main(
+            [
+                "diff",
+                *files(tmp_path, report_of(BIND), report_of(CHOWN)),
+                "--json",
+                "-o",
+                str(output),
+            ]
+        )
+        == 1
+    )
     found = json.loads(output.read_text())
     assert found["schema"] == "capadvise.diff/1"
     assert found["recommended"] == {"gained": ["CAP_CHOWN"], "lost": ["CAP_NET_BIND_SERVICE"]}

@@ -22,7 +22,7 @@ from capadvise.formats.edit.effect import effective
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
-from tests.patching import CASES, USUAL, Case, patch, snippet
+from tests.support.patching import CASES, USUAL, Case, patch, snippet
 
 GOLDEN = Path(__file__).parent / "golden" / "patch"
 THREE = ("cap_add", "cap_drop", "privileged")

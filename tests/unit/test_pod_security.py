@@ -22,7 +22,7 @@ from capadvise.formats.snippet import snippet_of
 from capadvise.gate.finding import Level, Reached
 from capadvise.gate.pod import pods
 from capadvise.gate.pod_security import reached
-from tests.unit.test_report import report
+from tests.support.recordings import report
 
 CATALOG = default()
 B, R, P = Level.BASELINE, Level.RESTRICTED, Level.PRIVILEGED

@@ -12,7 +12,7 @@ from capadvise.posture import Mac
 from capadvise.recording import Namespace, Refusal, RefusedBy
 from capadvise.refused import DeniedCheck, RefusedCall, refusal
 from capadvise.report.refusals import refusal_lines
-from tests.unit.test_report import RECORDING
+from tests.support.recordings import RECORDING
 
 SITES = default().sites
 CONFINED = Mac("apparmor", "docker-default", "enforce")

@@ -5,110 +5,19 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from capadvise.caps import Cap, parse_set
-from capadvise.catalog import default
-from capadvise.decide import decide
 from capadvise.errors import BadInput
-from capadvise.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
-from capadvise.recording import (
-    Check,
-    Held,
-    Host,
-    Lost,
-    Namespace,
-    Recording,
-    Refusal,
-    RefusedBy,
-    Target,
-)
 from capadvise.report.dump import dump
 from capadvise.report.escape import printable
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
-from capadvise.workload import Workload
-
-CATALOG = default()
-FULL = frozenset(Cap(number) for number in range(41))
-BIND = Check(
-    id=1,
-    cap=Cap.parse("NET_BIND_SERVICE"),
-    granted=True,
-    ns=Namespace.TARGET,
-    site=("ns_capable", "__inet_bind", "inet_bind_sk", "__sys_bind", "__x64_sys_bind"),
-    program="nginx",
-    pid=812,
-    count=2,
-    first=0.01,
-    syscall="bind",
-    result=0,
-    detail="tcp 0.0.0.0:80",
-    uid=0,
-)
-NOISE = replace(
-    BIND,
-    id=2,
-    cap=Cap.parse("SYS_ADMIN"),
-    site=("security_vm_enough_memory_mm", "do_brk_flags"),
-    syscall="brk",
-    detail=None,
-    args=(("mode", 1),),
-)
-RECORDING = Recording(
-    host=Host("6.18", "x86_64", 40, "tracepoint", ("capability", "bpf")),
-    held=Held(FULL, FULL, frozenset()),
-    started="2026-01-01T00:00:00+00:00",
-    seconds=1.5,
-    exit_status=0,
-    succeeded=True,
-    checks=(BIND, NOISE),
-    refusals=(Refusal("openat", "EACCES", RefusedBy.MODE, "nginx", 3, "owner and mode of a file"),),
-    lost=Lost(0, 7),
-    io_uring=True,
-    fixed_capsets=(("bird", parse_set(["NET_ADMIN"])),),
-)
-
-POSTURE = Posture(
-    {"kernel.dmesg_restrict": "1"},
-    namespaces={"user": Sharing.HOST, "mnt": Sharing.OWN, "net": Sharing.UNKNOWN},
-    no_new_privs=False,
-    securebits=("NOROOT",),
-    seccomp=Seccomp("filter", 1),
-    mac=Mac("apparmor", "docker-default", "enforce"),
-    cgroup=Cgroup("v2", "/docker/1", writable=False, limits={"pids.max": "100"}),
-    root=Root(
-        "overlay",
-        read_only=False,
-        layers=3,
-        host=False,
-        exposed=(Exposed("engine-socket", "/run/docker.sock", True, "/run/docker.sock"),),
-    ),
-    user=User(0, 0, (0, 1), host_uid=100000, rootless=True),
-    sandbox=None,
-)
-
-
-def report(recording: Recording = RECORDING, name: str = "nginx") -> Report:
-    return Report(
-        Target("command", name, (name, "-g", "daemon off;"), "/", "0:0"),
-        Workload("daemon", check="curl -fs localhost"),
-        POSTURE,
-        (recording,),
-        decide(recording, CATALOG),
-    )
-
-
-def schema() -> object:
-    path = Path(__file__).parents[2] / "capadvise" / "report" / "schema.json"
-    return json.loads(path.read_text())
+from tests.support.recordings import CATALOG, SCHEMA, report
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -132,14 +41,14 @@ def test_under_sudo_the_report_and_its_new_folders_are_the_callers(
 
 
 def test_a_report_keeps_to_the_public_schema() -> None:
-    jsonschema.validate(dump(report(), CATALOG), schema())
+    jsonschema.validate(dump(report(), CATALOG), SCHEMA)
 
 
 def test_the_schema_refuses_what_is_not_a_report() -> None:
     broken = dump(report(), CATALOG)
     del broken["needs"][0]["verdict"]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(broken, schema())
+        jsonschema.validate(broken, SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from capadvise.linux.retry.client import Listener
 from capadvise.linux.retry.evidence import Evidence
 from capadvise.linux.retry.launch import start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
-from capadvise.recording import Check, Held, Host, Namespace, Recording, Retried
+from capadvise.recording import Check, Namespace, Retried
+from tests.support.recordings import HOST, recording
 
 ARCH = 0xC000003E
 DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETUID, NET_ADMIN, SYS_ADMIN = 1, 2, 4, 7, 12, 21
@@ -257,14 +258,7 @@ def test_subordinate_ids(name: str, number: int, found: tuple[int, int] | None) 
 
 # ------------------------------------------------------------------------------ what it becomes
 
-RECORDING = Recording(
-    host=Host("6.18", "x86_64", 40, "retry", ()),
-    held=Held(frozenset(map(Cap, range(41))), frozenset(map(Cap, range(41))), frozenset()),
-    started="2026-01-01T00:00:00.000+00:00",
-    seconds=1.0,
-    exit_status=0,
-    checks=(),
-)
+RECORDING = recording(host=replace(HOST, observer="retry"))
 
 
 def check(cap: int, how: Retried, call: str = "openat", **more: object) -> Check:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capadvise.linux.ftrace import ringbuffer
+from tests.support.ring_pages import event, large, page, small
 
 CHECK_FORMAT = """name: cap_capable
 ID: 2073
@@ -26,24 +27,6 @@ format:
 
 print fmt: "cred %p", REC->cred
 """
-
-
-def event(kind: int, pid: int, body: bytes = b"") -> bytes:
-    data = struct.pack("<HBBi", kind, 0, 0, pid) + body
-    return data + b"\0" * (-len(data) % 4)
-
-
-def small(delta: int, data: bytes) -> bytes:
-    return struct.pack("<I", len(data) // 4 | delta << 5) + data
-
-
-def large(delta: int, data: bytes) -> bytes:
-    return struct.pack("<II", delta << 5, len(data) + 4) + data
-
-
-def page(start: int, *records: bytes, flags: int = 0) -> bytes:
-    body = b"".join(records)
-    return struct.pack("<QQ", start, len(body) | flags) + body
 
 
 def test_time_stamps_add_up() -> None:

@@ -7,30 +7,24 @@ import struct
 from dataclasses import replace
 
 from capadvise.caps import SYS_ADMIN
-from capadvise.linux.ftrace.check_events import Types
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check, Phase
-
-from .test_ringbuffer import event, page, small
-
-CHECK, STACK, FORK, EXEC, EXIT, CHOWN, CLONE = range(1, 8)
-TYPES = Types(
-    check=CHECK,
-    check_fields=struct.Struct("<8xqii"),
-    returned=None,
-    return_fields=struct.Struct(""),
-    stack=STACK,
-    fork=FORK,
-    fork_fields=struct.Struct("<8xii"),
-    exec=EXEC,
-    exec_filename=8,
-    exit=EXIT,
-    enters={},
-    exits={},
-    sigsys=9,
+from tests.support.ring_pages import (
+    CHECK,
+    CHOWN,
+    CLONE,
+    EXEC,
+    EXIT,
+    FORK,
+    STACK,
+    TYPES,
+    event,
+    page,
+    small,
 )
+
 TARGET = 100
 
 

@@ -12,38 +12,21 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from capadvise.caps import Cap, CapSet, parse_set
-from capadvise.catalog import default
 from capadvise.decide import decide
 from capadvise.differences import Observed
 from capadvise.errors import BadInput
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome, prove
 from capadvise.proven import Trial, conclude
-from capadvise.recording import Check, Held, Host, Namespace, Recording, Target
+from capadvise.recording import Check, Target
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.review import ReviewView
 from capadvise.workload import Workload
+from tests.support.recordings import CATALOG, FULL, HOST, check, recording
 
-CATALOG = default()
-FULL = frozenset(Cap(number) for number in range(41))
 PATH = Path("/nowhere/nginx.json")
-
-
-def check(cap: str, site: str, syscall: str, **more: Any) -> Check:
-    """A granted check of nginx. ``site``: names, innermost first, with blanks between."""
-    values: dict[str, Any] = {
-        "id": 0,
-        "granted": True,
-        "ns": Namespace.TARGET,
-        "program": "nginx",
-        "pid": 812,
-        "count": 1,
-        "first": 0.01,
-        "result": 0,
-        "uid": 0,
-    }
-    return Check(cap=Cap.parse(cap), site=tuple(site.split()), syscall=syscall, **values | more)
+HOSTILE = "[bold red]x[/] \x1b[31m\x1b]0;owned\x07 \u202egnp.exe \udcff " + "A" * 4096
 
 
 CHOWN = check(
@@ -63,22 +46,18 @@ HOSTNAME = check("SYS_ADMIN", "ns_capable __x64_sys_sethostname", "sethostname")
 
 def report(*checks: Check, name: str = "nginx", argv: tuple[str, ...] = ("nginx",)) -> Report:
     """A report of a run that ended well."""
-    numbered = [replace(item, id=number) for number, item in enumerate(checks, 1)]
-    recording = Recording(
-        host=Host("6.18", "x86_64", 40, "tracepoint", ()),
-        held=Held(FULL, FULL, frozenset()),
+    ran = recording(
+        *checks,
+        host=replace(HOST, lsm=()),
         started="2026-11-25T04:00:00+00:00",
         seconds=0.1,
-        exit_status=0,
-        checks=tuple(numbered),
-        succeeded=True,
     )
     return Report(
         Target("command", name, argv, "/srv", "0:0"),
         Workload(),
         Posture({"net.ipv4.ip_unprivileged_port_start": "1024"}),
-        (recording,),
-        decide(recording, CATALOG),
+        (ran,),
+        decide(ran, CATALOG),
     )
 
 
@@ -126,7 +105,7 @@ class Prover:
             first,
             run_trial,
             isolation="command",
-            removal_order=default().removal_order,
+            removal_order=CATALOG.removal_order,
             say=ended,
         )
         return replace(known, proposal=conclude(known.proposal, proven), proven=proven)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capadvise.linux.ftrace import tracefs
-from tests.kernel.conftest import CAPADVISE, Result
+from tests.support.runs import CAPADVISE, Result
 
 
 def start(what: str | int, *options: str) -> subprocess.Popen[str]:

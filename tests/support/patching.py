@@ -10,7 +10,7 @@ from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.snippet import Snippet
 
-FOLDER = Path(__file__).parent / "data" / "patch"
+FOLDER = Path(__file__).parents[1] / "data" / "patch"
 USUAL = ("CHOWN", "NET_RAW")
 
 

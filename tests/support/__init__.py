@@ -1,0 +1,1 @@
+"""What tests share. A test imports from here, from its own package's helpers, and from no test."""

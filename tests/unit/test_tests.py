@@ -1,0 +1,59 @@
+"""What holds of the tests themselves."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+PROGRAMS = {"bench", "kernels"}
+"""Started by hand, and no tests: these may run what tests run."""
+
+
+def imported(source: str, package: str) -> Iterator[str]:
+    """What a module of this package imports from below tests, without ``tests.``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            base = f"tests.{package}." if node.level else ""
+            base += f"{node.module}." if node.module else ""
+            names = [base + alias.name for alias in node.names]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name.removeprefix("tests.") for name in names if name.startswith("tests."))
+
+
+def foreign(source: str, package: str) -> list[str]:
+    """What a module of this package imports of other tests."""
+    return [
+        name
+        for name in imported(source, package)
+        if any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+        or (name.split(".")[0] not in {"support", package} and package not in PROGRAMS)
+    ]
+
+
+def test_no_test_imports_from_another_test() -> None:
+    """What tests share is in tests/support, or is a helper of their own package."""
+    offenders = {
+        str(path.relative_to(TESTS)): names
+        for path in TESTS.rglob("*.py")
+        if (names := foreign(path.read_text(), path.relative_to(TESTS).parts[0]))
+    }
+    assert offenders == {}
+
+
+def test_the_rule_sees_each_kind_of_import() -> None:
+    source = """
+from . import test_c
+from .test_b import x
+from tests.tui.screens import y
+from tests.unit import conftest
+from tests.unit.helper import z
+from tests.support.wait import until
+import tests.kernel.rows
+"""
+    assert foreign(source, "unit") == [
+        *("unit.test_c", "unit.test_b.x", "tui.screens.y", "unit.conftest", "kernel.rows")
+    ]
+    assert "kernel.rows" not in foreign(source, "kernels")

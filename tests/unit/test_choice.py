@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capadvise.caps import Cap, parse_set
-from capadvise.tui.choice import Choice, compared, consequence, price, standing
+from capadvise.tui.choice import Choice, compared, consequence, cost, status
 from capadvise.tui.look import parse_background, theme
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
 
@@ -60,17 +60,17 @@ def test_a_plain_sentence_says_what_keeping_or_dropping_does(
 
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
     both = Choice(PROVEN).toggle(BIND_CAP).toggle(CHOWN_CAP)
-    assert [standing(Choice(NGINX)), standing(Choice(PROVEN)), standing(both)] == [
+    assert [status(Choice(NGINX)), status(Choice(PROVEN)), status(both)] == [
         "not tried",
         "tried: passes",
         "not tried",
     ]
-    assert price(both) == (
+    assert cost(both) == (
         "without CHOWN: the workload fails (tried: exited with 1); "
         "without NET_BIND_SERVICE: the workload fails (tried: exited with 1)"
     )
-    assert price(Choice(PROVEN)) is None
-    assert standing(Choice(PROVEN).toggle(SETUID_CAP)) == "tried: passes, but nginx runs as 0:0"
+    assert cost(Choice(PROVEN)) is None
+    assert status(Choice(PROVEN).toggle(SETUID_CAP)) == "tried: passes, but nginx runs as 0:0"
 
 
 @pytest.mark.parametrize(

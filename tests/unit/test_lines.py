@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.tui.lines import LONGEST, MOST, Lines
+from capadvise.tui.lines import LONGEST, MOST, OutputLines
 from capadvise.tui.output import key_bytes, wrapped
 
 
@@ -26,7 +26,7 @@ from capadvise.tui.output import key_bytes, wrapped
     ],
 )
 def test_what_is_written_is_shown_harmlessly(written: bytes, shown: list[str]) -> None:
-    at_once, by_bytes = Lines(), Lines()
+    at_once, by_bytes = OutputLines(), OutputLines()
     at_once.feed(written)
     for byte in written:
         by_bytes.feed(bytes([byte]))
@@ -35,7 +35,7 @@ def test_what_is_written_is_shown_harmlessly(written: bytes, shown: list[str]) -
 
 
 def test_memory_is_bounded_by_lines_and_characters() -> None:
-    lines = Lines()
+    lines = OutputLines()
     for _ in range(3):
         lines.feed(b"y\r\n" * (MOST + 10) + b"z" * 3 * LONGEST)
     assert len(lines.finished) == MOST

@@ -8,7 +8,9 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from capadvise.linux.retry import bpf, calls, decode, netlink, subids
 from capadvise.linux.retry.arguments import of_family
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
 from capadvise.linux.retry.client import Listener
-from capadvise.linux.retry.evidence import Evidence
+from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.launch import start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.recording import Check, Namespace, Retried
@@ -97,6 +99,7 @@ def test_each_call_of_the_error_table_is_stopped_or_known_to_be_too_frequent() -
         ((2, 1), EVERYTHING, [(2,), (1,), (1, 2), "all"]),
         ((12,), EVERYTHING, [(12,), "all"]),
         ((12,), bit(12) | bit(3), [(12,), "all"]),
+        ((12,), bit(12), ["all"]),  # once: it is all that there is
         ((12,), bit(3), ["all"]),  # what it gave up is not raised for it
         ((12,), 0, []),
         ((1, 2, 3, 4, 5, 6), EVERYTHING, [(1,), (2,), (3,), (4,), (5,), (6,), "all"]),
@@ -296,10 +299,14 @@ def test_verdicts_of_retried_calls(
 
 def test_what_the_tracer_tells_becomes_a_recording() -> None:
     listener = Listener(every_call=False)
-    evidence = Evidence(listener.write_fd)
+
+    def tell(message: Mapping[str, Any]) -> None:
+        os.write(listener.write_fd, json.dumps(message).encode() + b"\n")
+
+    evidence = EvidenceLog(tell, lambda: 100.5)
     evidence.tell({"pid": 5})
     evidence.tell({"started": 100.0})
-    facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0, "at": 100.5}
+    facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0}
     for detail in ("a", "a", *(f"file {number}" for number in range(30))):
         evidence.note("shown", 0, "chown", "fchownat", detail, **facts)
     evidence.ran_raised("chown", "fchownat")

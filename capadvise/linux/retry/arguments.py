@@ -1,14 +1,13 @@
-"""Questions about a call's arguments. Pure but for reading what a stopped thread points to."""
+"""Questions about a call's arguments. Pure: what they point to is asked of ``Process.proc``."""
 
 from __future__ import annotations
 
 import errno
-import os
 import sys
-from contextlib import suppress
+from collections.abc import Sequence
 
 from capadvise.linux.kernel.syscalls import makes_users
-from capadvise.linux.retry.calls import SILENT_FILES, Kind
+from capadvise.linux.retry.calls import SILENT_FILES, Handling
 from capadvise.linux.retry.thread import DAC_OVERRIDE, DAC_READ_SEARCH, Thread
 
 PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
@@ -30,18 +29,18 @@ def asks_for_set_gid(thread: Thread) -> bool:
 
 def is_silent(thread: Thread) -> bool:
     """Whether it opens a file that shows less to those who may less."""
-    return os.path.basename(thread.path) in SILENT_FILES
+    return thread.path.rpartition(b"/")[2] in SILENT_FILES
 
 
 def makes_namespace(thread: Thread) -> bool:
     """Whether its present call makes, or enters, a user namespace."""
-    if thread.call is None or thread.call.kind is not Kind.NAMESPACE:
+    if thread.call is None or thread.call.handling is not Handling.NAMESPACE:
         return False
     name, args = thread.call.name, thread.args
     if name in ("fork", "vfork"):
         return False
     if name == "clone3":
-        flags = int.from_bytes(thread.process.raw(args[0], 8), "little")
+        flags = int.from_bytes(thread.process.proc.raw(args[0], 8), "little")
     else:
         flags = args[1 if name == "setns" else 0]
     return makes_users(flags) or (name == "setns" and not flags & 0xFFFFFFFF)
@@ -55,7 +54,7 @@ def opens_pseudo(thread: Thread) -> bool:
     if thread.process.in_pseudo:
         return True
     at = thread.args[0] & 0xFFFFFFFF if thread.call and "at" in thread.call.name else -1
-    return at in thread.process.hot
+    return at in thread.process.procfs_fds
 
 
 def writes(thread: Thread) -> bool:
@@ -63,15 +62,13 @@ def writes(thread: Thread) -> bool:
     assert thread.call is not None
     name, args = thread.call.name, thread.args
     if name == "openat2":
-        return bool(int.from_bytes(thread.process.raw(args[2], 8), "little") & 3)
+        return bool(int.from_bytes(thread.process.proc.raw(args[2], 8), "little") & 3)
     return name == "creat" or bool(args[1 if name == "open" else 2] & 3)
 
 
 def link(thread: Thread, fd: int) -> str:
-    """What a descriptor is, as /proc names it."""
-    with suppress(OSError):
-        return os.readlink(thread.process.fd_path(fd & 0xFFFFFFFF))
-    return ""
+    """What a descriptor is, as /proc names it; empty where there is none."""
+    return thread.process.proc.link(fd & 0x7FFFFFFF)
 
 
 def installs_filter(thread: Thread) -> bool:
@@ -87,7 +84,7 @@ def can_mean(thread: Thread, code: int) -> bool:
     and mean something else nearly always."""
     assert thread.call is not None
     if code == errno.ENODATA:
-        return thread.process.text(thread.args[1]).startswith(b"trusted.")
+        return thread.process.proc.text(thread.args[1]).startswith(b"trusted.")
     if code == errno.ENOENT and thread.call.name == "linkat":
         return bool(thread.args[4] & _AT_EMPTY_PATH)
     return True
@@ -100,21 +97,19 @@ def sends_nothing(thread: Thread) -> bool:
     return at is not None and thread.args[at] & 0xFFFFFFFF == 0
 
 
-def subject(thread: Thread) -> str:
-    """Where we see the file that a chmod is about."""
+def mode_now(thread: Thread) -> int | None:
+    """The mode of the file that a chmod was about; None where we cannot see it."""
     assert thread.call is not None
-    pid, args = thread.process.pid, thread.args
+    proc, args = thread.process.proc, thread.args
     if thread.call.name == "fchmod":
-        return thread.process.fd_path(args[0] & 0xFFFFFFFF)
-    at = -1 if thread.call.name == "chmod" else args[0] & 0xFFFFFFFF
-    path = os.fsdecode(thread.process.text(args[0 if at == -1 else 1]))
-    if path.startswith("/"):
-        return f"/proc/{pid}/root{path}"
-    folder = f"/proc/{pid}/cwd" if at in (-1, _AT_FDCWD) else thread.process.fd_path(at)
-    return f"{folder}/{path}"
+        return proc.mode(args[0] & 0x7FFFFFFF, b"")
+    if thread.call.name == "chmod":
+        return proc.mode(None, proc.text(args[0]))
+    at = args[0] & 0xFFFFFFFF
+    return proc.mode(None if at == _AT_FDCWD else at, proc.text(args[1]))
 
 
-def of_family(row: list[int], family: bytes) -> list[int]:
+def of_family(row: Sequence[int], family: bytes) -> Sequence[int]:
     """What of a row can be meant for an address: only that of a Unix socket has a path, and only
     the others have ports."""
     paths = (DAC_OVERRIDE, DAC_READ_SEARCH)
@@ -124,7 +119,7 @@ def of_family(row: list[int], family: bytes) -> list[int]:
 def sent(thread: Thread) -> bytes:
     """The beginning of the message that a send call carries."""
     assert thread.call is not None
-    memory, args = thread.process, thread.args
+    memory, args = thread.process.proc, thread.args
     if thread.call.name == "sendto":
         return memory.raw(args[1], min(args[2], 4096))
     header = memory.raw(args[1], 56)  # struct msghdr, also at the start of mmsghdr

@@ -36,22 +36,28 @@ class Attempts:
         self.error, self.base, self.limit = error, base, limit
         self.candidates = tuple(c for c in candidates if limit >> c & 1 and not base >> c & 1)
         self.current = base
+        self.exact = False
+        """Whether the current try tells which capability it was."""
         self._capture = capture
-        self._order = iter(()) if base == limit else self._masks(capture)
+        self._order = iter(()) if base == limit else self._masks()
 
-    def _masks(self, capture: bool) -> Iterator[int]:
-        if not capture:
+    def _masks(self) -> Iterator[int]:
+        self.exact = True
+        if not self._capture:
             for size in (1, 2) if len(self.candidates) <= _PAIRS_OF else (1,):
                 for chosen in combinations(self.candidates, size):
                     yield self.base | sum(map(bit, chosen))
+            if self.current == self.limit:
+                return
+            self.exact = False
         yield self.limit
 
     def next(self) -> int | None:
         """What to raise for the next try; None when the refusal stands."""
-        found = next(self._order, None)
-        if found is not None:
-            self.current = found
-        return found
+        mask = next(self._order, None)
+        if mask is not None:
+            self.current = mask
+        return mask
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -59,11 +65,6 @@ class Attempts:
         if self._capture and self.current == self.limit:
             return self.candidates  # nothing else can have been it: the error names no other
         return members(self.current & ~self.base)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the current try tells which capability it was."""
-        return self.current != self.limit or self._capture
 
 
 def order(
@@ -77,5 +78,5 @@ def order(
     """
     if denied is None:
         return tuple(table)
-    found = tuple(dict.fromkeys(cap for cap in denied if cap != last))
-    return (*found, last) if last in table or not in_table else found
+    asked = tuple(dict.fromkeys(cap for cap in denied if cap != last))
+    return (*asked, last) if last in table or not in_table else asked

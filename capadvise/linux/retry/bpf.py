@@ -30,7 +30,7 @@ class How(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class ArgumentTest:
     """A question about one argument of a call."""
 
     arg: int
@@ -42,8 +42,8 @@ class Test:
 class Only:
     """Stop a call only where one of these holds; each is a list of tests that all must hold."""
 
-    any_of: tuple[tuple[Test, ...], ...] = ()
-    unless: tuple[Test, ...] = ()
+    any_of: tuple[tuple[ArgumentTest, ...], ...] = ()
+    unless: tuple[ArgumentTest, ...] = ()
     """Let it pass where one of these (EQUAL) holds."""
 
 
@@ -74,7 +74,7 @@ def _conditional(only: Only) -> list[Instruction]:
     return [*code, (_RETURN, 0, 0, _TRACE if not only.any_of else _ALLOW)]
 
 
-def _all_hold(tests: Sequence[Test]) -> list[Instruction]:
+def _all_hold(tests: Sequence[ArgumentTest]) -> list[Instruction]:
     """Return TRACE where all hold, else go on behind."""
     code: list[Instruction] = [(_RETURN, 0, 0, _TRACE)]
     for test in reversed(tests):
@@ -82,7 +82,7 @@ def _all_hold(tests: Sequence[Test]) -> list[Instruction]:
     return code
 
 
-def _tested(test: Test, skip: int) -> list[Instruction]:
+def _tested(test: ArgumentTest, skip: int) -> list[Instruction]:
     """Go on where the test holds, else jump over ``skip`` instructions."""
     low = _ARGS_AT + 8 * test.arg
     match test.how:

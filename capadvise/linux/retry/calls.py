@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from capadvise.linux.retry.bpf import How, Only, Test
+from capadvise.linux.retry.bpf import ArgumentTest, How, Only
 
 
-class Kind(IntEnum):
+class Handling(IntEnum):
     """How a call is handled."""
 
     PLAIN = 0
@@ -42,33 +42,33 @@ class Kind(IntEnum):
     """Only asks whether something would be allowed."""
 
 
-_KINDS: dict[Kind, tuple[str, ...]] = {
-    Kind.FULL: (
+_HANDLED: dict[Handling, tuple[str, ...]] = {
+    Handling.FULL: (
         *("setfsuid", "setfsgid", "listxattr", "llistxattr", "flistxattr"),
         *("io_uring_setup", "io_uring_enter", "io_uring_register"),
     ),
-    Kind.CAPTURE: (
+    Handling.CAPTURE: (
         *("mount", "umount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount"),
         *("open_tree", "mount_setattr", "pivot_root"),
     ),
-    Kind.OPEN: ("open", "openat", "openat2", "creat"),
-    Kind.SEND: ("sendto", "sendmsg", "sendmmsg"),
-    Kind.CHMOD: ("chmod", "fchmod", "fchmodat", "fchmodat2"),
-    Kind.UIDS: ("setuid", "setreuid", "setresuid"),
-    Kind.CAPSET: ("capset",),
-    Kind.CAPGET: ("capget",),
-    Kind.EXEC: ("execve", "execveat"),
-    Kind.SOCKET: ("socket",),
-    Kind.NAMESPACE: ("unshare", "setns", "clone", "clone3", "fork", "vfork"),
-    Kind.SECCOMP: ("seccomp", "prctl"),
-    Kind.PTRACE: ("ptrace",),
-    Kind.CHDIR: ("chdir", "fchdir"),
-    Kind.READ: ("read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice"),
-    Kind.DESCRIPTOR: ("close", "close_range", "dup", "dup2", "dup3", "fcntl"),
-    Kind.PROBE: ("faccessat2", "access", "faccessat"),
+    Handling.OPEN: ("open", "openat", "openat2", "creat"),
+    Handling.SEND: ("sendto", "sendmsg", "sendmmsg"),
+    Handling.CHMOD: ("chmod", "fchmod", "fchmodat", "fchmodat2"),
+    Handling.UIDS: ("setuid", "setreuid", "setresuid"),
+    Handling.CAPSET: ("capset",),
+    Handling.CAPGET: ("capget",),
+    Handling.EXEC: ("execve", "execveat"),
+    Handling.SOCKET: ("socket",),
+    Handling.NAMESPACE: ("unshare", "setns", "clone", "clone3", "fork", "vfork"),
+    Handling.SECCOMP: ("seccomp", "prctl"),
+    Handling.PTRACE: ("ptrace",),
+    Handling.CHDIR: ("chdir", "fchdir"),
+    Handling.READ: ("read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice"),
+    Handling.DESCRIPTOR: ("close", "close_range", "dup", "dup2", "dup3", "fcntl"),
+    Handling.PROBE: ("faccessat2", "access", "faccessat"),
 }
-KIND = {name: kind for kind, names in _KINDS.items() for name in names}
-"""The kind of each call that is not plain."""
+HANDLING = {name: handling for handling, names in _HANDLED.items() for name in names}
+"""How each call is handled that is not plain."""
 
 UNSTOPPED = frozenset(
     (
@@ -79,7 +79,7 @@ UNSTOPPED = frozenset(
         *("access", "faccessat"),  # they ask with the permitted set (access_override_creds)
     )
 )
-MORE = (*_KINDS[Kind.FULL], "capget", "capset")
+MORE = (*_HANDLED[Handling.FULL], "capget", "capset")
 """Stopped though no error of theirs names a capability."""
 
 
@@ -88,12 +88,12 @@ def stopped(rows: Iterable[str]) -> frozenset[str]:
     return (frozenset(rows) | frozenset(MORE)) - UNSTOPPED
 
 
-def _equal(arg: int, *values: int) -> tuple[tuple[Test, ...], ...]:
-    return tuple((Test(arg, How.EQUAL, value),) for value in values)
+def _equal(arg: int, *values: int) -> tuple[tuple[ArgumentTest, ...], ...]:
+    return tuple((ArgumentTest(arg, How.EQUAL, value),) for value in values)
 
 
-def _unless(arg: int, *values: int) -> tuple[Test, ...]:
-    return tuple(Test(arg, How.EQUAL, value) for value in values)
+def _unless(arg: int, *values: int) -> tuple[ArgumentTest, ...]:
+    return tuple(ArgumentTest(arg, How.EQUAL, value) for value in values)
 
 
 _ALARM_CLOCKS = (8, 9)  # CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM
@@ -102,11 +102,16 @@ _MAP_LOCKED, _MAP_FIXED, _AT_EACCESS = 0x2000, 0x10 | 0x100000, 0x200
 ONLY: dict[str, Only] = {
     "mmap": Only(
         (
-            (Test(3, How.BITS, _MAP_LOCKED),),
-            (Test(3, How.BITS, _MAP_FIXED), Test(0, How.BELOW, 1 << 16)),  # mmap_min_addr
+            (ArgumentTest(3, How.BITS, _MAP_LOCKED),),
+            (
+                ArgumentTest(3, How.BITS, _MAP_FIXED),
+                ArgumentTest(0, How.BELOW, 1 << 16),
+            ),  # mmap_min_addr
         )
     ),
-    "madvise": Only(((Test(2, How.BITS, 0x60),),)),  # MADV_HWPOISON 100, MADV_SOFT_OFFLINE 101
+    "madvise": Only(
+        ((ArgumentTest(2, How.BITS, 0x60),),)
+    ),  # MADV_HWPOISON 100, MADV_SOFT_OFFLINE 101
     "fcntl": Only(_equal(1, 4, 1024, 1031)),  # F_SETFL, F_SETLEASE, F_SETPIPE_SZ
     "ioctl": Only(
         unless=_unless(  # the terminal's and FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: never checked
@@ -118,7 +123,7 @@ ONLY: dict[str, Only] = {
     "prctl": Only(  # PDEATHSIG, NAME, CHILD_SUBREAPER, GET_DUMPABLE, CAPBSET_READ, SET_VMA
         unless=_unless(0, 1, 2, 15, 16, 36, 37, 3, 23, 0x53564D41)
     ),
-    "faccessat2": Only(((Test(3, How.BITS, _AT_EACCESS),),)),
+    "faccessat2": Only(((ArgumentTest(3, How.BITS, _AT_EACCESS),),)),
     "clock_nanosleep": Only(_equal(0, *_ALARM_CLOCKS)),
     "timer_create": Only(_equal(0, *_ALARM_CLOCKS)),
     "timerfd_create": Only(_equal(0, *_ALARM_CLOCKS)),

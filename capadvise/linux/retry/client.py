@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from capadvise.recording import (
 )
 
 if TYPE_CHECKING:  # a run without retries does not read it
-    from capadvise.catalog.errnos import Errnos
+    from capadvise.catalog import Catalog
 
 
 class Listener:
@@ -54,27 +55,30 @@ class Listener:
         self.io_uring = False
 
     def plan(
-        self, program: str, errnos: Errnos, denied: dict[str, Any] | None, *, alone: bool
+        self, program: str, catalog: Catalog, denied: dict[str, Any] | None, *, alone: bool
     ) -> dict[str, Any]:
         """What the guardian is told. ``denied``: the trace buffer of refused checks."""
-        found = importlib.util.find_spec("ptrace")
-        if found is None or found.origin is None:
+        from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES  # only runs with retries
+
+        spec = importlib.util.find_spec("ptrace")
+        if spec is None or spec.origin is None:
             raise CannotStart(
                 "the Python module ptrace is missing", found=False, hint="pip install python-ptrace"
             )
         return {
             "report": self.write_fd,
             "maps": self.maps,
-            "path": [str(Path(__file__).parents[3]), str(Path(found.origin).parents[1])],
+            "path": [str(Path(__file__).parents[3]), str(Path(spec.origin).parents[1])],
             "tracer": {
                 "every_call": self.every_call,
                 "alone": alone,
                 "in_namespace": self.maps is not None,
                 "program": program,
                 "denied": denied,
+                "numbers": catalog.syscalls.numbers[AUDIT_ARCHS[MACHINES[platform.machine()]]],
                 "errnos": [
                     [[call, code], [int(cap) for cap in caps]]
-                    for (call, code), caps in errnos.items()
+                    for (call, code), caps in catalog.errnos.items()
                 ],
             },
         }
@@ -134,10 +138,10 @@ class Listener:
 
     def tallies(self) -> tuple[Tally, ...]:
         """How often each capability was found so far, each fact once."""
-        found: dict[int, list[dict[str, Any]]] = {}
+        by_cap: dict[int, list[dict[str, Any]]] = {}
         for fact in self._facts.values():
-            found.setdefault(fact["cap"], []).append(fact)
-        return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in found.values())
+            by_cap.setdefault(fact["cap"], []).append(fact)
+        return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in by_cap.values())
 
     def merged(self, recording: Recording) -> Recording:
         """The recording with what retries showed. Refusals that an observer saw meanwhile are those
@@ -201,7 +205,8 @@ _CAUTIONS = {
     "traces": "{} traces other processes, which it cannot do under retries: "
     "run it without --retry, or with --retry=all-calls",
     "let_go": "{} was let go of, to be traced by the target itself: it ran with its full sets",
-    "pinned": "{} could not be made to change its sets: some of its calls were not tried without",
+    "injection_disabled": "{} could not be made to change its sets: "
+    "some of its calls were not tried without",
     "unknown": "{} succeeded with all capabilities and with none of those that are known for it",
 }
 """What the tracer could not do."""

@@ -121,29 +121,29 @@ SHAPES: dict[str, str] = {
 
 def detail(call: str, args: Sequence[int], memory: Memory) -> str | None:
     """The arguments of a call in words; None where they tell nothing."""
-    found: list[str] = []
+    words: list[str] = []
     at = 0
     for shape in SHAPES.get(call, "").split():
         if shape == "at":
-            found.append(_path_at(_signed(args[at]), memory.text(args[at + 1]), memory))
+            words.append(_path_at(_signed(args[at]), memory.text(args[at + 1]), memory))
             at += 2
             continue
         if shape == "option":
-            found.append(f"level {args[at] & 0xFFFF}, option {args[at + 1] & 0xFFFF}")
+            words.append(f"level {args[at] & 0xFFFF}, option {args[at + 1] & 0xFFFF}")
         elif shape == "address":
-            found.append(address(memory.raw(args[at], min(args[at + 1] & 0xFFFF, 128))))
+            words.append(address(memory.raw(args[at], min(args[at + 1] & 0xFFFF, 128))))
         elif shape == "path" and args[at]:
-            found.append(_path_at(_AT_FDCWD, memory.text(args[at]), memory))
+            words.append(_path_at(_AT_FDCWD, memory.text(args[at]), memory))
         elif shape == "name":
-            found.append(memory.text(args[at]).decode(errors="backslashreplace"))
+            words.append(memory.text(args[at]).decode(errors="backslashreplace"))
         elif shape == "fd":
-            found.append(memory.folder(_signed(args[at])))
+            words.append(memory.folder(_signed(args[at])))
         elif shape == "mode" and call.startswith("open") and not args[at - 1] & 0o100:
             pass  # only O_CREAT gives it a meaning
         elif shape in _NUMBERS:
-            found.append(_NUMBERS[shape](args[at]))
+            words.append(_NUMBERS[shape](args[at]))
         at += 1
-    return ", ".join(text for text in found if text) or None
+    return ", ".join(text for text in words if text) or None
 
 
 def _signed(value: int) -> int:

@@ -21,7 +21,7 @@ _PAGES = 64
 """More than the buffer has (``buffers.DENIED_KB``)."""
 
 
-class Denied:
+class RefusedChecks:
     """Reads the buffer whose place the plan names; without one, it knows nothing."""
 
     def __init__(self, plan: dict[str, Any] | None) -> None:
@@ -53,8 +53,8 @@ class Denied:
             self._open(self._plan)
         complete = self._take_in()
         mine = self._waiting.pop(tid, ())
-        found = sorted((item for item in mine if item[0] >= began), key=lambda item: item[0])
-        return list(self._refused(found)) if complete else None
+        events = sorted((item for item in mine if item[0] >= began), key=lambda item: item[0])
+        return list(self._refused(events)) if complete else None
 
     def _take_in(self) -> bool:
         """Read all that is there, and keep it for its threads; False where something was lost."""

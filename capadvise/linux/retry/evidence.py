@@ -1,4 +1,4 @@
-"""What retries showed, gathered and told to the supervisor, one JSON value a line.
+"""What retries showed, gathered and told to the supervisor, message by message. Pure.
 
 Memory is bounded: so many programs are told apart, and of one program, call and capability so
 many different details. Both are the target's to choose, who could make new ones for ever.
@@ -6,10 +6,8 @@ many different details. Both are the target's to choose, who could make new ones
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _DETAILS = 24
@@ -18,11 +16,14 @@ _PROGRAMS = _SAID = 1000
 _ANY = "?"
 
 
-class Evidence:
+class EvidenceLog:
     """Each distinct fact is told once, at once; how often it was seen, at the end."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(
+        self, tell: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]
+    ) -> None:
+        """``tell`` sends a message; ``clock`` says at which time a fact is seen."""
+        self.tell, self._clock = tell, clock
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._counts: Counter[int] = Counter()
         self._raised: Counter[int] = Counter()
@@ -39,18 +40,9 @@ class Evidence:
         self._programs.add(program)
         return program
 
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send it. A supervisor that is gone ends us through the guardian."""
-        data = json.dumps(message).encode() + b"\n"
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except BrokenPipeError:
-            pass
-
     def tell_once(self, **message: Any) -> None:
         """Send what is true once it was said."""
-        text = json.dumps(message)
+        text = repr(message)
         if text not in self._said and len(self._said) < _SAID:
             self._said.add(text)
             self.tell(message)
@@ -71,7 +63,7 @@ class Evidence:
         if number is None:
             number = self._numbers[key] = len(self._numbers)
             fact = {"id": number, "how": how, "cap": cap, "program": program, "call": call}
-            self.tell({"fact": {**fact, "detail": detail, **more}})
+            self.tell({"fact": {**fact, "detail": detail, "at": self._clock(), **more}})
         self._counts[number] += 1
         self._proofs[program, call, cap] += 1
         self._latest[program, call] = number

@@ -6,16 +6,12 @@ arguments is taken below the stack, and given back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ptrace.binding import func
 
 from capadvise.linux.retry import machine
 from capadvise.linux.retry.machine import CONT, SYSCALL
-from capadvise.linux.retry.thread import Phase, Thread
-
-if TYPE_CHECKING:
-    from capadvise.linux.retry.tracer import Tracer
+from capadvise.linux.retry.thread import Step, Thread
+from capadvise.linux.retry.tree import Tree
 
 _FAILURES = 3
 """So many capsets of ours may fail in a thread before it is left alone."""
@@ -28,10 +24,13 @@ _BELOW_STACK = 512
 class Injector:
     """One for all threads."""
 
-    def __init__(self, here: machine.Machine, tracer: Tracer, capset: int) -> None:
-        self.machine, self.tracer, self.capset = here, tracer, capset
-        self.can_suspend = True
-        """Seccomp filters of the target's can be kept from being asked about our capsets."""
+    def __init__(self, here: machine.Processor, tree: Tree, capset: int) -> None:
+        self.processor, self.tree, self.capset = here, tree, capset
+
+    def resume(self, thread: Thread, number: int = 0) -> None:
+        """Let a thread run to the next stop of interest; ``number``: with this signal."""
+        request = SYSCALL if self.tree.stops_at_each_call(thread) else CONT
+        machine.op(request, thread.tid, 0, number)
 
     def before(self, thread: Thread, mask: int) -> None:
         """Before a call: change the effective set, then let it begin anew."""
@@ -40,31 +39,32 @@ class Injector:
             # Its own filter would be asked about the exchanged call: leave the call first.
             if thread.filtered:
                 self.suspend(thread, True)
-            self.machine.exchange(thread.tid, self.machine.get(thread.tid), -1)
-            thread.phase = Phase.SKIP
+            self.processor.exchange(thread.tid, self.processor.get(thread.tid), -1)
+            thread.step = Step.SKIP
             machine.op(SYSCALL, thread.tid)
             return
-        registers = self.machine.get(thread.tid)
-        thread.before = self.machine.rewound(registers, thread.number, thread.args)
-        self.machine.exchange(thread.tid, registers, self.capset, arguments)
-        thread.phase, thread.entered = Phase.INJECT, True
+        registers = self.processor.get(thread.tid)
+        thread.before = self.processor.rewound(registers, thread.number, thread.args)
+        self.processor.exchange(thread.tid, registers, self.capset, arguments)
+        thread.step, thread.entered = Step.INJECT, True
         machine.op(SYSCALL, thread.tid)
 
     def after(self, thread: Thread, mask: int) -> None:
         """After a call: change the effective set, then make the call again."""
-        registers = self.machine.get(thread.tid)
-        thread.before = self.machine.rewound(registers, thread.number, thread.args)
+        registers = self.processor.get(thread.tid)
+        thread.before = self.processor.rewound(registers, thread.number, thread.args)
         thread.injecting = mask
         arguments = self.arguments(thread, mask)
         if not arguments:
-            thread.pinned = True
+            thread.injection_disabled = True
             self.again(thread)
             return
-        self.machine.set(thread.tid, self.machine.calling(thread.before, self.capset, arguments))
-        thread.phase, thread.entered = Phase.INJECT, False
+        calling = self.processor.calling(thread.before, self.capset, arguments)
+        self.processor.set(thread.tid, calling)
+        thread.step, thread.entered = Step.INJECT, False
         if thread.filtered:
             self.suspend(thread, True)
-        every = thread.filtered or self.tracer.every_call
+        every = thread.filtered or self.tree.every_call
         machine.op(SYSCALL if every else CONT, thread.tid)
 
     def arguments(self, thread: Thread, mask: int) -> tuple[int, int] | None:
@@ -72,9 +72,10 @@ class Injector:
         sets = (mask, thread.permitted, thread.inheritable)
         words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
         data = _HEADER + b"".join(word.to_bytes(4, "little") for word in words)
+        proc = thread.process.proc
         for address in ((thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15):
-            old = thread.process.raw(address, len(data))
-            if len(old) == len(data) and thread.process.write(address, data):
+            old = proc.raw(address, len(data))
+            if len(old) == len(data) and proc.write(address, data):
                 thread.saved = (address, old)
                 return address, address + len(_HEADER)
         return None
@@ -82,9 +83,9 @@ class Injector:
     def restore(self, thread: Thread) -> None:
         """Memory and registers as they were before our capset."""
         if thread.saved is not None:
-            thread.process.write(*thread.saved)
+            thread.process.proc.write(*thread.saved)
             thread.saved = None
-        self.machine.set(thread.tid, thread.before)
+        self.processor.set(thread.tid, thread.before)
         if thread.filtered:
             self.suspend(thread, False)
 
@@ -94,27 +95,27 @@ class Injector:
         if result == 0:
             thread.effective = thread.injecting
         else:  # its sets are not what we believed
-            self.tracer.look(thread)
+            thread.reload()
             thread.virtual &= thread.permitted
             thread.failures += 1
             if thread.failures == _FAILURES:
-                thread.pinned = True
-                self.tracer.evidence.tell_once(pinned=thread.program)
-        thread.phase = Phase.AGAIN
-        self.tracer.go_on(thread)
+                thread.injection_disabled = True
+                self.tree.evidence.tell_once(injection_disabled=thread.program)
+        thread.step = Step.AGAIN
+        self.resume(thread)
 
     def again(self, thread: Thread) -> None:
         """Make the call once more, without a change of sets."""
-        self.machine.set(thread.tid, thread.before)
-        thread.phase = Phase.AGAIN
-        self.tracer.go_on(thread)
+        self.processor.set(thread.tid, thread.before)
+        thread.step = Step.AGAIN
+        self.resume(thread)
 
     def try_suspending(self, thread: Thread) -> None:
         """Whether filters can be suspended: CAP_SYS_ADMIN, and CONFIG_CHECKPOINT_RESTORE."""
         try:
             self.suspend(thread, True)
         except OSError:
-            self.can_suspend = False
+            self.tree.can_suspend = False
         self.suspend(thread, False)
 
     def suspend(self, thread: Thread, on: bool) -> None:

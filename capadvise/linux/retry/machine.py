@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from ptrace.binding import func
 from ptrace.binding.linux_struct import iovec_struct, user_regs_struct
-from ptrace.syscall.names import SYSCALL_NAMES
+
+from capadvise.linux.retry.thread import Gone
 
 # linux/ptrace.h; python-ptrace does not know these
 SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
@@ -44,10 +45,6 @@ _CALL = struct.Struct("<B3xIQQQ6Q")
 _RESULT = struct.Struct("<B23xq")
 _word = ctypes.c_ulong()
 _word_at = ctypes.addressof(_word)
-
-
-class Gone(Exception):
-    """The thread was killed meanwhile; its end will be reported."""
 
 
 def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
@@ -81,7 +78,7 @@ Registers = list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Processor:
     """How one processor calls the kernel."""
 
     arch: int
@@ -97,8 +94,6 @@ class Machine:
     entered: int | None
     """Index of the register that names a call that is under way; None: a register set of its
     own."""
-    missing: dict[str, int]
-    """Calls that python-ptrace 0.9.9 has no number for."""
 
     def get(self, tid: int) -> Registers:
         """All general registers."""
@@ -162,38 +157,14 @@ _vector.buf, _vector.len = _registers_at, ctypes.sizeof(_registers)
 _vector_at = ctypes.addressof(_vector)
 _words = struct.Struct(f"<{ctypes.sizeof(_registers) // 8}Q")
 
-_NEW = {  # the same on all processors since 5.1
-    **{"mount_setattr": 442, "quotactl_fd": 443, "landlock_restrict_self": 446},
-    **{"fchmodat2": 452, "statmount": 457, "listmount": 458, "file_setattr": 469},
-    **{"openat2": 437, "faccessat2": 439, "process_madvise": 440, "close_range": 436},
-    **{"pidfd_getfd": 438, "clone3": 435, "open_tree": 428, "move_mount": 429, "fsopen": 430},
-    **{"fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_send_signal": 424},
-    **{"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427},
-}
-_MACHINES = {
+_PROCESSORS = {
     # user_regs_struct of arch/x86/include/asm/user_64.h: r15 … rax(10) rcx rdx rsi rdi orig rip
-    "x86_64": Machine(
-        *(0xC000003E, 16, 19, 2, 10, (14, 13, 12, 7, 9, 8), 15),
-        {**_NEW, "timerfd_create": 283},
-    ),
+    "x86_64": Processor(*(0xC000003E, 16, 19, 2, 10, (14, 13, 12, 7, 9, 8), 15)),
     # user_pt_regs of arch/arm64/include/uapi/asm/ptrace.h: x0 … x30, sp, pc, pstate
-    "aarch64": Machine(
-        *(0xC00000B7, 32, 31, 4, 8, (0, 1, 2, 3, 4, 5), None),
-        {**_NEW, "timerfd_create": 85},
-    ),
+    "aarch64": Processor(*(0xC00000B7, 32, 31, 4, 8, (0, 1, 2, 3, 4, 5), None)),
 }
 
 
-def here() -> Machine | None:
+def here() -> Processor | None:
     """The processor that this runs on; None where retries do not know it."""
-    return _MACHINES.get(platform.machine())
-
-
-def numbers(machine: Machine) -> dict[str, int]:
-    """Call numbers by name."""
-    known = {name: number for number, name in SYSCALL_NAMES.items() if number < _FIRST_OTHER}
-    return {**known, **machine.missing}
-
-
-_FIRST_OTHER = 512
-"""python-ptrace's table of x86-64 holds the x32 calls from here on."""
+    return _PROCESSORS.get(platform.machine())

@@ -1,14 +1,22 @@
-"""What is done at the beginning and the end of a program's call: which set it runs with, whether
-it is made again, and what is learned from it. The stops themselves are ``tracer``'s."""
+"""What is to be done at the beginning and the end of a program's call: which set it runs with,
+whether it is made again, and what is learned from it.
+
+Pure: it returns what to do (``actions``), and the tracer does it."""
 
 from __future__ import annotations
 
 import errno
-import os
-import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
 
+from capadvise.linux.retry.actions import (
+    RESUME,
+    Action,
+    BeginWith,
+    Detach,
+    Interrupt,
+    RetryWith,
+)
 from capadvise.linux.retry.arguments import (
     ATTACH,
     PATH_ARG,
@@ -20,172 +28,182 @@ from capadvise.linux.retry.arguments import (
     installs_filter,
     is_silent,
     makes_namespace,
+    mode_now,
     of_family,
     opens_pseudo,
     sends_nothing,
-    subject,
     writes,
 )
 from capadvise.linux.retry.attempts import Attempts, bit, order
-from capadvise.linux.retry.bookkeeping import AF_NETLINK, Changes, follow_descriptors, note
-from capadvise.linux.retry.calls import Kind
+from capadvise.linux.retry.bookkeeping import AF_NETLINK, Bookkeeping, follow_descriptors, note
+from capadvise.linux.retry.calls import Handling
 from capadvise.linux.retry.decode import detail
-from capadvise.linux.retry.denied_checks import Denied
 from capadvise.linux.retry.thread import FSETID, KEPT, SYS_ADMIN, Thread
+from capadvise.linux.retry.tree import Tree
 
-if TYPE_CHECKING:
-    from capadvise.linux.retry.tracer import Tracer
-
-_ENOUGH = 5
+ENOUGH = 5
 """After so many equal proofs a capability stays raised for that program."""
 _RESTARTS = frozenset({512, 513, 514, 516})
 """ERESTARTSYS and the like: a signal came, and the kernel will make the call again by itself."""
 _PERMISSION = (errno.EPERM, errno.EACCES)
 
 
-class Rules:
+class Policy:
     """One for all threads."""
 
-    def __init__(self, tracer: Tracer, plan: dict[str, Any], denied: Denied) -> None:
-        self.tracer, self.denied = tracer, denied
-        self.evidence = tracer.evidence
-        self.in_namespace: bool = plan["in_namespace"]
-        """The target's user namespace is ours: what is refused there could be granted outside."""
-        self.rows: dict[tuple[str, str], list[int]] = {
-            (call, code): caps for (call, code), caps in ((tuple(k), v) for k, v in plan["errnos"])
-        }
+    def __init__(
+        self,
+        tree: Tree,
+        bookkeeping: Bookkeeping,
+        errnos: Mapping[tuple[str, str], Sequence[int]],
+        refused_since: Callable[[int, int], list[int] | None],
+        *,
+        in_namespace: bool,
+    ) -> None:
+        """``errnos``: (call, error) → the capabilities that can have been missing.
+        ``refused_since``: what the kernel refused a thread since then, see ``RefusedChecks``.
+        ``in_namespace``: the target's user namespace is ours, so that what is refused there could
+        be granted outside."""
+        self.tree, self.bookkeeping, self.evidence = tree, bookkeeping, tree.evidence
+        self.errnos, self.refused_since = errnos, refused_since
+        self.in_namespace = in_namespace
         self.raised: Counter[str] = Counter()
-        self.changes = Changes(tracer, alone=plan["alone"])
+        """Program → what stays raised for it."""
 
     # ------------------------------------------------------------------ before a call
 
-    def entered(self, thread: Thread) -> bool:
-        """A call begins. True: it was dealt with, the thread is not to be let go on."""
+    def entered(self, thread: Thread) -> Action:
+        """A call begins: RESUME, or with which set it is to begin."""
         assert thread.call is not None
         call, args = thread.call, thread.args
         if call.name in PATH_ARG:
-            thread.path = thread.process.text(args[PATH_ARG[call.name]])
-        if call.kind is Kind.PTRACE and self.tracer.every_call:
-            return self._lets_trace(thread, args[0], args[1])
-        return False
+            thread.path = thread.process.proc.text(args[PATH_ARG[call.name]])
+        if call.handling is Handling.PTRACE and self.tree.every_call:
+            action = self._lets_trace(thread, args[0], args[1])
+            if action is not RESUME:
+                return action
+        if not thread.followed or thread.injection_disabled:
+            return RESUME
+        mask = self.first_mask(thread)
+        return RESUME if mask == thread.effective else BeginWith(mask)
 
-    def wanted(self, thread: Thread) -> int:
+    def first_mask(self, thread: Thread) -> int:
         """The effective set that a call is to run with at first."""
         assert thread.call is not None
-        kind, args = thread.call.kind, thread.args
         resting = (KEPT | self.raised[thread.program]) & thread.virtual
-        full = False
-        if kind is Kind.PLAIN:
+        handling = thread.call.handling
+        if handling is Handling.PLAIN:
             return resting
-        if kind is Kind.FULL:
-            full = True
-        elif kind is Kind.OPEN:
-            full = opens_pseudo(thread) and (is_silent(thread) or writes(thread))
-        elif kind is Kind.READ:
-            at = 1 if thread.call.name == "sendfile" else 0
-            full = thread.process.hot.get(args[at] & 0xFFFFFFFF, False)
-        elif kind is Kind.CHMOD:
+        if handling is Handling.CHMOD:
             return resting & ~bit(FSETID) if asks_for_set_gid(thread) else resting
-        elif kind is Kind.SEND:
-            full = self.changes.is_netlink(thread)
-        elif kind is Kind.SOCKET:
-            full = args[0] == AF_NETLINK
-        elif kind is Kind.NAMESPACE:
-            full = makes_namespace(thread)
-        elif kind is Kind.SECCOMP:
-            full = not self.tracer.injector.can_suspend and installs_filter(thread)
-        return thread.virtual if full else resting
+        return thread.virtual if self._runs_full(thread, handling) else resting
+
+    def _runs_full(self, thread: Thread, handling: Handling) -> bool:
+        """Whether a refusal would be silent, so that the call runs with the program's own set."""
+        assert thread.call is not None
+        match handling:
+            case Handling.FULL:
+                return True
+            case Handling.OPEN:
+                return opens_pseudo(thread) and (is_silent(thread) or writes(thread))
+            case Handling.READ:
+                at = 1 if thread.call.name == "sendfile" else 0
+                return thread.process.procfs_fds.get(thread.args[at] & 0xFFFFFFFF, False)
+            case Handling.SEND:
+                return self.bookkeeping.is_netlink(thread)
+            case Handling.SOCKET:
+                return thread.args[0] == AF_NETLINK
+            case Handling.NAMESPACE:
+                return makes_namespace(thread)
+            case Handling.SECCOMP:
+                return not self.tree.can_suspend and installs_filter(thread)
+        return False
 
     # ------------------------------------------------------------------ after a call
 
-    def left(self, thread: Thread, result: int) -> None:
-        """A call came back: look at it, let the thread go on, or make the call again."""
+    def left(self, thread: Thread, result: int) -> Action:
+        """A call came back: look at it; RESUME, or with which set it is to be made again."""
         if not thread.followed or thread.call is None:
             follow_descriptors(thread, result)
-            self.tracer.go_on(thread)
-            return
+            return RESUME
         if -4096 < result < 0:
-            self._failed(thread, -result)
-            return
+            return self._failed(thread, -result)
         if self._lost_its_bit(thread):
-            return
+            return self._with_its_bit(thread)
         if thread.attempts is not None:
-            self._shown(thread, result)
+            self._shown(thread, thread.attempts, result)
         elif self.raised[thread.program]:
             self.evidence.ran_raised(thread.program, thread.call.name)
-        self.changes.made_by(thread, result)
-        self.tracer.go_on(thread)
+        self.bookkeeping.succeeded(thread, result)
+        return RESUME
 
-    def _failed(self, thread: Thread, code: int) -> None:
+    def _failed(self, thread: Thread, code: int) -> Action:
         """Try again with more, or accept it."""
         attempts = thread.attempts
         if code in _RESTARTS:
             thread.attempts = None
-            self.tracer.go_on(thread)
-            return
+            return RESUME
         if attempts is None or code != attempts.error:
-            row = self._candidates(thread, code)
-            if attempts is not None and row is None:  # with more, it comes to something else
-                self._shown(thread, -code)
-                self.tracer.go_on(thread)
-                return
-            if row is None or thread.pinned:
-                self.tracer.go_on(thread)
-                return
-            assert thread.call is not None
-            if attempts is not None and attempts.exact:
-                thread.proven += tuple((cap, attempts.error) for cap in attempts.shown)
-            attempts = thread.attempts = Attempts(
-                code,
-                row,
-                thread.effective,
-                thread.virtual,
-                capture=thread.call.kind is Kind.CAPTURE and len(row) == 1,
-            )
+            candidates = self._candidates(thread, code)
+            if candidates is None and attempts is not None:
+                self._shown(thread, attempts, -code)  # with more, it comes to something else
+            if candidates is None or thread.injection_disabled:
+                return RESUME
+            attempts = self._begin(thread, attempts, code, candidates)
         mask = attempts.next()
-        if mask is None:
-            self._refused(thread, attempts)
-            self.tracer.go_on(thread)
-        else:
-            thread.began = time.monotonic_ns()
-            self.tracer.injector.after(thread, mask)
+        if mask is not None:
+            return RetryWith(mask)
+        self._refused(thread, attempts)
+        return RESUME
+
+    @staticmethod
+    def _begin(
+        thread: Thread, former: Attempts | None, code: int, candidates: tuple[int, ...]
+    ) -> Attempts:
+        """The first refusal, or another one than before: what made it another is proven."""
+        assert thread.call is not None
+        if former is not None and former.exact:
+            thread.proven += tuple((cap, former.error) for cap in former.shown)
+        capture = thread.call.handling is Handling.CAPTURE and len(candidates) == 1
+        thread.attempts = Attempts(
+            code, candidates, thread.effective, thread.virtual, capture=capture
+        )
+        return thread.attempts
 
     def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
         """What to try; None where this error tells of no capability."""
         assert thread.call is not None
         name = errno.errorcode.get(code, "")
-        row = self.rows.get((thread.call.name, name))
+        row = self.errnos.get((thread.call.name, name))
         if row and thread.call.name in ("bind", "connect"):
-            row = of_family(row, thread.process.raw(thread.args[1], 2))
+            row = of_family(row, thread.process.proc.raw(thread.args[1], 2))
         if not can_mean(thread, code):
             return None
         if row is None and code not in _PERMISSION:
             return None
-        denied = self.denied.since(thread.tid, thread.began)
-        found = order(row or (), denied, SYS_ADMIN, in_table=row is not None)
-        if denied is not None and not found:
+        denied = self.refused_since(thread.tid, thread.began)
+        candidates = order(row or (), denied, SYS_ADMIN, in_table=row is not None)
+        if denied is not None and not candidates:
             return None if not self.in_namespace else tuple(row or ())
-        return found
+        return candidates
 
-    def _shown(self, thread: Thread, result: int) -> None:
+    def _shown(self, thread: Thread, attempts: Attempts, result: int) -> None:
         """The call went differently with more: that is what it needs."""
-        attempts = thread.attempts
-        assert attempts is not None
         assert thread.call is not None
         caps = [(cap, attempts.error) for cap in attempts.shown]
         known = {cap for cap, _ in caps}
         caps += [item for item in thread.proven if item[0] not in known]
         how = "shown" if attempts.exact else "one-of"
-        if thread.call.kind is Kind.PROBE or sends_nothing(thread):
+        if thread.call.handling is Handling.PROBE or sends_nothing(thread):
             how = "probe"
         if not attempts.exact:
             caps = [(cap, attempts.error) for cap in attempts.candidates]
-        about = detail(thread.call.name, thread.args, thread.process)
+        about = detail(thread.call.name, thread.args, thread.process.proc)
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]
             seen = note(self.evidence, how, cap, thread, about, without, min(result, 0), others)
-            if seen >= _ENOUGH and how == "shown":
+            if seen >= ENOUGH and how == "shown":
                 self.raised[thread.program] |= bit(cap)
         if not caps:
             self.evidence.tell_once(
@@ -197,54 +215,53 @@ class Rules:
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
         if attempts.error in _PERMISSION:
-            self.tracer.refusals[thread.call.name, name, thread.program] += 1
-        if thread.call.kind is Kind.PTRACE and self._in_tree(thread):
+            self.tree.refusals[thread.call.name, name, thread.program] += 1
+        if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
             self.evidence.tell_once(traces=thread.program)
             return
         if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
-            about = detail(thread.call.name, thread.args, thread.process)
+            about = detail(thread.call.name, thread.args, thread.process.proc)
             first, *others = attempts.candidates
             note(self.evidence, "refused", first, thread, about, name, -attempts.error, others)
 
     # ------------------------------------------------------------------ set-gid bits
 
-    def _lost_its_bit(self, thread: Thread) -> bool:
-        """A chmod that asked for the set-gid bit succeeds without it where FSETID is missing.
-        Compare, and make the call again with it."""
-        call, attempts = thread.call, thread.attempts
-        if call is None or call.kind is not Kind.CHMOD or thread.effective >> FSETID & 1:
+    @staticmethod
+    def _lost_its_bit(thread: Thread) -> bool:
+        """Whether a chmod asked for the set-gid bit, and succeeded without it for want of
+        FSETID."""
+        if thread.call is None or thread.call.handling is not Handling.CHMOD:
             return False
-        if not asks_for_set_gid(thread) or not thread.virtual >> FSETID & 1 or thread.pinned:
+        if thread.effective >> FSETID & 1 or not asks_for_set_gid(thread):
             return False
-        try:
-            kept = os.stat(subject(thread)).st_mode & SETGID_BIT
-        except OSError:
-            kept = 1
-        if kept:
+        if not thread.virtual >> FSETID & 1 or thread.injection_disabled:
             return False
-        if attempts is not None:
-            thread.proven += tuple((cap, attempts.error) for cap in attempts.shown)
-        thread.attempts = Attempts(0, (FSETID,), thread.effective, thread.effective | bit(FSETID))
-        mask = thread.attempts.next()
-        assert mask is not None
-        self.tracer.injector.after(thread, mask)
-        return True
+        mode = mode_now(thread)
+        return mode is not None and not mode & SETGID_BIT
+
+    @staticmethod
+    def _with_its_bit(thread: Thread) -> Action:
+        """Make a chmod again with FSETID."""
+        if thread.attempts is not None:
+            thread.proven += tuple((cap, thread.attempts.error) for cap in thread.attempts.shown)
+        mask = thread.effective | bit(FSETID)
+        thread.attempts = Attempts(0, (FSETID,), thread.effective, mask)
+        thread.attempts.next()
+        return RetryWith(mask)
 
     # ------------------------------------------------------------------ targets that trace
 
     def _in_tree(self, thread: Thread) -> bool:
-        return thread.args[0] == TRACEME or thread.args[1] in self.tracer.threads
+        return thread.args[0] == TRACEME or thread.args[1] in self.tree.threads
 
-    def _lets_trace(self, thread: Thread, request: int, pid: int) -> bool:
+    def _lets_trace(self, thread: Thread, request: int, pid: int) -> Action:
         """Where every call is stopped anyway, no filter binds the tree to us: let go of what the
         target wants to trace itself."""
         if request == TRACEME:
             self.evidence.tell_once(let_go=thread.program)
-            self.tracer.detach(thread)
-            return True
-        other = self.tracer.threads.get(pid)
+            return Detach()
+        other = self.tree.threads.get(pid)
         if request in (ATTACH, SEIZE) and other is not None and other is not thread:
             self.evidence.tell_once(let_go=other.program)
-            self.tracer.interrupt(other, thread)
-            return True
-        return False
+            return Interrupt(other)
+        return RESUME

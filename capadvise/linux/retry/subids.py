@@ -23,8 +23,8 @@ def subordinate(text: str, name: str, number: int) -> tuple[int, int] | None:
 def maps(name: str, uid: int, gid: int, etc: Path = Path("/etc")) -> dict[str, Ranges]:
     """The user as root of the new namespace, and the subordinate ids above it, where there are any
     and the programs that may map them. One range alone: nobody else can be become there."""
-    found = {"uid": [[0, uid, 1]], "gid": [[0, gid, 1]]}
-    for kind in found:
+    ranges = {"uid": [[0, uid, 1]], "gid": [[0, gid, 1]]}
+    for kind in ranges:
         if not shutil.which(f"new{kind}map"):
             continue
         try:
@@ -33,5 +33,5 @@ def maps(name: str, uid: int, gid: int, etc: Path = Path("/etc")) -> dict[str, R
             continue
         more = subordinate(text, name, uid)
         if more is not None:
-            found[kind].append([1, *more])
-    return found
+            ranges[kind].append([1, *more])
+    return ranges

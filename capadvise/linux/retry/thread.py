@@ -1,14 +1,15 @@
-"""What is known of a thread and of a process that are traced. Values and small sums, no ptrace."""
+"""What is known of a thread and of a process that are traced. Pure: values and small sums; what
+/proc shows of them is asked for through ``StoppedProcess``."""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 from capadvise.linux.retry.attempts import Attempts, bit
-from capadvise.linux.retry.calls import Kind
+from capadvise.linux.retry.calls import Handling
+from capadvise.linux.retry.decode import Memory
 
 DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETGID, SETUID = 1, 2, 4, 6, 7
 SYS_ADMIN, SETFCAP, BLOCK_SUSPEND = 21, 31, 36
@@ -16,7 +17,11 @@ KEPT = bit(FSETID) | bit(BLOCK_SUSPEND)
 """They stay effective: their refusal is silent (set-id bits at a write, EPOLLWAKEUP)."""
 
 
-class Phase(IntEnum):
+class Gone(Exception):
+    """The thread was killed meanwhile; its end will be reported."""
+
+
+class Step(IntEnum):
     """Where a thread stands between two stops."""
 
     FREE = 0
@@ -36,7 +41,33 @@ class Call:
     """A system call that is looked at."""
 
     name: str
-    kind: Kind
+    handling: Handling
+
+
+class StoppedProcess(Memory, Protocol):
+    """A stopped process, as /proc shows it."""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Put bytes into its memory; False where that cannot be."""
+
+    def link(self, fd: int) -> str:
+        """What a descriptor is; empty where there is none. -1: the working directory."""
+
+    def descriptors(self) -> list[int]:
+        """All that are open."""
+
+    def mode(self, at: int | None, path: bytes) -> int | None:
+        """The mode of a file, links followed: of a path below a descriptor, or below the working
+        directory (None); of the descriptor itself where the path is empty."""
+
+    def status(self, tid: int) -> str:
+        """``/proc/TID/status`` of one of its threads. Raises Gone."""
+
+    def user_namespace(self, tid: int) -> str:
+        """The user namespace of one of its threads; empty when it cannot be read."""
+
+    def close(self) -> None:
+        """Let go of the memory, which an exec or the end replaces."""
 
 
 @dataclass(slots=True)
@@ -44,73 +75,30 @@ class Process:
     """What threads share."""
 
     pid: int
-    hot: dict[int, bool] = field(default_factory=dict)
+    proc: StoppedProcess
+    procfs_fds: dict[int, bool] = field(default_factory=dict)
     """Descriptors of files below /proc and /sys; True: it shows less without an error."""
     in_pseudo: bool = False
     """The working directory lies there."""
-    memory_fd: int = -1
     threads: int = 0
 
-    def fork(self, pid: int) -> Process:
+    def fork(self, pid: int, proc: StoppedProcess) -> Process:
         """A child has the same descriptors and directory, and memory of its own."""
-        return Process(pid, dict(self.hot), self.in_pseudo)
+        return Process(pid, proc, dict(self.procfs_fds), self.in_pseudo)
 
     def look_for_pseudo(self) -> None:
         """Descriptors that it was started with."""
-        with suppress(OSError):
-            for fd in map(int, os.listdir(f"/proc/{self.pid}/fd")):
-                if is_pseudo(self.folder(fd)):
-                    self.hot[fd] = False
-        self.in_pseudo = is_pseudo(self.folder(-1))
+        self.procfs_fds |= {
+            fd: False for fd in self.proc.descriptors() if is_pseudo(self.proc.link(fd))
+        }
+        self.in_pseudo = is_pseudo(self.proc.link(-1))
 
     def exec(self) -> None:
         """New memory; descriptors that were to be closed are closed."""
-        self.close()
-        self.hot = {
-            fd: silent for fd, silent in self.hot.items() if os.path.exists(self.fd_path(fd))
+        self.proc.close()
+        self.procfs_fds = {
+            fd: silent for fd, silent in self.procfs_fds.items() if self.proc.link(fd)
         }
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        if self.memory_fd >= 0:
-            os.close(self.memory_fd)
-            self.memory_fd = -1
-
-    def fd_path(self, fd: int) -> str:
-        """Where /proc shows a descriptor."""
-        return f"/proc/{self.pid}/fd/{fd}"
-
-    def text(self, address: int) -> bytes:
-        """See ``decode.Memory``."""
-        return self.raw(address, 4096).partition(b"\0")[0]
-
-    def raw(self, address: int, size: int) -> bytes:
-        """See ``decode.Memory``."""
-        if not address or address >> 63:
-            return b""
-        if self.memory_fd < 0:
-            try:
-                self.memory_fd = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
-                return b""
-        with suppress(OSError):
-            return os.pread(self.memory_fd, size, address)
-        return b""
-
-    def write(self, address: int, data: bytes) -> bool:
-        """Put bytes there; False where that cannot be."""
-        self.raw(address, 1)
-        try:
-            return os.pwrite(self.memory_fd, data, address) == len(data)
-        except OSError:
-            return False
-
-    def folder(self, fd: int) -> str:
-        """See ``decode.Memory``."""
-        where = f"/proc/{self.pid}/cwd" if fd < 0 else self.fd_path(fd)
-        with suppress(OSError):
-            return os.readlink(where)
-        return f"descriptor {fd}"
 
 
 def is_pseudo(path: str) -> bool:
@@ -137,9 +125,9 @@ class Thread:
     """After the target's exec, and not in a user namespace of its own making."""
     filtered: bool = False
     """It has a seccomp filter of its own."""
-    pinned: bool = False
+    injection_disabled: bool = False
     """Nothing can be injected any more: its sets stay as they are."""
-    phase: Phase = Phase.FREE
+    step: Step = Step.FREE
     entered: bool = False
     """The injected call has been entered: the next stop is its end."""
     call: Call | None = None
@@ -174,12 +162,13 @@ class Thread:
             self.uid,
             self.followed,
             self.filtered,
-            self.pinned,
+            self.injection_disabled,
         )
 
-    def text(self, address: int) -> bytes:
-        """See ``decode.Memory``."""
-        return self.process.text(address)
+    def reload(self) -> None:
+        """Read what the kernel has: the user and the capability sets. Raises Gone."""
+        status = self.process.proc.status(self.tid)
+        self.uid, self.inheritable, self.permitted, self.effective = parse_status(status)
 
 
 def after_uids(virtual: int, permitted: int, before: int, after: int, uid: int, now: int) -> int:

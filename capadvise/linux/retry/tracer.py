@@ -18,8 +18,9 @@ import resource
 import signal
 import sys
 import time
-from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 if __name__ == "__main__":
@@ -28,13 +29,17 @@ if __name__ == "__main__":
 from ptrace.binding import func
 
 from capadvise.linux.retry import bpf, calls, machine
+from capadvise.linux.retry.actions import Action, BeginWith, Detach, Interrupt, Resume, RetryWith
 from capadvise.linux.retry.arguments import makes_namespace
-from capadvise.linux.retry.denied_checks import Denied
-from capadvise.linux.retry.evidence import Evidence
+from capadvise.linux.retry.bookkeeping import Bookkeeping
+from capadvise.linux.retry.denied_checks import RefusedChecks
+from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.inject import Injector
-from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL, Gone
-from capadvise.linux.retry.policy import Rules
-from capadvise.linux.retry.thread import Call, Phase, Process, Thread, parse_status
+from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
+from capadvise.linux.retry.policy import Policy
+from capadvise.linux.retry.proc_view import ProcView
+from capadvise.linux.retry.thread import Call, Gone, Step, Thread
+from capadvise.linux.retry.tree import Tree
 
 _WALL = 0x40000000
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -56,7 +61,7 @@ def main() -> None:
     if here is None:
         os.write(say, json.dumps({"failed": f"retries do not know {os.uname().machine}"}).encode())
         return
-    tracer = Tracer(here, plan, Evidence(report))
+    tracer = Tracer(here, plan, EvidenceLog(partial(send, report), time.time))
     try:
         text = tracer.seize(plan["pid"])
     except (OSError, Gone) as error:
@@ -67,22 +72,44 @@ def main() -> None:
     tracer.run()
 
 
+def send(fd: int, message: Mapping[str, Any]) -> None:
+    """Tell the supervisor. One that is gone ends us through the guardian."""
+    data = json.dumps(message).encode() + b"\n"
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(fd, data) :]
+
+
 class Tracer:
     """The event loop, and what each kind of stop means."""
 
-    def __init__(self, here: machine.Machine, plan: dict[str, Any], evidence: Evidence) -> None:
-        self.machine, self.evidence = here, evidence
-        self.every_call: bool = plan["every_call"]
+    def __init__(
+        self, here: machine.Processor, plan: dict[str, Any], evidence: EvidenceLog
+    ) -> None:
+        self.processor, self.evidence = here, evidence
+        self.tree = Tree(evidence, every_call=plan["every_call"])
         self.target: int = plan["pid"]
         self.target_program: str = plan["program"]
-        numbers = machine.numbers(here)
-        self.injector = Injector(here, self, numbers["capset"])
-        rows = {call for (call, _), _ in plan["errnos"]}
-        stopped = calls.stopped(rows)
-        known = stopped | calls.KIND.keys() | rows
+        errnos = {(call, code): caps for (call, code), caps in plan["errnos"]}
+        self._know_calls({call for call, _ in errnos}, plan["numbers"])
+        self.injector = Injector(here, self.tree, plan["numbers"]["capset"])
+        self.policy = Policy(
+            self.tree,
+            Bookkeeping(self.tree, alone=plan["alone"]),
+            errnos,
+            RefusedChecks(plan["denied"]).since,
+            in_namespace=plan["in_namespace"],
+        )
+        self.early: set[int] = set()
+        """New threads that stopped before their maker's stop told of them."""
+        self.detaching: dict[int, Thread] = {}
+        """Threads that another one of the tree wants to trace itself → that one."""
+
+    def _know_calls(self, refusable: set[str], numbers: dict[str, int]) -> None:
+        stopped = calls.stopped(refusable)
         self.calls = {
-            numbers[name]: Call(name, calls.KIND.get(name, calls.Kind.PLAIN))
-            for name in known
+            numbers[name]: Call(name, calls.HANDLING.get(name, calls.Handling.PLAIN))
+            for name in stopped | calls.HANDLING.keys() | refusable
             if name in numbers
         }
         self.always = {
@@ -90,28 +117,19 @@ class Tracer:
         }
         """Calls that the filter stops, whatever their arguments."""
         self._filter = bpf.program(
-            here.arch,
+            self.processor.arch,
             [numbers[name] for name in stopped if name in numbers],
             {numbers[name]: only for name, only in calls.ONLY.items() if name in numbers},
         )
-        self.threads: dict[int, Thread] = {}
-        self.early: set[int] = set()
-        """New threads that stopped before their maker's stop told of them."""
-        self.home = ""
-        """The target's user namespace, as /proc names it."""
-        self.refusals: Counter[tuple[str, str, str]] = Counter()
-        self.rules = Rules(self, plan, Denied(plan["denied"]))
-        self.detaching: dict[int, Thread] = {}
-        """Threads that another one of the tree wants to trace itself → that one."""
 
     # ------------------------------------------------------------------ from start to end
 
     def seize(self, pid: int) -> str:
         """Begin; the filter for the target, as hexadecimal text; empty for every call."""
         machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
-        self.home = os.readlink(f"/proc/{pid}/ns/user")
-        self.threads[pid] = Thread(pid, Process(pid, threads=1))
-        return "" if self.every_call else self._filter.hex()
+        self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
+        self.tree.add(pid, ProcView(pid))
+        return "" if self.tree.every_call else self._filter.hex()
 
     def run(self) -> None:
         """Until the last thread is gone."""
@@ -126,43 +144,42 @@ class Tracer:
                     self.stopped(tid, status >> 8)
                 else:
                     self.ended(tid)
-        self.evidence.finish(self.refusals)
+        self.evidence.finish(self.tree.refusals)
 
     def patient_wait(self) -> tuple[int, int]:
         """The next stop. Where nobody tells of a new thread in time, its maker was killed on the
         way out of the call: it must not wait for ever."""
         end = time.monotonic() + _PATIENCE
         while True:
-            found = os.waitpid(-1, _WALL | os.WNOHANG)
-            if found[0]:
-                return found
+            stop = os.waitpid(-1, _WALL | os.WNOHANG)
+            if stop[0]:
+                return stop
             if self.early and time.monotonic() > end:
                 self.adopt(self.early.pop())
             time.sleep(0.001)
 
     def adopt(self, tid: int) -> None:
         """Follow a thread whose maker is gone. What it can do is left as it is."""
-        thread = self.threads[tid] = Thread(tid, Process(tid, threads=1), pinned=True)
+        thread = self.tree.add(tid, ProcView(tid))
+        thread.injection_disabled = True
         with suppress(Gone):
-            self.look(thread)
-            self.evidence.tell_once(pinned=thread.program or "a process whose parent was killed")
-            self.go_on(thread)
+            thread.reload()
+            self.evidence.tell_once(
+                injection_disabled=thread.program or "a process whose parent was killed"
+            )
+            self.injector.resume(thread)
 
     def ended(self, tid: int) -> None:
         """A thread is no more."""
         self.early.discard(tid)
-        thread = self.threads.pop(tid, None)
+        self.tree.remove(tid)
         waiting = self.detaching.pop(tid, None)
         if waiting is not None:
-            self.go_on(waiting)
-        if thread is not None:
-            thread.process.threads -= 1
-            if not thread.process.threads:
-                thread.process.close()
+            self.injector.resume(waiting)
 
     def stopped(self, tid: int, what: int) -> None:
         """A thread stopped; ``what`` is signal | event << 8."""
-        thread = self.threads.get(tid)
+        thread = self.tree.threads.get(tid)
         if thread is None:
             self.early.add(tid)
             return
@@ -170,7 +187,7 @@ class Tracer:
         waiting = self.detaching.pop(tid, None)
         if waiting is not None:  # whichever stop comes first, it takes the interruption with it
             self.detach(thread, what if not event and what != _SYSCALL_STOP else 0)
-            self.go_on(waiting)
+            self.injector.resume(waiting)
         elif what == _SYSCALL_STOP:
             self.syscall_stop(thread)
         elif event == EVENT_SECCOMP:
@@ -188,46 +205,38 @@ class Tracer:
         ):
             self.fork_stop(thread)
         else:
-            self.go_on(thread)
-
-    def go_on(self, thread: Thread, number: int = 0) -> None:
-        """Let a thread run to the next stop of interest; ``number``: with this signal.
-
-        Inside a call that is looked at, or with a file of /proc open, each call stops it.
-        """
-        every = self.every_call or thread.phase in (Phase.CALL, Phase.SKIP) or thread.process.hot
-        machine.op(SYSCALL if every else CONT, thread.tid, 0, number)
+            self.injector.resume(thread)
 
     # ------------------------------------------------------------------ kinds of stops
 
     def seccomp_stop(self, thread: Thread) -> None:
         """The filter stopped a call at its entry."""
-        if thread.phase is Phase.INJECT:
+        if thread.step is Step.INJECT:
             thread.entered = True
             machine.op(SYSCALL, thread.tid)
-        elif thread.phase is Phase.CALL:  # seen at its entry already, without the filter
+        elif thread.step is Step.CALL:  # seen at its entry already, without the filter
             machine.op(SYSCALL, thread.tid)
         else:
             self.entry(thread, machine.call_info(thread.tid))
 
     def syscall_stop(self, thread: Thread) -> None:
         """A call was entered or left."""
-        if thread.phase is Phase.CALL:
-            thread.phase = Phase.FREE
-            self.rules.left(thread, machine.result(thread.tid))
-        elif thread.phase is Phase.INJECT:
+        if thread.step is Step.CALL:
+            thread.step = Step.FREE
+            self.perform(thread, self.policy.left(thread, machine.result(thread.tid)))
+        elif thread.step is Step.INJECT:
             if thread.entered:
                 self.injector.injected(thread, machine.result(thread.tid))
             else:
                 thread.entered = True
                 machine.op(SYSCALL, thread.tid)
-        elif thread.phase is Phase.SKIP:
+        elif thread.step is Step.SKIP:
             self.injector.after(thread, thread.injecting)
         else:
             info = machine.call_info(thread.tid)
             if info[0] != machine.ENTRY:
-                self.go_on(thread)
-            elif not self.every_call and info[4] in self.always:
+                self.injector.resume(thread)
+            elif not self.tree.every_call and info[4] in self.always:
                 machine.op(CONT, thread.tid)  # the filter will stop it next
             else:
                 self.entry(thread, info)
@@ -235,44 +244,39 @@ class Tracer:
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
         must find the program as it was, and the call is made anew after it."""
-        if thread.phase is Phase.INJECT:
+        if thread.step is Step.INJECT:
             self.injector.restore(thread)
-        if thread.phase in (Phase.INJECT, Phase.AGAIN):
-            thread.phase, thread.attempts = Phase.FREE, None
-        self.go_on(thread, number)
+        if thread.step in (Step.INJECT, Step.AGAIN):
+            thread.step, thread.attempts = Step.FREE, None
+        self.injector.resume(thread, number)
 
     def event_stop(self, thread: Thread, number: int) -> None:
         """A new thread begins, job control stopped it (it stays so), or it was interrupted."""
         if number in _STOPS:
             machine.op(machine.LISTEN, thread.tid)
-        elif thread.phase is Phase.INJECT:
-            machine.op(CONT if not thread.filtered and not self.every_call else SYSCALL, thread.tid)
+        elif thread.step is Step.INJECT:
+            machine.op(
+                CONT if not thread.filtered and not self.tree.every_call else SYSCALL, thread.tid
+            )
         else:
-            self.go_on(thread)
+            self.injector.resume(thread)
 
     def fork_stop(self, thread: Thread) -> None:
         """It made a thread or a process: that one stops too, before or after this."""
         tid = machine.event_message(thread.tid)
         same = os.path.exists(f"/proc/{thread.process.pid}/task/{tid}")
-        process = thread.process if same else thread.process.fork(tid)
-        process.threads += 1
-        child = self.threads[tid] = thread.child(tid, process)
+        child = self.tree.add_child(thread, tid, None if same else ProcView(tid))
         child.followed &= not makes_namespace(thread)
-        self.go_on(thread)
+        self.injector.resume(thread)
         if tid in self.early:
             self.early.discard(tid)
             with suppress(Gone):
-                self.go_on(child)
+                self.injector.resume(child)
 
     def exec_stop(self, thread: Thread) -> None:
         """A new program begins, with new sets. From another thread than the leader, it takes over
         the leader's id, and all other threads are gone."""
-        former = machine.event_message(thread.tid)
-        if former != thread.tid and former in self.threads:
-            caller = self.threads.pop(former)
-            thread.process.threads -= 1
-            caller.tid = thread.tid
-            thread = self.threads[thread.tid] = caller
+        thread = self.tree.take_over(thread, machine.event_message(thread.tid))
         thread.process.exec()
         if not thread.followed and thread.tid == self.target and not thread.program:
             thread.followed, thread.program = True, self.target_program
@@ -283,28 +287,19 @@ class Tracer:
             name = os.path.basename(thread.path).decode(errors="backslashreplace")
             thread.program = self.evidence.named(name)
         thread.attempts = None
-        self.look(thread)
+        thread.reload()
         thread.virtual = thread.effective
-        self.go_on(thread)
-
-    def look(self, thread: Thread) -> None:
-        """Read what the kernel has: the user and the capability sets."""
-        try:
-            with open(f"/proc/{thread.tid}/status", encoding="utf-8", errors="replace") as file:
-                text = file.read()
-        except OSError as error:
-            raise Gone from error
-        thread.uid, thread.inheritable, thread.permitted, thread.effective = parse_status(text)
+        self.injector.resume(thread)
 
     # ------------------------------------------------------------------ calls
 
     def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
         """A call begins, for the first time or again."""
         _, arch, pointer, stack, number, *args = info
-        again = thread.phase is Phase.AGAIN and (thread.number, thread.pointer) == (number, pointer)
-        thread.phase = Phase.FREE
-        if arch != self.machine.arch or not (thread.followed or thread.process.hot):
-            self.go_on(thread)
+        again = thread.step is Step.AGAIN and (thread.number, thread.pointer) == (number, pointer)
+        thread.step = Step.FREE
+        if arch != self.processor.arch or not (thread.followed or thread.process.procfs_fds):
+            self.injector.resume(thread)
             return
         thread.stack = stack
         if not again:
@@ -312,25 +307,29 @@ class Tracer:
             thread.attempts, thread.proven = None, ()
             thread.call = self.calls.get(number)
             thread.began = time.monotonic_ns()
-            if thread.call is not None:
-                if self.rules.entered(thread):
-                    return
-                if thread.followed and not thread.pinned:
-                    want = self.rules.wanted(thread)
-                    if want != thread.effective:
-                        self.injector.before(thread, want)
-                        return
-        if thread.call is not None:
-            thread.phase = Phase.CALL
-        self.go_on(thread)
+        if thread.call is None:
+            self.injector.resume(thread)
+            return
+        thread.step = Step.CALL
+        self.perform(thread, Resume() if again else self.policy.entered(thread))
+
+    def perform(self, thread: Thread, action: Action) -> None:
+        """Do with a thread what the policy wants."""
+        match action:
+            case Resume():
+                self.injector.resume(thread)
+            case BeginWith(mask):
+                self.injector.before(thread, mask)
+            case RetryWith(mask):
+                thread.began = time.monotonic_ns()
+                self.injector.after(thread, mask)
+            case Detach():
+                self.detach(thread)
+            case Interrupt(other):
+                self.detaching[other.tid] = thread
+                machine.op(machine.INTERRUPT, other.tid)
 
     # ------------------------------------------------------------------ targets that trace
-
-    def interrupt(self, thread: Thread, waiting: Thread) -> None:
-        """Stop a thread, so that it can be let go of; ``waiting`` goes on then."""
-        waiting.phase = Phase.CALL
-        self.detaching[thread.tid] = waiting
-        machine.op(machine.INTERRUPT, thread.tid)
 
     def detach(self, thread: Thread, number: int = 0) -> None:
         """Let go of a thread that another one wants to trace; ``number``: with this signal."""

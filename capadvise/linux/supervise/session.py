@@ -91,7 +91,7 @@ def session(
         denied = buffers.denied()
         from capadvise.catalog import default
 
-        retry = listener.plan(program, default().errnos, denied, alone=not observed)
+        retry = listener.plan(program, default(), denied, alone=not observed)
     terminal = command.terminal
     guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
     if terminal is not None:

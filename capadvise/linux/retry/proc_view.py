@@ -1,0 +1,91 @@
+"""What /proc shows of a stopped process: its memory, descriptors, directory and threads."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from capadvise.linux.retry.thread import Gone
+
+
+class ProcView:
+    """See ``thread.StoppedProcess``."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = f"/proc/{pid}"
+        self._memory_fd = -1
+
+    def text(self, address: int) -> bytes:
+        """The string there, without its end; empty when it cannot be read."""
+        return self.raw(address, 4096).partition(b"\0")[0]
+
+    def raw(self, address: int, size: int) -> bytes:
+        """Bytes; fewer, or none, where they cannot be read."""
+        if not address or address >> 63:
+            return b""
+        if self._memory_fd < 0:
+            try:
+                self._memory_fd = os.open(f"{self._folder}/mem", os.O_RDWR | os.O_CLOEXEC)
+            except OSError:
+                return b""
+        with suppress(OSError):
+            return os.pread(self._memory_fd, size, address)
+        return b""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Put bytes into its memory; False where that cannot be."""
+        self.raw(address, 1)
+        try:
+            return os.pwrite(self._memory_fd, data, address) == len(data)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        if self._memory_fd >= 0:
+            os.close(self._memory_fd)
+            self._memory_fd = -1
+
+    def link(self, fd: int) -> str:
+        """What a descriptor is; empty where there is none. -1: the working directory."""
+        with suppress(OSError):
+            return os.readlink(self._path(fd))
+        return ""
+
+    def folder(self, fd: int) -> str:
+        """The path of a descriptor, for people; of the working directory for AT_FDCWD."""
+        return self.link(fd) or f"descriptor {fd}"
+
+    def descriptors(self) -> list[int]:
+        """All that are open."""
+        with suppress(OSError):
+            return [int(name) for name in os.listdir(f"{self._folder}/fd")]
+        return []
+
+    def mode(self, at: int | None, path: bytes) -> int | None:
+        """The mode of a file, links followed."""
+        where = os.fsencode(self._path(-1 if at is None else at))
+        if path.startswith(b"/"):
+            where = os.fsencode(f"{self._folder}/root") + path
+        elif path:
+            where += b"/" + path
+        with suppress(OSError):
+            return os.stat(where).st_mode
+        return None
+
+    def status(self, tid: int) -> str:
+        """``/proc/TID/status`` of one of its threads. Raises Gone."""
+        try:
+            with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError as error:
+            raise Gone from error
+
+    def user_namespace(self, tid: int) -> str:
+        """The user namespace of one of its threads; empty when it cannot be read."""
+        with suppress(OSError):
+            return os.readlink(f"/proc/{tid}/ns/user")
+        return ""
+
+    def _path(self, fd: int) -> str:
+        return f"{self._folder}/cwd" if fd < 0 else f"{self._folder}/fd/{fd}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from capadvise.errors import BadInput
-from capadvise.formats import engine
+from capadvise.formats import compose_exposed, engine
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.yaml_reader import (
@@ -22,16 +22,12 @@ from capadvise.formats.yaml_tree import Node
 DIALECT = Dialect(
     tags=frozenset({"!override", "!reset"}),
     names=frozenset(
-        {
-            "services",
-            "include",
-            "cap_add",
-            "cap_drop",
-            "privileged",
-            "user",
-            "security_opt",
-            "extends",
-        }
+        (
+            *("services", "include", "extends", "cap_add", "cap_drop", "privileged", "user"),
+            *("security_opt", "pid", "ipc", "uts", "cgroup", "network_mode", "volumes", "devices"),
+            *("device_cgroup_rules", "post_start", "pre_stop", "build", "entitlements"),
+            *("use_api_socket", "provider"),
+        )
     ),
 )
 _TRUE = ("true", "1", "t", "y", "yes", "on")
@@ -63,22 +59,34 @@ def render(snippet: Snippet) -> str:
 def read(source: str) -> tuple[Declared, ...]:
     """The services of a compose file. Variables and ``extends`` are left as written."""
     documents = Documents(source, DIALECT)
-    found: dict[str, Declared] = {}
-    known = False
-    for root in documents.roots:  # compose takes several documents as several files
-        top = documents.mapping(root, "a compose file")
-        known |= "services" in top or "include" in top
-        lines = key_lines(top.get("services"))
-        for name, node in documents.mapping(top.get("services"), "services").items():
-            if name in found:
+    services: dict[str, Declared] = {}
+    for keys in tops(documents):  # compose takes several documents as several files
+        folders = compose_exposed.bound_volumes(documents, keys)
+        lines = key_lines(keys.get("services"))
+        for name, node in documents.mapping(keys.get("services"), "services").items():
+            if name in services:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
-            found[name] = _service(documents, name, node, lines.get(name, line(node)))
-    if not known:
+            at = lines.get(name, line(node))
+            services[name] = _service(documents, name, node, at, folders)
+    return tuple(services.values())
+
+
+def tops(documents: Documents) -> list[Entries]:
+    """The keys at the top of each document. Raises BadInput for what is no compose file."""
+    every = [documents.mapping(root, "a compose file") for root in documents.roots]
+    if not any("services" in keys or "include" in keys for keys in every):
         raise BadInput("line 1: not a compose file: it has no services")
-    return tuple(found.values())
+    return every
 
 
-def _service(documents: Documents, name: str, node: Node, at: int) -> Declared:
+def includes(source: str) -> bool:
+    """Whether a compose file takes in others, in whichever spelling."""
+    return any("include" in keys for keys in tops(Documents(source, DIALECT)))
+
+
+def _service(
+    documents: Documents, name: str, node: Node, at: int, folders: Mapping[str, str]
+) -> Declared:
     keys = documents.mapping(node, f"service {name!r:.80}")
     drop = documents.texts(keys.get("cap_drop"), "cap_drop")
     add = documents.texts(keys.get("cap_add"), "cap_add")
@@ -98,6 +106,8 @@ def _service(documents: Documents, name: str, node: Node, at: int) -> Declared:
         no_new_privileges=said[-1][0] in _TRUE if said else None,
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add])),
+        exposed=tuple(compose_exposed.exposed(documents, keys, folders)),
+        unjudged=tuple(compose_exposed.unjudged(keys)),
     )
 
 
@@ -120,7 +130,7 @@ def _privileged(keys: Entries) -> bool:
 def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     if "extends" in keys:
         yield "extends", line(keys["extends"])
-    for key in ("privileged", "user"):
+    for key in ("privileged", "user", *compose_exposed.SWITCHES):
         if key in keys and "$" in (optional_text(keys[key], key) or ""):
             yield key, line(keys[key])
     yield from ((text, at) for text, at in caps if "$" in text)

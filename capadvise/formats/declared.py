@@ -3,6 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Exposure(StrEnum):
+    """What gives back to a container what capabilities take from it."""
+
+    HOST_NETWORK = "host-network"
+    HOST_PROCESSES = "host-processes"
+    SHARED_PROCESSES = "shared-processes"
+    HOST_IPC = "host-ipc"
+    HOST_NAME = "host-name"
+    HOST_CGROUP = "host-cgroup"
+    OWN_USERS = "own-users"
+    """A user namespace of its own: this one restrains."""
+    CONTROL_SOCKET = "control-socket"
+    """Whoever reaches it can start a privileged container."""
+    SYSTEM_BUS = "system-bus"
+    SYSTEM_FOLDER = "system-folder"
+    """Programs, settings or secrets of the host, for writing."""
+    READABLE_FOLDER = "readable-folder"
+    """The same, for reading."""
+    HOST_KERNEL = "host-kernel"
+    """The host's /proc or /sys, for reading."""
+    DISK = "disk"
+    """A disk, the memory, or all devices."""
+    DEVICE = "device"
+    UNFILTERED = "unfiltered"
+    """Without a seccomp filter."""
+    UNCONFINED = "unconfined"
+    """Without AppArmor or SELinux."""
+    UNMASKED = "unmasked"
+    """With all of /proc and /sys."""
+    PRIVILEGED_COMMAND = "privileged-command"
+    """A command of the service that runs with all capabilities, beside it."""
+    HOST_COMMAND = "host-command"
+    """A command of the file that runs on the host, outside of the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """One exposure, with where it is written."""
+
+    kind: Exposure
+    what: str
+    """As the file has it: ``/var/run/docker.sock``, ``pid: host``. Hostile."""
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +76,15 @@ class Declared:
     unresolved: tuple[tuple[str, int], ...] = ()
     """(key, line) of what only the engine can fill in: a compose service that ``extends``
     another, and values of ours with a variable in them."""
+    exposed: tuple[Exposed, ...] = ()
+    """What else gives the service power over the host."""
+    unjudged: tuple[tuple[str, int], ...] = ()
+    """(sentence, line) of what may give more and cannot be judged from the file."""
+    withheld: tuple[tuple[str, str], ...] = ()
+    """(capability, setting) of what other settings of a unit take away."""
+    windows: bool = False
+    """It runs on Windows, which has no capabilities."""
+
+    def exposes(self, *kinds: Exposure) -> bool:
+        """Whether any of these is there."""
+        return any(item.kind in kinds for item in self.exposed)

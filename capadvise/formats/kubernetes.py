@@ -8,49 +8,11 @@ from collections.abc import Iterator
 from capadvise.caps import SYS_ADMIN
 from capadvise.catalog import default
 from capadvise.errors import BadInput
-from capadvise.formats import engine
+from capadvise.formats import engine, manifests, pod_exposed
 from capadvise.formats.declared import Declared
+from capadvise.formats.manifests import DIALECT, NON_ROOT, FoundContainer
 from capadvise.formats.snippet import Snippet
-from capadvise.formats.yaml_reader import (
-    Dialect,
-    Documents,
-    Entries,
-    flag,
-    is_null,
-    line,
-    optional_text,
-    wrong,
-)
-from capadvise.formats.yaml_tree import Mapping, Node
-
-_TEMPLATE = ("spec", "template", "spec")
-POD_SPEC: dict[str, tuple[str, ...]] = {
-    "Pod": ("spec",),
-    "Deployment": _TEMPLATE,
-    "StatefulSet": _TEMPLATE,
-    "DaemonSet": _TEMPLATE,
-    "ReplicaSet": _TEMPLATE,
-    "ReplicationController": _TEMPLATE,
-    "Job": _TEMPLATE,
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    "PodTemplate": ("template", "spec"),
-}
-"""Where each kind keeps the specification of its pod."""
-NON_ROOT = "nonroot"
-"""The user of a container with ``runAsNonRoot``, whose image names it."""
-CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
-DIALECT = Dialect(
-    merge_wins=True,
-    names=frozenset(
-        (
-            *("kind", "spec", "template", "jobTemplate", "metadata", "items", *CONTAINERS),
-            *("securityContext", "capabilities", "add", "drop", "privileged", "procMount"),
-            *("allowPrivilegeEscalation", "runAsUser", "runAsGroup", "runAsNonRoot"),
-            *("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPath", "hostProcess"),
-            *("seccompProfile", "appArmorProfile", "windowsOptions", "seLinuxOptions", "sysctls"),
-        )
-    ),
-)
+from capadvise.formats.yaml_reader import Documents, flag, is_null, line, optional_text
 
 
 def render(snippet: Snippet) -> str:
@@ -126,67 +88,20 @@ def _label(name: str) -> str:
 
 
 def read(source: str) -> tuple[Declared, ...]:
-    """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by."""
+    """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by.
+    A container that has no name and several in one place are told apart by their lines."""
     documents = Documents(source, DIALECT)
-    all_objects = [found for root in documents.roots for found in objects(documents, root)]
-    if not all_objects:
+    manifests.check_separators(source)
+    every = manifests.objects(documents)
+    if not every:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")
-    return tuple(declared for found in all_objects for declared in _containers(documents, found))
+    return tuple(_declared(documents, found) for each in every for found in each.containers)
 
 
-def objects(documents: Documents, root: Node) -> Iterator[tuple[str, Entries]]:
-    """(kind, object) of a document; all of a list's, whose kind ends in List."""
-    found = documents.mapping(root, "an object")
-    if not found:  # an empty document
-        return
-    kind = optional_text(found.get("kind"), "kind")
-    if kind is None:
-        raise BadInput(f"line {line(root)}: not a Kubernetes object: it has no kind")
-    if not (kind.endswith("List") and "items" in found):
-        yield kind, found
-        return
-    for item in documents.items(found["items"], "items"):
-        inner = documents.mapping(item, "an item of a list")
-        # The items of a PodList need not say that they are pods.
-        named = optional_text(inner.get("kind"), "kind") or kind.removesuffix("List")
-        if named.endswith("List"):
-            raise wrong(item, "an item of a list", "an object, not another list")
-        yield named, inner
-
-
-def pod_of(documents: Documents, kind: str, found: Entries) -> tuple[Entries, Entries] | None:
-    """What holds the specification of an object's pod, and the specification. A kind that is not
-    known (Rollout, Knative's Service) can have a template of a pod as a Deployment has."""
-    holder, keys = found, found
-    for key in POD_SPEC.get(kind, _TEMPLATE):
-        node = keys.get(key)
-        if kind not in POD_SPEC and (node is None or not isinstance(node, Mapping)):
-            return None
-        holder, keys = keys, documents.mapping(node, key)
-    return (holder, keys) if kind in POD_SPEC or "containers" in keys else None
-
-
-def _containers(documents: Documents, found: tuple[str, Entries]) -> Iterator[Declared]:
-    kind, keys = found
-    if (held := pod_of(documents, kind, keys)) is None:
-        return
-    metadata = documents.mapping(keys.get("metadata"), "metadata")
-    name = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
-    _, keys = held
-    pod = documents.mapping(keys.get("securityContext"), "securityContext")
-    for group in CONTAINERS:
-        for node in documents.items(keys.get(group), group):
-            container = documents.mapping(node, f"an item of {group}")
-            names = (optional_text(node, "name") for node in (name, container.get("name")))
-            service = "/".join((kind, *(said or "?" for said in names)))
-            yield _container(documents, service, line(node), container, pod)
-
-
-def _container(
-    documents: Documents, service: str, at: int, container: Entries, pod: Entries
-) -> Declared:
+def _declared(documents: Documents, found: FoundContainer) -> Declared:
     """What the container says; what it does not say of the user, the pod does."""
-    own = documents.mapping(container.get("securityContext"), "securityContext")
+    pod = documents.mapping(found.pod.get("securityContext"), "securityContext")
+    own = found.context
     said = pod | {key: node for key, node in own.items() if not is_null(node)}
     sets = documents.mapping(own.get("capabilities"), "capabilities")
     drop = documents.texts(sets.get("drop"), "drop")
@@ -203,12 +118,14 @@ def _container(
         ("no_new_privileges", own.get("allowPrivilegeEscalation")),
     )
     return Declared(
-        service=service,
-        line=at,
+        service=found.service,
+        line=found.line,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),
         privileged=flag(own.get("privileged"), "privileged") is True,
         user=uid if uid is None or gid is None else f"{uid}:{gid}",
         no_new_privileges=None if escalation is None else not escalation,
         lines=(*((what, line(node)) for what, node in places if node is not None), *drop, *add),
+        exposed=tuple(pod_exposed.exposed(documents, found, said)),
+        windows=pod_exposed.windows(documents, found.pod),
     )

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
-from capadvise.formats.kubernetes import CONTAINERS, DIALECT, objects, pod_of
+from capadvise.formats.manifests import CONTAINERS, DIALECT, objects
 from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class PodContainer:
     """A container's keys, and those of its ``securityContext``."""
 
     name: str
@@ -43,13 +43,13 @@ class Pod:
             keys = self.documents.mapping(keys.get(key), key)
         return keys
 
-    def containers(self) -> Iterator[Container]:
+    def containers(self) -> Iterator[PodContainer]:
         """Init and ephemeral ones too."""
         for group in CONTAINERS:
             for node in self.documents.items(self.spec.get(group), group):
                 keys = self.documents.mapping(node, f"an item of {group}")
                 name = optional_text(keys.get("name"), "name") or "?"
-                yield Container(name, keys, self.inner(keys, "securityContext"), line(node))
+                yield PodContainer(name, keys, self.inner(keys, "securityContext"), line(node))
 
     def contexts(self) -> Iterator[tuple[str, Entries, int]]:
         """(whose, securityContext, line) of the pod and of each container."""
@@ -75,19 +75,16 @@ def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
         for level in ("baseline", "restricted")
     )
     documents = Documents(source, DIALECT)
-    for root in documents.roots:
-        for kind, found in objects(documents, root):
-            if (held := pod_of(documents, kind, found)) is None:
-                continue
-            name = documents.mapping(found.get("metadata"), "metadata").get("name")
-            holder, keys = held
-            annotations = documents.mapping(holder.get("metadata"), "metadata").get("annotations")
-            yield Pod(
-                documents,
-                f"{kind}/{optional_text(name, 'name') or '?'}",
-                line(root),
-                keys,
-                documents.mapping(annotations, "annotations"),
-                baseline,
-                restricted,
-            )
+    for found in objects(documents):
+        if found.pod is None:
+            continue
+        metadata = documents.mapping(found.pod.holder.get("metadata"), "metadata")
+        yield Pod(
+            documents,
+            f"{found.kind}/{found.name}",
+            found.line,
+            found.pod.spec,
+            documents.mapping(metadata.get("annotations"), "annotations"),
+            baseline,
+            restricted,
+        )

@@ -24,7 +24,7 @@ from capadvise.formats.edit.yaml_values import (
     names,
     text,
 )
-from capadvise.formats.kubernetes import CONTAINERS, NON_ROOT, POD_SPEC
+from capadvise.formats.manifests import CONTAINERS, NON_ROOT, POD_SPEC
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.yaml_tree import (
     EMPTY,

@@ -1,0 +1,78 @@
+"""What a container of a pod has of the host besides its capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.formats import host_paths
+from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.manifests import FoundContainer
+from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
+from capadvise.formats.yaml_tree import Mapping, Sequence
+
+_HOST = {
+    "hostNetwork": Exposure.HOST_NETWORK,
+    "hostPID": Exposure.HOST_PROCESSES,
+    "hostIPC": Exposure.HOST_IPC,
+    "shareProcessNamespace": Exposure.SHARED_PROCESSES,
+}
+_PROFILES = {
+    "seccompProfile": Exposure.UNFILTERED,
+    "appArmorProfile": Exposure.UNCONFINED,
+}
+
+
+def exposed(documents: Documents, found: FoundContainer, context: Entries) -> Iterator[Exposed]:
+    """All of a container. ``context``: its securityContext, and the pod's where it says nothing."""
+    for key, exposure in _HOST.items():
+        if flag(found.pod.get(key), key):
+            yield Exposed(exposure, f"{key}: true", line(found.pod[key]))
+    if flag(found.pod.get("hostUsers"), "hostUsers") is False:
+        yield Exposed(Exposure.OWN_USERS, "hostUsers: false", line(found.pod["hostUsers"]))
+    for key, exposure in _PROFILES.items():
+        profile = context.get(key)
+        if isinstance(profile, Mapping):
+            kind = documents.mapping(profile, key).get("type")
+            if optional_text(kind, "type") == "Unconfined":
+                yield Exposed(exposure, f"{key}: Unconfined", line(profile))
+    if optional_text(context.get("procMount"), "procMount") == "Unmasked":
+        yield Exposed(Exposure.UNMASKED, "procMount: Unmasked", line(context["procMount"]))
+    yield from _folders(documents, found)
+
+
+def _folders(documents: Documents, found: FoundContainer) -> Iterator[Exposed]:
+    paths = _host_paths(documents, found.pod)
+    mounts = found.keys.get("volumeMounts")
+    if not paths or not isinstance(mounts, Sequence):
+        return
+    writable: dict[str, bool] = {}
+    for node in documents.items(mounts, "volumeMounts"):
+        keys = documents.mapping(node, "an item of volumeMounts")
+        name = optional_text(keys.get("name"), "name") or ""
+        read_only = flag(keys.get("readOnly"), "readOnly") is True
+        writable[name] = writable.get(name, False) or not read_only
+    for name, (path, at) in paths.items():
+        if name in writable:
+            yield from host_paths.mounted(path, at, writable=writable[name])
+
+
+def _host_paths(documents: Documents, pod: Entries) -> dict[str, tuple[str, int]]:
+    """The folders of the node, by the names of the volumes."""
+    volumes = pod.get("volumes")
+    paths = {}
+    for node in documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else ():
+        if isinstance(node, Mapping):
+            keys = documents.mapping(node, "an item of volumes")
+            host = keys.get("hostPath")
+            if isinstance(host, Mapping):
+                path = optional_text(documents.mapping(host, "hostPath").get("path"), "path") or ""
+                paths[optional_text(keys.get("name"), "name") or ""] = (path, line(host))
+    return paths
+
+
+def windows(documents: Documents, pod: Entries) -> bool:
+    """Whether a pod says that it runs on Windows."""
+    system = pod.get("os")
+    if isinstance(system, Mapping):
+        return optional_text(documents.mapping(system, "os").get("name"), "name") == "windows"
+    return False

@@ -17,6 +17,7 @@ from capadvise.linux.audit import live
 from capadvise.linux.audit.denials import denials
 from capadvise.linux.audit.recording import recorded
 from capadvise.linux.audit.records import parse_line, parse_lines
+from capadvise.linux.kernel.syscall_arguments import SIGNATURES
 from capadvise.linux.posture import cbpf
 from capadvise.linux.retry import decode
 from capadvise.posture import Posture
@@ -127,7 +128,7 @@ FAMILIES = st.sampled_from([0, 1, 2, 10, 16, 17, 31, 40]) | st.integers(0, 65535
 
 
 @given(
-    st.sampled_from(sorted(decode.SHAPES)),
+    st.sampled_from(sorted(SIGNATURES)),
     st.lists(NUMBERS, min_size=6, max_size=6),
     st.binary(max_size=130)
     | st.builds(

@@ -8,53 +8,14 @@ rest of the observer (measured: 1.15 of the native time). Names are those of the
 from __future__ import annotations
 
 import errno
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
-from capadvise.linux.kernel import uapi
+from capadvise.linux.kernel import syscall_arguments, uapi
 
 ARGUMENTS: dict[str, dict[str, int]] = {
-    "chmod": {"mode": 1},
-    "fchmod": {"mode": 1},
-    "fchmodat": {"mode": 2},
-    "fchmodat2": {"mode": 2},
-    "setuid": {"uid": 0},
-    "setgid": {"gid": 0},
-    "setreuid": {"ruid": 0, "euid": 1},
-    "setregid": {"rgid": 0, "egid": 1},
-    "setresuid": {"ruid": 0, "euid": 1, "suid": 2},
-    "setresgid": {"rgid": 0, "egid": 1, "sgid": 2},
-    "setfsuid": {"uid": 0},
-    "setfsgid": {"gid": 0},
-    "prctl": {"option": 0, "arg2": 1},
-    "socket": {"family": 0, "type": 1, "protocol": 2},
-    "setsockopt": {"level": 1, "name": 2},
-    "ioctl": {"cmd": 1},
-    "kill": {"pid": 0, "signal": 1},
-    "tkill": {"pid": 0, "signal": 1},
-    "tgkill": {"pid": 1, "signal": 2},
-    "setpriority": {"which": 0, "who": 1, "prio": 2},
-    "unshare": {"flags": 0},
-    "clone": {"flags": 0},
-    "setns": {"flags": 1},
-    "ptrace": {"request": 0, "pid": 1},
-    "prlimit64": {"pid": 0, "resource": 1},
-    "fanotify_init": {"flags": 0},
-    "chown": {"uid": 1, "gid": 2},
-    "fchown": {"uid": 1, "gid": 2},
-    "lchown": {"uid": 1, "gid": 2},
-    "fchownat": {"uid": 2, "gid": 3},
-    "bpf": {"cmd": 0},
-    "capget": {"data": 1},
-    "sched_setaffinity": {"pid": 0},
-    "sched_setscheduler": {"pid": 0},
-    "sched_setparam": {"pid": 0},
-    "sched_setattr": {"pid": 0},
-    "ioprio_set": {"which": 0, "who": 1},
-    "process_vm_readv": {"pid": 0},
-    "process_vm_writev": {"pid": 0},
+    **syscall_arguments.recorded(),
     "pivot_root": {},
     "chroot": {},
 }
@@ -232,45 +193,4 @@ def sets_gids(call: str) -> bool:
 
 
 def _signed(name: str, value: int) -> int:
-    value &= 0xFFFFFFFF
-    if name in ("pid", "prio", "who") and value >= 1 << 31:
-        return value - (1 << 32)
-    return value
-
-
-_FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
-_TYPES = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}
-
-
-def detail(call: str, args: Mapping[str, int]) -> str | None:
-    """The arguments for people: ``mode 2755``, ``SIGTERM to 812``; None where there are none."""
-    if "mode" in args:
-        return f"mode {args['mode'] & 0o7777:04o}"
-    if call in ("kill", "tkill", "tgkill"):
-        return _signal(args.get("signal", 0))
-    if call in _UIDS or call in _GIDS or "chown" in call:
-        ids = [f"{name} {value}" for name, value in args.items() if name.endswith("id")]
-        return ", ".join(text for text in ids if not text.endswith(f" {0xFFFFFFFF}")) or None
-    if call == "socket":
-        family = _FAMILIES.get(args["family"], f"family {args['family']}")
-        return f"{family}, {_TYPES.get(args['type'] & 0xF, 'type ' + str(args['type'] & 0xF))}"
-    if call == "prctl":
-        return uapi.PRCTL.get(args["option"], f"option {args['option']}")
-    if call in ("unshare", "setns"):
-        return (
-            "|".join(name for bit, name in uapi.NAMESPACES.items() if args["flags"] & bit) or None
-        )
-    if call == "ioctl":
-        return f"request 0x{args['cmd']:x}"
-    if call == "setsockopt":
-        return f"level {args['level']}, option {args['name']}"
-    if call == "setpriority":
-        return f"priority {args['prio']}"
-    return None
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return syscall_arguments.signed(value) if name in ("pid", "prio", "who") else value & 0xFFFFFFFF

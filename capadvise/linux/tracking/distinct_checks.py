@@ -15,7 +15,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
-from capadvise.linux.kernel import procfs, syscalls
+from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.tasks import Key, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Phase, Tally
 
@@ -213,7 +213,7 @@ class Counts:
         self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
     ) -> Check:
         site, syscall = self.site(key.stack)
-        detail = syscalls.detail(syscall, dict(key.args)) if syscall and key.args else None
+        detail = syscall_arguments.detail(syscall, dict(key.args)) if syscall and key.args else None
         if key.cap == _NET_BIND_SERVICE and count.pid in self._ports:
             detail = ", ".join(self._ports[count.pid])
         return Check(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, from_mask
 from capadvise.errors import CannotStart
+from capadvise.linux.kernel import json_lines
 from capadvise.recording import (
     Check,
     Namespace,
@@ -37,10 +36,9 @@ class Listener:
         os.set_blocking(self.fd, False)
         self.pid = 0
         """The tracer's."""
-        self.ended = False
+        self._messages = json_lines.Reader(self.fd)
         self.whole = False
         """It told all that it had to tell."""
-        self._rest = b""
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
         self._refusals: list[tuple[str, str, str, int]] = []
@@ -83,6 +81,11 @@ class Listener:
             },
         }
 
+    @property
+    def ended(self) -> bool:
+        """The tracer is gone, and has said all."""
+        return self._messages.ended
+
     def given_away(self) -> None:
         """The guardian has the other end now."""
         os.close(self.write_fd)
@@ -93,14 +96,9 @@ class Listener:
 
     def hear(self) -> None:
         """Take in what was told since."""
-        with suppress(BlockingIOError):
-            while not self.ended:
-                chunk = os.read(self.fd, 1 << 16)
-                self.ended = not chunk
-                *lines, self._rest = (self._rest + chunk).split(b"\n")
-                for line in lines:
-                    for kind, value in json.loads(line).items():
-                        self._take(kind, value)
+        for message in self._messages.drain():
+            for kind, value in message.items():
+                self._take(kind, value)
 
     def _take(self, kind: str, value: Any) -> None:
         match kind:

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
-from capadvise.linux.kernel import libc, own_caps, uapi
+from capadvise.linux.kernel import json_lines, libc, own_caps, uapi
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
 
@@ -50,7 +50,7 @@ def main() -> None:
 
     for fd in (control, report):
         os.set_inheritable(fd, False)
-    commands = Lines(control)
+    commands = json_lines.Reader(control)
     plan = commands.wait()
     if plan is None:
         return
@@ -74,37 +74,17 @@ def main() -> None:
         guardian.remove_probes()
 
 
-class Lines:
-    """JSON values, one a line, from a pipe."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd, self._rest, self.ended = fd, b"", False
-
-    def read(self) -> list[Any]:
-        """What has arrived. Blocks until there is something or the pipe has ended."""
-        chunk = os.read(self.fd, 1 << 16)
-        self.ended = not chunk
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
-
-    def wait(self) -> Any:
-        """The next value alone; None at the end of the pipe."""
-        values: list[Any] = []
-        while not values and not self.ended:
-            values = self.read()
-        return values[0] if values else None
-
-
 class Guardian:
     """The target's parent."""
 
-    def __init__(self, plan: dict[str, Any], commands: Lines, report: int, wake: int) -> None:
+    def __init__(
+        self, plan: dict[str, Any], commands: json_lines.Reader, report: int, wake: int
+    ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0
 
     def say(self, **message: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.report, json.dumps(message).encode() + b"\n")
+        json_lines.send(self.report, message)
 
     def run(self) -> None:
         if self.plan["path"] is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import select
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
-from capadvise.linux.kernel import libc, own_caps
+from capadvise.linux.kernel import json_lines, libc, own_caps
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 
 _SI_USER = (0, -6)
@@ -63,29 +62,27 @@ class GuardianProcess:
         os.close(control_read)
         os.close(report_write)
         os.set_blocking(self.report, False)
-        self._rest = b""
+        self._messages = json_lines.Reader(self.report)
         self._said: list[dict[str, Any]] = []
-        self.ended = self.leaves = False
+        self.leaves = False
 
     @property
     def pid(self) -> int:
         """The guardian's pid."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """It is gone, and has said all."""
+        return self._messages.ended
+
     def tell(self, message: Any) -> None:
         """Send a command; a guardian that is gone is noticed by ``hear``."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._control, json.dumps(message).encode() + b"\n")
+        json_lines.send(self._control, message)
 
     def hear(self) -> list[dict[str, Any]]:
         """What it has said since. ``ended`` is set when it is gone."""
-        with contextlib.suppress(BlockingIOError):
-            while not self.ended:
-                chunk = os.read(self.report, 1 << 16)
-                self.ended = not chunk
-                *lines, self._rest = (self._rest + chunk).split(b"\n")
-                self._said += [json.loads(line) for line in lines]
-        said, self._said = self._said, []
+        said, self._said = self._said + self._messages.drain(), []
         return said
 
     def hear_one(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.container import SERVICE_LABEL, Container
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import ContainerStarts, healthcheck_command
-from capadvise.linux.kernel import libc, procfs
+from capadvise.linux.kernel import json_lines, libc, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile
 
@@ -155,10 +155,8 @@ class DockerRoster(Roster):
             preexec_fn=lambda: libc.set_parent_death_signal(signal.SIGKILL),
         )
         assert self._process.stdout is not None
-        self._fd = self._process.stdout.fileno()
-        os.set_blocking(self._fd, False)
-        self._rest = b""
-        self._ended = False
+        self._events = json_lines.Reader(self._process.stdout.fileno())
+        os.set_blocking(self._events.fd, False)
 
     def close(self) -> None:
         """End the listener."""
@@ -168,18 +166,13 @@ class DockerRoster(Roster):
     def update(self) -> None:
         """Read the events that have come."""
         self._read()
-        if self._ended and self.running():  # the daemon is gone, or was started anew
+        if self._events.ended and self.running():  # the daemon is gone, or was started anew
             time.sleep(1)
             self.settle()
 
     def _read(self) -> None:
-        with suppress(BlockingIOError):
-            while not self._ended:
-                chunk = os.read(self._fd, 1 << 16)
-                self._ended = not chunk
-                *lines, self._rest = (self._rest + chunk).split(b"\n")
-                for line in lines:
-                    self.happened(line)
+        for line in self._events.drain_lines():
+            self.happened(line)
 
     def happened(self, line: bytes) -> None:
         """One event, as JSON."""
@@ -216,7 +209,7 @@ class DockerRoster(Roster):
             self.unanswered += 1
         for _ in range(50):
             ended = [e for e in self.entries.values() if e.started and not e.running]
-            if self._ended or all(entry.exit_status is not None for entry in ended):
+            if self._events.ended or all(entry.exit_status is not None for entry in ended):
                 return
             time.sleep(0.02)
             self._read()

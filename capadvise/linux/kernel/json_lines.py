@@ -1,0 +1,53 @@
+"""Values over a pipe, as JSON, one a line. The standard library alone, for the guardian's sake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any
+
+
+class Reader:
+    """The reading end."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self.ended = fd, False
+        self._rest = b""
+
+    def read(self) -> list[Any]:
+        """The values that one read completes. Waits for something, or for the end of the pipe."""
+        return [json.loads(line) for line in self._read()]
+
+    def wait(self) -> Any:
+        """The next value, where no more than one is under way; None at the end of the pipe."""
+        values: list[Any] = []
+        while not values and not self.ended:
+            values = self.read()
+        return values[0] if values else None
+
+    def drain(self) -> list[Any]:
+        """The values that a non-blocking pipe holds."""
+        return [json.loads(line) for line in self.drain_lines()]
+
+    def drain_lines(self) -> list[bytes]:
+        """The lines that a non-blocking pipe holds: for a writer that is not ours."""
+        lines: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while not self.ended:
+                lines += self._read()
+        return lines
+
+    def _read(self) -> list[bytes]:
+        chunk = os.read(self.fd, 1 << 16)
+        self.ended = not chunk
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return lines
+
+
+def send(fd: int, value: Any) -> None:
+    """Write a value. Where nobody reads any more it is lost: that is noticed elsewhere."""
+    data = json.dumps(value).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(fd, data) :]

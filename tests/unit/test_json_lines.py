@@ -1,0 +1,74 @@
+"""Values over a pipe."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from capadvise.linux.kernel import json_lines
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[json_lines.Reader, int]]:
+    read, write = os.pipe()
+    yield json_lines.Reader(read), write
+    os.close(read)
+    os.close(write)
+
+
+def test_a_value_can_come_in_pieces(pipe: tuple[json_lines.Reader, int]) -> None:
+    reader, write = pipe
+    os.set_blocking(reader.fd, False)
+    os.write(write, b'{"one": 1}\n{"tw')
+    assert reader.drain() == [{"one": 1}]
+    assert reader.drain() == []
+    os.write(write, b'o": 2}\n"three"\n')
+    assert reader.drain() == [{"two": 2}, "three"]
+    assert not reader.ended
+
+
+def test_waiting_outlasts_a_piece(pipe: tuple[json_lines.Reader, int]) -> None:
+    reader, write = pipe
+    if os.fork() == 0:
+        os.write(write, b'["a"')
+        os.write(write, b"]\n")
+        os._exit(0)
+    assert reader.wait() == ["a"]
+    os.wait()
+
+
+def test_the_end_is_told() -> None:
+    read, write = os.pipe()
+    reader = json_lines.Reader(read)
+    json_lines.send(write, {"last": None})
+    os.close(write)
+    assert reader.drain() == [{"last": None}]
+    assert reader.ended
+    assert reader.wait() is None
+    os.close(read)
+
+
+def test_a_value_larger_than_the_pipe_arrives_whole(pipe: tuple[json_lines.Reader, int]) -> None:
+    reader, write = pipe
+    text = "x" * 200_000
+    if os.fork() == 0:
+        json_lines.send(write, text)
+        os._exit(0)
+    assert reader.wait() == text
+    os.wait()
+
+
+def test_nobody_reads() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    json_lines.send(write, "lost")
+    os.close(write)
+
+
+def test_lines_of_a_writer_that_is_not_ours_are_not_decoded(
+    pipe: tuple[json_lines.Reader, int],
+) -> None:
+    reader, write = pipe
+    os.set_blocking(reader.fd, False)
+    os.write(write, b"no JSON\n")
+    assert reader.drain_lines() == [b"no JSON"]

@@ -18,7 +18,6 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -28,6 +27,8 @@ if __name__ == "__main__":
 
 from ptrace.binding import func
 
+from capadvise.linux.kernel import json_lines
+from capadvise.linux.kernel.uapi import WALL
 from capadvise.linux.retry import bpf, calls, machine
 from capadvise.linux.retry.actions import Action, BeginWith, Detach, Interrupt, Resume, RetryWith
 from capadvise.linux.retry.arguments import makes_namespace
@@ -41,7 +42,6 @@ from capadvise.linux.retry.proc_view import ProcView
 from capadvise.linux.retry.thread import Call, Gone, Step, Thread
 from capadvise.linux.retry.tree import Tree
 
-_WALL = 0x40000000
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _PATIENCE = 1.0
 """Seconds that a new thread waits for its maker's word."""
@@ -59,25 +59,17 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     here = machine.here()
     if here is None:
-        os.write(say, json.dumps({"failed": f"retries do not know {os.uname().machine}"}).encode())
+        json_lines.send(say, {"failed": f"retries do not know {os.uname().machine}"})
         return
-    tracer = Tracer(here, plan, EvidenceLog(partial(send, report), time.time))
+    tracer = Tracer(here, plan, EvidenceLog(partial(json_lines.send, report), time.time))
     try:
         text = tracer.seize(plan["pid"])
     except (OSError, Gone) as error:
-        os.write(say, json.dumps({"failed": f"cannot trace it: {error}"}).encode() + b"\n")
+        json_lines.send(say, {"failed": f"cannot trace it: {error}"})
         return
-    os.write(say, json.dumps({"filter": text}).encode() + b"\n")
+    json_lines.send(say, {"filter": text})
     os.close(say)
     tracer.run()
-
-
-def send(fd: int, message: Mapping[str, Any]) -> None:
-    """Tell the supervisor. One that is gone ends us through the guardian."""
-    data = json.dumps(message).encode() + b"\n"
-    with suppress(BrokenPipeError):
-        while data:
-            data = data[os.write(fd, data) :]
 
 
 class Tracer:
@@ -136,7 +128,7 @@ class Tracer:
         self.evidence.tell({"pid": os.getpid()})
         while True:
             try:
-                tid, status = self.patient_wait() if self.early else os.waitpid(-1, _WALL)
+                tid, status = self.patient_wait() if self.early else os.waitpid(-1, WALL)
             except ChildProcessError:
                 break
             with suppress(Gone):
@@ -151,7 +143,7 @@ class Tracer:
         way out of the call: it must not wait for ever."""
         end = time.monotonic() + _PATIENCE
         while True:
-            stop = os.waitpid(-1, _WALL | os.WNOHANG)
+            stop = os.waitpid(-1, WALL | os.WNOHANG)
             if stop[0]:
                 return stop
             if self.early and time.monotonic() > end:

@@ -90,6 +90,14 @@ def test_each_call_of_the_error_table_is_stopped_or_known_to_be_too_frequent() -
     assert {"accept", "mremap", "read", "write"} <= calls.UNSTOPPED
 
 
+def test_each_call_that_is_stopped_has_a_number() -> None:
+    """The tracer knows no numbers but those of the catalog's table."""
+    rows = {name for name, _ in default().errnos}
+    tables = default().syscalls.numbers.values()
+    nameless = calls.stopped(rows) - {name for table in tables for name in table}
+    assert nameless == {"pciconfig_read", "pciconfig_write"}  # of other processors
+
+
 # ------------------------------------------------------------------------------ what is tried
 
 

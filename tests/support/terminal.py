@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ class Terminal:
                 os.chdir(cwd)
                 os.execvpe(argv[0], argv, {**os.environ, **(env or {})})
             except OSError as error:
-                print(error, file=sys.stderr)
+                os.write(2, f"{error}\n".encode())
             finally:
                 os._exit(127)
         self.seen = ""

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.required import tool
+
 
 class Tmux:
     """One shell in a tmux server of its own."""
 
     def __init__(self, folder: Path, width: int, height: int) -> None:
-        self._base = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        self._base = [tool("tmux"), "-S", str(folder / "tmux"), "-f", "/dev/null"]
         env = {**os.environ, "TERM": "xterm-256color", "HOME": str(folder)}
         size = ["-x", str(width), "-y", str(height), "-c", str(folder)]
         command = ["new-session", "-d", *size, "exec env 'PS1=$ ' bash --norc"]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
-import shutil
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -20,6 +16,10 @@ from capadvise.commands.completions import script
 from capadvise.manual import FOLDER, TOPICS, page
 from capadvise.manual.generate import PAGES
 from capadvise.manual.options import Note, notes, program
+from tests.support.cost import loaded
+from tests.support.required import tool
+from tests.support.terminal import Terminal
+from tests.support.wait import until
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -109,10 +109,10 @@ def test_examples_are_code() -> None:
 
 def test_the_manual_page_is_clean_troff() -> None:
     path = str(FOLDER / "capadvise.1")
-    groff = ["groff", "-ww", "-man", "-Tutf8", "-z", path]
+    groff = [tool("groff"), "-ww", "-man", "-Tutf8", "-z", path]
     done = subprocess.run(groff, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    lint = subprocess.run(["mandoc", "-Tlint", path], capture_output=True, text=True)
+    lint = subprocess.run([tool("mandoc"), "-Tlint", path], capture_output=True, text=True)
     said = [line for line in lint.stdout.splitlines() if "missing date" not in line]
     assert said == [], "a page without a date is meant: it would be another one each day"
 
@@ -140,39 +140,33 @@ LINES = [
 )
 def test_a_shell_completes(start: list[str], load: str, tmp_path: Path) -> None:
     """As it is typed in a terminal."""
+    tool(start[0])
     (tmp_path / "web.json").touch()
     (tmp_path / "_capadvise").write_text(script(start[0]) + "\n")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(tmp_path)
-        os.environ |= {"TERM": "dumb", "HISTFILE": ""}
-        os.execvp(start[0], start)
+    terminal = Terminal(start, tmp_path, {"TERM": "dumb", "HISTFILE": ""})
     try:
-        os.write(terminal, f"{load}; capadvise() {{ echo GO''T \"$@\"; }}; capadvise\n".encode())
+        terminal.type(f"{load}; capadvise() {{ echo GO''T \"$@\"; }}; capadvise\n")
         assert _got(terminal) == ""
         for typed, completed in LINES:
-            os.write(terminal, f"capadvise {typed}\t\n".encode())
+            terminal.type(f"capadvise {typed}\t\n")
             assert _got(terminal) == completed
     finally:
-        os.close(terminal)
-        os.waitpid(pid, 0)
+        terminal.close()
 
 
-def _got(terminal: int) -> str:
+def _got(terminal: Terminal) -> str:
     """The words that the command got."""
-    shown = ""
-    while not (found := re.search(r"(?m)^GOT ?(.*?) *\r\n", shown)):
-        ready, _, _ = select.select([terminal], [], [], 60)
-        assert ready, shown
-        shown += os.read(terminal, 4096).decode(errors="replace")
-    return found[1]
+    match = until(
+        lambda: re.search(r"(?m)^GOT ?(.*?) *\r\n", terminal.read()), shows=lambda: terminal.seen
+    )
+    terminal.seen = ""
+    return match[1]
 
 
 def test_fish_completes(tmp_path: Path) -> None:
     (tmp_path / "web.json").touch()
     (tmp_path / "c.fish").write_text(script("fish"))
-    fish = shutil.which("fish")
-    assert fish
+    fish = tool("fish")
     for typed, completed in LINES:
         done = subprocess.run(
             [
@@ -192,8 +186,4 @@ def test_fish_completes(tmp_path: Path) -> None:
 
 
 def test_completions_cost_nothing_elsewhere() -> None:
-    script = (
-        "import capadvise.cli, sys; capadvise.cli.build_parser(); print('shtab' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.strip() == "False"
+    assert "shtab" not in loaded("import capadvise.cli; capadvise.cli.build_parser()")

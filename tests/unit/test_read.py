@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from capadvise.errors import BadInput
 from capadvise.formats import compose, docker, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
+from tests.support.cost import at_most, growth
 
 COMPOSE = """\
 x-common: &common
@@ -225,50 +225,40 @@ def _repeated(anchor: str, use: str, times: int) -> str:
     [
         (_merges(60), "its aliases stand for too much"),
         ("x: &x\n  <<: *x\nservices:\n  a: *x\n", "the alias 'x' has no anchor before it"),
-        (_repeated("[" + "CHOWN," * 10_000 + "]", "cap_add: *x", 20_000), "stand for too much"),
+        (_repeated("[" + "CHOWN," * 2000 + "]", "cap_add: *x", 5000), "stand for too much"),
         (
-            _repeated("{" + "".join(f"k{n}: 1," for n in range(50_000)) + "}", "<<: *x", 5000),
+            _repeated("{" + "".join(f"k{n}: 1," for n in range(5000)) + "}", "<<: *x", 2000),
             "stand for too much",
         ),
     ],
     ids=["merges of merges", "merges itself", "one list, many times", "one mapping, many times"],
 )
-def test_a_bomb_of_aliases_is_refused_in_time(text: str, said: str) -> None:
-    start = time.process_time()
-    with pytest.raises(BadInput, match=said):
+def test_a_bomb_of_aliases_is_refused_before_it_goes_off(text: str, said: str) -> None:
+    with at_most(2_000_000), pytest.raises(BadInput, match=said):
         compose.read(text)
-    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(
-    ("read", "text"),
+    ("read", "before", "line"),
     [
-        (quadlet.read, "[Container]\n" + "AddCapability=x\n" * 60_000),
+        (quadlet.read, "[Container]\n", "AddCapability=x\n"),
+        (systemd.read, "[Service]\n", "CapabilityBoundingSet=a b\nCapabilityBoundingSet=~a\n"),
+        (docker.read, "docker run\n", "echo a\n"),
         (
-            systemd.read,
-            "[Service]\n" + "CapabilityBoundingSet=a b\nCapabilityBoundingSet=~a\n" * 20_000,
+            compose.read,
+            "services:\n",
+            "  s{}:\n    image: a\n    cap_drop: [ALL]\n    cap_add:\n      - CHOWN # why\n",
         ),
-        (docker.read, "docker run\n" + "echo a\n" * 140_000),
     ],
-    ids=["quadlet", "systemd", "docker"],
+    ids=["quadlet", "systemd", "docker", "compose"],
 )
-def test_a_long_file_takes_no_long_time(read: Callable[[str], object], text: str) -> None:
-    start = time.process_time()
-    read(text)
-    assert time.process_time() - start < 10
+def test_a_file_of_four_times_the_length_takes_about_four_times_as_long(
+    read: Callable[[str], object], before: str, line: str
+) -> None:
+    def work(lines: int) -> None:
+        read(before + "".join(line.format(number) for number in range(lines)))
 
-
-def test_a_file_with_thirty_services_is_read_in_milliseconds() -> None:
-    service = (
-        "    image: a\n    cap_drop: [ALL]\n    cap_add:\n      - CHOWN # why\n    user: '1'\n"
-    )
-    text = "services:\n" + "".join(f"  s{number}:\n{service}" for number in range(30))
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        assert len(compose.read(text)) == 30
-        times.append(time.process_time() - start)
-    assert min(times) < 0.05
+    assert growth(work, 1000 if read is compose.read else 4000) < 8
 
 
 SCRIPT = """\

@@ -6,6 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from tests.support.required import tool
+from tests.support.terminal import Terminal
+
 TESTS = Path(__file__).parents[1]
 PROGRAMS = {"bench", "kernels"}
 """Started by hand, and no tests: these may run what tests run."""
@@ -57,3 +62,30 @@ import tests.kernel.rows
         *("unit.test_c", "unit.test_b.x", "tui.screens.y", "unit.conftest", "kernel.rows")
     ]
     assert "kernel.rows" not in foreign(source, "kernels")
+
+
+def test_what_a_terminal_cannot_start_is_no_second_test_run(tmp_path: Path) -> None:
+    """The forked child would go on where its parent does, and run the tests that follow."""
+    terminal = Terminal(["no-such-shell"], tmp_path)
+    assert terminal.end() == 127
+    assert "No such file" in terminal.read()
+
+
+@pytest.mark.parametrize(
+    ("variables", "outcome"),
+    [
+        ({}, pytest.skip.Exception),
+        ({"CI": "true"}, pytest.fail.Exception),
+        ({"CAPADVISE_REQUIRE_KERNEL": "1"}, pytest.fail.Exception),
+    ],
+)
+def test_a_tool_that_is_absent_skips_the_test_and_fails_it_in_ci(
+    variables: dict[str, str], outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CI", "CAPADVISE_REQUIRE_KERNEL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert tool("sh")
+    with pytest.raises(outcome, match="no-such-shell is not installed"):
+        tool("no-such-shell")

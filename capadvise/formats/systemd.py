@@ -57,7 +57,7 @@ def declared(service: unit_file.Section) -> Declared:
     """What a section says, or those of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
-    ambient = unit_file.words(service.values("AmbientCapabilities"))
+    ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
     return Declared(
@@ -82,6 +82,16 @@ def _bounding(
     if total.everything:
         return tuple(name for name, _ in places), (), places
     return ("ALL",), tuple(name for name, _ in places), places
+
+
+def _ambient(service: unit_file.Section) -> list[tuple[str, int]]:
+    """What ``AmbientCapabilities=`` raises, with the lines; unknown names too, as above."""
+    total = add_up(service, "AmbientCapabilities")
+    named = list(total.named.values())
+    if total.everything:  # all but what is named
+        line = service.all("AmbientCapabilities")[-1].line
+        named = [(f"CAP_{name}", line) for n, name in enumerate(NAMES) if n not in total.named]
+    return named + total.unknown
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from capadvise.caps import NAMES
 from capadvise.errors import BadInput
 from capadvise.formats import compose, docker, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
@@ -331,6 +332,22 @@ def test_systemd_adds_up(assignments: list[str], drop: list[str], add: list[str]
     lines = "".join(f"CapabilityBoundingSet={value}\n" for value in assignments)
     (declared,) = systemd.read(f"[Service]\n{lines}")
     assert (list(declared.drop), list(declared.add)) == (drop, add)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "ambient"),
+    [
+        (["CAP_KILL", "~CAP_KILL"], []),
+        (["CAP_KILL CAP_LEASE", "~CAP_KILL"], ["CAP_LEASE"]),
+        (["CAP_KILL", "", "CAP_LEASE"], ["CAP_LEASE"]),
+        (["~CAP_KILL"], [f"CAP_{name}" for name in NAMES if name != "KILL"]),
+        (["CAP_KILL CAP_FLY"], ["CAP_KILL", "CAP_FLY"]),
+    ],
+)
+def test_ambient_capabilities_are_added_up_too(assignments: list[str], ambient: list[str]) -> None:
+    lines = "".join(f"AmbientCapabilities={value}\n" for value in assignments)
+    (declared,) = systemd.read(f"[Service]\n{lines}")
+    assert list(declared.ambient or ()) == ambient
 
 
 def test_systemd() -> None:

@@ -66,7 +66,8 @@ def _headline(report: Report) -> str:
     retried = sum(check.count for run in runs for check in run.checks if check.retried)
     counts = [f"the kernel asked {asked} times"] if asked or not retried else []
     counts += [f"{retried} refused calls were made again"] if retried else []
-    ended = "was lost" if recording.exit_status is None else _ended(recording.exit_status)
+    status = recording.exit_status
+    ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"
     if recording.attached:
         how = f"was watched for {recording.seconds:.1f} s"
@@ -90,7 +91,8 @@ def what_of_it(report: Report) -> str:
     return ": drop them all." if ended_well else ", but the run did not end well."
 
 
-def _ended(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """An exit status in words, to follow the target's name."""
     return f"ended by signal {status - 128}" if status > 128 else f"ended with {status}"
 
 

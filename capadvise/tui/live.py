@@ -23,6 +23,7 @@ from capadvise.catalog import Catalog
 from capadvise.decide import Verdict
 from capadvise.errors import CapadviseError
 from capadvise.report.escape import printable
+from capadvise.report.text import how_it_ended
 from capadvise.tui import help
 from capadvise.tui.app import View
 from capadvise.tui.asked import LiveList, Rows
@@ -150,7 +151,8 @@ class LiveView(View):
         paused = ("  display paused", "$text-warning") if self.paused else ""
         if self.over is not None:
             status = self.over.report.recording.exit_status
-            return Content.assemble(("■ ", "bold"), f"{_ended(status)} after {time}", paused)
+            how = "lost" if status is None else how_it_ended(status)
+            return Content.assemble(("■ ", "bold"), f"{how} after {time}", paused)
         if not self._now.seconds:
             return Content("starting …")
         if self._now.stopping is not None:
@@ -299,9 +301,3 @@ def _clock(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _ended(status: int | None) -> str:
-    if status is None:
-        return "lost"
-    return f"ended by signal {status - 128}" if status > 128 else f"ended with {status}"

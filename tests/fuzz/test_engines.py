@@ -23,10 +23,10 @@ from capadvise.linux.engines.image.tarball import BadArchive
 from capadvise.linux.engines.record import project
 from capadvise.linux.engines.record.container_starts import (
     ContainerStarts,
-    container_id,
     healthcheck_command,
 )
 from capadvise.linux.engines.record.containers import DockerRoster, Entry
+from capadvise.linux.engines.shims import container_id
 from capadvise.linux.kernel import id_maps
 from capadvise.linux.posture import cgroups, mounts
 from tests.fuzz.strategies import TEXTS, mutated

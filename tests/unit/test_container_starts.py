@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from capadvise.linux.engines.record.container_starts import (
     ContainerStarts,
-    container_id,
     healthcheck_command,
 )
+from capadvise.linux.engines.shims import container_id
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking.tasks import Task
 

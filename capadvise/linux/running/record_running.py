@@ -18,6 +18,7 @@ from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
+from capadvise.linux.engines.shims import CONMON, is_runtime
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
@@ -37,14 +38,9 @@ from capadvise.workload import Workload
 
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 """Where the kernel's name for a call is another one than that of the profiles."""
-_RUNTIMES = ("runc", "crun", "youki", "conmon", "containerd-shim")
-"""What a newcomer still runs before it executes the container's program; some seal a copy of
-themselves in memory."""
 _MISSED = "of {} programs executed in it meanwhile the start, or all, was not seen"
 _ITSELF = ("/proc/self/", "/dev/fd/")
 """How a runtime executes itself again, from the sealed copy."""
-_CONMON = "conmon"
-"""podman starts one for each ``exec``, and so does CRI-O."""
 
 
 class Entering:
@@ -104,7 +100,7 @@ class Attaching(Watch):
         for pid in self.running.processes():
             for thread in procfs.threads(pid):
                 self.threads.adopt(thread, self.target_scope)
-        for thread in procfs.threads(self.running.keeper) if self.running.keeper else ():
+        for thread in procfs.threads(self.running.shim) if self.running.shim else ():
             self.threads.adopt(thread, None)
         self._seen = set(procfs.processes())
 
@@ -177,7 +173,7 @@ def attach(
                 None,
                 missing=everything() - held.permitted,
                 closable=opened_by,
-                arrivals=_CONMON if running.target.engine in ("podman", "cri") else "",
+                arrivals=CONMON if running.target.engine in ("podman", "cri") else "",
                 also=lambda: _threads(running),
                 meanwhile=meanwhile,
             ) as ready,
@@ -210,17 +206,18 @@ def attach(
 
 
 def _is_runtime(pid: int) -> bool:
-    """Whether a process is still the runtime that is about to become another program."""
+    """Whether a process is still the runtime that is about to become another program; some seal a
+    copy of themselves in memory."""
     try:
         program = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return True
-    return PurePosixPath(program).name.startswith(_RUNTIMES) or program.startswith("/memfd:")
+    return is_runtime(PurePosixPath(program).name) or program.startswith("/memfd:")
 
 
 def _threads(running: Running) -> list[int]:
-    keeper = [running.keeper] if running.keeper else []
-    return [thread for pid in (*running.processes(), *keeper) for thread in procfs.threads(pid)]
+    shim = [running.shim] if running.shim else []
+    return [thread for pid in (*running.processes(), *shim) for thread in procfs.threads(pid)]
 
 
 def _tell_namespaces(run: Attaching, namespaces: list[int]) -> None:

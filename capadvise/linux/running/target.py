@@ -18,12 +18,11 @@ from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.engines.record import registry
-from capadvise.linux.engines.record.container_starts import container_id
+from capadvise.linux.engines.shims import CONMON, container_id, is_shim
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.recording import Target
 
-_KEEPERS = ("containerd-shim", "conmon")
 _SHORTEST_ID = 12
 
 
@@ -34,7 +33,7 @@ class Running:
     pid: int
     """Its main process; of a container the first one."""
     target: Target
-    keeper: int = 0
+    shim: int = 0
     """The shim that starts what is executed in the container later."""
     pid_namespace: int | None = None
     """Of the container, where it has one of its own."""
@@ -84,26 +83,26 @@ def _by_name(name: str) -> Running:
     try:
         return _container(names.running(name))
     except BadInput:
-        kept = [found for found in _kept_by_conmon() if found.is_called(name)]
+        kept = [found for found in _below_conmon() if found.is_called(name)]
         if len(kept) != 1:
             raise
         return kept[0]
 
 
-def _kept_by_conmon() -> Iterator[Running]:
+def _below_conmon() -> Iterator[Running]:
     """The containers of every user: conmon's command line has the id and the name."""
-    for keeper in procfs.processes():
-        if procfs.comm(keeper) == "conmon":
-            for pid in descendants(keeper)[:1]:
-                if found := _below(keeper, pid):
+    for shim in procfs.processes():
+        if procfs.comm(shim) == CONMON:
+            for pid in descendants(shim)[:1]:
+                if found := _below(shim, pid):
                     yield found
 
 
-def _below(keeper: int, pid: int) -> Running | None:
+def _below(shim: int, pid: int) -> Running | None:
     """The container that a conmon keeps, whose first process is ``pid``."""
-    words = procfs.arguments(keeper)
+    words = procfs.arguments(shim)
     container = container_id(words)
-    if procfs.comm(keeper) != "conmon" or container is None:
+    if procfs.comm(shim) != CONMON or container is None:
         return None
     name = next((after for word, after in pairwise(words) if word in ("-n", "--name")), None)
     target = replace(
@@ -122,7 +121,7 @@ def _by_pid(pid: int) -> Running:
     if place is None or place.engine is None:
         # a rootless podman may have no control groups to use
         chain = [pid, *_ancestors(pid)]
-        kept = (_below(keeper, below) for below, keeper in pairwise(chain))
+        kept = (_below(shim, below) for below, shim in pairwise(chain))
         return next(filter(None, kept), Running(pid, _target(pid, "process")))
     description = None
     if place.engine in ("docker", "podman"):
@@ -180,7 +179,7 @@ def _in_container(pid: int, target: Target, description: Container | None) -> Ru
     return Running(
         pid,
         target,
-        keeper=above if procfs.comm(above).startswith(_KEEPERS) else 0,
+        shim=above if is_shim(procfs.comm(above)) else 0,
         pid_namespace=None if own == procfs.INITIAL_PID_NAMESPACE else own,
         description=description,
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.scratch import scratch
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording, Target
@@ -80,15 +79,6 @@ def everything(job: Job) -> CapSet:
     return procfs.capability_sets().bounding if job.limit is None else job.limit
 
 
-_PREFIX = "capadvise-trial-"
-
-
-def sweep() -> None:
-    """Remove scratch folders of trials whose prover was killed."""
-    for folder in procfs.abandoned(Path("/tmp"), _PREFIX):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class Stop:
     """Ends all trials that are under way, from another thread."""
 
@@ -123,10 +113,7 @@ class Stop:
 
 def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence]:
     """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
-    sweep()
-    top = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir="/tmp"))
-    top.chmod(0o755)
-    try:
+    with scratch(mode=0o755) as top:
         plan, result = top / "plan.json", top / "result.json"
         for path in (plan, result):  # they hold the environment, arguments and paths: secrets
             path.touch(mode=0o600)
@@ -147,8 +134,6 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence
         if not said:
             raise BrokenTrial("the trial ended without a result")
         raw = json.loads(said)
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
     if "broken" in raw:
         raise BrokenTrial(raw["broken"])
     return _outcome(raw), _evidence(raw, job)

@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePosixPath
 
 from capadvise.caps import Sets
+from capadvise.linux.engines.shims import container_id, is_shim
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
@@ -61,7 +61,7 @@ class ContainerStarts:
     def sighted(self, pid: int, path: str) -> None:
         """A program was exec'd just now, in whatever tree: those that keep containers are asked for
         which while they live."""
-        if _keeps(PurePosixPath(path).name) and (found := container_id(procfs.arguments(pid))):
+        if is_shim(PurePosixPath(path).name) and (found := container_id(procfs.arguments(pid))):
             self._ids[pid] = found
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
@@ -78,7 +78,7 @@ class ContainerStarts:
         """A shim, a container's first program, or a command inside."""
         name = PurePosixPath(path).name
         if not task.runtime or not (task.inside or task.pivoted):
-            if _keeps(name):
+            if is_shim(name):
                 task.runtime = pid
                 self.places[pid] = Place(pid, self._ids.pop(pid, None))
             return
@@ -116,11 +116,6 @@ class ContainerStarts:
             place.posture = posture_of(pid, self._machine)
 
 
-def _keeps(name: str) -> bool:
-    """Whether a program of this name keeps a container."""
-    return name == "conmon" or name.startswith("containerd-shim")
-
-
 def is_command(command: Sequence[str], pid: int, path: str) -> bool:
     """Whether a process that has just executed ``path`` was started as this command: by its
     arguments, or where it is gone already, by its program."""
@@ -139,11 +134,3 @@ def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:
     if not test:
         return ()
     return ("/bin/sh", "-c", *test[1:]) if test[0] == "CMD-SHELL" else tuple(test[1:])
-
-
-def container_id(arguments: Sequence[str]) -> str | None:
-    """The container that a shim (``-id ID``) or conmon (``-c ID``, ``--cid ID``) keeps."""
-    for word, following in pairwise(arguments):
-        if word in ("-id", "--id", "-c", "--cid"):
-            return following
-    return None

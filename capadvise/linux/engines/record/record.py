@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +19,7 @@ from capadvise.linux.engines.record.containers import Entry, healthcheck
 from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.ftrace.instances import Buffers, require
 from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.kernel.scratch import scratch
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.session import everything, session
@@ -29,9 +28,6 @@ from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
-
-SCRATCH = "capadvise-trial-"
-"""Folders below /tmp; what a killed capadvise left of them is swept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +106,6 @@ def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Star
     path = project.write(project.recorded(resolved, services, label), folder)
     ours = project.of_file(granted, path, resolved["name"])
     return Start(invocation, client, ours.argv(), label, services)
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for our own files."""
-    prefix = f"{SCRATCH}{procfs.mark()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir="/tmp") as folder:
-        yield Path(folder)
 
 
 def sweep(client: Client) -> tuple[str, ...]:

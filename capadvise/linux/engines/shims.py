@@ -1,0 +1,29 @@
+"""The processes that start containers and keep them: their names, and whose container it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+CONMON = "conmon"
+"""podman and CRI-O start one for each container, and one for each ``exec``."""
+_CONTAINERD_SHIM = "containerd-shim"  # containerd-shim-runc-v2 and others
+_RUNTIMES = ("runc", "crun", "youki", CONMON, _CONTAINERD_SHIM)
+
+
+def is_shim(name: str) -> bool:
+    """Whether a program of this name keeps a container as long as that lives."""
+    return name == CONMON or name.startswith(_CONTAINERD_SHIM)
+
+
+def is_runtime(name: str) -> bool:
+    """Whether a program of this name starts containers, or keeps them."""
+    return name.startswith(_RUNTIMES)
+
+
+def container_id(arguments: Sequence[str]) -> str | None:
+    """The container that a shim (``-id ID``) or conmon (``-c ID``, ``--cid ID``) keeps."""
+    for word, following in pairwise(arguments):
+        if word in ("-id", "--id", "-c", "--cid"):
+            return following
+    return None

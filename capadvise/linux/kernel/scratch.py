@@ -1,0 +1,32 @@
+"""Folders of our own below /tmp, and what a killed capadvise left of them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from capadvise.linux.kernel import procfs
+
+_PREFIX = "capadvise-trial-"
+_PLACE = Path("/tmp")
+
+
+@contextmanager
+def scratch(*, mode: int = 0o700) -> Iterator[Path]:
+    """A folder that is removed at the end, with all that is in it."""
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir=_PLACE))
+    try:
+        folder.chmod(mode)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove the folders of processes that are gone."""
+    for folder in procfs.abandoned(_PLACE, _PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from capadvise.errors import BadInput
+from capadvise.formats import run_exposed
 from capadvise.formats.declared import Declared
+from capadvise.formats.pflag import Option, is_on, value_of
+from capadvise.formats.run_flags import RUN
 from capadvise.formats.snippet import Snippet, comment
 
 MAX_LENGTH = 1 << 20
 """A longer text is no script that a person keeps."""
-_SWITCHES = frozenset(
-    (
-        *("-d", "-i", "-t", "-P", "-q", "--detach", "--interactive", "--tty", "--publish-all"),
-        *("--quiet", "--rm", "--init", "--privileged", "--read-only", "--no-healthcheck"),
-        *("--oom-kill-disable", "--sig-proxy", "--disable-content-trust", "--tls-verify"),
-        *("--http-proxy", "--env-host", "--no-hosts", "--no-hostname", "--read-only-tmpfs"),
-        *("--replace", "--rmi", "--rootfs", "--passwd", "--unsetenv-all", "--help"),
-    )
-)
-"""Flags that take no word after them; all others do, unless they are written with ``=``."""
-
 _ENGINE_SWITCHES = ("-D", "--debug", "--tls", "--tlsverify", "-r", "--remote")
 
 
@@ -94,45 +86,34 @@ def _options(words: list[str], engine: str) -> list[str] | None:
     return None
 
 
-def declared(options: list[str], engine: str, number: int) -> Declared:
-    """What the flags of one command say; what is not a flag of ours is passed by."""
-    said: dict[str, list[str]] = {}
-    for name, value in _pairs(options):
-        said.setdefault(name, []).append(value)
-    security = [option.replace("=", ":", 1) for option in said.get("--security-opt", ())]
+def declared(words: list[str], engine: str, number: int) -> Declared:
+    """What the flags of one command say, up to the image; what is not a flag of ours is passed
+    by."""
+    options, _ = RUN.parse(words)
+    security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
     forbidden = [
         not option.endswith(":false")
         for option in security
         if option.partition(":")[0] == "no-new-privileges"
     ]
-    users = said.get("--user", [])
     return Declared(
-        service=said.get("--name", [engine])[-1],
+        service=value_of(options, "name") or engine,
         line=number,
-        drop=_caps(said.get("--cap-drop", ())),
-        add=_caps(said.get("--cap-add", ())),
-        privileged=said.get("--privileged", ["false"])[-1] != "false",
-        user=users[-1] if users else None,
+        drop=_caps(options, "cap-drop"),
+        add=_caps(options, "cap-add"),
+        privileged=is_on(options, "privileged"),
+        user=value_of(options, "user"),
         no_new_privileges=forbidden[-1] if forbidden else None,
+        exposed=tuple(run_exposed.exposed(options, number)),
     )
 
 
-def _caps(values: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for value in values for name in value.split(","))
+def _values(options: Sequence[Option], *names: str) -> list[str]:
+    return [option.value or "" for option in options if option.name in names]
 
 
-def _pairs(options: list[str]) -> Iterator[tuple[str, str]]:
-    """(flag, value) up to the image, the first word that belongs to no flag."""
-    words = iter(options)
-    for word in words:
-        if not word.startswith("-") or word == "--":
-            return
-        name, equals, value = word.partition("=")
-        if not equals and word.startswith("-u") and len(word) > 2 and word[1] != "-":
-            name, equals, value = "-u", "=", word[2:]
-        is_cluster = not word.startswith("--") and all(f"-{c}" in _SWITCHES for c in word[1:])
-        if not equals and (word in _SWITCHES or is_cluster):
-            value = "true"
-        elif not equals:
-            value = next(words, "")
-        yield ("--user" if name == "-u" else name), value
+def _caps(options: Sequence[Option], name: str) -> tuple[str, ...]:
+    """podman reads each as a line of CSV, in which quotes are allowed."""
+    return tuple(
+        cap.strip().strip('"') for value in _values(options, name) for cap in value.split(",")
+    )

@@ -6,11 +6,9 @@ import json
 from typing import Any
 
 from capadvise.errors import BadInput
+from capadvise.formats import bundle_exposed, bundle_json
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
-
-MAX_LENGTH = 4 << 20
-"""A longer text is no bundle's configuration."""
 
 
 def render(snippet: Snippet) -> str:
@@ -41,41 +39,29 @@ def render(snippet: Snippet) -> str:
 
 
 def read(source: str) -> tuple[Declared, ...]:
-    """The process of a ``config.json``, called ``process``. Its effective set is what is added for
-    root, and its ambient set for others."""
-    if len(source) > MAX_LENGTH:
-        raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
-    try:
-        config = json.loads(source)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"line {error.lineno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"line 1: {error}") from error
-    process = _object(config, "a config.json").get("process")
+    """The process of a ``config.json``, called ``process``. All that any of its sets holds counts:
+    at its exec root gets what is bounding or inheritable, and others get what is ambient."""
+    config = bundle_json.load(source)
+    process = config.get("process")
     if process is None:
         raise BadInput("line 1: not a bundle's config.json: it has no process")
-    process = _object(process, "process")
-    sets = _object(process.get("capabilities") or {}, "capabilities")
-    user = _object(process.get("user") or {}, "user")
+    sets = process.get("capabilities") or {}
+    user = process.get("user") or {}
     ids = [user.get("uid", 0), user.get("gid", 0)]
     if not all(type(number) is int for number in ids):
         raise BadInput("line 1: uid and gid must be numbers")
+    held = [name for which in ("bounding", "inheritable") for name in _names(sets, which)]
     return (
         Declared(
             service="process",
             drop=("ALL",),
-            add=_names(sets, "bounding"),
+            add=tuple(dict.fromkeys(held)),
             ambient=_names(sets, "ambient"),
             user=f"{ids[0]}:{ids[1]}",
             no_new_privileges=process.get("noNewPrivileges") is True,
+            exposed=tuple(bundle_exposed.exposed(config)),
         ),
     )
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise BadInput(f"line 1: {what} must be an object")
-    return value
 
 
 def _names(sets: dict[str, Any], which: str) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from capadvise.formats import flags, unit_file
-from capadvise.formats.declared import Declared
+from capadvise.formats import flags, podman_args, run_exposed, unit_file
+from capadvise.formats.declared import Declared, Exposed, Exposure
 from capadvise.formats.snippet import Snippet, comment
 
 
@@ -31,7 +31,7 @@ def render(snippet: Snippet) -> str:
 def read(source: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
     """The container of a quadlet file, or of a drop-in; called ``container`` without a name."""
     unit = unit_file.parse(source, quadlet=True)
-    return (declared(unit.found("Container") if drop_in else unit.section("Container")),)
+    return (declared(unit.all_of("Container") if drop_in else unit.section("Container")),)
 
 
 def read_together(sources: Sequence[str]) -> tuple[Declared, ...]:
@@ -42,7 +42,7 @@ def read_together(sources: Sequence[str]) -> tuple[Declared, ...]:
 
 def declared(container: unit_file.Section) -> Declared:
     """What a section says, or those of a quadlet and its drop-ins together."""
-    args = [word for word, _ in unit_file.words(container.values("PodmanArgs"), "c")]
+    args = podman_args.words(container)
     passed = flags.declared(args, "container", container.line)
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
@@ -59,14 +59,62 @@ def declared(container: unit_file.Section) -> Declared:
         user=said,
         no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
         lines=(*places, *drop, *add),
+        exposed=(*_exposed(container), *passed.exposed),
+        unjudged=tuple(_unjudged(container)),
     )
 
 
 def _caps(container: unit_file.Section, key: str) -> list[tuple[str, int]]:
     """podman gets each word as the value of a flag, which may hold several."""
     words = unit_file.words(container.values(key), "keep")
+    for word, line in words:
+        podman_args.check_plain(word, line)
     return [(cap, line) for word, line in words for cap in word.split(",")]
 
 
 def _or(said: bool | None, otherwise: bool | None) -> bool | None:
     return otherwise if said is None else said
+
+
+_OPTIONS = {
+    "AddDevice": "device",
+    "Mount": "mount",
+    "Network": "network",
+    "UserNS": "userns",
+    "Volume": "volume",
+}
+"""Key → option of ``podman run``."""
+
+
+def _exposed(container: unit_file.Section) -> Iterator[Exposed]:
+    for key, option in _OPTIONS.items():
+        for item in container.values(key):
+            values = [item.value]
+            if key in ("AddDevice", "Mount"):
+                escapes: unit_file.Escapes = "c" if key == "Mount" else "keep"
+                values = unit_file.split(item.value, item.line, escapes)
+            for value in values:
+                yield from run_exposed.of_option(option, value, item.line)
+    if (seccomp := container.last("SeccompProfile")) and seccomp.value == "unconfined":
+        yield Exposed(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
+    if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):
+        yield Exposed(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
+    for item in container.values("Unmask"):
+        yield Exposed(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
+
+
+_ELSEWHERE = {
+    "ContainersConfModule": "a module of containers.conf can give it anything",
+    "GlobalArgs": "options of podman itself can give it anything",
+    "Pod": "it joins a pod, whose settings stand in another file",
+}
+
+
+def _unjudged(container: unit_file.Section) -> Iterator[tuple[str, int]]:
+    """What gives more that does not stand in the section."""
+    for key, what in _ELSEWHERE.items():
+        for item in container.values(key):
+            yield f"{key}={item.value}: {what}", item.line
+    for item in container.others:
+        if item.section == "Service" and item.key.startswith("Exec") and item.value:
+            yield f"{item.key}= in [Service] runs on the host, not in the container", item.line

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from capadvise.caps import NAMES
-from capadvise.formats import unit_file
+from capadvise.formats import unit_exposed, unit_file
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, comment
-
-SECTIONS = ("Service", "Socket", "Mount", "Swap")
 
 
 def render(snippet: Snippet) -> str:
@@ -40,17 +38,17 @@ def _note(snippet: Snippet) -> str:
     return f"recorded as user {snippet.user}: the unit's own User= is left as it is"
 
 
-def read(source: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
-    """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file.
-    A drop-in need not say anything of the service."""
+def read(source: str, *, section: str = "Service", drop_in: bool = False) -> tuple[Declared, ...]:
+    """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
+    whose kind says which section counts. A drop-in need not say anything of it."""
     unit = unit_file.parse(source)
-    return (declared(unit.found(*SECTIONS) if drop_in else unit.section(*SECTIONS)),)
+    return (declared(unit.all_of(section) if drop_in else unit.section(section)),)
 
 
-def read_together(sources: Sequence[str]) -> tuple[Declared, ...]:
+def read_together(sources: Sequence[str], *, section: str = "Service") -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [unit_file.parse(source) for source in sources]
-    return (declared(unit_file.together(units, *SECTIONS)),)
+    return (declared(unit_file.together(units, section)),)
 
 
 def declared(service: unit_file.Section) -> Declared:
@@ -69,7 +67,19 @@ def declared(service: unit_file.Section) -> Declared:
         user=user.value if user else ("dynamic" if service.flag("DynamicUser") else None),
         no_new_privileges=service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
+        exposed=tuple(unit_exposed.exposed(service)),
+        withheld=tuple(unit_exposed.withheld(service)),
     )
+
+
+def _ambient(service: unit_file.Section) -> list[tuple[str, int]]:
+    """(name, line) of ``AmbientCapabilities=``, which can be inverted, too."""
+    total = add_up(service, "AmbientCapabilities")
+    if not total.everything:
+        return list(total.named.values()) + total.unknown
+    line = service.all("AmbientCapabilities")[-1].line
+    rest = [name for number, name in enumerate(NAMES) if number not in total.named]
+    return [(f"CAP_{name}", line) for name in rest] + total.unknown
 
 
 def _bounding(

@@ -45,6 +45,8 @@ class Section:
 
     line: int
     assignments: tuple[Assignment, ...]
+    others: tuple[Assignment, ...] = ()
+    """What the other sections hold."""
 
     def all(self, *keys: str) -> list[Assignment]:
         """What keys are set to, in order, empty values too."""
@@ -88,11 +90,13 @@ class Unit:
         lines = [self.headings[name][0] for name in names if name in self.headings]
         if not lines:
             raise BadInput(f"line 1: it has no section [{names[0]}]")
-        return self.found(*names, line=min(lines))
+        return self.all_of(*names, line=min(lines))
 
-    def found(self, *names: str, line: int = 1) -> Section:
+    def all_of(self, *names: str, line: int = 1) -> Section:
         """All of these sections, empty where there is none."""
-        return Section(line, tuple(item for item in self.assignments if item.section in names))
+        within = tuple(item for item in self.assignments if item.section in names)
+        others = tuple(item for item in self.assignments if item.section not in names)
+        return Section(line, within, others)
 
 
 def parse(text: str, *, quadlet: bool = False) -> Unit:
@@ -249,5 +253,9 @@ def together(units: Sequence[Unit], *names: str) -> Section:
     """These sections of a unit and of its drop-ins. Raises BadInput where the first has none."""
     first, *drop_ins = units
     section = first.section(*names)
-    more = [item for unit in drop_ins for item in unit.found(*names).assignments]
-    return Section(section.line, (*section.assignments, *more))
+    more = [unit.all_of(*names) for unit in drop_ins]
+    return Section(
+        section.line,
+        (*section.assignments, *(item for each in more for item in each.assignments)),
+        (*section.others, *(item for each in more for item in each.others)),
+    )

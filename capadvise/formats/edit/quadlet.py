@@ -38,7 +38,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     if _CONTAINER not in unit.headings and unit.headings:
         hint = ".kube: patch its manifest" if "Kube" in unit.headings else None
         raise BadInput("it has no section [Container]", hint=hint)
-    said = unit.found(_CONTAINER).all(_ARGS)
+    said = unit.all_of(_CONTAINER).all(_ARGS)
     privileged = any(_PRIVILEGED.search(item.value) for item in said)
     new = _parse(apply(unit.text, _args(unit)))
     new = _parse(apply(new.text, _drop(new)))
@@ -46,7 +46,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     want = {cap.short for cap, _ in snippet.caps}
     added, dropped = (list(_names(new, key)) for key in (_ADD, _DROP))
     right = set(added) == want and len(added) == len(want) and dropped == ["ALL"]
-    remaining = words(new.found(_CONTAINER).values(_ARGS), "c")
+    remaining = words(new.all_of(_CONTAINER).values(_ARGS), "c")
     args = flags.declared([word for word, _ in remaining], "podman", 0)
     if (
         not right
@@ -66,17 +66,17 @@ def _parse(text: str) -> Unit:
 
 
 def _drop_in(unit: Unit) -> bool:
-    return not unit.found(_CONTAINER).all("Image", "Rootfs")
+    return not unit.all_of(_CONTAINER).all("Image", "Rootfs")
 
 
 def _names(unit: Unit, key: str) -> Iterator[str | None]:
-    for item in unit.found(_CONTAINER).values(key):
+    for item in unit.all_of(_CONTAINER).values(key):
         yield from map(as_docker_takes_it, split(item.value, item.line, "keep"))
 
 
 def _drop(unit: Unit) -> list[TextEdit]:
     """One line that drops all. It alone needs no reset: more drops than all are not possible."""
-    container = unit.found(_CONTAINER)
+    container = unit.all_of(_CONTAINER)
     live = container.values(_DROP)
     if list(_names(unit, _DROP)) == ["ALL"]:
         return []
@@ -94,7 +94,7 @@ def _drop(unit: Unit) -> list[TextEdit]:
 
 def _add(unit: Unit, snippet: Snippet) -> list[TextEdit]:
     """Words that stay do so on their lines; each new one gets a line of its own, with why."""
-    container = unit.found(_CONTAINER)
+    container = unit.all_of(_CONTAINER)
     live = container.values(_ADD)
     kept = _kept(live, {cap.short for cap, _ in snippet.caps})
     edits: list[TextEdit] = []
@@ -138,7 +138,7 @@ def _kept(live: list[Assignment], wanted: set[str]) -> list[dict[str, str]]:
 def _args(unit: Unit) -> list[TextEdit]:
     """PodmanArgs= without what would give more; a line that says nothing else goes."""
     edits: list[TextEdit] = []
-    for item in unit.found(_CONTAINER).all(_ARGS):
+    for item in unit.all_of(_CONTAINER).all(_ARGS):
         raw = unit.text[item.start : item.end]
         changed = _FLAGS.sub("", _PRIVILEGED.sub("", raw.replace("=", "= ", 1)))
         if changed == raw.replace("=", "= ", 1):

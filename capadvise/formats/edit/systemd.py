@@ -21,6 +21,7 @@ from capadvise.formats.edit.unit_edits import add, emptied, reason, same_but
 from capadvise.formats.edit.yaml_values import is_root
 from capadvise.formats.snippet import Snippet, comment
 from capadvise.formats.systemd import add_up, capability_number
+from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split
 
 _SERVICE = "Service"
@@ -65,14 +66,14 @@ def _ambient(unit: Unit, snippet: Snippet) -> list[TextEdit]:
     if _is_right(unit, _AMBIENT, want):
         return []
     if not want and not _drop_in(unit):
-        said = unit.found(_SERVICE).all(_AMBIENT)
+        said = unit.all_of(_SERVICE).all(_AMBIENT)
         return [edit for item in said for edit in replace_lines(unit.text, item.start, item.end)]
     return _set(unit, _AMBIENT, snippet if want else replace(snippet, caps=()), why=False)
 
 
 def _is_root(unit: Unit, snippet: Snippet) -> bool:
     """Where a drop-in does not say, the service is taken to be as the target that was recorded."""
-    service = unit.found(_SERVICE)
+    service = unit.all_of(_SERVICE)
     dynamic = service.last("DynamicUser")
     if dynamic and flag_of(dynamic.value):
         return False
@@ -89,13 +90,13 @@ def _emptied(unit: Unit, key: str) -> bool:
 
 def _is_right(unit: Unit, key: str, want: CapSet) -> bool:
     """Whether a key says what is wanted, without names that have no effect."""
-    clean = not add_up(unit.found(_SERVICE), key).unknown
+    clean = not add_up(unit.all_of(_SERVICE), key).unknown
     return clean and _effective(unit, key) == want and _emptied(unit, key)
 
 
 def _effective(unit: Unit, key: str) -> CapSet | None:
     """What the lines of a key come to, as systemd reads them; None for everything."""
-    total = add_up(unit.found(_SERVICE), key)
+    total = add_up(unit.all_of(_SERVICE), key)
     named = frozenset(map(Cap, total.named))
     if not total.everything:
         return named
@@ -105,7 +106,7 @@ def _effective(unit: Unit, key: str) -> CapSet | None:
 def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]:
     """Words that stay do so on their lines. What is new joins the only line there is; beside
     several it gets lines of its own. With ``why`` there are comments above."""
-    live = unit.found(_SERVICE).values(key)
+    live = unit.all_of(_SERVICE).values(key)
     inverted = [item.value.startswith("~") for item in live]  # what is taken away
     seen: set[Cap] = set()
     kept = [
@@ -156,17 +157,16 @@ def _comments(caps: Iterable[tuple[Cap, str]], *, why: bool) -> list[str]:
 
 def _added(unit: Unit, key: str, lines: list[str]) -> TextEdit:
     """New lines behind others of the key, else behind others about capabilities."""
-    service = unit.found(_SERVICE)
+    service = unit.all_of(_SERVICE)
     near = service.all(key) or service.all(_BOUNDING, _AMBIENT)
     return add(unit, _SERVICE, lines, after=near[-1] if near else None)
 
 
 def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:
-    for item in unit.assignments:
-        prefix = item.value[: len(item.value) - len(item.value.lstrip("@-:+!|"))]
-        if item.section == _SERVICE and item.key.startswith("Exec") and "+" in prefix:
+    for item in unit.all_of(_SERVICE).assignments:
+        if item.key.startswith("Exec") and has_plus(item):
             yield f"{item.key}={item.value.split()[0]}: the + gives it all capabilities"
-    if _drop_in(unit) and unit.found(_SERVICE).last("User") is None:
+    if _drop_in(unit) and unit.all_of(_SERVICE).last("User") is None:
         yield (
             "the User= of the unit itself is not in this file: taken to be the one recorded, "
             f"{snippet.user}; one that is not root also needs these as AmbientCapabilities="

@@ -38,7 +38,7 @@ def add(
 
 def emptied(unit: Unit, section: str, key: str) -> bool:
     """Whether a line takes back what was said before it, be it in another file."""
-    return any(not item.value for item in unit.found(section).all(key))
+    return any(not item.value for item in unit.all_of(section).all(key))
 
 
 def same_but(old: Unit, new: Unit, keys: Sequence[str]) -> bool:

@@ -6,22 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from capadvise.linux.engines.cli.pflag import Grammar, Option, is_on, value_of, words
-
-_RUN_LETTERS = {
-    **{"d": "detach", "i": "interactive", "t": "tty", "P": "publish-all", "q": "quiet"},
-    **{"a": "attach", "c": "cpu-shares", "e": "env", "h": "hostname", "l": "label"},
-    **{"m": "memory", "p": "publish", "u": "user", "v": "volume", "w": "workdir"},
-}
-_RUN_FLAGS = (
-    *("detach", "interactive", "tty", "publish-all", "quiet", "rm", "init", "privileged", "help"),
-    *("read-only", "sig-proxy", "no-healthcheck", "oom-kill-disable", "disable-content-trust"),
-    # podman's own
-    *("rmi", "read-only-tmpfs", "no-hosts", "no-hostname", "replace", "tls-verify", "http-proxy"),
-    *("env-host", "unsetenv-all", "passwd"),
-)
-RUN = Grammar(frozenset(_RUN_FLAGS), _RUN_LETTERS)
-"""``docker run`` and ``podman run``."""
+from capadvise.formats.pflag import Grammar, Option, is_on, value_of, words
+from capadvise.formats.run_flags import RUN
 
 _DOCKER = Grammar(
     frozenset(("debug", "tls", "tlsverify", "version", "help")),

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise.caps import CapSet
+from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.cli.pflag import Option
 
 _CAPS = frozenset(("cap-add", "cap-drop"))
 _OUR_OWN = frozenset(

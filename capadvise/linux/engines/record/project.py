@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotObserve
+from capadvise.formats.pflag import Option, words
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.cli.pflag import Option, words
 from capadvise.linux.engines.record import compose
 from capadvise.linux.engines.record.grant import recorded_service
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
+from capadvise.formats.pflag import value_of
 from capadvise.linux.engines.cli.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.cli.pflag import value_of
 from capadvise.linux.engines.record import grant, project
 from capadvise.linux.engines.record.container_loop import ContainerWatch
 from capadvise.linux.engines.record.container_starts import ContainerStarts, Place

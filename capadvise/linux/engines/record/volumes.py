@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from capadvise.linux.engines.cli.pflag import Option
+from capadvise.formats.pflag import Option
 
 Copy = Callable[[str], str]
 """A private copy of a folder or file of the host: its path. What cannot be copied, a socket or a

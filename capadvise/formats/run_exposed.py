@@ -1,0 +1,60 @@
+"""What ``podman run`` and ``docker run`` give a container of the host besides capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from capadvise.formats import host_paths
+from capadvise.formats.compose_exposed import security_option
+from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.pflag import Option
+
+_NAMESPACES = {
+    "pid": Exposure.HOST_PROCESSES,
+    "ipc": Exposure.HOST_IPC,
+    "uts": Exposure.HOST_NAME,
+    "network": Exposure.HOST_NETWORK,
+    "net": Exposure.HOST_NETWORK,
+    "cgroupns": Exposure.HOST_CGROUP,
+}
+_OWN_USERS = ("auto", "keep-id", "nomap")
+
+
+def exposed(options: Sequence[Option], line: int) -> Iterator[Exposed]:
+    """All of a command line's."""
+    for option in options:
+        yield from of_option(option.name, option.value or "", line)
+
+
+def of_option(name: str, value: str, line: int) -> Iterator[Exposed]:
+    """What one option exposes."""
+    if name in _NAMESPACES and value.partition(":")[0].strip() == "host":
+        yield Exposed(_NAMESPACES[name], f"--{name}=host", line)
+    elif name == "pid" and value not in ("", "private"):
+        yield Exposed(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
+    elif name == "userns" and value.partition(":")[0] in _OWN_USERS:
+        yield Exposed(Exposure.OWN_USERS, f"--userns={value}", line)
+    elif name == "security-opt":
+        yield from security_option(value, line)
+    elif name in ("volume", "v"):
+        source, *rest = value.split(":")
+        modes = rest[1].split(",") if len(rest) > 1 else []
+        yield from host_paths.mounted(source, line, writable="ro" not in modes) if rest else ()
+    elif name == "mount":
+        yield from _mount(value, line)
+    elif name == "device":
+        yield host_paths.device(value.removeprefix("-").partition(":")[0], line)
+    elif name == "device-cgroup-rule":
+        yield from host_paths.device_rule(value, line)
+    elif name == "use-api-socket" and value not in ("false", "0"):
+        yield Exposed(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
+
+
+def _mount(value: str, line: int) -> Iterator[Exposed]:
+    """``type=bind,source=/a,target=/b,ro``."""
+    fields = dict(part.partition("=")[::2] for part in value.split(","))
+    source = fields.get("source") or fields.get("src") or ""
+    read_only = any(
+        key in fields and fields[key] not in ("false", "0") for key in ("ro", "readonly")
+    )
+    yield from host_paths.mounted(source, line, writable=not read_only)

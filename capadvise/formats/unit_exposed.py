@@ -1,0 +1,52 @@
+"""What a systemd unit gives beside its capabilities, and what its other settings take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.unit_file import Assignment, Section, split, words
+
+_PREFIXES = "@-:+!|"
+_WITHHELD = {
+    "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
+    "ProtectKernelModules": ("SYS_MODULE",),
+    "ProtectKernelLogs": ("SYSLOG",),
+    "ProtectClock": ("SYS_TIME", "WAKE_ALARM"),
+}
+"""Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
+_ENGINE_GROUPS = ("docker", "podman", "lxd", "incus-admin", "libvirt")
+
+
+def withheld(service: Section) -> Iterator[tuple[str, str]]:
+    """(capability, setting) of all that settings take away."""
+    for key, caps in _WITHHELD.items():
+        if service.flag(key):
+            yield from ((cap, key) for cap in caps)
+
+
+def exposed(service: Section) -> Iterator[Exposed]:
+    """Commands with all capabilities, and groups that control an engine."""
+    unrestrained = service.flag("PermissionsStartOnly") is True
+    for key in dict.fromkeys(item.key for item in service.assignments):
+        if not key.startswith("Exec"):
+            continue
+        for item in service.values(key):
+            if has_plus(item) or (unrestrained and key != "ExecStart"):
+                yield Exposed(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
+    for key in ("Group", "SupplementaryGroups"):
+        for group, line in words(service.values(key)):
+            if group in _ENGINE_GROUPS:
+                yield Exposed(Exposure.CONTROL_SOCKET, f"{key}={group}", line)
+
+
+def has_plus(command: Assignment) -> bool:
+    """Whether a command, or one of several, has the prefix that gives it all capabilities. Quotes
+    and escapes count: systemd takes them off first."""
+    begins = True
+    for word in split(command.value, command.line, "shell-like"):
+        prefix = word[: len(word) - len(word.lstrip(_PREFIXES))]
+        if begins and "+" in prefix:
+            return True
+        begins = word == ";"
+    return False

@@ -72,16 +72,6 @@ def declared(service: unit_file.Section) -> Declared:
     )
 
 
-def _ambient(service: unit_file.Section) -> list[tuple[str, int]]:
-    """(name, line) of ``AmbientCapabilities=``, which can be inverted, too."""
-    total = add_up(service, "AmbientCapabilities")
-    if not total.everything:
-        return list(total.named.values()) + total.unknown
-    line = service.all("AmbientCapabilities")[-1].line
-    rest = [name for number, name in enumerate(NAMES) if number not in total.named]
-    return [(f"CAP_{name}", line) for name in rest] + total.unknown
-
-
 def _bounding(
     service: unit_file.Section,
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]:

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from capadvise.errors import BadInput
 from capadvise.formats import run_exposed
+from capadvise.formats.client_options import CLIENT, RUN
 from capadvise.formats.declared import Declared
 from capadvise.formats.pflag import Option, is_on, value_of
-from capadvise.formats.run_flags import RUN
 from capadvise.formats.snippet import Snippet, comment
 
 MAX_LENGTH = 1 << 20
 """A longer text is no script that a person keeps."""
-_ENGINE_SWITCHES = ("-D", "--debug", "--tls", "--tlsverify", "-r", "--remote")
 
 
 def render(
@@ -71,22 +70,20 @@ def _commands(source: str) -> Iterator[tuple[int, str]]:
         yield start, " ".join(parts)
 
 
-def _options(words: list[str], engine: str) -> list[str] | None:
+def _options(words: Sequence[str], engine: str) -> Sequence[str] | None:
     """The words after ``run``, or all when they begin with a flag; None for another command."""
     if words and words[0].startswith("--"):
         return words
     for number, word in enumerate(words):
         if word.rpartition("/")[2] == engine:
-            rest = words[number + 1 :]
-            while rest and rest[0].startswith("-"):  # of the engine, as --context NAME
-                rest = rest[1 if "=" in rest[0] or rest[0] in _ENGINE_SWITCHES else 2 :]
-            rest = rest[1:] if rest[:1] == ["container"] else rest
-            if rest[:1] in (["run"], ["create"]):
+            _, rest = CLIENT[engine].parse(words[number + 1 :])
+            rest = rest[1:] if rest[:1] == ("container",) else rest
+            if rest[:1] in (("run",), ("create",)):
                 return rest[1:]
     return None
 
 
-def declared(words: list[str], engine: str, number: int) -> Declared:
+def declared(words: Sequence[str], engine: str, number: int) -> Declared:
     """What the flags of one command say, up to the image; what is not a flag of ours is passed
     by."""
     options, _ = RUN.parse(words)

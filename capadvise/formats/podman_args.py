@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from capadvise.formats.client_options import RUN
 from capadvise.formats.pflag import Option
-from capadvise.formats.run_flags import RUN
 from capadvise.formats.unit_file import Section, split
 from capadvise.formats.unit_file import words as split_all
 from capadvise.formats.yaml_tree import ambiguous

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,25 @@ def test_a_daemon_without_a_check_is_not_proven(tmp_path: Path) -> None:
     assert seen.report["proof"] is None
     assert "not proven: " in seen.stderr
     assert "check" in seen.stderr
+
+
+def test_a_folder_instead_of_an_image_is_recorded_proven_and_left_alone(
+    root_file_system: Path, tmp_path: Path
+) -> None:
+    report, root = tmp_path / "report.json", tmp_path / "root"
+    shutil.copytree(root_file_system, root, symlinks=True)
+    words = ("--rootfs", str(root), "/bin/sh", "-c", "test ! -e /f && touch /f && chown 5 /f")
+    start = (*CLIENTS["podman"], "run", "--rm", "--network=none", *words)
+    seen = record(report, *start)
+    assert (seen.recommended, seen.report["target"]["name"]) == ({"CHOWN"}, "root"), seen.stderr
+    assert seen.report["target"]["image"] is None
+    (root / "f").unlink()
+    done = subprocess.run(
+        [CAPADVISE, "prove", str(report), "-o", str(report)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert not (root / "f").exists()

@@ -52,6 +52,15 @@ def test_a_trial_keeps_what_restrains_and_publishes_nothing(given: str, tried: s
 
 
 @pytest.mark.parametrize(
+    ("given", "tried"),
+    [("/d", "/d:O"), ("/d:O", "/d:O"), ("/d:idmap", "/d:idmap:O"), ("/d:O:idmap", "/d:O:idmap")],
+)
+def test_a_trial_does_not_write_to_the_users_root_folder(given: str, tried: str) -> None:
+    invocation = _invocation(f"podman run --rootfs {given} cmd")
+    assert grant.tried(invocation, CAPS, "t", "l=1").rest == (tried, "cmd")
+
+
+@pytest.mark.parametrize(
     ("option", "fresh"),
     [
         ("-v /own:/data", "--volume=/copy/own:/data"),

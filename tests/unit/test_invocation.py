@@ -80,3 +80,19 @@ def test_what_is_done_with_existing_containers_is_told_from_the_rest() -> None:
         assert existing(shlex.split(command)), command
     for command in ("docker ps", "nginx start", "docker compose ps", "docker"):
         assert existing(shlex.split(command)) is None, command
+
+
+@pytest.mark.parametrize(
+    ("command", "image", "rootfs", "rest"),
+    [
+        ("podman run --rm --rootfs /d:O /bin/true", None, "/d:O", ("/d:O", "/bin/true")),
+        ("podman run --rootfs=false i true", "i", None, ("i", "true")),
+        ("docker run --rm i /d", "i", None, ("i", "/d")),
+        ("docker compose run --dry-run web ls", None, None, ("web", "ls")),
+    ],
+)
+def test_a_folder_can_stand_where_an_image_does(
+    command: str, image: str | None, rootfs: str | None, rest: tuple[str, ...]
+) -> None:
+    seen = _seen(command)
+    assert (seen.image, seen.rootfs, seen.rest) == (image, rootfs, rest)

@@ -6,55 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from capadvise.formats.pflag import Grammar, Option, is_on, value_of, words
-from capadvise.formats.run_flags import RUN
+from capadvise.formats.client_options import CLIENT, COMPOSE, COMPOSE_RUN, COMPOSE_UP, RUN
+from capadvise.formats.pflag import Option, is_on, value_of, words
 
-_DOCKER = Grammar(
-    frozenset(("debug", "tls", "tlsverify", "version", "help")),
-    {"c": "context", "D": "debug", "H": "host", "l": "log-level", "v": "version"},
-)
-_PODMAN = Grammar(
-    frozenset(("noout", "remote", "syslog", "transient-store", "trace", "help", "version")),
-    {"c": "connection", "r": "remote", "v": "version"},
-)
-_CLIENTS = {
-    "docker": ("docker", _DOCKER),
-    "podman": ("podman", _PODMAN),
-    "podman-remote": ("podman", _PODMAN),
-}
-"""Program → its engine, and the options before its command."""
-_COMPOSE = Grammar(
-    frozenset(("all-resources", "compatibility", "dry-run", "verbose", "no-ansi", "help")),
-    {"f": "file", "p": "project-name"},
-)
-_COMPOSE_UP = Grammar(
-    frozenset(
-        (
-            *("abort-on-container-exit", "abort-on-container-failure", "always-recreate-deps"),
-            *("attach-dependencies", "build", "detach", "force-recreate", "menu", "no-build"),
-            *("no-color", "no-deps", "no-log-prefix", "no-recreate", "no-start", "quiet-pull"),
-            *("quiet-build", "remove-orphans", "renew-anon-volumes", "timestamps", "wait"),
-            *("watch", "yes", "help"),
-        )
-    ),
-    {"d": "detach", "V": "renew-anon-volumes", "w": "watch", "y": "yes", "t": "timeout"},
-)
-_COMPOSE_RUN = Grammar(
-    frozenset(
-        (
-            *("build", "detach", "interactive", "no-TTY", "no-tty", "no-deps", "quiet-pull"),
-            *("quiet-build", "quiet", "remove-orphans", "rm", "service-ports", "use-aliases"),
-            *("tty", "help"),
-        )
-    ),
-    {
-        **{"d": "detach", "i": "interactive", "T": "no-TTY", "P": "service-ports", "t": "tty"},
-        **{"q": "quiet", "e": "env", "l": "label", "p": "publish", "u": "user", "v": "volume"},
-        "w": "workdir",
-    },
-)
-
-
+_CLIENTS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
+"""Program → its engine."""
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach"))
 _WRAPPERS = frozenset(("sudo", "doas", "env", "timeout", "nice", "nohup", "setsid", "time"))
 
@@ -72,7 +28,7 @@ class Invocation:
     options: tuple[Option, ...]
     """Of the verb."""
     rest: tuple[str, ...]
-    """The image and its command; the services; the service and its command."""
+    """The image, or the folder, and its command; the services; the service and its command."""
     compose: tuple[str, ...] = ()
     """The words that call compose: ``docker compose``, or ``docker-compose`` alone."""
     project: tuple[Option, ...] = ()
@@ -80,8 +36,14 @@ class Invocation:
 
     @property
     def image(self) -> str | None:
-        """What ``run`` runs."""
-        return self.rest[0] if self.verb == "run" and self.rest else None
+        """The image that ``run`` runs; None where it runs a folder."""
+        runs_image = self.verb == "run" and self.rest and self.rootfs is None
+        return self.rest[0] if runs_image else None
+
+    @property
+    def rootfs(self) -> str | None:
+        """The folder that ``podman run --rootfs`` runs: ``DIR``, ``DIR:O``."""
+        return self.rest[0] if self.rest and is_on(self.options, "rootfs") else None
 
     @property
     def detached(self) -> bool:
@@ -106,8 +68,8 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
         return _compose(("docker",), (argv[0],), argv[1:])
     if program not in _CLIENTS:
         return None
-    engine, own = _CLIENTS[program]
-    options, rest = own.parse(argv[1:])
+    engine = _CLIENTS[program]
+    options, rest = CLIENT[engine].parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
         return _compose(client, (*client, "compose"), rest[1:])
@@ -132,9 +94,9 @@ def existing(argv: Sequence[str]) -> str | None:
     program = PurePath(argv[0]).name
     if program not in _CLIENTS:
         return None
-    _, rest = _CLIENTS[program][1].parse(argv[1:])
+    _, rest = CLIENT[_CLIENTS[program]].parse(argv[1:])
     if rest[:1] == ("compose",):
-        rest = _COMPOSE.parse(rest[1:])[1]
+        rest = COMPOSE.parse(rest[1:])[1]
     verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")
     return f"{program} … {verb}" if verb in _OF_EXISTING else None
 
@@ -142,16 +104,16 @@ def existing(argv: Sequence[str]) -> str | None:
 def _compose(
     client: tuple[str, ...], compose: tuple[str, ...], following: Sequence[str]
 ) -> Invocation | None:
-    project, rest = _COMPOSE.parse(following)
+    project, rest = COMPOSE.parse(following)
     verb = rest[0] if rest else ""
     if verb not in ("up", "run"):
         return None
-    given, rest = (_COMPOSE_UP if verb == "up" else _COMPOSE_RUN).parse(rest[1:])
+    given, rest = (COMPOSE_UP if verb == "up" else COMPOSE_RUN).parse(rest[1:])
     if verb == "up":  # its options may stand between the services, too
         services: tuple[str, ...] = ()
         while rest:
             services += rest[:1]
-            more, rest = _COMPOSE_UP.parse(rest[1:])
+            more, rest = COMPOSE_UP.parse(rest[1:])
             given += more
         rest = services
     if is_on(given, "help") or is_on(given, "no-start") or (verb == "run" and not rest):

@@ -53,7 +53,14 @@ def tried(
     kept = [option for option in invocation.options if option.name not in gone]
     kept += [Option("cap-drop", "ALL"), *(Option("cap-add", cap.short) for cap in sorted(caps))]
     kept += [Option("name", name), Option("label", label), *options]
-    return replace(invocation, options=tuple(kept))
+    return replace(invocation, options=tuple(kept), rest=_unchanged(invocation))
+
+
+def _unchanged(invocation: Invocation) -> tuple[str, ...]:
+    """The image and its command. A folder gets a layer of its own, where the container writes."""
+    if (rootfs := invocation.rootfs) is None or "O" in rootfs.split(":")[1:]:
+        return invocation.rest
+    return (f"{rootfs}:O", *invocation.rest[1:])
 
 
 def in_front(invocation: Invocation, name: str) -> Invocation:

@@ -98,8 +98,9 @@ def observe_containers(
 def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Start:
     label = f"{RECORDING_LABEL}={procfs.mark()}"
     granted = grant.recorded(invocation, label)
-    if invocation.image is not None:
-        client.pull(invocation.image, value_of(invocation.options, "platform"))
+    if invocation.verb == "run":
+        if invocation.image is not None:
+            client.pull(invocation.image, value_of(invocation.options, "platform"))
         return Start(invocation, client, granted.argv(), label)
     resolved = project.config(invocation)
     services = project.targets(invocation, resolved)
@@ -246,7 +247,7 @@ def _observation(
         recordings=recordings or (nothing,),
         target=Target(
             kind="container",
-            name=entry.service or given or image_name(image),
+            name=entry.service or given or image_name(image or start.invocation.rootfs or ""),
             argv=start.invocation.argv(),
             cwd=working_directory(),
             user=f"{place.user[0]}:{place.user[1]}",

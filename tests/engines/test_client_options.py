@@ -1,0 +1,40 @@
+"""The table of the clients' options, against what the clients print."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from capadvise.formats.client_options import CLIENT, COMPOSE, COMPOSE_RUN, COMPOSE_UP, RUN
+from capadvise.formats.pflag import Grammar
+
+_OPTION = re.compile(r"^ +(?:-(?P<letter>\w), )? *--(?P<name>[\w-]+)(?P<value> \S+)?(?:   *\S.*)?$")
+
+
+@pytest.mark.parametrize(
+    ("command", "grammar"),
+    [
+        ("docker", CLIENT["docker"]),
+        ("docker run", RUN),
+        ("docker create", RUN),
+        ("docker compose", COMPOSE),
+        ("docker compose up", COMPOSE_UP),
+        ("docker compose run", COMPOSE_RUN),
+        ("podman", CLIENT["podman"]),
+        ("podman run", RUN),
+        ("podman create", RUN),
+    ],
+)
+def test_the_table_is_what_the_client_prints(command: str, grammar: Grammar) -> None:
+    printed = subprocess.run(
+        [*command.split(), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    options = [match for line in printed.splitlines() if (match := _OPTION.match(line))]
+    assert len(options) > 8
+    flags = {option["name"] for option in options if not option["value"]}
+    assert flags - grammar.flags == set()
+    assert {option["name"] for option in options if option["value"]} & grammar.flags == set()
+    letters = {option["letter"]: option["name"] for option in options if option["letter"]}
+    assert {letter: grammar.letters.get(letter) for letter in letters} == letters

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import measured, rooms
 from tests.support.required import tool
 from tests.support.terminal import Terminal
 
@@ -89,3 +90,35 @@ def test_a_tool_that_is_absent_skips_the_test_and_fails_it_in_ci(
     assert tool("sh")
     with pytest.raises(outcome, match="no-such-shell is not installed"):
         tool("no-such-shell")
+
+
+@pytest.mark.parametrize(
+    ("path", "room"),
+    [
+        ("capadvise/judge.py", "judge"),
+        ("capadvise/report/text.py", "report"),
+        ("capadvise/linux/__init__.py", "linux"),
+        ("capadvise/linux/retry/tracer.py", "linux/retry"),
+        ("capadvise/linux/engines/names.py", "linux/engines"),
+        ("capadvise/linux/engines/cli/pflag.py", "linux/engines/cli"),
+    ],
+)
+def test_coverage_is_counted_by_room(path: str, room: str) -> None:
+    assert rooms.room_of(path) == room
+
+
+@pytest.mark.parametrize(
+    ("command", "is_ours"),
+    [
+        (f"-I -S {measured.PACKAGE}/linux/supervise/guardian.py 3 4 /x /y", True),
+        ("-P -m capadvise.linux.trials.sandbox plan result", True),
+        ("/venv/bin/capadvise run -- true", True),
+        ("-m pytest tests/unit", True),
+        ("-m http.server 80", False),
+        ("/srv/capadvise/tests/programs/triggers.py", False),
+        ("-c import capadvise.cli", False),
+    ],
+)
+def test_coverage_measures_us_and_no_target(command: str, is_ours: bool) -> None:
+    """A target that is measured would make checks that are not its own."""
+    assert measured.ours(command.split(" ")) is is_ours

@@ -22,8 +22,12 @@ class Context:
     """What the target could have had."""
     succeeded: bool
     """The run ended well."""
+    failed: bool
+    """The run did not end well."""
     own_mounts: bool
     """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    setting_listers: frozenset[str]
+    """Programs that went through the settings below /proc/sys, as sysctl -a does."""
     listers: frozenset[str]
     """Programs that went through the processes of others, as ps and usermod do."""
     descriptor_readers: frozenset[str]
@@ -46,7 +50,9 @@ class Context:
             signs=signs,
             permitted=recording.held.permitted,
             succeeded=recording.succeeded is True,
+            failed=recording.succeeded is False,
             own_mounts=mounts_overlays(recording, signs),
+            setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=_listers(checks, signs),
             descriptor_readers=frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)),
             map_readers=_map_readers(checks, signs),
@@ -72,12 +78,17 @@ def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
     return times
 
 
+def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> frozenset[str]:
+    """The programs that were asked so often at such a place."""
+    times = _times(checks, sign, signs)
+    return frozenset(program for program, count in times.items() if count >= least)
+
+
 def _listers(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
     """Those that read the state of processes (ps, top), and those that follow the links of very
     many (usermod and start-stop-daemon look for processes that are in their way, or run already).
     """
-    links = _times(checks, Sign.PROCESS_LINKS, signs)
-    many = {program for program, count in links.items() if count >= signs.many_links}
+    many = _many(checks, Sign.PROCESS_LINKS, signs, signs.many_links)
     return frozenset(many | _times(checks, Sign.PROCESS_STATE, signs).keys())
 
 

@@ -60,6 +60,16 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
     if rule is None:
         return _decides(check, context, None, "asked by code that the catalog does not know")
     match rule.meaning:
+        case Meaning.OPTIONAL if _missed(check, rule, context):
+            return Judged(
+                check,
+                rule,
+                Effect.USED,
+                rule.text,
+                rule.alternatives,
+                uncertain="programs usually go on without it; this run did not end well",
+                lost=rule.lost,
+            )
         case Meaning.ADVISORY | Meaning.OPTIONAL:
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
         case Meaning.FOREIGN_CREDENTIALS:
@@ -133,7 +143,7 @@ def _silent(check: Check, rule: SiteRule) -> Judged:
 def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) -> Judged:
     """A refusal would make the call fail."""
     mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
-    uncertain = None if rule else _UNKNOWN_SITE
+    uncertain = rule.doubt if rule else _UNKNOWN_SITE
     if check.granted:
         answers = rule.answers if rule else ()
         if check.result in context.signs.failed_anyway and check.result not in answers:
@@ -153,10 +163,19 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
 
 
+def _missed(check: Check, rule: SiteRule, context: Context) -> bool:
+    """Whether a call failed for want of what programs usually do without, in a run that did not
+    end well."""
+    refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
+    return refused and check.cap not in context.permitted and context.failed
+
+
 def _looks_at_chosen(check: Check, context: Context) -> bool:
     """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
     through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
     sake of the descriptors: those that were let in there need to follow the links as well."""
+    if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
+        return check.program not in context.setting_listers
     if check.cap == _PERFMON and check.program not in context.foreign_readers:
         return False  # Linux 6.18 asks it first, of one's own processes too: mm_access
     if check.program in context.descriptor_readers and check.cap != _PERFMON:

@@ -103,7 +103,8 @@ def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
     rule = sites.match(question.cap, question.site)
     if rule is None:
         return _UNKNOWN
-    return None if rule.meaning in _HARMLESS else rule
+    fails = rule.meaning is Meaning.OPTIONAL and rule.refused is not None
+    return None if rule.meaning in _HARMLESS and not fails else rule
 
 
 _UNKNOWN = SiteRule("", (), Meaning.DECIDES, "something that the catalog does not know")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import compiled
+from capadvise.catalog.askers import ASKERS, Asker, by_function, parse_askers
 from capadvise.catalog.signs import Signs, signs_of
 from capadvise.catalog.sites import Meaning, SiteRule, Sites, rule_of
 from capadvise.errors import BadInput
@@ -55,7 +56,18 @@ class Catalog:
     def sites(self) -> Sites:
         """The site rules."""
         path = self.folder / "sites"
-        return Sites([rule_of(path, raw) for raw in self._compiled["sites"]])
+        rules = [rule_of(path, raw) for raw in self._compiled["sites"]]
+        return Sites(rules, lambda: self._askers_by_function)
+
+    @cached_property
+    def askers(self) -> tuple[Asker, ...]:
+        """Who asks in stock kernels: read where no site rule speaks of a check."""
+        path = self.folder / ASKERS
+        return parse_askers(path, _read(path))
+
+    @cached_property
+    def _askers_by_function(self) -> Mapping[str, tuple[Asker, ...]]:
+        return by_function(self.askers)
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:

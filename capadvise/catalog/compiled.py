@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from capadvise import strict
 from capadvise.caps import NAMES, Cap, names
+from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
+from capadvise.catalog.sites import among
 from capadvise.errors import BadInput
 
 FILE = "compiled.json"
@@ -26,6 +29,7 @@ def digest(folder: Path) -> str:
         folder / "preference.yaml",
         folder / "seccomp.yaml",
         folder / "signs.yaml",
+        folder / ASKERS,
         folder / "errnos.yaml",
         folder / "baselines" / "pod-security.yaml",
         *_parts(folder, "sites"),
@@ -56,10 +60,9 @@ def compiled(folder: Path) -> dict[str, Any]:
     from capadvise.catalog.errnos import parse_errnos
     from capadvise.catalog.seccomp import parse_seccomp
     from capadvise.catalog.signs_file import parse_signs
-    from capadvise.catalog.sites import raw_rules
 
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
-    places = folder / "signs.yaml"
+    places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, pods = folder / "seccomp.yaml", folder / "baselines" / "pod-security.yaml"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
@@ -67,6 +70,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         levels = parse_pod_security(pods, pods.read_text(encoding="utf-8"))
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
+        askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
@@ -91,9 +95,29 @@ def compiled(folder: Path) -> dict[str, Any]:
         },
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
-            for rule in raw_rules(folder / "sites")
+            for rule in with_scopes(folder / "sites", askers)
         ],
     }
+
+
+def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
+    """The rules, each with whose user namespace the kernels' own code asks about."""
+    from capadvise.catalog.sites import raw_rules, rule_of
+
+    named = by_function(askers)
+    raw = raw_rules(folder)
+    for item in raw:
+        rule = rule_of(folder, item)
+        scope = joined(
+            asker.scope
+            for function in named
+            if any(among(function, (pattern.partition("<")[0],)) for pattern in rule.at)
+            for asker in named[function]
+            if rule.caps is None or asker.cap in rule.caps
+        )
+        if scope and "*" not in rule.at:
+            item.setdefault("scope", str(scope))
+    return raw
 
 
 def dump(facts: dict[str, Any]) -> str:

@@ -26,6 +26,8 @@ class Sign(StrEnum):
     NETLINK_REQUEST = "netlink-request"
     PERMISSION = "permission"
     USER_NAMESPACE_ENTERED = "user-namespace-entered"
+    SETTINGS = "settings"
+    RESTRICTED_SETTINGS = "restricted-settings"
     OVERCOMMIT = "overcommit"
 
 
@@ -36,6 +38,7 @@ class Signs:
     functions: Mapping[Sign, frozenset[str]]
     many_links: int
     few_states: int
+    many_settings: int
     gives_up_rights: frozenset[str]
     """System calls."""
     asked: Mapping[str, str]
@@ -54,6 +57,7 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         functions={Sign(key): frozenset(names) for key, names in facts["functions"].items()},
         many_links=facts["numbers"]["many-links"],
         few_states=facts["numbers"]["few-states"],
+        many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
         asked=facts["asked"],
         failed_anyway=frozenset(-int(getattr(errno, name)) for name in facts["failed_anyway"]),

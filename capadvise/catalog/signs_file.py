@@ -12,7 +12,7 @@ from capadvise.catalog import values
 from capadvise.catalog.signs import Sign
 from capadvise.errors import BadInput
 
-_NUMBERS = ("many-links", "few-states")
+_NUMBERS = ("many-links", "few-states", "many-settings")
 _CALLS = ("gives-up-rights",)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -20,6 +20,7 @@ from typing import Any
 
 from capadvise import strict
 from capadvise.caps import Cap, CapSet
+from capadvise.catalog.askers import Asker, Scope, joined
 from capadvise.errors import BadInput
 
 
@@ -35,7 +36,8 @@ class Meaning(StrEnum):
     SELF_RESTRICTING = "self-restricting"
     """The program gives something up: losing it makes the program less safe."""
     OPTIONAL = "optional"
-    """Refused, the program gets less data or a log entry is lost; nothing fails."""
+    """Refused, the program usually goes on: the call succeeds with less data, or, where the rule
+    names an error, it fails with that."""
     ADVISORY = "advisory"
     """The answer changes only accounting."""
     LOOKING = "looking"
@@ -85,6 +87,13 @@ class SiteRule:
     of its own."""
     lost: str | None = None
     """What is lost without it, where nothing fails."""
+    refused: str | None = None
+    """The error that a refused call fails with, where one is known. An optional check with it makes
+    the call fail, and programs go on all the same."""
+    doubt: str | None = None
+    """Why the check alone does not tell that the capability is needed."""
+    scope: Scope | None = None
+    """In which user namespace it must be held; None where no stock kernel was looked at."""
     limit: str | None = None
     """The limit that was exceeded, where that is when the kernel asks."""
     co_syscalls: frozenset[str] = frozenset()
@@ -124,8 +133,10 @@ def among(name: str, patterns: Iterable[str]) -> bool:
     )
 
 
+KERNEL_ERRORS = frozenset({"ENOIOCTLCMD"})
+"""Errors inside the kernel; the program gets ENOTTY."""
 _WRAPPERS = re.compile(
-    r"(cap_capable|security_capable|ns_capable\w*|capable|capable_wrt_inode_uidgid"
+    r"(cap_capable|security_capable|ns_capable\w*|capable|capable_noaudit|capable_wrt_inode_uidgid"
     r"|privileged_wrt_inode_uidgid|file_ns_capable|has_(ns_)?capability\w*|sk_(ns_|net_)?capable"
     r"|netlink_(ns_|net_)?capable|__netlink_ns_capable|bpf_token_capable|bpf_ns_capable"
     r"|sockopt_(ns_)?capable|checkpoint_restore_ns_capable|perfmon_capable|bpf_capable"
@@ -145,8 +156,14 @@ def asker(site: Sequence[str]) -> Sequence[str]:
 class Sites:
     """All rules, in order of precedence."""
 
-    def __init__(self, rules: Sequence[SiteRule]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[SiteRule],
+        askers: Callable[[], Mapping[str, Sequence[Asker]]] = dict,
+    ) -> None:
+        """``askers`` by their names: read only where no rule speaks."""
         self.rules = tuple(rules)
+        self._askers = askers
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
         self._of_asker = lru_cache(maxsize=4096)(self._rules_of_asker)
 
@@ -160,17 +177,21 @@ class Sites:
         """
         return self._match(cap, site, own_mounts)
 
+    def scope(self, cap: Cap, site: tuple[str, ...]) -> Scope | None:
+        """In which user namespace the capability must be held; None where that is not known."""
+        rows = self._askers().get((*asker(site), "")[0], ())
+        exact = joined(row.scope for row in rows if row.cap in (cap, None))
+        rule = self.match(cap, site)
+        return exact or (rule.scope if rule else None)
+
     def _first_match(self, cap: Cap, site: tuple[str, ...], own_mounts: bool) -> SiteRule | None:
         inner = asker(site)
-        return next(
-            (
-                rule
-                for rule in self._of_asker(inner[0] if inner else "")
-                if rule.matches(cap, inner)
-                and not (own_mounts and rule.meaning is Meaning.FOREIGN_CREDENTIALS)
-            ),
-            None,
-        )
+        for rule in self._of_asker(inner[0] if inner else ""):
+            foreign = rule.meaning is Meaning.FOREIGN_CREDENTIALS
+            if rule.matches(cap, inner) and not (own_mounts and foreign):
+                return rule
+        rows = self._askers().get(inner[0], ()) if inner else ()
+        return next((rule_of_asker(row) for row in rows if _speaks(row, cap)), None)
 
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
         """The rules that can speak of what one function asks: there are far fewer askers than call
@@ -191,6 +212,9 @@ _OPTIONAL = (
     "when",
     "implies",
     "lost",
+    "refused",
+    "doubt",
+    "scope",
     "limit",
     "answers",
     "co_syscalls",
@@ -199,6 +223,28 @@ _OPTIONAL = (
 )
 KEYS = (*_REQUIRED, *_OPTIONAL)
 """All that a rule may hold; ``capadvise help contributing`` explains them."""
+
+
+def _speaks(row: Asker, cap: Cap) -> bool:
+    return bool(row.meaning) and row.cap in (cap, None)
+
+
+def rule_of_asker(row: Asker) -> SiteRule:
+    """What the table of askers says where no rule does, as a rule."""
+    return SiteRule(
+        id=f"asker:{row.function}",
+        at=(row.function,),
+        meaning=Meaning(row.meaning),
+        text=row.text,
+        caps=None if row.cap is None else frozenset({row.cap}),
+        alternatives=row.alternatives,
+        lost=row.lost or None,
+        refused=row.refused or None,
+        scope=row.scope,
+        since=row.kernels[0],
+        until=row.kernels[-1],
+        source=f"source {row.source}",
+    )
 
 
 def raw_rules(folder: Path) -> list[dict[str, Any]]:
@@ -245,6 +291,7 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
         alternatives = tuple(map(Cap.parse, raw.get("alternatives", ())))
         implies = frozenset(map(Cap.parse, raw.get("implies", ())))
+        scope = Scope(raw["scope"]) if "scope" in raw else None
         answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error
@@ -268,6 +315,9 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         when=_when(path, raw["when"]) if "when" in raw else None,
         implies=implies,
         lost=raw.get("lost"),
+        refused=_errno(at, raw.get("refused")),
+        doubt=raw.get("doubt"),
+        scope=scope,
         limit=raw.get("limit"),
         answers=answers,
         co_syscalls=frozenset(raw.get("co_syscalls", ())),
@@ -275,6 +325,12 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         until=raw.get("until"),
         source=str(raw["source"]),
     )
+
+
+def _errno(at: str, name: str | None) -> str | None:
+    if name is not None and not (hasattr(errno, name) or name in KERNEL_ERRORS):
+        raise BadInput(f"{at}: {name!r} is not the name of an error")
+    return name
 
 
 def _when(path: Path, raw: Any) -> When:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
-from capadvise.catalog.sites import among
+from capadvise.catalog.askers import Scope, joined
+from capadvise.catalog.sites import among, rule_of_asker
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 
@@ -29,11 +30,19 @@ _REFUSED = {
 }
 
 
+_SCOPE = {
+    Scope.INITIAL: "It counts only in the machine's own user namespace.",
+    Scope.OWNER: "It counts in the user namespace that owns the object.",
+    Scope.BOTH: "What is done decides whether it counts in a user namespace of one's own.",
+}
+
+
 def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
     rules = catalog.sites.rules
     exact = [rule for rule in rules if among(function, _names(rule))]
+    exact += [rule_of_asker(a) for a in catalog.askers if a.function == function and a.meaning]
     return exact or [
         rule for rule in rules if len(function) > 3 and any(function in n for n in _names(rule))
     ]
@@ -42,6 +51,7 @@ def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
 def similar(function: str, catalog: Catalog) -> list[str]:
     """Functions that the catalog knows and that are spelled nearly so."""
     known = {name for rule in catalog.sites.rules for name in _names(rule)}
+    known |= {asker.function for asker in catalog.askers}
     return get_close_matches(function, sorted(known), n=3)
 
 
@@ -56,14 +66,16 @@ def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Ite
     yield from paragraph(f"{function}: a function of the kernel that asks for rights{times}.", "")
     for rule in rules:
         yield ""
-        yield from _rule(rule, catalog)
+        yield from _rule(rule, _scope(rule, function, catalog), catalog)
 
 
-def _rule(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
+def _rule(rule: SiteRule, scope: Scope | None, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
     overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
     yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
-    yield from bullet(f"Refused, {_REFUSED[rule.meaning]}")
+    yield from bullet(f"Refused, {_refused(rule)}")
+    if rule.doubt:
+        yield from bullet(f"Uncertain: {rule.doubt}.")
     if rule.lost:
         yield from bullet(f"What is lost then: {rule.lost}")
     if rule.alternatives:
@@ -81,7 +93,24 @@ def _rule(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"when called from {_chains(rule.below)}")
     if rule.not_below:
         yield from bullet(f"and not from {_chains(rule.not_below)}")
+    if scope:
+        yield from bullet(_SCOPE[scope])
     yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))
+
+
+def _scope(rule: SiteRule, function: str, catalog: Catalog) -> Scope | None:
+    """Whose user namespace this function asks about; else that of all functions of the rule."""
+    caps = [cap for cap in sorted(rule.caps or ()) if rule.scope is not None]
+    return joined(filter(None, (catalog.sites.scope(cap, (function,)) for cap in caps)))
+
+
+def _refused(rule: SiteRule) -> str:
+    said = _REFUSED[rule.meaning]
+    if rule.refused is None or rule.meaning is Meaning.EITHER_OR:
+        return said
+    if rule.meaning is Meaning.OPTIONAL:
+        return f"the call fails with {rule.refused}, and programs usually go on."
+    return said.replace("the call fails", f"the call fails with {rule.refused}")
 
 
 def _chains(names: Sequence[str]) -> str:

@@ -1,0 +1,109 @@
+"""Who asks for a capability in stock kernels: ``catalog/askers.tsv``, a row for each.
+
+The table is made from the machine code of Debian's kernels (``tests/kernels/askers``), so that it
+has the names that stand in a stack. A row says whose user namespace is asked about; where no site
+rule speaks of an asker, the row says besides what a refusal means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from capadvise.caps import Cap
+from capadvise.errors import BadInput
+
+
+class Scope(StrEnum):
+    """In which user namespace the capability must be held."""
+
+    INITIAL = "initial"
+    """The machine's own: in another one it counts for nothing (capable)."""
+    OWNER = "owner"
+    """The one that owns the object: a network namespace, a mount, an inode (ns_capable)."""
+    BOTH = "both"
+    """One or the other, depending on what is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """One kernel function that asks for one capability."""
+
+    function: str
+    cap: Cap | None
+    """None: a variable tells which one."""
+    kernels: tuple[str, ...]
+    """Series of which Debian's kernel has it."""
+    module: str
+    """``vmlinux``: built in."""
+    source: str
+    scope: Scope
+    meaning: str
+    """As in a site rule; empty where a site rule speaks of it."""
+    refused: str
+    """The error of a refusal; empty where the call goes on, or it is not known."""
+    alternatives: tuple[Cap, ...]
+    text: str
+    """What the program was doing."""
+    lost: str
+
+
+ASKERS = "askers.tsv"
+COLUMNS = (
+    *("function", "capability", "kernels", "module", "source", "scope", "meaning", "refused"),
+    *("alternatives", "text", "lost"),
+)
+_NONE = "-"
+"""Stands in an empty column."""
+
+
+def parse_askers(path: Path, text: str) -> tuple[Asker, ...]:
+    """The rows of a text; ``path`` is for messages. Raises BadInput with file and line."""
+    rows: dict[tuple[str, str], Asker] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        try:
+            if len(columns) != len(COLUMNS):
+                raise ValueError(f"{len(columns)} columns instead of {len(COLUMNS)}")
+            if (columns[0], columns[1]) in rows:
+                raise ValueError(f"{columns[0]} with {columns[1]} appears twice")
+            rows[columns[0], columns[1]] = _asker(columns)
+        except ValueError as error:
+            raise BadInput(f"{path}: line {number}: {error}") from error
+    return tuple(rows.values())
+
+
+def _asker(columns: list[str]) -> Asker:
+    function, cap, kernels, module, source, scope, *rest = columns
+    meaning, refused, alternatives, text, lost = ("" if c == _NONE else c for c in rest)
+    return Asker(
+        function,
+        None if cap == "?" else Cap.parse(cap),
+        tuple(kernels.split(",")),
+        module,
+        source,
+        Scope(scope),
+        meaning,
+        refused,
+        tuple(map(Cap.parse, filter(None, alternatives.split(",")))),
+        text,
+        lost,
+    )
+
+
+def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:
+    """The askers by their names."""
+    named: dict[str, tuple[Asker, ...]] = {}
+    for asker in askers:
+        named[asker.function] = (*named.get(asker.function, ()), asker)
+    return named
+
+
+def joined(scopes: Iterable[Scope]) -> Scope | None:
+    """The scope of several askers together; None where there are none."""
+    different = set(scopes)
+    return different.pop() if len(different) == 1 else Scope.BOTH if different else None

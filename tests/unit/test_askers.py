@@ -1,0 +1,125 @@
+"""The table of who asks in stock kernels: complete, readable, and what rules leave to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capadvise.caps import Cap
+from capadvise.catalog import Meaning, default
+from capadvise.catalog.askers import COLUMNS, Scope, parse_askers
+from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
+from capadvise.errors import BadInput
+from capadvise.report.explain_site import rules_of, site_text
+
+CATALOG = default()
+ROW = "f\tCAP_KILL\t6.12\tm\tdrivers/m.c\tinitial\tdecides\tEPERM\t-\tdoing it\t-"
+
+
+def test_every_asker_is_judged() -> None:
+    """By a site rule that names it, or by its own row."""
+    rules = CATALOG.sites.rules
+    named = [
+        (pattern.partition("<")[0], rule.caps)
+        for rule in rules
+        for pattern in rule.at
+        if pattern.partition("<")[0] != "*"
+    ]
+    unjudged = [
+        (asker.function, str(asker.cap))
+        for asker in CATALOG.askers
+        if not asker.meaning
+        and not any(
+            among(asker.function, (name,)) and (caps is None or asker.cap in (None, *caps))
+            for name, caps in named
+        )
+    ]
+    assert not unjudged
+
+
+def test_every_asker_is_explained() -> None:
+    functions = sorted({asker.function for asker in CATALOG.askers})
+    silent = [name for name in functions if not rules_of(name, CATALOG)]
+    assert not silent
+    assert len(functions) > 1000
+
+
+def test_a_row_says_as_much_as_a_rule() -> None:
+    for asker in CATALOG.askers:
+        if asker.meaning:
+            rule = rule_of_asker(asker)
+            assert rule.text, asker.function
+            assert bool(rule.lost) == (rule.meaning is Meaning.OPTIONAL), asker.function
+            assert bool(rule.alternatives) == (rule.meaning is Meaning.EITHER_OR), asker.function
+            assert len(rule.text) <= 100, asker.function
+
+
+@pytest.mark.parametrize(
+    ("function", "cap", "meaning", "refused", "scope"),
+    [
+        ("megasas_mgmt_open", "SYS_ADMIN", "decides", "EACCES", Scope.INITIAL),
+        ("mtu_store", "NET_ADMIN", "decides", None, Scope.OWNER),
+        ("tcp_set_ulp", "NET_ADMIN", "optional", "ENOENT", Scope.INITIAL),
+        ("netlink_setsockopt", "NET_ADMIN", "decides", "EPERM", Scope.OWNER),
+        ("__x64_sys_finit_module", "SYS_MODULE", "decides", None, Scope.INITIAL),
+        ("__set_oom_adj", "SYS_RESOURCE", "optional", "EACCES", Scope.INITIAL),
+        ("query_memregion_info", "PERFMON", "optional", None, Scope.INITIAL),
+        ("kfd_ioctl", "CHECKPOINT_RESTORE", "either-or", "EACCES", Scope.INITIAL),
+        ("ublk_open", "SYS_ADMIN", "advisory", None, Scope.INITIAL),
+    ],
+)
+def test_what_is_known_of_an_asker(
+    function: str, cap: str, meaning: str, refused: str | None, scope: Scope
+) -> None:
+    rule = CATALOG.sites.match(Cap.parse(cap), ("capable", function, "vfs_ioctl"))
+    assert rule is not None
+    assert (rule.meaning, rule.refused) == (meaning, refused)
+    assert CATALOG.sites.scope(Cap.parse(cap), ("capable", function)) is scope
+    assert CATALOG.sites.scope(Cap.parse(cap), ("capable", "nobody_knows")) is None
+
+
+def test_a_wrapper_of_the_newest_kernel_is_no_asker() -> None:
+    """Linux 7.3 asks for XFS through capable_noaudit(), at every chmod."""
+    chain = ("security_capable", "capable_noaudit", "xfs_setattr_nonsize", "notify_change")
+    rule = CATALOG.sites.match(Cap.parse("FOWNER"), chain)
+    assert rule is not None
+    assert rule.id == "xfs-quota-force"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("__set_oom_adj", "the call fails with EACCES, and programs usually go on"),
+        ("query_memregion_info", "Refused, the call succeeds all the same"),
+        ("megasas_mgmt_open", "Refused, the call fails with EACCES"),
+        ("megasas_mgmt_open", "It counts only in the machine's own user namespace"),
+        ("mtu_store", "It counts in the user namespace that owns the object"),
+        ("sd_ioctl", "Uncertain: it is asked before every command"),
+    ],
+)
+def test_an_explanation_tells_whether_the_call_fails(function: str, said: str) -> None:
+    text = " ".join(site_text(function, rules_of(function, CATALOG), CATALOG)).split()
+    assert said in " ".join(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("\tEPERM", ""), "line 1: 10 columns instead of 11"),
+        (("CAP_KILL", "CAP_GOD"), "line 1: .*CAP_GOD"),
+        (("initial", "everywhere"), "line 1: 'everywhere' is not a valid Scope"),
+        ((ROW, f"{ROW}\n{ROW}"), "line 2: f with CAP_KILL appears twice"),
+    ],
+)
+def test_a_broken_row_is_refused_with_file_and_line(change: tuple[str, str], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        parse_askers(Path("askers.tsv"), ROW.replace(*change))
+
+
+def test_errors_are_names_of_errors() -> None:
+    import errno
+
+    known = {*errno.errorcode.values(), *KERNEL_ERRORS, ""}
+    assert {asker.refused for asker in CATALOG.askers} <= known
+    assert len(COLUMNS) == len(ROW.split("\t"))

@@ -119,7 +119,7 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
     context = Context.of(recording, catalog.signs)
     judged = []
     for check in recording.checks:
-        rule = catalog.sites.match(check.cap, check.site, own_mounts=context.own_mounts)
+        rule = catalog.sites.match(check.cap, check.place, own_mounts=context.own_mounts)
         judged.append(judge(check, rule, context))
     for item in one_question(judged):
         check, rule = item.check, item.rule

@@ -56,6 +56,22 @@ class CheckOption(StrEnum):
     """Asked by a call that sets ids."""
 
 
+class Origin(StrEnum):
+    """What tells of a check. Those that the kernel did not make have no call site; rules of the
+    catalog name their origin in its place."""
+
+    KERNEL = "kernel"
+    """The kernel was seen asking, or a call was retried."""
+    SECCOMP = "__seccomp_filter"
+    """A seccomp filter answered before the kernel asked."""
+    HOLDER = "process:holds-capabilities"
+    """A call was about a process that holds capabilities: whoever holds less is asked."""
+    AUDIT = "audit:module"
+    """An audit record names the capability."""
+    AUDIT_ERROR = "audit:error"
+    """An audit record of a call that failed: only one capability can have been missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing the kernel asked, ``count`` times: the same question at the same call site."""
@@ -89,6 +105,12 @@ class Check:
     """Of a retried call: what else it needed, or what else could have helped."""
     options: tuple[CheckOption, ...] | None = None
     """None where the observer does not tell."""
+    origin: Origin = Origin.KERNEL
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What the rules of the catalog are about: the call site, or what stands for it."""
+        return self.site if self.origin is Origin.KERNEL else (self.origin,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
 
 
 def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
-    rule = catalog.sites.match(check.cap, check.site, own_mounts=own_mounts)
+    rule = catalog.sites.match(check.cap, check.place, own_mounts=own_mounts)
     foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
     return {
         "id": check.id,
@@ -125,7 +125,8 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
         "args": dict(check.args),
         "detail": check.detail,
         "options": None if check.options is None else [str(option) for option in check.options],
-        "site": list(check.site),
+        "origin": str(check.origin),
+        "site": list(check.place),
         "program": check.program,
         "pid": check.pid,
         "uid": check.uid,

@@ -21,6 +21,7 @@ from capadvise.recording import (
     ImageFile,
     Lost,
     Namespace,
+    Origin,
     Phase,
     Recording,
     Refusal,
@@ -178,12 +179,16 @@ def load_recording(raw: Any) -> Recording:
 
 
 def _load_check(raw: Any) -> Check:
+    site = _texts(raw["site"])
+    # Older reports tell of the origin by the site alone; newer ones by both, for older readers.
+    origin = Origin(raw.get("origin", site[0] if site[:1] in _STAND_INS else Origin.KERNEL))
     return Check(
         id=int(raw["id"]),
         cap=Cap.parse(raw["cap"]),
         granted=bool(raw["granted"]),
         ns=Namespace(raw["ns"]),
-        site=_texts(raw["site"]),
+        site=site if origin is Origin.KERNEL else (),
+        origin=origin,
         program=_text(raw["program"]),
         pid=int(raw["pid"]),
         count=int(raw["count"]),
@@ -199,6 +204,9 @@ def _load_check(raw: Any) -> Check:
         together=tuple(sorted(_caps(raw["together"]))),
         options=None if raw["options"] is None else tuple(map(CheckOption, raw["options"])),
     )
+
+
+_STAND_INS = [(str(origin),) for origin in Origin if origin is not Origin.KERNEL]
 
 
 def _isolation(value: Any) -> str:

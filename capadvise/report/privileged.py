@@ -51,7 +51,7 @@ def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) 
 
 def _rules(checks: list[Check], catalog: Catalog) -> Iterator[tuple[str, Check]]:
     for check in checks:
-        if rule := catalog.sites.match(check.cap, check.site, own_mounts=False):
+        if rule := catalog.sites.match(check.cap, check.place, own_mounts=False):
             yield rule.id, check
 
 

@@ -13,11 +13,18 @@ from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
 from capadvise.proven import Proven, Trial
-from capadvise.recording import Retried
+from capadvise.recording import Origin, Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
 
+ORIGINS = {
+    Origin.SECCOMP: "answered by the seccomp filter",
+    Origin.HOLDER: "concluded from the call",
+    Origin.AUDIT: "in an audit record",
+    Origin.AUDIT_ERROR: "concluded from an audit record",
+}
+"""What tells of a check that the kernel was not seen making."""
 MARKS = {
     Verdict.REQUIRED: "●",
     Verdict.USED: "●",
@@ -141,6 +148,8 @@ def evidence_line(judged: Judged) -> str:
 def place_of(judged: Judged) -> str:
     """``at __inet_bind``; of a retried call ``EACCES without it``."""
     check = judged.check
+    if check.origin in ORIGINS:
+        return ORIGINS[check.origin]
     if check.retried is None:
         return f"at {judged_function(judged)}"
     if check.retried is Retried.REFUSED:

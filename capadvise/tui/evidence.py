@@ -21,6 +21,7 @@ from capadvise.catalog import Meaning
 from capadvise.decide import Need
 from capadvise.judge import Effect, Judged
 from capadvise.report.escape import printable
+from capadvise.report.text import ORIGINS
 
 PAGE = 100
 """Nodes that are added at a time."""
@@ -193,7 +194,7 @@ def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     """(style, text): where in the kernel, what it means, and who exactly."""
     check, rule = judged.check, judged.rule
     chain = " ← ".join(shortened(name) for name in check.site[:12])
-    yield "", chain or "no call site was recorded"
+    yield "", chain or ORIGINS.get(check.origin, "no call site was recorded")
     said = MEANINGS[rule.meaning] if rule else "unknown to the catalog, so taken as needed"
     yield "", f"means: {judged.why} ({said})"
     if judged.lost:

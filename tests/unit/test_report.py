@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import jsonschema
 import pytest
 
 from capadvise.errors import BadInput
-from capadvise.report.dump import dump
+from capadvise.recording import Origin
+from capadvise.report.dump import dump, dump_recording
 from capadvise.report.escape import printable
-from capadvise.report.load import load
+from capadvise.report.load import load, load_recording
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
-from tests.support.recordings import CATALOG, SCHEMA, report
+from tests.support.recordings import CATALOG, CHOWN, RECORDING, SCHEMA, report
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -119,3 +121,16 @@ def test_the_page_for_people() -> None:
 
 def test_control_characters_become_escapes() -> None:
     assert printable("a\x1b[31m\n\u202e\u2028é") == "a\\x1b[31m\\n\\u202e\\u2028é"
+
+
+@pytest.mark.parametrize("origin", [origin for origin in Origin if origin is not Origin.KERNEL])
+def test_what_stands_for_a_check_is_declared_and_older_reports_name_it_by_the_site(
+    origin: Origin,
+) -> None:
+    check = replace(CHOWN, site=(), origin=origin)
+    written = dump_recording(replace(RECORDING, checks=(check,)), CATALOG)
+    (entry,) = written["checks"]
+    assert (entry["origin"], entry["site"]) == (str(origin), [str(origin)])
+    assert load_recording(written).checks == (check,)
+    del entry["origin"]
+    assert load_recording(written).checks == (check,)

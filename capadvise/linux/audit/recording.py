@@ -16,13 +16,11 @@ from capadvise.recording import (
     Host,
     Lost,
     Namespace,
+    Origin,
     Recording,
     Refusal,
     RefusedBy,
 )
-
-MODULE_SITE, ERROR_SITE = ("audit:module",), ("audit:error",)
-"""Sites of their own in the catalog: a log does not tell the kernel function."""
 
 
 def programs(found: Sequence[Denial]) -> Counter[str]:
@@ -62,7 +60,8 @@ def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
                 cap=cap,
                 granted=granted,
                 ns=Namespace.TARGET,
-                site=ERROR_SITE if concluded else MODULE_SITE,
+                site=(),
+                origin=Origin.AUDIT_ERROR if concluded else Origin.AUDIT,
                 program=same[0].program,
                 pid=same[0].pid or 0,
                 count=len(same),

@@ -17,7 +17,7 @@ from capadvise.catalog.signs import Sign, Signs
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.tasks import Key, Scope, Task
-from capadvise.recording import Check, CheckOption, Namespace, Phase, Tally
+from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
 _DECIDING = frozenset(
     ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
@@ -34,10 +34,6 @@ _ANY = "?"
 _ITS_OWN = 1
 """Stands for the address of whatever user namespace the target is in."""
 _NAMESPACES = 4096
-SECCOMP = "__seccomp_filter"
-"""The kernel function that refuses for a seccomp filter."""
-HOLDER = "process:holds-capabilities"
-"""In the place of a kernel function: nothing was asked, but see Counts.reached()."""
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _NO_SCOPE = Scope(0, 0, 0)
 
@@ -60,6 +56,8 @@ class Counts:
         """The address of the initial user namespace; 0 until it is known."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
+        self._origins: dict[bytes, Origin] = {}
+        """Of what stands for a check, by what stands for its stack."""
         self._overcommit: dict[bytes, bool] = {}
         self._stacks: dict[bytes, bytes] = {}
         """One copy of each."""
@@ -141,22 +139,22 @@ class Counts:
     def closed(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
         """The seccomp filter has answered in the kernel's place: the runtime made it of what the
         container holds, so it stands for a check that was refused."""
-        self._stand_in(SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
+        self._stand_in(Origin.SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
 
     def reached(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
         """A call was about a process that holds capabilities, and not the target's own. The kernel
         asks only where that one holds more than the asker: which it does once the target holds
         less than now (cap_safe_nice(), cap_ptrace_access_check() of security/commoncap.c)."""
-        self._stand_in(HOLDER, time, pid, task, call, cap, 0, phase)
+        self._stand_in(Origin.HOLDER, time, pid, task, call, cap, 0, phase)
 
     def _stand_in(
-        self, site: str, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
+        self, origin: Origin, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
         phase: Phase,
     ) -> None:  # fmt: skip
         """What stands for a check that was not made."""
         assert task.scope is not None
-        place = f"{site}:{call}".encode()
-        self._sites[place] = (site,), call
+        place = f"{origin}:{call}".encode()
+        self._sites[place], self._origins[place] = ((), call), origin
         key = Key(
             cap=int(cap),
             ret=ret,
@@ -222,6 +220,7 @@ class Counts:
             granted=key.ret == 0,
             ns=self._asked_about(key, scope),
             site=site,
+            origin=self._origins.get(key.stack, Origin.KERNEL),
             program=key.program,
             pid=count.pid,
             count=count.count,

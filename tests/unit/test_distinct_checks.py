@@ -18,13 +18,13 @@ NOBODY = 65534
 
 def test_beyond_a_bound_checks_are_thrown_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distinct_checks, "MOST", 10)
-    kept = distinct_checks.Counts(Symbols(b"0000000000001000 T f\n"))
+    kept = distinct_checks.DistinctChecks(Symbols(b"0000000000001000 T f\n"))
     for number in range(1000):
         key = KEY._replace(program=f"p{number}", uid=number)
         kept.add(key, None, number, number, 1)
         kept.settle(key, 0)
     checks = kept.checks(Scope(0, 1, 0))
-    assert kept.crowded
+    assert kept.limit_reached
     assert kept.distinct < 20
     assert sum(check.count for check in checks) == 1000
     assert {check.program for check in checks} == {"p0", "p1", "p2", "p3", "p4", "?"}
@@ -59,10 +59,10 @@ def test_a_namespace_obeys_who_made_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: set(owners))
-    kept = distinct_checks.Counts(Symbols(b""))
+    kept = distinct_checks.DistinctChecks(Symbols(b""))
     kept.initial_namespace = INITIAL
     for pointer in inside:
-        kept.went(INITIAL, pointer, b"")
+        kept.note_namespace(INITIAL, pointer, b"")
     scope = Scope(0, 1, 0, makers=set(makers))
     kept.add(key, None, 7, 0, 1)
     (check,) = kept.checks(scope)

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import os
 import threading
-from types import SimpleNamespace
 from typing import Any, cast
 
+from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.live_recorder import RecorderProcess
 from capadvise.recording import Lost
 
 
+class Sources:
+    """A run with many tallies."""
+
+    observer = "tracepoint"
+    distinct = 0
+    clock = 0.0
+    kill_at = status = None
+
+    def __init__(self) -> None:
+        self.tracker = self.sources = self.subject = self
+
+    def tallies(self) -> tuple[int, ...]:
+        return tuple(range(5000))
+
+    def lost_so_far(self) -> Lost:
+        return Lost()
+
+
 def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     """As one that is stopped: what is recorded meanwhile would be lost."""
-    (orders, _), (_, said), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
-    recorder = RecorderProcess(orders, said, recordings, judged)
-    tracker = SimpleNamespace(tallies=lambda: tuple(range(5000)), distinct=0)
-    watch: Any = SimpleNamespace(
-        tracker=tracker,
-        buffers=SimpleNamespace(lost=Lost),
-        clock=0.0,
-        status=None,
-        kill_at=None,
-        observer="tracepoint",
-    )
+    (orders, _), (_, progress), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
+    recorder: Any = RecorderProcess(orders, progress, recordings, judged)
 
     def rounds() -> None:
         for _ in range(50):
             recorder._next_look = 0.0
-            recorder._round(cast(Any, watch))
+            recorder._round(cast(EventLoop, Sources()), tuple)
 
     running = threading.Thread(target=rounds, daemon=True)
     running.start()

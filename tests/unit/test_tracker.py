@@ -50,7 +50,7 @@ def checks(
     In round n, times begin at 1000 n."""
     starts = OneCommand(TARGET)
     tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0)
-    tracker.stopping = stopped
+    tracker.note_stopping(stopped)
     for number, (quiet, flood) in enumerate(rounds):
         start = number * 1000
         after, flooded = (

@@ -1,7 +1,7 @@
 """The kernel's audit records as they are made: netlink group AUDIT_NLGRP_READLOG.
 
-No rule is added and nothing is switched on: heard is what the kernel says of itself, denials by
-security modules and what seccomp filters kill, whether or not an auditd runs. Takes CAP_AUDIT_READ
+No rule is added and nothing is switched on: the kernel tells of denials by security modules and of
+what seccomp filters kill by itself, whether or not an auditd runs. Takes CAP_AUDIT_READ
 in the initial user namespace, and the initial network namespace (kauditd_send_multicast_skb()).
 """
 
@@ -28,34 +28,34 @@ _PATIENCE = 5
 """So many rounds a record of an unknown process is kept: its fork may not have been read yet."""
 
 
-class Ear:
-    """Hears audit records, and keeps those of a target."""
+class AuditListener:
+    """Reads audit records, and keeps those of a target."""
 
-    def __init__(self, heard: socket.socket) -> None:
-        self._socket = heard
+    def __init__(self, audit: socket.socket) -> None:
+        self._socket = audit
         self._kept: dict[int, list[Record]] = {}
         self._waiting: list[tuple[int, Record]] = []
 
     @classmethod
-    def open(cls) -> Ear | None:
-        """None where nothing can be heard."""
+    def open(cls) -> AuditListener | None:
+        """None where the kernel sends us none."""
         try:
-            heard = socket.socket(
+            audit = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_AUDIT
             )
         except OSError:
             return None
         try:
-            heard.setblocking(False)
+            audit.setblocking(False)
             with suppress(OSError):
-                heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            heard.bind((0, _GROUP_READLOG))
+                audit.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            audit.bind((0, _GROUP_READLOG))
         except OSError:
-            heard.close()
+            audit.close()
             return None
-        return cls(heard)
+        return cls(audit)
 
-    def hear(self, scope_of: Callable[[int], Scope | None]) -> None:
+    def read(self, scope_of: Callable[[int], Scope | None]) -> None:
         """Read what is there; ``scope_of`` tells whose a process is."""
         with suppress(OSError):  # nothing more, or records were lost: the kernel says so by ENOBUFS
             while True:
@@ -73,11 +73,11 @@ class Ear:
                 self._waiting.append((rounds - 1, record))
 
     def wait(self, seconds: float) -> None:
-        """Until there is something to hear, or no longer than so."""
+        """Until there is something to read, or no longer than so."""
         select.select([self._socket], [], [], seconds)
 
     def denials(self, scope: Scope) -> list[Denial]:
-        """What was refused to a target, as far as it was heard."""
+        """What was refused to a target, as far as it was read."""
         records = self._kept.get(scope.number, [])
         if not records:
             return []
@@ -87,7 +87,7 @@ class Ear:
         return denials(records, default().syscalls)
 
     def close(self) -> None:
-        """Hear nothing any more."""
+        """Read nothing any more."""
         self._socket.close()
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from capadvise.caps import Cap
 from capadvise.errors import CannotObserve, CapadviseError
-from capadvise.linux.audit.live import Ear
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.diagnose import canary
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import observer, require
@@ -148,7 +148,7 @@ def observers() -> Iterator[Finding]:
 
 def audit_records() -> Finding:
     """Whether the kernel's audit records are heard, which say what security modules refuse."""
-    ear = Ear.open()
+    ear = AuditListener.open()
     here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
     if ear is not None:
         ear.close()

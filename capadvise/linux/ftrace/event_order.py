@@ -42,7 +42,7 @@ class Order:
         self._types, self._is_overcommit, self._sighted = types, is_overcommit, sighted
         self.begun = False
         """The target has begun: from now on, checks of memory accounting are only counted."""
-        self.whole = True
+        self.lossless = True
         """Nothing was overwritten in the quiet buffer, which shows where calls begin."""
         self.complete = True
         """All that was there has been read in the last round."""
@@ -78,6 +78,15 @@ class Order:
         self._waiting = waiting[ready:]
         return waiting[:ready]
 
+    def _note_loss(self, buffer: int, bare: tuple[int, int, bytes] | None) -> None:
+        """Events were overwritten, and with them the stack of the last check: the next stack is
+        another one's. In the flood it is counted as lost; shown as an unknown place, it would look
+        like a need for CAP_SYS_ADMIN."""
+        if buffer == QUIET:
+            self.lossless = False
+            if bare is not None:
+                self._waiting.append((bare[0], self._types.check, bare[1], bare[2], b""))
+
     def _read(self, buffer: int, pages: Iterable[Page]) -> int:
         """Until when all is known that this buffer held."""
         types, waiting, noise = self._types, self._waiting, self._noise
@@ -91,13 +100,7 @@ class Order:
                 continue
             bare = self._unstacked.pop((buffer, cpu), None)
             if ringbuffer.missed(page):
-                # The stack of the last one was overwritten: the next is another one's. In the
-                # flood it is counted as lost; shown as an unknown place, it would look like a
-                # need for CAP_SYS_ADMIN.
-                if buffer == QUIET:
-                    self.whole = False
-                    if bare is not None:
-                        waiting.append((bare[0], check, bare[1], bare[2], b""))
+                self._note_loss(buffer, bare)
                 bare = None
             for time, kind, pid, event in ringbuffer.events(page):
                 if kind == check:

@@ -1,4 +1,8 @@
-"""The two trace buffers of a run, and whether they can be had here."""
+"""The trace instances of a run, and whether they can be had here.
+
+Two hold the checks. The retry tracer gets one of its own, of refused checks, and where containers
+are entered by programs that nobody follows, a small one tells of every start of such a program.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
-ARRIVALS_KB = 64
+EXEC_WATCH_KB = 64
 SIGNAL_EVENT = "signal:signal_generate"
 _SIGSYS = "sig == 31 && code == 1"
 """SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
@@ -74,14 +78,14 @@ class Reader(Protocol):
 
 
 class Buffers:
-    """Two private trace buffers: CAP_SYS_ADMIN, asked at every mmap, never pushes out the rest."""
+    """Private trace buffers: CAP_SYS_ADMIN, checked at every mmap, never pushes out the rest."""
 
     def __init__(
-        self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), arrivals: str = ""
+        self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), exec_watch: str = ""
     ) -> None:
         """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
-        refuse; of them the entry is recorded too. ``arrivals``: the name of a program of which
-        every start and every fork on this machine is told."""
+        refuse; of them the entry is recorded too. ``exec_watch``: the name of a program of
+        which every start and every fork on this machine is told."""
         self.root = root
         self.source = probes.source(observer(root))
         stem = f"{tracefs.PREFIX}{procfs.mark()}"
@@ -92,9 +96,9 @@ class Buffers:
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
-        self._arrivals, self._arriving = arrivals, f"{stem}-arrivals"
-        if arrivals:
-            self.folders.append(str(root / "instances" / self._arriving))
+        self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
+        if exec_watch:
+            self.folders.append(str(root / "instances" / self._exec_watch_name))
         self._missed_before = 0
         self._unmatched: Callable[[], int] = lambda: 0
 
@@ -118,7 +122,7 @@ class Buffers:
         self.types = self._record_quiet()
         both.result()
         self._record_denied(third.result())
-        self.arriving = self._open_arrivals() if self._arrivals else None
+        self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
     def _instance(
         self, name: str, size: int, pids: Callable[[], list[int]] | None = None
@@ -226,27 +230,32 @@ class Buffers:
         instance.filter(self.source.check, quiet)
         instance.enable([self.source.check])
 
+    @property
+    def observer(self) -> str:
+        """What writes the checks."""
+        return str(self.source.observer)
+
     def stop(self) -> None:
         """Record nothing any more."""
         self.quiet.stop()
         self.flood.stop()
 
-    def _open_arrivals(self) -> tracefs.Instance:
-        instance = tracefs.Instance(self.root, self._arriving, buffer_kb=ARRIVALS_KB)
+    def _open_exec_watch(self) -> tracefs.Instance:
+        instance = tracefs.Instance(self.root, self._exec_watch_name, buffer_kb=EXEC_WATCH_KB)
         self._opened.append(instance)
-        instance.filter(EXEC_EVENT, f'filename ~ "*{self._arrivals}"')
-        instance.filter(FORK_EVENT, f'parent_comm == "{self._arrivals}"')
+        instance.filter(EXEC_EVENT, f'filename ~ "*{self._watched_program}"')
+        instance.filter(FORK_EVENT, f'parent_comm == "{self._watched_program}"')
         instance.enable([EXEC_EVENT, FORK_EVENT])
         return instance
 
-    def arrived(self) -> set[int]:
+    def newly_executed(self) -> set[int]:
         """The processes that have started such a program, or were forked by one."""
-        if self.arriving is None:
+        if self.exec_watch is None:
             return set()
         kinds = {self.types.exec: EXEC, self.types.fork: self.types.fork_fields}
         return {
             kinds[kind].unpack_from(event)[-1]
-            for _, page in self.arriving.pages()
+            for _, page in self.exec_watch.pages()
             if page
             for _, kind, _, event in ringbuffer.events(page)
             if kind in kinds

@@ -7,285 +7,176 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.linux.audit.live import Ear
-from capadvise.linux.audit.merge import with_denials
-from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
-from capadvise.linux.retry.client import Listener
+from capadvise.linux.supervise import decisions
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
+from capadvise.linux.supervise.decisions import Due, Limits, Order, State
+from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.linux.supervise.health_check import Checker
-from capadvise.linux.supervise.null_observer import NoBuffers, NoChecks
+from capadvise.linux.supervise.sources import Sources
+from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
-from capadvise.linux.tracking.tracker import Tracker
-from capadvise.recording import Held, Host, Lost, Recording, Refusal
+from capadvise.recording import Held, Host, Recording
 
 if TYPE_CHECKING:
     from capadvise.posture import Mac
 
-_GRACE = 2.0
-"""A target that still lives so many seconds after Ctrl-C was not stopped by it."""
-_DOUBT = 5.0
-"""After so many seconds the user is told that the check still fails."""
-_LAST_WORD = 0.3
-"""Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
-_CROWDED = (
+_LIMIT_REACHED = (
     "there were more different checks than can be told apart: of those beyond, the program, the "
     "user and the arguments are not known"
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
-_ENDS_ITSELF = 0.3
-"""Seconds in which a target without a kind, whose check has passed, may show that it is a oneshot
-whose work was done, and no daemon."""
 
 
-class Watch:
-    """The time between the target's exec and the end of the recording."""
+class EventLoop:
+    """Follows one subject to its end."""
 
     def __init__(
         self,
-        command: Command,
-        guardian: GuardianProcess,
+        subject: Subject,
+        sources: Sources,
         signals: Signals,
-        buffers: Buffers | NoBuffers,
-        tracker: Tracker | NoChecks,
-        listener: Listener | None = None,
+        command: Command,
+        limits: Limits,
     ) -> None:
-        self.command, self.guardian, self.signals = command, guardian, signals
-        self.buffers, self.tracker, self.listener = buffers, tracker, listener
-        self.began = datetime.datetime.now(datetime.UTC)
-        self.clock = time.monotonic()
-        self.so_far: Callable[[], Sequence[Recording]] = tuple
-        """What was seen so far, for those who look on; one recording for each scope."""
-        self.status: int | None = None
-        self.empty = self.interrupted = self.doubted = False
-        self.kill_at: float | None = None
-        self.alive_at: float | None = None
-        self.lost = Lost()
-        self.check_passed: bool | None = None
-        self.passed_alive = False
-        self._passed_at: float | None = None
-        self.ear = Ear.open()
+        """Of ``command``, only what concerns the health check is used."""
+        self.subject, self.sources = subject, sources
+        self.state = State()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
-        self.checker = (
-            Checker(command.check, signals.before, command.check_limit) if command.check else None
-        )
+        """(program, effective uid, effective gid) when the health check passed."""
+        self.clock = time.monotonic()
+        self._began = datetime.datetime.now(datetime.UTC)
+        self._signals, self._limits = signals, limits
+        self._check_limit, self._warn = command.check_limit, command.doubt
+        self._checker: Checker | None = None
+        if command.check:
+            self._use_check(command.check)
+        self._deeds: Mapping[Order, Callable[[], object]] = {
+            Order.NOTE_ENDING: self._note_ending,
+            Order.FORGET_ENDING: lambda: sources.note_stopping(stopping=False),
+            Order.STOP: subject.stop,
+            Order.END_REST: subject.end_rest,
+            Order.KILL: subject.kill,
+            Order.READ_CREDENTIALS: self._read_credentials,
+            Order.WARN: self._say_that_the_check_fails,
+        }
+
+    # ------------------------------------------------------------ for those who look on
+
+    @property
+    def kill_at(self) -> float | None:
+        """When, by the monotonic clock, the target is killed; None: it was not told to end."""
+        return None if self.state.kill_at is None else self.clock + self.state.kill_at
 
     @property
     def kind(self) -> str:
-        """oneshot or daemon: a check that passes while the target lives makes it a daemon."""
-        if self.command.kind:
-            return self.command.kind
-        return "daemon" if self.passed_alive else "oneshot"
+        """oneshot or daemon."""
+        return decisions.workload_kind(self._limits, self.state.health)
 
-    def until_end(self, each_round: Callable[[Watch], None] | None = None) -> None:
-        """Read until the tree is gone. ``each_round`` is called after each round of reading."""
-        watched = [self.guardian.report, self.signals.fd]
-        heard = [self.listener.fd] if self.listener else []
-        done = self._drain()  # the exec: were it overwritten, nothing would be the target's
-        while not self._over():
-            select.select([*watched, *heard], [], [], _ROUND if done else 0)
-            done = self._drain()
-            self._hear()
-            if self.listener and self.listener.ended:
-                heard = []
-            if self.guardian.ended and not self.empty:
-                self._guardian_is_gone()
-                break
-            self._signals()
-            self._time_is_up()
+    @property
+    def check_said(self) -> str:
+        """What the health check printed when it was last run."""
+        return self._checker.said if self._checker else ""
+
+    def order_stop(self) -> None:
+        """End the target; ordered again, kill it."""
+        self._decide(decisions.StopOrdered())
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self, each_round: Callable[[], None] | None = None) -> None:
+        """Read until the subject has ended. ``each_round`` is called after each round."""
+        complete = self.sources.read()  # the exec: were it overwritten, nothing would be counted
+        while not self.subject.ended:
+            fds = [*self.subject.fds, self._signals.fd, *self.sources.fds]
+            select.select(fds, [], [], _ROUND if complete else 0)
+            complete = self.sources.read()
+            self._update()
+            self._take_signals()
+            self._decide(decisions.Tick())
             self._check()
             if each_round is not None:
-                each_round(self)
-        self.buffers.stop()
-        while not self._drain():
-            pass
-        self.tracker.finish()
-        if self.ear is not None:
-            if isinstance(self.tracker, Tracker) and self.tracker.unnamed:
-                self.ear.wait(_LAST_WORD)
-                self.ear.hear(self.tracker.scope_of)
-            self.ear.close()
-        if self.listener is not None:
-            self.listener.finish()
-        self.lost = self.buffers.lost()
-        self._check_after_exit()
+                each_round()
+        self.sources.finish()
+        if self._checker is not None:
+            self._checker.abandon()
+            if decisions.check_after_end(self._limits, self.state.health):
+                passed = self._check_to_its_end()
+                self.state = replace(self.state, health=replace(self.state.health, passed=passed))
 
-    def _drain(self) -> bool:
-        """Read what is there; False where there was too much for one round."""
-        done = True
-        if isinstance(self.tracker, Tracker):
-            done = self.buffers.drain(self.tracker)
-            if self.ear is not None:
-                self.ear.hear(self.tracker.scope_of)
-        if self.listener is not None:
-            self.listener.hear()
-        return done
-
-    def _over(self) -> bool:
-        """Whether there is nothing left to watch."""
-        return self.empty
-
-    def _guardian_is_gone(self) -> None:
-        self.guardian.kill_orphans()
-        self.interrupted = True
-
-    def _hear(self) -> None:
-        for message in self.guardian.hear():
-            if "exited" in message:
-                self._exited(os.waitstatus_to_exitcode(message["exited"]))
-                if self.kill_at is not None:
-                    self._end_all()  # a shell dies and leaves its child, which is to stop, too
-            elif "empty" in message:
-                self.empty = True
-            elif "stopped" in message:
-                self._stop_with_target()
-
-    def _exited(self, status: int) -> None:
-        self.status = status
-
-    def _stop_with_target(self) -> None:
-        """The target stopped: so do we, for the shell's job control. The guardian wakes us when
-        the target goes on. Off a terminal nobody looks, and reading must go on."""
-        if (
-            self.command.terminal is None
-            and _in_foreground()
-            # t: stopped so, under a tracer; the guardian never reports a stop for tracing alone
-            and procfs.state(self.tracker.root) in ("T", "t")
-        ):
-            os.kill(os.getpid(), signal.SIGSTOP)
-
-    def _signals(self) -> None:
-        for number, from_process in self.signals.received():
-            self._pass_on(number, from_process=from_process)
-            if number == signal.SIGHUP:
-                continue  # a reload, for most
-            self.interrupted = True
-            self._is_ending()
-            if number == signal.SIGTERM:
-                self.kill_at = time.monotonic() + self.command.patience
+    def _update(self) -> None:
+        for happened in self.subject.update():
+            if isinstance(happened, decisions.HealthCheckKnown):
+                self._use_check(happened.script)
             else:
-                self.alive_at = time.monotonic() + _GRACE
+                self._decide(happened)
 
-    def _time_is_up(self) -> None:
-        now = time.monotonic()
-        if self.alive_at is not None and now > self.alive_at and self.kill_at is None:
-            # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
-            self.alive_at, self.interrupted = None, False
-            self.tracker.stopping = None
-        if self.command.seconds and now - self.clock > self.command.seconds:
-            self.stop()
-        if self._passed_at is not None and now > self._passed_at + _ENDS_ITSELF:
-            self._stop_passed()
-        if self.kill_at is not None and now > self.kill_at:
-            self._kill()
+    def _take_signals(self) -> None:
+        for number, from_process in self._signals.received():
+            self.subject.signal(number, from_process=from_process)
+            self._decide(decisions.Signalled(number))
 
-    def stop(self) -> None:
-        """End the target as a runtime would: SIGTERM, and SIGKILL for what does not heed it."""
-        if self.kill_at is None:
-            self._is_ending()
-            self._terminate()
-            self.kill_at = time.monotonic() + self.command.patience
+    def _decide(self, event: decisions.Event) -> None:
+        now = time.monotonic() - self.clock
+        self.state, orders = decisions.decide(self._limits, self.state, event, now)
+        for order in orders:
+            self._deeds[order]()
 
-    def _pass_on(self, number: int, *, from_process: bool) -> None:
-        """A signal that was sent to us alone is for the target."""
-        if from_process:
-            self.guardian.tell({"signal": number})
+    def _note_ending(self) -> None:
+        self.sources.note_stopping(stopping=True)
+        self.subject.note_ending()
 
-    def _is_ending(self) -> None:
-        """What is asked from now on is asked because the target ends."""
-        if self.tracker.stopping is None:
-            self.tracker.stopping = self.buffers.now()
+    def _read_credentials(self) -> None:
+        self.credentials = procfs.credentials(self.subject.pids())
 
-    def _terminate(self) -> None:
-        self._end_all()
+    # ------------------------------------------------------------ the health check
 
-    def _end_all(self) -> None:
-        self.guardian.tell({"signal": signal.SIGTERM})
-        self.guardian.tell({"signal": signal.SIGCONT})  # one that is stopped can heed it then
-
-    def _kill(self) -> None:
-        self.guardian.tell("kill")
+    def _use_check(self, script: str) -> None:
+        if self._checker is None:
+            self._checker = Checker(script, self._signals.before, self._check_limit)
 
     def _check(self) -> None:
-        """A daemon is checked while it lives, a oneshot once its main process has ended; without
-        a kind, whichever comes first."""
-        if self.checker is None or self.check_passed or self.kill_at is not None:
+        if self._checker is None:
             return
-        ended = self.status is not None
-        if self.command.kind == "oneshot" and not ended:
-            return
-        if self.command.kind == "oneshot":
-            self._verdict(self._check_once())
-        elif (passed := self.checker.poll(self.status, self._pids)) is not None:
-            self._verdict(passed)
+        exited = self.subject.status is not None
+        due = decisions.check_due(self._limits, self.state, exited=exited)
+        passed = None
+        if due is Due.TRY:
+            passed = self._poll()
+        elif due is Due.TO_ITS_END:
+            passed = self._check_to_its_end()
+        if passed is not None:
+            self._decide(decisions.Checked(passed, exited))
 
-    def _verdict(self, passed: bool) -> None:
-        self.check_passed = passed
-        if passed or self.command.kind == "oneshot":
-            self.credentials = procfs.credentials(self._pids())
-            if self.command.kind is None and self.status is None:
-                self._passed_at = time.monotonic()
-            else:
-                self._stop_passed()
-        elif self.command.doubt and not self.doubted and time.monotonic() - self.clock > _DOUBT:
-            assert self.checker is not None
-            self.doubted = True
-            self.command.doubt(self.checker.said)
+    def _poll(self) -> bool | None:
+        assert self._checker is not None
+        subject = self.subject
+        return self._checker.poll(subject.status, subject.pids, subject.check_environment)
 
-    def _stop_passed(self) -> None:
-        self.passed_alive = bool(self.check_passed) and self.command.kind != "oneshot"
-        self.stop()
-
-    def _check_once(self) -> bool:
-        """Run the check to its end; a signal ends the wait."""
-        assert self.checker is not None
-        self.checker.abandon()
-        while (passed := self.checker.poll(self.status, self._pids)) is None:
-            select.select([self.signals.fd], [], [], _ROUND)
-            if not self.empty:
-                self._drain()
-            if any(number != signal.SIGHUP for number, _ in self.signals.received()):
-                self.interrupted = True
-                self.checker.abandon()
+    def _check_to_its_end(self) -> bool:
+        """Run the health check to its end; a signal ends the wait."""
+        assert self._checker is not None
+        self._checker.abandon()
+        while (passed := self._poll()) is None:
+            select.select([self._signals.fd], [], [], _ROUND)
+            if not self.subject.ended:
+                self.sources.read()
+            if any(number != signal.SIGHUP for number, _ in self._signals.received()):
+                self.state = replace(self.state, interrupted=True)
+                self._checker.abandon()
                 return False
         return passed
 
-    def _pids(self) -> list[int]:
-        if self.empty:
-            return []
-        tracer = self.listener.pid if self.listener else 0
-        return [pid for pid in descendants(self.guardian.pid) if pid != tracer]
+    def _say_that_the_check_fails(self) -> None:
+        if self._warn is not None:
+            self._warn(self.check_said)
 
-    def _check_after_exit(self) -> None:
-        if self.checker is None:
-            return
-        self.checker.abandon()
-        undecided = self.check_passed is None or self.command.kind is None
-        if undecided and not self.check_passed and self.command.kind != "daemon":
-            self.check_passed = self._check_once()
-
-    @property
-    def observer(self) -> str:
-        """What sees the checks: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
-        source = self.buffers.source
-        seen = [] if source is None else [str(source.observer)]
-        return "+".join([*seen, *["retry"] * (self.listener is not None)])
-
-    def _refusals(self, scope: Scope, mac: Mac | None) -> tuple[Refusal, ...]:
-        seen = self.tracker.refusals(scope, mac)
-        return seen if self.ear is None else with_denials(seen, self.ear.denials(scope))
-
-    def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
-        """None: nobody knows, since we ended it when its time was up."""
-        if self.checker or healthy or status == 0:
-            return self.check_passed if self.checker else True
-        return None if self.kill_at is not None and not self.interrupted else False
+    # ------------------------------------------------------------ what came of it
 
     def recording(
         self,
@@ -297,42 +188,40 @@ class Watch:
         mac: Mac | None = None,
     ) -> Recording:
         """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it.
-        ``healthy``: a check of its own was passed. ``mac``: what confines it."""
+        ``healthy``: a health check of its own has passed. ``mac``: what confines it."""
         if status is not None and status < 0:
             status = 128 - status
-        seen = Recording(
+        limit_reached = (_LIMIT_REACHED,) if self.sources.tracker.limit_reached else ()
+        recording = Recording(
             host=Host(
                 kernel=os.uname().release,
                 arch=os.uname().machine,
                 last_cap=procfs.last_cap(),
-                observer=self.observer,
+                observer=self.sources.observer,
                 lsm=procfs.active_lsms(),
             ),
             held=held,
-            started=self.began.isoformat(timespec="milliseconds"),
+            started=self._began.isoformat(timespec="milliseconds"),
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
-            checks=self.tracker.checks(scope),
-            refusals=self._refusals(scope, mac),
-            lost=self.lost,
-            interrupted=self.interrupted,
+            checks=self.sources.tracker.checks(scope),
+            refusals=self.sources.refusals(scope, mac),
+            lost=self.sources.lost,
+            interrupted=self.state.interrupted,
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
-            cautions=(_CROWDED,) if self.tracker.crowded else (),
+            cautions=(*limit_reached, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)
                 for program, kept in scope.fixed_capsets
                 if kept and kept != held.bounding
             ),
         )
-        if self.listener is None:
-            return seen
-        return self.listener.merged(seen)
+        return self.sources.merged(recording)
 
-
-def _in_foreground() -> bool:
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
+    def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
+        checked = self._checker is not None
+        return decisions.succeeded(
+            self._limits, self.state, status, checked=checked, healthy=healthy
+        )

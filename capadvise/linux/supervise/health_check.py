@@ -19,13 +19,12 @@ class Checker:
     """Runs the check without ever making the reader of the trace buffers wait.
 
     In the environment of the check, ``EXIT`` is the exit status of the target (empty while it
-    runs) and ``PIDS`` its processes, separated by commas; and what ``told`` holds besides.
+    runs) and ``PIDS`` its processes, separated by commas.
     """
 
     def __init__(self, script: str, mask: Iterable[int], limit: float) -> None:
         """``limit``: seconds for one try, which then has failed."""
         self.script, self._mask, self._limit = script, set(mask), limit
-        self.told: dict[str, str] = {}
         self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         # A pipe would fill up, and be held open by daemons.
@@ -39,14 +38,20 @@ class Checker:
         self._output.seek(max(0, size - 1500))
         return self._output.read().decode(errors="backslashreplace").strip()
 
-    def poll(self, status: int | None, pids: Callable[[], list[int]]) -> bool | None:
+    def poll(
+        self,
+        status: int | None,
+        pids: Callable[[], list[int]],
+        more: Callable[[], dict[str, str]] = dict,
+    ) -> bool | None:
         """Start a try, or look at the one under way: its result, None where there is none yet.
 
-        ``pids`` is asked only for a new try: it reads all of /proc.
+        ``pids``, and what the environment holds ``more``, are asked for only for a new try: that
+        reads all of /proc.
         """
         if self._process is None:
             if time.monotonic() >= self._next:
-                self._start(status, pids())
+                self._start(status, pids(), more())
             return None
         if self._process.poll() is None and time.monotonic() < self._until:
             return None
@@ -65,7 +70,7 @@ class Checker:
         self._process = None
         self._next = 0.0
 
-    def _start(self, status: int | None, pids: list[int]) -> None:
+    def _start(self, status: int | None, pids: list[int], more: dict[str, str]) -> None:
         told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
         self._output.seek(0)
         self._output.truncate()
@@ -76,7 +81,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **self.told, **told},
+            env={**os.environ, **more, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

@@ -28,7 +28,7 @@ from capadvise.catalog import default
 from capadvise.decide import decide_all
 from capadvise.errors import CapadviseError
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.event_loop import Watch
+from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.pty import Terminal
 from capadvise.linux.supervise.record import observe
@@ -46,7 +46,7 @@ read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the recorder says ten times a second. Times are of the monotonic clock."""
+    """What the recorder tells ten times a second. Times are of the monotonic clock."""
 
     began: float
     tallies: tuple[Tally, ...]
@@ -93,10 +93,10 @@ def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
 class RecorderProcess:
     """The process that records."""
 
-    def __init__(self, orders: int, said: int, recordings: int, judged: int) -> None:
+    def __init__(self, orders: int, progress: int, recordings: int, judged: int) -> None:
         """File descriptors: orders come in, progress goes out; recordings go to the judge, who says
         when it can take another one."""
-        self._orders, self._said = orders, said
+        self._orders, self._progress_fd = orders, progress
         self._recordings, self._judged = recordings, judged
         self._alone = False
         """The screen is gone."""
@@ -104,7 +104,7 @@ class RecorderProcess:
         self._next_look = self._next_judgement = self._next_lost = 0.0
         self._distinct = 0
         self._lost = Lost()
-        self._watch: Watch | None = None
+        self._tallies: Callable[[], tuple[Tally, ...]] = tuple
         for fd in (orders, judged):
             os.set_blocking(fd, False)
 
@@ -122,69 +122,62 @@ class RecorderProcess:
         code = 1
         try:
             select.select([self._orders], [], [])
-            self._hear()
+            self._read_orders()
             if not self._stops:
                 result = self._record(replace(command, terminal=terminal.inner), save)
-                self._hear()
+                self._read_orders()
                 if self._alone:
                     terminal.restore()
-                self._say(result)
+                self._send(result)
             code = 0
         except CapadviseError as error:
-            self._say(Failed(str(error), error.hint, int(error.exit_code)))
+            self._send(Failed(str(error), error.hint, int(error.exit_code)))
         finally:
             os._exit(code)
 
     def _record(self, command: Command, save: Callable[[Observation], Any]) -> Ended:
-        seen = observe(command, meanwhile=default().preload, each_round=self._round)
-        tallies = self._watch.tracker.tallies() if self._watch else ()
-        seconds = seen.recording.seconds
+        seen = observe(command, meanwhile=default().preload, onlooker=self._round)
+        seconds, tallies = seen.recording.seconds, self._tallies()
         return Ended(save(seen), seen.check_passed, seen.check_said, seconds, tallies)
 
-    def _hear(self) -> None:
+    def _read_orders(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            said = os.read(self._orders, 4096)
-            self._stops += said.count(b"s")
-            if not said and not self._alone:
+            orders = os.read(self._orders, 4096)
+            self._stops += orders.count(b"s")
+            if not orders and not self._alone:
                 self._alone = True
                 self._stops += 1
 
-    def _round(self, watch: Watch) -> None:
+    def _round(self, loop: EventLoop, recordings: Callable[[], Sequence[Recording]]) -> None:
         """Between two rounds of reading."""
         now = time.monotonic()
-        self._watch = watch
-        self._hear()
-        self._obey(watch, now)
+        self._tallies = loop.sources.tracker.tallies
+        self._read_orders()
+        if self._stops > self._obeyed:
+            loop.order_stop()
+            self._obeyed = self._stops
         if now >= self._next_lost:
-            self._lost, self._next_lost = watch.buffers.lost(), now + _LOST_EVERY
+            self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
         if now >= self._next_look:
-            if not self._alone and not _unread(self._said):
-                self._say(self._progress(watch))
+            if not self._alone and not _unread(self._progress_fd):
+                self._send(self._progress(loop))
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
-        if now >= self._next_judgement and watch.tracker.distinct != self._distinct:
-            self._distinct = watch.tracker.distinct
-            self._ask(watch.so_far())
+        distinct = loop.sources.tracker.distinct
+        if now >= self._next_judgement and distinct != self._distinct:
+            self._distinct = distinct
+            self._ask(recordings())
             spent = time.monotonic() - now
             self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
 
-    def _progress(self, watch: Watch) -> Progress:
+    def _progress(self, loop: EventLoop) -> Progress:
         return Progress(
-            watch.clock,
-            watch.tracker.tallies(),
+            loop.clock,
+            loop.sources.tracker.tallies(),
             self._lost,
-            watch.kill_at,
-            watch.status is not None,
-            watch.observer,
+            loop.kill_at,
+            loop.subject.status is not None,
+            loop.sources.observer,
         )
-
-    def _obey(self, watch: Watch, now: float) -> None:
-        """What the screen asked for."""
-        if self._stops > self._obeyed:
-            watch.interrupted = True
-            if self._obeyed and watch.kill_at is not None:
-                watch.kill_at = now
-            watch.stop()
-            self._obeyed = self._stops
 
     def _ask(self, recordings: Sequence[Recording]) -> None:
         """Have this judged, if the judge has done with the one before."""
@@ -196,9 +189,9 @@ class RecorderProcess:
         with contextlib.suppress(OSError):
             _send(self._recordings, tuple(recordings))
 
-    def _say(self, value: Progress | Ended | Failed) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
-            _send(self._said, value)
+    def _send(self, value: Progress | Ended | Failed) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more
+            _send(self._progress_fd, value)
 
 
 def _send(fd: int, value: object) -> None:

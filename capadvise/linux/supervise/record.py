@@ -17,24 +17,24 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.supervise.command import Command, user_of
 from capadvise.linux.supervise.observation import Observation
-from capadvise.linux.supervise.session import session
+from capadvise.linux.supervise.session import Tracing, session
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.kallsyms import Reading
-    from capadvise.linux.supervise.event_loop import Watch
+    from capadvise.linux.supervise.record_command import Onlooker
 
 
 def observe(
     command: Command,
     meanwhile: Callable[[], object] = lambda: None,
     *,
-    each_round: Callable[[Watch], None] | None = None,
+    onlooker: Onlooker | None = None,
     table: Reading | None = None,
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
     ``meanwhile`` is called in another thread, for work that will be needed afterwards.
-    ``each_round`` is called between two rounds of reading. ``table``: the kernel's symbols, if they
+    ``onlooker`` is called between two rounds of reading. ``table``: the kernel's symbols, if they
     are being read.
     Raises CannotObserve or CannotStart when nothing ran.
     """
@@ -48,13 +48,12 @@ def observe(
         command,
         user=user,
         listener=listener,
-        observed=not command.unobserved,
-        table=table,
+        tracing=None if command.unobserved else Tracing(table=table),
         meanwhile=lambda: _preload(meanwhile),
     ) as ready:
-        from capadvise.linux.supervise.record_held import watched  # loaded meanwhile
+        from capadvise.linux.supervise.record_command import record_held  # loaded meanwhile
 
-        return watched(ready, command, user, each_round)
+        return record_held(ready, command, user, onlooker)
 
 
 def choose(command: Command) -> tuple[Command, str | None]:
@@ -86,6 +85,6 @@ def _require_retry() -> None:
 
 def _preload(meanwhile: Callable[[], object]) -> None:
     """Load what is needed when the target is held, and then the rest."""
-    import capadvise.linux.supervise.record_held  # noqa: F401 - observe() finds it loaded
+    import capadvise.linux.supervise.record_command  # noqa: F401 - observe() finds it loaded
 
     meanwhile()

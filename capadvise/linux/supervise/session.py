@@ -19,33 +19,62 @@ from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervise.command import Command, resolve
 from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
-from capadvise.linux.supervise.null_observer import NoBuffers
+from capadvise.linux.supervise.untraced import NoBuffers
 
 if TYPE_CHECKING:
     from capadvise.linux.retry.client import Listener
+    from capadvise.linux.supervise.sources import TraceBuffers
 
 _TURN = 0.0002
 """Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the
 buffers would wait so long after each call of the kernel."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What the kernel is asked to tell."""
+
+    missing: CapSet | None = None
+    """What the target cannot have; None: what we lack, and what the command is not to have."""
+    closable: Iterable[str] = ()
+    exec_watch: str = ""
+    """See ``instances.Buffers``."""
+    also: Callable[[], list[int]] = list
+    """Threads that are followed besides the target."""
+    table: Reading | None = None
+    """The kernel's symbols, if their reading has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the kernel tells: buffers that record, and its symbols."""
+
+    buffers: Buffers
+    symbols: Symbols
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """The buffers are ready; a target is held before its exec."""
 
     guardian: GuardianProcess
     signals: Signals
-    buffers: Buffers | NoBuffers
-    symbols: Symbols | None
-    """None where nothing is traced."""
+    buffers: TraceBuffers
+    trace: Trace | None
+    """None where retries alone show what is needed."""
     held: int
     """The pid of the target; 0 where none was started."""
     listener: Listener | None
 
-    def go(self) -> None:
+    def release(self) -> None:
         """Let the target exec. Raises CannotStart."""
         self.guardian.tell("go")
-        _hear(self.guardian, "started")
+        _wait_for(self.guardian, "started")
+
+    def traced(self) -> Trace:
+        """For those who always trace."""
+        assert self.trace is not None
+        return self.trace
 
 
 @contextmanager
@@ -53,76 +82,44 @@ def session(
     command: Command | None,
     *,
     user: dict[str, Any] | None = None,
-    missing: CapSet | None = None,
-    closable: Iterable[str] = (),
-    arrivals: str = "",
-    also: Callable[[], list[int]] = list,
-    sweep: Sequence[list[list[str]]] = (),
+    tracing: Tracing | None,
     listener: Listener | None = None,
-    observed: bool = True,
-    table: Reading | None = None,
+    sweep: Sequence[list[list[str]]] = (),
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
-    nothing is started, and what ``also`` gives goes on as it was.
+    nothing is started, and what ``tracing.also`` gives goes on as it was.
 
-    ``missing``: what the target cannot have, if not what ``command.caps`` leaves out. ``closable``
-    and ``arrivals``: see ``Buffers``. ``also``: threads that are followed besides. ``sweep``: pairs
-    of commands by which the guardian removes containers, unless it is told ``"left"``.
-    ``listener``: hears the retry tracer; ``observed``: whether the kernel is traced, too, and
-    ``table`` the kernel's symbols, if their reading has begun.
-    ``meanwhile`` is called in a thread of its own; the target does not wait for it. Raises
-    CannotObserve or CannotStart.
+    ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
+    ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
+    ``"left"``. ``meanwhile`` is called in a thread of its own; the target does not wait for it.
+    Raises CannotObserve or CannotStart.
     """
-    started = command is not None
-    command = command or Command((), wait=True)
-    path = resolve(command.argv[0]) if started else None
-    lacking = _missing(command.caps) if missing is None else missing
-    buffers, fds = _buffers(lacking, closable, arrivals, observed)
+    path = resolve(command.argv[0]) if command else None
+    traced = _buffers(tracing, command) if tracing else None
+    buffers: TraceBuffers = traced or NoBuffers()
+    fds = [int(traced.root.name)] if traced else []
     signals = Signals()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
-    if observed and table is None:
-        table = Reading()
+    table = (tracing.table or Reading()) if tracing else None
     retry = None
     if listener is not None and path is not None:
-        fds = [*fds, listener.write_fd]
-        program = Path(path).name
-        denied = buffers.denied()
-        from capadvise.catalog import default
-
-        retry = listener.plan(program, default(), denied, alone=not observed)
-    terminal = command.terminal
-    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
-    if terminal is not None:
-        os.close(terminal)
-    if listener is not None:
-        listener.given_away()
-    guardian.tell(
-        {
-            "path": path,
-            "argv": list(command.argv),
-            "user": user,
-            "caps": None if command.caps is None else sorted(command.caps),
-            "mask": [int(number) for number in signals.before],
-            "stdout_to_stderr": command.stdout_to_stderr,
-            "instances": buffers.folders,
-            "probes": buffers.probes,
-            "fds": fds,
-            "terminal": terminal,
-            "sweep": list(sweep),
-            "retry": retry,
-        }
-    )
+        fds.append(listener.write_fd)
+        retry = _retry_plan(listener, path, buffers, alone=tracing is None)
+    guardian = _guardian(fds, command, listener)
+    sweeps = list(sweep)
+    guardian.tell(_plan(command, path, user, signals, buffers, fds, sweeps, retry))
     ready: Background[None] | None = None
     try:
-        hearing = Background(lambda: _hear(guardian, "held"))
-        ready = Background(lambda: buffers.open(lambda: _followed(hearing.result(), also)))
+        held = Background(lambda: _wait_for(guardian, "held"))
+        also = tracing.also if tracing else list
+        ready = Background(lambda: buffers.open(lambda: _followed(held.result(), also)))
         Background(lambda: _load(meanwhile))
-        symbols = table.result() if observed and table is not None else None
+        trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
         sys.setswitchinterval(turn)
-        yield Session(guardian, signals, buffers, symbols, hearing.result(), listener)
+        yield Session(guardian, signals, buffers, trace, held.result(), listener)
     finally:
         sys.setswitchinterval(turn)
         if ready is not None:
@@ -130,28 +127,85 @@ def session(
         if listener is not None:
             listener.close()
         buffers.close()
-        guardian.hear()  # its end, if it came at the same moment as ours
-        guardian.release()
-        killed = command.wait and not guardian.wait()
-        if guardian.ended or killed:
-            guardian.kill_orphans()
-            remove_containers([] if guardian.leaves else sweep, pause=2.0)
-            buffers.remove()
+        _end(guardian, buffers, sweeps, wait=command is None or command.wait)
         signals.restore()
 
 
-def _buffers(
-    missing: CapSet, closable: Iterable[str], arrivals: str, observed: bool
-) -> tuple[Buffers | NoBuffers, list[int]]:
-    """The trace buffers, and the descriptors that they hang on."""
-    if not observed:
-        return NoBuffers(), []
+def _buffers(tracing: Tracing, command: Command | None) -> Buffers:
+    """The trace buffers, on a descriptor of ours: they stay when tracefs is unmounted meanwhile."""
+    missing = tracing.missing
+    if missing is None:
+        missing = _missing(command.caps if command else None)
     root = require()
-    if root.parent != Path("/proc/self/fd"):  # it stays ours, also when it is unmounted meanwhile
+    if root.parent != Path("/proc/self/fd"):
         root = Path(f"/proc/self/fd/{os.open(root, os.O_PATH | os.O_CLOEXEC)}")
     remove_leftovers(root)
-    buffers = Buffers(root, missing=missing, closable=closable, arrivals=arrivals)
-    return buffers, [int(root.name)]
+    return Buffers(root, missing=missing, closable=tracing.closable, exec_watch=tracing.exec_watch)
+
+
+def _missing(limit: CapSet | None) -> CapSet:
+    """What the target can be refused for want of it: what we lack, and what it is not to have."""
+    held = procfs.capability_sets().bounding
+    return everything() - (held if limit is None else held & limit)
+
+
+def everything() -> CapSet:
+    """All capabilities that the kernel knows."""
+    return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
+
+
+def _retry_plan(
+    listener: Listener, path: str, buffers: TraceBuffers, *, alone: bool
+) -> dict[str, Any]:
+    denied = buffers.denied()
+    from capadvise.catalog import default  # other runs read it later
+
+    return listener.plan(Path(path).name, default(), denied, alone=alone)
+
+
+def _guardian(
+    fds: list[int], command: Command | None, listener: Listener | None
+) -> GuardianProcess:
+    """Start it; what it inherits for itself or for the target is closed here."""
+    terminal = command.terminal if command else None
+    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
+    if terminal is not None:
+        os.close(terminal)
+    if listener is not None:
+        listener.given_away()
+    return guardian
+
+
+def _plan(
+    command: Command | None,
+    path: str | None,
+    user: dict[str, Any] | None,
+    signals: Signals,
+    buffers: TraceBuffers,
+    fds: list[int],
+    sweep: list[list[list[str]]],
+    retry: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What the guardian is told; see there."""
+    command = command or Command(())
+    return {
+        "path": path,
+        "argv": list(command.argv),
+        "user": user,
+        "caps": None if command.caps is None else sorted(command.caps),
+        "mask": [int(number) for number in signals.before],
+        "stdout_to_stderr": command.stdout_to_stderr,
+        "instances": buffers.folders,
+        "probes": buffers.probes,
+        "fds": fds,
+        "terminal": command.terminal,
+        "sweep": sweep,
+        "retry": retry,
+    }
+
+
+def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
+    return [held, *also()] if held else also()
 
 
 def _load(meanwhile: Callable[[], object]) -> None:
@@ -159,11 +213,7 @@ def _load(meanwhile: Callable[[], object]) -> None:
     meanwhile()
 
 
-def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
-    return [held, *also()] if held else also()
-
-
-def _hear(guardian: GuardianProcess, word: str) -> int:
+def _wait_for(guardian: GuardianProcess, word: str) -> int:
     message = guardian.hear_one()
     if "failed" in message:
         code = message["failed"]
@@ -175,12 +225,14 @@ def _hear(guardian: GuardianProcess, word: str) -> int:
     return int(message[word])
 
 
-def everything() -> CapSet:
-    """All capabilities that the kernel knows."""
-    return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
-
-
-def _missing(limit: CapSet | None) -> CapSet:
-    """What the target can be refused for want of it: what we lack, and what it is not to have."""
-    held = procfs.capability_sets().bounding
-    return everything() - (held if limit is None else held & limit)
+def _end(
+    guardian: GuardianProcess, buffers: TraceBuffers, sweep: list[list[list[str]]], *, wait: bool
+) -> None:
+    """Let the guardian do what is left, or do it in its place."""
+    guardian.hear()  # its end, if it came at the same moment as ours
+    guardian.release()
+    killed = wait and not guardian.wait()
+    if guardian.ended or killed:
+        guardian.kill_orphans()
+        remove_containers([] if guardian.leaves else sweep, pause=2.0)
+        buffers.remove()

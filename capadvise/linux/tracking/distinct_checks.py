@@ -47,7 +47,7 @@ class _Count:
     count: int = 0
 
 
-class Counts:
+class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
     def __init__(self, symbols: Symbols) -> None:
@@ -61,8 +61,8 @@ class Counts:
         self._overcommit: dict[bytes, bool] = {}
         self._stacks: dict[bytes, bytes] = {}
         """One copy of each."""
-        self.crowded = False
-        """There were more distinct checks than are told apart."""
+        self.limit_reached = False
+        """There were more distinct checks than are kept apart."""
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
@@ -105,7 +105,7 @@ class Counts:
         if known is None and len(self._counts) >= MOST:
             key = _of_any(key)
             known = self._counts.get((key, result))
-            self.crowded = True
+            self.limit_reached = True
         if known is None:
             stack = self._stacks.setdefault(key.stack, key.stack)
             known = self._counts[key._replace(stack=stack), result] = _Count(pid, time)
@@ -136,12 +136,16 @@ class Counts:
         self._distinct[where] += 1
         return found
 
-    def closed(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
+    def add_seccomp_denied(
+        self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
+    ) -> None:
         """The seccomp filter has answered in the kernel's place: the runtime made it of what the
         container holds, so it stands for a check that was refused."""
         self._stand_in(Origin.SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
 
-    def reached(self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase) -> None:
+    def add_implied(
+        self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
+    ) -> None:
         """A call was about a process that holds capabilities, and not the target's own. The kernel
         asks only where that one holds more than the asker: which it does once the target holds
         less than now (cap_safe_nice(), cap_ptrace_access_check() of security/commoncap.c)."""
@@ -234,7 +238,7 @@ class Counts:
             options=None if key.options is None else _options(key.options),
         )
 
-    def went(self, about: int, within: int, stack: bytes) -> None:
+    def note_namespace(self, about: int, within: int, stack: bytes) -> None:
         """A task that is followed is in a user namespace, or is about to enter one."""
         if within not in self._inside and len(self._inside) < _NAMESPACES:
             self._inside.add(within)

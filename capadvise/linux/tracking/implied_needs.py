@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from capadvise.caps import CapSet
 from capadvise.linux.kernel import file_caps, procfs, syscalls
-from capadvise.linux.tracking.distinct_checks import Counts
+from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
@@ -20,11 +20,11 @@ _DISTINCT_PATHS = 4096
 _OWN_SETS = 64
 
 
-class Unasked:
+class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
     def __init__(
-        self, counts: Counts, knows: Callable[[int], bool], *, here: bool, retried: bool
+        self, counts: DistinctChecks, knows: Callable[[int], bool], *, here: bool, retried: bool
     ) -> None:
         """``knows``: whether a thread is followed. ``here``: the target has our files and pids,
         as a command has and a container has not. ``retried``: see ``Tracker``."""
@@ -43,7 +43,7 @@ class Unasked:
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
-            _insists(task, scope, gain.demanded)
+            _must_hold(task, scope, gain.demanded)
 
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
         """One of CALLS has ended."""
@@ -59,10 +59,10 @@ class Unasked:
             if result == 0 and not told:
                 task.looked = True  # what comes later takes away from this set
                 with suppress(OSError):
-                    _insists(task, scope, procfs.capability_sets(pid).permitted)
+                    _must_hold(task, scope, procfs.capability_sets(pid).permitted)
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
-                _insists(task, scope, syscalls.made_ambient(task.values))
+                _must_hold(task, scope, syscalls.made_ambient(task.values))
         elif begun:
             self._reached(time, pid, task, call, phase)
 
@@ -76,10 +76,10 @@ class Unasked:
         other, cap = found
         with suppress(OSError):
             if procfs.capability_sets(other).permitted:
-                self._counts.reached(time, pid, task, call, cap, phase)
+                self._counts.add_implied(time, pid, task, call, cap, phase)
 
 
-def _insists(task: Task, scope: Scope, caps: CapSet) -> None:
+def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:
     """Capabilities that must be permitted, though no check asks for them."""
     if caps and len(scope.fixed_capsets) < _OWN_SETS:
         scope.fixed_capsets[task.program, caps] = None

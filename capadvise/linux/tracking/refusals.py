@@ -16,6 +16,8 @@ SIGSYS = 0
 UNKNOWN_CALL = "?"
 """A call whose end is not recorded, so that only the signal was seen."""
 _DISTINCT = 4096
+Denied = tuple[int, int, bytes]
+"""A check that was denied: capability, user namespace, stack."""
 
 
 class Raw(NamedTuple):
@@ -26,8 +28,7 @@ class Raw(NamedTuple):
     program: str
     uid: int
     entered: bool | None
-    denied: tuple[tuple[int, int, bytes], ...]
-    """(cap, namespace, stack) of each check that was answered with no."""
+    denied: tuple[Denied, ...]
     nested: bool
 
 

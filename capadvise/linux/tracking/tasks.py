@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
-from capadvise.linux.kernel import syscalls
+from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
@@ -65,6 +65,40 @@ class Task:
     """It has gone into a user namespace that the target made."""
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
+
+    @classmethod
+    def of_running(cls, pid: int, scope: Scope | None, root: Task | None) -> Task:
+        """A thread that ran before it was followed; where it is gone, it had those of ``root``."""
+        uids = gids = syscalls.Ids(0, 0, 0)
+        if (ids := procfs.ids(pid)) is not None:
+            uids, gids = syscalls.Ids(*ids[0]), syscalls.Ids(*ids[1])
+        elif root is not None:
+            uids, gids = root.uids, root.gids
+        program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
+        # Before a scope began, not all events were recorded yet: a call would seem never to end.
+        return cls(program, uids, gids, scope, since=scope.started if scope else 0)
+
+    def take_ids(self, call: str) -> None:
+        """The call under way has succeeded: it may have changed who the task is."""
+        args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        if syscalls.sets_uids(call):
+            self.uids = self.uids.after(call, args)
+        elif syscalls.sets_gids(call):
+            self.gids = self.gids.after(call, args)
+
+    def take_namespaces(self, call: str) -> None:
+        """The call under way has succeeded: it may have moved the task into a user namespace that
+        the target made."""
+        if call in ("unshare", "setns"):
+            users = syscalls.makes_users(self.values[syscalls.ARGUMENTS[call]["flags"]])
+            if users and call == "unshare":
+                self.note_users_made()
+            self.nested |= users
+
+    def note_users_made(self) -> None:
+        """It has made a user namespace. What it is called in one of those is no one's id here."""
+        if self.scope is not None and not self.nested:
+            self.scope.makers.add(self.uids.effective)
 
 
 class Key(NamedTuple):

@@ -15,9 +15,9 @@ from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, Noise, Order, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import procfs, syscalls
+from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
-from capadvise.linux.tracking.distinct_checks import Counts
+from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import Check, Phase, Refusal, Tally
 
@@ -53,8 +53,7 @@ class Tracker:
         as it was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
-        self.stopping: int | None = None
-        """When the target was told to stop, by the clock of the events."""
+        self._stopping: int | None = None
         self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
         self._refused_pids: dict[int, Scope] = {}
         self.unnamed = 0
@@ -64,11 +63,13 @@ class Tracker:
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
-        self.counts = Counts(symbols)
+        self.counts = DistinctChecks(symbols)
         self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
         self._early = early
         here = isinstance(starts, OneCommand)
-        self._unasked = implied_needs.Unasked(self.counts, self.knows, here=here, retried=retried)
+        self._implied = implied_needs.ImpliedNeeds(
+            self.counts, self.knows, here=here, retried=retried
+        )
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
@@ -82,9 +83,8 @@ class Tracker:
         return self._pairing.unmatched
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """One round of reading: see ``Order.take``. All that happened before it began is counted
-        then, but for checks of memory accounting, which are counted with the next one. False: there
-        was more than one round takes."""
+        """One round of reading, see ``Order.take``; checks of memory accounting are counted with
+        the next one. False: there was more than one round takes."""
         self._count(*self._order.take(before, flood, after))
         return self._order.complete
 
@@ -126,7 +126,7 @@ class Tracker:
             above = self._task(parent)
             makes = above.call == "clone" and syscalls.makes_users(above.values[0])
             if makes:
-                _made_users(above)
+                above.note_users_made()
                 above.call, above.values = None, ()  # its end is recorded only where it fails
             nested = above.nested or makes
             self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
@@ -153,7 +153,7 @@ class Tracker:
         task.program = PurePosixPath(path).name or path
         task.looked = False
         if task.scope is not None:
-            self._unasked.executed(task, task.scope, path)
+            self._implied.executed(task, task.scope, path)
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:
@@ -169,9 +169,8 @@ class Tracker:
         cap, pid, stack = asked.cap, asked.pid, asked.stack
         task = self._task(pid)
         if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
-            self.counts.initial_namespace = (
-                asked.namespace
-            )  # the kernel asks it against init_user_ns
+            # The kernel checks it against init_user_ns.
+            self.counts.initial_namespace = asked.namespace
         if task.scope is None:
             if cap == _SETPCAP:
                 task.namespace = asked.namespace  # asked of a task's own namespace alone
@@ -192,7 +191,7 @@ class Tracker:
             task.scope.number,
             asked.within if asked.within != asked.namespace else 0,
         )
-        self.counts.went(asked.namespace, asked.within, stack)
+        self.counts.note_namespace(asked.namespace, asked.within, stack)
         first = self.counts.add(key, None, pid, asked.time, count).pid == pid
         if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.pending.append(key)
@@ -202,40 +201,49 @@ class Tracker:
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
-        if task.call == call and result == 0:
-            args = syscalls.arguments(call, task.values, task.uids, task.gids)
-            if syscalls.sets_uids(call):
-                task.uids = task.uids.after(call, args)
-            elif syscalls.sets_gids(call):
-                task.gids = task.gids.after(call, args)
+        began = task.call == call  # not all begins are recorded
+        if began and result == 0:
+            task.take_ids(call)
         if call in implied_needs.CALLS:
-            self._unasked.ended(time, pid, task, call, result, self._phase(time, task))
-        denied = []
+            self._implied.ended(time, pid, task, call, result, self._phase(time, task))
+        denied = self._settle_checks(task, call, result)
+        if began and result == 0:
+            task.take_namespaces(call)
+        if time >= task.since:  # else no check of it is counted, see adopt()
+            self._note_refusal(time, pid, task, call, result, denied)
+        task.call, task.pending, task.signalled = None, [], False
+
+    def _settle_checks(self, task: Task, call: str, result: int) -> tuple[refusals.Denied, ...]:
+        """Give the checks of a call its result; those that were denied."""
+        denied: dict[refusals.Denied, None] = {}
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:
                 self.counts.settle(key, min(result, 0))
                 if key.ret != 0:
-                    denied.append((key.cap, key.namespace, key.stack))
-        if call in ("unshare", "setns") and task.call == call and result == 0:
-            users = syscalls.makes_users(task.values[syscalls.ARGUMENTS[call]["flags"]])
-            if users and call == "unshare":
-                _made_users(task)
-            task.nested |= users
-        if time < task.since:  # no check of it is counted, see adopt()
-            task.call, task.pending, task.signalled = None, [], False
-            return
+                    denied[key.cap, key.namespace, key.stack] = None
+        return tuple(denied)
+
+    def _note_refusal(
+        self,
+        time: int,
+        pid: int,
+        task: Task,
+        call: str,
+        result: int,
+        denied: tuple[refusals.Denied, ...],
+    ) -> None:
+        """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
         entered = True if task.call == call else None
-        if not entered and self._order.whole and self._is_begun(call, result):
+        if not entered and self._order.lossless and self._is_begun(call, result):
             entered = False
-        refused = entered is False and -result in syscalls.REFUSED
-        if refused and call in self._opened_by and task.scope:
+        filtered = entered is False and -result in syscalls.REFUSED
+        if filtered and call in self._opened_by and task.scope:
             phase = self._phase(time, task)
-            self.counts.closed(time, pid, task, call, self._opened_by[call], phase)
+            self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
             self._refused(pid, task, call, refusals.SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
-            self._refused(pid, task, call, -result, entered, tuple(dict.fromkeys(denied)))
-        task.call, task.pending, task.signalled = None, [], False
+            self._refused(pid, task, call, -result, entered, denied)
 
     def _is_begun(self, call: str, result: int) -> bool:
         """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
@@ -265,7 +273,7 @@ class Tracker:
         call: str,
         code: int,
         entered: bool | None,
-        denied: tuple[tuple[int, int, bytes], ...],
+        denied: tuple[refusals.Denied, ...],
     ) -> None:
         if task.scope is not None:
             if len(self._refused_pids) < _DISTINCT_PIDS:
@@ -276,16 +284,7 @@ class Tracker:
 
     def adopt(self, pid: int, scope: Scope | None) -> Task:
         """A thread that ran before it was followed."""
-        found = procfs.ids(pid)
-        root = self._tasks.get(self.root)
-        nobody = syscalls.Ids(0, 0, 0)
-        uids, gids = (root.uids, root.gids) if root else (nobody, nobody)
-        if found is not None:
-            uids, gids = syscalls.Ids(*found[0]), syscalls.Ids(*found[1])
-        program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
-        # Before a scope began, not all events were recorded yet: a call would seem never to end.
-        since = scope.started if scope else 0
-        task = self._tasks[pid] = Task(program, uids, gids, scope, since)
+        task = self._tasks[pid] = Task.of_running(pid, scope, self._tasks.get(self.root))
         self._order.begun |= scope is not None
         return task
 
@@ -311,13 +310,17 @@ class Tracker:
         return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
 
     def _phase(self, time: int, task: Task) -> Phase:
-        told = self.stopping is not None and time >= self.stopping
-        return Phase.STOP if told else task.phase
+        stopping = self._stopping is not None and time >= self._stopping
+        return Phase.STOP if stopping else task.phase
+
+    def note_stopping(self, time: int | None) -> None:
+        """The target was told to stop, at this time by the events' clock; None: it goes on."""
+        self._stopping = time
 
     @property
-    def crowded(self) -> bool:
-        """Whether there were more distinct checks than are told apart."""
-        return self.counts.crowded
+    def limit_reached(self) -> bool:
+        """Whether there were more distinct checks than are kept apart."""
+        return self.counts.limit_reached
 
     @property
     def distinct(self) -> int:
@@ -341,9 +344,3 @@ class Tracker:
             self.counts.checks(scope),
             mac,
         )
-
-
-def _made_users(task: Task) -> None:
-    """A task has made a user namespace. What it is called in one of those is no one's id here."""
-    if task.scope is not None and not task.nested:
-        task.scope.makers.add(task.uids.effective)

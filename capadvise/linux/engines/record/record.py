@@ -13,16 +13,20 @@ from capadvise.linux.engines.cli.client import RECORDING_LABEL, TRIAL_LABEL, Cli
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import grant, project
-from capadvise.linux.engines.record.container_loop import ContainerWatch
 from capadvise.linux.engines.record.container_starts import ContainerStarts, Place
-from capadvise.linux.engines.record.containers import Entry, healthcheck
+from capadvise.linux.engines.record.container_subject import ContainerSubject
+from capadvise.linux.engines.record.containers import Entry, Roster, healthcheck
 from capadvise.linux.engines.record.registry import ENGINES
-from capadvise.linux.ftrace.instances import Buffers, require
+from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.scratch import scratch
 from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.command_subject import CommandSubject
+from capadvise.linux.supervise.decisions import Limits
+from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation, working_directory
-from capadvise.linux.supervise.session import everything, session
+from capadvise.linux.supervise.session import Session, Tracing, everything, session
+from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
@@ -46,6 +50,18 @@ class Start:
     """The one service that a trial is about."""
     project: str | None = None
     """The compose project of a trial, of which nothing stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A start that is followed."""
+
+    start: Start
+    loop: EventLoop
+    subject: ContainerSubject
+    check: str | None
+    kind: str | None
+    """As the user gave them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ def observe_containers(
     swept = sweep(client)
     with scratch() as folder:
         start = _for_recording(invocation, client, folder)
-        seen = watched(start, command, meanwhile, until_healthy=until_healthy)
+        seen = run_containers(start, command, meanwhile, until_healthy=until_healthy)
         return replace(seen, swept=swept)
 
 
@@ -132,54 +148,66 @@ def _abandoned(client: Client, label: str, alive: set[str], *, running: bool) ->
     return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive]
 
 
-def watched(
+def run_containers(
     start: Start,
     command: Command,
     meanwhile: Callable[[], object] = lambda: None,
     *,
     until_healthy: bool = False,
-    at_end: Callable[[ContainerWatch], None] | None = None,
+    at_end: Callable[[Run], None] | None = None,
 ) -> Seen:
-    """Start them, watch them to their end, and say what was seen. ``at_end``, of a trial, is
+    """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
     called before they are removed."""
     engine = ENGINES[start.client.engine]
     ancestors = engine.ancestors(start.client)
     starts = ContainerStarts()
     roster = engine.roster(start.client, start.label, starts)
+    missing = everything() if command.caps is None else everything() - command.caps
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
-        missing=everything() if command.caps is None else everything() - command.caps,
-        also=ancestors,
+        tracing=Tracing(missing=missing, also=ancestors),
         sweep=_sweep(start),
         meanwhile=meanwhile,
     ) as ready:
-        assert ready.symbols is not None
-        assert isinstance(ready.buffers, Buffers)
-        tracker = Tracker(
-            *(ready.buffers.types, ready.symbols, starts, ready.held, 0, 0), early=starts.sighted
-        )
-        run = ContainerWatch(
-            *(roster, command, ready.guardian, ready.signals, ready.buffers, tracker),
-            detached=start.invocation.detached,
-            target=start.target,
-            until_healthy=until_healthy,
-        )
+        run = _run(start, command, ready, roster, until_healthy=until_healthy)
         own_caps.keep()
         roster.open()
         try:
-            ready.go()
-            run.until_end()
-            found = tuple(_observations(start, run))
+            ready.release()
+            run.loop.run()
+            each = tuple(_observations(run))
             if at_end is not None:
                 at_end(run)
-                found = found or (_observation(start, run, Entry(""), Place(0, None), ()),)
+                each = each or (_observation(run, Entry(""), Place(0, None), ()),)
         finally:
             roster.close()
-        if not found:
-            raise _not_seen(start, run)
+        if not each:
+            raise _not_seen(run)
         if start.label.startswith(RECORDING_LABEL):
             ready.guardian.leave_containers()
-    return Seen(found, run.status, tuple(roster.left()))
+    return Seen(each, run.subject.status, tuple(roster.left()))
+
+
+def _run(
+    start: Start, command: Command, ready: Session, roster: Roster, *, until_healthy: bool
+) -> Run:
+    trace, starts = ready.traced(), roster.starts
+    tracker = Tracker(
+        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0), early=starts.sighted
+    )
+    subject = ContainerSubject(
+        CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),
+        roster,
+        patience=command.patience,
+        detached=start.invocation.detached,
+        target=start.target,
+        until_healthy=until_healthy,
+    )
+    # We stop them through the engine, which waits so long by itself.
+    stop_patience = 2 * command.patience
+    limits = Limits(command.kind, command.seconds, command.patience, stop_patience)
+    loop = EventLoop(subject, Sources(trace.buffers, tracker), ready.signals, command, limits)
+    return Run(start, loop, subject, command.check, command.kind)
 
 
 def _sweep(start: Start) -> list[list[list[str]]]:
@@ -193,86 +221,82 @@ def _sweep(start: Start) -> list[list[list[str]]]:
     return found
 
 
-def _not_seen(start: Start, run: ContainerWatch) -> Exception:
+def _not_seen(run: Run) -> Exception:
     """Why there is nothing to report."""
-    status = run.client_status
-    client = " ".join(start.invocation.client[:1])
-    if start.invocation.verb == "run" and status in (126, 127):
+    status, invocation = run.subject.client_status, run.start.invocation
+    client = " ".join(invocation.client[:1])
+    if invocation.verb == "run" and status in (126, 127):
         return CannotStart(f"{client} could not start the container's command", found=status == 126)
     if status:
         return CannotObserve(f"{client} started no container: it ended with {status}")
     return CannotObserve(
-        "the container ran out of sight: it was not started by the engine that is observed",
+        "the container was not observed: another engine than the one that is traced has started it",
         hint="run `capadvise doctor`",
     )
 
 
-def _observations(start: Start, run: ContainerWatch) -> Iterator[Observation]:
+def _observations(run: Run) -> Iterator[Observation]:
     groups: dict[str, list[tuple[Entry, Place]]] = {}
-    for entry in run.roster.entries.values():
-        wanted = not start.services or entry.service in start.services
-        if wanted and run.is_target(entry):
-            for place in run.places(entry):
+    for entry in run.subject.roster.entries.values():
+        wanted = not run.start.services or entry.service in run.start.services
+        if wanted and run.subject.is_target(entry):
+            for place in run.subject.places(entry):
                 groups.setdefault(entry.service or entry.id, []).append((entry, place))
     for members in groups.values():
         entry, place = members[0]
         recordings = tuple(_recording(run, *member) for member in members)
-        yield _observation(start, run, entry, place, recordings)
+        yield _observation(run, entry, place, recordings)
 
 
-def _recording(run: ContainerWatch, entry: Entry, place: Place) -> Recording:
+def _recording(run: Run, entry: Entry, place: Place) -> Recording:
     assert place.scope is not None
-    status = entry.exit_status if entry.exit_status is not None else run.status
+    status = entry.exit_status if entry.exit_status is not None else run.subject.status
     sets = place.sets
     bounding = sets.bounding if sets else procfs.capability_sets().bounding
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
     mac = place.posture.mac if place.posture else None
-    recording = run.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
+    recording = run.loop.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
     return replace(recording, image_files=entry.look_at_files(place.root))
 
 
 def _observation(
-    start: Start,
-    run: ContainerWatch,
-    entry: Entry,
-    place: Place,
-    recordings: tuple[Recording, ...],
+    run: Run, entry: Entry, place: Place, recordings: tuple[Recording, ...]
 ) -> Observation:
-    image = entry.image or start.invocation.image or ""
-    given = value_of(start.invocation.options, "name")
-    workload = _workload(start, run, entry)
-    nothing = run.recording(Scope(0, 0, 0), Held(*3 * [frozenset()]), run.status)
+    invocation, loop = run.start.invocation, run.loop
+    image = entry.image or invocation.image or ""
+    given = value_of(invocation.options, "name")
+    nothing = loop.recording(Scope(0, 0, 0), Held(*3 * [frozenset()]), run.subject.status)
     return Observation(
         recordings=recordings or (nothing,),
         target=Target(
             kind="container",
-            name=entry.service or given or image_name(image or start.invocation.rootfs or ""),
-            argv=start.invocation.argv(),
+            name=entry.service or given or image_name(image or invocation.rootfs or ""),
+            argv=invocation.argv(),
             cwd=working_directory(),
             user=f"{place.user[0]}:{place.user[1]}",
             image=image or None,
-            engine=start.client.engine,
+            engine=run.start.client.engine,
             container=entry.name or entry.id,
             service=entry.service,
         ),
-        workload=workload,
+        workload=_workload(run, entry),
         posture=place.posture or Posture(),
-        check_passed=run.check_passed,
-        check_said=run.checker.said if run.checker else "",
-        credentials=run.credentials,
+        check_passed=loop.state.health.passed,
+        check_said=loop.check_said,
+        credentials=loop.credentials,
     )
 
 
-def _workload(start: Start, run: ContainerWatch, entry: Entry) -> Workload:
+def _workload(run: Run, entry: Entry) -> Workload:
     """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
-    check, kind = run.command.check, run.kind
-    if entry.id in (run.stopped or ()):
+    check, kind = run.check, run.loop.kind
+    if entry.id in run.subject.ended_by_us:
         container = entry.container
         if check is None and container and container.healthcheck:
-            check = healthcheck(start.client, container)
-        kind = run.command.kind or "daemon"
-    elif len(start.services) > 1:  # the check was for those that went on
+            check = healthcheck(run.start.client, container)
+        kind = run.kind or "daemon"
+    elif len(run.start.services) > 1:  # the check was for those that went on
         check, kind = None, "oneshot"
     return Workload(kind, check=check)
 

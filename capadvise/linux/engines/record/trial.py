@@ -15,8 +15,7 @@ from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
 from capadvise.linux.engines.record import grant, project, volumes
-from capadvise.linux.engines.record.container_loop import ContainerWatch
-from capadvise.linux.engines.record.record import Start, engine_of, watched
+from capadvise.linux.engines.record.record import Run, Start, engine_of, run_containers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB, Files, copyable, snapshot
 from capadvise.linux.supervise.command import Command
@@ -90,21 +89,20 @@ def observe_trial(
     start = _start(invocation, command.caps or frozenset(), plan, top, copies)
     files: list[tuple[str, str]] = []
 
-    def look(run: ContainerWatch) -> None:
-        for entry in run.roster.entries.values():
-            found = run.roster.client.find(entry.id) if run.is_target(entry) else None
-            if found and found.upper:
-                files.extend(snapshot(Path(found.upper)))
-            if found and run.places(entry):
+    def look(run: Run) -> None:
+        client, subject = start.client, run.subject
+        for entry in subject.roster.entries.values():
+            container = client.find(entry.id) if subject.is_target(entry) else None
+            if container and container.upper:
+                files.extend(snapshot(Path(container.upper)))
+            if container and subject.places(entry):
                 with suppress(EngineError):
-                    for path, text in zip(
-                        (out, err), run.roster.client.logs(found.id), strict=True
-                    ):
+                    for path, text in zip((out, err), client.logs(container.id), strict=True):
                         path.write_text(text, errors="backslashreplace")
         for copy in copies.made:
             files.extend((f"{copy.name}/{path}", text) for path, text in snapshot(copy))
 
-    return watched(start, command, at_end=look).each[0], tuple(files)
+    return run_containers(start, command, at_end=look).each[0], tuple(files)
 
 
 def _start(

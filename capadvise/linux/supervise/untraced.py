@@ -1,11 +1,13 @@
-"""In place of the trace buffers and what is made of them, where nothing can be traced."""
+"""In place of the trace buffers and of what is made of them, where nothing can be traced."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from capadvise.linux.ftrace.event_order import Page
+    from capadvise.linux.ftrace.instances import Reader
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
     from capadvise.posture import Mac
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class NoBuffers:
-    """As ``buffers.Buffers``: there are none."""
+    """As ``instances.Buffers``: there are none."""
 
-    source = None
+    observer: str | None = None
 
     def __init__(self) -> None:
         self.folders: list[str] = []
@@ -28,9 +30,9 @@ class NoBuffers:
     def denied(self) -> dict[str, Any] | None:
         """Nobody tells what was refused."""
 
-    def drain(self, tracker: object) -> bool:
+    def drain(self, reader: Reader) -> bool:
         """Nothing is there."""
-        del tracker
+        del reader
         return True
 
     def now(self) -> int:
@@ -53,13 +55,23 @@ class NoBuffers:
         """Nothing is left."""
 
 
-class NoChecks:
+class NoTracker:
     """As ``tracker.Tracker``: no check is seen, only what retries show."""
 
-    def __init__(self, root: int, listener: Listener | None) -> None:
-        self.root, self._listener = root, listener
-        self.stopping: int | None = None
-        self.crowded = False
+    unmatched = unnamed = 0
+    limit_reached = False
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
+        """Nothing comes."""
+        del before, flood, after
+        return True
+
+    def note_stopping(self, time: int | None) -> None:
+        """No check has a phase."""
+        del time
 
     @property
     def distinct(self) -> int:
@@ -72,6 +84,11 @@ class NoChecks:
 
     def finish(self) -> None:
         """Nothing is waiting."""
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Nobody is followed."""
+        del pid
+        return None
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """None."""

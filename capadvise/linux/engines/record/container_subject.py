@@ -1,0 +1,211 @@
+"""Containers that a client has started: they end, not the client, and the engine stops them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from contextlib import suppress
+
+from capadvise.linux.engines.record.container_starts import Place
+from capadvise.linux.engines.record.containers import Entry, Roster, healthcheck
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.supervise.command_subject import CommandSubject
+from capadvise.linux.supervise.decisions import (
+    Finished,
+    Happening,
+    HealthCheckKnown,
+    LeftBehind,
+    MainExited,
+    SupervisorLost,
+)
+
+_UNANSWERED = 10
+"""Seconds that an engine may be silent: it takes less to start it anew."""
+_GONE = (
+    "the engine ended meanwhile and did not come back, so the container was killed; where it is "
+    "still listed, it has every capability: remove it"
+)
+
+
+class ContainerSubject:
+    """The containers of one call of a client. See ``subject.Subject``."""
+
+    def __init__(
+        self,
+        client: CommandSubject,
+        roster: Roster,
+        *,
+        patience: float,
+        detached: bool,
+        target: str | None = None,
+        until_healthy: bool = False,
+    ) -> None:
+        """``client``: the engine's client, which starts them. ``patience``: seconds that the engine
+        waits for a container that is to stop. ``detached``: the client ends at once. ``target``:
+        the service whose end is the end of all; None: all of them count. ``until_healthy``: their
+        own health checks end the run."""
+        self.roster, self._client, self._patience = roster, client, patience
+        self._detached, self._target, self._until_healthy = detached, target, until_healthy
+        self.fds = client.fds
+        self.cautions: tuple[str, ...] = ()
+        self.status: int | None = None
+        self.ended = False
+        self.ended_by_us: frozenset[str] = frozenset()
+        """Ids of those that ran when they were told to stop: without that, they would have gone on.
+        """
+        self._noted_ending = self._settled = self._stopping = self._killed = False
+
+    @property
+    def client_status(self) -> int | None:
+        """Exit status of the client."""
+        return self._client.status
+
+    # ------------------------------------------------------------ what becomes of them
+
+    def update(self) -> list[Happening]:
+        """What the guardian, the kernel's events and the engine tell."""
+        happened = list(self._client.update())
+        if any(isinstance(event, SupervisorLost) for event in happened):
+            self.roster.client.remove(list(self.roster.entries))
+            self.ended = True
+            return happened
+        self.roster.update()
+        if any(isinstance(event, MainExited) for event in happened):
+            self._client_exited()
+        if self.roster.unanswered > _UNANSWERED:
+            self._engine_is_gone()
+            happened.append(SupervisorLost())
+        happened += [*self._target_ended(), *self._healthy()]
+        return [*happened, *self._left_behind()] if self._client.ended else happened
+
+    def _client_exited(self) -> None:
+        """The client's exit status is the container's, unless the container goes on without it."""
+        goes_on = self.roster.running() or (self._detached and self._client.status == 0)
+        if self._target is None and not goes_on:
+            self.status = self._client.status
+
+    def _target_ended(self) -> list[Happening]:
+        """The container of a trial has ended: what the others do is of no interest."""
+        if self._target is None or self.status is not None:
+            return []
+        statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
+        self.status = next((status for status in statuses if status is not None), None)
+        return [] if self.status is None else [Finished()]
+
+    def _healthy(self) -> list[Happening]:
+        """docker says when they are well; podman's health checks are a matter of systemd, and are
+        made here."""
+        if not self._until_healthy:
+            return []
+        if self.roster.client.engine == "docker":
+            return [Finished()] if self.roster.all_checked() else []
+        known = [e.container for e in self.roster.entries.values() if e.answered]
+        checked = [one for one in known if one is not None and one.healthcheck]
+        if not checked:
+            return []
+        self._until_healthy = False
+        return [HealthCheckKnown(healthcheck(self.roster.client, checked[0]))]
+
+    def _left_behind(self) -> list[Happening]:
+        """The client is gone: so are they, or they go on without it."""
+        if not self._settled:
+            self.roster.settle()
+            self._settled = True
+        if self.roster.running():
+            return [LeftBehind()]
+        if self.status is None:
+            statuses = [e.exit_status for e in self.roster.entries.values()]
+            ended = [status for status in statuses if status is not None]
+            self.status = max(ended, default=self._client.status)
+        self.ended = True
+        return []
+
+    def _engine_is_gone(self) -> None:
+        """It was killed. Its containers go on without it, with every capability: nobody else would
+        end them."""
+        self.cautions = (_GONE,)
+        self.note_ending()
+        for place in self.roster.starts.places.values():
+            if place.id in self.roster.entries:
+                for pid in (*descendants(place.runtime), place.runtime):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        for entry in self.roster.entries.values():
+            entry.running = False
+
+    # ------------------------------------------------------------ what they are told
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """Through the client, which passes it on; the engine stops what it has left."""
+        if not self._client.ended:
+            self._client.signal(number, from_process=from_process)
+        elif number != signal.SIGHUP and not self.ended:
+            self.stop()
+
+    def note_ending(self) -> None:
+        """Note which of them run."""
+        if not self._noted_ending:
+            self._noted_ending = True
+            self.roster.update()
+            self.ended_by_us = frozenset(self.roster.alive())
+
+    def stop(self) -> None:
+        """As the engine stops a container."""
+        if not self._stopping:
+            self._stopping = True
+            for entry in self.roster.entries.values():  # some are removed as they end
+                for place in self.places(entry):
+                    entry.look_at_files(place.root)
+            containers = list(self.roster.entries)
+            Background(lambda: self.roster.client.stop(containers, self._patience))
+
+    def end_rest(self) -> None:
+        """What the client has left."""
+        self._client.end_rest()
+
+    def kill(self) -> None:
+        """At once, and the client too."""
+        if not self._killed:
+            self._killed = True
+            containers = list(self.roster.entries)
+            Background(lambda: self.roster.client.kill(containers))
+            self._client.kill()
+
+    # ------------------------------------------------------------ who they are
+
+    def is_target(self, entry: Entry) -> bool:
+        """Whether it is what the run is about, not another service."""
+        return self._target in (None, entry.service)
+
+    def places(self, entry: Entry) -> list[Place]:
+        """Where a container began, once for each start."""
+        return [
+            place
+            for place in self.roster.starts.places.values()
+            if place.scope is not None and place.id == entry.id
+        ]
+
+    def pids(self) -> list[int]:
+        """The processes of the target's containers."""
+        wanted = [
+            place.root
+            for entry in self.roster.entries.values()
+            if self.is_target(entry)
+            for place in self.places(entry)
+            if os.path.isdir(f"/proc/{place.root}")
+        ]
+        return [pid for root in wanted for pid in (root, *descendants(root))]
+
+    def check_environment(self) -> dict[str, str]:
+        """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""
+        told: dict[str, str] = {}
+        for entry in self.roster.entries.values():
+            if entry.service:
+                told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
+            if self.is_target(entry):
+                told.setdefault("CONTAINER", entry.id)
+                for place in self.places(entry):
+                    told["PID"] = str(place.root)
+        return told

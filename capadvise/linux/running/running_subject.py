@@ -1,0 +1,147 @@
+"""What is attached to: a process or a container that was there before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from capadvise.linux.engines.cli.cgroup_path import parse_place
+from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
+from capadvise.linux.engines.shims import is_runtime
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.uapi import CLONE_NEWNS
+from capadvise.linux.running.target import Running
+from capadvise.linux.supervise.decisions import Happening, SupervisorLost
+from capadvise.linux.supervise.guardian_client import GuardianProcess
+from capadvise.linux.supervise.session import Trace
+from capadvise.linux.tracking.tasks import Scope, Task
+from capadvise.linux.tracking.tracker import Tracker
+from capadvise.recording import Phase
+
+_ITSELF = ("/proc/self/", "/dev/fd/")
+"""How a runtime executes itself again, from the sealed copy."""
+
+
+class Entering:
+    """Whatever enters the container while it is recorded belongs to it from its next exec on, as
+    ``docker exec`` makes it. See ``tasks.Starts``."""
+
+    def __init__(self, running: Running, scope: Scope) -> None:
+        self.running, self.scope = running, scope
+        known = running.description
+        self._healthcheck = healthcheck_command(known.healthcheck) if known else ()
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """The runtime joins the container's mounts: it will execute a program there."""
+        if call == "setns" and values[1] & CLONE_NEWNS:
+            task.inside = True
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """The program, which may have ended since."""
+        if task.inside and not path.startswith(_ITSELF) and not self._is_elsewhere(pid):
+            task.scope, task.since = self.scope, time
+            if is_command(self._healthcheck, pid, path):
+                task.phase = Phase.HEALTHCHECK
+
+    def unknown(self, pid: int) -> Scope | None:
+        """What is watched was adopted; another thread is the shim's."""
+        return None
+
+    def _is_elsewhere(self, pid: int) -> bool:
+        """The shim of a pod keeps several containers."""
+        place = parse_place(procfs.cgroup(pid))
+        return place is not None and place.container != self.running.target.container
+
+
+class RunningSubject:
+    """What is attached to: it goes on when the recording ends. See ``subject.Subject``."""
+
+    status: int | None = None
+    """How it ends, only its parent is told."""
+    cautions: tuple[str, ...] = ()
+
+    def __init__(
+        self, running: Running, scope: Scope, guardian: GuardianProcess, trace: Trace, own: Tracker
+    ) -> None:
+        """``own``: the tracker of its threads."""
+        self._running, self._since = running, procfs.start_time(running.pid)
+        self._scope, self._guardian = scope, guardian
+        self._buffers, self._tracker = trace.buffers, own
+        self._seen: set[int] = set()
+        self.fds = (guardian.report,)
+        self.ended = False
+
+    def adopt(self) -> None:
+        """Take over what is followed from the beginning."""
+        for pid in self._running.processes():
+            for thread in procfs.threads(pid):
+                self._tracker.adopt(thread, self._scope)
+        for thread in procfs.threads(self._running.shim) if self._running.shim else ():
+            self._tracker.adopt(thread, None)
+        self._seen = set(procfs.processes())
+
+    def update(self) -> list[Happening]:
+        """Follow newcomers; see whether it is still there."""
+        self._guardian.hear()
+        if self._running.target.kind == "container":
+            self._follow_newcomers()
+        self.ended |= not self._lives()
+        if self._guardian.ended and not self.ended:
+            self.ended = True
+            return [SupervisorLost()]
+        return []
+
+    def _follow_newcomers(self) -> None:
+        """Follow what has come into the container, and was started by none that is followed."""
+        now = set(procfs.processes())
+        new = [pid for pid in now - self._seen if self._running.has(pid)]
+        self._seen = now
+        for pid in new:
+            if not self._tracker.knows(pid):
+                self._buffers.follow(procfs.threads(pid))
+            scope = None if _is_runtime(pid) else self._scope
+            self._buffers.drain(self._tracker)  # if it was followed, its exec is known now
+            for thread in procfs.threads(pid):
+                self._tracker.enter(thread, scope)
+
+    def _lives(self) -> bool:
+        if procfs.lives(self._running.pid, self._since):
+            return True
+        return any(
+            procfs.state(pid) not in ("", "Z", "X") for pid in self._tracker.belonging(self._scope)
+        )
+
+    def pids(self) -> list[int]:
+        """All that belongs to it now."""
+        return self._running.processes()
+
+    def check_environment(self) -> dict[str, str]:
+        """Nothing besides."""
+        return {}
+
+    def stop(self) -> None:
+        """End the recording alone."""
+        self.ended = True
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """Signals to us are not for what we did not start."""
+
+    def note_ending(self) -> None:
+        """It does not end."""
+
+    def end_rest(self) -> None:
+        """It is not ours to end."""
+
+    def kill(self) -> None:
+        """It is not ours to kill."""
+
+
+def _is_runtime(pid: int) -> bool:
+    """Whether a process is still the runtime that is about to become another program; some seal a
+    copy of themselves in memory."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return True
+    return is_runtime(PurePosixPath(program).name) or program.startswith("/memfd:")

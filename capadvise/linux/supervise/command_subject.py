@@ -1,0 +1,101 @@
+"""A command below the guardian, with all that it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.supervise.decisions import Happening, MainExited, SupervisorLost
+from capadvise.linux.supervise.guardian_client import GuardianProcess
+
+
+class CommandSubject:
+    """The whole tree of processes of a command. See ``subject.Subject``."""
+
+    cautions: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        guardian: GuardianProcess,
+        root: int,
+        *,
+        own_terminal: bool,
+        tracer: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
+        ``tracer``: the pid of the retry tracer, which is no process of the command's."""
+        self._guardian, self._root, self._tracer = guardian, root, tracer
+        self._own_terminal = own_terminal
+        self.fds = (guardian.report,)
+        self.status: int | None = None
+        self.ended = False
+
+    def update(self) -> list[Happening]:
+        """What the guardian tells."""
+        happened: list[Happening] = []
+        for message in self._guardian.hear():
+            if "exited" in message:
+                self.status = os.waitstatus_to_exitcode(message["exited"])
+                happened.append(MainExited(self.status))
+            elif "empty" in message:
+                self.ended = True
+            elif "stopped" in message:
+                self._stop_with_target()
+        if self._guardian.ended and not self.ended:
+            self._guardian.kill_orphans()
+            self.ended = True
+            happened.append(SupervisorLost())
+        return happened
+
+    def _stop_with_target(self) -> None:
+        """The target stopped: so do we, for the shell's job control. The guardian wakes us when
+        the target goes on. Off a terminal nobody looks, and reading must go on."""
+        if (
+            not self._own_terminal
+            and _in_foreground()
+            # t: stopped so, under a tracer; the guardian never reports a stop for tracing alone
+            and procfs.state(self._root) in ("T", "t")
+        ):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def pids(self) -> list[int]:
+        """All that descends from the guardian."""
+        if self.ended:
+            return []
+        tracer = self._tracer()
+        return [pid for pid in descendants(self._guardian.pid) if pid != tracer]
+
+    def check_environment(self) -> dict[str, str]:
+        """Nothing besides."""
+        return {}
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """One that was sent to us alone is for the target."""
+        if from_process:
+            self._guardian.tell({"signal": number})
+
+    def note_ending(self) -> None:
+        """Nothing is to be noted."""
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL follows for what does not heed it."""
+        self._guardian.tell({"signal": signal.SIGTERM})
+        self._guardian.tell({"signal": signal.SIGCONT})  # one that is stopped can heed it then
+
+    def end_rest(self) -> None:
+        """As a shell dies and leaves its child."""
+        self.stop()
+
+    def kill(self) -> None:
+        """The guardian kills whatever is left."""
+        self._guardian.tell("kill")
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

@@ -1,0 +1,277 @@
+"""What a signal, a time-out or an answer of the health check means for a run. Pure.
+
+A state and an event give the next state and orders; the event loop carries the orders out. Times
+are seconds since the run began.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+IGNORES_AFTER = 2.0
+"""A target that still lives so many seconds after Ctrl-C was not stopped by it."""
+WARNS_AFTER = 5.0
+"""After so many seconds the user is told that the health check still fails."""
+ENDS_ITSELF = 0.3
+"""Seconds in which a target without a kind, whose health check has passed, may show that it is a
+oneshot whose work was done, and no daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What does not change during a run."""
+
+    kind: str | None = None
+    """oneshot or daemon; None: a health check that passes while the target lives tells."""
+    seconds: float | None = None
+    """The recording ends after so long."""
+    patience: float = 10.0
+    """Between a SIGTERM that was passed on and SIGKILL."""
+    stop_patience: float = 10.0
+    """Between our own stop and SIGKILL; an engine that stops a container waits for itself."""
+    owned: bool = True
+    """The target ends with the recording. What was attached to goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the health check has said so far."""
+
+    passed: bool | None = None
+    while_alive: bool = False
+    """It passed while the target lived, which makes the target a daemon."""
+    settled_at: float | None = None
+    """When a target without a kind has had the time to end by itself."""
+    warned: bool = False
+    """The user was told that it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a run has come."""
+
+    interrupted: bool = False
+    """Somebody ended it before its time."""
+    ignored_at: float | None = None
+    """When Ctrl-C turns out to have been no stop."""
+    kill_at: float | None = None
+    """When what was told to end is killed; None: nothing was told to end."""
+    stop_ordered: bool = False
+    health: Health = Health()
+
+
+class Order(Enum):
+    """What the event loop is to do."""
+
+    NOTE_ENDING = auto()
+    """What is checked from now on is checked because the target ends."""
+    FORGET_ENDING = auto()
+    STOP = auto()
+    """End the target as a runtime would; detach from what is not ours."""
+    END_REST = auto()
+    """The main process has ended as it was told to: what it left is to end, too."""
+    KILL = auto()
+    READ_CREDENTIALS = auto()
+    """The health check has passed: note which users the processes run as."""
+    WARN = auto()
+    """Tell the user that the health check still fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal reached capadvise."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrdered:
+    """The user's screen asks for the end; asked again, it kills."""
+
+
+@dataclass(frozen=True, slots=True)
+class MainExited:
+    """The process that was started has ended."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A try of the health check has ended."""
+
+    passed: bool
+    exited: bool
+    """The target's exit status was known by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """There is nothing more to see: what still runs is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Whoever was started, and would pass a signal on, has ended; the target goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorLost:
+    """The guardian or the engine was killed, and with it what it kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheckKnown:
+    """The target has a health check of its own, which capadvise is to run."""
+
+    script: str
+
+
+Event = (
+    Signalled | Tick | StopOrdered | MainExited | Checked | Finished | LeftBehind | SupervisorLost
+)
+Happening = MainExited | Finished | LeftBehind | SupervisorLost | HealthCheckKnown
+"""What a subject tells."""
+Decision = tuple[State, tuple[Order, ...]]
+
+
+def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
+    """What an event means."""
+    match event:
+        case Tick():
+            return _time_has_passed(limits, state, now)
+        case Signalled(number):
+            return _signalled(limits, state, number, now)
+        case StopOrdered():
+            return _stop_ordered(limits, state, now)
+        case MainExited():
+            return state, (Order.END_REST,) if state.kill_at is not None else ()
+        case Checked():
+            return _checked(limits, state, event, now)
+        case Finished():
+            return _stop(limits, state, now)
+        case LeftBehind():
+            return _stop(limits, state, now) if state.interrupted else (state, ())
+        case SupervisorLost():
+            return replace(state, interrupted=True), ()
+
+
+def _stop(limits: Limits, state: State, now: float) -> Decision:
+    if not limits.owned:
+        return state, (Order.STOP,)
+    if state.kill_at is not None:
+        return state, ()
+    stopping = replace(state, kill_at=now + limits.stop_patience)
+    return stopping, (Order.NOTE_ENDING, Order.STOP)
+
+
+def _stop_ordered(limits: Limits, state: State, now: float) -> Decision:
+    again = state.stop_ordered
+    state = replace(state, interrupted=True, stop_ordered=True)
+    if again and state.kill_at is not None:
+        state = replace(state, kill_at=now)
+    return _stop(limits, state, now)
+
+
+def _signalled(limits: Limits, state: State, number: int, now: float) -> Decision:
+    if not limits.owned:
+        return state, (Order.STOP,)
+    if number == signal.SIGHUP:
+        return state, ()  # a reload, for most
+    state = replace(state, interrupted=True)
+    if number == signal.SIGTERM:
+        state = replace(state, kill_at=now + limits.patience)
+    else:
+        state = replace(state, ignored_at=now + IGNORES_AFTER)
+    return state, (Order.NOTE_ENDING,)
+
+
+def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
+    orders: tuple[Order, ...] = ()
+    if state.ignored_at is not None and now > state.ignored_at and state.kill_at is None:
+        # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
+        state = replace(state, ignored_at=None, interrupted=False)
+        orders += (Order.FORGET_ENDING,)
+    settled = state.health.settled_at is not None and now > state.health.settled_at
+    if settled:
+        state = _alive(limits, state)
+    if settled or (limits.seconds and now > limits.seconds):
+        state, more = _stop(limits, state, now)
+        orders += more
+    if state.kill_at is not None and now > state.kill_at:
+        orders += (Order.KILL,)
+    return state, orders
+
+
+def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decision:
+    state = replace(state, health=replace(state.health, passed=answer.passed))
+    if answer.passed or limits.kind == "oneshot":
+        if limits.kind is None and not answer.exited:
+            settled_at = now + ENDS_ITSELF
+            state = replace(state, health=replace(state.health, settled_at=settled_at))
+            return state, (Order.READ_CREDENTIALS,)
+        state, orders = _stop(limits, _alive(limits, state), now)
+        return state, (Order.READ_CREDENTIALS, *orders)
+    if not state.health.warned and now > WARNS_AFTER:
+        return replace(state, health=replace(state.health, warned=True)), (Order.WARN,)
+    return state, ()
+
+
+def _alive(limits: Limits, state: State) -> State:
+    """The health check has ended the run: whether it passed while the target lived."""
+    while_alive = bool(state.health.passed) and limits.kind != "oneshot"
+    return replace(state, health=replace(state.health, while_alive=while_alive))
+
+
+class Due(Enum):
+    """Whether the health check is to run now."""
+
+    NO = auto()
+    TRY = auto()
+    """Look at the try under way, or start one."""
+    TO_ITS_END = auto()
+    """The target has ended: nothing else is to be done meanwhile."""
+
+
+def check_due(limits: Limits, state: State, *, exited: bool) -> Due:
+    """A daemon is checked while it lives, a oneshot once its main process has ended; without a
+    kind, whichever comes first."""
+    if state.health.passed or state.kill_at is not None:
+        return Due.NO
+    if limits.kind != "oneshot":
+        return Due.TRY
+    return Due.TO_ITS_END if exited else Due.NO
+
+
+def check_after_end(limits: Limits, health: Health) -> bool:
+    """Whether a last try is due when the target is gone."""
+    undecided = health.passed is None or limits.kind is None
+    return undecided and not health.passed and limits.kind != "daemon"
+
+
+def workload_kind(limits: Limits, health: Health) -> str:
+    """How to run it again: what goes on by itself is a daemon."""
+    if limits.kind:
+        return limits.kind
+    return "daemon" if health.while_alive or not limits.owned else "oneshot"
+
+
+def succeeded(
+    limits: Limits, state: State, status: int | None, *, checked: bool, healthy: bool
+) -> bool | None:
+    """Whether the target did its job. ``checked``: it has a health check; ``healthy``: one of its
+    own has passed. None: nobody knows, since we ended it when its time was up."""
+    if checked:
+        return state.health.passed
+    if healthy or (status == 0 and limits.owned):
+        return True
+    if not limits.owned:
+        return None
+    return None if state.kill_at is not None and not state.interrupted else False

@@ -1,0 +1,155 @@
+"""What tells of capability checks during a run: trace buffers, audit records, the retry tracer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from capadvise.linux.audit.live import AuditListener
+from capadvise.linux.audit.merge import with_denials
+from capadvise.linux.ftrace.instances import Reader
+from capadvise.recording import Check, Lost, Recording, Refusal, Tally
+
+if TYPE_CHECKING:
+    from capadvise.linux.retry.client import Listener
+    from capadvise.linux.tracking.tasks import Scope
+    from capadvise.posture import Mac
+
+_LAST_RECORD = 0.3
+"""Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
+
+
+class TraceBuffers(Protocol):
+    """Where the kernel writes its events: ``instances.Buffers``, or ``untraced.NoBuffers``."""
+
+    folders: list[str]
+    probes: list[str]
+
+    @property
+    def observer(self) -> str | None:
+        """What writes the checks; None where nothing does."""
+
+    def open(self, pids: Callable[[], list[int]]) -> None:
+        """Make them, following these processes."""
+
+    def denied(self) -> dict[str, Any] | None:
+        """A further buffer for the retry tracer."""
+
+    def drain(self, reader: Reader) -> bool:
+        """Read what is there; False where there was too much for one round."""
+
+    def now(self) -> int:
+        """The time in ns, by the clock of the events."""
+
+    def stop(self) -> None:
+        """Record nothing any more."""
+
+    def lost(self) -> Lost:
+        """What was dropped so far."""
+
+    def close(self) -> None:
+        """Let them go."""
+
+    def remove(self) -> None:
+        """Remove them, when there is no guardian that would."""
+
+
+class CheckTracker(Reader, Protocol):
+    """Makes checks of events: ``tracker.Tracker``, or ``untraced.NoTracker``."""
+
+    @property
+    def unnamed(self) -> int:
+        """Calls that a filter answered by a signal, and whose name was not seen."""
+
+    @property
+    def limit_reached(self) -> bool:
+        """The limit of distinct checks was reached."""
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct checks there are so far."""
+
+    def note_stopping(self, time: int | None) -> None:
+        """The target was told to stop at this time; None: it goes on."""
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Whose a process is or was."""
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was checked so far, and for whom last."""
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """All distinct checks of a target."""
+
+    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
+        """Refused calls, and who refused; ``mac`` confines the target."""
+
+
+class Sources:
+    """All that is read in a run."""
+
+    def __init__(
+        self, buffers: TraceBuffers, tracker: CheckTracker, retries: Listener | None = None
+    ) -> None:
+        self.tracker, self.lost = tracker, Lost()
+        """``lost``: events that were dropped, known at the end."""
+        self._buffers, self._retries = buffers, retries
+        self._audit = AuditListener.open()
+        self._stopping = False
+
+    @property
+    def fds(self) -> list[int]:
+        """What wakes the event loop: the tracer waits for it to read."""
+        return [self._retries.fd] if self._retries and not self._retries.ended else []
+
+    def read(self) -> bool:
+        """Read what is there; False where there was too much for one round."""
+        complete = self._buffers.drain(self.tracker)
+        if self._audit is not None:
+            self._audit.read(self.tracker.scope_of)
+        if self._retries is not None:
+            self._retries.hear()
+        return complete
+
+    def finish(self) -> None:
+        """The target is gone: read the rest, and nothing after that."""
+        self._buffers.stop()
+        while not self.read():
+            pass
+        self.tracker.finish()
+        if self._audit is not None:
+            if self.tracker.unnamed:
+                self._audit.wait(_LAST_RECORD)
+                self._audit.read(self.tracker.scope_of)
+            self._audit.close()
+        if self._retries is not None:
+            self._retries.finish()
+        self.lost = self._buffers.lost()
+
+    def lost_so_far(self) -> Lost:
+        """Events that were dropped until now."""
+        return self._buffers.lost()
+
+    def note_stopping(self, *, stopping: bool) -> None:
+        """The target is told to stop, or turned out to go on."""
+        if stopping != self._stopping:
+            self._stopping = stopping
+            self.tracker.note_stopping(self._buffers.now() if stopping else None)
+
+    @property
+    def observer(self) -> str:
+        """What sees the checks: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
+        names = [self._buffers.observer, "retry" if self._retries else None]
+        return "+".join(name for name in names if name)
+
+    def refusals(self, scope: Scope, mac: Mac | None) -> tuple[Refusal, ...]:
+        """Refused calls of a target, with what the audit records say of them."""
+        traced = self.tracker.refusals(scope, mac)
+        return traced if self._audit is None else with_denials(traced, self._audit.denials(scope))
+
+    def merged(self, recording: Recording) -> Recording:
+        """The recording with what retries showed."""
+        return self._retries.merged(recording) if self._retries else recording

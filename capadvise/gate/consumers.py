@@ -12,6 +12,7 @@ from enum import StrEnum
 from capadvise.caps import NAMES, Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared
+from capadvise.formats.systemd import capability_number
 
 ALL = "ALL"
 EVERY: CapSet = frozenset(Cap(number) for number in range(len(NAMES)))
@@ -71,8 +72,9 @@ class Consumer:
         upper = name.upper() if self.any_case else name
         if upper == ALL and self.takes_all:
             return ALL
-        if self.takes_numbers and name.isdecimal() and name.isascii() and int(name) < len(NAMES):
-            return Cap(int(name))
+        if self.takes_numbers:
+            number = capability_number(name)
+            return None if number is None or number >= len(NAMES) else Cap(number)
         bare = upper.removeprefix("CAP_")
         broken = Prefix.MUST if bare == upper else Prefix.MUST_NOT
         return Cap.parse(bare) if bare in NAMES and self.prefix is not broken else None

@@ -98,7 +98,8 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
         line=number,
         drop=_caps(options, "cap-drop"),
         add=_caps(options, "cap-add"),
-        privileged=is_on(options, "privileged"),
+        # Once is enough: whoever says yes and no in one line means nothing good.
+        privileged=any(is_on((option,), "privileged") for option in options),
         user=value_of(options, "user"),
         no_new_privileges=forbidden[-1] if forbidden else None,
         exposed=tuple(run_exposed.exposed(options, number)),

@@ -25,9 +25,7 @@ def test_no_spelling_hides_a_grant(name: str, tmp_path: Path) -> None:
         tool(needed)
     counts = run(made[name], EXAMPLES)
     assert counts.fooled == []
-    assert counts.seen["passed"] >= EXAMPLES / 50, (
-        "examples that pass: without these nothing is tried"
-    )
+    assert counts.seen["passed"] > 0, "without examples that pass nothing is tried"
     assert leftovers() == []
 
 

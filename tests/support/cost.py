@@ -29,10 +29,10 @@ def at_most(calls: int) -> Iterator[None]:
         sys.setprofile(None)
 
 
-def growth(work: Callable[[int], object], size: int, times: int = 4) -> float:
-    """How often more processor time work takes where the size is ``times`` as large: about
-    ``times`` where the work is linear, and its square where the work is quadratic."""
-    return min(_seconds(work, size * times) / _seconds(work, size) for _ in range(3))
+def is_linear(work: Callable[[int], object], size: int) -> bool:
+    """Whether work of four times the size takes about four times as much of the processor; if it
+    were quadratic, that would be sixteen times."""
+    return any(_seconds(work, 4 * size) < 8 * _seconds(work, size) for _ in range(4))
 
 
 def _seconds(work: Callable[[int], object], size: int) -> float:

@@ -10,7 +10,7 @@ from capadvise.caps import NAMES
 from capadvise.errors import BadInput
 from capadvise.formats import compose, docker, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
-from tests.support.cost import at_most, growth
+from tests.support.cost import at_most, is_linear
 
 COMPOSE = """\
 x-common: &common
@@ -259,7 +259,7 @@ def test_a_file_of_four_times_the_length_takes_about_four_times_as_long(
     def work(lines: int) -> None:
         read(before + "".join(line.format(number) for number in range(lines)))
 
-    assert growth(work, 1000 if read is compose.read else 4000) < 8
+    assert is_linear(work, 500 if read is compose.read else 4000)
 
 
 SCRIPT = """\

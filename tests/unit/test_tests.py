@@ -13,8 +13,8 @@ from tests.support.required import tool
 from tests.support.terminal import Terminal
 
 TESTS = Path(__file__).parents[1]
-PROGRAMS = {"bench", "kernels"}
-"""Started by hand, and no tests: these may run what tests run."""
+PACKAGES = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+"""Those that hold tests. Programs (``bench``, ``kernels`` …) may run what tests run."""
 
 
 def imported(source: str, package: str) -> Iterator[str]:
@@ -35,7 +35,7 @@ def foreign(source: str, package: str) -> list[str]:
         name
         for name in imported(source, package)
         if any(part.startswith("test_") or part == "conftest" for part in name.split("."))
-        or (name.split(".")[0] not in {"support", package} and package not in PROGRAMS)
+        or (package in PACKAGES and name.split(".")[0] in PACKAGES - {package})
     ]
 
 

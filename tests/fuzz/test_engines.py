@@ -25,7 +25,7 @@ from capadvise.linux.engines.record.container_starts import (
     ContainerStarts,
     healthcheck_command,
 )
-from capadvise.linux.engines.record.containers import DockerRoster, Entry
+from capadvise.linux.engines.record.containers import ContainerState, DockerRoster
 from capadvise.linux.engines.shims import container_id
 from capadvise.linux.kernel import id_maps
 from capadvise.linux.posture import cgroups, mounts
@@ -36,7 +36,7 @@ MOUNT = {"Type": "bind", "Source": "/a", "Destination": "/b", "RW": True}
 CONFIG = {
     "User": "1:2",
     "Image": "i",
-    "Entrypoint": ["/e"],
+    "ContainerStatepoint": ["/e"],
     "Cmd": ["a"],
     "Labels": {"com.docker.compose.service": "web"},
     "Healthcheck": {"Test": ["CMD-SHELL", "true"]},
@@ -101,7 +101,7 @@ def test_a_description_of_a_container_is_read_or_refused(raw: Any) -> None:
 class Unasked(DockerRoster):
     """There is no engine that could tell more."""
 
-    def _ask(self, entry: Entry) -> None:
+    def _ask(self, entry: ContainerState) -> None:
         return None
 
 

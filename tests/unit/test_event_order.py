@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.linux.ftrace.event_order import Order
+from capadvise.linux.ftrace.event_order import EventSorter
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
@@ -50,7 +50,7 @@ def pages(read: Read) -> list[tuple[int, bytes]]:
 def test_events_wait_until_nothing_older_can_come(
     rounds: list[tuple[Read, Read, Read]], taken: list[list[int]]
 ) -> None:
-    order = Order(TYPES, lambda stack: False)
+    order = EventSorter(TYPES, lambda stack: False)
     found = [order.take(*map(pages, reads))[0] for reads in rounds]
     assert [[time for time, *_ in events] for events in found] == taken
 
@@ -61,7 +61,7 @@ def question(time: int, stack: int) -> bytes:
 
 
 def test_checks_of_memory_accounting_are_counted_and_given_a_round_later() -> None:
-    order = Order(TYPES, lambda stack: True)
+    order = EventSorter(TYPES, lambda stack: True)
     order.begun = True
     flood = [(0, question(5, 0x2000)), (0, question(9, 0x2000))]
     assert order.take([], flood, []) == ([], {})
@@ -108,6 +108,6 @@ def test_a_stack_that_was_overwritten_is_not_that_of_the_next_check() -> None:
     """Overrun of the quiet buffer: the stack of one check and the question of the next are gone."""
     asked = event(CHECK, PID, struct.pack("<qii", 1, 7, 0))
     stack = event(STACK, PID, struct.pack("<iQ", 1, MOUNT))
-    order = Order(TYPES, lambda stack: False)
+    order = EventSorter(TYPES, lambda stack: False)
     order.take([(0, page(1, small(0, asked)))], [], [(0, page(5, small(0, stack), flags=1 << 31))])
     assert [(time, kind, stack) for time, kind, _, _, stack in order.rest()[0]] == [(1, CHECK, b"")]

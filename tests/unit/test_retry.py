@@ -330,10 +330,10 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     evidence.tell_once(traces="gdb")
     evidence.finish({("mount", "EPERM", "mount"): 2})  # type: ignore[arg-type]
     os.close(listener.write_fd)
-    listener.hear()
+    listener.read()
     listener.finish()
     got = listener.merged(RECORDING)
-    assert (listener.pid, listener.ended, listener.whole) == (5, True, True)
+    assert (listener.pid, listener.ended, listener.lossless) == (5, True, True)
     assert sum(item.count for item in got.checks) == 32
     assert [item.detail for item in got.checks[:2]] == ["a", "file 0"]
     assert got.checks[-1].detail == "(others) (and 1 more with it left raised)"
@@ -347,7 +347,7 @@ def test_a_tracer_that_was_killed_is_told_of() -> None:
     listener = Listener(every_call=False)
     os.write(listener.write_fd, json.dumps({"started": 1.0}).encode() + b"\n")
     os.close(listener.write_fd)
-    listener.hear()
+    listener.read()
     listener.finish()
     assert "killed" in listener.merged(RECORDING).cautions[0]
 

@@ -28,7 +28,7 @@ _ALL = 1 << 64
 """Later than any event."""
 
 
-class Order:
+class EventSorter:
     """Takes pages; gives events when nothing older can come."""
 
     def __init__(

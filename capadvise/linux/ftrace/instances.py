@@ -66,7 +66,7 @@ def observer(root: Path) -> Observer:
     return probes.choose(root, os.environ.get(probes.FORCE))
 
 
-class Reader(Protocol):
+class PageReader(Protocol):
     """What the pages of the buffers are given to."""
 
     @property
@@ -271,7 +271,7 @@ class Buffers:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()
 
-    def drain(self, reader: Reader) -> bool:
+    def drain(self, reader: PageReader) -> bool:
         """Read what is there; False where there was too much for one round."""
         self._unmatched = lambda: reader.unmatched
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())

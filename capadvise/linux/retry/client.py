@@ -37,7 +37,7 @@ class Listener:
         self.pid = 0
         """The tracer's."""
         self._messages = json_lines.Reader(self.fd)
-        self.whole = False
+        self.lossless = False
         """It told all that it had to tell."""
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
@@ -94,7 +94,7 @@ class Listener:
         """Hear no more."""
         os.close(self.fd)
 
-    def hear(self) -> None:
+    def read(self) -> None:
         """Take in what was told since."""
         for message in self._messages.drain():
             for kind, value in message.items():
@@ -112,7 +112,7 @@ class Listener:
                 self._counts = {number: (count, raised) for number, count, raised in value}
             case "refusals":
                 self._refusals = [tuple(item) for item in value]
-                self.whole = True
+                self.lossless = True
             case "own_set":
                 program, mask = value
                 if program not in self._looked:
@@ -126,7 +126,7 @@ class Listener:
 
     def finish(self) -> None:
         """The run is over: what is missing is missing."""
-        if not self.whole and self._started:
+        if not self.lossless and self._started:
             self._cautions["the retry tracer was killed: what came later was not seen"] = None
 
     @property

@@ -83,7 +83,7 @@ class RunningSubject:
 
     def update(self) -> list[Happening]:
         """Follow newcomers; see whether it is still there."""
-        self._guardian.hear()
+        self._guardian.read()
         if self._running.target.kind == "container":
             self._follow_newcomers()
         self.ended |= not self._lives()

@@ -36,7 +36,7 @@ class CommandSubject:
     def update(self) -> list[Happening]:
         """What the guardian tells."""
         happened: list[Happening] = []
-        for message in self._guardian.hear():
+        for message in self._guardian.read():
             if "exited" in message:
                 self.status = os.waitstatus_to_exitcode(message["exited"])
                 happened.append(MainExited(self.status))
@@ -75,15 +75,15 @@ class CommandSubject:
     def signal(self, number: int, *, from_process: bool) -> None:
         """One that was sent to us alone is for the target."""
         if from_process:
-            self._guardian.tell({"signal": number})
+            self._guardian.send({"signal": number})
 
     def note_ending(self) -> None:
         """Nothing is to be noted."""
 
     def stop(self) -> None:
         """SIGTERM; SIGKILL follows for what does not heed it."""
-        self._guardian.tell({"signal": signal.SIGTERM})
-        self._guardian.tell({"signal": signal.SIGCONT})  # one that is stopped can heed it then
+        self._guardian.send({"signal": signal.SIGTERM})
+        self._guardian.send({"signal": signal.SIGCONT})  # one that is stopped can heed it then
 
     def end_rest(self) -> None:
         """As a shell dies and leaves its child."""
@@ -91,7 +91,7 @@ class CommandSubject:
 
     def kill(self) -> None:
         """The guardian kills whatever is left."""
-        self._guardian.tell("kill")
+        self._guardian.send("kill")
 
 
 def _in_foreground() -> bool:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from capadvise.posture import Mac
 
 _LIMIT_REACHED = (
-    "there were more different checks than can be told apart: of those beyond, the program, the "
-    "user and the arguments are not known"
+    "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
+    "arguments are unknown"
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""

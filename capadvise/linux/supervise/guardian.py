@@ -5,11 +5,10 @@ target: at the end of the control pipe, however the supervisor ended, it kills a
 from it and removes the trace instances and probes. python-prctl is GPL: the process that holds it
 stays apart, and takes nothing of capadvise but what needs the standard library alone.
 
-Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``,
-``{"signal": n}``, and ``"left"``: no container is to be removed. A plan without a path starts no
-target: then only the trace instances are guarded, and nothing is ever killed.
-On the report pipe ``{"held": pid}``, ``{"started": true}`` or
-``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
+Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``, ``{"signal": n}``,
+and ``"left"``: no container is to be removed. A plan without a path starts no target: then only the
+trace instances are guarded, and nothing is ever killed. On the report pipe ``{"held": pid}``,
+``{"started": true}`` or ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """
 
@@ -58,8 +57,8 @@ def main() -> None:
     for fd in (*plan["fds"], *([] if terminal is None else [terminal])):
         os.set_inheritable(fd, False)
     wake, woken = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(wake, False)
+    for fd in (wake, woken):
+        os.set_blocking(fd, False)
     prctl.set_child_subreaper(1)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -83,7 +82,7 @@ class Guardian:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         json_lines.send(self.report, message)
 
     def run(self) -> None:
@@ -91,7 +90,7 @@ class Guardian:
             self.leave_terminal()
             own_caps.keep(own_caps.GUARDIAN)
             let_go()
-            self.say(held=0)
+            self.send(held=0)
             while not self.commands.ended:
                 self.commands.read()
             return
@@ -108,7 +107,7 @@ class Guardian:
         if self.plan["terminal"] is not None:
             os.close(self.plan["terminal"])
         self.leave_terminal()
-        if not self.hear_of_failure(failed_read):
+        if not self.is_well(failed_read):
             return
         stops = b""
         if self.plan["retry"]:
@@ -116,31 +115,30 @@ class Guardian:
                 return
             answer = retry.start_tracer(self.plan["retry"], self.target, self.plan["fds"])
             if "failed" in answer:
-                self.say(failed=0, step=answer["failed"])
+                self.send(failed=0, step=answer["failed"])
                 return
             stops = bytes.fromhex(answer["filter"])
-        self.say(held=self.target)
+        self.send(held=self.target)
         if self.commands.wait() != "go":
             return
         retry.send_filter(go_write, stops)
         os.close(go_write)
-        if not self.hear_of_failure(failed_read):
+        if not self.is_well(failed_read):
             return
-        own_caps.keep(
-            own_caps.GUARDIAN
-        )  # what is executed to remove containers has all of them again
+        # What is executed to remove containers has all of them again.
+        own_caps.keep(own_caps.GUARDIAN)
         let_go()
-        self.say(started=True)
+        self.send(started=True)
         self.watch()
 
-    def map_ids(self, go: int, said: int) -> bool:
+    def map_ids(self, go: int, child: int) -> bool:
         """Give the target's new user namespace its ids; the target goes on preparing then."""
         problem = retry.map_ids(self.target, self.plan["retry"]["maps"])
         if problem:
-            self.say(failed=0, step=f"map ids ({problem})")
+            self.send(failed=0, step=f"map ids ({problem})")
             return False
         os.write(go, b"m")
-        return self.hear_of_failure(said)
+        return self.is_well(child)
 
     def leave_terminal(self) -> None:
         """A Ctrl-C is for the target, not for us."""
@@ -148,12 +146,12 @@ class Guardian:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
 
-    def hear_of_failure(self, fd: int) -> bool:
-        """Wait for the child's next word: ready, or exec'd (the pipe closes); else report."""
-        said = os.read(fd, 1 << 16)  # a path can be long, and longer in JSON
-        if not said or said == b"ready\n":
+    def is_well(self, fd: int) -> bool:
+        """Wait for the child's next message: ready, or exec'd (the pipe closes); else report."""
+        message = os.read(fd, 1 << 16)  # a path can be long, and longer in JSON
+        if not message or message == b"ready\n":
             return True
-        self.say(**json.loads(said))
+        self.send(**json.loads(message))
         return False
 
     def watch(self) -> None:
@@ -163,7 +161,7 @@ class Guardian:
             if self.wake in ready:
                 os.read(self.wake, 4096)
             if not self.reap():
-                self.say(empty=True)
+                self.send(empty=True)
                 break
             if self.commands.fd in ready:
                 for command in self.commands.read():
@@ -197,16 +195,16 @@ class Guardian:
             if pid != self.target:
                 continue
             if os.WIFSTOPPED(status):
-                self.say(stopped=os.WSTOPSIG(status))
+                self.send(stopped=os.WSTOPSIG(status))
             elif os.WIFCONTINUED(status):
                 os.kill(os.getppid(), signal.SIGCONT)  # it may have stopped with the target
             else:
                 self.target = 0  # the number may be another process's now
-                self.say(exited=status)
+                self.send(exited=status)
 
     def remove_instances(self) -> None:
-        """Remove the trace buffers. A supervisor that was killed may close its files only after
-        the pipe that told us: until then the buffers are busy."""
+        """Remove the trace buffers. They are busy until a supervisor that was killed has closed its
+        files, which may be after its pipe."""
         for folder in self.plan["instances"]:
             end = time.monotonic() + 10
             while os.path.isdir(folder) and time.monotonic() < end:
@@ -231,8 +229,7 @@ class Guardian:
 
 
 def let_go() -> None:
-    """Of input and output: whoever reads the end of a pipe behind the target need not wait until
-    the buffers are removed."""
+    """Of input and output: who reads a pipe behind the target need not wait for the rest."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)

@@ -63,7 +63,7 @@ class GuardianProcess:
         os.close(report_write)
         os.set_blocking(self.report, False)
         self._messages = json_lines.Reader(self.report)
-        self._said: list[dict[str, Any]] = []
+        self._unread: list[dict[str, Any]] = []
         self.leaves = False
 
     @property
@@ -73,32 +73,32 @@ class GuardianProcess:
 
     @property
     def ended(self) -> bool:
-        """It is gone, and has said all."""
+        """It is gone, and all that it sent was read."""
         return self._messages.ended
 
-    def tell(self, message: Any) -> None:
-        """Send a command; a guardian that is gone is noticed by ``hear``."""
+    def send(self, message: Any) -> None:
+        """Send a command; a guardian that is gone is noticed by ``read``."""
         json_lines.send(self._control, message)
 
-    def hear(self) -> list[dict[str, Any]]:
-        """What it has said since. ``ended`` is set when it is gone."""
-        said, self._said = self._said + self._messages.drain(), []
-        return said
+    def read(self) -> list[dict[str, Any]]:
+        """Its messages since the last call. ``ended`` is set when it is gone."""
+        messages, self._unread = self._unread + self._messages.drain(), []
+        return messages
 
-    def hear_one(self) -> dict[str, Any]:
-        """Wait for its next word. Raises CannotStart when it dies without one."""
-        while not self._said:
+    def read_one(self) -> dict[str, Any]:
+        """Wait for its next message. Raises CannotStart when it dies without one."""
+        while not self._unread:
             select.select([self.report], [], [])
-            self._said = self.hear()
-            if self.ended and not self._said:
+            self._unread = self.read()
+            if self.ended and not self._unread:
                 raise CannotStart("the guardian ended before the target started", found=False)
-        return self._said.pop(0)
+        return self._unread.pop(0)
 
     def leave_containers(self) -> None:
         """They have ended, and stay as the user's command leaves them; but where the guardian was
         killed, one may just be made."""
         self.leaves = not self.ended
-        self.tell("left")
+        self.send("left")
 
     def release(self) -> None:
         """Let it go: it kills what is left and removes the trace instances, without us."""

@@ -68,7 +68,7 @@ class Session:
 
     def release(self) -> None:
         """Let the target exec. Raises CannotStart."""
-        self.guardian.tell("go")
+        self.guardian.send("go")
         _wait_for(self.guardian, "started")
 
     def traced(self) -> Trace:
@@ -109,7 +109,7 @@ def session(
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
     guardian = _guardian(fds, command, listener)
     sweeps = list(sweep)
-    guardian.tell(_plan(command, path, user, signals, buffers, fds, sweeps, retry))
+    guardian.send(_plan(command, path, user, signals, buffers, fds, sweeps, retry))
     ready: Background[None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
@@ -214,7 +214,7 @@ def _load(meanwhile: Callable[[], object]) -> None:
 
 
 def _wait_for(guardian: GuardianProcess, word: str) -> int:
-    message = guardian.hear_one()
+    message = guardian.read_one()
     if "failed" in message:
         code = message["failed"]
         cause = f": {os.strerror(code)}" if code else ""
@@ -229,7 +229,7 @@ def _end(
     guardian: GuardianProcess, buffers: TraceBuffers, sweep: list[list[list[str]]], *, wait: bool
 ) -> None:
     """Let the guardian do what is left, or do it in its place."""
-    guardian.hear()  # its end, if it came at the same moment as ours
+    guardian.read()  # its end, if it came at the same moment as ours
     guardian.release()
     killed = wait and not guardian.wait()
     if guardian.ended or killed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.audit.merge import with_denials
-from capadvise.linux.ftrace.instances import Reader
+from capadvise.linux.ftrace.instances import PageReader
 from capadvise.recording import Check, Lost, Recording, Refusal, Tally
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TraceBuffers(Protocol):
     def denied(self) -> dict[str, Any] | None:
         """A further buffer for the retry tracer."""
 
-    def drain(self, reader: Reader) -> bool:
+    def drain(self, reader: PageReader) -> bool:
         """Read what is there; False where there was too much for one round."""
 
     def now(self) -> int:
@@ -54,7 +54,7 @@ class TraceBuffers(Protocol):
         """Remove them, when there is no guardian that would."""
 
 
-class CheckTracker(Reader, Protocol):
+class CheckTracker(PageReader, Protocol):
     """Makes checks of events: ``tracker.Tracker``, or ``untraced.NoTracker``."""
 
     @property
@@ -111,7 +111,7 @@ class Sources:
         if self._audit is not None:
             self._audit.read(self.tracker.scope_of)
         if self._retries is not None:
-            self._retries.hear()
+            self._retries.read()
         return complete
 
     def finish(self) -> None:

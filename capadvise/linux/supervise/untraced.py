@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.event_order import Page
-    from capadvise.linux.ftrace.instances import Reader
+    from capadvise.linux.ftrace.instances import PageReader
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
     from capadvise.posture import Mac
@@ -30,7 +30,7 @@ class NoBuffers:
     def denied(self) -> dict[str, Any] | None:
         """Nobody tells what was refused."""
 
-    def drain(self, reader: Reader) -> bool:
+    def drain(self, reader: PageReader) -> bool:
         """Nothing is there."""
         del reader
         return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from capadvise.caps import Cap
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
-from capadvise.linux.ftrace.event_order import Event, Noise, Order, Page
+from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
@@ -64,7 +64,9 @@ class Tracker:
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
         self.counts = DistinctChecks(symbols)
-        self._order = Order(types, self.counts.is_overcommit, self._sighted if early else None)
+        self._order = EventSorter(
+            types, self.counts.is_overcommit, self._sighted if early else None
+        )
         self._early = early
         here = isinstance(starts, OneCommand)
         self._implied = implied_needs.ImpliedNeeds(
@@ -83,8 +85,8 @@ class Tracker:
         return self._pairing.unmatched
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """One round of reading, see ``Order.take``; checks of memory accounting are counted with
-        the next one. False: there was more than one round takes."""
+        """One round of reading, see ``EventSorter.take``; checks of memory accounting are counted
+        with the next one. False: there was more than one round takes."""
         self._count(*self._order.take(before, flood, after))
         return self._order.complete
 

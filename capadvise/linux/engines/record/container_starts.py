@@ -30,7 +30,7 @@ INITS = ("docker-init", "podman-init", "catatonit")
 
 
 @dataclass(slots=True)
-class Place:
+class StartedContainer:
     """What one shim or conmon keeps: a container, once it has begun."""
 
     runtime: int
@@ -50,7 +50,7 @@ class ContainerStarts:
     """Says which threads are a container's. See ``tasks.Starts``."""
 
     def __init__(self) -> None:
-        self.places: dict[int, Place] = {}
+        self.places: dict[int, StartedContainer] = {}
         """By the pid of the shim or conmon."""
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
@@ -80,7 +80,7 @@ class ContainerStarts:
         if not task.runtime or not (task.inside or task.pivoted):
             if is_shim(name):
                 task.runtime = pid
-                self.places[pid] = Place(pid, self._ids.pop(pid, None))
+                self.places[pid] = StartedContainer(pid, self._ids.pop(pid, None))
             return
         place = self.places[task.runtime]
         if task.pivoted == pid:
@@ -109,7 +109,7 @@ class ContainerStarts:
         text = procfs.cgroup(pid)
         return next((p.scope for p in begun if p.id and p.id in text), None)
 
-    def _look(self, place: Place, pid: int) -> None:
+    def _look(self, place: StartedContainer, pid: int) -> None:
         if place.id is None and (found := _ID.search(procfs.cgroup(pid))):
             place.id = found[0]  # conmon forks and ends at once: it may have been gone
         with suppress(OSError):

@@ -7,8 +7,8 @@ import re
 import signal
 from contextlib import suppress
 
-from capadvise.linux.engines.record.container_starts import Place
-from capadvise.linux.engines.record.containers import Entry, Roster, healthcheck
+from capadvise.linux.engines.record.container_starts import StartedContainer
+from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.supervise.command_subject import CommandSubject
@@ -175,11 +175,11 @@ class ContainerSubject:
 
     # ------------------------------------------------------------ who they are
 
-    def is_target(self, entry: Entry) -> bool:
+    def is_target(self, entry: ContainerState) -> bool:
         """Whether it is what the run is about, not another service."""
         return self._target in (None, entry.service)
 
-    def places(self, entry: Entry) -> list[Place]:
+    def places(self, entry: ContainerState) -> list[StartedContainer]:
         """Where a container began, once for each start."""
         return [
             place

@@ -26,7 +26,7 @@ from capadvise.recording import ImageFile
 
 
 @dataclass(slots=True)
-class Entry:
+class ContainerState:
     """One container, as far as it is known."""
 
     id: str
@@ -65,7 +65,7 @@ class Roster:
 
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
         self.client, self.label, self.starts = client, label, starts
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ContainerState] = {}
         self.unanswered = 0
         """So often in a row, a second apart, the engine did not answer at all."""
 
@@ -120,14 +120,14 @@ class Roster:
         ended = (e.healthy or (e.started and not e.running) for e in checked)
         return bool(checked) and all(ended)
 
-    def entry(self, container: str) -> Entry:
+    def entry(self, container: str) -> ContainerState:
         """The entry of an id, made when it is new; the engine is asked for the rest."""
         if container not in self.entries:
-            entry = self.entries[container] = Entry(container)
+            entry = self.entries[container] = ContainerState(container)
             entry.asked = Background(lambda: self._ask(entry))
         return self.entries[container]
 
-    def _ask(self, entry: Entry) -> Container | None:
+    def _ask(self, entry: ContainerState) -> Container | None:
         try:
             found = self.client.find(entry.id)
         except (EngineError, BadInput):

@@ -13,9 +13,9 @@ from capadvise.linux.engines.cli.client import RECORDING_LABEL, TRIAL_LABEL, Cli
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import grant, project
-from capadvise.linux.engines.record.container_starts import ContainerStarts, Place
+from capadvise.linux.engines.record.container_starts import ContainerStarts, StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
-from capadvise.linux.engines.record.containers import Entry, Roster, healthcheck
+from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
 from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps, procfs
@@ -178,7 +178,9 @@ def run_containers(
             each = tuple(_observations(run))
             if at_end is not None:
                 at_end(run)
-                each = each or (_observation(run, Entry(""), Place(0, None), ()),)
+                each = each or (
+                    _observation(run, ContainerState(""), StartedContainer(0, None), ()),
+                )
         finally:
             roster.close()
         if not each:
@@ -236,7 +238,7 @@ def _not_seen(run: Run) -> Exception:
 
 
 def _observations(run: Run) -> Iterator[Observation]:
-    groups: dict[str, list[tuple[Entry, Place]]] = {}
+    groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
     for entry in run.subject.roster.entries.values():
         wanted = not run.start.services or entry.service in run.start.services
         if wanted and run.subject.is_target(entry):
@@ -248,7 +250,7 @@ def _observations(run: Run) -> Iterator[Observation]:
         yield _observation(run, entry, place, recordings)
 
 
-def _recording(run: Run, entry: Entry, place: Place) -> Recording:
+def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
     assert place.scope is not None
     status = entry.exit_status if entry.exit_status is not None else run.subject.status
     sets = place.sets
@@ -261,7 +263,7 @@ def _recording(run: Run, entry: Entry, place: Place) -> Recording:
 
 
 def _observation(
-    run: Run, entry: Entry, place: Place, recordings: tuple[Recording, ...]
+    run: Run, entry: ContainerState, place: StartedContainer, recordings: tuple[Recording, ...]
 ) -> Observation:
     invocation, loop = run.start.invocation, run.loop
     image = entry.image or invocation.image or ""
@@ -288,7 +290,7 @@ def _observation(
     )
 
 
-def _workload(run: Run, entry: Entry) -> Workload:
+def _workload(run: Run, entry: ContainerState) -> Workload:
     """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
     check, kind = run.check, run.loop.kind
     if entry.id in run.subject.ended_by_us:

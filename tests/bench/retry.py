@@ -27,7 +27,22 @@ import os
 source, sink = os.open("/dev/zero", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)
 for _ in range(300_000): os.write(sink, os.read(source, 512))
 """
-
+STAT = "import os\nfor _ in range(30_000): os.stat('{folder}')"
+OPEN = """
+import os
+for _ in range(20_000):
+    fd = os.open("/etc/passwd", os.O_RDONLY)
+    os.read(fd, 512)
+    os.close(fd)
+"""
+THREADS = """
+import os, threading
+def work():
+    for _ in range(400): os.stat("{folder}")
+threads = [threading.Thread(target=work) for _ in range(50)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
 
 TIMED = """
 import subprocess, sys, time
@@ -44,7 +59,13 @@ def loads(folder: str) -> dict[str, tuple[list[str], str]]:
             ["sh", "-c", f"for i in 1 2 3; do {PYTHON} -c '{IMPORTS}'; done"],
             "strace",
         ),
-        "tar of 5,000 foreign files": (["tar", "-cf", "/dev/null", "-C", folder, "."], "strace"),
+        # through a pipe: tar reads nothing of what goes to /dev/null
+        "tar of 5,000 foreign files": (["sh", "-c", f"tar -cf - -C {folder} . | cat"], "strace"),
+        "stat, 30,000 ×": ([PYTHON, "-c", STAT.format(folder=folder)], "strace"),
+        "open and read, 20,000 ×": ([PYTHON, "-c", OPEN], "strace"),
+        "chown of 5,000 files": (["chown", "-R", "65533", folder], "strace"),
+        "500 processes": (["sh", "-c", "for i in $(seq 500); do /bin/true; done"], "strace"),
+        "50 threads that stat": ([PYTHON, "-c", THREADS.format(folder=folder)], "strace"),
         "processor alone": ([PYTHON, "-c", CPU], "native"),
         "read and write, 300,000 ×": ([PYTHON, "-c", READ_WRITE], "native"),
     }

@@ -57,6 +57,7 @@ def needed(report: dict[str, Any]) -> str:
 BEHAVIOURS = {
     "threads": "DAC_OVERRIDE",
     "exec_from_thread": "DAC_OVERRIDE",
+    "exec_foreign": "CHOWN DAC_OVERRIDE",
     "spawn": "DAC_OVERRIDE",
     "signals": "DAC_OVERRIDE",
     "interrupted": "CHOWN DAC_OVERRIDE",

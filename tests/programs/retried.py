@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -57,6 +58,14 @@ def exec_from_thread() -> None:
     """A thread that is not the leader becomes another program."""
     threading.Thread(target=lambda: os.execv("/bin/cat", ["cat", SECRET])).start()
     time.sleep(30)
+
+
+def exec_foreign() -> None:
+    """It becomes a program that only its owner may execute."""
+    shutil.copy("/bin/true", "program")
+    os.chmod("program", 0o700)
+    os.chown("program", OTHER, OTHER)
+    os.execv("program", ["program"])
 
 
 def spawn() -> None:

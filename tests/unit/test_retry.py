@@ -55,7 +55,13 @@ def run_bpf(code: bytes, number: int, args: tuple[int, ...] = (), arch: int = AR
     [
         ("openat", (), True),
         ("read", (), False),
-        ("fcntl", (3, 4), True),
+        ("fcntl", (3, 4, 0o1000000), True),  # O_NOATIME
+        ("fcntl", (3, 4, 0o4000), False),  # O_NONBLOCK
+        ("fcntl", (3, 1031, 4096), True),
+        ("prlimit64", (0, 3, 0), False),
+        ("prlimit64", (1, 3, 0), True),
+        ("prlimit64", (0, 3, 0x7FFC00000000), True),
+        ("prlimit64", (0, 3, 0x1000), True),
         ("fcntl", (3, 1), False),
         ("ioctl", (1, 0x5401), False),
         ("ioctl", (1, 0x8914), True),

@@ -73,9 +73,10 @@ class Proc:
     def mode(self, at: int | None, path: bytes) -> int | None:
         return self.modes.get((at, path))
 
-    def status(self, tid: int) -> str:
-        ids = f"Uid:\t{self.uid}\t{self.uid}\t{self.uid}\t{self.uid}\n"
-        return f"{ids}CapInh:\t0\nCapPrm:\t{self.permitted:x}\nCapEff:\t{self.effective:x}\n"
+    def status(self, tid: int) -> bytes:
+        ids = f"Name:\tUid:\nUid:\t9\t{self.uid}\t9\t9\nGid:\t0\t0\t0\t0\n"
+        sets = f"CapInh:\t0\nCapPrm:\t{self.permitted:016x}\nCapEff:\t{self.effective:016x}\n"
+        return (ids + sets + "CapBnd:\t0\n").encode()
 
     def user_namespace(self, tid: int) -> str:
         return self.namespace
@@ -433,6 +434,36 @@ def test_after_enough_proofs_it_stays_raised() -> None:
     assert run.said("counts") == [[[0, ENOUGH, 1]]]
 
 
+def test_what_a_program_needs_to_become_another_is_shown_by_its_path() -> None:
+    run = Run()
+    thread = run.thread("execve", (500,), path=b"foreign/program")
+    assert run.finished(thread, "EACCES") == [again(DAC_READ_SEARCH)]
+    thread.process.proc = Proc()  # the memory of the new program
+    run.policy.became_another(thread)
+    run.policy.became_another(thread)
+    assert run.facts == [("shown", DAC_READ_SEARCH, "EACCES")]
+    assert run.said("fact")[0]["detail"] == "foreign/program"
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "before", "settled"),
+    [
+        ("fork", (), [], True),
+        ("clone", (17,), [], True),
+        ("clone", (NEWUSER,), [], False),
+        ("clone", (17,), ["EAGAIN"], False),
+        ("chown", (), [], False),
+    ],
+)
+def test_the_end_of_a_call_that_made_a_thread_tells_nothing_more(
+    call: str, args: tuple[int, ...], before: list[str], settled: bool
+) -> None:
+    run = Run()
+    thread = run.thread(call, args)
+    run.finished(thread, *before)
+    assert run.policy.is_settled(thread) is settled
+
+
 # ------------------------------------------------------------------------------ set-gid bits
 
 
@@ -706,8 +737,8 @@ def test_a_new_program_keeps_the_descriptors_that_stay_open() -> None:
 
 def test_a_thread_that_is_gone_cannot_be_looked_at() -> None:
     class Dead(Proc):
-        def status(self, tid: int) -> str:
-            raise Gone
+        def status(self, tid: int) -> bytes:
+            return b"Name:\tcat\nState:\tZ (zombie)\n"
 
     with pytest.raises(Gone):
         Thread(1, Process(1, Dead())).reload()

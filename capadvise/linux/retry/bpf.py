@@ -27,6 +27,8 @@ class How(IntEnum):
     BITS = 1
     """At least one of these bits is set."""
     BELOW = 2
+    NONZERO = 3
+    """In all of its 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class ArgumentTest:
 
     arg: int
     how: How
-    value: int
+    value: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ def _tested(test: ArgumentTest, skip: int) -> list[Instruction]:
             return [(_LOAD, 0, 0, low), (_JEQ, 0, skip, test.value)]
         case How.BITS:
             return [(_LOAD, 0, 0, low), (_JSET, 0, skip, test.value)]
+        case How.NONZERO:
+            upper = [(_LOAD, 0, 0, low + 4), (_JEQ, skip, 0, 0)]
+            return [(_LOAD, 0, 0, low), (_JEQ, 0, 2, 0), *upper]
         case How.BELOW:
             upper = [(_LOAD, 0, 0, low + 4), (_JEQ, 0, skip + 2, 0)]
             return [*upper, (_LOAD, 0, 0, low), (_JGE, skip, 0, test.value)]

@@ -97,7 +97,9 @@ def _unless(arg: int, *values: int) -> tuple[ArgumentTest, ...]:
 
 
 _ALARM_CLOCKS = (8, 9)  # CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM
-_MAP_LOCKED, _MAP_FIXED, _AT_EACCESS = 0x2000, 0x10 | 0x100000, 0x200
+_MAP_LOCKED, _MAP_FIXED, _MMAP_MIN_ADDR = 0x2000, 0x10 | 0x100000, 1 << 16
+_AT_EACCESS, _MADV_POISON, _O_NOATIME = 0x200, 0x60, 0o1000000
+_F_SETFL, _F_SETLEASE, _F_SETPIPE_SZ = 4, 1024, 1031
 
 ONLY: dict[str, Only] = {
     "mmap": Only(
@@ -105,14 +107,19 @@ ONLY: dict[str, Only] = {
             (ArgumentTest(3, How.BITS, _MAP_LOCKED),),
             (
                 ArgumentTest(3, How.BITS, _MAP_FIXED),
-                ArgumentTest(0, How.BELOW, 1 << 16),
-            ),  # mmap_min_addr
+                ArgumentTest(0, How.BELOW, _MMAP_MIN_ADDR),
+            ),
         )
     ),
-    "madvise": Only(
-        ((ArgumentTest(2, How.BITS, 0x60),),)
-    ),  # MADV_HWPOISON 100, MADV_SOFT_OFFLINE 101
-    "fcntl": Only(_equal(1, 4, 1024, 1031)),  # F_SETFL, F_SETLEASE, F_SETPIPE_SZ
+    "madvise": Only(((ArgumentTest(2, How.BITS, _MADV_POISON),),)),
+    "fcntl": Only(
+        (
+            (ArgumentTest(1, How.EQUAL, _F_SETFL), ArgumentTest(2, How.BITS, _O_NOATIME)),
+            *_equal(1, _F_SETLEASE, _F_SETPIPE_SZ),
+        )
+    ),
+    # each program asks for its own RLIMIT_STACK when it starts
+    "prlimit64": Only(((ArgumentTest(0, How.BITS, 0xFFFFFFFF),), (ArgumentTest(2, How.NONZERO),))),
     "ioctl": Only(
         unless=_unless(  # the terminal's and FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: never checked
             1,

@@ -39,10 +39,11 @@ _FAILED = ctypes.c_ulong(-1).value
 _MINUS_ONE = 0xFFFFFFFFFFFFFFFF
 
 _raw = func._ptrace
-_info = ctypes.create_string_buffer(88)
+_INFO_SIZE = 88
+_info = ctypes.create_string_buffer(_INFO_SIZE)
 _info_at = ctypes.addressof(_info)
-_CALL = struct.Struct("<B3xIQQQ6Q")
-_RESULT = struct.Struct("<B23xq")
+_unpack_call = struct.Struct("<B3xIQQQ6Q").unpack_from
+_unpack_result = struct.Struct("<24xq").unpack_from
 _word = ctypes.c_ulong()
 _word_at = ctypes.addressof(_word)
 
@@ -58,14 +59,15 @@ def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
 
 def call_info(tid: int) -> tuple[int, ...]:
     """(kind of stop, architecture, instruction pointer, stack pointer, number, six arguments)."""
-    op(GET_SYSCALL_INFO, tid, 88, _info_at)
-    return _CALL.unpack_from(_info)
+    op(GET_SYSCALL_INFO, tid, _INFO_SIZE, _info_at)
+    return _unpack_call(_info)
 
 
 def result(tid: int) -> int:
     """What the call that a thread just came back from returned."""
-    op(GET_SYSCALL_INFO, tid, 88, _info_at)
-    return int(_RESULT.unpack_from(_info)[1])
+    op(GET_SYSCALL_INFO, tid, _INFO_SIZE, _info_at)
+    value: int = _unpack_result(_info)[0]
+    return value
 
 
 def event_message(tid: int) -> int:

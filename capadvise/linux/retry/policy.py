@@ -137,6 +137,22 @@ class Policy:
         self.bookkeeping.succeeded(thread, result)
         return RESUME
 
+    def is_settled(self, thread: Thread) -> bool:
+        """Whether the end of a call that just made a thread can tell nothing more."""
+        return (
+            thread.call is not None
+            and thread.call.handling is Handling.NAMESPACE
+            and thread.attempts is None
+            and not self.raised[thread.program]
+            and not makes_namespace(thread)
+        )
+
+    def became_another(self, thread: Thread) -> None:
+        """An exec succeeded. Its arguments went with the former program."""
+        if thread.attempts is not None and thread.followed:
+            self._shown(thread, thread.attempts, 0)
+        thread.attempts = None
+
     def _failed(self, thread: Thread, code: int) -> Action:
         """Try again with more, or accept it."""
         attempts = thread.attempts
@@ -198,7 +214,10 @@ class Policy:
             how = "probe"
         if not attempts.exact:
             caps = [(cap, attempts.error) for cap in attempts.candidates]
-        about = detail(thread.call.name, thread.args, thread.process.proc)
+        if thread.call.handling is Handling.EXEC:
+            about: str | None = thread.path.decode(errors="backslashreplace")
+        else:
+            about = detail(thread.call.name, thread.args, thread.process.proc)
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]

@@ -17,7 +17,10 @@ class ProcView:
 
     def text(self, address: int) -> bytes:
         """The string there, without its end; empty when it cannot be read."""
-        return self.raw(address, 4096).partition(b"\0")[0]
+        start = self.raw(address, 128)  # most are shorter
+        if b"\0" not in start:
+            start = self.raw(address, 4096)
+        return start.partition(b"\0")[0]
 
     def raw(self, address: int, size: int) -> bytes:
         """Bytes; fewer, or none, where they cannot be read."""
@@ -73,11 +76,11 @@ class ProcView:
             return os.stat(where).st_mode
         return None
 
-    def status(self, tid: int) -> str:
+    def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
         try:
-            with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as file:
-                return file.read()
+            with open(f"/proc/{tid}/status", "rb", buffering=0) as file:
+                return file.read(1 << 16)
         except OSError as error:
             raise Gone from error
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -60,7 +61,7 @@ class StoppedProcess(Memory, Protocol):
         """The mode of a file, links followed: of a path below a descriptor, or below the working
         directory (None); of the descriptor itself where the path is empty."""
 
-    def status(self, tid: int) -> str:
+    def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
 
     def user_namespace(self, tid: int) -> str:
@@ -183,8 +184,16 @@ def after_uids(virtual: int, permitted: int, before: int, after: int, uid: int, 
     return virtual & permitted
 
 
-def parse_status(text: str) -> tuple[int, int, int, int]:
+_STATUS = re.compile(
+    rb"^Uid:\t\d+\t(\d+).*^CapInh:\t(\w+)\nCapPrm:\t(\w+)\nCapEff:\t(\w+)", re.DOTALL | re.MULTILINE
+)
+
+
+def parse_status(text: bytes) -> tuple[int, int, int, int]:
     """(effective uid, inheritable, permitted, effective) of ``/proc/TID/status``."""
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    masks = [int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff")]
-    return int(fields["Uid"].split()[1]), masks[0], masks[1], masks[2]
+    fields = _STATUS.search(text)
+    if fields is None:  # a process that has just ended
+        raise Gone
+    uid, *masks = fields.groups()
+    inheritable, permitted, effective = (int(mask, 16) for mask in masks)
+    return int(uid), inheritable, permitted, effective

@@ -30,7 +30,7 @@ from ptrace.binding import func
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.kernel.uapi import WALL
 from capadvise.linux.retry import bpf, calls, machine
-from capadvise.linux.retry.actions import Action, BeginWith, Detach, Interrupt, Resume, RetryWith
+from capadvise.linux.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
 from capadvise.linux.retry.arguments import makes_namespace
 from capadvise.linux.retry.bookkeeping import Bookkeeping
 from capadvise.linux.retry.denied_checks import RefusedChecks
@@ -52,6 +52,7 @@ def main() -> None:
     plan_fd, say, report = (int(word) for word in sys.argv[1:4])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # they are for the target; the guardian kills us
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # see patient_wait
     with open(plan_fd, "rb") as file:
         plan = json.load(file)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -131,11 +132,13 @@ class Tracer:
                 tid, status = self.patient_wait() if self.early else os.waitpid(-1, WALL)
             except ChildProcessError:
                 break
-            with suppress(Gone):
+            try:
                 if status & 0xFF == 0x7F:
                     self.stopped(tid, status >> 8)
                 else:
                     self.ended(tid)
+            except Gone:
+                pass
         self.evidence.finish(self.tree.refusals)
 
     def patient_wait(self) -> tuple[int, int]:
@@ -146,9 +149,10 @@ class Tracer:
             stop = os.waitpid(-1, WALL | os.WNOHANG)
             if stop[0]:
                 return stop
-            if self.early and time.monotonic() > end:
+            left = end - time.monotonic()
+            if self.early and left < 0:
                 self.adopt(self.early.pop())
-            time.sleep(0.001)
+            signal.sigtimedwait((signal.SIGCHLD,), max(0.001, left))
 
     def adopt(self, tid: int) -> None:
         """Follow a thread whose maker is gone. What it can do is left as it is."""
@@ -175,26 +179,27 @@ class Tracer:
         if thread is None:
             self.early.add(tid)
             return
-        event = what >> 8
-        waiting = self.detaching.pop(tid, None)
-        if waiting is not None:  # whichever stop comes first, it takes the interruption with it
-            self.detach(thread, what if not event and what != _SYSCALL_STOP else 0)
+        if self.detaching and tid in self.detaching:
+            # whichever stop comes first, it takes the interruption with it
+            waiting = self.detaching.pop(tid)
+            self.detach(thread, what if what < _SYSCALL_STOP else 0)
             self.injector.resume(waiting)
         elif what == _SYSCALL_STOP:
             self.syscall_stop(thread)
-        elif event == EVENT_SECCOMP:
+        elif what == _SECCOMP_STOP:
             self.seccomp_stop(thread)
-        elif event == 0:
-            self.signal_stop(thread, what)
+        else:
+            self.rare_stop(thread, what >> 8, what & 0xFF)
+
+    def rare_stop(self, thread: Thread, event: int, number: int) -> None:
+        """Signals, and the begin of threads and programs."""
+        if event == 0:
+            self.signal_stop(thread, number)
         elif event == EVENT_STOP:
-            self.event_stop(thread, what & 0xFF)
+            self.event_stop(thread, number)
         elif event == func.PTRACE_EVENT_EXEC:
             self.exec_stop(thread)
-        elif event in (
-            func.PTRACE_EVENT_FORK,
-            func.PTRACE_EVENT_VFORK,
-            func.PTRACE_EVENT_CLONE,
-        ):
+        elif event in _MADE_A_THREAD:
             self.fork_stop(thread)
         else:
             self.injector.resume(thread)
@@ -259,6 +264,8 @@ class Tracer:
         same = os.path.exists(f"/proc/{thread.process.pid}/task/{tid}")
         child = self.tree.add_child(thread, tid, None if same else ProcView(tid))
         child.followed &= not makes_namespace(thread)
+        if self.policy.is_settled(thread):
+            thread.step = Step.FREE
         self.injector.resume(thread)
         if tid in self.early:
             self.early.discard(tid)
@@ -269,6 +276,8 @@ class Tracer:
         """A new program begins, with new sets. From another thread than the leader, it takes over
         the leader's id, and all other threads are gone."""
         thread = self.tree.take_over(thread, machine.event_message(thread.tid))
+        self.policy.became_another(thread)
+        thread.step = Step.FREE
         thread.process.exec()
         if not thread.followed and thread.tid == self.target and not thread.program:
             thread.followed, thread.program = True, self.target_program
@@ -278,7 +287,6 @@ class Tracer:
         else:
             name = os.path.basename(thread.path).decode(errors="backslashreplace")
             thread.program = self.evidence.named(name)
-        thread.attempts = None
         thread.reload()
         thread.virtual = thread.effective
         self.injector.resume(thread)
@@ -303,13 +311,14 @@ class Tracer:
             self.injector.resume(thread)
             return
         thread.step = Step.CALL
-        self.perform(thread, Resume() if again else self.policy.entered(thread))
+        self.perform(thread, RESUME if again else self.policy.entered(thread))
 
     def perform(self, thread: Thread, action: Action) -> None:
         """Do with a thread what the policy wants."""
+        if action is RESUME:
+            self.injector.resume(thread)
+            return
         match action:
-            case Resume():
-                self.injector.resume(thread)
             case BeginWith(mask):
                 self.injector.before(thread, mask)
             case RetryWith(mask):
@@ -330,6 +339,8 @@ class Tracer:
 
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
+_SECCOMP_STOP = signal.SIGTRAP | EVENT_SECCOMP << 8
+_MADE_A_THREAD = (func.PTRACE_EVENT_FORK, func.PTRACE_EVENT_VFORK, func.PTRACE_EVENT_CLONE)
 
 
 if __name__ == "__main__":

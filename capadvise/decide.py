@@ -45,6 +45,10 @@ class Proof(StrEnum):
     NONE = "none"
 
 
+PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
+"""Of a lifecycle, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """The judgement on one capability."""
@@ -65,6 +69,12 @@ class Need:
     def asked(self) -> int:
         """How often the kernel asked."""
         return sum(judged.check.count for judged in self.evidence)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """When in a lifecycle it is used, as far as checks tell."""
+        used = {judged.when for judged in self.evidence if judged.effect is Effect.USED}
+        return tuple(phase for phase in PHASES if phase in used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
         rule = catalog.sites.match(check.cap, check.place, own_mounts=context.own_mounts)
         judged.append(judge(check, rule, context))
     for item in one_question(judged):
+        item = replace(item, start=recording.start)
         check, rule = item.check, item.rule
         yield check.cap, item
         for cap in implied(check, rule):
@@ -133,6 +144,7 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
                     Effect.USED,
                     "mapping root into a user namespace that it made",
                     uncertain="no check is made for it: concluded from what was done",
+                    start=recording.start,
                 ),
             )
 

@@ -36,6 +36,15 @@ class Judged:
     self_restricting: bool = False
     uncertain: str | None = None
     lost: str | None = None
+    start: int = 1
+    """Of the recording: which start of a lifecycle."""
+
+    @property
+    def when(self) -> str:
+        """The phase of a lifecycle."""
+        if self.check.phase is not Phase.RUN:
+            return str(self.check.phase)
+        return "first-start" if self.start == 1 else "later-start"
 
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")

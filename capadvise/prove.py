@@ -29,6 +29,8 @@ class TrialOutcome:
     """Capabilities without which a call failed in this trial."""
     kept: CapSet = frozenset()
     """Capabilities that programs asked to keep for themselves (capset)."""
+    failed_at: str | None = None
+    """See ``Trial``."""
 
 
 class NotProvable(Exception):
@@ -123,7 +125,10 @@ class _Search:
         larger = self.outcomes.get(caps | {without}) if without is not None else None
         base = larger.observed if larger is not None and larger.passed else self.first.observed
         lost = compare(base, outcome.observed) if outcome.passed else [outcome.why]
-        trial = Trial(caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost))
+        failed_at = outcome.failed_at
+        trial = Trial(
+            caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost), failed_at
+        )
         self.trials.append(trial)
         if outcome.passed and self.best is not None and len(caps) < len(self.best):
             self.best = caps

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.recording import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,9 @@ class Trial:
     """The capability whose removal this trial was about."""
     repeat: bool = False
     differences: tuple[str, ...] = ()
+    failed_at: str | None = None
+    """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
+    ``stop``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Proven:
     """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
     untried: CapSet = frozenset()
     """Used in the recording, but not in the trial that had everything."""
+    cautions: tuple[str, ...] = ()
+    """What of the lifecycle is not proven, a sentence each."""
 
 
 _UNTRIED = "not known: no trial came to what used it in the recording"
@@ -49,7 +55,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     lost = _lost(proposal, proven, proven.floor)
     needs = {need.cap: need for need in proposal.needs}
     for cap in proven.floor:
-        needs[cap] = _required(needs.get(cap) or proposal.need(cap))
+        needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
     for cap in (proposal.recommended | lost_by_one) - proven.floor:
         need = needs.get(cap) or proposal.need(cap)
@@ -93,18 +99,37 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     return lost
 
 
-def _required(need: Need) -> Need:
+_FAILS_AT = {
+    "restart": " when it is started again on what the first start left",
+    "exec": " when it is used",
+    "reload": " when it reloads",
+    "stop": " when it is told to stop",
+}
+"""By the step that failed. Where the first start fails, there is nothing to add."""
+
+
+def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
+    at = next(
+        (
+            trial.failed_at
+            for trial in reversed(proven.trials)
+            if trial.caps == floor - {need.cap} and not trial.passed
+        ),
+        None,
+    )
     return replace(
         need,
         verdict=Verdict.REQUIRED,
         proof=Proof.TRIAL,
         reason=_reason(need),
         uncertain=None,
-        lost_without="the workload fails",
+        lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
     )
 
 
 def _reason(need: Need) -> str:
     if need.verdict in (Verdict.USED, Verdict.TOLERATED, Verdict.REQUIRED):
+        return need.reason
+    if any(judged.check.phase is Phase.STOP for judged in need.evidence):
         return need.reason
     return "found by trial: no check that was seen tells what it is needed for"

@@ -28,6 +28,8 @@ class Phase(StrEnum):
     RUN = "run"
     HEALTHCHECK = "healthcheck"
     """By the command that the engine runs inside a container to see whether it is well."""
+    RELOAD = "reload"
+    """First seen after the target had been told to reload."""
     STOP = "stop"
     """After the target had been told to stop."""
 
@@ -235,6 +237,8 @@ class Recording:
     having looked at what it had: it cannot adapt to less."""
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
+    start: int = 1
+    """Of a lifecycle, which start: from the second on, on what the first one left."""
 
 
 @dataclass(frozen=True, slots=True)

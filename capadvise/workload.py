@@ -5,7 +5,10 @@ The format is public: ``capadvise help workloads`` describes it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,44 @@ from capadvise.errors import BadInput
 
 MAX_BYTES = 1 << 20
 """A larger file is not a workload."""
+MOST_STEPS = 50
 KINDS = ("oneshot", "daemon")
+
+
+class Act(StrEnum):
+    """What a step of a lifecycle does."""
+
+    START = "start"
+    CHECK = "check"
+    EXEC = "exec"
+    """A shell command with full privileges, outside the target: a login, a request."""
+    RELOAD = "reload"
+    """A signal to the main process, or a shell command that is restricted as the target is."""
+    STOP = "stop"
+    """SIGTERM; what has not ended within the time limit is killed, and the stop has failed."""
+    RESTART = "restart"
+    """Stop, and start on what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a lifecycle."""
+
+    act: Act
+    text: str | None = None
+    """The command of ``exec``; the command or the signal of ``reload``, SIGHUP without."""
+
+    @property
+    def signal(self) -> str | None:
+        """The name of a reload's signal, without SIG; None where a command reloads."""
+        name = (self.text or "HUP").removeprefix("SIG")
+        return name if re.fullmatch(r"[A-Z][A-Z0-9+]*", name) else None
+
+
+Round = tuple[Step, ...]
+"""What is done from a start to the stop that follows; neither of the two is in it."""
+_CHECK = Step(Act.CHECK)
+ONE_START = (Step(Act.START), _CHECK, Step(Act.STOP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +74,25 @@ class Workload:
     teardown: str | None = None
     fresh: tuple[str, ...] = ()
     """Further directories that each trial gets a private copy of."""
+    steps: tuple[Step, ...] | None = None
+    """A lifecycle; None: a daemon is started twice, a oneshot once, and checked each time."""
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """One for each start."""
+        if self.steps is None:
+            return ((_CHECK,),) * (2 if self.kind == "daemon" else 1)
+        return _rounds(self.steps)
+
+
+def _rounds(steps: Iterable[Step]) -> tuple[Round, ...]:
+    rounds: list[list[Step]] = []
+    for step in steps:
+        if step.act in (Act.START, Act.RESTART):
+            rounds.append([])
+        elif step.act is not Act.STOP:
+            rounds[-1].append(step)
+    return tuple(map(tuple, rounds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +106,7 @@ class Named:
 
 _REQUIRED = ("name", "command")
 _OPTIONAL = (
-    *("kind", "setup", "check", "expect_exit", "timeout", "teardown", "fresh"),
+    *("kind", "setup", "check", "expect_exit", "timeout", "teardown", "fresh", "steps"),
     *("needs", "tags", "notes", "published", "exclusive"),
 )
 KEYS = (*_REQUIRED, *_OPTIONAL)
@@ -64,13 +123,13 @@ def load(path: Path) -> list[Named]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"{path}: {reason}") from error
-    found = [_named(path, raw) for raw in strict.load_all(path, text) if raw is not None]
-    if not found:
+    workloads = [_named(path, raw) for raw in strict.load_all(path, text) if raw is not None]
+    if not workloads:
         raise BadInput(f"{path}: it holds no workload")
-    names = [named.name for named in found]
+    names = [named.name for named in workloads]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BadInput(f"{path}: two workloads are called {twice[0]!r}")
-    return found
+    return workloads
 
 
 def _named(path: Path, raw: Any) -> Named:
@@ -78,6 +137,26 @@ def _named(path: Path, raw: Any) -> Named:
     kind = raw.get("kind", "oneshot")
     if kind not in KINDS:
         raise _wrong(path, raw, "kind", "oneshot or daemon")
+    expect = raw.get("expect_exit", 0)
+    if expect != "any" and (isinstance(expect, bool) or not isinstance(expect, int)):
+        raise _wrong(path, raw, "expect_exit", "a number or any")
+    return Named(
+        name=_text(path, raw, "name") or "",
+        argv=_argv(path, raw),
+        workload=Workload(
+            kind=kind,
+            setup=_text(path, raw, "setup"),
+            check=_text(path, raw, "check"),
+            expect_exit=None if expect == "any" else expect,
+            timeout=_seconds(path, raw),
+            teardown=_text(path, raw, "teardown"),
+            fresh=_folders(path, raw),
+            steps=_steps(path, raw, kind),
+        ),
+    )
+
+
+def _argv(path: Path, raw: Any) -> tuple[str, ...]:
     command = raw["command"]
     if isinstance(command, str):
         argv: tuple[str, ...] = ("/bin/sh", "-c", command)
@@ -87,30 +166,71 @@ def _named(path: Path, raw: Any) -> Named:
         raise _wrong(path, raw, "command", "a text, or a list of texts")
     if any("\0" in word for word in argv):
         raise _wrong(path, raw, "command", "free of NUL characters")
-    expect = raw.get("expect_exit", 0)
-    if expect != "any" and (isinstance(expect, bool) or not isinstance(expect, int)):
-        raise _wrong(path, raw, "expect_exit", "a number or any")
+    return argv
+
+
+def _seconds(path: Path, raw: Any) -> float:
     timeout = raw.get("timeout", 10)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e9:
         raise _wrong(path, raw, "timeout", "a number of seconds above 0")
+    return float(timeout)
+
+
+def _folders(path: Path, raw: Any) -> tuple[str, ...]:
     fresh = raw.get("fresh", [])
     if not isinstance(fresh, list) or not all(
         isinstance(folder, str) and folder.startswith("/") for folder in fresh
     ):
         raise _wrong(path, raw, "fresh", "a list of absolute paths")
-    return Named(
-        name=_text(path, raw, "name") or "",
-        argv=argv,
-        workload=Workload(
-            kind=kind,
-            setup=_text(path, raw, "setup"),
-            check=_text(path, raw, "check"),
-            expect_exit=None if expect == "any" else expect,
-            timeout=float(timeout),
-            teardown=_text(path, raw, "teardown"),
-            fresh=tuple(fresh),
-        ),
-    )
+    return tuple(fresh)
+
+
+def _steps(path: Path, raw: Any, kind: str) -> tuple[Step, ...] | None:
+    listed = raw.get("steps")
+    if listed is None:
+        return None
+    if not isinstance(listed, list) or not listed or len(listed) > MOST_STEPS:
+        raise _wrong(path, raw, "steps", f"a list of at most {MOST_STEPS} steps")
+    steps = tuple(_step(path, raw, item) for item in listed)
+    problem = order_problem(steps, kind)
+    if problem:
+        raise _wrong(path, raw, "steps", problem)
+    return steps
+
+
+def _step(path: Path, raw: Any, item: Any) -> Step:
+    text = None
+    if isinstance(item, dict) and len(item) == 2:  # the other key is the line
+        ((item, text),) = ((key, value) for key, value in item.items() if key != strict.LINE)
+    if item not in tuple(Act):
+        raise _wrong(path, raw, "steps", f"made of {', '.join(Act)}; found {item!r:.40}")
+    act = Act(item)
+    if act is Act.EXEC and not (isinstance(text, str) and text):
+        raise _wrong(path, raw, "steps", "clear about what to execute (exec: SHELL COMMAND)")
+    if text is not None and not (act in (Act.EXEC, Act.RELOAD) and isinstance(text, str)):
+        raise _wrong(path, raw, "steps", f"without a value for {act}")
+    return Step(act, text)
+
+
+def order_problem(steps: tuple[Step, ...], kind: str) -> str | None:
+    """What the steps must be and are not; None where they can be made in this order."""
+    running = started = False
+    for step in steps:
+        act = step.act
+        if act is Act.START:
+            if running and kind == "daemon":
+                return "stopped before it is started again"
+            running = started = True
+        elif not started:
+            return "begun with start"
+        elif act is not Act.CHECK and act is not Act.EXEC and kind == "oneshot":
+            return f"free of {act}: a oneshot ends by itself"
+        elif not running:
+            return f"started again before {act}"
+        running = running and act is not Act.STOP
+    if kind == "daemon" and not all(_CHECK in one for one in _rounds(steps)):
+        return "checked after each start"
+    return None
 
 
 def _text(path: Path, raw: Any, key: str) -> str | None:

@@ -13,6 +13,7 @@ from capadvise.proven import Proven
 from capadvise.recording import Check, Recording
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
+from capadvise.workload import Workload
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "timeout": report.workload.timeout,
             "teardown": report.workload.teardown,
             "fresh": list(report.workload.fresh),
+            "steps": _steps(report.workload),
         },
         "posture": dump_posture(report.posture),
         "recordings": [dump_recording(item, catalog) for item in report.recordings],
@@ -55,6 +57,12 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "proof": None if report.proven is None else _proof(report.proven),
     }
+
+
+def _steps(workload: Workload) -> list[dict[str, str | None]] | None:
+    if workload.steps is None:
+        return None
+    return [{"do": str(step.act), "with": step.text} for step in workload.steps]
 
 
 def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
@@ -96,6 +104,7 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
         "cautions": list(recording.cautions),
+        "start": recording.start,
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": [
             {
@@ -152,6 +161,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),
         "evidence": [judged.check.id for judged in need.evidence],
+        "phases": list(need.phases),
     }
 
 
@@ -161,6 +171,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         "flaky": proven.flaky,
         "complete": proven.complete,
         "untried": names(proven.untried),
+        "cautions": list(proven.cautions),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
         if proven.floor is None
@@ -173,6 +184,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
                 "passed": trial.passed,
                 "seconds": trial.seconds,
                 "differences": list(trial.differences),
+                "failed_at": trial.failed_at,
             }
             for trial in proven.trials
         ],

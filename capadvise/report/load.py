@@ -34,7 +34,7 @@ from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import load_posture
 from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
-from capadvise.workload import Workload
+from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
@@ -97,12 +97,19 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             float(workload["timeout"]),
             _optional(workload["teardown"], str),
             _texts(workload["fresh"]),
+            _steps(workload.get("steps")),
         ),
         posture=load_posture(raw["posture"]),
         recordings=recordings,
         proposal=proposal if proven is None else conclude(proposal, proven),
         proven=proven,
     )
+
+
+def _steps(raw: Any) -> tuple[Step, ...] | None:
+    if raw is None:
+        return None
+    return tuple(Step(Act(item["do"]), _optional(item["with"], str)) for item in raw)
 
 
 def _load_proof(raw: Any) -> Proven:
@@ -117,6 +124,7 @@ def _load_proof(raw: Any) -> Proven:
                 without=None if item["without"] is None else Cap.parse(item["without"]),
                 repeat=bool(item["repeat"]),
                 differences=_texts(item["differences"]),
+                failed_at=_optional(item.get("failed_at"), str),
             )
             for item in raw["trials"]
         ),
@@ -125,6 +133,7 @@ def _load_proof(raw: Any) -> Proven:
         recommended_sound=_optional(raw["recommended"]["sound"], bool),
         complete=bool(raw["complete"]),
         untried=_caps(raw.get("untried", [])),
+        cautions=_texts(raw.get("cautions", [])),
     )
 
 
@@ -175,6 +184,7 @@ def load_recording(raw: Any) -> Recording:
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),
         cautions=_texts(raw["cautions"]),
+        start=int(raw.get("start", 1)),
     )
 
 

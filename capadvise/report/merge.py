@@ -42,7 +42,7 @@ def merge(
         target = replace(target, name=name)
     else:
         _same_target(named)
-    recordings = _numbered(item for _, report in named for item in report.recordings)
+    recordings = numbered(item for _, report in named for item in report.recordings)
     if len({report.target.argv for _, report in named}) > 1:
         notes.append(f"the command lines differ: `prove` runs that of {named[0][0]}")
     posture, lost = _common([report.posture for _, report in named])
@@ -77,14 +77,14 @@ def _plain(recording: Recording) -> Recording:
     return replace(recording, checks=tuple(numbered))
 
 
-def _numbered(recordings: Iterable[Recording]) -> tuple[Recording, ...]:
+def numbered(recordings: Iterable[Recording]) -> tuple[Recording, ...]:
     """Each recording once, in order; the numbers of the checks are unique in the whole."""
-    numbered, used = [], 0
+    renumbered, used = [], 0
     for recording in dict.fromkeys(map(_plain, recordings)):
         checks = tuple(replace(check, id=used + check.id) for check in recording.checks)
-        numbered.append(replace(recording, checks=checks))
+        renumbered.append(replace(recording, checks=checks))
         used += len(checks)
-    return tuple(numbered)
+    return tuple(renumbered)
 
 
 def _common(postures: Sequence[Posture]) -> tuple[Posture, list[str]]:

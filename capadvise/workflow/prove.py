@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.decide import Proposal, decide, decide_all
+from capadvise.decide import Proposal, decide_all
 from capadvise.errors import CapadviseError
 from capadvise.linux.trials import runner
 from capadvise.linux.trials.runner import BrokenTrial
@@ -20,13 +20,14 @@ from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prov
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Recording
 from capadvise.report.escape import printable
+from capadvise.report.merge import numbered
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.reports import report_path
-from capadvise.workload import Workload
+from capadvise.workload import ONE_START, Workload
 
 _T = TypeVar("_T")
 _SHORTEST = 10.0
@@ -112,11 +113,11 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
 
     Raises BrokenTrial when no trial could be made.
     """
-    job, known = candidate.job, candidate.known
-    everything = runner.everything(job)
-    listener.starting(everything)
-    first, evidence = runner.run(job, everything, stop)
-    recordings = known.recordings if known else (evidence.recording,)
+    known = candidate.known
+    everything = runner.everything(candidate.job)
+    reference = first_trial(candidate.job, stop, listener.starting)
+    job, first, evidence = reference.job, reference.outcome, reference.evidence
+    recordings = _recordings(known, evidence)
     report = Report(
         known.target if known else replace(evidence.target, name=candidate.name),
         job.workload,
@@ -124,8 +125,6 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
         recordings,
         decide_all(recordings, default()),
     )
-    if known and first.passed:
-        job = replace(job, workload=_patient(job.workload, first.seconds))
     listener.expected(fewest(report.proposal.recommended))
 
     def run_trial(caps: CapSet) -> TrialOutcome:
@@ -141,20 +140,71 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
             run_trial,
             isolation=job.isolation,
             removal_order=default().removal_order,
-            untried=_unused(report.proposal, evidence.recording) if known else frozenset(),
+            untried=_unused(report.proposal, evidence.recordings) if known else frozenset(),
             say=listener.ended,
         )
     except NotProvable as error:
         listener.hopeless(error.outcome.why, evidence.output)
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         return replace(report, proven=Proven(job.isolation, (trial,), None))
+    proven = replace(proven, cautions=reference.cautions)
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
 
-def _unused(proposal: Proposal, trial: Recording) -> CapSet:
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The trial with everything, which the others are measured by."""
+
+    job: runner.Job
+    """As the others are run: they need not do what this one could not."""
+    outcome: TrialOutcome
+    evidence: runner.TrialEvidence
+    cautions: tuple[str, ...] = ()
+    """What was left out of the lifecycle, a sentence each."""
+
+
+def first_trial(
+    job: runner.Job, stop: runner.Stop, starting: Callable[[CapSet], None]
+) -> Reference:
+    """The trial with everything. Of a lifecycle that nobody asked for, as much is kept as passes.
+
+    Raises BrokenTrial when it could not be made.
+    """
+    everything = runner.everything(job)
+    starting(everything)
+    outcome, evidence = runner.run(job, everything, stop)
+    cautions: tuple[str, ...] = ()
+    started = evidence.rounds_passed
+    if not outcome.passed and started and job.workload.steps is None:
+        cautions = (
+            f"a second start does not pass even with every capability ({outcome.why}): only the "
+            "first one is proven",
+        )
+        job = replace(job, workload=replace(job.workload, steps=ONE_START))
+        starting(everything)
+        outcome, evidence = runner.run(job, everything, stop)
+    if outcome.passed:
+        if evidence.stop is not None and evidence.stop.killed:
+            cautions += ("it does not end when it is told to stop: how it stops is not proven",)
+        patient = _patient(job.workload, outcome.seconds / len(job.workload.rounds))
+        job = replace(job, workload=patient, stop=evidence.stop)
+    return Reference(job, outcome, evidence, cautions)
+
+
+def _recordings(known: Report | None, evidence: runner.TrialEvidence) -> tuple[Recording, ...]:
+    """What was recorded, and the starts that no recording has seen: those of the trial with
+    everything, on what its first start left."""
+    if known is None:
+        return numbered(evidence.recordings)
+    later = [recording for recording in evidence.recordings if recording.start > 1]
+    seen = [recording for recording in known.recordings if recording.start == 1]
+    return numbered([*seen, *later])
+
+
+def _unused(proposal: Proposal, trial: Sequence[Recording]) -> CapSet:
     """What was used in the recording, but not in a trial: what somebody did by hand then, or what
     was to be done but once."""
-    in_trial = decide(trial, default())
+    in_trial = decide_all(trial, default())
     others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
     return proposal.recommended - in_trial.recommended - frozenset(others)
 

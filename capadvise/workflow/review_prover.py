@@ -17,7 +17,7 @@ from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.tui.protocols import Ended, Starting
 from capadvise.workflow.jobs import Candidate, job_of
-from capadvise.workflow.prove import TrialListener, prove_job
+from capadvise.workflow.prove import Reference, TrialListener, first_trial, prove_job
 
 
 class ReviewProver:
@@ -28,7 +28,7 @@ class ReviewProver:
         self._stop = runner.Stop()
         self._check: str | None = None
         """Given on the screen, after the recorded run."""
-        self._first: TrialOutcome | None = None
+        self._first: Reference | None = None
         """What came of the trial with everything."""
 
     def obstacle(self, report: Report) -> str | None:
@@ -70,10 +70,9 @@ class ReviewProver:
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""
         self._stop = stop = runner.Stop()
-        job = self._job(report)
+        job, reference = self._reference(self._job(report), starting)
         everything = runner.everything(job)
         known = report.proven
-        reference = self._reference(job, everything, starting)
         first = Trial(everything, reference.passed, reference.seconds)
         if known is None:
             ended(first)
@@ -81,7 +80,13 @@ class ReviewProver:
         starting(caps)
         outcome, _ = runner.run(job, caps, stop)
         lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
-        trial = Trial(caps, outcome.passed, outcome.seconds, differences=tuple(lost))
+        trial = Trial(
+            caps,
+            outcome.passed,
+            outcome.seconds,
+            differences=tuple(lost),
+            failed_at=outcome.failed_at,
+        )
         ended(trial)
         best = known.floor
         if not known.complete and trial.passed and best is not None and len(caps) < len(best):
@@ -89,15 +94,16 @@ class ReviewProver:
         proven = replace(known, trials=(*known.trials, trial), floor=best)
         return self._kept(replace(report, proven=proven))
 
-    def _reference(self, job: runner.Job, everything: CapSet, starting: Starting) -> TrialOutcome:
+    def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:
         """The trial with everything, made once."""
         if self._first is None:
-            starting(everything)
-            self._first, _ = runner.run(job, everything, self._stop)
-        if not self._first.passed:
-            why, self._first = self._first.why, None
-            raise runner.BrokenTrial(f"it does not pass even with everything: {why}")
-        return self._first
+            first = first_trial(job, self._stop, starting)
+            if not first.outcome.passed:
+                raise runner.BrokenTrial(
+                    f"it does not pass even with everything: {first.outcome.why}"
+                )
+            self._first = first
+        return self._first.job, self._first.outcome
 
     def stop(self) -> None:
         """End the trials under way."""

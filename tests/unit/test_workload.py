@@ -9,7 +9,7 @@ import pytest
 
 from capadvise.errors import BadInput
 from capadvise.manual import page
-from capadvise.workload import KEYS, Named, Workload, load
+from capadvise.workload import KEYS, Act, Named, Step, Workload, load
 
 WHOLE = """
 name: web
@@ -20,6 +20,7 @@ command: [python3, -m, http.server, "80"]
 check: curl -sf http://127.0.0.1/
 teardown: "true"
 fresh: [/var/lib/nginx]
+steps: [start, check, reload, exec: "true", restart, check, reload: USR1, stop]
 needs: [curl]
 tags: [web]
 notes: a note
@@ -30,6 +31,17 @@ name: other
 command: exec sleep 1
 expect_exit: any
 """
+
+
+DAEMON = "name: a\ncommand: x\nkind: daemon\ncheck: x\n"
+
+
+def test_a_lifecycle_has_a_round_for_each_start() -> None:
+    check, reload = Step(Act.CHECK), Step(Act.RELOAD)
+    assert Workload("daemon").rounds == ((check,), (check,))
+    assert Workload("oneshot").rounds == ((check,),)
+    steps = (Step(Act.START), check, reload, check, Step(Act.RESTART), check, Step(Act.STOP))
+    assert Workload("daemon", steps=steps).rounds == ((check, reload, check), (check,))
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -46,6 +58,16 @@ def test_every_key_is_read(tmp_path: Path) -> None:
                 timeout=2.5,
                 teardown="true",
                 fresh=("/var/lib/nginx",),
+                steps=(
+                    Step(Act.START),
+                    Step(Act.CHECK),
+                    Step(Act.RELOAD),
+                    Step(Act.EXEC, "true"),
+                    Step(Act.RESTART),
+                    Step(Act.CHECK),
+                    Step(Act.RELOAD, "USR1"),
+                    Step(Act.STOP),
+                ),
             ),
         ),
         Named("other", ("/bin/sh", "-c", "exec sleep 1"), Workload(expect_exit=None)),
@@ -57,6 +79,15 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     [
         ("name: a\n", "line 1: key 'command' is missing"),
         ("name: a\ncommand: x\nchek: y\n", "line 1: unknown key 'chek'"),
+        (f"{DAEMON}steps: []\n", "'steps' must be a list of at most 50 steps"),
+        (f"{DAEMON}steps: [check]\n", "'steps' must be begun with start"),
+        (f"{DAEMON}steps: [start, hop]\n", "found 'hop'"),
+        (f"{DAEMON}steps: [start, exec]\n", "clear about what to execute"),
+        (f"{DAEMON}steps: [start, stop: now]\n", "without a value for stop"),
+        (f"{DAEMON}steps: [start, stop]\n", "'steps' must be checked after each start"),
+        (f"{DAEMON}steps: [start, check, start]\n", "stopped before it is started again"),
+        (f"{DAEMON}steps: [start, check, stop, check]\n", "started again before check"),
+        ("name: a\ncommand: x\nsteps: [start, reload]\n", "free of reload: a oneshot ends"),
         ("name: a\nname: b\ncommand: x\n", "line 2: key 'name' appears twice"),
         ("name: a\ncommand: []\n", "'command' must be a text, or a list of texts"),
         ("name: a\ncommand: [1]\n", "'command' must be a text, or a list of texts"),

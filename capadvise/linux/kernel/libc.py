@@ -38,10 +38,17 @@ def setns(fd: int, kind: int) -> None:
         oserror("setns")
 
 
-def mount(source: str | None, target: str, flags: int) -> None:
-    """Bind a mount, or change how it spreads: MS_*."""
-    given = None if source is None else os.fsencode(source)
-    if _libc.mount(given, os.fsencode(target), None, flags, None) < 0:
+def mount(
+    source: str | None,
+    target: str,
+    flags: int,
+    kind: str | None = None,
+    options: str | None = None,
+) -> None:
+    """Mount a file system of a kind; or without one, bind a mount or change how it spreads."""
+    texts = (source, target, kind, options)
+    source_, target_, kind_, options_ = (None if x is None else os.fsencode(x) for x in texts)
+    if _libc.mount(source_, target_, kind_, flags, options_) < 0:
         oserror(f"mount {target}")
 
 

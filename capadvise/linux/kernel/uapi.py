@@ -13,6 +13,9 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 # linux/mount.h
+MS_RDONLY = 1
+MS_ACCESS = 15  # read-only, no set-id, no devices, no execution; as statvfs(3) tells them
+MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000

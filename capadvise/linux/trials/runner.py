@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,22 @@ class BrokenTrial(CapadviseError):
 
 
 @dataclass(frozen=True, slots=True)
+class StopSeen:
+    """How a daemon stopped that was told to."""
+
+    seconds: float
+    killed: bool
+    """It did not end in time."""
+    clean: bool
+    """Its exit status was that of an orderly stop, each time."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds until it is killed in later trials."""
+        return _SOON if self.killed else max(_SOON, 5 * self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A workload that trials are made of."""
 
@@ -62,21 +78,33 @@ class Job:
     """A container writes to the user's own volumes."""
     limit: CapSet | None = None
     """What a container can be given by its engine; None: what this machine can grant."""
+    in_place: bool = False
+    """It writes to the user's own files."""
+    stop: StopSeen | None = None
+    """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialEvidence:
     """What a trial showed besides its outcome."""
 
-    recording: Recording
+    recordings: tuple[Recording, ...]
+    """One for each start, and of a service with several containers more."""
     target: Target
     posture: Posture
     output: str
+    rounds_passed: int
+    stop: StopSeen | None
 
 
 def everything(job: Job) -> CapSet:
     """All that it can be given on this machine."""
     return procfs.capability_sets().bounding if job.limit is None else job.limit
+
+
+_PATIENCE, _SOON = 10.0, 2.0
+"""Seconds that a daemon may take to stop, as long as docker gives it; of one that does not stop in
+that time, and at least."""
 
 
 class Stop:
@@ -122,7 +150,7 @@ def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence
             [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox", str(plan), str(result)]
         )
         try:
-            process.wait(job.workload.timeout + 120)
+            process.wait(len(job.workload.rounds) * (job.workload.timeout + 20) + 100)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -158,6 +186,13 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "check": workload.check,
         "teardown": workload.teardown,
         "kind": workload.kind,
+        "rounds": [
+            [(str(step.act), step.text) for step in steps]
+            for steps in workload.rounds[: 1 if job.isolation == "container" else None]
+        ],
+        "patience": _PATIENCE if job.stop is None else job.stop.patience,
+        "stop": None if job.stop is None else asdict(job.stop),
+        "in_place": job.in_place,
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,
         "caps": names(caps),
@@ -167,7 +202,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
 
 
 def _outcome(raw: dict[str, Any]) -> TrialOutcome:
-    kept = [item["kept"] for item in raw["recording"]["own_sets"]]
+    own_sets = [item["kept"] for one in raw["recordings"] for item in one["own_sets"]]
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],
@@ -179,15 +214,18 @@ def _outcome(raw: dict[str, Any]) -> TrialOutcome:
             credentials=tuple((name, uid, gid) for name, uid, gid in raw["credentials"]),
         ),
         refused=parse_set(raw["refused"]),
-        kept=frozenset(Cap.parse(name) for names in kept for name in names),
+        kept=frozenset(Cap.parse(name) for names in own_sets for name in names),
+        failed_at=raw["failed_at"],
     )
 
 
 def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
     cwd = job.cwd or "$W"
     return TrialEvidence(
-        recording=load_recording(raw["recording"]),
+        recordings=tuple(map(load_recording, raw["recordings"])),
         target=Target("command", raw["name"], job.argv, cwd, raw["user"]),
         posture=load_posture(raw["posture"]),
         output=raw["output"],
+        rounds_passed=raw["rounds_passed"],
+        stop=None if raw["stop"] is None else StopSeen(**raw["stop"]),
     )

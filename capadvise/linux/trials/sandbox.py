@@ -24,49 +24,19 @@ from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import libc
-from capadvise.linux.kernel.private_mounts import make_mounts_private
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
-from capadvise.linux.kernel.snapshot import Files, copyable, snapshot
-from capadvise.linux.kernel.uapi import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
+from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
+from capadvise.linux.trials.apart import call_apart
+from capadvise.linux.trials.isolation import isolate
+from capadvise.linux.trials.rounds import RoundResult, RunRound, run_rounds
+from capadvise.recording import Recording
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 
-OWN_NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC
-FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
-"""Each trial gets a private copy of these, and an empty /run."""
-DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
-"""A new network namespace resets them, and needs hang on them."""
-
-_ISOLATE = """
-ip link set lo up
-stage=$1 cwd=$2
-shift 2
-fresh() {
-    mount -t tmpfs fresh "$stage"
-    # A file that vanishes meanwhile makes the first copy fail.
-    cp -a "$1/." "$stage/" 2>/dev/null || cp -a "$1/." "$stage/"
-    mount --bind "$stage" "$2"
-    umount "$stage"
-}
-for folder in "$@"; do
-    fresh "$folder" "$folder"
-done
-# What lies below /run or /dev/shm is copied before those are emptied, and put back after.
-if [ -n "$cwd" ]; then
-    mkdir "$stage.cwd"
-    fresh "$cwd" "$stage.cwd"
-fi
-mount -t tmpfs -o mode=0755 run /run
-mkdir -m 1777 /run/lock
-mount -t tmpfs -o mode=1777 shm /dev/shm
-if [ -n "$cwd" ]; then
-    mkdir -p "$cwd"
-    mount --move "$stage.cwd" "$cwd"
-fi
-"""
+_LARGEST_OUTPUT = 20000
 
 
 class StageError(Exception):
@@ -91,54 +61,110 @@ def main() -> None:
 
 
 def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
-    """One run, from set-up to tear-down."""
+    """All rounds, from set-up to tear-down."""
     work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
         (top / "home").mkdir(mode=0o700)
     os.environ.clear()
     os.environ.update(plan["env"])
-    isolate(plan["isolation"], top, plan["fresh"], plan["cwd"])
+    _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     out, err = top / "stdout", top / "stderr"
     began = time.monotonic()
-    files: Files = ()
-    with logged(out, err):
-        if plan["isolation"] == "container":
-            from capadvise.linux.engines.record.trial import observe_trial
+    if plan["isolation"] == "container":
+        from capadvise.linux.engines.record.trial import observe_trial
 
-            seen, files = observe_trial(plan, command_of(plan), top, out, err)
-        else:
-            seen = observe(command_of(plan))
+        of_container: list[Files] = []
+
+        def run(_: int, command: Command) -> Observation:
+            observation, changed = call_apart(lambda: observe_trial(plan, command, top, out, err))
+            of_container.append(changed)
+            return observation
+
+        rounds = _rounds(plan, top, run, out, err)
+        files = of_container[-1]
+    else:
+        rounds = _rounds(
+            plan, top, lambda _, command: call_apart(lambda: observe(command)), out, err
+        )
+        files = () if plan["isolation"] == "none" else snapshot(work)
     seconds = time.monotonic() - began
-    if plan["isolation"] not in ("none", "container"):
-        files = snapshot(work)
     kill_descendants(reap_all)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
-    text = end_of(err, 20000)
-    passed, why = verdict(plan, seen, seconds, last_words(text))
-    proposal = decide(seen.recording, default())
-    wanted = [
-        need.cap.name
-        for need in proposal.needs
-        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
-    ]
+    return _result(plan, rounds, files, seconds, end_of(err, _LARGEST_OUTPUT), end_of(out, 2000))
+
+
+def _isolate(plan: dict[str, Any], top: Path) -> None:
+    try:
+        isolate(plan["isolation"], top, plan["fresh"], plan["cwd"], in_place=plan["in_place"])
+    except OSError as error:
+        raise StageError(f"cannot isolate: {error.strerror}") from error
+
+
+def _rounds(
+    plan: dict[str, Any], top: Path, run: RunRound, out: Path, err: Path
+) -> list[RoundResult]:
+    def logged_run(number: int, command: Command) -> Observation:
+        with logged(out, err):
+            return run(number, command)
+
+    def words() -> str:
+        return last_words(end_of(err, _LARGEST_OUTPUT))
+
+    results = []
+    for result in run_rounds(plan, top, command_of(plan), logged_run, words):
+        results.append(result)
+        kill_descendants(reap_all)
+    return results
+
+
+def _result(
+    plan: dict[str, Any],
+    rounds: list[RoundResult],
+    files: Files,
+    seconds: float,
+    text: str,
+    printed: str,
+) -> dict[str, Any]:
+    last = rounds[-1]
+    act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
+    recordings = [recording for one in rounds for recording in one.recordings]
+    stops = [one.stop for one in rounds if one.stop is not None]
     return {
-        "passed": passed,
-        "why": why or last_words(text),
+        "passed": last.passed,
+        "why": last.why or last_words(text),
+        "failed_at": act,
+        "rounds_passed": len(rounds) - (not last.passed),
+        "stop": {
+            "seconds": max(stop["seconds"] for stop in stops),
+            "killed": any(stop["killed"] for stop in stops),
+            "clean": all(stop["clean"] for stop in stops),
+        }
+        if stops
+        else None,
         "seconds": round(seconds, 3),
-        "exit": seen.recording.exit_status,
+        "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in text.splitlines()[:200]],
         "files": files,
-        "credentials": seen.credentials,
-        "refused": wanted,
-        "recording": dump_recording(seen.recording, default()),
-        "posture": dump_posture(seen.posture),
-        "name": seen.target.name,
-        "user": seen.target.user,
-        "output": (end_of(out, 2000) + text)[-2000:],
+        "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
+        "refused": sorted({name for recording in recordings for name in _wanted(recording)}),
+        "recordings": [dump_recording(recording, default()) for recording in recordings],
+        "posture": dump_posture(rounds[0].observation.posture),
+        "name": rounds[0].observation.target.name,
+        "user": rounds[0].observation.target.user,
+        "output": (printed + text)[-2000:],
     }
+
+
+def _wanted(recording: Recording) -> list[str]:
+    """Capabilities without which a call failed."""
+    return [
+        need.cap.name
+        for need in decide(recording, default()).needs
+        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
+    ]
 
 
 @contextmanager
@@ -165,30 +191,10 @@ def command_of(plan: dict[str, Any]) -> Command:
         kind=plan["kind"],
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
-        patience=2.0,
+        patience=plan["patience"],
         check_limit=max(2.0, plan["timeout"]),
         wait=True,  # what descends from us is killed next, the guardian included
     )
-
-
-def verdict(
-    plan: dict[str, Any], seen: Observation, seconds: float, words: str
-) -> tuple[bool, str]:
-    """Whether the trial passed, and if not, why. ``words``: the last that the target said."""
-    status = seen.recording.exit_status
-    late = seconds >= plan["timeout"]
-    if plan["kind"] == "daemon":
-        if seen.check_passed:
-            return True, ""
-        how = "timed out" if late else f"exited with {status}"
-        return False, f"{how} before the check passed: {words or seen.check_said}".rstrip(": ")
-    if late and not seen.check_passed:
-        return False, f"timed out after {plan['timeout']:g} s"
-    if plan["expect_exit"] is not None and status != plan["expect_exit"]:
-        return False, f"exited with {status} instead of {plan['expect_exit']}: {words}".rstrip(": ")
-    if plan["check"] and not seen.check_passed:
-        return False, f"the check failed: {seen.check_said}".rstrip(": ")
-    return True, ""
 
 
 def end_of(path: Path, size: int) -> str:
@@ -202,33 +208,6 @@ def last_words(text: str) -> str:
     """The last line that was said."""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else ""
-
-
-def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
-    """New mount, network, UTS and IPC namespaces; private copies of what programs write to."""
-    if kind in ("none", "container"):  # the engine makes what a container has for itself
-        return
-    sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
-    values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
-    try:
-        libc.unshare(OWN_NAMESPACES)
-        make_mounts_private()
-    except OSError as error:
-        raise StageError(f"cannot isolate: {error.strerror}") from error
-    folders = [*FRESH, *fresh]
-    stage = top / "stage"
-    stage.mkdir()
-    copied = cwd if cwd and copyable(cwd) else ""
-    done = subprocess.run(
-        ["bash", "-ec", _ISOLATE, "isolate", str(stage), copied, *folders],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise StageError(f"cannot isolate: {done.stderr.strip()}")
-    if kind == "command":
-        for name, value in values.items():
-            sysctls[name].write_text(value)
 
 
 def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:

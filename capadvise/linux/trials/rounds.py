@@ -1,0 +1,150 @@
+"""The rounds of a trial: start, what is done then, stop; and again on what the first one left."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.trials import steps
+from capadvise.recording import Phase, Recording
+from capadvise.workload import Act, Round, Step
+
+CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
+"""Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
+_KILLED = 128 + 9
+RunRound = Callable[[int, Command], Observation]
+"""Runs one round, by its number from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """What came of one round."""
+
+    recordings: tuple[Recording, ...]
+    observation: Observation
+    passed: bool
+    why: str
+    failed_at: str | None
+    """``start``, ``exec``, ``reload`` or ``stop``."""
+    stop: dict[str, Any] | None
+    """Of a daemon that was told to stop: how it did, as a later trial's plan takes it."""
+
+
+def run_rounds(
+    plan: dict[str, Any], top: Path, command: Command, run: RunRound, last_line: Callable[[], str]
+) -> Iterator[RoundResult]:
+    """Each round, until one fails. ``last_line``: that the target printed."""
+    for number, texts in enumerate(plan["rounds"], 1):
+        steps_ = tuple(Step(Act(act), text) for act, text in texts)
+        folder = top / f"round{number}"
+        folder.mkdir()
+        script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
+        began = time.time()
+        observation = run(number, replace(command, check=script))
+        result = _result(plan, observation, folder, steps_, (began, time.time()), last_line())
+        recordings = tuple(
+            _labelled(recording, number, steps.reloaded_at(folder, steps_))
+            for recording in observation.recordings
+        )
+        yield replace(result, recordings=recordings)
+        if not result.passed:
+            return
+
+
+def _reload(plan: dict[str, Any], step: Step) -> str:
+    """As the target's own manager would: restricted as the target is."""
+    container = plan["isolation"] == "container"
+    if step.signal is not None:
+        if container:
+            return f'{plan["engine"]} kill --signal {step.signal} "$CONTAINER"'
+        return f"kill -{step.signal} ${{PIDS%%,*}}"
+    command = shlex.quote(step.text or "")
+    if container:
+        return f'{plan["engine"]} exec "$CONTAINER" /bin/sh -c {command}'
+    restricted = [sys.executable, "-P", "-m", "capadvise.linux.trials.restricted"]
+    return f"{shlex.join([*restricted, ','.join(plan['caps'])])} /bin/sh -c {command}"
+
+
+def _labelled(recording: Recording, start: int, reloaded: float | None) -> Recording:
+    """With the number of its start; what was first seen after a reload belongs to that."""
+    checks = recording.checks
+    if reloaded is not None:
+        began = datetime.datetime.fromisoformat(recording.started).timestamp()
+        checks = tuple(
+            replace(check, phase=Phase.RELOAD)
+            if check.phase is Phase.RUN and check.first >= reloaded - began
+            else check
+            for check in checks
+        )
+    return replace(recording, start=start, checks=checks)
+
+
+def _result(
+    plan: dict[str, Any],
+    observation: Observation,
+    folder: Path,
+    steps_: Round,
+    times: tuple[float, float],
+    words: str,
+) -> RoundResult:
+    seconds = times[1] - times[0]
+    if plan["kind"] != "daemon":
+        why = _oneshot_failed(plan, observation, seconds, words)
+        return RoundResult((), observation, why is None, why or "", why and "start", None)
+    passed_at = steps.passed_at(folder)
+    if not observation.check_passed or passed_at is None:
+        failed = steps.failed_act(folder)
+        why = _daemon_failed(plan, observation, seconds, failed, words)
+        return RoundResult((), observation, False, why, failed or "start", None)
+    stop = _stop(plan, observation, times[1] - passed_at)
+    why = _stop_failed(plan, stop)
+    return RoundResult((), observation, why is None, why or "", why and "stop", stop)
+
+
+def _oneshot_failed(
+    plan: dict[str, Any], observation: Observation, seconds: float, words: str
+) -> str | None:
+    status, passed = observation.recording.exit_status, observation.check_passed
+    if seconds >= plan["timeout"] and not passed:
+        return f"timed out after {plan['timeout']:g} s"
+    if plan["expect_exit"] is not None and status != plan["expect_exit"]:
+        return f"exited with {status} instead of {plan['expect_exit']}: {words}".rstrip(": ")
+    if plan["check"] and not passed:
+        return f"the check failed: {observation.check_said}".rstrip(": ")
+    return None
+
+
+def _daemon_failed(
+    plan: dict[str, Any], observation: Observation, seconds: float, act: str | None, words: str
+) -> str:
+    if act is not None:
+        return f"{act} failed: {observation.check_said or words}".rstrip(": ")
+    late = seconds >= plan["timeout"]
+    how = "timed out" if late else f"exited with {observation.recording.exit_status}"
+    return f"{how} before the check passed: {words or observation.check_said}".rstrip(": ")
+
+
+def _stop(plan: dict[str, Any], observation: Observation, seconds: float) -> dict[str, Any]:
+    status = observation.recording.exit_status
+    killed = seconds >= plan["patience"] or status == _KILLED
+    return {"seconds": seconds, "killed": killed, "clean": status in CLEAN, "status": status}
+
+
+def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
+    """Judged by what it did with every capability: what does not end in time then, never will."""
+    expected = plan["stop"]
+    if expected is None:
+        return None
+    if stop["killed"] and not expected["killed"]:
+        return f"had to be killed {plan['patience']:g} s after it was told to stop"
+    if expected["clean"] and not stop["clean"]:
+        return f"exited with {stop['status']} when it was told to stop"
+    return None

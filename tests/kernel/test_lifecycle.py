@@ -1,0 +1,177 @@
+"""Lifecycles: what a second start, a reload and a stop need; and trials that change nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.runs import CAPADVISE, Run
+
+
+def prove(tmp_path: Path, text: str, *, code: int = 0) -> dict[str, Any]:
+    path = tmp_path / "workload.yaml"
+    path.write_text(f"name: w\nkind: daemon\n{text}")
+    words = [CAPADVISE, "prove", "--json", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def phases(report: dict[str, Any]) -> dict[str, list[str]]:
+    floor = report["proposal"]["floor"]
+    return {
+        n["cap"].removeprefix("CAP_"): n["phases"] for n in report["needs"] if n["cap"] in floor
+    }
+
+
+def failed_at(report: dict[str, Any]) -> dict[str, str]:
+    """Each member of the floor, and what failed without it."""
+    floor = frozenset(report["proposal"]["floor"])
+    tried = {frozenset(trial["caps"]): trial["failed_at"] for trial in report["proof"]["trials"]}
+    return {cap.removeprefix("CAP_"): tried[floor - {cap}] for cap in floor}
+
+
+def lost_without(report: dict[str, Any], cap: str) -> str:
+    return next(str(n["lost_without"]) for n in report["needs"] if n["cap"] == f"CAP_{cap}")
+
+
+def test_what_is_done_at_the_first_start_alone_is_needed_and_said_so(tmp_path: Path) -> None:
+    script = "[ -e f ] || { touch f && chown nobody f; } && touch up && exec sleep 900"
+    report = prove(tmp_path, f"command: '{script}'\ncheck: test -e up\nsetup: ''\n")
+    assert phases(report) == {"CHOWN": ["first-start"]}
+    assert failed_at(report) == {"CHOWN": "start"}
+
+
+FOWNER = """\
+command: |
+  set -e
+  rm -f up
+  if [ -e f ]; then chmod 600 f; else touch f; chown nobody f; fi
+  touch up
+  exec sleep 900
+check: test -e up
+"""
+
+
+def test_what_the_second_start_needs_is_in_the_floor(tmp_path: Path) -> None:
+    report = prove(tmp_path, FOWNER)
+    assert phases(report) == {"CHOWN": ["first-start"], "FOWNER": ["later-start"]}
+    assert failed_at(report) == {"CHOWN": "start", "FOWNER": "restart"}
+    said = "the workload fails when it is started again on what the first start left"
+    assert lost_without(report, "FOWNER") == said
+
+
+STOP = """\
+import os, signal, sys
+child = os.fork()
+if child == 0:
+    os.chown("child", 65534, 65534)
+    os.setuid(65534)
+    open("child/up", "w")
+    signal.pause()
+def stop(*_):
+    os.kill(child, signal.SIGTERM)
+    os.wait()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+while True:
+    signal.pause()
+"""
+
+
+def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
+    (tmp_path / "stop.py").write_text(STOP)
+    text = f"command: [python3, {tmp_path}/stop.py]\nsetup: mkdir child\ncheck: test -e child/up\n"
+    report = prove(tmp_path, text)
+    assert set(phases(report)) == {"KILL", "SETUID", "CHOWN"}
+    assert failed_at(report)["KILL"] == "stop"
+    assert lost_without(report, "KILL") == "the workload fails when it is told to stop"
+
+
+RELOAD = """\
+import os, signal
+def load(*_):
+    open("secret").read()
+    open("loaded", "w")
+signal.signal(signal.SIGHUP, load)
+open("up", "w")
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("reload", ["reload", "{reload: HUP}", "{reload: 'kill -HUP ${PIDS%%,*}'}"])
+def test_what_a_reload_needs_is_in_the_floor(tmp_path: Path, reload: str) -> None:
+    (tmp_path / "reload.py").write_text(RELOAD)
+    text = f"""\
+command: [python3, {tmp_path}/reload.py]
+setup: touch secret; chmod 600 secret; chown nobody secret
+check: test -e up
+steps: [start, check, {reload}, exec: 'sleep 0.3; test -e loaded', stop]
+"""
+    report = prove(tmp_path, text)
+    assert phases(report) == {"DAC_OVERRIDE": ["reload"]}
+    (need,) = [need for need in report["needs"] if need["cap"] == "CAP_DAC_OVERRIDE"]
+    assert need["alternatives"] == [["CAP_DAC_READ_SEARCH"]]
+    assert report["workload"]["steps"][2]["do"] == "reload"
+
+
+def test_a_second_start_that_never_passes_is_left_out_and_said_so(tmp_path: Path) -> None:
+    script = "mkdir once && chown nobody once && exec sleep 900"
+    report = prove(tmp_path, f"command: '{script}'\ncheck: test $(stat -c %U once) = nobody\n")
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    (caution,) = report["proof"]["cautions"]
+    assert caution.startswith("a second start does not pass even with every capability")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    subprocess.run(["fallocate", "-l", "400M", folder / "large"], check=True)
+    (folder / "counter").write_text("0\n")
+    (folder / "f").touch()
+    return folder
+
+
+def test_a_large_folder_is_not_written_to_by_trials(run: Run, large: Path) -> None:
+    script = "n=$(cat counter); echo $((n+1)) > counter; chown 1 f"
+    result = run("sh", "-c", script, options=("--prove",))
+    assert result.report["proposal"]["floor"] == ["CAP_CHOWN"], result.stderr
+    assert (large / "counter").read_text() == "1\n"
+
+
+@pytest.fixture
+def two_gigabytes_of_logs() -> Iterator[None]:
+    path = Path("/var/log/capadvise-test-large")
+    try:
+        subprocess.run(["fallocate", "-l", "2G", path], check=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("two_gigabytes_of_logs")
+def test_large_logs_are_not_copied_into_memory(tmp_path: Path) -> None:
+    def shared_memory() -> int:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("Shmem:")))
+
+    before, seen = shared_memory(), tmp_path / "shmem"
+    text = (
+        "setup: 'touch f; echo x > /var/log/written'\n"
+        f"command: 'grep Shmem: /proc/meminfo >> {seen}; chown nobody f'\n"
+    )
+    path = tmp_path / "w.yaml"
+    path.write_text(f"name: w\n{text}")
+    done = subprocess.run([CAPADVISE, "prove", "-o", tmp_path / "r.json", path], timeout=120)
+    assert done.returncode == 0
+    most = max(int(line.split()[1]) for line in seen.read_text().splitlines())
+    assert most - before < 1_500_000  # of 2,000,000; other tests may run beside this one
+    assert not Path("/var/log/written").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capadvise" / "kernels"
 ARCHIVE = "/usr/share/keyrings/debian-archive-keyring.pgp"
-_PART = re.compile(r"linux-(?:image|binary|modules)-\d\S*-cloud-amd64")
+CLOUD, ALL_DRIVERS = "cloud-amd64", "amd64"
+"""Flavours: what is booted here, with few drivers, and what a real machine has."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Unpacked:
     """``…/lib/modules/VERSION``"""
 
 
-def fetch(kernel: Kernel) -> Unpacked:
+def fetch(kernel: Kernel, flavour: str = CLOUD) -> Unpacked:
     """The newest package of this kernel; what was fetched before is kept."""
     apt = _Apt(CACHE / kernel.name, kernel.suites)
-    parts = apt.parts("linux-image-cloud-amd64")
+    parts = apt.parts(flavour)
     folder = CACHE / kernel.name / parts[0]
     if not folder.exists():
         fresh = folder.with_suffix(".new")
@@ -92,15 +93,19 @@ class _Apt:
         )
         return done.stdout
 
-    def parts(self, package: str) -> list[str]:
+    def parts(self, flavour: str) -> list[str]:
         """The packages that hold the kernel behind a meta-package: newer ones are in parts."""
+        package = f"linux-image-{flavour}"
+        part = re.compile(
+            rf"linux-(?:image|binary|modules)-\d(?:(?!cloud)[\w.+~-])*-{flavour}(?![\w-])"
+        )
         record = self.run("apt-cache", "show", "--no-all-versions", package)
         names: list[str] = []
-        for name in _PART.findall(re.sub(r"(?m)^(?!Depends|Pre-Depends).*\n", "", record)):
+        for name in part.findall(re.sub(r"(?m)^(?!Depends|Pre-Depends).*\n", "", record)):
             names += [name] if name not in names else []
         for name in names:
             depends = self.run("apt-cache", "depends", "--no-recommends", "--no-suggests", name)
-            names += [part for part in _PART.findall(depends) if part not in names]
+            names += [item for item in part.findall(depends) if item not in names]
         return names
 
 

@@ -1,0 +1,229 @@
+"""Who calls the functions that ask for a capability, and for which: read from machine code.
+
+Calls and jumps to a known address are found without disassembling everything: the four bytes after
+the opcode are the distance. What was loaded last into the argument's register before the call names
+the capability.
+"""
+
+from __future__ import annotations
+
+import bisect
+import lzma
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.kernels.image import Code
+
+CALL, JUMP = 0xE8, 0xE9
+_LAST_CAP = 40
+_BACK = 96
+"""So many bytes before the call the capability was put into its register."""
+_REGISTERS = (b"\xbf", b"\xbe", b"\xba")
+"""mov $imm32 to edi, esi, edx: the first, second and third argument."""
+WRAPPERS = {
+    **dict.fromkeys(("capable", "capable_noaudit", "sockopt_capable"), 0),
+    **dict.fromkeys(("ns_capable", "ns_capable_noaudit", "ns_capable_setid"), 1),
+    **dict.fromkeys(("has_capability", "has_capability_noaudit", "sockopt_ns_capable"), 1),
+    **dict.fromkeys(("netlink_capable", "netlink_net_capable", "bpf_token_capable"), 1),
+    **dict.fromkeys(("sk_capable", "sk_net_capable"), 1),
+    **dict.fromkeys(("netlink_ns_capable", "__netlink_ns_capable", "sk_ns_capable"), 2),
+    **dict.fromkeys(("has_ns_capability", "has_ns_capability_noaudit", "file_ns_capable"), 2),
+    **dict.fromkeys(("capable_wrt_inode_uidgid", "security_capable", "cap_capable"), 2),
+}
+"""Function that passes a question on → which of its arguments is the capability."""
+INITIAL = frozenset(
+    [
+        *("capable", "capable_noaudit", "has_capability", "has_capability_noaudit"),
+        *("netlink_capable", "sk_capable", "sockopt_capable", "bpf_token_capable"),
+    ]
+)
+"""Those that ask about the initial user namespace."""
+_SUFFIX = re.compile(r"\.(isra|part|cold|constprop|llvm)\b.*")
+
+
+@dataclass
+class Asked:
+    """One function that asks for one capability."""
+
+    function: str
+    cap: int | None
+    wrappers: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A call or a jump."""
+
+    place: int
+    """Of its opcode."""
+    function: str
+    jump: bool
+    """It does not come back: the function does not stand in the stack of what it jumps to."""
+
+
+def base_name(symbol: str) -> str:
+    """The name of the function that the compiler made this part of."""
+    return _SUFFIX.sub("", symbol)
+
+
+def branches(code: Code, targets: Mapping[int, str]) -> Iterator[tuple[Branch, str]]:
+    """All calls and jumps to one of these addresses, and whose it is."""
+    starts = [address for address, _ in code.functions]
+    for found in re.finditer(rb"[\xe8\xe9]|\x0f[\x80-\x8f]", code.data[:-6]):
+        after = found.end() + 4
+        (distance,) = struct.unpack_from("<i", code.data, found.end())
+        target = targets.get(code.address + after + distance)
+        if target is None:
+            continue
+        at = bisect.bisect_right(starts, code.address + found.start()) - 1
+        if at >= 0:
+            name = base_name(code.functions[at][1])
+            yield Branch(found.start(), name, code.data[found.start()] != CALL), target
+
+
+def capability(data: bytes, place: int, argument: int) -> int | None:
+    """The number that was loaded last before a call; None where no constant was. Neither is 0
+    (CHOWN) told: registers are cleared for many reasons."""
+    before = data[max(0, place - _BACK) : place]
+    at = len(before)
+    while (at := before.rfind(_REGISTERS[argument], 0, at)) >= 0:
+        if at + 5 <= len(before):
+            (value,) = struct.unpack_from("<I", before, at + 1)
+            if 0 < value <= _LAST_CAP:
+                return int(value)
+    return None
+
+
+def askers(code: Code, arguments: Mapping[int, tuple[str, int]]) -> list[Asked]:
+    """Who asks, in one piece of code. ``arguments``: address of a wrapper → (name, argument).
+
+    A function whose question is its last act jumps there: then its callers stand in the stack.
+    """
+    known: dict[tuple[str, int | None], Asked] = {}
+    targets = {address: name for address, (name, _) in arguments.items()}
+    position = {name: argument for name, argument in arguments.values()}
+    jumping: dict[str, list[tuple[int | None, str]]] = {}
+    for branch, wrapper in branches(code, targets):
+        if branch.function in WRAPPERS:
+            continue
+        cap = capability(code.data, branch.place, position[wrapper])
+        if branch.jump:
+            jumping.setdefault(branch.function, []).append((cap, wrapper))
+        else:
+            _note(known, branch.function, cap, wrapper)
+    for _ in range(3):
+        jumping = _callers(code, known, jumping)
+    return list(known.values())
+
+
+def _callers(
+    code: Code,
+    known: dict[tuple[str, int | None], Asked],
+    jumping: dict[str, list[tuple[int | None, str]]],
+) -> dict[str, list[tuple[int | None, str]]]:
+    """Those that call what jumps; what comes back jumps itself."""
+    targets = {address: name for address, name in code.functions if base_name(name) in jumping}
+    further: dict[str, list[tuple[int | None, str]]] = {}
+    for branch, callee in branches(code, targets):
+        name = base_name(callee)
+        if branch.function == name:
+            continue
+        for cap, wrapper in jumping[name]:
+            if branch.jump:
+                further.setdefault(branch.function, []).append((cap, wrapper))
+            else:
+                _note(known, branch.function, cap, wrapper)
+    return further
+
+
+def _note(
+    known: dict[tuple[str, int | None], Asked], function: str, cap: int | None, wrapper: str
+) -> None:
+    known.setdefault((function, cap), Asked(function, cap)).wrappers.add(wrapper)
+
+
+def of_image(code: Code) -> list[Asked]:
+    """Who asks in the kernel itself."""
+    arguments = {
+        address: (name, WRAPPERS[name]) for address, name in code.functions if name in WRAPPERS
+    }
+    return askers(code, arguments)
+
+
+def of_module(path: Path) -> list[Asked]:
+    """Who asks in a module (.ko, .ko.xz)."""
+    data = path.read_bytes()
+    elf = lzma.decompress(data) if path.suffix == ".xz" else data
+    if b"capable" not in elf and b"has_" not in elf:
+        return []
+    return askers(*_module(elf))
+
+
+_EXTERNAL = 1 << 30
+"""Where the functions of the kernel are thought to lie."""
+
+
+def _module(elf: bytes) -> tuple[Code, dict[int, tuple[str, int]]]:
+    """All code of a module, laid out in a row, with its calls to wrappers resolved."""
+    sections = _sections(elf)
+    symbols = _symbols(elf, sections)
+    places: dict[int, int] = {}
+    whole = bytearray()
+    for number, (kind, flags, offset, size, *_) in enumerate(sections):
+        if kind == 1 and flags & 4:  # SHT_PROGBITS, SHF_EXECINSTR
+            places[number] = len(whole)
+            whole += elf[offset : offset + size] + b"\x90" * 16
+    external: dict[str, int] = {}
+    for kind, _, offset, size, _, target in sections:
+        if kind != 4 or target not in places:  # SHT_RELA
+            continue
+        for where, info, addend in struct.iter_unpack("<QQq", elf[offset : offset + size]):
+            name, section, value, _ = symbols[info >> 32]
+            if section in places:
+                to = places[section] + value + addend + 4
+            elif name in WRAPPERS:
+                to = external.setdefault(name, _EXTERNAL + 16 * len(external))
+            else:
+                continue
+            at = places[target] + where
+            distance = (to - at - 4) & 0xFFFFFFFF
+            whole[at : at + 4] = struct.pack("<I", distance)
+    functions = sorted(
+        (places[section] + value, name)
+        for name, section, value, kind in symbols
+        if kind == 2 and section in places
+    )
+    wrappers = {address: (name, WRAPPERS[name]) for name, address in external.items()}
+    return Code(0, bytes(whole), functions), wrappers
+
+
+def _sections(elf: bytes) -> list[tuple[int, int, int, int, int, int]]:
+    """(type, flags, offset, size, link, info) of each section."""
+    (table,) = struct.unpack_from("<Q", elf, 40)
+    _, count, _ = struct.unpack_from("<HHH", elf, 58)
+    found = []
+    for number in range(count):
+        _, kind, flags, _, offset, size, link, info = struct.unpack_from(
+            "<IIQQQQII", elf, table + 64 * number
+        )
+        found.append((kind, flags, offset, size, link, info))
+    return found
+
+
+def _symbols(
+    elf: bytes, sections: list[tuple[int, int, int, int, int, int]]
+) -> list[tuple[str, int, int, int]]:
+    """(name, section, value, type) of each symbol."""
+    symbols = []
+    for kind, _, offset, size, link, _ in sections:
+        if kind == 2:  # SHT_SYMTAB
+            names = sections[link][2]
+            for name, info, _, section, value, _ in struct.iter_unpack(
+                "<IBBHQQ", elf[offset : offset + size]
+            ):
+                end = elf.index(b"\0", names + name)
+                symbols.append((elf[names + name : end].decode(), section, value, info & 15))
+    return symbols

@@ -33,7 +33,12 @@ class Marked:
 
     def processes(self, *, ours: bool = False) -> list[int]:
         """Those of the target; with ``ours`` also what only names it: capadvise and clients."""
-        return running(self.word if ours else f"sleep\0{self.word}\0")
+        pids = running(self.word)
+        return pids if ours else [pid for pid in pids if self._sleeps(pid)]
+
+    def _sleeps(self, pid: int) -> bool:
+        words = procfs.arguments(pid)
+        return len(words) == 2 and words[0].endswith("sleep")
 
     def end(self) -> None:
         """Kill what a failed test has left."""

@@ -88,6 +88,11 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         (("recordings", 0, "succeeded"), 1),
         (("workload", "check"), ["x"]),
         (("target", "argv", 0), None),
+        (("posture", "root", "read_only"), 1),
+        (("posture", "root", "exposed"), {}),
+        (("posture", "user", "groups"), ["0"]),
+        (("posture", "namespaces", "net"), "mine"),
+        (("posture", "mac"), []),
     ],
 )
 def test_a_wrong_type_is_refused(
@@ -102,6 +107,19 @@ def test_a_wrong_type_is_refused(
     file.write_text(json.dumps(raw))
     with pytest.raises(BadInput, match=r"x\.json"):
         load(file, CATALOG)
+
+
+def test_a_report_may_lack_what_a_later_version_reads_from_proc(tmp_path: Path) -> None:
+    raw: Any = dump(report(), CATALOG)
+    del raw["posture"]["sandbox"], raw["posture"]["cgroup"]["limits"]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(raw))
+    posture = load(path, CATALOG).posture
+    assert (posture.sandbox, posture.cgroup.limits) == (None, {})
+    del raw["posture"]["cgroup"]["path"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(BadInput, match="key 'path' is missing"):
+        load(path, CATALOG)
 
 
 def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:

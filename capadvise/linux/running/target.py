@@ -124,7 +124,7 @@ def _by_pid(pid: int) -> Running:
         kept = (_below(shim, below) for below, shim in pairwise(chain))
         return next(filter(None, kept), Running(pid, _target(pid, "process")))
     description = None
-    if place.engine in ("docker", "podman"):
+    if place.engine in registry.ENGINES:
         for client in registry.clients(place.engine):
             with suppress(EngineError, BadInput):
                 description = description or client.find(place.container)

@@ -77,8 +77,16 @@ class Documents:
             raise wrong(node, what, "keys and values")
         if id(node) not in self._entries:
             self._check_pairs(node, what)
-            self._entries[id(node)] = {key: target(item) for key, item in entries(node).items()}
+            self._entries[id(node)] = {
+                key: target(item)
+                for key, item in entries(node).items()
+                if not self._is_forgotten(target(item))
+            }
         return self._entries[id(node)]
+
+    def _is_forgotten(self, node: Node) -> bool:
+        """Whether compose is told to forget an entry, here and in other files."""
+        return node.tag == "!reset" and "!reset" in self._dialect.tags
 
     def _check_pairs(self, node: Mapping, what: str) -> None:
         """Refuse a mapping of which two readers could make different things."""
@@ -164,9 +172,9 @@ def key_lines(node: Node | None) -> dict[str, int]:
 
 
 def is_null(node: Node) -> bool:
-    """Nothing is written there, or null, or compose is told to forget what other files say."""
+    """Nothing is written there, or null."""
     node = target(node)
-    return (isinstance(node, Scalar) and node.is_null) or node.tag == "!reset"
+    return isinstance(node, Scalar) and node.is_null
 
 
 def line(node: Node) -> int:

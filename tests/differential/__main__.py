@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.differential.judging import Consumer, Counts, consumers, judge, make_root
+from tests.differential.judging import Consumer, Counts, consumers, judge, leftovers, make_root
 
 
 def run(consumer: Consumer, examples: int, *, always_ask: bool = False) -> Counts:
@@ -30,6 +30,7 @@ def run(consumer: Consumer, examples: int, *, always_ask: bool = False) -> Count
         judge(consumer, text, counts, always_ask=always_ask)
 
     each()
+    assert not leftovers(), "containers of runc that were left"
     return counts
 
 

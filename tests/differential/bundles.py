@@ -15,11 +15,13 @@ from capadvise.caps import from_mask
 Draw = st.DrawFn
 NAME = "config.json"
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+_ISOLATION = ("linux", "namespaces", "root", "path", "mounts", "readonly")
+"""Keys that are never disguised: the container is to stay one."""
 _BAD = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]
 
 
 def _key(draw: Draw, name: str) -> str:
-    if draw(st.integers(1, 60)) > 1:
+    if name in _ISOLATION or draw(st.integers(1, 30)) > 1:
         return json.dumps(name)
     at = draw(st.integers(0, len(name) - 1))
     escaped = f'"{name[:at]}\\u{ord(name[at]):04x}{name[at + 1 :]}"'
@@ -87,13 +89,17 @@ LINUX = [
 ]
 
 
+PRIVATE = ("unshare", "--mount", "--propagation", "private")
+
+
 def granted(path: Path, root: Path) -> set[str] | None:
     """What the process holds under runc; None where runc refuses the bundle."""
     text = path.read_text().replace('"ROOT"', json.dumps(str(root)), 1)
     path.write_text(text)
     name = f"capadvise-test-{uuid.uuid4().hex[:12]}"
     done = subprocess.run(
-        ["runc", "run", "--bundle", str(path.parent), name],
+        # Whatever the bundle says of namespaces: nothing is mounted where anybody else sees it.
+        [*PRIVATE, "runc", "run", "--bundle", str(path.parent), name],
         capture_output=True,
         text=True,
         errors="replace",

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+
+from tests.support import golden
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(golden.OPTION, action="store_true", help="write the golden outputs anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    golden.Mode.writes = config.getoption(golden.OPTION)

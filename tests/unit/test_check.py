@@ -35,9 +35,9 @@ from capadvise.gate.sources import projects, recognize, service_name
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.support.cost import loaded
+from tests.support.golden import assert_golden
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 
-GOLDEN = Path(__file__).parent / "golden"
 COMPOSE = """\
 services:
   web:
@@ -113,7 +113,9 @@ def test_outputs(
     golden: str, argv: list[str], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", *argv]) == 1
-    assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert_golden(golden, captured.out)
 
 
 def test_the_page_for_people_fits_a_terminal(
@@ -569,7 +571,7 @@ def test_the_workflow_of_the_readme_gates(place: Path) -> None:
 
     failed = run()
     assert failed.returncode == 1
-    assert failed.stdout == (GOLDEN / "check-github.txt").read_text()
+    assert_golden("check-github.txt", failed.stdout)
     Path("compose.yaml").write_text("services: {db: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
     passed = run()
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")

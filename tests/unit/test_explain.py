@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +23,10 @@ from capadvise.report.explain_report import report_text
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
+from tests.support.golden import assert_golden
 from tests.support.recordings import BIND, RECORDING, report
 
 CATALOG = default()
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def asked(cap: str, *site: str, number: int = 1, **more: object) -> Check:
@@ -139,8 +138,7 @@ def test_a_way_to_a_narrower_capability_saves_the_difference() -> None:
 
 
 def test_the_story_of_a_report() -> None:
-    """`python -m tests.unit.test_explain` writes it anew."""
-    assert story() == (GOLDEN / "explain.txt").read_text()
+    assert_golden("explain.txt", story())
 
 
 def story() -> str:
@@ -219,7 +217,3 @@ def test_a_recommended_set_that_failed_is_not_praised() -> None:
     proposal = replace(told.proposal, floor=floor)
     text = " ".join(report_text(replace(told, proven=proven, proposal=proposal), CATALOG))
     assert "not with all of the above: take the floor." in " ".join(text.split())
-
-
-if __name__ == "__main__":
-    (GOLDEN / "explain.txt").write_text(story())

@@ -1,7 +1,4 @@
-"""Every format: what it says, that it is read again, and that hostile words stay words.
-
-Run as a program, it writes the goldens anew.
-"""
+"""Every format: what it says, that it is read again, and that hostile words stay words."""
 
 from __future__ import annotations
 
@@ -23,9 +20,9 @@ from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, snippet_of
+from tests.support.golden import assert_golden
 from tests.support.recordings import report, snippet_with
 
-GOLDEN = Path(__file__).parent / "golden"
 ALL = frozenset(map(Cap, range(len(NAMES))))
 CONFIGURATIONS = sorted(name for name, kind in FORMATS.items() if kind.is_configuration)
 BIND = parse_set(["NET_BIND_SERVICE"])
@@ -43,7 +40,7 @@ def rendered(name: str) -> str:
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_golden(name: str) -> None:
-    assert rendered(name) == (GOLDEN / f"{name}.txt").read_text()
+    assert_golden(f"{name}.txt", rendered(name))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -292,8 +289,3 @@ def test_a_table_cell_holds_text_alone() -> None:
     (row,) = (line for line in FORMATS["markdown"].render(hostile).splitlines() if "CHOWN" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 7
     assert not re.search(r"(?<!\\)[<`\[]", row)
-
-
-if __name__ == "__main__":
-    for name in FORMATS:
-        (GOLDEN / f"{name}.txt").write_text(rendered(name))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -25,8 +24,8 @@ from capadvise.posture import (
 )
 from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
+from tests.support.golden import assert_golden
 
-GOLDEN = Path(__file__).parent / "golden"
 CATALOG = default()
 DOCKER = next(r.grants for r in CATALOG.baselines.runtimes if r.name == "docker")
 HOSTILE = "web\x1b[2J\n"
@@ -69,7 +68,7 @@ WEB = Inspection(
 
 def test_the_page_for_people() -> None:
     text = "\n".join(inspection_text(WEB, CATALOG)) + "\n"
-    assert text == (GOLDEN / "inspect.txt").read_text()
+    assert_golden("inspect.txt", text)
     assert all(len(line) <= 80 for line in text.splitlines())
 
 

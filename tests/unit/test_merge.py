@@ -21,6 +21,7 @@ from capadvise.report.merge import Merged, merge
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
+from tests.support.golden import assert_golden
 from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, SCHEMA, proven, report, report_of
 
 
@@ -207,8 +208,9 @@ def test_a_diff_names_what_changed_and_why(
     one = proven(report_of(BIND, NOISE), parse_set(["NET_BIND_SERVICE"]))
     two = proven(report_of(CHOWN, NOISE), parse_set(["CHOWN"]))
     assert main(["diff", *files(tmp_path, one, two)]) == 1
-    golden = Path(__file__).parent / "golden" / "diff.txt"
-    assert capsys.readouterr() == (golden.read_text(), "")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert_golden("diff.txt", captured.out)
 
 
 def test_a_diff_can_be_read_by_machines(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ from capadvise.formats.edit.effect import effective
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
+from tests.support.golden import FOLDER, assert_golden
 from tests.support.patching import CASES, USUAL, Case, patch, snippet
 
-GOLDEN = Path(__file__).parent / "golden" / "patch"
+GOLDEN = FOLDER / "patch"
 THREE = ("cap_add", "cap_drop", "privileged")
 
 
@@ -33,7 +34,7 @@ def test_only_the_lines_that_must_change_do(case: Case) -> None:
     patched = case.patched()
     diff = Change(Path(case.file), case.text.encode(), patched).diff()
     notes = "".join(f"# {note}\n" for note in patched.notes)
-    assert diff + notes == (GOLDEN / f"{case.name}.diff").read_bytes().decode()
+    assert_golden(f"{case.name}.diff", diff + notes, GOLDEN)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

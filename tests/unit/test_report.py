@@ -19,6 +19,7 @@ from capadvise.report.escape import printable
 from capadvise.report.load import load, load_recording
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
+from tests.support.golden import assert_golden
 from tests.support.recordings import CATALOG, CHOWN, RECORDING, SCHEMA, report
 
 
@@ -132,9 +133,8 @@ def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_for_people() -> None:
-    assert "\n".join(proposal_text(report(), CATALOG, Path("r.json"))) == (
-        Path(__file__).parent / "golden" / "proposal.txt"
-    ).read_text().rstrip("\n")
+    lines = proposal_text(report(), CATALOG, Path("r.json"))
+    assert_golden("proposal.txt", "".join(f"{line}\n" for line in lines))
 
 
 def test_control_characters_become_escapes() -> None:

@@ -3,30 +3,35 @@
 The way through the package, from the top::
 
     cli         dispatch and exit codes: the only module that exits
-    commands    one short function per subcommand
-    manual      the pages of ``help``, and what of them is made of catalog and parser
+    commands    one short function for each subcommand
+    manual      the pages of ``help``; some are generated from catalog and parser
     parser      the arguments of every subcommand
     workflow    what takes several steps: record and judge, prove, try sets for a review
-    linux       everything that touches the kernel: observe, tracefs, ringbuffer, guardian
+    linux       everything that touches the kernel or an engine, in rooms of its own
+    tui         the screens: a view of values
+    gate        what a configuration file grants, against rules and reports
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs
     prove       which trial to run next
     proven      what trials have shown, and what a proposal becomes by it
-    differences what was lost in a trial
-    decide      from judged checks to needs, and to the set that answers them
-    judge       what one check says of its capability
-    unseen      what recordings could not see
+    decide      from judged checks to needs, and to the set that satisfies them
+    judge       what one check says about its capability
     refused     who refused a call
-    catalog     facts: capabilities, the kernel's call sites, runtimes' defaults
+    image_files what an image could do about its files
+    unseen      what recordings could not see
+    differences what was lost in a trial
+    behaviour   what a program's checks say about the program
+    catalog     facts: capabilities, call sites of the kernel, defaults of the runtimes
     recording   what was seen in one run
     posture     what restrains a process besides its capabilities
-    inspected   what was found of a process or an image
+    inspected   what was read from a process or an image
     workload    how to run a target again
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
     errors      what can fail, and the way out
 
-Each module knows only what stands below it.
+Each module imports only what stands below it. ``docs/contributing.md`` has the map of the rooms,
+and says where to add what.
 """
 
 __version__ = "0.1.0"

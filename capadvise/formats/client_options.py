@@ -27,6 +27,8 @@ RUN = Grammar(
 """``run`` and ``create`` of docker and podman: no name is a flag in one and has a value in the
 other."""
 
+PROGRAMS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
+"""Program → its engine."""
 CLIENT = {
     "docker": Grammar(
         frozenset(("debug", "help", "tls", "tlsverify", "version")),

@@ -17,7 +17,7 @@ TOPICS = {
     "containers": "docker, podman and compose: run, attach, inspect, and what to write",
     "retries": "refused calls made again, as root and as an ordinary user",
     "refusals": "who refused: capability, seccomp, a security module …; audit logs",
-    "contributing": "adding a capability, a site rule, a format, an engine; the way of one check",
+    "contributing": "the map, where to add what, and the way of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what else to do",
     "sites": "every site rule: what it means when a function of the kernel asks",
     "command-line": "every command and option",

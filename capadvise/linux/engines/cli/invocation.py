@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from capadvise.formats.client_options import CLIENT, COMPOSE, COMPOSE_RUN, COMPOSE_UP, RUN
+from capadvise.formats.client_options import (
+    CLIENT,
+    COMPOSE,
+    COMPOSE_RUN,
+    COMPOSE_UP,
+    PROGRAMS,
+    RUN,
+)
 from capadvise.formats.pflag import Option, is_on, value_of, words
 
-_CLIENTS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
-"""Program → its engine."""
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach"))
 _WRAPPERS = frozenset(("sudo", "doas", "env", "timeout", "nice", "nohup", "setsid", "time"))
 
@@ -66,9 +71,9 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     program = PurePath(argv[0]).name if argv else ""
     if program == "docker-compose":
         return _compose(("docker",), (argv[0],), argv[1:])
-    if program not in _CLIENTS:
+    if program not in PROGRAMS:
         return None
-    engine = _CLIENTS[program]
+    engine = PROGRAMS[program]
     options, rest = CLIENT[engine].parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
@@ -92,9 +97,9 @@ def behind(argv: Sequence[str]) -> Invocation | None:
 def existing(argv: Sequence[str]) -> str | None:
     """What a client's command does with containers that are there already, as ``docker start``."""
     program = PurePath(argv[0]).name
-    if program not in _CLIENTS:
+    if program not in PROGRAMS:
         return None
-    _, rest = CLIENT[_CLIENTS[program]].parse(argv[1:])
+    _, rest = CLIENT[PROGRAMS[program]].parse(argv[1:])
     if rest[:1] == ("compose",):
         rest = COMPOSE.parse(rest[1:])[1]
     verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")

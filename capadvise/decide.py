@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     TOLERATED = "tolerated"
     """As used, but a trial passed without it."""
     ADVISORY = "advisory"
-    """The kernel asked in passing."""
+    """Checked, but the result has no effect."""
     DENIED = "denied"
     """Refused, though the process could have had it; or the call went on all the same."""
     UNUSED = "unused"
@@ -67,7 +67,7 @@ class Need:
 
     @property
     def asked(self) -> int:
-        """How often the kernel asked."""
+        """How often it was checked."""
         return sum(judged.check.count for judged in self.evidence)
 
     @property
@@ -88,7 +88,7 @@ class Proposal:
     """What the recording could not see, one sentence each."""
 
     def need(self, cap: Cap) -> Need:
-        """The need for one capability; unused where the kernel never asked."""
+        """The need for one capability; unused where it was never checked."""
         return next((need for need in self.needs if need.cap == cap), _unused(cap))
 
 
@@ -143,7 +143,7 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
                     rule,
                     Effect.USED,
                     "mapping root into a user namespace that it made",
-                    uncertain="no check is made for it: concluded from what was done",
+                    uncertain="the kernel makes no check for it: inferred from the call",
                     start=recording.start,
                 ),
             )
@@ -197,12 +197,12 @@ def _sentence(judged: Sequence[Judged]) -> str:
 
 
 def _unused(cap: Cap) -> Need:
-    return Need(cap, Verdict.UNUSED, Proof.NONE, "the kernel never asked for it")
+    return Need(cap, Verdict.UNUSED, Proof.NONE, "not checked")
 
 
 def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
-    """Capabilities that a program insists on holding though no check asked for them: capset fails
-    as a whole when one of them is not permitted, and what is not cannot be made ambient."""
+    """Capabilities that a program holds by capset(2) though no check was made for them: capset
+    fails as a whole when one of them is not permitted, and what is not cannot be made ambient."""
     for cap in sorted(
         {cap for item in recordings for _, kept in item.fixed_capsets for cap in kept}
     ):
@@ -210,8 +210,8 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
             cap,
             Verdict.USED,
             Proof.NONE,
-            "demanding to hold it, used or not",
-            uncertain="the program insists on its own fixed set; it may or may not do with less",
+            "calling capset(2) with a fixed set that contains it",
+            uncertain="the program calls capset(2) with a fixed set; it may also run with less",
         )
 
 
@@ -259,7 +259,7 @@ def _used(need: Need | None) -> bool:
 
 
 def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
-    """The need for a capability that was chosen for questions the kernel asked of another one."""
+    """The need for a capability that was chosen for checks of another one."""
     asked = [
         need for need in needs.values() if any(cap in item.alternatives for item in need.evidence)
     ]

@@ -99,7 +99,7 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
 def _asked_of_the_host(check: Check, rule: SiteRule | None) -> str:
     """Whatever a process holds in its own user namespace, it holds nothing in those above."""
     what = rule.text if rule else "something that the catalog does not know"
-    return f"{what}: asked of the host, where its user namespace's capabilities do not count"
+    return f"{what}: checked against the host's user namespace, where its capabilities do not count"
 
 
 def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
@@ -113,7 +113,7 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
         case Retried.ASKED:
             why = signs.asked.get(call, "what its arguments ask for")
             if check.cap == _SETFCAP:
-                uncertain = "no check is made for it: concluded from what was done"
+                uncertain = "the kernel makes no check for it: inferred from the call"
         case Retried.REFUSED:
             why = f"calling {call}, which fails with {check.without}"
             alternatives = (_DAC_OVERRIDE,) if check.cap == _DAC_READ_SEARCH else ()

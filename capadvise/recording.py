@@ -53,7 +53,7 @@ class CheckOption(StrEnum):
     """What the kernel said besides when it asked. Evidence, never a verdict."""
 
     NOAUDIT = "noaudit"
-    """A refusal is not to be audited: the kernel asks in passing."""
+    """A refusal is not audited."""
     INSETID = "insetid"
     """Asked by a call that sets ids."""
 
@@ -65,7 +65,7 @@ class Origin(StrEnum):
     KERNEL = "kernel"
     """The kernel was seen asking, or a call was retried."""
     SECCOMP = "__seccomp_filter"
-    """A seccomp filter answered before the kernel asked."""
+    """A seccomp filter answered before the kernel made the check."""
     HOLDER = "process:holds-capabilities"
     """A call was about a process that holds capabilities: whoever holds less is asked."""
     AUDIT = "audit:module"
@@ -76,7 +76,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the kernel asked, ``count`` times: the same question at the same call site."""
+    """One capability check, made ``count`` times at the same call site."""
 
     id: int
     cap: Cap
@@ -128,7 +128,7 @@ class RefusedBy(StrEnum):
     """Which mechanism refused a call."""
 
     CAPABILITY = "capability"
-    """The process lacks one that the kernel asked for."""
+    """The process lacks the capability that the kernel checked."""
     SECCOMP = "seccomp"
     MAC = "mac"
     """AppArmor, SELinux or another security module."""

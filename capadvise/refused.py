@@ -128,7 +128,7 @@ _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 def _asked(
     item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]]
 ) -> tuple[RefusedBy, str]:
-    """The kernel asked for capabilities, and the task did not have them."""
+    """The kernel checked capabilities that the task did not have."""
     for question, rule in asked:
         if rule.limit and question.ns is not Namespace.HOST:
             return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"

@@ -46,9 +46,7 @@ def _cautions(recording: Recording) -> Iterable[str]:
     if lost.signal:
         yield f"{lost.signal} events were lost: needs can be missing"
     if lost.sys_admin:
-        yield (
-            f"{lost.sys_admin} checks of {SYS_ADMIN} were lost: that it is not needed is unproven"
-        )
+        yield (f"{lost.sys_admin} events of {SYS_ADMIN} dropped: its absence is unconfirmed")
     yield from recording.cautions
     if recording.host.observer == "audit":
         yield "audit records tell of refusals alone: what was granted is in no audit log"
@@ -62,6 +60,6 @@ def _cautions(recording: Recording) -> Iterable[str]:
         yield "the run did not end well: what it needs when it does was not seen"
     if refused := _refused_by_the_host(recording):
         yield (
-            f"{', '.join(refused)} failed, which is asked of the host: what it holds in its own "
-            "user namespace does not count there"
+            f"{', '.join(refused)} failed, which is checked against the host's user namespace: "
+            "capabilities in the target's own user namespace do not count there"
         )

@@ -15,7 +15,7 @@ from capadvise.errors import BadInput
 
 
 class Risk(IntEnum):
-    """How far a capability takes an attacker; ``ROOT`` is as good as root on the host."""
+    """How far a capability takes an attacker; ``ROOT`` is root-equivalent on the host."""
 
     LOW = 1
     MEDIUM = 2

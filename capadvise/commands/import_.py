@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -10,6 +11,7 @@ from capadvise.errors import Exit
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.workflow.audit_log import report_of_log
+from capadvise.workflow.notice import columns
 from capadvise.workflow.reports import check_writable, print_json, report_path
 
 
@@ -23,5 +25,5 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report)
     else:
-        print(*proposal_text(report, default(), path), sep="\n")
+        print(*proposal_text(report, default(), path, columns=columns(sys.stdout)), sep="\n")
     return Exit.OK

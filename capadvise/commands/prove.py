@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -14,7 +15,7 @@ from capadvise.report.dump import dump
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from capadvise.workflow.jobs import candidates
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import columns, notice
 from capadvise.workflow.prove import prove_all
 from capadvise.workflow.reports import check_writable, report_path
 
@@ -39,7 +40,9 @@ def command(args: argparse.Namespace) -> int:
             notice(f"error: {one.name}: {result}")
         elif not args.json:
             path = report_path(args.output, one.name, several=several)
-            print("", *proposal_text(result, default(), path), sep="\n")
+            print(
+                "", *proposal_text(result, default(), path, columns=columns(sys.stdout)), sep="\n"
+            )
     proofs = [report.proven for report in reports]
     if stop.asked or any(proof is not None and not proof.complete for proof in proofs):
         return Exit.INTERRUPTED

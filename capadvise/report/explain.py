@@ -72,7 +72,7 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
 
 
 def _scale(entry: Entry) -> str:
-    meaning = "as good as root on the host; " * (entry.risk is Risk.ROOT)
+    meaning = "root-equivalent on the host; " * (entry.risk is Risk.ROOT)
     return f" ({meaning}the scale is low, medium, high, root)"
 
 

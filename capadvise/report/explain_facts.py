@@ -17,7 +17,7 @@ from capadvise.judge import Effect, Judged
 
 
 def needed_checks(need: Need) -> list[Judged]:
-    """The checks that make it needed: the others were asked in passing."""
+    """The checks that make it needed: the others are incidental."""
     return [judged for judged in need.evidence if judged.effect is Effect.USED]
 
 

@@ -26,7 +26,8 @@ from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
-from capadvise.report.text import evidence_line, set_text, what_of_it
+from capadvise.report.text import evidence_line, no_need, set_text
+from capadvise.report.words import risk_of, risk_word
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -39,16 +40,16 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from ("", "What it needs, and why")
         for cap in sorted(report.proposal.recommended):
             yield from _need(report.proposal.need(cap), catalog)
-        yield from ("", "What an attacker could still do who took this program over")
+        yield from ("", "What an attacker who takes over this program could still do")
         yield from _attacker(report, catalog)
-        yield from ("", "Ways out, the best first")
+        yield from ("", "Do this instead (best first)")
         yield from _ways(report, catalog)
     yield from ("", "What this set saves")
     yield from _savings(report, catalog)
     if refused := list(refusal_lines(report.recordings)):
         yield from ("", *refused)
     if report.proposal.cautions:
-        yield from ("", "What the recording could not see")
+        yield from ("", "What was not observed")
         for caution in report.proposal.cautions:
             yield from bullet(sentence(printable(caution)))
 
@@ -58,21 +59,17 @@ def _short(report: Report, catalog: Catalog) -> Iterator[str]:
     name = printable(report.target.name)
     known_caps = report.recording.host.last_cap + 1
     if not caps:
-        yield from paragraph(
-            f"No need of {name} for any of the {known_caps} capabilities into which Linux has "
-            f"divided root's power was seen{what_of_it(report)}",
-            "",
-        )
+        yield from paragraph(f"{name}: {no_need(report)}", "")
         return
     yield from paragraph(
-        f"{name} needs {len(caps)} of the {known_caps} capabilities into which Linux has divided "
+        f"{name} needs {len(caps)} of the {known_caps} capabilities into which Linux divides "
         f"root's power: {set_text(caps)}.",
         "",
     )
     worst = max((entry.risk for entry in _entries(report, catalog)), default=None)
     if worst is not None:
         names = [entry.cap.short for entry in _entries(report, catalog) if entry.risk is worst]
-        yield from paragraph(f"The worst of its risks is {_scale(worst)}: {listed(names)}.", "")
+        yield from paragraph(f"Highest risk: {risk_word(worst)} ({listed(names)}).", "")
     yield from paragraph(_proof(report), "")
 
 
@@ -81,29 +78,21 @@ def _entries(report: Report, catalog: Catalog) -> list[Entry]:
     return [entry for entry in found if entry is not None]
 
 
-def _scale(risk: Risk) -> str:
-    return {
-        Risk.LOW: "low",
-        Risk.MEDIUM: "medium",
-        Risk.HIGH: "high",
-        Risk.ROOT: "root, the highest (as good as root on the host)",
-    }[risk]
-
-
 def _proof(report: Report) -> str:
     proven = report.proven
     if proven is None:
-        return "This comes of watching it once; `capadvise prove` can confirm it by trials."
+        return "Based on one recording, not yet proven: `capadvise prove` tests it by trials."
     if proven.floor is None or not proven.complete or proven.flaky:
-        return "Trials were made, and proved nothing."
+        return "The trials proved nothing."
     if proven.recommended_sound is False:
-        return "Trials have shown that it works with " + (
-            f"{set_text(proven.floor)}, but not with all of the above: take the floor."
+        return (
+            f"Proven by trials: it works with {set_text(proven.floor)}, but not with all of the "
+            "above. Use the minimal set."
         )
     if proven.floor == report.proposal.recommended:
-        return "Trials have shown that it works with these, and fails without any one of them."
+        return "Proven by trials: it works with these, and fails without any one of them."
     less = set_text(proven.floor)
-    return f"Trials have shown that it also works with less ({less}), but not without a loss."
+    return f"Proven by trials: it also works with less ({less}), but loses something."
 
 
 def _need(need: Need, catalog: Catalog) -> Iterator[str]:
@@ -128,13 +117,13 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
     yield from bullet(_certainty(need), "    ")
     if need.remediation:
-        yield from bullet(f"instead: {printable(need.remediation)}", "    ")
+        yield from bullet(f"do this instead: {printable(need.remediation)}", "    ")
     if need.lost_without:
         yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
     if need.self_restricting:
         yield from bullet(
-            "It uses this to give up rights. Without it, it may go on with more of them: keep it, "
-            "or start the program as the user that it becomes.",
+            "The program uses this to drop privileges. Without it, the program may keep running "
+            "privileged: keep it, or start the program as the user that it switches to.",
             "    ",
         )
     for caps in need.alternatives:
@@ -142,11 +131,12 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
 
 
 def _alternative(cap: Cap, others: tuple[Cap, ...], catalog: Catalog) -> str:
-    text = f"{' and '.join(other.short for other in others)} would do in its place"
+    text = f"{' and '.join(other.short for other in others)} would also be enough"
     own, entries = catalog.entry(cap), [catalog.entry(other) for other in others]
     worse = [entry for entry in entries if entry and own and entry.risk > own.risk]
     if worse:
-        return f"{text}, but gives far more (risk {worse[0].risk}): do not grant it for this."
+        more = risk_of(worse[0].risk)
+        return f"{text}, but gives far more ({more}): do not grant it for this."
     return f"{text}."
 
 
@@ -154,11 +144,12 @@ def _certainty(need: Need) -> str:
     if need.uncertain:
         return f"Uncertain: {printable(need.uncertain)}."
     if need.verdict is Verdict.REQUIRED:
-        return "Certain: without it the program failed its check in a trial."
+        return "Proven by trial: without it, the health check failed."
     return {
-        Proof.TRIAL: "Tried: the program passes its check without it, but something is lost.",
-        Proof.RETRY: "Sure: the call failed without it, and succeeded once it was given.",
-    }.get(need.proof, "Likely: concluded from the place in the kernel that asked.")
+        Proof.TRIAL: "Proven by trial: the program runs without it, and loses something.",
+        Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
+        "succeeded with it.",
+    }.get(need.proof, "Inferred from the call site, not tested.")
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -172,18 +163,18 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
     for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
         found = remaining(entry, place)
         yield ""
-        yield from bullet(f"{entry.cap.short}: risk {found.risk}. {found.because}", "  ")
+        yield from bullet(f"{entry.cap.short}: {risk_of(found.risk)}. {found.because}", "  ")
         if entry.uses and place.get(Circumstance.HOST_USER) is False:
             shut = sum(use.initial_only for use in entry.uses)
             yield from paragraph(
-                f"{shut} of its {len(entry.uses)} uses want the host's user namespace: they do "
-                "not work there.",
+                f"{shut} of its {len(entry.uses)} uses work in the host's user namespace only, "
+                "so not there.",
                 "    ",
             )
         yield from _attacks(found, sources)
     for cap in sorted(report.proposal.recommended):
         if catalog.entry(cap) is None:
-            yield from bullet(f"{cap.short}: newer than this catalog; nothing is known of it.")
+            yield from bullet(f"{cap.short}: newer than this catalog: unknown risk.")
     yield ""
     yield from paragraph(POSSIBILITIES)
     for text, number in sources.items():
@@ -212,8 +203,8 @@ def _ways(report: Report, catalog: Catalog) -> Iterator[str]:
     without = report.proposal.recommended - {cap for way in ways for cap in way.caps}
     for cap in sorted(without):
         yield from bullet(
-            f"{cap.short}: none is known for what was seen. `capadvise explain {cap.short}` names "
-            "the usual ones."
+            f"{cap.short}: no remediation is known for what was seen. "
+            f"`capadvise explain {cap.short}` lists the usual ones."
         )
     if any(way.edits for way in ways):
         yield ""
@@ -224,12 +215,12 @@ def _effect(way: Way) -> str:
     names = _names(way)
     if way.others:
         return (
-            f"Takes away this use of {names}; it was seen for {_few(way.others)}, too, and goes "
-            "only with all of them."
+            f"Removes this use of {names}; {names} is also needed for {_few(way.others)}, and can "
+            "be dropped once all of them are gone."
         )
     if way.narrower:
-        return f"Takes {names} away, and leaves {listed([c.short for c in way.narrower], 'or')}."
-    return f"Takes {names} away."
+        return f"Replaces {names} by {listed([c.short for c in way.narrower], 'or')}."
+    return f"{names} can then be dropped."
 
 
 def _names(way: Way) -> str:
@@ -245,7 +236,7 @@ def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
     caps = report.proposal.recommended
     docker = next(r for r in catalog.baselines.runtimes if r.name == "docker").grants
     gone, more = sorted(docker - caps), sorted(caps - docker)
-    text = f"Against docker's defaults ({len(docker)} capabilities): "
+    text = f"Compared with docker's defaults ({len(docker)} capabilities): "
     text += f"{len(gone)} fewer, {_worst(gone, catalog)}" if gone else "none fewer"
     if more:
         text += f"; {len(more)} more, {_worst(more, catalog)}"
@@ -253,10 +244,10 @@ def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
     everything = {Cap(number) for number in range(report.recording.host.last_cap + 1)}
     left = sorted(everything - caps)
     yield from bullet(
-        f"Against `privileged: true` (all {len(everything)}): {len(left)} fewer, "
-        f"{_worst(left, catalog)}. Besides, privileged switches off the seccomp filter, "
-        "AppArmor and the limits on devices, and makes /proc/sys and /sys writable; with `cap_add` "
-        "all of these stay."
+        f"Compared with `privileged: true` (all {len(everything)}): {len(left)} fewer, "
+        f"{_worst(left, catalog)}. `privileged` also disables the seccomp filter, "
+        "AppArmor and the device limits, and makes /proc/sys and /sys writable; with `cap_add` all "
+        "of these stay in place."
     )
 
 
@@ -267,5 +258,5 @@ def _worst(caps: list[Cap], catalog: Catalog) -> str:
         by_risk.setdefault(Risk[(catalog.risk(cap) or "low").upper()], []).append(cap.short)
     worst = max(by_risk, default=Risk.LOW)
     names = by_risk.get(worst, [])
-    among = "among them " * (len(names) < len(caps))
-    return f"{among}{listed(names)} (risk {worst})"
+    among = "including " * (len(names) < len(caps))
+    return f"{among}{listed(names)} ({risk_of(worst)})"

@@ -29,7 +29,7 @@ _DEVICES = (
 
 def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) -> tuple[str, ...]:
     """One sentence each on devices, seccomp, MAC, masked paths and cgroups: what was seen that
-    needs them, else that it cannot be judged. A recording holds only what the kernel asked for;
+    needs them, else that it cannot be judged. A recording holds only what was checked;
     trials of a container had none of these."""
     proven = report.proven
     if proven and proven.isolation == "container" and proven.floor is not None and proven.complete:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from capadvise.caps import CapSet
@@ -17,14 +17,15 @@ from capadvise.recording import Origin, Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
+from capadvise.report.words import VERDICTS, risk_word
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
-    Origin.HOLDER: "concluded from the call",
+    Origin.HOLDER: "inferred from the call",
     Origin.AUDIT: "in an audit record",
-    Origin.AUDIT_ERROR: "concluded from an audit record",
+    Origin.AUDIT_ERROR: "inferred from an audit record",
 }
-"""What tells of a check that the kernel was not seen making."""
+"""The evidence for a check that was not itself observed."""
 MARKS = {
     Verdict.REQUIRED: "●",
     Verdict.USED: "●",
@@ -33,33 +34,74 @@ MARKS = {
     Verdict.DENIED: "×",
     Verdict.UNUSED: "·",
 }
+NARROWEST, WIDEST = 60, 110
+"""Columns: below, columns of a table cannot be told from each other; above, lines are hard to
+follow."""
 
 
 def proposal_text(
-    report: Report, catalog: Catalog, saved: Path | None, *, as_root: str = "sudo capadvise"
+    report: Report,
+    catalog: Catalog,
+    saved: Path | None,
+    *,
+    as_root: str = "sudo capadvise",
+    columns: int = 80,
 ) -> Iterator[str]:
-    """The page that ``run`` prints, line by line. ``as_root``: how root calls capadvise here."""
+    """The page that ``run`` prints, line by line: the answer, the table, what limits it, what to do
+    next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal."""
+    columns = min(max(columns, NARROWEST), WIDEST)
     proposal = report.proposal
-    yield _headline(report)
+
+    def wrapped(text: str) -> list[str]:
+        return textwrap.wrap(text, columns, subsequent_indent="  ", break_on_hyphens=False)
+
+    yield from wrapped(_headline(report))
     yield ""
+    yield from wrapped(answer(report, catalog))
     needed = [need for need in proposal.needs if need.cap in proposal.recommended]
-    width = max((len(need.cap.short) for need in needed), default=0)
-    for need in needed:
-        yield from _need_lines(need, catalog, width)
-    if not needed:
-        yield f"  No need for any capability was seen{what_of_it(report)}"
+    if needed:
+        yield ""
+        yield from _table(needed, catalog, columns)
     yield ""
     for text in (
-        f"Recommended: {set_text(proposal.recommended)}",
+        *((f"Recommended set: {set_text(proposal.recommended)}",) if needed else ()),
         *(proof_lines(report.proven) if report.proven is not None else ()),
         *_rest(proposal),
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):
-        yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+        yield from wrapped(text)
     if refused := list(refusal_lines(report.recordings)):
         yield from ("", *refused)
-    yield ""
-    yield from _next_steps(report, saved, as_root)
+    if saved is not None:
+        yield ""
+        yield from _next_steps(report, saved, as_root)
+
+
+def answer(report: Report, catalog: Catalog) -> str:
+    """What the whole report comes down to: how many are needed, and what that changes.
+
+    ``Needs 4 of 41 capabilities, proven. docker grants 14 by default: drop 10.``
+    """
+    caps = report.proposal.recommended
+    total = report.recording.host.last_cap + 1
+    if not caps:
+        return no_need(report)
+    proven = report.proven
+    if proven is None:
+        known = "not yet proven"
+    elif proven.floor == caps and proven.complete and not proven.flaky:
+        known = "proven minimal"
+    elif proven.recommended_sound and not proven.flaky:
+        known = "proven"
+    else:
+        known = "not proven"
+    text = f"Needs {len(caps)} of {total} capabilities, {known}."
+    grants = next(r.grants for r in catalog.baselines.runtimes if r.name == "docker")
+    drop, add = len(grants - caps), caps - grants
+    changes = [f"drop {drop}"] * bool(drop) + [f"add {set_text(add)}"] * bool(add)
+    if not changes:
+        return f"{text} These are docker's {len(grants)} defaults."
+    return f"{text} docker grants {len(grants)} by default: {', '.join(changes)}."
 
 
 def _headline(report: Report) -> str:
@@ -69,50 +111,78 @@ def _headline(report: Report) -> str:
         command = f"{command[:57]}…"
     if report.target.kind == "container":
         command = f"{printable(report.target.name)} ({command})"
-    asked = sum(check.count for run in runs for check in run.checks if not check.retried)
+    checks = sum(check.count for run in runs for check in run.checks if not check.retried)
     retried = sum(check.count for run in runs for check in run.checks if check.retried)
-    counts = [f"the kernel asked {asked} times"] if asked or not retried else []
-    counts += [f"{retried} refused calls were made again"] if retried else []
+    counts = [_counted(checks, "capability check")] if checks or not retried else []
+    counts += [f"{_counted(retried, 'refused call')} retried"] if retried else []
     status = recording.exit_status
     ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"
     if recording.attached:
-        how = f"was watched for {recording.seconds:.1f} s"
+        how = f"was recorded for {recording.seconds:.1f} s"
     if recording.host.observer == "audit":
         refused = sum(item.count for run in runs for item in run.refusals)
-        return f"{command}, in audit records of {recording.seconds:.1f} s: {refused} refusals."
+        return (
+            f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
+        )
     if len(runs) > 1:
         how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
-    return f"{command} {how}; {', '.join(counts)}."
+    return f"{command} {how}: {', '.join(counts)}."
 
 
-def what_of_it(report: Report) -> str:
-    """What follows where no need was seen, to end the sentence."""
-    if any(run.host.observer == "audit" for run in report.recordings):
-        return " in the audit records, which tell of refusals alone."
-    if any(run.attached for run in report.recordings):
-        return " while it was watched."
-    if any(run.lost.signal for run in report.recordings):
-        return ", but events were lost."
-    ended_well = all(run.succeeded is not False for run in report.recordings)
-    return ": drop them all." if ended_well else ", but the run did not end well."
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def no_need(report: Report) -> str:
+    """The answer where no need was seen: only a whole recording says that there is none."""
+    runs = report.recordings
+    if any(run.host.observer == "audit" for run in runs):
+        return "The audit log shows no need for a capability; it records refusals only."
+    if any(run.attached for run in runs):
+        return "No capability was needed while it was recorded."
+    if any(run.lost.signal for run in runs):
+        return "No need for a capability was seen, but events were dropped."
+    if any(run.succeeded is False for run in runs):
+        return "No need for a capability was seen, but the run failed."
+    return "No capability is needed: drop all."
 
 
 def how_it_ended(status: int) -> str:
     """An exit status in words, to follow the target's name."""
-    return f"ended by signal {status - 128}" if status > 128 else f"ended with {status}"
+    return f"ended by signal {status - 128}" if status > 128 else f"exited with {status}"
 
 
-def _need_lines(need: Need, catalog: Catalog, width: int) -> Iterator[str]:
-    """One capability: a line, its evidence, and what else there is to say; 80 columns wide."""
-    indent = " " * (width + 6)
-    head = f"  {MARKS[need.verdict]} {need.cap.short:{width}}  {need.verdict!s:9}"
-    risk = f"risk {catalog.risk(need.cap) or 'unknown'}"
-    yield from textwrap.wrap(f"{head}  {risk:11}  {need.reason}", 80, subsequent_indent=indent)
-    for text in _remarks(need):
-        yield from textwrap.wrap(
-            text, 80, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+def _table(needs: Sequence[Need], catalog: Catalog, columns: int) -> Iterator[str]:
+    """A line for each need, and below it the evidence and what else is to be said."""
+    rows = [
+        (
+            MARKS[need.verdict],
+            need.cap.short,
+            VERDICTS[need.verdict],
+            risk_word(catalog.risk(need.cap)),
         )
+        for need in needs
+    ]
+    head = ("", "capability", "status", "risk")
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    indent = " " * (2 + widths[0] + 1 + widths[1] + 2)
+    yield _cells(head, widths) + "why"
+    for need, row in zip(needs, rows, strict=True):
+        line = _cells(row, widths) + need.reason
+        yield from textwrap.wrap(line, columns, subsequent_indent=indent)
+        for text in _remarks(need):
+            yield from textwrap.wrap(
+                *(text, columns),
+                initial_indent=indent,
+                subsequent_indent=f"{indent}  ",
+                break_on_hyphens=False,
+            )
+
+
+def _cells(row: Sequence[str], widths: Sequence[int]) -> str:
+    mark, *cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+    return f"  {mark} " + "  ".join(cells) + "  "
 
 
 def _remarks(need: Need) -> Iterator[str]:
@@ -123,13 +193,13 @@ def _remarks(need: Need) -> Iterator[str]:
         yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        yield f"instead of it, {others} would do"
+        yield f"alternative: {others}"
     if need.self_restricting:
-        yield "used to give up rights: without it, the program may go on with more"
+        yield "used to drop privileges: without it, the program may keep running privileged"
     if need.lost_without:
         yield f"without it: {printable(need.lost_without)}"
     if need.remediation:
-        yield f"instead: {printable(need.remediation)}"
+        yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:
         yield f"uncertain: {need.uncertain}"
 
@@ -154,7 +224,7 @@ def place_of(judged: Judged) -> str:
         return f"at {judged_function(judged)}"
     if check.retried is Retried.REFUSED:
         others = ", ".join(cap.short for cap in check.together)
-        return f"{check.without} with it, too" + (f", and with {others}" if others else "")
+        return f"{check.without} with it too" + (f", and with {others}" if others else "")
     others = "+".join(cap.short for cap in check.together)
     more = f", with {others}" if others and check.retried is not Retried.ASKED else ""
     return f"{printable(check.without)} without it{more}" if check.without else "by its arguments"
@@ -163,7 +233,7 @@ def place_of(judged: Judged) -> str:
 def judged_function(judged: Judged) -> str:
     """The kernel function that wanted to know."""
     inner = asker(judged.check.site)
-    return printable(inner[0]) if inner else "an unknown place"
+    return printable(inner[0]) if inner else "an unknown call site"
 
 
 def set_text(caps: CapSet) -> str:
@@ -178,15 +248,15 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     if proven.flaky:
         yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
     elif proven.floor is None:
-        yield f"Not proven: it does not pass even with everything ({trials})."
+        yield f"Not proven: the health check fails even with every capability ({trials})."
     elif not proven.complete:
         few = len(proven.floor) <= 12
-        best = set_text(proven.floor) if few else "everything so far"
-        yield f"Not proven: the search was not finished; it passed with {best} ({trials})."
+        best = set_text(proven.floor) if few else "all that were tried"
+        yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
     else:
-        yield f"Floor:       {set_text(proven.floor)}"
-        without = ", and fails without any one of them" if proven.floor else ""
-        yield f"Proven: it works with the floor{without} ({trials})."
+        yield f"Minimal set (floor): {set_text(proven.floor)}"
+        without = ", and fails without any one of its members" if proven.floor else ""
+        yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
 
@@ -211,11 +281,11 @@ def trial_text(trial: Trial, everything: CapSet) -> str:
 
 
 def _rest(proposal: Proposal) -> Iterator[str]:
-    """What was asked for, but is not needed: one line for each verdict."""
+    """What was checked and is not needed: a line for each verdict."""
     for verdict, said in (
-        (Verdict.TOLERATED, "Used, but passes without and loses nothing that was seen"),
-        (Verdict.ADVISORY, "Asked in passing, not needed"),
-        (Verdict.DENIED, "Refused, after the program had given it up or without harm"),
+        (Verdict.TOLERATED, "Optional, nothing was lost without it"),
+        (Verdict.ADVISORY, "Incidental, not needed"),
+        (Verdict.DENIED, "Denied, no effect"),
     ):
         caps = [
             need.cap.short
@@ -232,13 +302,18 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         yield f"Uncertain: {', '.join(caps)}: {reason}"
 
 
-def _next_steps(report: Report, saved: Path | None, as_root: str) -> Iterator[str]:
-    if saved is None:
-        return
+def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
     if report.proven is None and report.recording.succeeded and not report.recording.attached:
         yield f"  {printable(as_root)} prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
-    yield f"  capadvise emit {printable(name)} --format compose"
+    yield f"  capadvise emit {printable(name)} --format {_format_of(report)}"
+
+
+def _format_of(report: Report) -> str:
+    """The format that the target most likely is configured in."""
+    if report.target.pod:
+        return "kubernetes"
+    return "compose"

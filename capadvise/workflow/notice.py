@@ -1,8 +1,10 @@
-"""What capadvise says besides its answer: lines on stderr."""
+"""Lines on stderr, besides the answer, and how wide a terminal is."""
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TextIO
 
 from capadvise.report.escape import printable
 
@@ -16,3 +18,11 @@ def progress(text: str) -> None:
     """A line for those who watch a terminal."""
     if sys.stderr.isatty():
         print(printable(text), file=sys.stderr, flush=True)
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream writes to; 80 where it is no terminal."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from capadvise.errors import BadInput
 from capadvise.linux.kernel.sudo import as_root
 from capadvise.report.place import make_folder
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import columns, notice
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
@@ -75,12 +75,14 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
     daemon = report.workload.kind == "daemon" and not report.recording.attached
     if not quiet:
         if ended.check_passed and daemon:
-            print("\ncapadvise: the check passed, so the target was stopped", file=sys.stderr)
-        text = proposal_text(report, default(), ended.path, as_root=as_root())
+            print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
+        text = proposal_text(
+            report, default(), ended.path, as_root=as_root(), columns=columns(sys.stderr)
+        )
         print("", *text, sep="\n", file=sys.stderr)
     if ended.check_passed is False:
         notice(
-            "the check did not pass: what is proposed is what was seen until then"
+            "the health check did not pass; the proposal covers what was seen until then"
             f"{_last_line(ended.check_said)}"
         )
 

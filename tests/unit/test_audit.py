@@ -85,7 +85,7 @@ def test_a_log_becomes_a_report(
     assert {cap.short for cap in load(path, default()).proposal.recommended} == recommended
     assert main(["import", str(LOGS / name), "-o", str(path)]) == 0
     text = capsys.readouterr().out
-    assert "in audit records of" in text
+    assert "of audit log" in text
     assert "what was granted is in no audit" in " ".join(text.split())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,14 +147,21 @@ def test_review_without_a_terminal_names_the_command_that_needs_none(
         ("/home/ann/.local/bin/capadvise", "sudo /home/ann/.local/bin/capadvise"),
         ("/home/an n/bin/capadvise", "sudo '/home/an n/bin/capadvise'"),
         ("/usr/lib/python3/cli.py", "sudo capadvise"),
+        (f"{sys.prefix}/bin/capadvise", "sudo capadvise"),
     ],
 )
 def test_a_hint_names_the_command_that_sudo_finds(
     program: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """pipx and uv install below a home, where sudo does not look."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "argv", [program])
     monkeypatch.setattr(sudo, "SECURE_PATH", str(tmp_path))
     assert sudo.as_root() == said
     (tmp_path / "capadvise").touch(0o755)
     assert sudo.as_root() == "sudo capadvise"
+
+
+def test_root_needs_no_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert sudo.as_root() == "capadvise"

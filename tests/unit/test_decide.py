@@ -189,7 +189,7 @@ def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
     own = (("bird", parse_set(["NET_ADMIN"])),)
     proposal = decide(recording(fixed_capsets=own), FACTS)
     assert proposal.need(Cap(12)).verdict is USED
-    assert "own fixed set" in str(proposal.need(Cap(12)).uncertain)
+    assert "capset(2) with a fixed set" in str(proposal.need(Cap(12)).uncertain)
     assert proposal.recommended == parse_set(["NET_ADMIN"])
 
 

@@ -68,7 +68,7 @@ def test_cautions_name_the_run_that_they_are_of() -> None:
 def test_the_page_for_people_counts_the_runs() -> None:
     made = merged(report_of(BIND), report_of(CHOWN, seconds=2.0)).report
     assert next(proposal_text(made, CATALOG, None)) == (
-        "nginx -g 'daemon off;' ran 2 times, 3.5 s in all; the kernel asked 4 times."
+        "nginx -g 'daemon off;' ran 2 times, 3.5 s in all: 4 capability checks."
     )
 
 

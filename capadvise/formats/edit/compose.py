@@ -240,7 +240,7 @@ def _nothing(key: str) -> Tree:
 
 
 def _said(node: Node | None) -> Any:
-    """What an entry means, where an empty one is as good as none."""
+    """What an entry means, where an empty one counts as none."""
     return names(node) or is_on(node)
 
 

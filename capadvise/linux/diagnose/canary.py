@@ -1,4 +1,4 @@
-"""A trial shot: one check of our own making, which the observer must see."""
+"""A self-check: one capability check of our own making, which the observer must see."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def observers() -> Iterator[Finding]:
         said = missing or ("used" if used else "possible")
         yield Finding(each, not missing, said, needed=False, chosen=used)
     yield _try(
-        "trial shot",
+        "self-check",
         lambda: canary.fire(root),
         lambda check: f"seen, {' ← '.join(check.site)}",
     )

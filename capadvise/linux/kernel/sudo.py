@@ -13,13 +13,22 @@ where pipx and uv put commands."""
 
 
 def as_root() -> str:
-    """``sudo capadvise``; with the whole path where sudo would not find it."""
+    """How to call capadvise as root: ``sudo capadvise``, without sudo for who is root already, and
+    with the path where pipx or uv put it, which sudo would not search. The path of a virtual
+    environment is never shown: it means nothing in a hint that is copied elsewhere."""
+    if os.geteuid() == 0:
+        return "capadvise"
     own = os.path.abspath(sys.argv[0])
-    if os.path.basename(own) != "capadvise" or shutil.which("capadvise", path=SECURE_PATH):
+    hidden = os.path.dirname(own) == os.path.join(sys.prefix, "bin")
+    if (
+        os.path.basename(own) != "capadvise"
+        or hidden
+        or shutil.which("capadvise", path=SECURE_PATH)
+    ):
         return "sudo capadvise"
     return f"sudo {shlex.quote(own)}"
 
 
 def with_sudo(command: str = "…") -> str:
     """The hint for what takes root: how ``command`` is called with it."""
-    return f"prefix the command with sudo: {as_root()} {command}"
+    return f"run it as root: {as_root()} {command}"

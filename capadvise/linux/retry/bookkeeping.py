@@ -69,7 +69,7 @@ class Bookkeeping:
     def __init__(self, tree: Tree, *, alone: bool) -> None:
         self.tree, self.evidence = tree, tree.evidence
         self.alone = alone
-        """No observer runs beside us: what no refused call shows is concluded from arguments."""
+        """No observer runs beside us: what no refused call shows is inferred from arguments."""
         self.netlink: dict[str, int] = {}
         """Netlink sockets, as /proc shows them, and their protocols."""
         self._after: dict[Handling, Callable[[Thread, int], None]] = {

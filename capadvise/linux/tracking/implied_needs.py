@@ -1,6 +1,6 @@
-"""What a target needs and no check asks for: concluded from what it executes and calls.
+"""What a target needs though no check is made for it: inferred from what it executes and calls.
 
-Some is never asked for. The rest is asked for only once the target holds less than now.
+For some, the kernel makes no check at all; for the rest, only once the target holds less than now.
 """
 
 from __future__ import annotations

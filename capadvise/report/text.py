@@ -64,7 +64,7 @@ def proposal_text(
         yield from _table(needed, catalog, columns)
     yield ""
     for text in (
-        *((f"Recommended set: {set_text(proposal.recommended)}",) if needed else ()),
+        *_sets(report),
         *(proof_lines(report.proven) if report.proven is not None else ()),
         *_rest(proposal),
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
@@ -102,6 +102,18 @@ def answer(report: Report, catalog: Catalog) -> str:
     if not changes:
         return f"{text} These are docker's {len(grants)} defaults."
     return f"{text} docker grants {len(grants)} by default: {', '.join(changes)}."
+
+
+def _sets(report: Report) -> Iterator[str]:
+    caps, proven = report.proposal.recommended, report.proven
+    floor = proven.floor if proven is not None and proven.complete and not proven.flaky else None
+    if floor == caps:
+        yield f"Recommended and minimal set (floor): {set_text(caps)}"
+        return
+    if caps:
+        yield f"Recommended set: {set_text(caps)}"
+    if floor is not None:
+        yield f"Minimal set (floor): {set_text(floor)}"
 
 
 def _headline(report: Report) -> str:
@@ -254,7 +266,6 @@ def proof_lines(proven: Proven) -> Iterator[str]:
         best = set_text(proven.floor) if few else "all that were tried"
         yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
     else:
-        yield f"Minimal set (floor): {set_text(proven.floor)}"
         without = ", and fails without any one of its members" if proven.floor else ""
         yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:

@@ -26,7 +26,7 @@ FOLDERS = sorted(
     path.parent.name for path in DEMOS.glob("*/run") if path.parent.name != "sys-admin"
 )
 CHANGES = re.compile(
-    r"(?<=\w\[)\d+(?=\])|(?<=after )\d+\.\d(?= s)|(?<=asked )\d+(?= times)|\d+(?=×)"
+    r"(?<=\w\[)\d+(?=\])|(?<=after )\d+\.\d(?= s)|\d+(?= capability checks)|\d+(?=×)"
 )
 """What is different each time: pids, seconds, how often."""
 

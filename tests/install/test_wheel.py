@@ -114,7 +114,7 @@ def test_what_is_installed_works(capadvise: Capadvise) -> None:
     assert json.loads(done.stdout)["proposal"]["cap_add"] == ["CHOWN", "NET_BIND_SERVICE"]
     for argv, said in (
         (("emit", "r.json", "--format", "compose"), "- NET_BIND_SERVICE"),
-        (("explain", "r.json"), "Ways out"),
+        (("explain", "r.json"), "Do this instead"),
         (("explain", "SYS_ADMIN"), "CAP_SYS_ADMIN (number 21"),
         (("catalog", "check"), "41 capabilities"),
         (("doctor", "--self-test"), "found each time"),

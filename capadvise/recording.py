@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
@@ -142,17 +142,61 @@ class RefusedBy(StrEnum):
     UNKNOWN = "unknown"
 
 
+UNKNOWN_CALL = "?"
+"""A system call whose end was not recorded, so that only its refusal was seen."""
+
+
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A system call that was refused, ``count`` times."""
+class DeniedCheck:
+    """A check of a refused call that was answered with no."""
+
+    cap: Cap
+    site: tuple[str, ...]
+    ns: Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who refused, as somebody else says: an audit log, the retries, an older report."""
+
+    by: RefusedBy
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A system call that was refused, ``count`` times, as it was seen; ``refused`` judges it."""
 
     syscall: str
     errno: str
-    by: RefusedBy
+    """Its name; ``SIGSYS`` where the process was sent that signal instead."""
     program: str
     count: int
-    evidence: str = ""
-    """What tells, as a sentence."""
+    uid: int | None = None
+    entered: bool | None = None
+    """Whether it reached the call's own code; None where that was not recorded."""
+    denied: tuple[DeniedCheck, ...] = ()
+    own_namespace: bool = False
+    """The process had gone into a user namespace that the target made itself."""
+    told: Told | None = None
+
+    def counted(self, count: int) -> RefusedCall:
+        """The same, so many times."""
+        return replace(self, count=count)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditDenial:
+    """A refusal that the kernel's audit told of while the target ran, ``count`` times."""
+
+    syscall: str
+    errno: str
+    program: str
+    by: RefusedBy
+    evidence: str
+    of_a_call: bool
+    """The record of the system call was there."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +264,8 @@ class Recording:
     exit_status: int | None
     """128+n for signal n; None while or when the target never ended."""
     checks: tuple[Check, ...]
-    refusals: tuple[Refusal, ...] = ()
+    refused_calls: tuple[RefusedCall, ...] = ()
+    audit: tuple[AuditDenial, ...] = ()
     lost: Lost = Lost()
     interrupted: bool = False
     succeeded: bool | None = None

@@ -8,14 +8,25 @@ here but an audit record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import Catalog
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import Meaning, SiteRule, Sites
 from capadvise.posture import Mac
-from capadvise.recording import Check, Namespace, Refusal, RefusedBy
+from capadvise.recording import (
+    UNKNOWN_CALL,
+    Check,
+    DeniedCheck,
+    Namespace,
+    Recording,
+    RefusedBy,
+    RefusedCall,
+)
+from capadvise.refusal import Refusal, with_denials
 
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
 """What lets past modes and owners of files."""
@@ -51,35 +62,36 @@ _PING = "perhaps net.ipv4.ping_group_range, which keeps this group from ICMP wit
 _CONFINING = frozenset({"enforce", "kill"})
 
 
-@dataclass(frozen=True, slots=True)
-class DeniedCheck:
-    """A check of the call that was answered with no."""
-
-    cap: Cap
-    site: tuple[str, ...]
-    ns: Namespace
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedCall:
-    """What is known of a refused call."""
-
-    syscall: str
-    errno: str
-    """Its name; ``SIGSYS`` where the process was sent that signal instead."""
-    program: str
-    uid: int | None
-    entered: bool | None
-    """Whether it reached the call's own code; None where that was not recorded."""
-    denied: tuple[DeniedCheck, ...] = ()
-    own_namespace: bool = False
-    """The process had gone into a user namespace that the target made itself."""
+def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[Refusal, ...]:
+    """Who refused each call of a recording; those that look the same in the end are one. ``mac`` is
+    what confines the target."""
+    counts: Counter[Refusal] = Counter()
+    for call in (*recording.refused_calls, *_without_end(recording, catalog)):
+        counts[refusal(call, catalog.sites, mac)] += call.count
+    judged = tuple(replace(item, count=times) for item, times in counts.items())
+    return with_denials(judged, recording.audit)
 
 
-def refusal(item: RefusedCall, count: int, sites: Sites, mac: Mac | None) -> Refusal:
-    """The one who refused, with the evidence. ``mac`` is what confines the target."""
-    by, evidence = _who(item, sites, mac)
-    return Refusal(item.syscall, item.errno, by, item.program, count, evidence)
+def refusal(item: RefusedCall, sites: Sites, mac: Mac | None) -> Refusal:
+    """The one who refused, with the evidence; not counted."""
+    if item.told is not None:
+        by, evidence = item.told.by, item.told.evidence
+    else:
+        by, evidence = _who(item, sites, mac)
+    return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
+
+
+def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
+    """The refusals that only a check tells of. Not where others tell: retries make calls fail that
+    the target never saw fail, and older reports have counted them."""
+    if "retry" in recording.host.observer or any(call.told for call in recording.refused_calls):
+        return
+    for check in recording.checks:
+        asked = DeniedCheck(check.cap, check.site, check.ns)
+        error = refusal_without_end(check, catalog.signs)
+        if error and _rule(asked, catalog.sites) is not None:
+            call = check.syscall or UNKNOWN_CALL
+            yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
 
 
 def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
@@ -91,11 +103,6 @@ def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, s
         return RefusedBy.MOUNT, "the file system is mounted read-only"
     asked = [(question, rule) for question in item.denied if (rule := _rule(question, sites))]
     return _asked(item, asked) if asked else _unasked(item, mac)
-
-
-def decisive(question: DeniedCheck, sites: Sites) -> bool:
-    """Whether a refused check can have made the call fail."""
-    return _rule(question, sites) is not None
 
 
 def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:

@@ -9,17 +9,20 @@ from capadvise.behaviour import mounts_overlays
 from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
+from capadvise.posture import Mac
 from capadvise.proven import Proven
 from capadvise.recording import Check, Recording
+from capadvise.refused import refusals
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
+from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
 from capadvise.workload import Workload
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     """The report as JSON values, in the full shape of the contract."""
     proposal = report.proposal
-    caps = sorted(proposal.recommended)
+    caps, mac = sorted(proposal.recommended), report.posture.mac
     return {
         "schema": SCHEMA,
         "tool": {"version": __version__},
@@ -46,7 +49,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "steps": _steps(report.workload),
         },
         "posture": dump_posture(report.posture),
-        "recordings": [dump_recording(item, catalog) for item in report.recordings],
+        "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
         "needs": [_need(need, catalog) for need in proposal.needs],
         "proposal": {
             "set": "recommended",
@@ -65,7 +68,9 @@ def _steps(workload: Workload) -> list[dict[str, str | None]] | None:
     return [{"do": str(step.act), "with": step.text} for step in workload.steps]
 
 
-def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
+def dump_recording(
+    recording: Recording, catalog: Catalog, mac: Mac | None = None
+) -> dict[str, Any]:
     """One recording as JSON values."""
     own_mounts = mounts_overlays(recording, catalog.signs)
     return {
@@ -115,8 +120,10 @@ def dump_recording(recording: Recording, catalog: Catalog) -> dict[str, Any]:
                 "count": refusal.count,
                 "evidence": refusal.evidence,
             }
-            for refusal in recording.refusals
+            for refusal in refusals(recording, catalog, mac)
         ],
+        "refused_calls": [dump_refused_call(call) for call in recording.refused_calls],
+        "audit": [dump_audit_denial(denial) for denial in recording.audit],
     }
 
 

@@ -46,7 +46,7 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from _ways(report, catalog)
     yield from ("", "What this set saves")
     yield from _savings(report, catalog)
-    if refused := list(refusal_lines(report.recordings)):
+    if refused := list(refusal_lines(report, catalog)):
         yield from ("", *refused)
     if report.proposal.cautions:
         yield from ("", "What was not observed")

@@ -24,16 +24,16 @@ from capadvise.recording import (
     Origin,
     Phase,
     Recording,
-    Refusal,
-    RefusedBy,
     Retried,
     Target,
 )
-from capadvise.report.escape import printable
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import load_posture
+from capadvise.report.refused_calls import load_audit_denial, load_refused_calls
 from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
+from capadvise.report.values import texts as _texts
+from capadvise.report.values import word as _word
 from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20
@@ -153,17 +153,8 @@ def load_recording(raw: Any) -> Recording:
         seconds=float(raw["seconds"]),
         exit_status=_optional(raw["exit_status"], int),
         checks=tuple(_load_check(item) for item in raw["checks"]),
-        refusals=tuple(
-            Refusal(
-                _word(item["syscall"]),
-                _word(item["errno"]),
-                RefusedBy(item["by"]),
-                _text(item["program"]),
-                int(item["count"]),
-                _text(item["evidence"]),
-            )
-            for item in raw["refusals"]
-        ),
+        refused_calls=load_refused_calls(raw),
+        audit=tuple(map(load_audit_denial, raw.get("audit", []))),
         lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
         interrupted=bool(raw["interrupted"]),
         succeeded=_optional(raw["succeeded"], bool),
@@ -223,21 +214,6 @@ def _isolation(value: Any) -> str:
     if value not in ISOLATIONS:
         raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
     return str(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise BadInput(f"expected a list of texts, found {value!r:.60}")
-    return tuple(map(_text, value))
-
-
-def _word(value: Any) -> str:
-    """A name that the kernel gave. It is shown as it is: no program can choose it, but whoever
-    writes a report file can."""
-    found = _text(value)
-    if printable(found) != found:
-        raise BadInput(f"{found!r:.60} is not the name of a system call or of an error")
-    return found
 
 
 def _caps(value: Any) -> CapSet:

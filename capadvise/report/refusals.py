@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from capadvise.recording import Recording, Refusal, RefusedBy
+from capadvise.catalog import Catalog
+from capadvise.recording import RefusedBy
+from capadvise.refusal import Refusal
+from capadvise.refused import refusals
 from capadvise.report.escape import printable
+from capadvise.report.model import Report
 
 _MOST = 8
 _COMMON = (RefusedBy.MODE, RefusedBy.UNKNOWN)
 """Searching paths gives many of these; the others come first."""
 
 
-def refusal_lines(recordings: Sequence[Recording]) -> Iterator[str]:
+def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
     """A line each for the most frequent, at 80 columns; nothing where nothing was refused."""
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
-    for recording in recordings:
-        for item in recording.refusals:
+    for recording in report.recordings:
+        for item in refusals(recording, catalog, report.posture.mac):
             counts[_what(item)] += item.count
     if not counts:
         return

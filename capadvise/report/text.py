@@ -70,7 +70,7 @@ def proposal_text(
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):
         yield from wrapped(text)
-    if refused := list(refusal_lines(report.recordings)):
+    if refused := list(refusal_lines(report, catalog)):
         yield from ("", *refused)
     if saved is not None:
         yield ""
@@ -133,7 +133,7 @@ def _headline(report: Report) -> str:
     if recording.attached:
         how = f"was recorded for {recording.seconds:.1f} s"
     if recording.host.observer == "audit":
-        refused = sum(item.count for run in runs for item in run.refusals)
+        refused = sum(item.count for run in runs for item in run.refused_calls)
         return (
             f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )

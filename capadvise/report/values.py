@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from capadvise.errors import BadInput
+from capadvise.report.escape import printable
 
 _T = TypeVar("_T")
 
@@ -68,3 +69,19 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
         field.name: (hints[field.name], field.default is field.default_factory is MISSING)
         for field in fields(kind)
     }
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The value, which must be a list of texts."""
+    if not isinstance(value, list):
+        raise BadInput(f"expected a list of texts, found {value!r:.60}")
+    return tuple(map(text, value))
+
+
+def word(value: Any) -> str:
+    """A name that the kernel gave. It is shown as it is: no program can choose it, but whoever
+    writes a report file can."""
+    name = text(value)
+    if printable(name) != name:
+        raise BadInput(f"{name!r:.60} is not the name of a system call or of an error")
+    return name

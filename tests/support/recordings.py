@@ -22,9 +22,10 @@ from capadvise.recording import (
     Lost,
     Namespace,
     Recording,
-    Refusal,
     RefusedBy,
+    RefusedCall,
     Target,
+    Told,
 )
 from capadvise.report.model import Report
 from capadvise.workload import Workload
@@ -93,7 +94,12 @@ CHOWN = replace(
 QUIET = recording(
     BIND,
     NOISE,
-    refusals=(Refusal("openat", "EACCES", RefusedBy.MODE, "nginx", 3, "owner and mode of a file"),),
+    refused_calls=(
+        RefusedCall(
+            *("openat", "EACCES", "nginx", 3),
+            told=Told(RefusedBy.MODE, "owner and mode of a file"),
+        ),
+    ),
 )
 RECORDING = replace(
     QUIET,
@@ -136,7 +142,7 @@ def report(recording: Recording = RECORDING, name: str = "nginx") -> Report:
 
 def report_of(*checks: Check, **more: Any) -> Report:
     """Of these checks, without any caution; ``more`` are fields of the recording."""
-    return report(recording(*checks, **{"refusals": QUIET.refusals, **more}))
+    return report(recording(*checks, **{"refused_calls": QUIET.refused_calls, **more}))
 
 
 def proven(unproven: Report, floor: CapSet) -> Report:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import parse_syscalls
 from capadvise.cli import main
-from capadvise.linux.audit.denials import Denial, denials
-from capadvise.linux.audit.merge import with_denials
+from capadvise.linux.audit.denials import Denial, counted, denials
 from capadvise.linux.audit.records import parse_line, parse_lines
-from capadvise.recording import Refusal, RefusedBy
+from capadvise.recording import RefusedBy
+from capadvise.refusal import Refusal, with_denials
 from capadvise.report.load import load
 
 LOGS = Path(__file__).parents[1] / "data" / "audit"
@@ -202,11 +202,11 @@ def denial(by: str, program: str, call: str, code: str, exe: str | None = None) 
 def test_what_was_heard_names_who_refused(
     heard: list[Denial], found: list[tuple[str, str, int]]
 ) -> None:
-    merged = with_denials(SEEN, heard)
+    merged = with_denials(SEEN, counted(heard))
     assert [(item.syscall, str(item.by), item.count) for item in merged] == found
 
 
 def test_a_filter_that_the_trace_has_seen_is_not_counted_twice() -> None:
     seen = (Refusal("mount", "SIGSYS", RefusedBy.SECCOMP, "worker", 3, "a filter"),)
     heard = [denial("seccomp", "worker", "mount", "SIGSYS", "/opt/worker")] * 3
-    assert with_denials(seen, heard) == seen
+    assert with_denials(seen, counted(heard)) == seen

@@ -22,7 +22,7 @@ from tests.support.patching import USUAL, snippet
 from tests.support.recordings import BIND, CATALOG, RECORDING, report
 
 QUIET = replace(
-    RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), fixed_capsets=(), refusals=()
+    RECORDING, checks=(BIND,), io_uring=False, lost=Lost(), fixed_capsets=(), refused_calls=()
 )
 WEB = "services:\n  web:\n    image: nginx\n    privileged: true # for now\n"
 PATCHED = (

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from capadvise.caps import Cap
-from capadvise.catalog import default
+from capadvise.catalog import Catalog
+from capadvise.catalog.sites import Meaning, SiteRule, Sites
 from capadvise.posture import Mac
-from capadvise.recording import Namespace, Refusal, RefusedBy
-from capadvise.refused import DeniedCheck, RefusedCall, refusal
+from capadvise.recording import (
+    AuditDenial,
+    DeniedCheck,
+    Namespace,
+    Recording,
+    RefusedBy,
+    RefusedCall,
+    Told,
+)
+from capadvise.refused import refusal, refusals
+from capadvise.report.dump import dump_recording
+from capadvise.report.load import load_recording
 from capadvise.report.refusals import refusal_lines
-from tests.support.recordings import RECORDING
+from tests.support.recordings import CATALOG, HOST, RECORDING, check, report
 
-SITES = default().sites
+SITES = CATALOG.sites
 CONFINED = Mac("apparmor", "docker-default", "enforce")
 LOOSE = Mac("apparmor", "docker-default", "complain")
 
@@ -49,7 +61,7 @@ UNKNOWN_SITE = denied("CAP_63", "a_new_function")
 
 def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool | None = True,
          nested: bool = False) -> RefusedCall:  # fmt: skip
-    return RefusedCall(name, errno, "x", uid, entered, asked, nested)
+    return RefusedCall(name, errno, "x", 1, uid, entered, asked, nested)
 
 
 @pytest.mark.parametrize(
@@ -82,18 +94,69 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
     ],
 )  # fmt: skip
 def test_who(known: RefusedCall, mac: Mac | None, by: str, evidence: str) -> None:
-    found = refusal(known, 3, SITES, mac)
-    assert (found.by, found.count) == (RefusedBy(by), 3)
+    found = refusal(known, SITES, mac)
+    assert found.by is RefusedBy(by)
     assert evidence in found.evidence
 
 
+def told(name: str, errno: str, by: RefusedBy, program: str, count: int, text: str) -> RefusedCall:
+    return RefusedCall(name, errno, program, count, told=Told(by, text))
+
+
+def seen(*calls: RefusedCall, **more: Any) -> Recording:
+    return replace(RECORDING, refused_calls=calls, **{"audit": (), "checks": (), **more})
+
+
 def test_for_people_the_telling_ones_come_first_and_names_are_escaped() -> None:
-    noise = [Refusal("openat", "EACCES", RefusedBy.MODE, f"p{n}", 9, "mode") for n in range(9)]
-    filtered = Refusal("mount", "EPERM", RefusedBy.SECCOMP, "\x1b[2J", 1, "a filter")
-    lines = list(refusal_lines([replace(RECORDING, refusals=(*noise, filtered))]))
+    noise = [told("openat", "EACCES", RefusedBy.MODE, f"p{n}", 9, "mode") for n in range(9)]
+    filtered = told("mount", "EPERM", RefusedBy.SECCOMP, "\x1b[2J", 1, "a filter")
+    lines = list(refusal_lines(report(seen(*noise, filtered)), CATALOG))
     assert lines[:2] == [
         "Refused, and by whom:",
         "  seccomp    mount EPERM, \\x1b[2J, 1×: a filter",
     ]
     assert lines[-1] == "  and 2 more: see `refusals` in the report"
-    assert list(refusal_lines([replace(RECORDING, refusals=())])) == []
+    assert list(refusal_lines(report(seen()), CATALOG)) == []
+
+
+def test_a_report_keeps_what_was_seen_so_that_a_better_catalog_judges_it_again() -> None:
+    recording = seen(replace(call("sethostname", "EPERM", HOST_NAME), count=4))
+    written = dump_recording(recording, CATALOG)
+    assert [(item["by"], item["count"]) for item in written["refusals"]] == [("capability", 4)]
+    again = load_recording(written)
+    assert again == recording
+    better = SiteRule("x", ("__do_sys_sethostname",), Meaning.ADVISORY, "asked in vain")
+    changed = Catalog(CATALOG.folder)
+    changed.__dict__["sites"] = Sites((better, *SITES.rules))
+    (judged,) = refusals(again, changed, None)
+    assert (judged.by, judged.count) == (RefusedBy.UNKNOWN, 4)
+
+
+def test_an_older_report_that_keeps_the_judgement_alone_is_taken_at_its_word() -> None:
+    recording = seen(call("sethostname", "EPERM", HOST_NAME), checks=RECORDING.checks)
+    written = dump_recording(recording, CATALOG)
+    older = {key: value for key, value in written.items() if key not in ("refused_calls", "audit")}
+    again = load_recording(older)
+    assert refusals(again, CATALOG, CONFINED) == refusals(recording, CATALOG, None)
+    assert dump_recording(again, CATALOG)["refusals"] == written["refusals"]
+
+
+def test_a_netlink_request_is_refused_in_the_message_that_answers_it_and_only_a_check_tells() -> (
+    None
+):
+    asked = check("NET_ADMIN", "netlink_capable rtnetlink_rcv_msg netlink_sendmsg", "sendmsg")
+    recording = seen(checks=(replace(asked, granted=False, count=3),))
+    (judged,) = refusals(recording, CATALOG, None)
+    assert (judged.syscall, judged.errno, judged.count) == ("sendmsg", "EPERM", 3)
+    retried = replace(recording, host=replace(HOST, observer="tracepoint+retry"))
+    assert refusals(retried, CATALOG, None) == ()
+
+
+def test_what_the_audit_told_names_who_refused() -> None:
+    heard = AuditDenial("openat", "EACCES", "x", RefusedBy.MAC, "AppArmor", True, 1)
+    twice = replace(call("openat", "EACCES"), count=2)
+    judged = refusals(seen(twice, audit=(heard,)), CATALOG, None)
+    assert {(item.by, item.count) for item in judged} == {
+        (RefusedBy.UNKNOWN, 1),
+        (RefusedBy.MAC, 1),
+    }

@@ -84,8 +84,10 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         # What is shown as it stands there: no report may steer a terminal.
         (("recordings", 0, "checks", 0, "syscall"), "bind\x1b[31m"),
         (("recordings", 0, "checks", 0, "without"), "EPERM\n::error::"),
-        (("recordings", 0, "refusals", 0, "syscall"), None),
-        (("recordings", 0, "refusals", 0, "errno"), "EPERM\x1b[2J"),
+        (("recordings", 0, "refused_calls", 0, "syscall"), None),
+        (("recordings", 0, "refused_calls", 0, "denied"), 5),
+        (("recordings", 0, "audit"), [{"syscall": "mount\x1b[2J"}]),
+        (("recordings", 0, "refused_calls", 0, "errno"), "EPERM\x1b[2J"),
         (("recordings", 0, "succeeded"), 1),
         (("workload", "check"), ["x"]),
         (("target", "argv", 0), None),

@@ -344,7 +344,7 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     assert [item.detail for item in got.checks[:2]] == ["a", "file 0"]
     assert got.checks[-1].detail == "(others) (and 1 more with it left raised)"
     assert got.checks[0].first == 0.5
-    assert [(item.syscall, item.count) for item in got.refusals] == [("mount", 2)]
+    assert [(item.syscall, item.count) for item in got.refused_calls] == [("mount", 2)]
     assert got.fixed_capsets == (("bird", frozenset({Cap(0), Cap(1)})),)
     assert "gdb traces other processes" in got.cautions[0]
 

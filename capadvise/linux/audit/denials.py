@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap
 from capadvise.catalog.syscalls import Syscalls
 from capadvise.linux.audit.records import Record
-from capadvise.recording import RefusedBy
+from capadvise.recording import UNKNOWN_CALL, AuditDenial, RefusedBy
 from capadvise.report.escape import printable
 
 _CAPABILITY_CLASSES = frozenset(["capability", "capability2", "cap_userns", "cap2_userns"])
@@ -38,6 +39,19 @@ class Denial:
     """False: it was only noted (complain mode, permissive mode, a rule to log what is granted)."""
     uid: int | None = None
     exe: str | None = None
+
+
+def counted(denials: Iterable[Denial]) -> tuple[AuditDenial, ...]:
+    """What a recording keeps of them: who refused what, and how often."""
+    counts = Counter(
+        AuditDenial(
+            *(denial.syscall or UNKNOWN_CALL, denial.errno or "EPERM", denial.program, denial.by),
+            *(denial.evidence, denial.exe is not None, 0),
+        )
+        for denial in denials
+        if denial.refused and denial.by is not RefusedBy.UNKNOWN
+    )
+    return tuple(replace(denial, count=count) for denial, count in counts.items())
 
 
 def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from capadvise.linux.tracking.tasks import Scope
 
 if TYPE_CHECKING:
-    from capadvise.linux.audit.denials import Denial
     from capadvise.linux.audit.records import Record
+    from capadvise.recording import AuditDenial
 
 _NETLINK_AUDIT, _GROUP_READLOG = 9, 1  # linux/netlink.h, linux/audit.h: a mask of groups
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
@@ -76,15 +76,15 @@ class AuditListener:
         """Until there is something to read, or no longer than so."""
         select.select([self._socket], [], [], seconds)
 
-    def denials(self, scope: Scope) -> list[Denial]:
+    def denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
         """What was refused to a target, as far as it was read."""
         records = self._kept.get(scope.number, [])
         if not records:
-            return []
+            return ()
         from capadvise.catalog import default  # seldom needed, and not before the target's start
-        from capadvise.linux.audit.denials import denials
+        from capadvise.linux.audit.denials import counted, denials
 
-        return denials(records, default().syscalls)
+        return counted(denials(records, default().syscalls))
 
     def close(self) -> None:
         """Read nothing any more."""

@@ -18,8 +18,9 @@ from capadvise.recording import (
     Namespace,
     Origin,
     Recording,
-    Refusal,
     RefusedBy,
+    RefusedCall,
+    Told,
 )
 
 
@@ -74,8 +75,8 @@ def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
                 checks.items(), start=1
             )
         ),
-        refusals=tuple(
-            Refusal(call, code, by, program, count, evidence)
+        refused_calls=tuple(
+            RefusedCall(call, code, program, count, told=Told(by, evidence))
             for (call, code, by, program, evidence), count in sorted(refusals.items())
         ),
         lost=Lost(),

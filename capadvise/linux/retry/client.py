@@ -16,10 +16,11 @@ from capadvise.recording import (
     Check,
     Namespace,
     Recording,
-    Refusal,
     RefusedBy,
+    RefusedCall,
     Retried,
     Tally,
+    Told,
 )
 
 if TYPE_CHECKING:  # a run without retries does not read it
@@ -154,10 +155,11 @@ class Listener:
                     for number, fact in enumerate(self._facts.values(), first)
                 ),
             ),
-            refusals=tuple(
-                Refusal(call, code, RefusedBy.UNKNOWN, program, count)
+            refused_calls=tuple(
+                RefusedCall(call, code, program, count, told=Told(RefusedBy.UNKNOWN, ""))
                 for call, code, program, count in sorted(self._refusals)
             ),
+            audit=(),
             fixed_capsets=(
                 *recording.fixed_capsets,
                 *(

@@ -75,7 +75,7 @@ def attach(
             finally:
                 execs.stop()
     return Observation(
-        recordings=(_recording(loop, running, scope, held, posture),),
+        recordings=(_recording(loop, running, scope, held),),
         target=running.target,
         workload=Workload(loop.kind, check=command.check),
         posture=posture,
@@ -160,10 +160,8 @@ def _held(running: Running) -> Held:
     return Held(sets.bounding, sets.bounding if root else sets.permitted, sets.ambient)
 
 
-def _recording(
-    loop: EventLoop, running: Running, scope: Scope, held: Held, posture: Posture
-) -> Recording:
-    recording = loop.recording(scope, held, None, mac=posture.mac)
+def _recording(loop: EventLoop, running: Running, scope: Scope, held: Held) -> Recording:
+    recording = loop.recording(scope, held, None)
     known = running.description
     files = changed_files(known, known.pid) if known else ()
     return replace(recording, attached=True, image_files=files)

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise import decisions
@@ -21,9 +20,6 @@ from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.recording import Held, Host, Recording
-
-if TYPE_CHECKING:
-    from capadvise.posture import Mac
 
 _LIMIT_REACHED = (
     "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
@@ -185,10 +181,9 @@ class EventLoop:
         status: int | None,
         *,
         healthy: bool = False,
-        mac: Mac | None = None,
     ) -> Recording:
         """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it.
-        ``healthy``: a health check of its own has passed. ``mac``: what confines it."""
+        ``healthy``: a health check of its own has passed."""
         if status is not None and status < 0:
             status = 128 - status
         limit_reached = (_LIMIT_REACHED,) if self.sources.tracker.limit_reached else ()
@@ -205,7 +200,8 @@ class EventLoop:
             seconds=round(time.monotonic() - self.clock, 3),
             exit_status=status,
             checks=self.sources.tracker.checks(scope),
-            refusals=self.sources.refusals(scope, mac),
+            refused_calls=self.sources.tracker.refused_calls(scope),
+            audit=self.sources.audit_denials(scope),
             lost=self.sources.lost,
             interrupted=self.state.interrupted,
             succeeded=self._succeeded(status, healthy=healthy),

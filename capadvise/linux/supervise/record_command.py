@@ -46,7 +46,7 @@ def record_held(
 
     def recordings() -> tuple[Recording]:
         scope = starts.scope or Scope(0, ready.held, 0)
-        return (loop.recording(scope, held, loop.subject.status, mac=posture.mac),)
+        return (loop.recording(scope, held, loop.subject.status),)
 
     own_caps.keep()
     ready.release()

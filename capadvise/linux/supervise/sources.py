@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.linux.audit.live import AuditListener
-from capadvise.linux.audit.merge import with_denials
 from capadvise.linux.ftrace.instances import PageReader
-from capadvise.recording import Check, Lost, Recording, Refusal, Tally
+from capadvise.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
 
 if TYPE_CHECKING:
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
-    from capadvise.posture import Mac
 
 _LAST_RECORD = 0.3
 """Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
@@ -84,8 +82,8 @@ class CheckTracker(PageReader, Protocol):
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """All distinct checks of a target."""
 
-    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
-        """Refused calls, and who refused; ``mac`` confines the target."""
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
+        """The refused calls of a target."""
 
 
 class Sources:
@@ -145,10 +143,9 @@ class Sources:
         names = [self._buffers.observer, "retry" if self._retries else None]
         return "+".join(name for name in names if name)
 
-    def refusals(self, scope: Scope, mac: Mac | None) -> tuple[Refusal, ...]:
-        """Refused calls of a target, with what the audit records say of them."""
-        traced = self.tracker.refusals(scope, mac)
-        return traced if self._audit is None else with_denials(traced, self._audit.denials(scope))
+    def audit_denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
+        """What the kernel's audit said was refused to a target."""
+        return () if self._audit is None else self._audit.denials(scope)
 
     def merged(self, recording: Recording) -> Recording:
         """The recording with what retries showed."""

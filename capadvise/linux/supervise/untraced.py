@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from capadvise.linux.ftrace.instances import PageReader
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
-    from capadvise.posture import Mac
-    from capadvise.recording import Check, Lost, Refusal, Tally
+    from capadvise.recording import Check, Lost, RefusedCall, Tally
 
 
 class NoBuffers:
@@ -95,7 +94,7 @@ class NoTracker:
         del scope
         return ()
 
-    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
         """None."""
-        del scope, mac
+        del scope
         return ()

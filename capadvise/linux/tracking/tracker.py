@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap
 from capadvise.linux.ftrace import ringbuffer
@@ -19,10 +18,7 @@ from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
-from capadvise.recording import Check, Phase, Refusal, Tally
-
-if TYPE_CHECKING:
-    from capadvise.posture import Mac
+from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
 _RESULT = struct.Struct("<16xq")
 
@@ -261,7 +257,7 @@ class Tracker:
         if task.signalled:
             task.signalled = False
             self.unnamed += 1
-            self._refused(pid, task, refusals.UNKNOWN_CALL, refusals.SIGSYS, False, ())
+            self._refused(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
         """Whose a process is or was, as far as was read."""
@@ -337,12 +333,10 @@ class Tracker:
         """All distinct checks of a target, in the order in which they first appeared."""
         return self.counts.checks(scope)
 
-    def refusals(self, scope: Scope, mac: Mac | None = None) -> tuple[Refusal, ...]:
-        """Refused calls, and who refused; ``mac`` is what confines the target."""
-        return refusals.attributed(
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
+        """The refused calls of a target, as they were seen."""
+        return refusals.named(
             scope.refusals,
             lambda stack: self.counts.site(stack)[0],
             lambda pointer: self.counts.namespace(pointer, scope),
-            self.counts.checks(scope),
-            mac,
         )

@@ -132,6 +132,7 @@ def _result(
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings]
     stops = [one.stop for one in rounds if one.stop is not None]
+    posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
         "why": last.why or last_words(text),
@@ -150,8 +151,10 @@ def _result(
         "files": files,
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
         "refused": sorted({name for recording in recordings for name in _wanted(recording)}),
-        "recordings": [dump_recording(recording, default()) for recording in recordings],
-        "posture": dump_posture(rounds[0].observation.posture),
+        "recordings": [
+            dump_recording(recording, default(), posture.mac) for recording in recordings
+        ],
+        "posture": dump_posture(posture),
         "name": rounds[0].observation.target.name,
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],

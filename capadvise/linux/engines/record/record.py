@@ -257,8 +257,7 @@ def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Reco
     bounding = sets.bounding if sets else procfs.capability_sets().bounding
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
-    mac = place.posture.mac if place.posture else None
-    recording = run.loop.recording(place.scope, held, status, healthy=entry.healthy, mac=mac)
+    recording = run.loop.recording(place.scope, held, status, healthy=entry.healthy)
     return replace(recording, image_files=entry.look_at_files(place.root))
 
 

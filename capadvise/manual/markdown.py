@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from capadvise.manual.options import Command, Note, Option, Program
+from capadvise.manual.options import DocumentedCommand, DocumentedOption, DocumentedProgram, Note
 from capadvise.manual.words import code, head, prose, row
 
 
-def command_line_page(program: Program) -> str:
+def command_line_page(program: DocumentedProgram) -> str:
     """Every command and option, in the order of ``--help``."""
-    lines = ["# Command line", *_notes(program.about), "", *head("command", "what it does")]
+    lines = [
+        "# Command line",
+        *_notes(program.about),
+        "",
+        *head("command", "what it does"),
+    ]
     for command in program.commands:
         if " " not in command.name:
             lines.append(
@@ -22,7 +27,7 @@ def command_line_page(program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(command: Command) -> Iterator[str]:
+def _command(command: DocumentedCommand) -> Iterator[str]:
     deeper = "#" * command.name.count(" ")
     yield from ("", f"##{deeper} capadvise {command.name}", "")
     yield from (prose(command.about), "")
@@ -31,7 +36,7 @@ def _command(command: Command) -> Iterator[str]:
     yield from _notes(command.notes)
 
 
-def _options(options: Sequence[Option]) -> Iterator[str]:
+def _options(options: Sequence[DocumentedOption]) -> Iterator[str]:
     if options:
         yield from ("", *head("option", "what it does"))
     for option in options:

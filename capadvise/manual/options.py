@@ -16,7 +16,7 @@ from capadvise.parser import build_parser
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class DocumentedOption:
     """One option or argument."""
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class DocumentedCommand:
     """One subcommand, or a subcommand of one."""
 
     name: str
@@ -49,24 +49,24 @@ class Command:
     about: str
     """The summary as a sentence."""
     usage: str
-    options: tuple[Option, ...]
+    options: tuple[DocumentedOption, ...]
     notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class DocumentedProgram:
     """The whole command line."""
 
     about: tuple[Note, ...]
-    options: tuple[Option, ...]
-    commands: tuple[Command, ...]
+    options: tuple[DocumentedOption, ...]
+    commands: tuple[DocumentedCommand, ...]
     notes: tuple[Note, ...]
 
 
-def program() -> Program:
+def program() -> DocumentedProgram:
     """The command line as it is."""
     parser = build_parser()
-    return Program(
+    return DocumentedProgram(
         about=notes(parser.description or ""),
         options=tuple(_options(parser)),
         commands=tuple(_commands(parser, "")),
@@ -83,11 +83,11 @@ def verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.
                 yield name, summaries[name], child
 
 
-def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Command]:
+def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[DocumentedCommand]:
     for name, summary, child in verbs(parser):
         whole = f"{before}{name}"
         within = tuple(_commands(child, f"{whole} "))
-        yield Command(
+        yield DocumentedCommand(
             name=whole,
             summary=summary,
             about=child.description or "",
@@ -98,12 +98,12 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Command]
         yield from within
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
+def _options(parser: argparse.ArgumentParser) -> Iterator[DocumentedOption]:
     """Without the arguments that only the usage speaks of."""
     for action in parser._actions:
         inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
         if not inner and (action.option_strings or action.help):
-            yield Option(tuple(action.option_strings), _value(action), action.help or "")
+            yield DocumentedOption(tuple(action.option_strings), _value(action), action.help or "")
 
 
 def _value(action: argparse.Action) -> str:

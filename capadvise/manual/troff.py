@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from capadvise import __version__
-from capadvise.manual.options import Command, Note, Option, Program
+from capadvise.manual.options import DocumentedCommand, DocumentedOption, DocumentedProgram, Note
 
 _FILES = (
     ("$XDG_STATE_HOME/capadvise/", "where reports go that -o names no place for; else "
@@ -20,7 +20,7 @@ _ENVIRONMENT = (
 )  # fmt: skip
 
 
-def manual_page(program: Program) -> str:
+def manual_page(program: DocumentedProgram) -> str:
     """The page."""
     lines = [
         '.\\" Made by python -m capadvise.manual; change capadvise/parser, not this page.',
@@ -45,14 +45,14 @@ def manual_page(program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(command: Command) -> Iterator[str]:
+def _command(command: DocumentedCommand) -> Iterator[str]:
     yield f".SS {_escaped(command.usage)}"
     yield from _text(command.about)
     yield from _options(command.options)
     yield from _notes(command.notes)
 
 
-def _options(options: Sequence[Option]) -> Iterator[str]:
+def _options(options: Sequence[DocumentedOption]) -> Iterator[str]:
     for option in options:
         yield from _item(option.written, option.help)
 

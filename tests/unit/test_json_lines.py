@@ -9,14 +9,14 @@ from capadvise.linux.kernel import json_lines
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[json_lines.Reader, int]]:
+def pipe() -> Iterator[tuple[json_lines.LineReader, int]]:
     read, write = os.pipe()
-    yield json_lines.Reader(read), write
+    yield json_lines.LineReader(read), write
     os.close(read)
     os.close(write)
 
 
-def test_a_value_can_come_in_pieces(pipe: tuple[json_lines.Reader, int]) -> None:
+def test_a_value_can_come_in_pieces(pipe: tuple[json_lines.LineReader, int]) -> None:
     reader, write = pipe
     os.set_blocking(reader.fd, False)
     os.write(write, b'{"one": 1}\n{"tw')
@@ -27,7 +27,7 @@ def test_a_value_can_come_in_pieces(pipe: tuple[json_lines.Reader, int]) -> None
     assert not reader.ended
 
 
-def test_waiting_outlasts_a_piece(pipe: tuple[json_lines.Reader, int]) -> None:
+def test_waiting_outlasts_a_piece(pipe: tuple[json_lines.LineReader, int]) -> None:
     reader, write = pipe
     if os.fork() == 0:
         os.write(write, b'["a"')
@@ -39,7 +39,7 @@ def test_waiting_outlasts_a_piece(pipe: tuple[json_lines.Reader, int]) -> None:
 
 def test_the_end_is_told() -> None:
     read, write = os.pipe()
-    reader = json_lines.Reader(read)
+    reader = json_lines.LineReader(read)
     json_lines.send(write, {"last": None})
     os.close(write)
     assert reader.drain() == [{"last": None}]
@@ -48,7 +48,9 @@ def test_the_end_is_told() -> None:
     os.close(read)
 
 
-def test_a_value_larger_than_the_pipe_arrives_whole(pipe: tuple[json_lines.Reader, int]) -> None:
+def test_a_value_larger_than_the_pipe_comes_whole(
+    pipe: tuple[json_lines.LineReader, int],
+) -> None:
     reader, write = pipe
     text = "x" * 200_000
     if os.fork() == 0:
@@ -66,7 +68,7 @@ def test_nobody_reads() -> None:
 
 
 def test_lines_of_a_writer_that_is_not_ours_are_not_decoded(
-    pipe: tuple[json_lines.Reader, int],
+    pipe: tuple[json_lines.LineReader, int],
 ) -> None:
     reader, write = pipe
     os.set_blocking(reader.fd, False)

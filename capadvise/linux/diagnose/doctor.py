@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HostFact:
     """The answer of one probe."""
 
     probe: str
@@ -43,18 +43,18 @@ class Finding:
     """This is the observer that is used."""
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[HostFact]:
     """All probes, in the order in which they depend on each other."""
-    yield Finding("kernel", True, f"Linux {platform.release()} on {platform.machine()}")
+    yield HostFact("kernel", True, f"Linux {platform.release()} on {platform.machine()}")
     root = os.geteuid() == 0
-    yield Finding(
+    yield HostFact(
         "root",
         root,
         "running as root" if root else f"running as uid {os.geteuid()}",
         None if root else with_sudo(),
     )
     initial = os.stat("/proc/self/ns/pid").st_ino == procfs.INITIAL_PID_NAMESPACE
-    yield Finding(
+    yield HostFact(
         "pid namespace",
         initial,
         "the initial one" if initial else "not the initial one: this looks like a container",
@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
     yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
     yield from observers()
     prctl = importlib.util.find_spec("prctl") is not None
-    yield Finding(
+    yield HostFact(
         "python-prctl",
         prctl,
         "installed" if prctl else "missing",
@@ -77,7 +77,7 @@ def examine() -> Iterator[Finding]:
     missing = [
         Cap(number).short for number in range(procfs.last_cap() + 1) if Cap(number) not in bounding
     ]
-    yield Finding(
+    yield HostFact(
         "bounding set",
         not missing,
         "holds every capability" if not missing else f"lacks {', '.join(missing)}",
@@ -89,14 +89,14 @@ def examine() -> Iterator[Finding]:
     )
 
 
-def restrictions() -> Iterator[Finding]:
+def restrictions() -> Iterator[HostFact]:
     """What can keep even root from tracing, or changes what a target needs."""
     try:
         mode = LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
     except OSError:
         mode = ""
     hidden = mode == "confidentiality"
-    yield Finding(
+    yield HostFact(
         "lockdown",
         not hidden,
         f"{mode}: root may not trace the kernel" if hidden else mode or "not in force, or not told",
@@ -108,7 +108,7 @@ def restrictions() -> Iterator[Finding]:
     said = "nothing confines capadvise itself"
     if mac is not None and confined:
         said = f"{mac.module} confines capadvise itself, as {printable(mac.label)}"
-    yield Finding(
+    yield HostFact(
         "confinement",
         not confined,
         said,
@@ -117,7 +117,7 @@ def restrictions() -> Iterator[Finding]:
     )
     paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"
     more = paranoid.isdecimal() and int(paranoid) > 2
-    yield Finding(
+    yield HostFact(
         "perf",
         True,
         f"kernel.perf_event_paranoid is {paranoid}: capadvise is not hindered"
@@ -126,19 +126,19 @@ def restrictions() -> Iterator[Finding]:
     )
 
 
-def observers() -> Iterator[Finding]:
+def observers() -> Iterator[HostFact]:
     """What each observer lacks, which is used, and whether it sees a check that is made for it."""
     try:
         root = require()
         best = observer(root)
     except CapadviseError as error:
-        yield Finding("observer", False, str(error), error.hint)
+        yield HostFact("observer", False, str(error), error.hint)
         return
     for each in probes.Observer:
         missing = probes.why_not(each, root)
         used = each is best
         said = missing or ("used" if used else "possible")
-        yield Finding(each, not missing, said, needed=False, chosen=used)
+        yield HostFact(each, not missing, said, needed=False, chosen=used)
     yield _try(
         "self-check",
         lambda: canary.fire(root),
@@ -146,29 +146,29 @@ def observers() -> Iterator[Finding]:
     )
 
 
-def audit_records() -> Finding:
+def audit_records() -> HostFact:
     """Whether the kernel's audit records are heard, which say what security modules refuse."""
     ear = AuditListener.open()
     here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
     if ear is not None:
         ear.close()
     if ear is None or here.get("net") is Sharing.OWN:
-        return Finding(
+        return HostFact(
             "audit records",
             False,
             "not heard: what a security module refuses is not told from other refusals",
             "AUDIT_READ, and the initial user and network namespaces; or import a log of auditd",
             needed=False,
         )
-    return Finding("audit records", True, "heard as the kernel makes them", needed=False)
+    return HostFact("audit records", True, "heard as the kernel makes them", needed=False)
 
 
-def retries() -> Finding:
+def retries() -> HostFact:
     """Whether ``run --retry`` works here, and as whom."""
     try:
         require_retry()
     except CannotObserve as error:
-        return Finding("retries", False, str(error), error.hint, needed=False)
+        return HostFact("retries", False, str(error), error.hint, needed=False)
     mapped = own_maps()
     if mapped is None:
         said = "possible: run --retry; alone where the kernel cannot be traced"
@@ -176,7 +176,7 @@ def retries() -> Finding:
         said = "possible, as root of a user namespace with your subordinate ids"
     else:
         said = "possible, as root of a user namespace with one id: no user can be switched"
-    return Finding("retries", True, said, needed=False)
+    return HostFact("retries", True, said, needed=False)
 
 
 def _where(path: Path) -> str:
@@ -184,8 +184,8 @@ def _where(path: Path) -> str:
     return "not mounted; a private mount works" if detached else f"mounted at {path}"
 
 
-def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Finding:
+def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> HostFact:
     try:
-        return Finding(probe, True, said(attempt()))
+        return HostFact(probe, True, said(attempt()))
     except CapadviseError as error:
-        return Finding(probe, False, str(error), error.hint)
+        return HostFact(probe, False, str(error), error.hint)

@@ -47,7 +47,7 @@ class Observer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CheckSource:
     """The events that show checks."""
 
     observer: Observer
@@ -68,15 +68,15 @@ class Source:
         return private + ([_RETURNED] if self.returned else [])
 
 
-def source(observer: Observer) -> Source:
+def source(observer: Observer) -> CheckSource:
     """The events of an observer, under this run's own names."""
     if observer is Observer.TRACEPOINT:
-        return Source(observer, TRACEPOINT, ("target_ns", "cap", "ret"))
+        return CheckSource(observer, TRACEPOINT, ("target_ns", "cap", "ret"))
     mark = procfs.mark().replace("-", "_")
     group, event = f"{PREFIX}{mark}", f"check_{mark}"
     name = f"{group}/{event}"
     if observer is Observer.FPROBE:
-        return Source(
+        return CheckSource(
             observer,
             f"{group}:{event}",
             ("ns", "cap", "opts", "ret"),
@@ -86,7 +86,7 @@ def source(observer: Observer) -> Source:
                 for places in (_PLACES, "")
             ),
         )
-    return Source(
+    return CheckSource(
         observer,
         f"{group}:{event}",
         ("ns", "cap", "opts", "sp"),
@@ -140,7 +140,7 @@ def why_not(observer: Observer, root: Path) -> str | None:
     return None
 
 
-def define(root: Path, wanted: Source) -> None:
+def define(root: Path, wanted: CheckSource) -> None:
     """Make the private probe. The shared one must be in use by now: see ``define_returned``."""
     for place, definition in enumerate(wanted.definitions, start=1):
         try:
@@ -206,7 +206,7 @@ def _marked(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def missed(root: Path, wanted: Source) -> int:
+def missed(root: Path, wanted: CheckSource) -> int:
     """How often the kernel could not run this source's probes, since they were made.
 
     A kprobe is passed over when it hits inside another, a return probe also when its places are

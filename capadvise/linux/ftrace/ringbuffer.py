@@ -33,7 +33,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class EventFormat:
     """One event type of the running kernel."""
 
     id: int
@@ -55,7 +55,7 @@ _FIELD = re.compile(
 )
 
 
-def parse_format(text: str) -> Format:
+def parse_format(text: str) -> EventFormat:
     """A ``format`` file of tracefs."""
     found = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
     if not found:
@@ -64,7 +64,7 @@ def parse_format(text: str) -> Format:
         name: Field(int(offset), int(size), signed == "1")
         for name, offset, size, signed in _FIELD.findall(text)
     }
-    return Format(int(found[1]), fields)
+    return EventFormat(int(found[1]), fields)
 
 
 Event = tuple[int, int, int, bytes]

@@ -77,7 +77,7 @@ def event_id(folder: Path) -> int:
     return int((folder / "id").read_text())
 
 
-def format_of(folder: Path) -> ringbuffer.Format:
+def format_of(folder: Path) -> ringbuffer.EventFormat:
     """Where the fields of an event stand."""
     return ringbuffer.parse_format((folder / "format").read_text())
 
@@ -127,7 +127,7 @@ class Instance:
         """The folder of an event, named ``system:event``."""
         return self.folder / "events" / name.replace(":", "/")
 
-    def format(self, name: str) -> ringbuffer.Format:
+    def format(self, name: str) -> ringbuffer.EventFormat:
         """Where the fields of an event stand, named ``system:event``."""
         return format_of(self.event(name))
 

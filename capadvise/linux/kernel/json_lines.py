@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 
-class Reader:
+class LineReader:
     """The reading end."""
 
     def __init__(self, fd: int) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from capadvise.linux.kernel import libc
 
 
-class Kept(NamedTuple):
+class KeptCap(NamedTuple):
     """One capability, and what for."""
 
     name: str
@@ -29,19 +29,19 @@ class Kept(NamedTuple):
 
 
 TABLE = (
-    Kept("CHOWN", 0, "the report is given to the user who called sudo", sudo=True),
-    Kept(
+    KeptCap("CHOWN", 0, "the report is given to the user who called sudo", sudo=True),
+    KeptCap(
         "DAC_OVERRIDE",
         1,
         "the report goes into a folder of the caller's; /proc/PID/fd of processes of other users",
     ),
-    Kept(
+    KeptCap(
         "KILL",
         5,
         "when the guardian dies, what it leaves is killed, whoever it runs as; so is a check that "
         "takes too long",
     ),
-    Kept(
+    KeptCap(
         "SYS_PTRACE",
         19,
         "reading which program, sockets, namespaces and root a process of the target has",

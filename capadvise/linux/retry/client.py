@@ -37,7 +37,7 @@ class Listener:
         os.set_blocking(self.fd, False)
         self.pid = 0
         """The tracer's."""
-        self._messages = json_lines.Reader(self.fd)
+        self._messages = json_lines.LineReader(self.fd)
         self.lossless = False
         """It told all that it had to tell."""
         self._facts: dict[int, dict[str, Any]] = {}

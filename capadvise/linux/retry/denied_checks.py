@@ -92,7 +92,7 @@ class RefusedChecks:
             return b""
 
 
-def _format(folder: Path, event: str) -> ringbuffer.Format:
+def _format(folder: Path, event: str) -> ringbuffer.EventFormat:
     return ringbuffer.parse_format(
         (folder / "events" / event.replace(":", "/") / "format").read_text()
     )

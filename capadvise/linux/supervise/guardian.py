@@ -49,7 +49,7 @@ def main() -> None:
 
     for fd in (control, report):
         os.set_inheritable(fd, False)
-    commands = json_lines.Reader(control)
+    commands = json_lines.LineReader(control)
     plan = commands.wait()
     if plan is None:
         return
@@ -77,7 +77,7 @@ class Guardian:
     """The target's parent."""
 
     def __init__(
-        self, plan: dict[str, Any], commands: json_lines.Reader, report: int, wake: int
+        self, plan: dict[str, Any], commands: json_lines.LineReader, report: int, wake: int
     ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0

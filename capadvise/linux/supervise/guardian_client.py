@@ -62,7 +62,7 @@ class GuardianProcess:
         os.close(control_read)
         os.close(report_write)
         os.set_blocking(self.report, False)
-        self._messages = json_lines.Reader(self.report)
+        self._messages = json_lines.LineReader(self.report)
         self._unread: list[dict[str, Any]] = []
         self.leaves = False
 

@@ -14,7 +14,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class ContainerMount:
     """A volume or a bind mount."""
 
     kind: str
@@ -54,7 +54,7 @@ class Container:
     """``--security-opt``."""
     network: str
     """``none``, ``host``, ``default``, ``container:ID`` …"""
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[ContainerMount, ...] = ()
     upper: str | None = None
     """Where overlayfs keeps what the container has changed."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -95,7 +95,7 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         security=_list(host.get("SecurityOpt")),
         network=_text(host.get("NetworkMode") or "default"),
         mounts=tuple(
-            Mount(
+            ContainerMount(
                 _text(m["Type"]),
                 _text(m.get("Source") or ""),
                 _text(m["Destination"]),

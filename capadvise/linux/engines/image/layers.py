@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
 
-from capadvise.linux.engines.image.tarball import BadArchive, Body, Entry, Kind, Stream, entries
+from capadvise.linux.engines.image.tarball import BadArchive, Body, Kind, Member, Stream, entries
 from capadvise.linux.kernel.file_caps import FileCaps
 
 _MAX_PATHS = 8 << 20
@@ -92,7 +92,7 @@ class Reader:
         layer.replaced = array("Q", sorted(layer.replaced))
         return layer
 
-    def _take(self, layer: Layer, entry: Entry) -> None:
+    def _take(self, layer: Layer, entry: Member) -> None:
         folder, name = posixpath.split(entry.path)
         if name == _OPAQUE:
             layer.opaque.add(self._key(folder))
@@ -131,7 +131,7 @@ class Reader:
         return True
 
 
-def _special(layer: Layer, entry: Entry) -> Special | None:
+def _special(layer: Layer, entry: Member) -> Special | None:
     if entry.kind is Kind.HARD_LINK:
         linked = layer.special.get(entry.link)
         return replace(linked, path=entry.path) if linked else None

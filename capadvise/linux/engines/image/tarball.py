@@ -45,7 +45,7 @@ _WITHOUT_BODY = (b"1", b"2", b"3", b"4", b"5", b"6")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Member:
     """One entry. Names are hostile: escape them before showing them."""
 
     path: str
@@ -90,7 +90,7 @@ class Body:
             left -= len(_exactly(self._stream, min(left, _CHUNK)))
 
 
-def entries(stream: Stream) -> Iterator[tuple[Entry, Body]]:
+def entries(stream: Stream) -> Iterator[tuple[Member, Body]]:
     """The entries of an archive with their contents. Raises BadArchive."""
     long_name = long_link = b""
     pax: dict[bytes, bytes] = {}
@@ -117,7 +117,7 @@ def entries(stream: Stream) -> Iterator[tuple[Entry, Body]]:
         link = pax.get(b"linkpath") or long_link or _string(block[157:257])
         as_kind = _KINDS.get(kind, Kind.OTHER)
         yield (
-            Entry(
+            Member(
                 path=_path(name),
                 kind=as_kind,
                 mode=_number(None, block[100:108]) & 0o7777,

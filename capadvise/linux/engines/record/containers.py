@@ -155,7 +155,7 @@ class DockerRoster(Roster):
             preexec_fn=lambda: libc.set_parent_death_signal(signal.SIGKILL),
         )
         assert self._process.stdout is not None
-        self._events = json_lines.Reader(self._process.stdout.fileno())
+        self._events = json_lines.LineReader(self._process.stdout.fileno())
         os.set_blocking(self._events.fd, False)
 
     def close(self) -> None:

@@ -16,6 +16,8 @@ AUDIT_ARCHS = {
 linux/audit.h): x86-64, i386, aarch64, riscv64, loongarch64."""
 MACHINES = {"x86_64": 0xC000003E, "i686": 0x40000003, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
 """``uname -m`` → that number."""
+INTERFACES = {"x86_64": (0xC000003E, 0x40000003), "aarch64": (0xC00000B7,)}
+"""``uname -m`` → all ways into the kernel whose numbers are known, the machine's own first."""
 
 
 @dataclass(frozen=True, slots=True)

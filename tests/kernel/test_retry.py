@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,11 @@ def needed(report: dict[str, Any]) -> str:
 
 
 BEHAVIOURS = {
+    **(
+        {"int80": "CHOWN DAC_OVERRIDE FOWNER FSETID", "program_of_32_bits": "CHOWN"}
+        if platform.machine() == "x86_64"
+        else {}
+    ),
     "threads": "DAC_OVERRIDE",
     "exec_from_thread": "DAC_OVERRIDE",
     "exec_foreign": "CHOWN DAC_OVERRIDE",
@@ -66,7 +72,7 @@ BEHAVIOURS = {
     "view": "DAC_OVERRIDE",
     "switch": "CHOWN DAC_OVERRIDE SETUID",
     "own_set": "CHOWN",
-    "set_gid": "CHOWN FSETID",
+    "set_gid": "CHOWN FOWNER FSETID",
     "silent": "KILL SETUID",
     "namespace": "DAC_OVERRIDE SETFCAP",
     "limits": "IPC_LOCK",

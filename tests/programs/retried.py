@@ -68,6 +68,40 @@ def exec_foreign() -> None:
     os.execv("program", ["program"])
 
 
+def int80() -> None:
+    """Calls of 32 bits in a program of 64."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    at = LIBC.mmap(None, 4096, 7, 0x62, -1, 0)  # PRIVATE, ANONYMOUS, 32BIT
+    code = bytes.fromhex("53 89f8 89f3 4189c8 89d1 4489c2 cd80 5b 4898 c3")
+    ctypes.memmove(at, code, len(code))
+    call = ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_uint] * 4)(at)
+    own, secret = at + 1000, at + 2000
+    ctypes.memmove(own, b"own\0", 4)
+    ctypes.memmove(secret, SECRET.encode() + b"\0", len(SECRET) + 1)
+    print(call(212, own, 5, 5), os.stat("own").st_uid)  # chown32
+    print(call(182, own, 6, 6), os.stat("own").st_uid)  # chown
+    print(call(5, secret, 0, 0) > 2, call(5, at + 3000, 0, 0))  # open
+    print(call(15, own, 0o2755, 0), oct(os.stat("own").st_mode))  # chmod
+    print(bytes((ctypes.c_char * 96).from_address(at + 4000)).strip(b"\0"))
+
+
+def program_of_32_bits() -> None:
+    """Another program, whose calls are of 32 bits and whose stack is low."""
+    base, size = 0x08048000, 52 + 32
+    code = bytes.fromhex("b8d4000000 bb00000000 b906000000 ba06000000 cd80")
+    code += bytes.fromhex("89c3 f7db b801000000 cd80")  # exit(-result)
+    path = (base + size + len(code)).to_bytes(4, "little")
+    code = code[:6] + path + code[10:] + b"own\0"
+    total = size + len(code)
+    header = b"\x7fELF\1\1\1" + bytes(9)
+    header += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + size, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    header += struct.pack("<8I", 1, 0, base, base, total, total, 5, 4096)
+    with open("program", "wb") as file:
+        file.write(header + code)
+    os.chmod("program", 0o700)
+    print(subprocess.run(["./program"]).returncode, os.stat("own").st_uid)
+
+
 def spawn() -> None:
     """vfork and posix_spawn: a child in the parent's memory."""
     print(subprocess.run(["cat", SECRET], capture_output=True, text=True).stdout)
@@ -197,6 +231,10 @@ def set_gid() -> None:
     fd = os.open("own", os.O_WRONLY)
     os.fchmod(fd, 0o6711)
     os.write(fd, b"x")
+    print(oct(os.stat("own").st_mode))
+    os.chown("own", OTHER, OTHER)
+    os.chmod("own", 0o4755)
+    os.chown("own", 7, 7)  # the bit is to go: that is a chmod of somebody else's file, too
     print(oct(os.stat("own").st_mode))
 
 

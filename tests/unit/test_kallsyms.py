@@ -97,6 +97,8 @@ def test_what_traces_is_no_part_of_the_call_site(frames: str) -> None:
         (("x", "__sys_setuid"), "setuid"),
         (("x", "ksys_unshare", "__x64_sys_unshare"), "unshare"),
         (("x", "do_mmap", "vm_mmap_pgoff"), "mmap"),
+        (("ns_capable_noaudit", "do_seccomp"), "seccomp"),
+        (("ns_capable_noaudit", "do_seccomp", "__x64_sys_prctl"), "prctl"),
         (("io_uring_setup",), "io_uring_setup"),
         (("x", "exc_page_fault", "asm_exc_page_fault"), None),
         ((), None),

@@ -43,6 +43,9 @@ def run_bpf(code: bytes, number: int, args: tuple[int, ...] = (), arch: int = AR
         at += 1
         if kind == 0x06:
             return bool(operand == 0x7FF00000)
+        if kind == 0x05:
+            at += operand
+            continue
         if kind == 0x20:
             (value,) = struct.unpack_from("<I", data, operand)
             continue
@@ -84,10 +87,42 @@ def test_the_filter_stops_what_can_be_refused(
     numbers = {name: number for number, name in enumerate(names)}
     listed = [number for name, number in numbers.items() if name != "read"]
     only = {numbers[name]: item for name, item in calls.ONLY.items() if name in numbers}
-    code = bpf.program(ARCH, listed, only)
+    other = {number + 1000 for number in listed}
+    code = bpf.program([(ARCH, listed, only), (calls.I386, other, {})])
     assert run_bpf(code, numbers[call], args) is stopped
-    assert not run_bpf(code, numbers[call], args, arch=0x40000003)
+    assert not run_bpf(code, numbers[call], args, arch=calls.I386)
+    assert run_bpf(code, numbers["openat"] + 1000, args, arch=calls.I386)
+    assert run_bpf(code, numbers[call], args, arch=0xC00000B7)  # so that it is known of
+    assert run_bpf(code, numbers[call] | bpf.FIRST_X32, args)
     assert len(code) // 8 < 4096  # BPF_MAXINSNS
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "stopped"),
+    [
+        (182, "chown", True),  # of 16 bits
+        (212, "chown", True),
+        (208, "setresuid", True),
+        (195, "stat", True),
+        (300, "newfstatat", True),
+        (221, "fcntl", True),
+        (192, "mmap", True),  # mmap2
+        (90, None, False),  # the old mmap: its arguments stand in memory
+        (102, "socketcall", True),
+        (264, "clock_settime", True),
+        (404, "clock_settime", True),
+        (3, "read", False),
+        (20, None, False),  # getpid
+    ],
+)
+def test_calls_of_32_bits_are_known_by_the_names_of_the_others(
+    number: int, name: str | None, stopped: bool
+) -> None:
+    rows = {call for call, _ in default().errnos}
+    way = calls.interface(calls.I386, default().syscalls.numbers["i386"], rows)
+    call = way.calls.get(number)
+    assert (call and call.name, number in way.stopped) == (name, stopped)
+    assert way.capset == 185
 
 
 def test_each_call_of_the_error_table_is_stopped_or_known_to_be_too_frequent() -> None:

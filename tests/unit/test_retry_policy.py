@@ -22,10 +22,10 @@ from capadvise.linux.retry.actions import (
 )
 from capadvise.linux.retry.attempts import bit
 from capadvise.linux.retry.bookkeeping import Bookkeeping
-from capadvise.linux.retry.calls import HANDLING, Handling
+from capadvise.linux.retry.calls import HANDLING, I386, Call, Handling
 from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.policy import ENOUGH, Policy
-from capadvise.linux.retry.thread import KEPT, Call, Gone, Process, Step, Thread
+from capadvise.linux.retry.thread import KEPT, Gone, Process, Step, Thread
 from capadvise.linux.retry.tree import Tree
 
 ALL = (1 << 41) - 1
@@ -50,6 +50,10 @@ class Proc:
     permitted: int = ALL
     namespace: str = HOME
     closed: int = 0
+    low: int = 0
+
+    def low_memory(self, size: int) -> int:
+        return self.low
 
     def text(self, address: int) -> bytes:
         return self.memory.get(address, b"").partition(b"\0")[0]
@@ -96,13 +100,21 @@ class Run:
             home=HOME,
             can_suspend=options.get("can_suspend", True),
         )
-        denied: list[int] | None = options.get("denied")
+        denied: list[Any] | None = options.get("denied")
+
+        def refused_since(tid: int, began: int) -> list[int] | None:
+            """Of lists, the next one at each question."""
+            if not denied or isinstance(denied[0], int):
+                return denied
+            refused: list[int] = denied.pop(0)
+            return refused
+
         self.bookkeeping = Bookkeeping(self.tree, alone=options.get("alone", True))
         self.policy = Policy(
             self.tree,
             self.bookkeeping,
             ERRNOS,
-            lambda tid, began: denied,
+            refused_since,
             in_namespace=options.get("in_namespace", False),
         )
 
@@ -303,6 +315,24 @@ WITH_ALL = RetryWith(ALL)
             [("shown", DAC_OVERRIDE, "EACCES")],
         ),
         ("chown", (), {"denied": []}, ["EPERM"], [RESUME], []),  # it asked for none
+        (  # for two, the second only when it had the first
+            *("chown", (), {"denied": [[CHOWN], [FOWNER], []]}),
+            ["EPERM", "EPERM", 0],
+            [again(CHOWN), again(CHOWN, FOWNER), RESUME],
+            [("shown", FOWNER, "EPERM"), ("shown", CHOWN, "EPERM")],
+        ),
+        (  # nobody listens: both are in the table
+            *("chown", (), {}),
+            ["EPERM", "EPERM", "EPERM", 0],
+            [again(CHOWN), again(FOWNER), again(CHOWN, FOWNER), RESUME],
+            [("shown", CHOWN, "EPERM"), ("shown", FOWNER, "EPERM")],
+        ),
+        (  # refused for it, and with it for something else
+            *("openat", (), {"denied": [[DAC_READ_SEARCH], [DAC_OVERRIDE]]}),
+            ["EACCES", "EPERM", 3],
+            [again(DAC_READ_SEARCH), again(DAC_READ_SEARCH, DAC_OVERRIDE), RESUME],
+            [("shown", DAC_OVERRIDE, "EPERM"), ("shown", DAC_READ_SEARCH, "EACCES")],
+        ),
         ("kill", (1, 0), {}, ["EPERM", 0], [again(KILL), RESUME], [("probe", KILL, "EPERM")]),
         ("kill", (1, 15), {}, ["EPERM", 0], [again(KILL), RESUME], [("shown", KILL, "EPERM")]),
         # no table knows it, and nobody listened: all or nothing
@@ -633,14 +663,16 @@ def test_a_netlink_request_says_what_it_wants() -> None:
     assert [fact["detail"] for fact in run.said("fact")] == ["RTM_NEWLINK"]
 
 
-def test_a_message_in_pieces_is_read_too() -> None:
+@pytest.mark.parametrize(("arch", "word"), [(0xC000003E, 8), (I386, 4)])
+def test_a_message_in_pieces_is_read_too(arch: int, word: int) -> None:
     request = struct.pack("=IHHII", 16, 17, 0, 0, 0)  # RTM_DELLINK
     memory = {
-        600: bytes(16) + struct.pack("<QQ", 610, 1) + bytes(24),
-        610: struct.pack("<QQ", 620, 16),
-        620: request,
+        600 + 2 * word: (700).to_bytes(word, "little"),
+        700: (800).to_bytes(word, "little") + (16).to_bytes(word, "little"),
+        800: request,
     }
-    run, thread = after_call("socket", (16, 3, 0), 5, proc=Proc(memory, {5: "socket:[9]"}))
+    proc = Proc(memory, {5: "socket:[9]"})
+    run, thread = after_call("socket", (16, 3, 0), 5, proc=proc, arch=arch)
     run.finished(calling(thread, "sendmsg", (5, 600)), 16)
     assert [fact["detail"] for fact in run.said("fact")] == ["RTM_DELLINK"]
 

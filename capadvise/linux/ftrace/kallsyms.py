@@ -29,7 +29,13 @@ _CHECK = frozenset({"cap_capable", "arch_rethook_trampoline", "return_to_handler
 probe at its entry lies in, or where a probe at its return takes the function's place."""
 _SYSCALL = re.compile(r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|ksys_(\w+)|__sys_(\w+)")
 _RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
-_HELPERS = {"vm_mmap_pgoff": "mmap", "kernel_clone": "clone", "do_faccessat": "faccessat"}
+_HELPERS = {
+    "vm_mmap_pgoff": "mmap",
+    "kernel_clone": "clone",
+    "do_faccessat": "faccessat",
+    "do_seccomp": "seccomp",
+}
+"""What a call's entry function jumps to, so that it is gone from the stack."""
 
 
 class Symbols:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from capadvise.linux.kernel.syscalls import makes_users
-from capadvise.linux.retry.calls import SILENT_FILES, Handling
+from capadvise.linux.retry.calls import I386, SILENT_FILES, Handling
 from capadvise.linux.retry.thread import DAC_OVERRIDE, DAC_READ_SEARCH, Thread
 
 PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
@@ -122,8 +122,8 @@ def sent(thread: Thread) -> bytes:
     memory, args = thread.process.proc, thread.args
     if thread.call.name == "sendto":
         return memory.raw(args[1], min(args[2], 4096))
-    header = memory.raw(args[1], 56)  # struct msghdr, also at the start of mmsghdr
-    vector = memory.raw(int.from_bytes(header[16:24], "little"), 16)
-    return memory.raw(
-        int.from_bytes(vector[:8], "little"), min(int.from_bytes(vector[8:], "little"), 4096)
-    )
+    word = 4 if thread.arch == I386 else 8
+    at = memory.raw(args[1] + 2 * word, word)  # struct msghdr, also at the start of mmsghdr
+    vector = memory.raw(int.from_bytes(at, "little"), 2 * word)
+    start, size = (int.from_bytes(half, "little") for half in (vector[:word], vector[word:]))
+    return memory.raw(start, min(size, 4096))

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-_LOAD, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _JUMP, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 _TRACE, _ALLOW = 0x7FF00000, 0x7FFF0000
 _NUMBER_AT, _ARCH_AT, _ARGS_AT = 0, 4, 16
-_FIRST_X32 = 0x40000000
-"""Call numbers from here on are those of the x32 interface of x86-64: not followed."""
+FIRST_X32 = 0x40000000
+"""Call numbers from here on are those of the x32 interface of x86-64: not known."""
 
 Instruction = tuple[int, int, int, int]
 
@@ -49,22 +49,28 @@ class Only:
     """Let it pass where one of these (EQUAL) holds."""
 
 
-def program(arch: int, calls: Iterable[int], only: Mapping[int, Only]) -> bytes:
-    """The filter for one architecture (an AUDIT_ARCH number). Other ones run unstopped."""
+def program(tables: Iterable[tuple[int, Iterable[int], Mapping[int, Only]]]) -> bytes:
+    """The filter. Of each way into the kernel (an AUDIT_ARCH number): the calls to stop, and
+    those that are stopped only with some arguments. Any call of another way is stopped, so that
+    it is known of."""
+    code: list[Instruction] = [(_LOAD, 0, 0, _ARCH_AT)]
+    for arch, calls, only in tables:
+        section = _section(calls, only)
+        code += [(_JEQ, 1, 0, arch), (_JUMP, 0, 0, len(section)), *section]
+    code.append((_RETURN, 0, 0, _TRACE))
+    return b"".join(struct.pack("<HBBI", *item) for item in code)
+
+
+def _section(calls: Iterable[int], only: Mapping[int, Only]) -> list[Instruction]:
     code: list[Instruction] = [
-        (_LOAD, 0, 0, _ARCH_AT),
-        (_JEQ, 1, 0, arch),
-        (_RETURN, 0, 0, _ALLOW),
         (_LOAD, 0, 0, _NUMBER_AT),
-        (_JGE, 0, 1, _FIRST_X32),
-        (_RETURN, 0, 0, _ALLOW),
+        (_JGE, 0, 1, FIRST_X32),
+        (_RETURN, 0, 0, _TRACE),
     ]
     for number in sorted(set(calls)):
         inner = _conditional(only[number]) if number in only else [(_RETURN, 0, 0, _TRACE)]
-        code.append((_JEQ, 0, len(inner), number))
-        code += inner
-    code.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("<HBBI", *item) for item in code)
+        code += [(_JEQ, 0, len(inner), number), *inner]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
 def _conditional(only: Only) -> list[Instruction]:

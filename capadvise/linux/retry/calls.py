@@ -7,7 +7,8 @@ in a process that holds a file of /proc or /sys, where they can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 
 from capadvise.linux.retry.bpf import ArgumentTest, How, Only
@@ -145,3 +146,66 @@ SILENT_FILES = frozenset(
     )
 )
 """Files of /proc that show less to those who may less, without an error."""
+
+I386 = 0x40000003
+"""AUDIT_ARCH_I386, linux/audit.h: 32-bit programs, and ``int 0x80`` of others."""
+_RENAMED = {"fstatat64": "newfstatat", "mmap2": "mmap", "mmap": "old_mmap"}
+_WIDENED = ("_time64", "64", "32")
+"""What i386 adds to the names of calls whose arguments were once shorter."""
+_MULTIPLEXED = frozenset(("socketcall", "ipc"))
+"""What they ask for stands in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call that is looked at."""
+
+    name: str
+    handling: Handling
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One way into the kernel, with numbers of its own."""
+
+    arch: int
+    """AUDIT_ARCH_*, linux/audit.h."""
+    capset: int
+    calls: Mapping[int, Call]
+    """All that are looked at when they are stopped."""
+    stopped: frozenset[int]
+    """Those that the filter stops,"""
+    only: Mapping[int, Only]
+    """some of them only with some arguments."""
+
+
+def interface(arch: int, numbers: Mapping[str, int], rows: Iterable[str]) -> Interface:
+    """The calls of one way into the kernel, given the calls of the error table."""
+    rows = frozenset(rows)
+    stop = stopped(rows)
+    looked_at = stop | HANDLING.keys() | rows
+    names = {number: name for name, number in numbers.items()}
+    if arch == I386:
+        names = {number: _known_as(name, looked_at) for number, name in names.items()}
+        stop, looked_at = stop | _MULTIPLEXED, looked_at | _MULTIPLEXED
+    return Interface(
+        arch,
+        numbers["capset"],
+        {
+            number: Call(name, HANDLING.get(name, Handling.PLAIN))
+            for number, name in names.items()
+            if name in looked_at
+        },
+        frozenset(number for number, name in names.items() if name in stop),
+        {number: ONLY[name] for number, name in names.items() if name in stop and name in ONLY},
+    )
+
+
+def _known_as(name: str, known: Collection[str]) -> str:
+    """The name under which a call of i386 is known on the other machines."""
+    if name in _RENAMED or name in known:
+        return _RENAMED.get(name, name)
+    for suffix in _WIDENED:
+        if name.removesuffix(suffix) in known:
+            return name.removesuffix(suffix)
+    return name

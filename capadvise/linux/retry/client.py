@@ -57,7 +57,7 @@ class Listener:
         self, program: str, catalog: Catalog, denied: dict[str, Any] | None, *, alone: bool
     ) -> dict[str, Any]:
         """What the guardian is told. ``denied``: the trace buffer of refused checks."""
-        from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES  # only runs with retries
+        from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES  # only runs with retries
 
         spec = importlib.util.find_spec("ptrace")
         if spec is None or spec.origin is None:
@@ -74,7 +74,10 @@ class Listener:
                 "in_namespace": self.maps is not None,
                 "program": program,
                 "denied": denied,
-                "numbers": catalog.syscalls.numbers[AUDIT_ARCHS[MACHINES[platform.machine()]]],
+                "numbers": [
+                    [arch, catalog.syscalls.numbers[AUDIT_ARCHS[arch]]]
+                    for arch in INTERFACES.get(platform.machine(), ())
+                ],
                 "errnos": [
                     [[call, code], [int(cap) for cap in caps]]
                     for (call, code), caps in catalog.errnos.items()
@@ -207,6 +210,8 @@ _CAUTIONS = {
     "let_go": "{} was let go of, to be traced by the target itself: it ran with its full sets",
     "injection_disabled": "{} could not be made to change its sets: "
     "some of its calls were not tried without",
+    "other_calls": "{} makes system calls of another kind than this machine's: what they need was "
+    "not seen, and they were refused it. Run it without --retry",
     "unknown": "{} succeeded with all capabilities and with none of those that are known for it",
 }
 """What the tracer could not do."""

@@ -6,10 +6,12 @@ arguments is taken below the stack, and given back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ptrace.binding import func
 
 from capadvise.linux.retry import machine
-from capadvise.linux.retry.machine import CONT, SYSCALL
+from capadvise.linux.retry.machine import CONT, SYSCALL, Processor
 from capadvise.linux.retry.thread import Step, Thread
 from capadvise.linux.retry.tree import Tree
 
@@ -24,8 +26,11 @@ _BELOW_STACK = 512
 class Injector:
     """One for all threads."""
 
-    def __init__(self, here: machine.Processor, tree: Tree, capset: int) -> None:
-        self.processor, self.tree, self.capset = here, tree, capset
+    def __init__(
+        self, processors: Mapping[int, Processor], tree: Tree, capsets: Mapping[int, int]
+    ) -> None:
+        """``processors`` and the numbers of capset: by the ways into the kernel."""
+        self.processors, self.tree, self.capsets = processors, tree, capsets
 
     def resume(self, thread: Thread, number: int = 0) -> None:
         """Let a thread run to the next stop of interest; ``number``: with this signal."""
@@ -35,32 +40,35 @@ class Injector:
     def before(self, thread: Thread, mask: int) -> None:
         """Before a call: change the effective set, then let it begin anew."""
         thread.injecting = mask
+        processor = self.processors[thread.arch]
         if thread.filtered or not (arguments := self.arguments(thread, mask)):
             # Its own filter would be asked about the exchanged call: leave the call first.
             if thread.filtered:
                 self.suspend(thread, True)
-            self.processor.exchange(thread.tid, self.processor.get(thread.tid), -1)
+            processor.exchange(thread.tid, processor.get(thread.tid), -1)
             thread.step = Step.SKIP
             machine.op(SYSCALL, thread.tid)
             return
-        registers = self.processor.get(thread.tid)
-        thread.before = self.processor.rewound(registers, thread.number, thread.args)
-        self.processor.exchange(thread.tid, registers, self.capset, arguments)
+        registers = processor.get(thread.tid)
+        thread.before = processor.rewound(registers, thread.number, thread.args)
+        processor.exchange(thread.tid, registers, self.capsets[thread.arch], arguments)
         thread.step, thread.entered = Step.INJECT, True
         machine.op(SYSCALL, thread.tid)
 
     def after(self, thread: Thread, mask: int) -> None:
         """After a call: change the effective set, then make the call again."""
-        registers = self.processor.get(thread.tid)
-        thread.before = self.processor.rewound(registers, thread.number, thread.args)
+        processor = self.processors[thread.arch]
+        registers = processor.get(thread.tid)
+        thread.before = processor.rewound(registers, thread.number, thread.args)
         thread.injecting = mask
         arguments = self.arguments(thread, mask)
         if not arguments:
             thread.injection_disabled = True
+            self.tree.evidence.tell_once(injection_disabled=thread.program)
             self.again(thread)
             return
-        calling = self.processor.calling(thread.before, self.capset, arguments)
-        self.processor.set(thread.tid, calling)
+        calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
+        processor.set(thread.tid, calling)
         thread.step, thread.entered = Step.INJECT, False
         if thread.filtered:
             self.suspend(thread, True)
@@ -73,7 +81,10 @@ class Injector:
         words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
         data = _HEADER + b"".join(word.to_bytes(4, "little") for word in words)
         proc = thread.process.proc
-        for address in ((thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15):
+        places = [(thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15]
+        if thread.stack >= self.processors[thread.arch].reach:
+            places = [proc.low_memory(len(data))]
+        for address in places:
             old = proc.raw(address, len(data))
             if len(old) == len(data) and proc.write(address, data):
                 thread.saved = (address, old)
@@ -85,7 +96,7 @@ class Injector:
         if thread.saved is not None:
             thread.process.proc.write(*thread.saved)
             thread.saved = None
-        self.processor.set(thread.tid, thread.before)
+        self.processors[thread.arch].set(thread.tid, thread.before)
         if thread.filtered:
             self.suspend(thread, False)
 
@@ -106,7 +117,7 @@ class Injector:
 
     def again(self, thread: Thread) -> None:
         """Make the call once more, without a change of sets."""
-        self.processor.set(thread.tid, thread.before)
+        self.processors[thread.arch].set(thread.tid, thread.before)
         thread.step = Step.AGAIN
         self.resume(thread)
 

@@ -96,6 +96,10 @@ class Processor:
     entered: int | None
     """Index of the register that names a call that is under way; None: a register set of its
     own."""
+    result_is_first: bool = False
+    """The result takes the place of the first argument."""
+    reach: int = 1 << 64
+    """Addresses that an argument can hold are below."""
 
     def get(self, tid: int) -> Registers:
         """All general registers."""
@@ -114,17 +118,14 @@ class Processor:
             op(func.PTRACE_SETREGSET, tid, _NT_PRSTATUS, _vector_at)
 
     def rewound(self, registers: Registers, number: int, args: tuple[int, ...]) -> Registers:
-        """As they were before the instruction that made this call. The first argument shares its
-        register with the result on some processors."""
+        """As they were before the instruction that made this call."""
         before = list(registers)
         before[self.pointer] -= self.length
         before[self.number] = number
-        for index, value in zip(self.args, args, strict=True):
-            before[index] = value
-        if self.entered is not None:
-            before[self.entered] = (
-                _MINUS_ONE  # no call is under way: nothing for the kernel to restart
-            )
+        if self.result_is_first:
+            before[self.args[0]] = args[0]
+        if self.entered is not None:  # no call is under way: nothing for the kernel to restart
+            before[self.entered] = _MINUS_ONE
         return before
 
     def calling(self, before: Registers, number: int, args: tuple[int, ...]) -> Registers:
@@ -160,13 +161,20 @@ _vector_at = ctypes.addressof(_vector)
 _words = struct.Struct(f"<{ctypes.sizeof(_registers) // 8}Q")
 
 _PROCESSORS = {
-    # user_regs_struct of arch/x86/include/asm/user_64.h: r15 … rax(10) rcx rdx rsi rdi orig rip
-    "x86_64": Processor(*(0xC000003E, 16, 19, 2, 10, (14, 13, 12, 7, 9, 8), 15)),
+    # user_regs_struct of arch/x86/include/asm/user_64.h: r15 … rax(10) rcx rdx rsi rdi orig rip;
+    # int 0x80 is as long as syscall, and where sysenter returns to, int 0x80 stands before
+    "x86_64": (
+        Processor(*(0xC000003E, 16, 19, 2, 10, (14, 13, 12, 7, 9, 8), 15)),
+        Processor(*(0x40000003, 16, 19, 2, 10, (5, 11, 12, 13, 14, 4), 15), reach=1 << 32),
+    ),
     # user_pt_regs of arch/arm64/include/uapi/asm/ptrace.h: x0 … x30, sp, pc, pstate
-    "aarch64": Processor(*(0xC00000B7, 32, 31, 4, 8, (0, 1, 2, 3, 4, 5), None)),
+    "aarch64": (
+        Processor(*(0xC00000B7, 32, 31, 4, 8, (0, 1, 2, 3, 4, 5), None), result_is_first=True),
+    ),
 }
 
 
-def here() -> Processor | None:
-    """The processor that this runs on; None where retries do not know it."""
-    return _PROCESSORS.get(platform.machine())
+def here() -> dict[int, Processor]:
+    """The processor that this runs on, by each of its ways into the kernel (AUDIT_ARCH_*); empty
+    where retries do not know it."""
+    return {way.arch: way for way in _PROCESSORS.get(platform.machine(), ())}

@@ -159,8 +159,10 @@ class Policy:
         if code in _RESTARTS:
             thread.attempts = None
             return RESUME
-        if attempts is None or code != attempts.error:
-            candidates = self._candidates(thread, code)
+        another = attempts is None or code != attempts.error
+        further = () if attempts is None or another else self._further(thread, attempts)
+        if attempts is None or another or further:
+            candidates = further or self._candidates(thread, code)
             if candidates is None and attempts is not None:
                 self._shown(thread, attempts, -code)  # with more, it comes to something else
             if candidates is None or thread.injection_disabled:
@@ -171,6 +173,14 @@ class Policy:
             return RetryWith(mask)
         self._refused(thread, attempts)
         return RESUME
+
+    def _further(self, thread: Thread, attempts: Attempts) -> tuple[int, ...]:
+        """What the kernel asked for only when it had what was raised: the same error, for another
+        reason (a chown of another's set-id file: CHOWN, then FOWNER)."""
+        denied = self.refused_since(thread.tid, thread.began) or ()
+        missing = thread.virtual & ~thread.effective
+        known = (*attempts.candidates, SYS_ADMIN)
+        return tuple(cap for cap in denied if cap not in known and missing >> cap & 1)
 
     @staticmethod
     def _begin(

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from capadvise.linux.retry.attempts import Attempts, bit
-from capadvise.linux.retry.calls import Handling
+from capadvise.linux.retry.calls import Call
 from capadvise.linux.retry.decode import Memory
 
 DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETGID, SETUID = 1, 2, 4, 6, 7
@@ -37,14 +37,6 @@ class Step(IntEnum):
     """Back before a call that it is to make again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A system call that is looked at."""
-
-    name: str
-    handling: Handling
-
-
 class StoppedProcess(Memory, Protocol):
     """A stopped process, as /proc shows it."""
 
@@ -66,6 +58,9 @@ class StoppedProcess(Memory, Protocol):
 
     def user_namespace(self, tid: int) -> str:
         """The user namespace of one of its threads; empty when it cannot be read."""
+
+    def low_memory(self, size: int) -> int:
+        """Where so many bytes can be read and written that a 32-bit pointer reaches; 0: nowhere."""
 
     def close(self) -> None:
         """Let go of the memory, which an exec or the end replaces."""
@@ -132,6 +127,8 @@ class Thread:
     entered: bool = False
     """The injected call has been entered: the next stop is its end."""
     call: Call | None = None
+    arch: int = 0
+    """The way into the kernel that the call takes: AUDIT_ARCH_*."""
     number: int = -1
     args: tuple[int, ...] = ()
     pointer: int = 0

@@ -39,7 +39,7 @@ from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
 from capadvise.linux.retry.policy import Policy
 from capadvise.linux.retry.proc_view import ProcView
-from capadvise.linux.retry.thread import Call, Gone, Step, Thread
+from capadvise.linux.retry.thread import Gone, Step, Thread
 from capadvise.linux.retry.tree import Tree
 
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -58,11 +58,11 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    here = machine.here()
-    if here is None:
+    processors = machine.here()
+    if not processors:
         json_lines.send(say, {"failed": f"retries do not know {os.uname().machine}"})
         return
-    tracer = Tracer(here, plan, EvidenceLog(partial(json_lines.send, report), time.time))
+    tracer = Tracer(processors, plan, EvidenceLog(partial(json_lines.send, report), time.time))
     try:
         text = tracer.seize(plan["pid"])
     except (OSError, Gone) as error:
@@ -77,15 +77,20 @@ class Tracer:
     """The event loop, and what each kind of stop means."""
 
     def __init__(
-        self, here: machine.Processor, plan: dict[str, Any], evidence: EvidenceLog
+        self, processors: dict[int, machine.Processor], plan: dict[str, Any], evidence: EvidenceLog
     ) -> None:
-        self.processor, self.evidence = here, evidence
+        self.evidence = evidence
         self.tree = Tree(evidence, every_call=plan["every_call"])
         self.target: int = plan["pid"]
         self.target_program: str = plan["program"]
         errnos = {(call, code): caps for (call, code), caps in plan["errnos"]}
-        self._know_calls({call for call, _ in errnos}, plan["numbers"])
-        self.injector = Injector(here, self.tree, plan["numbers"]["capset"])
+        self.interfaces = {
+            arch: calls.interface(arch, numbers, {call for call, _ in errnos})
+            for arch, numbers in plan["numbers"]
+            if arch in processors
+        }
+        capsets = {one.arch: one.capset for one in self.interfaces.values()}
+        self.injector = Injector(processors, self.tree, capsets)
         self.policy = Policy(
             self.tree,
             Bookkeeping(self.tree, alone=plan["alone"]),
@@ -98,23 +103,6 @@ class Tracer:
         self.detaching: dict[int, Thread] = {}
         """Threads that another one of the tree wants to trace itself → that one."""
 
-    def _know_calls(self, refusable: set[str], numbers: dict[str, int]) -> None:
-        stopped = calls.stopped(refusable)
-        self.calls = {
-            numbers[name]: Call(name, calls.HANDLING.get(name, calls.Handling.PLAIN))
-            for name in stopped | calls.HANDLING.keys() | refusable
-            if name in numbers
-        }
-        self.always = {
-            numbers[name] for name in stopped if name in numbers and name not in calls.ONLY
-        }
-        """Calls that the filter stops, whatever their arguments."""
-        self._filter = bpf.program(
-            self.processor.arch,
-            [numbers[name] for name in stopped if name in numbers],
-            {numbers[name]: only for name, only in calls.ONLY.items() if name in numbers},
-        )
-
     # ------------------------------------------------------------------ from start to end
 
     def seize(self, pid: int) -> str:
@@ -122,7 +110,10 @@ class Tracer:
         machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
         self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
         self.tree.add(pid, ProcView(pid))
-        return "" if self.tree.every_call else self._filter.hex()
+        if self.tree.every_call:
+            return ""
+        ways = self.interfaces.values()
+        return bpf.program((way.arch, way.stopped, way.only) for way in ways).hex()
 
     def run(self) -> None:
         """Until the last thread is gone."""
@@ -233,7 +224,7 @@ class Tracer:
             info = machine.call_info(thread.tid)
             if info[0] != machine.ENTRY:
                 self.injector.resume(thread)
-            elif not self.tree.every_call and info[4] in self.always:
+            elif not self.tree.every_call and self.is_filtered(info):
                 machine.op(CONT, thread.tid)  # the filter will stop it next
             else:
                 self.entry(thread, info)
@@ -293,20 +284,31 @@ class Tracer:
 
     # ------------------------------------------------------------------ calls
 
+    def is_filtered(self, info: tuple[int, ...]) -> bool:
+        """Whether the filter stops a call, whatever its arguments."""
+        way, number = self.interfaces.get(info[1]), info[4]
+        return way is None or (number in way.stopped and number not in way.only)
+
     def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
         """A call begins, for the first time or again."""
         _, arch, pointer, stack, number, *args = info
-        again = thread.step is Step.AGAIN and (thread.number, thread.pointer) == (number, pointer)
+        where = (arch, number, pointer)
+        again = thread.step is Step.AGAIN and (thread.arch, thread.number, thread.pointer) == where
         thread.step = Step.FREE
-        if arch != self.processor.arch or not (thread.followed or thread.process.procfs_fds):
+        if not (thread.followed or thread.process.procfs_fds):
+            self.injector.resume(thread)
+            return
+        if arch not in self.interfaces or number >= bpf.FIRST_X32:
+            self.evidence.tell_once(other_calls=thread.program)
             self.injector.resume(thread)
             return
         thread.stack = stack
         if not again:
-            thread.number, thread.pointer, thread.args = number, pointer, tuple(args)
+            thread.arch, thread.number, thread.pointer = where
+            thread.args = tuple(args)
             thread.attempts, thread.proven = None, ()
-            thread.call = self.calls.get(number)
-            thread.began = time.monotonic_ns()
+            thread.call = self.interfaces[arch].calls.get(number)
+        thread.began = time.monotonic_ns()  # our own capset was asked about before
         if thread.call is None:
             self.injector.resume(thread)
             return
@@ -322,7 +324,6 @@ class Tracer:
             case BeginWith(mask):
                 self.injector.before(thread, mask)
             case RetryWith(mask):
-                thread.began = time.monotonic_ns()
                 self.injector.after(thread, mask)
             case Detach():
                 self.detach(thread)

@@ -28,7 +28,7 @@ The way through the package, from the top::
     workload    how to run a target again
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
-    errors      what can fail, and the way out
+    errors      what can fail, and what to do about it
 
 Each module imports only what stands below it. ``docs/contributing.md`` has the map of the rooms,
 and says where to add what.

@@ -18,7 +18,7 @@ from capadvise.report.escape import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return the exit code; errors become one line, with a way out."""
+    """Run a subcommand and return the exit code; errors become one line, with a hint."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow

@@ -14,7 +14,7 @@ from enum import StrEnum
 from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.image_files import way_out
+from capadvise.image_files import remediation_of
 from capadvise.judge import Effect, Judged, implied, judge, one_question
 from capadvise.recording import Recording, Retried
 from capadvise.unseen import cautions_of, unseen
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     ADVISORY = "advisory"
     """Checked, but the result has no effect."""
     DENIED = "denied"
-    """Refused, though the process could have had it; or the call went on all the same."""
+    """Refused without effect: the process had dropped it, or the call succeeded anyway."""
     UNUSED = "unused"
 
 
@@ -79,7 +79,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """All needs, and the sets that come of them."""
+    """All needs, and the two sets that follow from them."""
 
     needs: tuple[Need, ...]
     recommended: CapSet
@@ -116,7 +116,9 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
-    settled |= {cap: replace(settled[cap], remediation=way_out(cap, files)) for cap in chosen}
+    settled |= {
+        cap: replace(settled[cap], remediation=remediation_of(cap, files)) for cap in chosen
+    }
     return Proposal(
         needs=tuple(settled[cap] for cap in sorted(settled)),
         recommended=chosen,

@@ -1,4 +1,4 @@
-"""What can fail, and the way out. An error names the thing, the cause and a hint."""
+"""What can fail. An error names the thing, the cause and a hint."""
 
 from __future__ import annotations
 

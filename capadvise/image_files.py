@@ -14,7 +14,7 @@ _OF = {
 }
 
 
-def way_out(cap: Cap, files: Sequence[ImageFile]) -> str | None:
+def remediation_of(cap: Cap, files: Sequence[ImageFile]) -> str | None:
     """How to build the image so that a capability is not needed for its files; None where they
     have nothing to do with it."""
     change = _OF.get(cap)

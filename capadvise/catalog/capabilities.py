@@ -65,7 +65,7 @@ class Use:
     program gets nothing from it."""
     edits: Edits = ()
     covers: tuple[str, ...] = ()
-    """Uses that the same way out ends where they are seen beside this one: who makes a user
+    """Uses that the same remediation ends where they are seen beside this one: who makes a user
     namespace may mount in it."""
 
 

@@ -89,7 +89,7 @@ def _label(name: str) -> str:
 
 def read(source: str) -> tuple[Declared, ...]:
     """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by.
-    A container that has no name and several in one place are told apart by their lines."""
+    A container that has no name and several in one place are distinguished by their lines."""
     documents = Documents(source, DIALECT)
     manifests.check_separators(source)
     every = manifests.objects(documents)

@@ -27,7 +27,7 @@ _JUDGED = frozenset(
 
 
 def words(container: Section) -> list[str]:
-    """What PodmanArgs= comes to. Raises BadInput, with the line, where more could come of it."""
+    """What PodmanArgs= adds up to. Raises BadInput where it could add up to more."""
     for item in container.assignments:
         if item.key not in _INSIDE and item.value:
             _check_value(item.key, item.value, item.line)

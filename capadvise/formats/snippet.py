@@ -1,4 +1,4 @@
-"""What a format gets to render, and how it comes of a report."""
+"""What a format gets to render, made from a report."""
 
 from __future__ import annotations
 

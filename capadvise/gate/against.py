@@ -12,8 +12,8 @@ from capadvise.report.escape import printable
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
 _SAID = {
-    Verdict.UNUSED: "never asked for",
-    Verdict.ADVISORY: "asked for in passing",
+    Verdict.UNUSED: "not checked",
+    Verdict.ADVISORY: "incidental",
     Verdict.DENIED: "refused without harm",
     Verdict.TOLERATED: "done without in a trial",
 }
@@ -102,7 +102,7 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
         if found := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
             parts.append(f"{said}: {_names(found)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
-    more = f" As good as root on the host: {_names(worst)}." if worst else ""
+    more = f" Root-equivalent on the host: {_names(worst)}." if worst else ""
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}.{more}"
 

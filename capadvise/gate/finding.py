@@ -27,7 +27,7 @@ _E, _W = Severity.ERROR, Severity.WARNING
 RULES: dict[str, Rule] = {
     "privileged": Rule(_E, "A privileged container is root on the host."),
     "add-all": Rule(_E, "Every capability is added."),
-    "root-equivalent": Rule(_E, "A capability is added that is as good as root on the host."),
+    "root-equivalent": Rule(_E, "A capability is added that is root-equivalent on the host."),
     "ignored-name": Rule(_E, "A name has no effect, or is refused, where the file is used."),
     "add-and-drop": Rule(_E, "The same capability is added and dropped."),
     "rejected": Rule(_E, "Kubernetes refuses the combination."),

@@ -67,7 +67,7 @@ def _root_equivalent(service: Service) -> Iterator[Finding]:
             "root-equivalent",
             name,
             f"it adds {cap.short}" + (", which its report shows a need for" if known else ""),
-            f"As good as root on the host. {why}{attack}",
+            f"Root-equivalent on the host. {why}{attack}",
             f"`capadvise explain {cap.short}` names a way to do without for each of its uses.",
             severity=Severity.WARNING if known else Severity.ERROR,
         )

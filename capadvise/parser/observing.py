@@ -41,9 +41,7 @@ def run(verbs: Verbs) -> None:
         action="store_true",
         help="the report on stdout; the target's output goes to stderr",
     )
-    parser.add_argument(
-        "--no-tui", action="store_true", help="no screens, though this is a terminal"
-    )
+    parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 
 

@@ -21,7 +21,7 @@ _IN_SHORT = (
 
 
 def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Iterator[str]:
-    """What the catalog knows of one capability; with ``whole``, each use with its way out."""
+    """What the catalog knows of one capability; with ``whole``, each use with its remediation."""
     entry = catalog.entry(cap)
     if entry is None:
         yield f"{cap.name}: a capability that this catalog does not know yet."
@@ -87,7 +87,7 @@ def _uses(entry: Entry, *, whole: bool) -> Iterator[str]:
     matter = [use for use in entry.uses if not _is_nothing(use)]
     yield from ("", f"Its {len(matter)} uses, one by one")
     if not whole:
-        yield from paragraph("Each has a way out of its own; a report names those it has seen.")
+        yield from paragraph("Each has its own remediation; a report names those that were seen.")
     for use in matter:
         if whole:
             yield from _whole_use(use)

@@ -1,5 +1,5 @@
 """What follows for one report from the facts of the catalog. Pure, and shared by the text and the
-screens: the uses that were seen, the risk in a place, and the ways out."""
+screens: the uses that were seen, the risk in a place, and the remediation."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way out of one need, or of several that the same edits end."""
+    """The remediation of one need, or of several that the same edits end."""
 
     caps: tuple[Cap, ...]
     use: str
@@ -170,8 +170,8 @@ def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
 
 
 def _together(uses: list[Use]) -> list[list[Use]]:
-    """The uses in groups that one way out ends: those that one of them covers, and those with the
-    same edits."""
+    """The uses in groups that one remediation ends: those that one of them covers, and those with
+    the same edits."""
     found: list[list[Use]] = []
     for use in sorted(uses, key=lambda each: -len(each.covers)):
         same = next((group for group in found if _ends(group[0], use)), None)

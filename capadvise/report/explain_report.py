@@ -1,5 +1,5 @@
 """The story of a report for people who know docker and have never heard of capabilities: what it
-needs and why, what remains possible, the ways out, and what the set saves."""
+needs and why, what remains possible, what to do instead, and what the set saves."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What becomes of a recording."""
+    """What happens to a recording."""
 
     output: str | None = None
     prove: bool = False

@@ -1,4 +1,4 @@
-"""Trials for the screens: what comes of them is kept in the report file."""
+"""Trials for the screens: their results are kept in the report file."""
 
 from __future__ import annotations
 

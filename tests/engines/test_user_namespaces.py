@@ -97,10 +97,12 @@ def test_where_a_rootless_container_cannot_be_seen_it_is_said() -> None:
     nobody's container is watched."""
     readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     become = ("setpriv", "--reuid=65534", *readable, CAPADVISE)
-    for words, said, way_out in (
+    for words, said, remediation_of in (
         (("run", "--", "podman", "run", "--rm", "x"), "a rootless podman", "sudo capadvise attach"),
         (("attach", "x"), "needs root", "sudo"),
     ):
         done = subprocess.run([*become, *words], capture_output=True, text=True)
         error, hint = done.stderr.splitlines()
-        assert (done.returncode, said in error, way_out in hint) == (3, True, True), done.stderr
+        assert (done.returncode, said in error, remediation_of in hint) == (3, True, True), (
+            done.stderr
+        )

@@ -43,8 +43,7 @@ def test_more_is_named_with_what_the_report_says_of_it() -> None:
     assert (found.rule, found.severity) == ("over-permissioned", ERROR)
     assert found.what == "it holds NET_RAW, SYS_ADMIN, for which web.json shows no need"
     assert found.why == (
-        "Never asked for: NET_RAW; asked for in passing: SYS_ADMIN. "
-        "As good as root on the host: SYS_ADMIN."
+        "Not checked: NET_RAW; incidental: SYS_ADMIN. Root-equivalent on the host: SYS_ADMIN."
     )
     assert found.remedy == "Drop ALL and add CHOWN, NET_BIND_SERVICE."
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import Cap
-from capadvise.image_files import way_out
+from capadvise.image_files import remediation_of
 from capadvise.linux.engines.cli.container import parse_inspect
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.recording import FileChange, ImageFile
@@ -34,7 +34,7 @@ PUT = ImageFile("/data", 1, FileChange.FOLDER, "999:999", "0:0")
     ],
 )
 def test_the_way_out(cap: str, files: Sequence[ImageFile], said: str | None) -> None:
-    found = way_out(Cap.parse(cap), files)
+    found = remediation_of(Cap.parse(cap), files)
     assert found is None if said is None else said in (found or "")
 
 

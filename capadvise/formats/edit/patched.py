@@ -1,4 +1,4 @@
-"""What comes of a patch, and how the thing to patch is named."""
+"""The result of a patch, and how the thing to patch is named."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def restrictions() -> Iterator[HostFact]:
     yield HostFact(
         "lockdown",
         not hidden,
-        f"{mode}: root may not trace the kernel" if hidden else mode or "not in force, or not told",
+        f"{mode}: root may not trace the kernel" if hidden else mode or "off or unknown",
         "boot without lockdown=confidentiality" if hidden else None,
         needed=False,
     )
@@ -156,7 +156,7 @@ def audit_records() -> HostFact:
         return HostFact(
             "audit records",
             False,
-            "not heard: what a security module refuses is not told from other refusals",
+            "not heard: refusals by a security module cannot be distinguished from others",
             "AUDIT_READ, and the initial user and network namespaces; or import a log of auditd",
             needed=False,
         )

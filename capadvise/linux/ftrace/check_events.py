@@ -78,7 +78,7 @@ class Asked:
     """The stack pointer by which the answer finds it."""
     stack: bytes
     within: int = 0
-    """The user namespace that the task was in; 0 where that is not told."""
+    """The user namespace that the task was in; 0 where it is unknown."""
 
 
 Answered = tuple[Asked, int, int]

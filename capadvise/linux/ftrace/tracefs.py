@@ -199,7 +199,7 @@ class Instance:
         write(self.folder / "tracing_on", "0")
 
     def close(self) -> None:
-        """Let go of the buffer, so that it can be removed."""
+        """Close the buffer, so that it can be removed."""
         for fd in self._pages:
             os.close(fd)
         self._pages = []

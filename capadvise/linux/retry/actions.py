@@ -28,12 +28,12 @@ class RetryWith:
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """Let go of it: something else is to trace it."""
+    """Detach from it: something else is to trace it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Stop another thread and let go of that one, then let this one go on."""
+    """Stop another thread, detach from it, then resume this one."""
 
     thread: Thread
 

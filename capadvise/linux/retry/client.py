@@ -207,7 +207,7 @@ _ONE_ID = "there are no subordinate ids for this user (/etc/subuid): switching u
 _CAUTIONS = {
     "traces": "{} traces other processes, which it cannot do under retries: "
     "run it without --retry, or with --retry=all-calls",
-    "let_go": "{} was let go of, to be traced by the target itself: it ran with its full sets",
+    "let_go": "{} was detached so that the target itself could trace it: it ran with its full sets",
     "injection_disabled": "{} could not be made to change its sets: "
     "some of its calls were not tried without",
     "other_calls": "{} makes system calls of another kind than this machine's: what they need was "

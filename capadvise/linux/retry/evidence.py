@@ -1,6 +1,6 @@
 """What retries showed, gathered and told to the supervisor, message by message. Pure.
 
-Memory is bounded: so many programs are told apart, and of one program, call and capability so
+Memory is bounded: so many programs are distinguished, and of one program, call and capability so
 many different details. Both are the target's to choose, who could make new ones for ever.
 """
 

@@ -26,7 +26,7 @@ _RESTRICTIONS = (
 
 
 def require_retry() -> None:
-    """Raise CannotObserve where retries cannot be used, with the cause and the way out."""
+    """Raise CannotObserve where retries cannot be used, with the cause and what to do about it."""
     if importlib.util.find_spec("ptrace") is None:
         raise CannotObserve("the Python module ptrace is missing", hint="pip install python-ptrace")
     if platform.machine() not in MACHINES:

@@ -284,7 +284,7 @@ class Policy:
         return thread.args[0] == TRACEME or thread.args[1] in self.tree.threads
 
     def _lets_trace(self, thread: Thread, request: int, pid: int) -> Action:
-        """Where every call is stopped anyway, no filter binds the tree to us: let go of what the
+        """Where every call is stopped anyway, no filter binds the tree to us: detach from what the
         target wants to trace itself."""
         if request == TRACEME:
             self.evidence.tell_once(let_go=thread.program)

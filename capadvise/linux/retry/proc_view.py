@@ -58,7 +58,7 @@ class ProcView:
         return max(0, end - size) & ~15
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Close the memory file."""
         if self._memory_fd >= 0:
             os.close(self._memory_fd)
             self._memory_fd = -1

@@ -32,7 +32,7 @@ class Step(IntEnum):
     INJECT = 2
     """About to make, or in, a capset of ours."""
     SKIP = 3
-    """On the way out of a call that was turned into none."""
+    """At the exit of a call that was turned into none."""
     AGAIN = 4
     """Back before a call that it is to make again."""
 
@@ -63,7 +63,7 @@ class StoppedProcess(Memory, Protocol):
         """Where so many bytes can be read and written that a 32-bit pointer reaches; 0: nowhere."""
 
     def close(self) -> None:
-        """Let go of the memory, which an exec or the end replaces."""
+        """Close the memory file, which an exec or the end replaces."""
 
 
 @dataclass(slots=True)

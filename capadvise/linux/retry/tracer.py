@@ -134,7 +134,7 @@ class Tracer:
 
     def patient_wait(self) -> tuple[int, int]:
         """The next stop. Where nobody tells of a new thread in time, its maker was killed on the
-        way out of the call: it must not wait for ever."""
+        exit of the call: it must not wait for ever."""
         end = time.monotonic() + _PATIENCE
         while True:
             stop = os.waitpid(-1, WALL | os.WNOHANG)
@@ -334,7 +334,7 @@ class Tracer:
     # ------------------------------------------------------------------ targets that trace
 
     def detach(self, thread: Thread, number: int = 0) -> None:
-        """Let go of a thread that another one wants to trace; ``number``: with this signal."""
+        """Detach from a thread that another one wants to trace; ``number``: with this signal."""
         machine.op(machine.DETACH, thread.tid, 0, number)
         self.ended(thread.tid)
 

@@ -66,7 +66,7 @@ class EventLoop:
 
     @property
     def kill_at(self) -> float | None:
-        """When, by the monotonic clock, the target is killed; None: it was not told to end."""
+        """When, by the monotonic clock, the target is killed; None: nobody asked it to end."""
         return None if self.state.kill_at is None else self.clock + self.state.kill_at
 
     @property

@@ -25,9 +25,9 @@ _DECIDING = frozenset(
 _PORT_ROUNDS = 50
 """So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
 _DISTINCT_ARGUMENTS = 32
-"""So many different arguments of one call site are told apart; then only what can decide."""
+"""So many different arguments of one call site are distinguished; then only what can decide."""
 MOST = 50_000
-"""So many distinct checks are told apart. Programs, users and arguments are the target's to choose:
+"""The limit of distinct checks. Programs, users and arguments are the target's to choose:
 a hostile one could make new ones for ever."""
 _ANY = "?"
 """The program of those beyond."""
@@ -125,7 +125,7 @@ class DistinctChecks:
         self._binders[pid] = _PORT_ROUNDS
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
-        """Those by which the checks of one call site are told apart."""
+        """Those by which the checks of one call site are distinguished."""
         assert task.call is not None
         args = syscalls.arguments(task.call, task.values, task.uids, task.gids)
         args.pop("pid", None)

@@ -4,7 +4,8 @@ The runtime's thread that changes its root (``pivot_root``) becomes the containe
 exec: what came before was the runtime's. A thread that joins a mount namespace (``setns``) will
 exec a command inside, as ``docker exec`` and healthchecks do. Both descend from a process that
 keeps just one container, and whose command line tells which: containerd's shim, or conmon. So
-containers are told apart by their trees, however many start at once. Tried with runc and crun.
+containers are distinguished by their process trees, however many start at once. Tried with runc
+and crun.
 """
 
 from __future__ import annotations

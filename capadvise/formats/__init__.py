@@ -21,6 +21,8 @@ class Format:
     module: str
     is_configuration: bool = True
     """Whether ``read`` can be asked for; an output can only be rendered."""
+    is_page: bool = False
+    """For a browser, not for a terminal."""
 
     def render(self, snippet: Snippet) -> str:
         """The snippet in this language, ending with a line end."""
@@ -42,6 +44,8 @@ FORMATS: dict[str, Format] = {
     "systemd": Format("capadvise.formats.systemd"),
     "oci": Format("capadvise.formats.oci"),
     "markdown": Format("capadvise.formats.markdown", is_configuration=False),
+    "html": Format("capadvise.formats.html", is_configuration=False, is_page=True),
+    "svg": Format("capadvise.formats.svg", is_configuration=False, is_page=True),
     "sarif": Format("capadvise.formats.sarif", is_configuration=False),
     "json": Format("capadvise.formats.as_json", is_configuration=False),
     "setcap": Format("capadvise.formats.setcap", is_configuration=False),

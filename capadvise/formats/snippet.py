@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
@@ -14,6 +16,9 @@ from capadvise.errors import BadInput
 from capadvise.recording import Namespace
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
+
+if TYPE_CHECKING:
+    from capadvise.report.sheet import Sheet
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _BIND = parse_set(["NET_BIND_SERVICE"])
@@ -56,6 +61,8 @@ class Snippet:
     """Nothing was seen that the default seccomp profile never lets through."""
     kept: tuple[Kept, ...] = ()
     set_name: str = "recommended"
+    sheet: Callable[[], Sheet] | None = field(default=None, compare=False)
+    """What pages are made of: it takes milliseconds that no configuration needs."""
 
     @property
     def set_title(self) -> str:
@@ -131,7 +138,14 @@ def snippet_of(
         default_seccomp=_default_seccomp(report, catalog),
         kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
+        sheet=partial(_sheet, report, caps, catalog, set_name),
     )
+
+
+def _sheet(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:
+    from capadvise.report.sheet import sheet_of
+
+    return sheet_of(report, caps, catalog, set_name)
 
 
 def _kept(need: Need, catalog: Catalog) -> Kept:

@@ -1,83 +1,71 @@
 """The application: its look, its signals and the command palette. What there is to see is up to
-the views: the review of a report, or a recording that becomes one."""
+the screen."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
-from textual.widgets import HelpPanel
 
 from capadvise.tui.driver import TerminalDriver, gone
+from capadvise.tui.main import Main
+from capadvise.tui.remembered import remember
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """What a closed terminal sends, and what somebody sends who wants us to end."""
 
 
-class View(Screen[None]):
-    """A screen that fills the terminal, with actions of its own."""
-
-    OFFERS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
-    """Name, action and explanation, for the palette."""
-
-    @property
-    def takes_keys(self) -> bool:
-        """Whether all keys are somebody else's now."""
-        return False
-
-    def offers(self) -> Iterator[SystemCommand]:
-        """What the palette has for this view: all that would do something now."""
-        for name, action, said in self.OFFERS:
-            _, verb, parameters = parse(action)
-            if self.check_action(verb, parameters):
-                yield SystemCommand(name, said, partial(self.run_action, action))
-
-    def leave(self, code: int = 0) -> None:
-        """End what is under way, and the application with this exit code."""
-        self.app.exit(return_code=code)
-
-
 class CapadviseApp(App[None]):
-    """Shows a view, and those that it leads to."""
+    """Shows the screen, and what lies over it for a moment."""
 
     TITLE = "capadvise"
-    CSS_PATH: ClassVar = ["review.tcss", "live.tcss"]
+    CSS_PATH: ClassVar = ["capadvise.tcss"]
     BINDINGS: ClassVar = [
-        Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
-        Binding("q", "quit", "Quit", id="quit"),
+        Binding("question_mark,f1", "help", "Help", tooltip="This help", id="help"),
     ]
 
-    def __init__(self, first: Callable[[], View], *, theme: Theme | None = None) -> None:
-        """``first`` makes the view to begin with."""
+    def __init__(
+        self,
+        first: Callable[[], Main],
+        *,
+        theme: Theme | None = None,
+        chosen: str | None = None,
+        keys: dict[str, str] | None = None,
+    ) -> None:
+        """``first`` makes the screen; ``chosen``: a theme that the user chose some other time,
+        ``keys``: keys of their own."""
         self._look = theme or BUILTIN_THEMES["textual-dark"]
         super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
         self.register_theme(self._look)
-        self.theme = self._look.name
+        self.theme = chosen if chosen in self.available_themes else self._look.name
         self._first = first
+        if keys:
+            self.set_keymap(keys)
 
-    def get_default_screen(self) -> View:
-        """The view to begin with."""
+    def get_default_screen(self) -> Main:
+        """The screen."""
         return self._first()
 
     @property
-    def view(self) -> View:
-        """The view that is shown, below what may lie over it."""
-        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, View))
+    def main(self) -> Main:
+        """The screen, below what may lie over it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, Main))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that work everywhere do not where all keys are somebody else's."""
-        ours = action in ("quit", "help", "command_palette")
-        return not (ours and self._screen_stack and self.view.takes_keys)
+        ours = action in ("quit", "help", "help_quit", "command_palette", "suspend_process")
+        return not (ours and self._screen_stack and self.main.takes_keys)
 
     def get_driver_class(self) -> type[Driver]:
         """A terminal can go away."""
@@ -91,6 +79,11 @@ class CapadviseApp(App[None]):
             loop.add_signal_handler(number, self._end, number)
         if not self.is_headless:
             self.set_interval(1.0, self._look_for_terminal)
+            self.theme_changed_signal.subscribe(self, self._theme_changed)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        if theme.name != self._look.name:
+            remember(theme=theme.name)
 
     def on_unmount(self) -> None:
         """The signals are somebody else's again."""
@@ -98,7 +91,7 @@ class CapadviseApp(App[None]):
             asyncio.get_running_loop().remove_signal_handler(number)
 
     def _end(self, number: int) -> None:
-        self.view.leave(128 + number)
+        self.main.leave(128 + number)
 
     def _look_for_terminal(self) -> None:
         """The signal may have been for somebody else."""
@@ -107,17 +100,29 @@ class CapadviseApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; nothing goes on behind the user's back."""
-        self.view.leave()
+        self.main.leave()
 
     def action_help(self) -> None:
-        """Show or hide all keys."""
-        if self.screen.query(HelpPanel):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
+        """The keys of the tab that is shown."""
+        if self.screen is self.main:
+            self.main.action_help()
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Into the working directory: root has no folder for downloads."""
+        name = filename or f"capadvise-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        target = Path(path or os.curdir) / name
+        try:
+            target.write_text(self.export_screenshot(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{target}: {error.strerror}", severity="error", markup=False)
+            return None
+        self.notify(f"Screenshot: {target}", markup=False)
+        return str(target)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action, by area; those that would do nothing are left out."""
-        yield from super().get_system_commands(screen)
-        if isinstance(screen, View):
+        """Ours first, by area; those that would do nothing are left out."""
+        if isinstance(screen, Main):
             yield from screen.offers()
+        yield from super().get_system_commands(screen)

@@ -1,82 +1,83 @@
-"""The list of all capabilities, grouped by verdict, with what the user wants of each."""
+"""The list of capabilities, for a recording and for its review. It is redrawn in place: nothing
+jumps while it is read."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from textual.content import Content
-from textual.widgets import OptionList
+from textual.events import Click
+from textual.message import Message
 from textual.widgets.option_list import Option
 
 from capadvise.caps import Cap
-from capadvise.catalog import Catalog
-from capadvise.decide import Need, Verdict
-from capadvise.report.text import MARKS
-from capadvise.tui.choice import Choice
+from capadvise.report.lamps import SIGNS, Light
 from capadvise.tui.keys import KeyedList
-from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
+from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk
+from capadvise.tui.page import Wrapped
+from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Order, Row, arranged, short_count
 
-NEVER_ASKED = "Never asked"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Capabilities that share a fate, under a title."""
-
-    title: str
-    needs: tuple[Need, ...]
+_NAME, _RISK, _COUNT, _RATE = 19, 16, 8, 9
+"""Widths of columns."""
+_UNLIT = (Light.DARK, Light.INCIDENTAL, Light.DENIED, Light.UNJUDGED)
 
 
-def groups(choice: Choice) -> tuple[Group, ...]:
-    """All capabilities that the kernel knows, by verdict; empty groups are left out."""
-    report = choice.report
-    known = {need.cap: need for need in report.proposal.needs}
-    caps = sorted({*map(Cap, range(report.recording.host.last_cap + 1)), *known})
-    by_title: dict[str, list[Need]] = {title: [] for title in _TITLES.values()}
-    for cap in caps:
-        need = known.get(cap) or report.proposal.need(cap)
-        needed = cap in report.proposal.recommended
-        by_title["Needed" if needed else _TITLES[need.verdict]].append(need)
-    return tuple(Group(title, tuple(needs)) for title, needs in by_title.items() if needs)
+class Line(Wrapped):
+    """A row; it has as many columns as there is room for."""
 
+    def __init__(self, row: Row) -> None:
+        self.row = row
 
-_TITLES = {
-    Verdict.REQUIRED: "Needed",
-    Verdict.USED: "Needed",
-    Verdict.TOLERATED: "Used, but passes without",
-    Verdict.ADVISORY: "Asked in passing",
-    Verdict.DENIED: "Refused",
-    Verdict.UNUSED: NEVER_ASKED,
-}
-
-
-def matches(need: Need, catalog: Catalog, wanted: str) -> bool:
-    """Whether a search finds a capability: each word in its name, or at the beginning of a word of
-    its verdict, its risk, its reason or what it allows."""
-    entry = catalog.entry(need.cap)
-    said = (need.verdict, catalog.risk(need.cap) or "", need.reason)
-    text = " ".join((*said, entry.summary, *entry.allows) if entry else said)
-    words = re.findall(r"\w+", text.lower())
-    name = need.cap.name.lower()
-    return all(
-        part in name or any(word.startswith(part) for word in words)
-        for part in wanted.lower().split()
-    )
+    def lines(self, width: int) -> list[Content]:
+        """One line."""
+        row, live = self.row, self.row.decision is None
+        style = LIGHT_STYLES[row.light]
+        lit = f"{style} reverse" if row.bright else "" if row.light in _UNLIT else "bold"
+        parts: list[Content | str | tuple[str, str]] = []
+        if row.decision is not None:
+            mark, mark_style = DECISION_MARKS[row.decision]
+            parts.append((f"{mark} ", mark_style))
+        parts += [(f"{SIGNS[row.light]} ", style), (row.cap.short, lit)]
+        parts.append(" " * (_NAME - len(row.cap.short)))
+        room = width - _NAME - (2 if live else 4)
+        if room >= _RISK - 1:
+            parts += [worded_risk(row.risk), " " * (_RISK - len(row.risk))]
+            room -= _RISK
+        if room >= _COUNT and row.checks + row.incidental:
+            parts.append((f"{short_count(row.checks or row.incidental):>6}× ", "dim"))
+            room -= _COUNT
+        if room >= _RATE + 34 and live:
+            rate = f"{short_count(row.rate)}/s" if row.rate >= 0.5 else ""
+            parts.append((f"{rate:>7}  ", "dim"))
+            room -= _RATE
+        if room > 12 and row.call:
+            parts.append(row.call)
+            if row.incidental and row.checks:
+                parts.append((f"  +{short_count(row.incidental)} incidental", "dim"))
+        return [Content.assemble(*parts).truncate(width, ellipsis=True)]
 
 
 class Capabilities(KeyedList):
-    """The list. What is highlighted is shown in the panes beside it."""
+    """The list. What is highlighted is explained beside it."""
 
-    def __init__(self, choice: Choice, catalog: Catalog) -> None:
-        super().__init__(id="caps", markup=False)
-        self.choice = choice
-        self.catalog = catalog
-        self.unfolded = False
-        self.wanted = ""
-        self._filled_for = 0
-        self._counts: dict[Cap, int] = {}
+    @dataclass
+    class Marked(Message):
+        """The mark of a capability was clicked."""
+
+        cap: Cap
+
+    def __init__(self, name: str, *, folds: Collection[str] = (INCIDENTAL, NOT_CHECKED)) -> None:
+        """``folds``: groups that are folded at first."""
+        super().__init__(id=name, markup=False)
+        self.folded = set(folds)
+        self.order = Order.RISK
+        self.wanted: dict[Cap, int] | None = None
+        """What a search found."""
+        self.typed = ""
+        self._folds = frozenset(folds)
+        self._rows: list[Row] = []
+        self._drawn: dict[str, object] = {}
 
     @property
     def selected(self) -> Cap | None:
@@ -86,68 +87,94 @@ class Capabilities(KeyedList):
             return None
         return Cap(int(option.id.removeprefix("cap-")))
 
-    @property
-    def _room(self) -> int:
-        """Columns of a row: without its padding and a scrollbar."""
-        return self.content_size.width - 3
+    def select(self, cap: Cap) -> None:
+        """Highlight a capability, and unfold its group where it is folded."""
+        title = next((row.title for row in self._rows if row.cap == cap), None)
+        if title in self.folded:
+            self.folded.discard(title)
+            self.show(self._rows)
+        ids = [option.id for option in self.options]
+        if f"cap-{int(cap)}" in ids:
+            self.highlighted = ids.index(f"cap-{int(cap)}")
 
-    def on_resize(self) -> None:
-        """Columns depend on the width."""
-        if self._room != self._filled_for:
-            self.fill()
+    def fold(self, title: str | None = None) -> None:
+        """Fold or unfold a group; all that can be, where none is named."""
+        titles = self._folds if title is None else {title}
+        if titles & self.folded:
+            self.folded -= titles
+        else:
+            self.folded |= titles
+        self.show(self._rows)
 
-    def fill(self) -> None:
-        """Draw anew; the highlight stays on its capability where that is still there."""
-        self._filled_for = self._room
+    def sort(self, order: Order) -> None:
+        """Another order."""
+        self.order = order
+        self.show(self._rows)
+
+    def show(self, rows: list[Row]) -> None:
+        """Draw what changed; all of it only where a row came or went to another group."""
+        self._rows = rows
+        drawn = dict(self._items())
+        if list(drawn) == list(self._drawn):
+            for name, value in drawn.items():
+                if value != self._drawn[name]:
+                    self.replace_option_prompt(name, self._prompt(value))
+        else:
+            self._refill(drawn)
+        self._drawn = drawn
+
+    def _refill(self, drawn: dict[str, object]) -> None:
         before = self.highlighted_option.id if self.highlighted_option else None
-        options = list(self._rows(self._room))
-        with self.prevent(OptionList.OptionHighlighted):
-            self.set_options(options)
-            ids = [option.id for option in options]
-            first = next((n for n, option in enumerate(options) if not option.disabled), None)
-            self.highlighted = ids.index(before) if before and before in ids else first
-        if (self.highlighted_option.id if self.highlighted_option else None) != before:
-            self.watch_highlighted(self.highlighted)
+        if not any(name.startswith("cap-") for name in self._drawn):
+            before = None  # nobody chose it
+        names = list(drawn)
+        self.set_options(
+            Option(self._prompt(value), id=name, disabled=not self._reacts(name))
+            for name, value in drawn.items()
+        )
+        best = self._best(names)
+        self.highlighted = names.index(before) if before in names and best is None else best
+        if self.highlighted is None:
+            first = [n for n, name in enumerate(names) if self._reacts(name)]
+            self.highlighted = first[0] if first else None
 
-    def redraw(self, cap: Cap) -> None:
-        """Draw one capability anew."""
-        need = self.choice.report.proposal.need(cap)
-        self.replace_option_prompt(f"cap-{int(cap)}", self._row_of(need, self._room))
+    def _best(self, names: list[str]) -> int | None:
+        """What a search found first."""
+        if not self.typed or not self.wanted:
+            return None
+        cap = min(self.wanted, key=lambda cap: self.wanted[cap] if self.wanted else 0)
+        return names.index(f"cap-{int(cap)}") if f"cap-{int(cap)}" in names else None
 
-    def _rows(self, width: int) -> Iterator[Option]:
-        for group in groups(self.choice):
-            needs = [need for need in group.needs if matches(need, self.catalog, self.wanted)]
-            if not needs:
-                continue
-            folds = group.title == NEVER_ASKED and not self.wanted
-            glyph = ("▾ " if self.unfolded else "▸ ") if folds else ""
-            title = f"{glyph}{group.title} "
-            style = "bold $text-primary"
-            head = Content.assemble((title, style), (f"{len(needs)}", "dim"))
-            yield Option(head, id="fold" if folds else None, disabled=not folds)
-            if not folds or self.unfolded:
-                for need in needs:
-                    yield Option(self._row_of(need, width), id=f"cap-{int(need.cap)}")
+    def _reacts(self, name: str) -> bool:
+        return name.startswith("cap-") or name.removeprefix("title-") in self._folds
 
-    def _row_of(self, need: Need, width: int) -> Content:
-        cap, verdict = need.cap, need.verdict
-        mark, mark_style = DECISION_MARKS[self.choice.decision(cap)]
-        style = VERDICT_STYLES[verdict]
-        in_set = cap in self.choice.caps
-        parts: list[Content | tuple[str, str]] = [
-            (f"{mark} ", mark_style),
-            (f"{MARKS[verdict]} ", style),
-            (f"{cap.short:18} ", "bold" if in_set else ""),
-            (f"{verdict!s:9} ", style),
-        ]
-        if width >= 41:
-            risk = risk_text(self.catalog.risk(cap))
-            parts += [risk, (" " * (8 - len(risk.plain)), "")]
-        if width >= 47 and self._asked(need):
-            parts.append((f"{self._asked(need):>6}×", "dim"))
-        return Content.assemble(*parts)
+    @staticmethod
+    def _prompt(value: object) -> Content | Line:
+        return Line(value) if isinstance(value, Row) else value  # type: ignore[return-value]
 
-    def _asked(self, need: Need) -> int:
-        if need.cap not in self._counts:
-            self._counts[need.cap] = need.asked  # 100,000 pieces of evidence are slow to add up
-        return self._counts[need.cap]
+    def _items(self) -> Iterator[tuple[str, object]]:
+        """(id, what is drawn), from top to bottom."""
+        groups = arranged(self._rows, self.order, self.wanted if self.typed else None)
+        for title, rows in groups.items():
+            folded = title in self.folded and not self.typed
+            sign = ("▸ " if folded else "▾ ") if title in self._folds else ""
+            names = f"  {', '.join(row.cap.short for row in rows)}" if folded else ""
+            yield (
+                f"title-{title}",
+                Content.assemble(
+                    (f"{sign}{title} ", "bold $text-primary"), (f"{len(rows)}{names}", "dim")
+                ),
+            )
+            if not folded:
+                for row in rows:
+                    yield f"cap-{int(row.cap)}", row
+        if self.typed and not groups:
+            yield "nothing", Content.styled("No capability matches. Esc shows all.", "dim")
+
+    async def _on_click(self, event: Click) -> None:
+        """A click on the mark of a row is one on its choice."""
+        index = event.style.meta.get("option")
+        if event.x <= 2 and index is not None:
+            name = self.options[index].id or ""
+            if name.startswith("cap-"):
+                self.post_message(self.Marked(Cap(int(name.removeprefix("cap-")))))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.decide import Need, Verdict
+from capadvise.decide import Need, Proof, Verdict
 from capadvise.proven import Trial
 from capadvise.report.escape import printable
+from capadvise.report.lamps import how_known
 from capadvise.report.model import Report
+from capadvise.report.words import PROOFS
 
 LONGEST = 80
 """Characters of a difference in a sentence; the proof screen has all of it."""
@@ -57,10 +58,10 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """``the recommended set``, ``the floor``, or ``your set`` where it was changed."""
+        """``the recommended set``, ``the minimal set``, or ``your set`` where it was changed."""
         if self.toggled:
             return "your set"
-        return "the floor" if self.base is Base.FLOOR else "the recommended set"
+        return "the minimal set" if self.base is Base.FLOOR else "the recommended set"
 
     @property
     def set_name(self) -> str:
@@ -98,14 +99,24 @@ class Choice:
 
 
 def status(choice: Choice) -> str:
-    """What is known of the chosen set as a whole: was it tried?"""
-    trial = choice.trial()
-    if trial is None:
-        return "not tried"
-    lost = brief(trial)
-    if trial.passed:
-        return f"tried: passes, but {lost}" if lost else "tried: passes"
-    return f"tried: fails: {lost}" if lost else "tried: fails"
+    """What is known of the chosen set as a whole, in a sentence."""
+    report, trial = choice.report, choice.trial()
+    known = how_known(report, choice.caps)
+    lost = brief(trial) if trial else ""
+    match known:
+        case "proven minimal":
+            return "Proven minimal: it works, and fails without any one of them."
+        case "proven":
+            return f"Proven: it works{f', but {lost}' if lost else ''}."
+        case "a trial passed" | "a trial failed":
+            return f"{known[:1].upper()}{known[1:]}{f': {lost}' if lost else ''}."
+        case "confirmed by retries":
+            return "Each one was confirmed by retrying a refused call. Not tested as a whole."
+        case "flaky":
+            return "Flaky: the same set passed and failed."
+    if report.proven is None and not choice.toggled:
+        return "Inferred from the capability checks. Not tested."
+    return "Not tested: y tests exactly this set."
 
 
 def brief(trial: Trial) -> str:
@@ -124,15 +135,15 @@ def cost(choice: Choice) -> str | None:
     if not dropped or choice.trial() is not None:
         return None
     texts = [
-        f"without {cap.short}: {loss(choice, choice.report.proposal.need(cap))}"
+        f"Without {cap.short}: {loss(choice, choice.report.proposal.need(cap))}."
         for cap in dropped[:2]
     ]
-    more = f"; and {len(dropped) - 2} more dropped" if len(dropped) > 2 else ""
-    return "; ".join(texts) + more
+    more = f" And {len(dropped) - 2} more dropped." if len(dropped) > 2 else ""
+    return " ".join(texts) + more
 
 
-def consequence(choice: Choice, cap: Cap, catalog: Catalog) -> str:
-    """A plain sentence: what keeping or dropping this capability does."""
+def consequence(choice: Choice, cap: Cap, risk: str) -> str:
+    """A plain sentence: what keeping or dropping this capability does. ``risk``: its word."""
     need = choice.report.proposal.need(cap)
     match choice.decision(cap):
         case Decision.KEPT:
@@ -140,9 +151,8 @@ def consequence(choice: Choice, cap: Cap, catalog: Catalog) -> str:
         case Decision.DROPPED:
             return f"Dropped by you. Without it: {loss(choice, need)}."
         case Decision.ADDED:
-            risk = catalog.risk(cap) or "unknown"
-            gain = "nothing that was seen needs it" if need.asked == 0 else "it was not needed"
-            return f"Added by you: {gain}, and it adds a risk: {risk}."
+            gain = "no capability check for it was seen" if need.asked == 0 else "it is not needed"
+            return f"Added by you: {gain}, and it adds a {risk} risk."
         case Decision.OUT:
             return f"Not in the set: {_why_out(need)}."
 
@@ -153,16 +163,19 @@ def loss(choice: Choice, need: Need) -> str:
     if trial is not None:
         lost = brief(trial)
         if not trial.passed:
-            return f"the workload fails (tried: {lost or 'it does not pass'})"
-        return f"the workload passes (tried), but {lost}" if lost else "nothing is lost (tried)"
+            return f"it fails ({lost or 'its check does not pass'}), proven by trial"
+        return f"it works, but {lost} (proven by trial)" if lost else "nothing is lost (a trial)"
     if need.verdict is Verdict.UNUSED:
         return "nothing that was seen is lost"
-    said = [need.reason + " may fail"]
-    if need.self_restricting:
-        said = ["the program may go on with more rights than it wants"]
     if need.lost_without:
-        said = [printable(need.lost_without)]
-    return f"{said[0]} (not tried)"
+        return f"{printable(need.lost_without)} ({PROOFS[need.proof]})"
+    if need.self_restricting:
+        return f"the program may keep rights that it wants to give up ({PROOFS[need.proof]})"
+    if not need.evidence:
+        return "the program asks for it by capset(2) and may refuse to start (not tested)"
+    if need.proof is Proof.RETRY:
+        return f"{need.reason} fails ({PROOFS[need.proof]})"
+    return f"{need.reason} may fail ({PROOFS[need.proof]})"
 
 
 def _removal(report: Report, cap: Cap) -> Trial | None:
@@ -174,13 +187,13 @@ def _removal(report: Report, cap: Cap) -> Trial | None:
 def _why_out(need: Need) -> str:
     match need.verdict:
         case Verdict.UNUSED:
-            return "the kernel never asked for it"
+            return "the kernel never checked it"
         case Verdict.ADVISORY:
-            return "asked in passing, and nothing hangs on the answer"
+            return "it was checked, and the result has no effect"
         case Verdict.DENIED:
-            return "it was refused, and the program went on"
+            return "it was denied, and the program went on"
         case _:
-            return "the workload passes without it"
+            return "it works without it"
 
 
 # ---------------------------------------------------------------------- compared with others
@@ -189,15 +202,14 @@ _RUNTIMES = {"kubernetes": "containerd", "podman": "podman", "quadlet": "podman"
 """Whose defaults a format is compared with; docker's, for the others."""
 
 
-def compared(choice: Choice, catalog: Catalog, format_name: str) -> Iterator[str]:
-    """``11 fewer than docker's default``: with what the runtime grants unasked, and with all."""
+def compared(choice: Choice, catalog: Catalog, format_name: str) -> str:
+    """``docker grants 14 by default: 3 here (−12, +SYS_ADMIN)``."""
     name = _RUNTIMES.get(format_name, "docker")
     runtime = next(item for item in catalog.baselines.runtimes if item.name == name)
     caps = choice.caps
-    fewer, more = runtime.grants - caps, caps - runtime.grants
-    if more:
-        added = ", ".join(cap.short for cap in sorted(more))
-        yield f"{len(fewer)} of {name}'s default dropped, {added} added"
-    else:
-        yield f"{len(fewer)} fewer than {name}'s default" if fewer else f"{name}'s default"
-    yield f"{choice.report.recording.host.last_cap + 1 - len(caps)} fewer than privileged"
+    fewer, more = runtime.grants - caps, sorted(caps - runtime.grants)
+    changes = [f"−{len(fewer)}"] if fewer else []
+    changes += [f"+{cap.short}" for cap in more[:3]]
+    changes += [f"+{len(more) - 3} more"] if len(more) > 3 else []
+    change = f" ({', '.join(changes)})" if changes else ""
+    return f"{name}'s default {len(runtime.grants)} → {len(caps)}{change}"

@@ -22,16 +22,15 @@ from capadvise.decide import Need
 from capadvise.judge import Effect, Judged
 from capadvise.report.escape import printable
 from capadvise.report.text import ORIGINS
+from capadvise.tui.rows import shortened
 
 PAGE = 100
 """Nodes that are added at a time."""
-LONGEST = 120
-"""Characters of a name or an argument; the report holds all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramChecks:
-    """All that one program was asked."""
+    """All checks of one program."""
 
     name: str
     judged: tuple[Judged, ...]
@@ -47,19 +46,19 @@ class More:
 Item = ProgramChecks | Judged | More | None
 MEANINGS = {
     Meaning.DECIDES: "if refused, the call fails",
-    Meaning.EITHER_OR: "another capability answers it as well",
+    Meaning.EITHER_OR: "another capability will do as well",
     Meaning.SILENT: "if refused, the call succeeds with another outcome",
     Meaning.SELF_RESTRICTING: "used to give up rights",
     Meaning.OPTIONAL: "if refused, nothing fails",
-    Meaning.ADVISORY: "the answer changes only accounting",
+    Meaning.ADVISORY: "the result changes only accounting",
     Meaning.LOOKING: "if refused, a process cannot be looked into",
-    Meaning.FOREIGN_CREDENTIALS: "asked of somebody else's credentials",
+    Meaning.FOREIGN_CREDENTIALS: "checked with somebody else's credentials",
 }
 EFFECTS = {
     Effect.USED: "needed",
     Effect.TOLERATED: "refused in a run that ended well",
-    Effect.ADVISORY: "in passing",
-    Effect.DENIED: "without effect",
+    Effect.ADVISORY: "incidental",
+    Effect.DENIED: "no effect",
 }
 
 
@@ -77,6 +76,8 @@ class EvidenceTree(Tree[Item]):
     BINDINGS: ClassVar = [
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "Bottom", show=False),
         Binding("right", "unfold", "Unfold", show=False),
         Binding("left", "fold", "Fold", show=False),
     ]
@@ -105,7 +106,7 @@ class EvidenceTree(Tree[Item]):
             self._programs[need.cap] = programs(need)
         self._add(self.root, self._programs[need.cap])
         if not need.evidence:
-            self.root.add_leaf(Text("the kernel never asked", style="dim"))
+            self.root.add_leaf(Text("no capability check was seen", style="dim"))
         self.root.expand()
         self.call_after_refresh(self._unfold_first)
 
@@ -195,15 +196,11 @@ def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     check, rule = judged.check, judged.rule
     chain = " ← ".join(shortened(name) for name in check.site[:12])
     yield "", chain or ORIGINS.get(check.origin, "no call site was recorded")
-    said = MEANINGS[rule.meaning] if rule else "unknown to the catalog, so taken as needed"
-    yield "", f"means: {judged.why} ({said})"
+    retried = judged.check.retried is not None
+    said = "confirmed by retrying the call" if retried else "unknown call site, taken as needed"
+    yield "", f"means: {judged.why} ({MEANINGS[rule.meaning] if rule else said})"
     if judged.lost:
         yield "", f"without it: {printable(judged.lost)}"
     user = f", uid {check.uid}" if check.uid is not None else ""
     result = "" if check.result is None else f", result {check.result}"
     yield "dim", f"pid {check.pid}{user}{result}, first after {check.first:.3f} s"
-
-
-def shortened(text: str) -> str:
-    """Hostile text, made harmless and not too long."""
-    return printable(text[:LONGEST]) + ("…" if len(text) > LONGEST else "")

@@ -1,43 +1,48 @@
-"""What the help panel says of the screen that has the focus, above its keys."""
+"""What the help says of the tab that is shown, below its keys."""
 
 from __future__ import annotations
 
+LAMPS = """\
+The lamps: ● needed   ◆ needed, root-equivalent   ○ incidental   ◐ optional   × denied
++ added by you   − dropped   · not checked   ? checked a moment ago
+"""
 LIVE = """\
-What the kernel is asked while the program runs. Use the program as it will be used: only what it \
+What the kernel checks while the program runs. Use the program as it will be used: only what it \
 does now can be seen.
 
-- `●` **used**: a call depends on it (so far)
-- `○` **advisory**: asked in passing
-- `×` **denied**: refused, and the program went on
-- `◐` **tolerated**: refused in a run that ended well
+needed: a call depends on it (so far), and the call that decides is shown.
+incidental: checked, but the result has no effect.
+denied: refused, and the program went on.
 
-**Stop** ends the program as a container runtime would: SIGTERM, and SIGKILL ten seconds later. \
-The report is saved in any case.
+q stops the program as a container runtime would: SIGTERM, and SIGKILL ten seconds later. The \
+report is saved in any case. When it has ended, ← and → go through what happened.
 """
 REVIEW = """\
-A **capability** is a piece of root's power: the fewer a program is given, the less an attacker \
-gets. `✓` kept, `+` added by you, `−` dropped by you.
+A capability is a piece of root's power: the fewer a program is given, the less an attacker gets. \
+✓ is kept, + added by you, − dropped by you.
 
-- `●` **required** (a trial failed without it) or **used** (a call depends on it)
-- `◐` **tolerated**: used, but a trial passed without it
-- `○` **advisory**: asked in passing
-- `×` **denied**: refused, and the program went on
-- `·` **unused**: never asked
-
-Besides: `/` search, `u` never asked, `c` copy, `1` `2` `3` screens.
+required: a trial failed without it.   needed: a call depends on it.
+optional: it works without, and loses something.
+incidental: checked, but the result has no effect.
+denied: refused, and the program went on.
 """
 PROOF = """\
-A **trial** runs the command again with fewer capabilities, in namespaces of its own.
+A trial runs the command again with fewer capabilities, isolated from the system.
 
-- The **floor** is the smallest set that passes: it fails without any one member.
-- The **recommended** set is the floor, and what loses something when it is missing: workers that \
+The minimal set (floor) is the smallest that works: it fails without any one member. The \
+recommended set is the minimal one, and what loses something when it is missing: workers that \
 stay root, for example.
 """
 RISK = """\
-What an attacker could still do with exactly the chosen set, the worst first: **root** (as good as \
-root on the host), **high**, **medium**, **low**; and the way out of each.
+What an attacker could do with exactly the chosen set, the worst first: root-equivalent, high, \
+medium, low; and what to do instead.
+
+Space drops the highlighted capability: its attacks are struck out, and what breaks is said.
 """
 SAVE = """\
-Nothing is written before **Save**. Where the file is there already, only the named service is \
+Nothing is written before Save. Where the file is there already, only the named service is \
 changed, and the change is shown first.
+"""
+EXPORT = """\
+Three files that need no other: a picture, a page and a table for a pull request.
 """

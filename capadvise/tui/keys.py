@@ -12,17 +12,23 @@ from textual.widgets import OptionList, Static
 
 
 class KeyedList(OptionList):
-    """A list; j and k move in it, too."""
+    """A list; j and k, g and G move in it, too."""
 
     BINDINGS: ClassVar = [
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "first", "First", show=False),
+        Binding("G", "last", "Last", show=False),
     ]
 
 
+_LAST = ("stop", "kill", "leave", "help", "command_palette")
+"""What always has room."""
+
+
 class Keys(Static):
-    """The keys in one line; a click presses one. Textual's own line is made of widgets, and takes
-    three layouts each time the focus moves."""
+    """The keys in one line, as many as there is room for; a click presses one. Textual's own line
+    is made of widgets, and takes three layouts each time the focus moves."""
 
     def __init__(self) -> None:
         super().__init__(id="keys", markup=False)
@@ -32,25 +38,28 @@ class Keys(Static):
         self.screen.bindings_updated_signal.subscribe(self, self.draw)
 
     def on_resize(self) -> None:
-        """The palette's key is at the end, where there is room for it."""
+        """The last ones are at the end, where there is room for them."""
         self.draw(self.screen)
 
     def draw(self, screen: Screen[object]) -> None:
         """The keys that would do something now."""
         if screen is not self.screen:
             return
-        there = [item.binding for item in screen.active_bindings.values()]
         shown: dict[str, Binding] = {}
-        for binding in there:
-            if binding.show:
-                shown.setdefault(binding.action, binding)
-        line = Content(" ").join(map(self._key, shown.values()))
-        for binding in there:
-            if binding.action == "command_palette":
-                last = self._key(binding)
-                room = self.size.width - line.cell_length - last.cell_length
-                line = Content.assemble(line, " " * room, last) if room > 1 else line
-        self.update(line, layout=False)
+        for active in screen.active_bindings.values():
+            if active.binding.show or active.binding.action == "command_palette":
+                shown.setdefault(active.binding.action, active.binding)
+        items = {action: self._key(binding) for action, binding in shown.items()}
+        last = [items.pop(name) for name in _LAST if name in items]
+        end = Content(" ").join(last)
+        line = Content("")
+        for item in items.values():
+            longer = Content.assemble(line, " " if line else "", item)
+            if longer.cell_length + end.cell_length + 1 > self.size.width:
+                break
+            line = longer
+        room = self.size.width - line.cell_length - end.cell_length
+        self.update(Content.assemble(line, " " * max(room, 0), end), layout=False)
 
     def _key(self, binding: Binding) -> Content:
         """``s Save``, to be clicked."""

@@ -1,26 +1,13 @@
-"""Glyphs, words and colours that all screens share, and a theme that follows the terminal."""
+"""Signs, words and colours that all tabs share."""
 
 from __future__ import annotations
 
-import os
-import re
-import select
-import termios
-import textwrap
-import time
-import tty
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
-
-from textual.color import Color
 from textual.content import Content
-from textual.theme import BUILTIN_THEMES, Theme
-from textual.widget import Widget
-from textual.widgets import Static
 
 from capadvise.decide import Verdict
 from capadvise.report.escape import printable
+from capadvise.report.lamps import Light, Score
+from capadvise.report.words import risk_word
 from capadvise.tui.choice import Decision
 
 VERDICT_STYLES = {
@@ -35,7 +22,8 @@ RISK_STYLES = {
     "low": "$text-success",
     "medium": "",
     "high": "$text-warning",
-    "root": "bold $text-error",
+    "root-equivalent": "bold $text-error",
+    "none": "bold $text-success",
 }
 DECISION_MARKS = {
     Decision.KEPT: ("✓", "$text-success"),
@@ -43,134 +31,55 @@ DECISION_MARKS = {
     Decision.DROPPED: ("−", "bold $text-error"),
     Decision.OUT: (" ", ""),
 }
+LIGHT_STYLES = {
+    Light.ROOT: "bold $text-error",
+    Light.NEEDED: "bold $text-success",
+    Light.ADDED: "bold $text-warning",
+    Light.DROPPED: "bold $text-error",
+    Light.OPTIONAL_KEPT: "bold $text-warning",
+    Light.OPTIONAL: "$text-warning",
+    Light.DENIED: "$text-error",
+    Light.INCIDENTAL: "",
+    Light.UNJUDGED: "bold $text-warning",
+    Light.DARK: "dim",
+}
+_STATUS_STYLES = {
+    "proven": "bold $text-success",
+    "proven minimal": "bold $text-success",
+    "a trial passed": "$text-success",
+    "a trial failed": "bold $text-error",
+    "flaky": "bold $text-error",
+}
 
 
-def risk_text(risk: str | None) -> Content:
+def risk_text(risk: object) -> Content:
     """The word for a risk, in its colour."""
-    return Content.styled(risk or "unknown", RISK_STYLES.get(risk or "", ""))
+    return worded_risk(risk_word(risk))
 
 
-# ----------------------------------------------------------------------------------- the theme
+def worded_risk(word: str) -> Content:
+    """A risk that is a word already."""
+    return Content.styled(word, RISK_STYLES.get(word, ""))
 
 
-def theme(environ: Mapping[str, str], background: str | None) -> Theme:
-    """A theme for this terminal: its own 16 colours where it has no more or none are wanted, else
-    one on the terminal's own background (``#rrggbb``, None where it did not say)."""
-    light = _is_light(environ, background)
-    term, depth = environ.get("TERM", ""), environ.get("COLORTERM", "")
-    many = depth in ("truecolor", "24bit") or "256color" in term or "direct" in term
-    if environ.get("NO_COLOR") or not many:
-        return BUILTIN_THEMES["ansi-light" if light else "ansi-dark"]
-    built_in = BUILTIN_THEMES["textual-light" if light else "textual-dark"]
-    if background is None:
-        return built_in
-    ground = Color.parse(background)
-    front = Color.parse("#000000" if light else "#ffffff")
-    return replace(
-        built_in,
-        name="terminal",
-        background=background,
-        surface=ground.blend(front, 0.03).hex,
-        panel=ground.blend(front, 0.08).hex,
-    )
+def status_text(status: str) -> Content:
+    """What is known of a set."""
+    return Content.styled(status, _STATUS_STYLES.get(status, "dim"))
 
 
-def _is_light(environ: Mapping[str, str], background: str | None) -> bool:
-    if background is not None:
-        return Color.parse(background).brightness > 0.5
-    return environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+def score_text(score: Score) -> Content:
+    """``41 → 4 · root-equivalent → medium · proven``."""
+    return Content(" · ").join([numbers_text(score), risks_text(score), status_text(score.status)])
 
 
-_ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F]+)")
+def numbers_text(score: Score) -> Content:
+    """``41 → 4``."""
+    return Content.styled(score.numbers, "bold")
 
 
-def parse_background(answer: bytes) -> str | None:
-    """``#rrggbb`` out of what a terminal answers to OSC 11."""
-    colour = _ANSWER.search(answer)
-    if colour is None:
-        return None
-    return "#" + "".join(
-        f"{int(part, 16) * 255 // (16 ** len(part) - 1):02x}" for part in colour.groups()
-    )
-
-
-def ask_background(fd: int, seconds: float = 0.2) -> str | None:
-    """Ask the terminal for its background colour. A second question that every terminal answers
-    (its kind) ends the wait for those that do not know the first."""
-    answer = b""
-    with suppress(OSError, termios.error):
-        before = termios.tcgetattr(fd)
-        try:
-            tty.setcbreak(fd)
-            os.write(fd, b"\x1b]11;?\x1b\\\x1b[c")
-            deadline = time.monotonic() + seconds
-            while not re.search(rb"\x1b\[\?[0-9;]*c", answer):
-                left = deadline - time.monotonic()
-                if left <= 0 or not select.select([fd], [], [], left)[0]:
-                    break
-                answer += os.read(fd, 1024)
-        finally:
-            termios.tcsetattr(fd, termios.TCSANOW, before)
-    return parse_background(answer)
-
-
-def syntax(text: str) -> Content:
-    """A snippet: comments dimmed, keys in colour."""
-    lines = []
-    for line in text.splitlines():
-        code, mark, comment = line.partition("# ") if not line.startswith("#") else ("", "", line)
-        styled = Content.styled(code, "bold $text-primary" if code.rstrip().endswith(":") else "")
-        lines.append(Content.assemble(styled, (mark + comment, "dim")))
-    return Content("\n").join(lines)
-
-
-def show_snippet(pane: Static, text: str) -> None:
-    """A snippet in a pane: comments are cut at its edge, a long command line is not."""
-    width = pane.size.width or 80
-    lines = []
-    for line in text.splitlines():
-        fits = len(line.partition("# ")[0]) <= width
-        lines += (
-            [line]
-            if fits
-            else textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
-        )
-    pane.update(syntax("\n".join(lines)))
-
-
-class Page:
-    """A text in the making, as wide as the pane that shows it."""
-
-    def __init__(self, box: Widget) -> None:
-        self._width = max(box.content_size.width - 1, 20)  # the scrollbar
-        self._lines: list[Content] = []
-
-    def heading(self, text: str) -> None:
-        """A heading, with an empty line before it."""
-        if self._lines:
-            self._lines.append(Content(""))
-        self._lines.append(Content.styled(text, "bold $text-primary"))
-
-    def gap(self) -> None:
-        """An empty line."""
-        self._lines.append(Content(""))
-
-    def say(self, text: str | Content) -> None:
-        """A paragraph."""
-        self._wrapped(text, "")
-
-    def bullet(self, text: str | Content, mark: str = "•") -> None:
-        """A paragraph that hangs from a dot or another mark."""
-        self._wrapped(text, f"{mark} ")
-
-    def _wrapped(self, text: str | Content, mark: str) -> None:
-        content = Content(text) if isinstance(text, str) else text
-        for number, line in enumerate(content.wrap(self._width - len(mark))):
-            self._lines.append(Content(mark if number == 0 else " " * len(mark)) + line.rstrip())
-
-    def content(self) -> Content:
-        """All of it."""
-        return Content("\n").join(self._lines)
+def risks_text(score: Score) -> Content:
+    """``root-equivalent → medium``."""
+    return Content.assemble(worded_risk(score.before), " → ", worded_risk(score.after))
 
 
 def diff_text(diff: str) -> Content:

@@ -1,10 +1,13 @@
-"""The pane with the target's own output, and the keyboard for its prompts."""
+"""The pane that is the target's terminal: what it writes, and the keyboard for it."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
-from rich.cells import cell_len, chop_cells
+from pyte.screens import Char
+from rich.cells import cell_len, set_cell_size
+from rich.color import Color, ColorParseError
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding
@@ -15,7 +18,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from capadvise.tui.lines import MOST, OutputLines
+from capadvise.tui.terminal import Terminal
 
 GIVE_BACK = "ctrl+right_square_bracket"
 """Takes the keyboard back: Ctrl-], as with telnet; no prompt wants it."""
@@ -25,12 +28,6 @@ _KEYS = {
     "shift+tab": b"\x1b[Z",
     "backspace": b"\x7f",
     "escape": b"\x1b",
-    "up": b"\x1b[A",
-    "down": b"\x1b[B",
-    "right": b"\x1b[C",
-    "left": b"\x1b[D",
-    "home": b"\x1b[H",
-    "end": b"\x1b[F",
     "pageup": b"\x1b[5~",
     "pagedown": b"\x1b[6~",
     "insert": b"\x1b[2~",
@@ -39,25 +36,71 @@ _KEYS = {
     "ctrl+backslash": b"\x1c",
     "ctrl+circumflex_accent": b"\x1e",
     "ctrl+underscore": b"\x1f",
+    "f1": b"\x1bOP",
+    "f2": b"\x1bOQ",
+    "f3": b"\x1bOR",
+    "f4": b"\x1bOS",
+    **{f"f{number + 5}": b"\x1b[%d~" % code for number, code in enumerate((15, 17, 18, 19))},
+    **{f"f{number + 9}": b"\x1b[%d~" % code for number, code in enumerate((20, 21, 23, 24))},
 }
 """What terminals send for keys that have no character."""
+_CURSOR = {"up": "A", "down": "B", "right": "C", "left": "D", "home": "H", "end": "F"}
 
 
-def key_bytes(key: str, character: str | None) -> bytes:
-    """What a terminal sends for a key."""
+def key_bytes(key: str, character: str | None, *, application: bool = False) -> bytes:
+    """What a terminal sends for a key. ``application``: in that mode of the cursor keys."""
+    name = key.rpartition("+")[2]
+    if name in _CURSOR:
+        if key == name:
+            return f"\x1b{'O' if application else '['}{_CURSOR[name]}".encode()
+        modifier = 1 + ("shift" in key) + 2 * ("alt" in key) + 4 * ("ctrl" in key)
+        return f"\x1b[1;{modifier}{_CURSOR[name]}".encode()
     if key in _KEYS:
         return _KEYS[key]
     if key.startswith("ctrl+") and len(key) == len("ctrl+") + 1:
         return bytes([ord(key[-1]) & 0x1F])
+    if key.startswith("alt+") and len(key) == len("alt+") + 1:
+        return b"\x1b" + key[-1].encode()
     return character.encode(errors="replace") if character else b""
 
 
+@lru_cache(maxsize=4096)
+def _style(char: Char) -> Style:
+    """The look of a cell; of its text only the colours count."""
+    return Style(
+        color=_colour(char.fg),
+        bgcolor=_colour(char.bg),
+        bold=char.bold or None,
+        italic=char.italics or None,
+        underline=char.underscore or None,
+        strike=char.strikethrough or None,
+        reverse=char.reverse or None,
+        blink=char.blink or None,
+    )
+
+
+def _colour(name: str) -> str | None:
+    if name == "default":
+        return None
+    plain = name.removeprefix("bright").replace("brown", "yellow")
+    if len(plain) == 6 and all(digit in "0123456789abcdef" for digit in plain):
+        return f"#{plain}"
+    colour = f"bright_{plain}" if name.startswith("bright") else plain
+    try:
+        Color.parse(colour)
+    except ColorParseError:  # a name that only pyte knows
+        return None
+    return colour
+
+
 class Output(ScrollView, can_focus=True):
-    """The lines, wrapped as on a terminal; the end stays in sight unless the user scrolls up."""
+    """The terminal; the end stays in sight unless the user scrolls up."""
 
     BINDINGS: ClassVar = [
         Binding("j", "scroll_down", "Down", show=False),
         Binding("k", "scroll_up", "Up", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "Bottom", show=False),
     ]
 
     class Typed(Message):
@@ -79,54 +122,47 @@ class Output(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="output")
-        self.lines = OutputLines()
-        self._rows: list[str] = []
-        self._last: list[str] = []
-        self._seen = 0
-        self._width = 0
+        self.terminal = Terminal()
+        self._drawn_all = True
 
     def feed(self, data: bytes) -> None:
         """Show what was written."""
+        if not data and self._drawn_all:
+            return
         follow = self.is_vertical_scroll_end
-        self.lines.feed(data)
-        new = min(self.lines.total - self._seen, len(self.lines.finished))
-        self._seen = self.lines.total
-        for line in list(self.lines.finished)[len(self.lines.finished) - new :]:
-            self._rows.extend(wrapped(line, self._width))
-        del self._rows[:-MOST]
+        self.terminal.feed(data)
+        self._drawn_all = self.terminal.turn()
+        if answer := self.terminal.replies():
+            self.post_message(self.Typed(answer))
         self._show(follow=follow)
 
     def _show(self, *, follow: bool) -> None:
-        self._last = wrapped(self.lines.current, self._width)
-        if not self.lines.current and not self.typing:
-            self._last = []
-        self.virtual_size = Size(self._width, len(self._rows) + len(self._last))
+        self.virtual_size = Size(self.terminal.screen.columns, self.terminal.rows)
         self.refresh()
         if follow:
             self.scroll_end(animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
-        """One row; a cursor where the target waits for keys."""
-        row, style = y + round(self.scroll_y), self.rich_style
-        rows, last = len(self._rows), self._last
-        text = self._rows[row] if row < rows else "".join(last[row - rows : row - rows + 1])
-        parts = [Segment(text, style)]
-        if self.typing and last and row == rows + len(last) - 1:
-            parts.append(Segment(" ", style + Style(reverse=True)))
-        return Strip(parts).adjust_cell_length(self._width, style)
+        """One row; the cursor where the target has it, while it has the keyboard."""
+        row, style, width = y + round(self.scroll_y), self.rich_style, self.size.width
+        if row >= max(self.terminal.rows, 1):
+            return Strip([Segment(" " * width, style)])
+        cursor = self.terminal.cursor if self.typing else None
+        at = cursor.column if cursor is not None and cursor.row == row else -1
+        line = self.terminal.row(row) if row < self.terminal.rows else {}
+        if isinstance(line, str):
+            return Strip([Segment(set_cell_size(line, width), style)])
+        return Strip(_segments(line, width, style, at)).adjust_cell_length(width, style)
 
     def on_resize(self, event: Resize) -> None:
-        """Wrap anew; the target's terminal is as large as the pane."""
-        width = self.scrollable_content_region.width
-        height = self.scrollable_content_region.height
-        if width <= 0 or height <= 0:
+        """The target's terminal is as large as the pane."""
+        region = self.scrollable_content_region
+        if region.width <= 0 or region.height <= 0:
             return
         follow = self.is_vertical_scroll_end
-        if width != self._width:
-            self._width = width
-            self._rows = [row for line in self.lines.finished for row in wrapped(line, width)]
+        self.terminal.resize(region.width, region.height)
         self._show(follow=follow)
-        self.post_message(self.Room(width, height))
+        self.post_message(self.Room(region.width, region.height))
 
     # ---------------------------------------------------------------------------- the keyboard
 
@@ -147,20 +183,37 @@ class Output(ScrollView, can_focus=True):
         event.prevent_default()
         if event.key == GIVE_BACK:
             self.typing = False
-        elif data := key_bytes(event.key, event.character):
+            return
+        application = self.terminal.screen.application_keys
+        if data := key_bytes(event.key, event.character, application=application):
             self.post_message(self.Typed(data))
 
     async def _on_paste(self, event: Paste) -> None:
         if self.typing:
             event.stop()
             event.prevent_default()
-            self.post_message(self.Typed(event.text.replace("\n", "\r").encode()))
+            data = event.text.replace("\n", "\r").encode(errors="replace")
+            if self.terminal.screen.bracketed_paste:
+                data = b"\x1b[200~" + data.replace(b"\x1b", b"") + b"\x1b[201~"
+            self.post_message(self.Typed(data))
 
 
-def wrapped(line: str, width: int) -> list[str]:
-    """A line in rows of so many cells."""
-    if not line or width <= 0:
-        return [""]
-    if line.isascii():
-        return [line[start : start + width] for start in range(0, len(line), width)]
-    return [line] if cell_len(line) <= width else chop_cells(line, width)
+def _segments(cells: dict[int, Char], width: int, base: Style, cursor: int) -> list[Segment]:
+    """A row of cells; neighbours that look alike are one piece."""
+    parts: list[Segment] = []
+    text, look, column = "", base, 0
+    last = max(max(cells, default=-1), cursor)
+    while column <= min(last, width - 1):
+        char = cells.get(column)
+        style = base if char is None else base + _style(char._replace(data=""))
+        if column == cursor:
+            style += Style(reverse=True)
+        if style != look and text:
+            parts.append(Segment(text, look))
+            text = ""
+        look = style
+        data = char.data if char is not None and char.data else " "
+        text += data
+        column += max(1, cell_len(data))
+    parts.append(Segment(text, look))
+    return parts

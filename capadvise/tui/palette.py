@@ -1,30 +1,97 @@
-"""What the command palette offers: every action, by area."""
+"""What the keys of all tabs do, and what the command palette offers: every action, by area."""
 
 from __future__ import annotations
 
+from textual.binding import Binding
+
+from capadvise.tui.output import GIVE_BACK
+
+BINDINGS = (
+    Binding(GIVE_BACK, "give_back", "capadvise's own keys", id="give-back"),
+    Binding("enter", "review", "Review it", tooltip="Choose, prove, save", id="to-review"),
+    Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
+    Binding(
+        *("i", "type", "Type into it"),
+        tooltip="Give the keyboard to the target",
+        id="type",
+        priority=True,  # done before the next key is looked at: that one is the target's
+    ),
+    Binding("p", "prove", "Prove", tooltip="Run it again with fewer capabilities", id="prove"),
+    Binding("x", "stop_trials", "Stop trials", tooltip="Keep the best set", id="stop-trials"),
+    Binding("y", "try", "Test this set", tooltip="One trial of the chosen set", id="try"),
+    Binding("a", "apply", "Apply", tooltip="To the file here that has it", id="apply"),
+    Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
+    Binding("z", "undo", "Undo", tooltip="Take back one step", id="undo"),
+    Binding("Z", "reset", "Reset", tooltip="As the report has it", show=False, id="reset"),
+    Binding("t", "base", "Minimal/recommended", tooltip="Switch the set", id="base"),
+    Binding("f", "format", "Format", tooltip="The next configuration language", id="format"),
+    Binding("F", "format(-1)", "Format back", show=False, id="format-back"),
+    Binding("v", "view", "View", tooltip="Why, evidence or snippet", id="view"),
+    Binding("right_square_bracket", "view", "Next view", show=False, id="view-next"),
+    Binding("left_square_bracket", "view(-1)", "View before", show=False, id="view-back"),
+    Binding("n", "target", "Next target", id="target"),
+    Binding("N", "target(-1)", "Target before", show=False, id="target-back"),
+    Binding("left", "step(-1)", "Event before", show=False, id="step-back"),
+    Binding("right", "step", "Next event", show=False, id="step"),
+    Binding("w", "freeze", "Freeze", tooltip="The display, not the recording", id="freeze"),
+    Binding("w", "thaw", "Go on", tooltip="Draw again", id="thaw"),
+    Binding("q", "stop", "Stop", tooltip="End the target as a runtime would", id="stop"),
+    Binding("q", "kill", "Kill", tooltip="It was asked to stop: SIGKILL", id="kill"),
+    Binding("q", "leave", "Quit", id="leave"),
+    Binding("E", "export", "Export", tooltip="As SVG, HTML and Markdown", id="export"),
+    Binding("o", "sort", "Order", tooltip="By risk, first check or name", id="sort"),
+    Binding("u", "fold", "Show all", tooltip="Unfold or fold the groups", id="fold"),
+    Binding("c", "copy", "Copy", tooltip="The snippet to the clipboard", show=False, id="copy"),
+    Binding(
+        *("slash", "search", "Search"),
+        tooltip="Find a capability",
+        show=False,
+        id="search",
+        priority=True,  # done before the next key is looked at: that one is searched for
+    ),
+    Binding("plus", "zoom", "Zoom", tooltip="The pane with the focus", show=False, id="zoom"),
+    Binding("underscore", "unzoom", "All panes", show=False, id="unzoom"),
+    Binding("escape", "back", "Back", id="back"),
+    Binding("1", "go('live')", "Live", show=False, id="go-live"),
+    Binding("2", "go('review')", "Review", show=False, id="go-review"),
+    Binding("3", "go('proof')", "Proof", show=False, id="go-proof"),
+    Binding("4", "go('risk')", "Risk", show=False, id="go-risk"),
+    Binding("ctrl+c", "interrupt", "Stop", show=False, id="interrupt"),
+    Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
+)
+"""In the order of the bottom line; its end goes where there is no room."""
+
+
+def described(binding: Binding) -> str:
+    """What a key does, in a line of the help."""
+    return f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
+
+
 COMMANDS = (
-    ("set: keep or drop", "keep", "The highlighted capability"),
-    ("set: take back changes", "reset", "As the report has it"),
-    ("set: recommended or floor", "base", "Start from the other set"),
-    ("view: why, evidence or snippet", "view", "The next pane"),
-    ("view: never asked", "fold", "Show or hide what was never asked for"),
-    ("view: search", "search", "Find a capability"),
-    ("go: live", "go('live')", "What was seen as it ran, and the output"),
+    ("go: live", "go('live')", "What is checked as it runs, and its terminal"),
     ("go: review", "go('review')", "What is needed, and why"),
     ("go: proof", "go('proof')", "The trials"),
-    ("go: risk", "go('risk')", "What remains"),
-    ("proof: start", "prove", "Run it with less, again and again"),
-    ("proof: try my set", "try", "One trial of the chosen set"),
-    ("proof: stop", "stop", "End the trials, keep the best set"),
+    ("go: risk", "go('risk')", "What an attacker could do"),
+    ("proof: start", "prove", "Find the smallest set that works"),
+    ("proof: test this set", "try", "One trial of the chosen set"),
+    ("proof: stop", "stop_trials", "End the trials, keep the best set"),
+    ("save: apply to the file here", "apply", "Compose file, manifest or unit; diff first"),
     ("save: into a file", "save", "A new file, or a change in one of yours; shown first"),
     ("save: copy", "copy", "The snippet to the clipboard"),
-)
-"""Name, action and explanation, for the palette of the review."""
-LIVE_COMMANDS = (
-    ("go: review", "review", "What is needed, and why"),
+    ("save: export lamps, needs and proof", "export", "As SVG, HTML and Markdown"),
+    ("set: keep or drop", "keep", "The highlighted capability"),
+    ("set: undo", "undo", "Take back one step"),
+    ("set: reset", "reset", "As the report has it"),
+    ("set: minimal or recommended", "base", "Switch to the other set"),
+    ("view: search", "search", "Find a capability"),
+    ("view: order", "sort", "By risk, first check or name"),
+    ("view: why, evidence or snippet", "view", "The next pane"),
+    ("view: show all", "fold", "Unfold or fold the groups"),
+    ("view: zoom", "zoom", "The pane with the focus fills the screen"),
+    ("view: next format", "format", "The snippet in the next language"),
+    ("view: next target", "target", "Another service or container"),
+    ("view: freeze", "freeze", "Stop drawing; the recording goes on"),
     ("target: type into it", "type", "Give it the keyboard; ctrl+] takes it back"),
     ("target: stop", "stop", "SIGTERM, and SIGKILL for what does not heed it"),
-    ("view: pause", "pause", "Stop or go on drawing; the recording goes on"),
-    ("view: asked in passing", "fold", "Show or hide what was asked in passing"),
 )
-"""The same, for the live screen."""
+"""Name, action and explanation."""

@@ -28,13 +28,13 @@ class Prover(Protocol):
         """Why no trial can be made of this report here; None where they can."""
 
     def wants_check(self, report: Report) -> bool:
-        """Whether trials could be made if it were known what shows that it works."""
+        """Whether trials could be made if there were a health check."""
 
     def with_check(self, report: Report, check: str) -> Report:
-        """The report with a shell command that passes when it works."""
+        """The report with a health check."""
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
-        """Search for the floor; the report with its proof, which is saved.
+        """Search for the minimal set; the report with its proof, which is saved.
 
         Raises CapadviseError where no trial could be made, Interrupted when it was stopped before
         the first one ended.
@@ -52,38 +52,60 @@ class Prover(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What a health check says of a target while it runs."""
+
+    passed: bool
+    seconds: float
+    """How long it has said so."""
+    text: str = ""
+    """What it printed, or how it ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Now:
-    """A recording that goes on, as it is now."""
+    """The recording of one target, as it is now."""
 
     seconds: float = 0.0
-    """Since the target's exec."""
+    """Since the target's exec; 0 before."""
     tallies: tuple[Tally, ...] = ()
     proposal: Proposal | None = None
-    """The judgement so far, which can be some seconds old; None where there is none yet."""
+    """The judgement so far, which can be some seconds old; None where there is none yet. Of the
+    evidence, one check for each need is enough: the deciding one."""
     lost: Lost = field(default_factory=Lost)
     stopping: float | None = None
     """Seconds until what does not heed SIGTERM is killed; None while nothing is being stopped."""
+    name: str = ""
+    """Of a service or a container; empty where there is one target only."""
+    health: Health | None = None
+    """None where there is no health check, or none was made yet."""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A recording that has ended."""
+    """The recording of one target, which has ended."""
 
     report: Report
     path: Path
     """Where the report was saved."""
     check_passed: bool | None = None
     check_said: str = ""
-    """What the last try of the check printed."""
+    """What the last try of the health check printed."""
 
 
 class LiveSource(Protocol):
-    """Records a target. It goes its own way in threads of its own; the screen looks at it as often
+    """Records targets. It goes its own way in processes of its own; the screen looks at it as often
     as it likes, and none of these calls waits."""
 
     argv: tuple[str, ...]
+    """What is recorded, for people."""
     check: str | None
-    """The shell command that ends the target when it passes."""
+    """The health check, which ends the target on success."""
+    has_terminal: bool
+    """Whether there is output to be shown, and keys can be typed."""
+    detaches: bool
+    """Whether the end of the recording leaves the target as it is."""
 
     def start(self, columns: int, rows: int) -> None:
         """Start the target on a terminal of this size."""
@@ -92,27 +114,24 @@ class LiveSource(Protocol):
     def observer(self) -> str:
         """What sees the checks; empty where there is none yet."""
 
-    def now(self) -> Now:
-        """What was seen so far."""
+    def now(self) -> tuple[Now, ...]:
+        """What was seen so far of each target; there can be none yet."""
 
     def output(self) -> bytes:
         """What the target wrote since the last call."""
 
-    def over(self) -> Over | None:
+    def wants_keys(self) -> bool:
+        """Whether the target waits for keys."""
+
+    def over(self) -> tuple[Over, ...] | None:
         """The end, once everything is saved. Raises CapadviseError where the target could not be
         started or the report could not be written."""
 
     def stop(self) -> None:
-        """End the target as a runtime would. Called again: kill it."""
+        """End the target as a runtime would, or only the recording. Called again: kill it."""
 
     def type(self, data: bytes) -> None:
         """Keys for the target."""
 
     def resize(self, columns: int, rows: int) -> None:
         """The target's terminal has another size."""
-
-    def wants_screen(self) -> bool:
-        """Whether the target has switched to the alternate screen."""
-
-    def lend(self) -> None:
-        """Give the target the real terminal, until it has ended. This one waits."""

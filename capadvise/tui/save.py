@@ -21,7 +21,10 @@ from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
-from capadvise.tui.look import Page, diff_text, show_snippet
+from capadvise.tui.files import PathSuggester, format_of
+from capadvise.tui.keys import Keys
+from capadvise.tui.look import diff_text
+from capadvise.tui.page import Code, Page
 from capadvise.tui.saving import Plan, file_name, plan, rendered
 
 
@@ -30,16 +33,21 @@ class Save(ModalScreen[str | None]):
 
     HELP = help.SAVE
     BINDINGS: ClassVar = [
-        Binding("f1", "app.help", "Help", id="help"),
+        Binding("ctrl+s", "save", "Save", key_display="^s", id="save-file"),
+        Binding("ctrl+y", "copy", "Copy", id="copy-file"),
+        Binding("tab", "app.focus_next", "Next field", id="next-field"),
         Binding("escape", "cancel", "Cancel", id="cancel"),
-        Binding("ctrl+s", "save", "Save", id="save"),
-        Binding("ctrl+y", "copy", "Copy", id="copy"),
     ]
 
-    def __init__(self, choice: Choice, format_name: str, catalog: Catalog) -> None:
+    def __init__(
+        self, choice: Choice, format_name: str, catalog: Catalog, *, path: Path | None = None
+    ) -> None:
+        """``path``: the file to begin with."""
         super().__init__()
         self.format_name = format_name
         self.catalog = catalog
+        self._first = str(path) if path else file_name(format_name)
+        self._service = choice.report.target.service
         self.choices = tuple(_choices(choice))
         """The sets that can be saved: the chosen one first."""
         self.plan: Plan | None = None
@@ -57,23 +65,24 @@ class Save(ModalScreen[str | None]):
                 sets = [(_title(choice), number) for number, choice in enumerate(self.choices)]
                 yield Select(sets, value=0, allow_blank=False, compact=True, id="set")
                 yield Label("File")
-                yield Input(file_name(self.format_name), id="file", compact=True)
+                yield Input(self._first, id="file", compact=True, suggester=PathSuggester())
                 yield Label("Service", id="service-label")
                 yield Select[str]([], compact=True, id="service", prompt="which one?")
             with VerticalScroll(id="preview", can_focus=True):
                 yield Static(id="preview-text", markup=False)
-            with VerticalScroll(id="said-box", can_focus=False):
+            with VerticalScroll(id="said-box", can_focus=True):
                 yield Static(id="said", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Save", id="do-save", variant="primary", compact=True)
                 yield Button("Copy", id="do-copy", compact=True)
                 yield Button("Cancel", id="do-cancel", compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         """A title, a first plan, and the focus on the file."""
         self.query_one("#save").border_title = "Save"
         self.query_one("#file").focus()
-        self.call_after_refresh(self._draw)  # texts are wrapped to the width
+        self._draw()
 
     @property
     def choice(self) -> Choice:
@@ -95,13 +104,22 @@ class Save(ModalScreen[str | None]):
             field.value = file_name(self.format_name)
         self._draw()
 
+    @on(Input.Changed, "#file")
+    def _file_changed(self) -> None:
+        """A file that is there says itself in which language it is."""
+        written = format_of(self.path)
+        if written is not None and written != self.format_name:
+            self.format_name = written
+            with self.prevent(Select.Changed):
+                self.query_one("#format", Select).value = written
+        self._draw()
+
     @on(Select.Changed, "#set")
     @on(Select.Changed, "#service")
-    @on(Input.Changed, "#file")
     def _draw(self) -> None:
         """Plan anew, and show it."""
         services = self.query_one("#service", Select)
-        service = services.value if isinstance(services.value, str) else None
+        service = services.value if isinstance(services.value, str) else self._service
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
         self._offer(self.plan.services)
         self._show(self.plan)
@@ -109,18 +127,18 @@ class Save(ModalScreen[str | None]):
 
     def _show(self, made: Plan) -> None:
         preview = self.query_one("#preview")
-        preview.border_title = "The change" if made.change is not None else "The file"
+        preview.border_title = "The change" if made.change is not None else "The new file"
         file = self.query_one("#preview-text", Static)
         if made.change is not None:
             file.update(diff_text(made.change.diff()))
         else:
-            show_snippet(file, made.text)
-        page = Page(self.query_one("#said-box"))
+            file.update(Code(made.text))
+        page = Page()
         if made.problem is not None:
             page.say(Content.styled(printable(made.problem), "$text-error"))
         for text in made.said:
             page.say(printable(text))
-        self.query_one("#said", Static).update(page.content())
+        self.query_one("#said", Static).update(page)
 
     def _offer(self, services: tuple[str, ...]) -> None:
         """The services of the file, where there are several."""
@@ -130,6 +148,8 @@ class Save(ModalScreen[str | None]):
             self.services = services
             with self.prevent(Select.Changed):
                 field.set_options([(Text(printable(name)), name) for name in services])
+                if self._service in services:
+                    field.value = self._service
 
     @on(Input.Submitted, "#file")
     @on(Button.Pressed, "#do-save")

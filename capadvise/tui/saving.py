@@ -75,16 +75,16 @@ def plan(
         new = FORMATS[format_name].render(snippet)
         before = _read(path)
         if before is None:
-            return Plan(new, ("A new file.",))
+            return Plan(new, (f"Would create {path}.",))
         if format_name not in PATCHES:
             change = Change(path, before, Patched(new, ""))
-            return Plan(new, ("The file is replaced.",), change)
+            return Plan(new, (f"Would replace {path}.",), change)
         services = tuple(item.service for item in FORMATS[format_name].read(before.decode()))
         if service not in services:
             service = services[0] if len(services) == 1 else None
         if service is None and services:
             text = before.decode()
-            return Plan(text, services=services, problem="It has several services: which one?")
+            return Plan(text, services=services, problem="Several services are in it: choose one.")
         change = files.plan(path, format_name, service, snippet)
         said = tuple(_sentences(choice, format_name, catalog, change))
         return Plan(change.patched.text, said, change, services)
@@ -97,9 +97,9 @@ def _sentences(choice: Choice, format_name: str, catalog: Catalog, change: Chang
     """What the owner of the file must know."""
     name = change.patched.service or "The service"
     if change.empty:
-        yield f"{name} has this set already."
+        yield f"{name} already has this set: nothing to change."
     else:
-        yield f"{name} will change, nothing else."
+        yield f"Changes {name}, and nothing else."
     yield from change.patched.notes
     if change.patched.unprivileged:
         yield from other_powers(choice.report, catalog, choice.caps, format_name)

@@ -3,93 +3,120 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.widget import Widget
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Use
 from capadvise.decide import Need, Verdict
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import uses_seen
+from capadvise.report.explain_facts import POSSIBILITIES, possibilities, remaining, uses_seen
+from capadvise.report.explain_place import judged_in
+from capadvise.report.model import Report
 from capadvise.report.text import MARKS
-from capadvise.tui.choice import Choice, consequence
-from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, Page, risk_text
+from capadvise.report.words import PROOFS, VERDICTS, risk_word
+from capadvise.tui.choice import Choice, Decision, consequence
+from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
+from capadvise.tui.page import Page
 
 
-def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, box: Widget) -> Content:
-    """All of it, as one text for a pane."""
-    page = Page(box)
+class Uses:
+    """Which of the many uses of a capability were seen. Looked for once for each capability: a
+    recording can hold 100,000 pieces of evidence, and no proof changes them."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._by_cap: dict[Cap, list[tuple[Use, int]]] = {}
+
+    def seen(self, need: Need) -> list[tuple[Use, int]]:
+        """The uses that the needed checks were about, and how many there were; the most frequent
+        first."""
+        entry = self._catalog.entry(need.cap)
+        if entry is None or not entry.uses:
+            return []
+        if need.cap not in self._by_cap:
+            self._by_cap[need.cap] = uses_seen(need, entry)
+        return self._by_cap[need.cap]
+
+
+def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, risk: object) -> Page:
+    """All of it. ``risk``: in the place where it runs."""
+    page = Page()
     entry = catalog.entry(need.cap)
     page.say(
         Content.assemble(
-            (f"{MARKS[need.verdict]} {need.verdict}", VERDICT_STYLES[need.verdict]),
+            (f"{MARKS[need.verdict]} {VERDICTS[need.verdict]}", VERDICT_STYLES[need.verdict]),
             ("   risk ", "dim"),
-            risk_text(catalog.risk(need.cap)),
-            ("   proof ", "dim"),
-            str(need.proof),
+            risk_text(risk),
         )
     )
-    page.say(f"{entry.summary}." if entry else "Newer than this catalog: unknown.")
-    _decision(page, choice, need, catalog)
     if need.verdict is not Verdict.UNUSED:
-        _reason(page, need)
+        page.say(Content.styled(f"{_capital(PROOFS[need.proof])}.", "dim"))
+    page.say(f"{entry.summary}." if entry else "Newer than this catalog: unknown.")
+    _decision(page, choice, need, risk)
+    if need.verdict is not Verdict.UNUSED:
+        _reason(page, choice, need)
     if entry:
-        risk_lines(page, entry)
+        risk_lines(page, choice.report, entry)
         seen = uses.seen(need)
-        for use, asked in seen:
-            use_lines(page, use, asked)
+        for use, checks in seen:
+            use_lines(page, use, checks)
         if not seen:
-            attacks(page, entry)
-            ways_out(page, entry)
-    return page.content()
+            instead(page, entry)
+    return page
 
 
-def _decision(page: Page, choice: Choice, need: Need, catalog: Catalog) -> None:
+def _decision(page: Page, choice: Choice, need: Need, risk: object) -> None:
     glyph, style = DECISION_MARKS[choice.decision(need.cap)]
     mark = (f"{glyph} ", style) if glyph.strip() else ("", "")
     page.gap()
-    page.say(Content.assemble(mark, consequence(choice, need.cap, catalog)))
+    page.say(Content.assemble(mark, consequence(choice, need.cap, risk_word(risk))))
 
 
-def _reason(page: Page, need: Need) -> None:
+def _reason(page: Page, choice: Choice, need: Need) -> None:
     needed = need.verdict in (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
-    page.heading("What it is needed for" if needed else "What was asked")
-    page.say(f"{need.reason[:1].upper()}{need.reason[1:]}.")
+    page.heading("What it is needed for" if needed else "What was checked")
+    page.say(f"{_capital(need.reason)}.")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        page.say(f"Instead of it, {others} would do.")
+        page.say(f"{others} would do as well.")
     if need.self_restricting:
-        page.say("It is used to give up rights: without it, the program may go on with more.")
+        page.say("It is used to give up rights: without it, the program may keep more of them.")
+    if need.remediation and choice.decision(need.cap) is not Decision.OUT:
+        page.say(Content.assemble(("Instead: ", "$text-success"), printable(need.remediation)))
     if need.uncertain:
         page.say(Content.assemble(("Uncertain: ", "$text-warning"), printable(need.uncertain), "."))
 
 
-def risk_lines(page: Page, entry: Entry) -> None:
-    """The risk, and where it is another one."""
+def risk_lines(page: Page, report: Report, entry: Entry, *, gone: bool = False) -> None:
+    """The risk where it runs, and what an attacker can do there. ``gone``: could do, without the
+    user's choice."""
+    place, where = judged_in(report)
+    here = remaining(entry, place)
     page.heading("Risk")
-    page.say(Content.assemble(risk_text(str(entry.risk)), ": ", entry.risk_reason))
-    for condition in entry.risk_conditions:
-        where = f" where {condition.when}: {condition.reason}"
-        page.bullet(Content.assemble(risk_text(str(condition.risk)), where))
+    usual = f", usually {risk_word(entry.risk)}" if here.risk is not entry.risk else ""
+    page.say(Content.assemble(risk_text(here.risk), f"{usual}: {here.because}"))
+    if where:
+        page.say(Content.styled(f"Judged {where[:1].lower()}{where[1:]}.", "dim"))
+    page.heading("What an attacker can no longer do" if gone else "What an attacker could do")
+    for mark, text in possibilities(here, lambda attack: f"{attack.what} ({attack.reference})"):
+        if gone:
+            page.bullet(Content.styled(text, "strike dim"), "−")
+        else:
+            page.bullet(text, mark)
+    if not gone:
+        page.say(Content.styled(POSSIBILITIES, "dim"))
 
 
-def attacks(page: Page, entry: Entry) -> None:
-    """What somebody who took over the program does with it."""
-    page.heading("What an attacker gains")
-    for attack in entry.attack:
-        page.bullet(f"{attack.what} ({attack.reference})")
-
-
-def ways_out(page: Page, entry: Entry) -> None:
+def instead(page: Page, entry: Entry) -> None:
     """How to do without."""
-    page.heading("What to do instead")
+    page.heading("Do this instead")
     for way in entry.remediation:
         page.bullet(f"{way.need}: {way.do}")
 
 
-def use_lines(page: Page, use: Use, asked: int) -> None:
-    """One of the many uses of a capability that was seen, with its way out."""
-    page.heading(f"Seen {asked}×: {use.name}")
+def use_lines(page: Page, use: Use, checks: int) -> None:
+    """One of the many uses of a capability that was seen, with its remediation."""
+    page.heading(f"Seen {checks}×: {use.name}")
     page.say(use.what)
     page.bullet(Content.assemble(("An attacker gains: ", "$text-warning"), use.gains))
     page.bullet(Content.assemble(("Instead: ", "$text-success"), use.remediation))
@@ -98,20 +125,5 @@ def use_lines(page: Page, use: Use, asked: int) -> None:
         page.bullet(Content.assemble(("Narrower: ", "$text-success"), names))
 
 
-class Uses:
-    """Which of the many uses of a capability were seen. Found once for each capability: a
-    recording can hold 100,000 pieces of evidence, and no proof changes them."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._by_cap: dict[Cap, list[tuple[Use, int]]] = {}
-
-    def seen(self, need: Need) -> list[tuple[Use, int]]:
-        """The uses that the needed checks were about, and how often the kernel asked; the most
-        asked for first."""
-        entry = self._catalog.entry(need.cap)
-        if entry is None or not entry.uses:
-            return []
-        if need.cap not in self._by_cap:
-            self._by_cap[need.cap] = uses_seen(need, entry)
-        return self._by_cap[need.cap]
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

@@ -49,6 +49,7 @@ class LiveRecorder:
         self._proposal: Proposal | None = None
         self._ended: Ended | Failed | None = None
         self._over: Over | None = None
+        self.has_terminal, self.detaches = True, False
         self._started = False
         self._fork(command, save)
 
@@ -94,14 +95,15 @@ class LiveRecorder:
         self._judging.start()
         self._order(b"g")
 
-    def now(self) -> Now:
+    def now(self) -> tuple[Now, ...]:
         """What was seen so far."""
         known, ended, clock = self._progress, self._ended, time.monotonic()
         if isinstance(ended, Ended):
-            return Now(ended.seconds, ended.tallies, self._proposal, known.lost)
+            now = Now(ended.seconds, ended.tallies, self._proposal, known.lost, ended=True)
+            return (now,)
         seconds = clock - known.began if known.began else 0.0
         stopping = None if known.kill_at is None else known.kill_at - clock
-        return Now(seconds, known.tallies, self._proposal, known.lost, stopping)
+        return (Now(seconds, known.tallies, self._proposal, known.lost, stopping),)
 
     @property
     def observer(self) -> str:
@@ -112,7 +114,7 @@ class LiveRecorder:
         """What the target wrote since the last call."""
         return self._terminal.output()
 
-    def over(self) -> Over | None:
+    def over(self) -> tuple[Over, ...] | None:
         """The end. Raises what ended the recording."""
         if isinstance(self._ended, Failed):
             error = CapadviseError(self._ended.message, hint=self._ended.hint)
@@ -122,7 +124,7 @@ class LiveRecorder:
             report, path = self._ended.result
             self._proposal = report.proposal
             self._over = Over(report, path, self._ended.check_passed, self._ended.check_said)
-        return self._over
+        return None if self._over is None else (self._over,)
 
     def stop(self) -> None:
         """End the target; called again, kill it."""
@@ -136,15 +138,11 @@ class LiveRecorder:
         """Another size for the target's terminal."""
         self._terminal.resize(columns, rows)
 
-    def wants_screen(self) -> bool:
-        """Whether the target has switched to the alternate screen."""
-        return self._terminal.wants_screen
+    def wants_keys(self) -> bool:
+        """Whether the target waits for keys."""
+        return self._terminal.wants_keys
 
-    def lend(self) -> None:
-        """Give the target the real terminal, until it has ended."""
-        self._terminal.lend(lambda: self._progress.exited or self._ended is not None)
-
-    def close(self) -> Over | None:
+    def close(self) -> tuple[Over, ...] | None:
         """End what still runs, and wait for the report; None where nothing was started. Raises what
         ended the recording."""
         if self._ended is None:
@@ -194,34 +192,23 @@ def _load(pipe: Any) -> Any:
 
 
 def live(command: Command, save: Save, *, prove: bool) -> Over:
-    """The screens, until the user leaves: how the recording ended, and the report as it is then.
+    """The screens, until the user leaves: how the recording ended, with the report as it is then.
 
     Raises CannotObserve and CannotStart as ``observe`` does.
     """
     recorder = LiveRecorder(command, save)
-    from capadvise.tui.app import CapadviseApp
-    from capadvise.tui.live import LiveView
-    from capadvise.tui.look import ask_background, theme
-    from capadvise.tui.review import ReviewView
+    from capadvise.tui.main import Main
     from capadvise.workflow.review_prover import ReviewProver
+    from capadvise.workflow.screens import open_app
 
-    reviews: list[ReviewView] = []
-
-    def review(over: Over) -> ReviewView:
-        prover = ReviewProver(over.path)
-        view = ReviewView(over.report, default(), over.path, prover=prover, prove=prove, live=True)
-        reviews.append(view)
-        return view
-
-    look = theme(os.environ, ask_background(sys.stdin.fileno()))
-    view = LiveView(recorder, default(), review, at_once=prove)
-    app = CapadviseApp(lambda: view, theme=look)
+    main = Main(default(), source=recorder, prover=ReviewProver, prove=prove)
     try:
-        app.run()
+        open_app(main)
     finally:
-        over = recorder.close()
-    if over is None:
-        raise CapadviseError("the screen could not be opened", hint="try --no-tui")
-    for line in view.output.lines.finished:
+        overs = recorder.close()
+    if not overs:
+        raise CapadviseError("the TUI could not be opened", hint="try --no-tui")
+    for line in main.live.output.terminal.text():
         print(line)
-    return replace(over, report=reviews[-1].report) if reviews else over
+    choice = main.states[0].choice
+    return replace(overs[0], report=choice.report) if choice else overs[0]

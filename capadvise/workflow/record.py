@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.workflow.notice import notice
 from capadvise.workflow.reports import judge_and_save, preload
+from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.command import Command
@@ -55,7 +55,7 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
 
 def record_command(command: Command, wishes: Wishes) -> Over:
     """Record a command to its end. Raises CannotObserve or CannotStart when nothing ran."""
-    screens = wishes.screens and _terminal_for_screens()
+    screens = wishes.screens and has_screens()
     table = None if screens or os.geteuid() != 0 else Reading()
     from capadvise.linux.supervise.record import choose, observe  # while the symbols are being read
 
@@ -73,12 +73,6 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     if wishes.prove:
         report = _prove_and_save(report, path)
     return Over(report, path, observation.check_passed, observation.check_said)
-
-
-def _terminal_for_screens() -> bool:
-    if os.environ.get("TERM", "dumb") == "dumb":
-        return False
-    return all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def _on_screen(command: Command, wishes: Wishes) -> Over:

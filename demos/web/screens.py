@@ -17,9 +17,7 @@ from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.record import Observation
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
-from capadvise.tui.live import LiveView
-from capadvise.tui.protocols import Over
-from capadvise.tui.review import ReviewView
+from capadvise.tui.main import Main
 from capadvise.workflow.live import LiveRecorder
 from capadvise.workflow.reports import judge_and_save
 from capadvise.workflow.review_prover import ReviewProver
@@ -39,12 +37,9 @@ async def pictures(folder: Path, scratch: Path) -> None:
             replace(seen, workload=replace(seen.workload, check=CHECK)), str(report)
         )
 
-    def review(over: Over) -> ReviewView:
-        return ReviewView(over.report, default(), report, prover=ReviewProver(report), live=True)
-
     recorder = LiveRecorder(Command(SERVER, check=f"test -e {go} && {CHECK}"), save)
-    view = LiveView(recorder, default(), review)
-    app = CapadviseApp(lambda: view)
+    main = Main(default(), source=recorder, prover=ReviewProver)
+    app = CapadviseApp(lambda: main)
     async with app.run_test(size=SIZE) as pilot:
 
         async def picture(name: str, *keys: str) -> None:
@@ -56,16 +51,15 @@ async def pictures(folder: Path, scratch: Path) -> None:
             svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # blanks begin many texts
             (folder / f"{name}.svg").write_text(svg)
 
-        await _until(pilot, lambda: len(recorder.now().tallies) > 4)
+        await _until(pilot, lambda: len(recorder.now()[0].tallies) > 4)
         await asyncio.create_subprocess_shell(f"{CHECK}; {CHECK}")
         await pilot.pause(2.0)
         await picture("live", "u", "down")
         go.touch()
-        await _until(pilot, lambda: view.over is not None)
-        await pilot.press("r")
+        await _until(pilot, lambda: main.over)
         await picture("proof", "p")
-        await picture("review", "1", "down")
-        await picture("risk", "3")
+        await picture("review", "2", "down")
+        await picture("risk", "4")
     recorder.close()
 
 

@@ -12,10 +12,11 @@ from capadvise.catalog import default
 from capadvise.decide import Verdict
 from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
-from capadvise.tui.review import ReviewView
+from capadvise.tui.main import Main
+from capadvise.tui.protocols import Over
 from capadvise.workflow.review_prover import ReviewProver
 from tests.support.runs import Run
-from tests.support.screens import drive, press, shows
+from tests.support.screens import drive, kept_report, press, shows
 
 CHOWN = Cap.parse("CHOWN")
 
@@ -23,23 +24,26 @@ CHOWN = Cap.parse("CHOWN")
 def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_path: Path) -> None:
     run("sh", "-c", "rm -f f && touch f && chown nobody f")
     path = tmp_path / "report.json"
-    view = ReviewView(load(path, default()), default(), path, prover=ReviewProver(path))
-    app = CapadviseApp(lambda: view)
+    over = Over(load(path, default()), path)
+    main = Main(default(), overs=[over], prover=ReviewProver)
+    app = CapadviseApp(lambda: main)
 
     async def script(pilot: Pilot[Any]) -> None:
-        assert view.report.proposal.need(CHOWN).verdict is Verdict.USED
+        assert kept_report(app).proposal.need(CHOWN).verdict is Verdict.USED
         await press(pilot, "space", "y")  # the user's own set: nothing
-        assert view.choice.trial() is not None
-        assert "tried: fails" in shows(app, "#status")
+        assert main.choice is not None
+        assert main.choice.trial() is not None
+        await press(pilot, "2")
+        assert "A trial failed" in shows(app, "#status")
         await press(pilot, "z", "p")
-        assert view.report.proposal.floor == parse_set(["CHOWN"])
-        await press(pilot, "1")
+        assert kept_report(app).proposal.floor == parse_set(["CHOWN"])
+        await press(pilot, "2")
         assert "required" in shows(app, "#why-text")
 
     drive(app, script)
     kept = load(path, default())
     assert kept.proposal.need(CHOWN).verdict is Verdict.REQUIRED
-    assert kept.proven == view.report.proven
+    assert kept.proven == kept_report(app).proven
 
 
 def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_proven(

@@ -21,7 +21,9 @@ from capadvise.proven import Trial, conclude
 from capadvise.recording import Check, Target
 from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
-from capadvise.tui.review import ReviewView
+from capadvise.tui.choice import Choice
+from capadvise.tui.main import Main
+from capadvise.tui.protocols import Over
 from capadvise.workload import Workload
 from tests.support.recordings import CATALOG, FULL, HOST, check, recording
 
@@ -141,13 +143,25 @@ class Prover:
 
 def app_on(known: Report, prover: Prover | None = None) -> CapadviseApp:
     """The review, on a report."""
-    return CapadviseApp(lambda: ReviewView(known, CATALOG, PATH, prover=prover))
+    over = Over(known, PATH)
+    return CapadviseApp(lambda: Main(CATALOG, overs=[over], prover=lambda _: prover))
 
 
-def page(app: CapadviseApp) -> ReviewView:
-    """The review that is shown, or lies below what is."""
-    assert isinstance(app.view, ReviewView)
-    return app.view
+def page(app: CapadviseApp) -> Main:
+    """The screen, below what may lie over it."""
+    return app.main
+
+
+def kept_choice(app: CapadviseApp) -> Choice:
+    """What is chosen."""
+    assert app.main.choice is not None
+    return app.main.choice
+
+
+def kept_report(app: CapadviseApp) -> Report:
+    """The newest report, with the proof where there is one."""
+    assert app.main.choice is not None
+    return app.main.choice.report
 
 
 def proven(known: Report = NGINX) -> Report:

@@ -25,8 +25,10 @@ SCREENS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "review-80x24": ((80, 24), ()),
     "review-160x50": ((160, 50), ("down", "space")),
     "evidence-80x24": ((80, 24), ("v",)),
-    "proof-80x24": ((80, 24), ("2",)),
-    "risk-80x24": ((80, 24), ("3",)),
+    "proof-80x24": ((80, 24), ("3",)),
+    "risk-80x24": ((80, 24), ("4",)),
+    "review-60x16": ((60, 16), ()),
+    "help-80x24": ((80, 24), ("question_mark",)),
 }
 """Size, and the keys that lead there."""
 

@@ -10,21 +10,20 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from capadvise.caps import Cap
 from capadvise.errors import CannotStart
 from capadvise.recording import Check, Lost, Tally
+from capadvise.report.lamps import Lamp, Light
 from capadvise.tui.app import CapadviseApp
-from capadvise.tui.asked import Rows, short_count
-from capadvise.tui.live import LiveView
-from capadvise.tui.palette import LIVE_COMMANDS
-from capadvise.tui.protocols import Now, Over
-from capadvise.tui.review import ReviewView
+from capadvise.tui.main import Main
+from capadvise.tui.protocols import Health, Now, Over
+from capadvise.tui.rows import LiveRows, short_count
 from tests.support.screens import (
     BIND,
     BRK,
     CATALOG,
     CHOWN,
     HOSTILE,
+    HOSTNAME,
     NGINX,
     PATH,
     SETUID,
@@ -46,9 +45,13 @@ class Recorder:
 
     argv: tuple[str, ...] = ("nginx", "-g", "daemon off;")
     observer: str = "tracepoint"
-    state: Now = field(default_factory=lambda: Now(1.0))
+    check: str | None = None
+    has_terminal: bool = True
+    detaches: bool = False
+    state: Now | tuple[Now, ...] = field(default_factory=lambda: Now(1.0))
+    waits: bool = False
     written: bytes = b""
-    end: Over | None = None
+    end: Over | tuple[Over, ...] | None = None
     error: CannotStart | None = None
     started: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
@@ -59,17 +62,20 @@ class Recorder:
     def start(self, columns: int, rows: int) -> None:
         self.started = columns, rows
 
-    def now(self) -> Now:
-        return self.state
+    def now(self) -> tuple[Now, ...]:
+        return self.state if isinstance(self.state, tuple) else (self.state,)
 
     def output(self) -> bytes:
         data, self.written = self.written, b""
         return data
 
-    def over(self) -> Over | None:
+    def wants_keys(self) -> bool:
+        return self.waits
+
+    def over(self) -> tuple[Over, ...] | None:
         if self.error:
             raise self.error
-        return self.end
+        return (self.end,) if isinstance(self.end, Over) else self.end
 
     def stop(self) -> None:
         self.stops += 1
@@ -80,12 +86,6 @@ class Recorder:
     def resize(self, columns: int, rows: int) -> None:
         self.size = columns, rows
 
-    def wants_screen(self) -> bool:
-        return False
-
-    def lend(self) -> None:
-        raise AssertionError("nobody asked for the screen")
-
 
 def seen(*checks: Check, seconds: float = 1.0, **more: Any) -> Now:
     """What a recording of these looks like."""
@@ -94,57 +94,69 @@ def seen(*checks: Check, seconds: float = 1.0, **more: Any) -> Now:
     return Now(seconds, tallies, known.proposal, **more)
 
 
-def live_on(recorder: Recorder, *, at_once: bool = False) -> tuple[CapadviseApp, LiveView]:
-    """The live screen on a recorder, with the review behind it."""
-
-    def review(over: Over) -> ReviewView:
-        return ReviewView(
-            over.report, CATALOG, over.path, prover=Prover(), prove=at_once, live=True
-        )
-
-    view = LiveView(recorder, CATALOG, review, at_once=at_once)
-    return CapadviseApp(lambda: view), view
+def live_on(recorder: Recorder, *, at_once: bool = False) -> tuple[CapadviseApp, Main]:
+    """The screen on a recorder."""
+    main = Main(CATALOG, source=recorder, prover=lambda _: Prover(), prove=at_once)
+    return CapadviseApp(lambda: main), main
 
 
-def rows(view: LiveView) -> list[str]:
-    return [" ".join(str(option.prompt).split()) for option in view.asked.options]
+def rows(main: Main) -> list[str]:
+    return [" ".join(str(option.prompt).split()) for option in main.live.caps.options]
 
 
 OVER = Over(NGINX, PATH)
 
 
-async def look(pilot: Session, view: LiveView) -> None:
+async def look(pilot: Session, view: Main) -> None:
     """One look of the screen at its recorder."""
     view.look()
     await pilot.pause()
 
 
-def test_capabilities_appear_with_verdict_count_and_last_call_as_they_are_asked_for() -> None:
+def test_capabilities_appear_with_count_and_the_call_that_decides() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        assert recorder.started == (75, 46)
+        assert recorder.started == (77, 38)
         recorder.state = Now(1.0, (Tally(2, BIND),))
         await look(pilot, view)
         assert rows(view) == [
-            "Just asked 1",
-            "? NET_BIND_SERVICE 2× 4/s nginx[812] bind, tcp [::]:80",
+            "Just checked 1",
+            "? NET_BIND_SERVICE low 2× nginx[812] bind, tcp [::]:80",
         ]
-        assert "reverse" in view.asked.get_option_at_index(1).prompt.markup  # it lights up
+        assert "reverse" in view.live.caps.options[1].prompt.at(80).markup  # it lights up
         recorder.state = seen(BIND, replace(CHOWN, granted=False, result=-1), BRK, seconds=3.0)
         await look(pilot, view)
         assert rows(view) == [
-            "Needed so far 1",
-            "● NET_BIND_SERVICE 1× nginx[812] bind, tcp [::]:80",
-            "Refused 1",
-            "× CHOWN 5× 2/s nginx[812] chown, uid 33, refused",
-            "▸ Asked in passing 1 SYS_ADMIN",
+            "Needed 1",
+            "● NET_BIND_SERVICE low 1× nginx[812] bind, tcp [::]:80",
+            "Denied, no effect 1",
+            "× CHOWN medium 5× nginx[812] chown, uid 33, refu…",
+            "▸ Incidental 1 SYS_ADMIN",
         ]
-        assert "reverse" not in view.asked.get_option_at_index(1).prompt.markup
-        assert shows(app, "#asked-why").startswith("NET_BIND_SERVICE: binding an IPv")
+        assert "reverse" not in view.live.caps.options[1].prompt.at(80).markup
+        assert shows(app, "#live-why").startswith("NET_BIND_SERVICE: binding an IPv")
         await press(pilot, "u")
-        assert rows(view)[-1] == "○ SYS_ADMIN 84× 42/s nginx[812] brk"
+        assert rows(view)[-1] == "○ SYS_ADMIN root-equivalent 84× nginx[812] brk"
+
+    drive(app, script)
+
+
+def test_of_one_capability_the_deciding_call_is_shown_and_incidental_checks_are_apart() -> None:
+    """mount decides; that brk was checked last, and 84 times, does not."""
+    recorder = Recorder()
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        known = report(HOSTNAME, BRK)
+        recorder.state = Now(1.0, (Tally(85, BRK),), known.proposal)
+        await look(pilot, view)
+        (title, row) = rows(view)
+        assert title == "Needed 1"
+        assert row.startswith("◆ SYS_ADMIN root-equivalent 1×")
+        assert row.endswith("nginx[812] sethostname +84 in…")
+        assert "needed: nginx[812] sethostname" in shows(app, "#events")
 
     drive(app, script)
 
@@ -169,9 +181,10 @@ def test_the_screen_as_text(size: tuple[int, int]) -> None:
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    rates = Rows()
+    rates = LiveRows()
+    lamp = Lamp(BIND.cap, Light.NEEDED)
     last = [
-        rates.at(Now(float(second), (Tally(count, BIND),)))[0].rate
+        rates.at(Now(float(second), (Tally(count, BIND),)), [lamp], {})[0].rate
         for second, count in ((1, 10), (2, 20), (3, 40), (4, 40), (9, 40))
     ]
     assert last == [0, 10, 15, 10, 0]
@@ -180,42 +193,120 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     ]
 
 
-def test_the_top_line_says_what_goes_on_and_what_was_lost() -> None:
+def state_line(app: CapadviseApp) -> str:
+    """What the board says of what goes on, up to the signs of the lamps."""
+    line = shows(app, "#board").splitlines()[-1].strip()
+    return line.partition("   ")[0]
+
+
+def test_the_board_says_what_goes_on_and_what_was_dropped() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
         recorder.state = seen(BIND, seconds=75, lost=Lost(3, 4))
         await look(pilot, view)
-        assert shows(app, "#state") == "● recording 1:15"
-        assert shows(app, "#run") == "7 events lost  1 checks  tracepoint"
+        assert state_line(app) == (
+            "● recording 1:15 · 7 events dropped · 1 capability check · tracepoint"
+        )
         recorder.state = seen(BIND, seconds=80, stopping=8.2)
         await look(pilot, view)
-        assert shows(app, "#state") == "■ stopping, killed in 8 s"
-        recorder.end = OVER
+        assert state_line(app).startswith("■ stopping, killed in 8 s")
+        failed = replace(NGINX, recordings=(replace(NGINX.recording, exit_status=139),))
+        recorder.end = Over(failed, PATH)
         await look(pilot, view)
-        assert shows(app, "#state") == "■ ended with 0 after 1:20"
+        assert state_line(app) == "✗ crashed (SIGSEGV) after 0.1 s · Enter reviews 3 needs"
 
     drive(app, script)
 
 
-def test_pausing_stops_the_display_and_nothing_else() -> None:
+def test_the_health_check_is_seen_while_it_fails_and_when_it_passes() -> None:
+    recorder = Recorder(check="curl -f localhost")
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        assert "health check pending" in state_line(app)
+        recorder.state = seen(BIND, seconds=9, health=Health(False, 6, "exit 7: refused\n"))
+        await look(pilot, view)
+        assert "health check failing for 6 s: exit 7: refused" in state_line(app)
+        assert "health check failing" in shows(app, "#events")
+        recorder.end = Over(NGINX, PATH, True)
+        await look(pilot, view)
+        assert "health check passed after 0.1 s, so it was stopped" in state_line(app)
+
+    drive(app, script)
+
+
+def test_each_service_has_a_row_with_its_lamps_and_enter_goes_into_it() -> None:
+    recorder = Recorder(has_terminal=False)
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        web = seen(BIND, name="web", health=Health(True, 3))
+        recorder.state = (web, seen(CHOWN, SETUID, name="db"))
+        await look(pilot, view)
+        targets = app.query_one("#targets", OptionList)
+        first, second = (str(option.prompt) for option in targets.options)
+        assert first.split()[:2] == ["●", "web"]
+        assert "·" * 10 + "●" + "·" * 30 in first
+        assert first.rstrip().endswith("41 → 1    health check passed")
+        assert "41 → 2" in second
+        targets.focus()
+        await press(pilot, "down")
+        assert "of db" in str(app.query_one("#caps-pane").border_title)
+        assert rows(view)[0] == "Needed 2"
+        await press(pilot, "enter")
+        assert app.focused is view.live.caps
+        recorder.end = (OVER, Over(report(CHOWN, name="db"), PATH))
+        await look(pilot, view)
+        assert view.place == "review"
+        assert len(view.review.caps.options) > 1
+        await press(pilot, "n", "2")
+        assert view.state.name == "nginx"
+
+    drive(app, script)
+
+
+def test_what_happened_can_be_gone_through_when_it_has_ended() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "p")
+        recorder.state = seen(BIND, seconds=1.0)
+        await look(pilot, view)
+        recorder.state = seen(BIND, CHOWN, seconds=2.0)
+        await look(pilot, view)
+        recorder.end = OVER
+        await look(pilot, view)
+        await press(pilot, "1", "left")
+        assert "1.0 s (1 of 2) NET_BIND_SERVICE needed" in shows(app, "#events")
+        lit = [lamp.cap.short for lamp in view.state.lamps(0) if lamp.light is Light.NEEDED]
+        assert lit == ["NET_BIND_SERVICE"]
+        await press(pilot, "right")
+        assert "CHOWN needed" in shows(app, "#events")
+
+    drive(app, script)
+
+
+def test_freezing_stops_the_display_and_nothing_else() -> None:
+    recorder = Recorder()
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "w")
         recorder.state, recorder.written = seen(BIND, seconds=5), b"line\r\n"
         await look(pilot, view)
         assert rows(view) == []
-        assert shows(app, "#state") == "● recording 5.0 s  display paused"
-        await press(pilot, "p")
+        assert state_line(app).startswith("● recording 5 s  display frozen")
+        await press(pilot, "w")
+        await look(pilot, view)
         assert len(rows(view)) == 2
-        assert list(view.output.lines.finished) == ["line"]
-        await press(pilot, "p")
+        assert view.live.output.terminal.text() == ["line"]
+        await press(pilot, "w")
         recorder.end = OVER
         await look(pilot, view)
-        assert not view.paused  # the end is shown in any case
+        assert not view.frozen  # the end is shown in any case
 
     drive(app, script)
 
@@ -228,12 +319,12 @@ def test_the_keyboard_is_the_targets_until_it_is_taken_back() -> None:
         await press(pilot, "i", *"q1?", "space", "enter", "ctrl+c", "ctrl+q", "ctrl+p", "escape")
         assert recorder.typed == b"q1? \r\x03\x11\x10\x1b"
         assert recorder.stops == 0
-        await press(pilot, "ctrl+right_square_bracket", "p")
-        assert view.paused
-        await press(pilot, "p", "i", "tab")
+        await press(pilot, "ctrl+right_square_bracket", "w")
+        assert view.frozen
+        await press(pilot, "w", "i", "tab")
         assert recorder.typed.endswith(b"\t")
-        await pilot.click("#asked")
-        assert not view.output.typing  # a click elsewhere takes it back, too
+        await pilot.click("#live-caps")
+        assert not view.live.output.typing  # a click elsewhere takes it back, too
 
     drive(app, script)
 
@@ -243,17 +334,19 @@ def test_q_stops_the_target_and_then_leaves() -> None:
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        assert [view.check_action(name, ()) for name in ("stop", "type", "review")] == [
-            *(True, True, False)
-        ]
+        names = ("stop", "kill", "type", "review", "leave")
+        assert [view.check_action(name, ()) for name in names] == [True, False, True, False, False]
         await press(pilot, "q", "ctrl+c")
+        recorder.state = seen(BIND, stopping=9.0)
+        await look(pilot, view)
+        assert "q Kill" in shows(app, "#keys")
         assert recorder.stops == 2
         assert app.is_running
         recorder.end = OVER
         await look(pilot, view)
-        assert [view.check_action(name, ()) for name in ("stop", "type", "review")] == [
-            *(False, False, True)
-        ]
+        await press(pilot, "1")
+        assert [view.check_action(name, ()) for name in names] == [False, False, False, True, True]
+        assert "q Quit" in shows(app, "#keys")
         await press(pilot, "q")
         assert not app.is_running
 
@@ -280,25 +373,62 @@ def test_who_leaves_or_is_sent_away_waits_for_the_report(how: str) -> None:
     drive(app, script)
 
 
-def test_the_review_follows_on_r_and_the_output_stays_below_it() -> None:
+def test_a_recording_flows_into_its_review_and_the_output_stays() -> None:
+    recorder = Recorder(written=b"hello")
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        recorder.end = OVER
+        await look(pilot, view)
+        assert view.place == "review"
+        assert len(view.review.caps.options) > 3
+        await press(pilot, "space", "1")
+        assert view.place == "live"
+        assert "hello" in screen_text(app)
+        await press(pilot, "2")
+        assert view.choice is not None
+        assert len(view.choice.caps) == 2
+
+    drive(app, script)
+
+
+def test_one_that_failed_stays_in_sight_and_enter_leads_on() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "r")
-        assert app.view is view
-        recorder.end = OVER
+        recorder.state = seen(BIND, CHOWN)
         await look(pilot, view)
-        await press(pilot, "r")
-        assert isinstance(app.view, ReviewView)
-        assert app.view.report is NGINX
-        await press(pilot, "space", "0")
-        assert app.view is view
-        await press(pilot, "r")
-        assert len(app.view.choice.caps) == 2
-        await pilot.click("#place-live")
-        await pilot.pause()
-        assert app.view is view
+        failed = replace(NGINX, recordings=(replace(NGINX.recording, exit_status=1),))
+        recorder.end = Over(failed, PATH)
+        await look(pilot, view)
+        assert view.place == "live"
+        assert "exited with 1" in state_line(app)
+        view.live.caps.select(CHOWN.cap)
+        await press(pilot, "enter")
+        assert view.place == "review"
+        assert view.review.caps.selected == CHOWN.cap
+
+    drive(app, script)
+
+
+def test_the_keyboard_is_given_when_the_target_waits_and_not_twice_against_the_users_will() -> None:
+    recorder = Recorder(waits=True)
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        assert view.live.output.typing
+        assert shows(app, "#keys").split("  ")[0] == "^] capadvise's own keys"
+        await press(pilot, "ctrl+right_square_bracket")
+        await look(pilot, view)
+        assert not view.live.output.typing
+        recorder.waits = False
+        await look(pilot, view)
+        recorder.waits = True
+        await look(pilot, view)
+        assert view.live.output.typing
 
     drive(app, script)
 
@@ -311,8 +441,9 @@ def test_with_prove_the_trials_begin_by_themselves() -> None:
         recorder.end = OVER
         await look(pilot, view)
         await press(pilot)
-        assert isinstance(app.view, ReviewView)
-        assert app.view.report.proven is not None
+        assert view.place == "proof"
+        assert view.choice is not None
+        assert view.choice.report.proven is not None
 
     drive(app, script)
 
@@ -353,25 +484,24 @@ def test_the_targets_terminal_is_as_large_as_its_pane() -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.2)
         assert recorder.size is not None
-        assert recorder.size[0] == 75
+        assert recorder.size[0] == 77
 
     drive(app, script)
 
 
-def test_rows_are_found_by_the_mouse_and_every_action_is_in_the_palette() -> None:
+def test_rows_and_lamps_are_found_by_the_mouse() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
         recorder.state = seen(BIND, SETUID, BRK)
         await look(pilot, view)
-        await pilot.click("#asked", offset=(6, 2))
-        assert view.asked.selected == Cap.parse("SETUID")
-        await pilot.click("#asked", offset=(6, 3))
-        assert app.query_one("#asked", OptionList).option_count == 5
-        titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert {name for name, _, _ in LIVE_COMMANDS} - titles == {"go: review"}
-        own = {"interrupt"}
-        assert {b.action for b in view.BINDINGS} - own == {verb for _, verb, _ in LIVE_COMMANDS}
+        await pilot.click("#live-caps", offset=(6, 2))
+        assert view.live.caps.selected == BIND.cap
+        await pilot.click("#live-caps", offset=(6, 3))
+        assert len(rows(view)) == 5
+        await pilot.click("#board", offset=(23, 1))
+        await pilot.pause()
+        assert view.live.caps.selected == SETUID.cap
 
     drive(app, script)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from capadvise.caps import Cap, parse_set
 from capadvise.decide import Verdict
-from capadvise.tui.proof import tried
-from tests.support.screens import NGINX, Prover, app_on, drive, page, press, proven, shows
+from capadvise.errors import BadInput
+from capadvise.report.model import Report
+from capadvise.tui.protocols import Ended, Starting
+from capadvise.tui.trials import guessed_check, progress, tried
+from tests.support.screens import (
+    BIND,
+    NGINX,
+    Prover,
+    app_on,
+    drive,
+    kept_report,
+    page,
+    press,
+    proven,
+    report,
+    shows,
+)
 
 Session = Pilot[Any]
 SETUID = Cap.parse("SETUID")
@@ -20,7 +37,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
     app = app_on(NGINX, Prover())
 
     async def script(pilot: Session) -> None:
-        assert "Not proven yet." in shows(app, "#proof-sum")
+        assert "Not tested yet." in shows(app, "#proof-sum")
         await press(pilot, "p")
         assert page(app).place == "proof"
         rows = [
@@ -37,11 +54,12 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "7 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
             "8 without CHOWN ✗ fails 0.5 s exited with 1",
         ]
-        assert "Proven: it works with the floor" in shows(app, "#proof-sum")
-        assert page(app).report.proposal.need(SETUID).verdict is Verdict.TOLERATED
-        await press(pilot, "1", "down")
-        assert "Kept. Without it: the workload passes (tried), but nginx runs as 0:0." in shows(
-            app, "#why-text"
+        assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
+        assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")
+        assert kept_report(app).proposal.need(SETUID).verdict is Verdict.TOLERATED
+        await press(pilot, "2", "down", "down")
+        assert "Kept. Without it: it works, but nginx runs as 0:0 (proven by trial)." in " ".join(
+            shows(app, "#why-text").split()
         )
 
     drive(app, script)
@@ -51,7 +69,7 @@ def test_a_trial_says_what_it_had_and_what_differed() -> None:
     app = app_on(proven())
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "2", "down", "down", "down", "down")
+        await press(pilot, "3", "down", "down", "down", "down")
         assert shows(app, "#trial-text").splitlines() == [
             "Trial 5, without SETUID: it passes after 0.5 s.",
             "It had: CHOWN, NET_BIND_SERVICE",
@@ -66,9 +84,9 @@ def test_a_search_that_is_ended_keeps_the_best_set() -> None:
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p")
-        assert page(app).report.proven is not None
-        assert not page(app).report.proven.complete
-        assert page(app).report.proven.floor == NGINX.proposal.recommended
+        assert kept_report(app).proven is not None
+        assert not kept_report(app).proven.complete
+        assert kept_report(app).proven.floor == NGINX.proposal.recommended
         assert page(app).proof.can_start
 
     drive(app, script)
@@ -79,10 +97,8 @@ def test_one_that_is_ended_before_its_first_trial_leaves_the_report_as_it_was() 
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p")
-        assert page(app).report is NGINX
-        assert [note.message for note in app._notifications] == [
-            "stopped before the first trial ended"
-        ]
+        assert kept_report(app) is NGINX
+        assert "stopped before the first trial ended" in shows(app, "#trial-text")
 
     drive(app, script)
 
@@ -92,14 +108,14 @@ def test_the_users_own_set_is_tried_once() -> None:
 
     async def script(pilot: Session) -> None:
         assert page(app).check_action("try", ()) is False  # the recommended set was tried
-        await press(pilot, "space", "down", "down", "space")
-        assert shows(app, "#status").splitlines()[1] == "not tried"
+        await press(pilot, "space", "down", "space")
+        assert "Not tested: y tests exactly this set." in " ".join(shows(app, "#status").split())
         await press(pilot, "y")
-        assert page(app).report.proven is not None
-        assert page(app).report.proven.trials[-1].caps == parse_set(["SETUID"])
+        assert kept_report(app).proven is not None
+        assert kept_report(app).proven.trials[-1].caps == parse_set(["SETUID"])
         assert page(app).check_action("try", ()) is False
-        await press(pilot, "1")
-        assert shows(app, "#status").splitlines()[1] == "tried: fails: exited with 1"
+        await press(pilot, "2")
+        assert "A trial failed: exited with 1." in shows(app, "#status")
 
     drive(app, script)
 
@@ -120,29 +136,89 @@ def test_where_no_trial_can_be_made_the_screen_says_why_and_the_keys_are_hidden(
     app = app_on(NGINX, Prover(why_not="it needs root"))
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "2")
+        await press(pilot, "3")
         assert shows(app, "#proof-sum") == "Cannot prove: it needs root"
-        assert [page(app).check_action(name, ()) for name in ("prove", "try", "stop")] == [
-            False
-        ] * 3
+        names = ("prove", "try", "stop_trials")
+        assert [page(app).check_action(name, ()) for name in names] == [False] * 3
 
     drive(app, script)
 
 
-def test_where_nothing_tells_success_the_user_says_what_does() -> None:
+def test_a_health_check_is_asked_for_and_runs_only_when_confirmed() -> None:
     prover = Prover(why_not="no check")
     app = app_on(NGINX, prover)
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p")
-        assert shows(app, "#proof-sum").startswith("What shows that it works?")
-        await press(pilot, *"curl 1", "enter")
+        assert shows(app, "#check-label") == "Shell command that succeeds when the program works:"
+        assert app.query_one("#check", Input).value == "curl -fsSk http://localhost/"
+        await press(pilot, "ctrl+u", *"curl 1", "enter")
+        assert prover.check is None, "it is shown first"
+        assert "runs as root" in shows(app, "#check-note")
+        await press(pilot, "enter")
         assert prover.check == "curl 1"
-        assert page(app).report.proven is not None
-        assert page(app).report.workload.check == "curl 1"
-        assert not app.query_one("#check").display
+        assert kept_report(app).proven is not None
+        assert kept_report(app).workload.check == "curl 1"
+        assert not app.query_one("#check-form").display
 
     drive(app, script)
+
+
+def test_a_tab_that_asks_for_a_check_takes_no_keys_by_itself() -> None:
+    app = app_on(NGINX, Prover(why_not="no check"))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3", "4")
+        assert page(app).place == "risk"
+        await press(pilot, "3", "2")
+        assert page(app).place == "review"
+
+    drive(app, script)
+
+
+@dataclass
+class Broken(Prover):
+    """Its trials cannot be made."""
+
+    def prove(self, known: Report, starting: Starting, ended: Ended) -> Report:
+        raise BadInput("cannot isolate: cp: cannot stat '/gone'", hint="record it again")
+
+
+def test_why_a_proof_failed_stays_on_the_screen() -> None:
+    app = app_on(NGINX, Broken())
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p", "2", "3")
+        assert "✗ not proven" in str(app.query_one("#trials", OptionList).options[0].prompt)
+        text = shows(app, "#trial-text")
+        assert "cannot isolate: cp: cannot stat '/gone'" in text
+        assert "record it again" in text
+
+    drive(app, script)
+
+
+def test_progress_is_a_bar_with_the_time_that_is_left() -> None:
+    trials = list(proven().proven.trials)  # type: ignore[union-attr]
+    recommended = NGINX.proposal.recommended
+    begun, later = progress([], recommended), progress(trials[:3], recommended)
+    assert begun.left is None
+    assert str(later) == f"trial 4 of at least {later.total}, about {later.left:.0f} s left"
+    assert later.left == 0.5 * (later.total - 3)
+    assert begun.bar(10) == " ░░░░░░░░░"
+    assert later.bar(10).startswith("████")
+
+
+@pytest.mark.parametrize(
+    ("detail", "check"),
+    [
+        ("tcp [::]:80", "curl -fsSk http://localhost/"),
+        ("tcp 127.0.0.1:5432", "bash -c '</dev/tcp/127.0.0.1/5432'"),
+        ("udp 0.0.0.0:53", ""),
+        (None, ""),
+    ],
+)
+def test_a_health_check_is_guessed_from_what_listens(detail: str | None, check: str) -> None:
+    assert guessed_check(report(replace(BIND, detail=detail))) == check
 
 
 def test_a_set_is_named_by_what_it_is_compared_with() -> None:
@@ -172,8 +248,8 @@ def test_escape_leads_out_of_the_field_that_takes_all_keys() -> None:
 
     async def script(pilot: Session) -> None:
         await press(pilot, "p", "1")
-        assert app.screen.query_one("#check", Input).value == "1"
-        await press(pilot, "escape", "1")
+        assert app.screen.query_one("#check", Input).value.endswith("1")
+        await press(pilot, "escape", "2")
         assert page(app).place == "review"
 
     drive(app, script)

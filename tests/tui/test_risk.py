@@ -10,7 +10,18 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from capadvise.posture import Exposed, Posture, Root, Seccomp, Sharing
-from tests.support.screens import BIND, CHOWN, HOSTNAME, NGINX, app_on, drive, press, report, shows
+from tests.support.screens import (
+    BIND,
+    CHOWN,
+    HOSTNAME,
+    NGINX,
+    app_on,
+    drive,
+    page,
+    press,
+    report,
+    shows,
+)
 
 Session = Pilot[Any]
 
@@ -19,20 +30,20 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
     app = app_on(report(BIND, CHOWN, HOSTNAME))
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "3")
+        await press(pilot, "4")
         rows = [
             str(option.prompt).split() for option in app.query_one("#risk-caps", OptionList).options
         ]
         assert rows == [
-            *(["SYS_ADMIN", "root"], ["CHOWN", "medium"], ["NET_BIND_SERVICE", "low"]),
+            ["✓", "SYS_ADMIN", "root-equivalent"],
+            ["✓", "CHOWN", "medium"],
+            ["✓", "NET_BIND_SERVICE", "low"],
             ["Where", "it", "ran"],
         ]
-        assert shows(app, "#risk-sum").splitlines() == [
-            "The worst that remains with the recommended set: root (SYS_ADMIN), as good as root on "
-            "the host.",
-            "root 1   medium 1   low 1   in a container that docker makes without further options",
-        ]
-        text = shows(app, "#risk-text").replace("\n  ", " ")
+        said = " ".join(shows(app, "#risk-sum").split())
+        assert said.startswith("The recommended set: the worst risk is root-equivalent (SYS_ADMIN)")
+        assert said.endswith("Judged in a container that docker makes without further options.")
+        text = " ".join(shows(app, "#risk-text").split())
         assert "1 of its 70 uses were seen." in text
         assert "Seen 1×: host name" in text
         assert "• Instead: State it in the deployment" in text
@@ -40,14 +51,17 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
     drive(app, script)
 
 
-def test_what_changes_while_the_screen_is_hidden_is_there_when_it_is_shown_again() -> None:
+def test_space_strikes_the_attacks_that_go_with_a_capability_and_says_what_breaks() -> None:
     app = app_on(report(BIND, CHOWN))
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "3")
-        assert shows(app, "#risk-text").startswith("Give files to any user or group.")
-        await press(pilot, "1", "space", "3")
-        assert shows(app, "#risk-text").startswith("Bind ")
+        await press(pilot, "4", "space")
+        assert str(app.query_one("#risk-caps", OptionList).options[0].prompt).startswith("− CHOWN")
+        text = " ".join(shows(app, "#risk-text").split())
+        assert "− Without it: giving a file to another user" in text
+        assert "What an attacker can no longer do − If a system folder" in text
+        assert "medium before your changes" in shows(app, "#risk-sum")
+        assert "41 → 1 · root-equivalent → low" in shows(app, "#board")
 
     drive(app, script)
 
@@ -71,10 +85,10 @@ def test_the_risk_is_that_of_the_place(mounted: tuple[Exposed, ...], risk: str, 
     app = app_on(replace(report(CHOWN), posture=posture, target=ran))
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "3")
+        await press(pilot, "4")
         row = app.query_one("#risk-caps", OptionList).options[0]
-        assert str(row.prompt).split() == ["CHOWN", risk]
-        assert "   where it ran" in shows(app, "#risk-sum")
+        assert str(row.prompt).split() == ["✓", "CHOWN", risk]
+        assert "Judged where it ran." in shows(app, "#risk-sum")
         assert said in " ".join(shows(app, "#risk-text").split())
 
     drive(app, script)
@@ -84,10 +98,34 @@ def test_what_is_dropped_is_no_risk_any_more() -> None:
     app = app_on(NGINX)
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "space", "down", "space", "down", "space", "3")
-        assert app.query_one("#risk-caps", OptionList).option_count == 1
-        assert "no capability is left" in shows(app, "#risk-sum")
-        assert "Mandatory access control" in shows(app, "#risk-text")
+        await press(pilot, "space", "down", "space", "down", "space", "4")
+        assert "no risk from capabilities is left" in shows(app, "#risk-sum")
+        assert "41 → 0 · root-equivalent → none" in shows(app, "#board")
+
+    drive(app, script)
+
+
+def test_review_and_risk_say_the_same_of_each_capability() -> None:
+    """A folder of the host that is mounted makes CHOWN worse than it usually is."""
+    mounted = (Exposed("host-folder", "/data", True, "/srv/data"),)
+    root = Root("overlay", read_only=False, layers=2, host=False, exposed=mounted)
+    posture = Posture(namespaces={"user": Sharing.HOST, "net": Sharing.OWN}, root=root)
+    ran = replace(NGINX.target, kind="container")
+    app = app_on(replace(report(CHOWN, BIND, HOSTNAME), posture=posture, target=ran))
+
+    async def script(pilot: Session) -> None:
+        def risks(rows: OptionList) -> dict[str, str]:
+            prompts = [str(option.prompt).split() for option in rows.options]
+            return {words[-2]: words[-1] for words in prompts if words[0] == "✓"}
+
+        listed = {}
+        for option in page(app).review.caps.options:
+            words = str(option.prompt).split()
+            if words[0] == "✓":
+                listed[words[2]] = words[3]
+        await press(pilot, "4")
+        assert risks(app.query_one("#risk-caps", OptionList)) == listed
+        assert listed["CHOWN"] == "high"
 
     drive(app, script)
 
@@ -98,7 +136,7 @@ def test_what_else_restrained_it_is_told() -> None:
     app = app_on(replace(NGINX, posture=posture))
 
     async def script(pilot: Session) -> None:
-        await press(pilot, "3", "end")
+        await press(pilot, "4", "end")
         text = shows(app, "#risk-text")
         assert "a seccomp filter decides before the kernel does" in text
         assert "• processes, the host's" in text

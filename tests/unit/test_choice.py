@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from capadvise.caps import Cap, parse_set
+from capadvise.report.words import risk_word
 from capadvise.tui.choice import Choice, compared, consequence, cost, status
-from capadvise.tui.look import parse_background, theme
+from capadvise.tui.theme import parse_background, theme
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
 
 PROVEN = proven()
@@ -20,57 +21,59 @@ CHOWN_CAP, SETUID_CAP = Cap.parse("CHOWN"), Cap.parse("SETUID")
         (
             Choice(NGINX),
             "SETUID",
-            "Kept. Without it: the program may go on with more rights than it wants (not tried).",
+            "Kept. Without it: the program may keep rights that it wants to give up (inferred, not "
+            "tested).",
         ),
         (
             Choice(NGINX).toggle(SETUID_CAP),
             "SETUID",
-            "Dropped by you. Without it: the program may go on with more rights than it wants "
-            "(not tried).",
+            "Dropped by you. Without it: the program may keep rights that it wants to give up "
+            "(inferred, not tested).",
         ),
         (
             Choice(PROVEN),
             "SETUID",
-            "Kept. Without it: the workload passes (tried), but nginx runs as 0:0.",
+            "Kept. Without it: it works, but nginx runs as 0:0 (proven by trial).",
         ),
         (
             Choice(PROVEN).toggle(CHOWN_CAP),
             "CHOWN",
-            "Dropped by you. Without it: the workload fails (tried: exited with 1).",
+            "Dropped by you. Without it: it fails (exited with 1), proven by trial.",
         ),
         (
             Choice(NGINX),
             "SYS_ADMIN",
-            "Not in the set: asked in passing, and nothing hangs on the answer.",
+            "Not in the set: it was checked, and the result has no effect.",
         ),
-        (Choice(NGINX), "BPF", "Not in the set: the kernel never asked for it."),
+        (Choice(NGINX), "BPF", "Not in the set: the kernel never checked it."),
         (
             Choice(NGINX).toggle(Cap.parse("SYS_ADMIN")),
             "SYS_ADMIN",
-            "Added by you: it was not needed, and it adds a risk: root.",
+            "Added by you: it is not needed, and it adds a root-equivalent risk.",
         ),
-        (Choice(PROVEN).other_base(), "SETUID", "Not in the set: the workload passes without it."),
+        (Choice(PROVEN).other_base(), "SETUID", "Not in the set: it works without it."),
     ],
 )
 def test_a_plain_sentence_says_what_keeping_or_dropping_does(
     choice: Choice, cap: str, said: str
 ) -> None:
-    assert consequence(choice, Cap.parse(cap), CATALOG) == said
+    assert consequence(choice, Cap.parse(cap), risk_word(CATALOG.risk(Cap.parse(cap)))) == said
 
 
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
     both = Choice(PROVEN).toggle(BIND_CAP).toggle(CHOWN_CAP)
     assert [status(Choice(NGINX)), status(Choice(PROVEN)), status(both)] == [
-        "not tried",
-        "tried: passes",
-        "not tried",
+        "Inferred from the capability checks. Not tested.",
+        "Proven: it works.",
+        "Not tested: y tests exactly this set.",
     ]
     assert cost(both) == (
-        "without CHOWN: the workload fails (tried: exited with 1); "
-        "without NET_BIND_SERVICE: the workload fails (tried: exited with 1)"
+        "Without CHOWN: it fails (exited with 1), proven by trial. "
+        "Without NET_BIND_SERVICE: it fails (exited with 1), proven by trial."
     )
     assert cost(Choice(PROVEN)) is None
-    assert status(Choice(PROVEN).toggle(SETUID_CAP)) == "tried: passes, but nginx runs as 0:0"
+    minimal = "Proven minimal: it works, and fails without any one of them."
+    assert status(Choice(PROVEN).toggle(SETUID_CAP)) == minimal
 
 
 @pytest.mark.parametrize(
@@ -79,24 +82,24 @@ def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
         (
             Choice(report(CHOWN, BIND, SETUID, BRK)),
             "compose",
-            ["11 fewer than docker's default", "38 fewer than privileged"],
+            "docker's default 14 → 3 (−11)",
         ),
         (
             Choice(report(HOSTNAME)),
             "podman",
-            ["11 of podman's default dropped, SYS_ADMIN added", "40 fewer than privileged"],
+            "podman's default 11 → 1 (−11, +SYS_ADMIN)",
         ),
         (
             Choice(report()),
             "kubernetes",
-            ["14 fewer than containerd's default", "41 fewer than privileged"],
+            "containerd's default 14 → 0 (−14)",
         ),
     ],
 )
 def test_a_set_is_compared_with_what_the_runtime_grants(
-    choice: Choice, language: str, said: list[str]
+    choice: Choice, language: str, said: str
 ) -> None:
-    assert list(compared(choice, CATALOG, language)) == said
+    assert compared(choice, CATALOG, language) == said
 
 
 def test_a_new_proof_keeps_what_was_chosen_by_hand() -> None:

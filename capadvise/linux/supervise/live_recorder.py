@@ -25,8 +25,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from capadvise.catalog import default
-from capadvise.decide import decide_all
+from capadvise.decide import Need, decide_all
 from capadvise.errors import CapadviseError
+from capadvise.judge import Effect
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
@@ -80,11 +81,11 @@ class Ended:
 
 
 def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
-    """Judge what comes, until nothing more will. A proposal goes without its evidence."""
+    """Judge what comes, until nothing more will. A need goes with one piece of evidence."""
     with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
         while True:
             proposal = decide_all(pickle.load(coming), default())
-            needs = tuple(replace(need, evidence=()) for need in proposal.needs)
+            needs = tuple(map(_brief, proposal.needs))
             _send(proposals, replace(proposal, needs=needs))
             os.write(ready, b"r")
     os._exit(0)
@@ -192,6 +193,15 @@ class RecorderProcess:
     def _send(self, value: Progress | Ended | Failed) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
             _send(self._progress_fd, value)
+
+
+def _brief(need: Need) -> Need:
+    """With one piece of evidence: the deciding check, counted as often as all that decide."""
+    deciding = [judged for judged in need.evidence if judged.effect is Effect.USED]
+    if not deciding:
+        return replace(need, evidence=need.evidence[:1])
+    check = replace(deciding[0].check, count=sum(judged.check.count for judged in deciding))
+    return replace(need, evidence=(replace(deciding[0], check=check),))
 
 
 def _send(fd: int, value: object) -> None:

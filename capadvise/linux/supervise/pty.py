@@ -1,4 +1,4 @@
-"""A terminal of the target's own: what it writes, what is typed, and the real terminal on loan.
+"""A terminal of the target's own: what it writes, and what is typed.
 
 The target sits at the inner end of a pty. A thread reads the outer end as fast as the target
 writes, so that nothing that looks at the output ever slows the target down.
@@ -10,13 +10,10 @@ import contextlib
 import fcntl
 import os
 import pty
-import re
 import select
 import struct
 import termios
 import threading
-import tty
-from collections.abc import Callable
 from typing import Any
 
 KEPT = 256 << 10
@@ -24,12 +21,8 @@ KEPT = 256 << 10
 for a target that does not read, of more the beginning."""
 _LOOK = 0.1
 """Seconds until it is seen that keys wait."""
-FULL_SCREEN = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:1049|1047|47)(?:;[0-9]+)*h")
-"""A program takes the whole screen (xterm's alternate one)."""
-_BEGUN = re.compile(rb"\x1b(?:\[(?:\?[0-9;]{0,24})?)?\Z")
-"""What can become FULL_SCREEN with the next bytes."""
 _SANE = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b[?7h\x1b[?25h\x1b>\x1b[0m\x1b[r"
-"""Ends what a full-screen program may have left on: its screen, mouse, paste and cursor modes."""
+"""Ends what a screen that was killed may have left on: its modes of mouse, paste and cursor."""
 
 
 class Terminal:
@@ -43,10 +36,7 @@ class Terminal:
         with contextlib.suppress(termios.error):  # erase and interrupt keys as the user has them
             self._before = termios.tcgetattr(0)
             termios.tcsetattr(self.inner, termios.TCSANOW, self._before)
-        self.wants_screen = False
-        """The target has asked for the whole screen; its output waits for ``lend``."""
         self._kept = bytearray()
-        self._held = b""
         self._typed = bytearray()
         self._lock = threading.Lock()
 
@@ -78,16 +68,18 @@ class Terminal:
             data, self._kept = bytes(self._kept), bytearray()
         return data
 
+    @property
+    def wants_keys(self) -> bool:
+        """Whether a program takes single keys: it has switched line editing off, as shells and
+        full-screen programs do."""
+        try:
+            mode = termios.tcgetattr(self.fd)[3]
+        except termios.error:
+            return False
+        return not mode & termios.ICANON
+
     def _read(self) -> None:
-        while not self.wants_screen and (data := self._written()):
-            self._held += data
-            if found := FULL_SCREEN.search(self._held):
-                data, self._held = self._held[: found.start()], self._held[found.start() :]
-                self.wants_screen = True
-            else:
-                begun = _BEGUN.search(self._held)
-                end = begun.start() if begun else len(self._held)
-                data, self._held = self._held[:end], self._held[end:]
+        while data := self._written():
             with self._lock:
                 self._kept += data
                 if len(self._kept) > KEPT:
@@ -103,50 +95,12 @@ class Terminal:
             if ready:
                 return _read(self.fd)
 
-    def lend(self, ended: Callable[[], bool]) -> None:
-        """Give the target the real terminal until it has ended, or the terminal is gone."""
-        tty.setraw(0)
-        try:
-            self._fit()
-            _write(1, self._held)
-            self._relay(ended)
-        finally:
-            self.restore()
-
     def restore(self) -> None:
         """Put the real terminal back as it was, whatever a program has left it in."""
         with contextlib.suppress(OSError, termios.error):
             _write(1, _SANE)
             if self._before is not None:
                 termios.tcsetattr(0, termios.TCSAFLUSH, self._before)
-
-    def _relay(self, ended: Callable[[], bool]) -> None:
-        while True:
-            keys, waiting = ([], [self.fd]) if self._typed else ([0], [])
-            ready, room, _ = select.select([*keys, self.fd], waiting, [], 0.1)
-            self._fit()
-            if room:
-                self._deliver()
-            if 0 in ready:
-                if not (typed := _read(0)):
-                    return
-                self.type(typed)
-            if self.fd in ready:
-                if not (data := _read(self.fd)):
-                    return
-                _write(1, data)
-            elif ended():
-                return
-
-    def _fit(self) -> None:
-        """The size of the real terminal."""
-        with contextlib.suppress(OSError):
-            size = os.get_terminal_size(1)
-            if struct.unpack("4H", fcntl.ioctl(self.fd, termios.TIOCGWINSZ, b"\0" * 8))[:2] != (
-                size.lines,
-                size.columns,
-            ):
-                self.resize(size.columns, size.lines)
 
 
 def _read(fd: int) -> bytes:

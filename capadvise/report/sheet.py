@@ -1,0 +1,141 @@
+"""What is shared of a report: lamps, needs and proof, in words that are safe to show. Pure; the
+pages that are exported are made of it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.judge import Effect
+from capadvise.report.escape import printable
+from capadvise.report.explain_place import judged_in
+from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
+from capadvise.report.model import Report
+from capadvise.report.text import evidence_line, proof_lines, trial_name
+from capadvise.report.words import PROOFS, VERDICTS, risk_word
+
+_LONGEST = 300
+"""Characters of a text that a program chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetNeed:
+    """One capability of the set, or one that was checked and is not in it."""
+
+    cap: Cap
+    kept: bool
+    verdict: str
+    risk: str
+    proof: str
+    reason: str
+    call: str
+    """The call that decides; empty where none is known."""
+    without: str
+    """What is lost without it; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetTrial:
+    """One trial."""
+
+    name: str
+    passed: bool
+    seconds: float
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All of it."""
+
+    name: str
+    command: str
+    set_name: str
+    score: Score
+    lamps: tuple[Lamp, ...]
+    needs: tuple[SheetNeed, ...]
+    proof: tuple[str, ...]
+    trials: tuple[SheetTrial, ...]
+    notes: tuple[str, ...]
+    """What could not be seen, and what the risks are those of."""
+    recorded: str
+    """When, how long, by which observer."""
+
+
+def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:
+    """What is shared of a report and a set of it, or one of the user's own."""
+    risks = RisksHere(report, catalog)
+    known = all_caps(report.recording.host.last_cap, report.proposal)
+    base = report.proposal.floor if set_name == "floor" else report.proposal.recommended
+    proven = report.proven
+    everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
+    return Sheet(
+        name=_text(report.target.name),
+        command=_text(shlex.join(report.target.argv)),
+        set_name=set_name,
+        score=score(known, caps, risks, how_known(report, caps)),
+        lamps=lamps(known, report.proposal, caps, base or frozenset(), risks),
+        needs=tuple(_need(report, caps, cap, risks) for cap in _shown(report, caps)),
+        proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
+        trials=tuple(
+            SheetTrial(
+                trial_name(trial, everything),
+                trial.passed,
+                trial.seconds,
+                tuple(map(_text, trial.differences)),
+            )
+            for trial in (proven.trials if proven else ())
+        ),
+        notes=tuple(_notes(report)),
+        recorded=_recorded(report),
+    )
+
+
+def _shown(report: Report, caps: CapSet) -> list[Cap]:
+    """What is kept first, then the rest of what was checked."""
+    checked = {need.cap for need in report.proposal.needs}
+    return sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
+
+
+def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:
+    need = report.proposal.need(cap)
+    deciding = [judged for judged in need.evidence if judged.effect is Effect.USED]
+    call = evidence_line((deciding or list(need.evidence))[0]) if need.evidence else ""
+    return SheetNeed(
+        cap,
+        cap in caps,
+        VERDICTS[need.verdict],
+        risk_word(risks.get(cap)),
+        PROOFS[need.proof],
+        _text(need.reason),
+        _text(call),
+        _text(need.lost_without or ""),
+    )
+
+
+def _notes(report: Report) -> list[str]:
+    _, where = judged_in(report)
+    risks = f"{where or 'Where it ran'}: the risks are judged there."
+    doubts = [
+        f"{n.cap.short} is uncertain: {n.uncertain}" for n in report.proposal.needs if n.uncertain
+    ]
+    return [_text(text) for text in (*report.proposal.cautions, *doubts, risks)]
+
+
+def _recorded(report: Report) -> str:
+    first = report.recording
+    checks = sum(check.count for item in report.recordings for check in item.checks)
+    lost = sum(item.lost.signal + item.lost.sys_admin for item in report.recordings)
+    dropped = f"{lost} events dropped" if lost else "none dropped"
+    seconds = sum(item.seconds for item in report.recordings)
+    return _text(
+        f"Recorded {first.started[:16].replace('T', ' ')}, {seconds:.1f} s, {checks} capability "
+        f"checks, {dropped}, {first.host.observer}, Linux {first.host.kernel}"
+    )
+
+
+def _text(text: str) -> str:
+    text = text.replace("\n", " ")
+    return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")

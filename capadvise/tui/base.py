@@ -1,0 +1,54 @@
+"""What the actions of the screen know of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from capadvise.caps import Cap
+    from capadvise.catalog import Catalog
+    from capadvise.tui.choice import Choice
+    from capadvise.tui.livetab import LiveTab
+    from capadvise.tui.prooftab import ProofTab
+    from capadvise.tui.protocols import LiveSource
+    from capadvise.tui.reviewtab import ReviewTab
+    from capadvise.tui.risktab import RiskTab
+    from capadvise.tui.state import TargetState
+
+    Base = Screen[None]
+else:
+    Base = object
+
+
+class OfMain(Base):
+    """The members of ``Main`` that its actions use."""
+
+    place: Any
+    current: Any
+    frozen: Any
+    over: Any
+    format_name: Any
+    if TYPE_CHECKING:
+        source: LiveSource | None
+        states: list[TargetState]
+        live: LiveTab
+        review: ReviewTab
+        proof: ProofTab
+        risk: RiskTab
+        leaving: bool
+        catalog: Catalog
+
+        @property
+        def state(self) -> TargetState: ...
+        @property
+        def choice(self) -> Choice | None: ...
+        @property
+        def selected(self) -> Cap | None: ...
+        @property
+        def takes_keys(self) -> bool: ...
+        def choose(self, choice: Choice) -> None: ...
+        def show(self) -> None: ...
+        def show_board(self) -> None: ...
+        def mark(self) -> None: ...

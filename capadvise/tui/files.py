@@ -1,0 +1,94 @@
+"""The user's own files: which of those here could hold a set of capabilities, and in which language
+they are written. By their names first, then by what is in them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from textual.suggester import Suggester
+
+from capadvise.errors import CapadviseError
+from capadvise.formats import FORMATS
+
+_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_BY_SUFFIX = {".service": "systemd", ".container": "quadlet"}
+_YAML = (".yaml", ".yml")
+_MANY, _BYTES = 200, 1 << 20
+"""Files that are looked at in a folder, and how large one can be."""
+_FRESH = 2.0
+"""Seconds that a look at a folder is good for."""
+
+
+def format_of(path: Path) -> str | None:
+    """The language of a file that can be patched; None where it is none of ours."""
+    if path.name in _COMPOSE:
+        return "compose"
+    if path.suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[path.suffix]
+    if path.suffix not in _YAML and path.name != "config.json":
+        return None
+    from capadvise.formats.edit import PATCHES  # 20 ms that only a look into files takes
+
+    candidates = ("oci",) if path.name == "config.json" else ("compose", "kubernetes")
+    with suppress(OSError, ValueError):
+        if path.is_file() and path.stat().st_size <= _BYTES:
+            text = path.read_text(encoding="utf-8")
+            for name in candidates:
+                with suppress(CapadviseError):
+                    if name in PATCHES and FORMATS[name].read(text):
+                        return name
+    return None
+
+
+def might_apply(folder: Path | None = None) -> bool:
+    """Whether there may be such a file: by names alone, since this is asked with every key."""
+    here = str(folder or Path())
+    return _names(here, int(time.monotonic() / _FRESH))
+
+
+@lru_cache(maxsize=4)
+def _names(folder: str, _: int) -> bool:
+    with suppress(OSError):
+        return any(Path(name).suffix in (*_BY_SUFFIX, *_YAML) for name in os.listdir(folder))
+    return False
+
+
+def nearest(folder: Path | None = None) -> tuple[Path, str] | None:
+    """The file of a folder that a set most likely belongs into, and its language."""
+    return next(_candidates(folder or Path()), None)
+
+
+def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
+    for name in _COMPOSE:
+        if (folder / name).is_file():
+            yield Path(name) if folder == Path() else folder / name, "compose"
+    with suppress(OSError):
+        names = sorted(folder.iterdir())[:_MANY]
+        for path in names:
+            if (path.suffix in _BY_SUFFIX or path.suffix in _YAML) and path.is_file():
+                language = format_of(path)
+                if language is not None:
+                    yield path, language
+
+
+class PathSuggester(Suggester):
+    """Completes the name of a file as far as it is the only one; → takes it."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """A whole path that begins so."""
+        folder, _, begun = value.rpartition("/")
+        base = Path(f"{folder}/" if folder or value.startswith("/") else ".").expanduser()
+        with suppress(OSError):
+            names = [name for name in sorted(os.listdir(base))[:5000] if name.startswith(begun)]
+            if begun and names and names[0].isprintable():
+                slash = "/" if (base / names[0]).is_dir() else ""
+                return f"{value[: len(value) - len(begun)]}{names[0]}{slash}"
+        return None

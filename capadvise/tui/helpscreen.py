@@ -1,0 +1,70 @@
+"""The help: the keys of the screen below, what its signs mean, and what it is about."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from capadvise.tui.help import LAMPS
+from capadvise.tui.keys import Keys
+from capadvise.tui.page import Page, Wrapped
+
+_COLUMN = 50
+
+
+class KeyTable(Wrapped):
+    """Keys and what they do, in as many columns as there is room for."""
+
+    def __init__(self, keys: list[tuple[str, str]]) -> None:
+        self._keys = keys
+
+    def lines(self, width: int) -> list[Content]:
+        """From top to bottom, then the next column."""
+        across = max(1, width // _COLUMN)
+        down = -(-len(self._keys) // across)
+        lines = []
+        for row in range(down):
+            cells = [
+                Content.assemble((f"{key:>6}  ", "bold $footer-key-foreground"), text)
+                for key, text in self._keys[row::down]
+            ]
+            padded = [cell.pad_right(max(0, _COLUMN - cell.cell_length)) for cell in cells]
+            lines.append(Content("").join(padded).truncate(width, ellipsis=True))
+        return lines
+
+
+class HelpScreen(ModalScreen[None]):
+    """Over the screen that it is about."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
+    ]
+
+    def __init__(self, keys: list[tuple[str, str]], text: str) -> None:
+        super().__init__()
+        self._keys, self._text = keys, text
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="help") as box:
+            box.border_title, box.border_subtitle = "Help", "esc closes"
+            yield Static(KeyTable(self._keys), markup=False)
+            yield Static(self._page(), markup=False)
+        yield Keys()
+
+    def _page(self) -> Page:
+        page = Page()
+        for paragraph in f"{self._text}\n{LAMPS}".split("\n\n"):
+            page.gap()
+            for line in paragraph.strip().splitlines():
+                page.say(line)
+        return page
+
+    def action_close(self) -> None:
+        """Back."""
+        self.dismiss(None)

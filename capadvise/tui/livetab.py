@@ -1,0 +1,240 @@
+"""The Live tab: what the kernel checks while the targets run, and their terminal.
+
+It shows what its screen hands down, and never looks at a recorder itself.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.events import Resize
+from textual.geometry import Size
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from capadvise.decide import Verdict
+from capadvise.report.escape import printable
+from capadvise.report.lamps import SIGNS
+from capadvise.tui import help
+from capadvise.tui.capabilities import Capabilities
+from capadvise.tui.events import clock
+from capadvise.tui.keys import KeyedList
+from capadvise.tui.look import LIGHT_STYLES, risk_text
+from capadvise.tui.output import Output
+from capadvise.tui.page import Wrapped
+from capadvise.tui.protocols import Health
+from capadvise.tui.rows import INCIDENTAL
+from capadvise.tui.state import TargetState
+
+LONGEST = 200
+"""Characters of a command line that are worth showing."""
+
+
+class TargetLine(Wrapped):
+    """A service or a container: its lamps, what it needs, and its health."""
+
+    def __init__(self, state: TargetState) -> None:
+        self._name = printable(state.name)
+        self._lamps = state.lamps()
+        self._numbers = state.score().numbers
+        self._health = health_text(state.now.health)
+        self._ended = state.now.ended
+
+    def lines(self, width: int) -> list[Content]:
+        """One line; the lamps go where there is no room."""
+        lamps = Content.assemble(*((SIGNS[x.light], LIGHT_STYLES[x.light]) for x in self._lamps))
+        sign = ("■ ", "bold") if self._ended else ("● ", "$text-error")
+        room = min(24, width - len(self._lamps) - 16)
+        name = Content(self._name).truncate(max(room, 12), ellipsis=True)
+        parts: list[Content | str | tuple[str, str]] = [sign, name.pad_right(1)]
+        parts.append(" " * (max(room, 12) - name.cell_length))
+        if room >= 8:
+            parts += [lamps, "  "]
+        parts += [(f"{self._numbers:8}", "bold"), "  ", self._health]
+        return [Content.assemble(*parts).truncate(width, ellipsis=True)]
+
+
+class EventLine(Wrapped):
+    """Checks per second as bars, and one event in words."""
+
+    def __init__(self, state: TargetState, number: int | None) -> None:
+        self._state, self._number = state, number
+
+    def lines(self, width: int) -> list[Content]:
+        """One line."""
+        history = self._state.history
+        spark = history.spark(max(10, width // 4))
+        at = len(history.events) - 1 if self._number is None else self._number
+        if not history.events:
+            return [Content.styled(spark, "$text-accent")]
+        event = history.events[at]
+        where = f" ({at + 1} of {len(history.events)})" if self._number is not None else ""
+        text = Content.assemble(
+            (spark, "$text-accent"),
+            ("  " if spark else "", ""),
+            (f"{clock(event.seconds)}{where} ", "dim"),
+            event.text,
+        )
+        return [text.truncate(width, ellipsis=True)]
+
+
+def health_text(health: Health | None) -> Content:
+    """``health check: failing for 6 s, exit 1: …``."""
+    if health is None:
+        return Content("")
+    if health.passed:
+        return Content.styled("health check passed", "$text-success")
+    lines = [line for line in health.text.splitlines() if line.strip()]
+    more = f": {printable(lines[-1])[:LONGEST]}" if lines else ""
+    return Content.styled(f"health check failing for {health.seconds:.0f} s{more}", "$text-warning")
+
+
+class LiveTab(Vertical):
+    """The tab."""
+
+    HELP = help.LIVE
+
+    class Moved(Message):
+        """Another capability is highlighted."""
+
+    class Chosen(Message):
+        """Enter on a capability, or a click."""
+
+    class Target(Message):
+        """Another target is highlighted."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    def __init__(self, title: Sequence[str], *, has_terminal: bool, recording: bool) -> None:
+        super().__init__(id="live")
+        self.output = Output()
+        self.caps = Capabilities("live-caps", folds=(INCIDENTAL,))
+        self.event: int | None = None
+        """The event that is looked at, once it has ended."""
+        self._title = printable(shlex.join(title)[:LONGEST])
+        self._has_terminal = has_terminal
+        self._recording = recording
+        self._targets: list[str] = []
+        self._state: TargetState | None = None
+
+    def compose(self) -> ComposeResult:
+        yield KeyedList(id="targets", markup=False)
+        with Vertical(id="live-panes"):
+            with Vertical(id="caps-pane"):
+                yield Static(id="events", markup=False)
+                yield self.caps
+                yield Static(id="live-why", markup=False)
+            yield self.output
+
+    def on_mount(self) -> None:
+        """Titles, and what is there from the start."""
+        self.query_one("#targets").border_title = "Targets"
+        self.query_one("#targets").display = False
+        self.query_one("#caps-pane").border_title = "Capabilities"
+        self.output.border_title = Content(f"Output of {self._title}")
+        self.output.display = self._has_terminal
+        if not self._recording:
+            self.query_one("#live-why", Static).update(
+                Content.styled("Nothing was recorded here: this is a saved report.", "dim")
+            )
+
+    def on_resize(self, event: Resize) -> None:
+        """The panes are laid out for the size."""
+        self.lay_out(event.size)
+
+    def lay_out(self, size: Size) -> None:
+        """Side by side where there is room."""
+        self.set_class(size.width >= 120, "wide")
+        self.set_class(size.height < 16, "low")
+
+    def show(self, states: Sequence[TargetState], current: int) -> None:
+        """Draw what changed."""
+        state = states[current]
+        self._show_targets(states)
+        if state is not self._state:
+            self._state, self.event = state, None
+        self.query_one("#caps-pane").border_title = Content(
+            f"Capabilities of {printable(state.name)}" if len(states) > 1 else "Capabilities"
+        )
+        self.caps.show(state.rows)
+        self.query_one("#events", Static).update(EventLine(state, self.event))
+        self.draw_why()
+
+    def _show_targets(self, states: Sequence[TargetState]) -> None:
+        table = self.query_one("#targets", OptionList)
+        table.display = len(states) > 1
+        if len(states) < 2:
+            return
+        names = [state.name for state in states]
+        lines = [TargetLine(state) for state in states]
+        if names == self._targets:
+            for number, line in enumerate(lines):
+                if str(line) != str(table.get_option_at_index(number).prompt):
+                    table.replace_option_prompt_at_index(number, line)
+        else:
+            at = table.highlighted or 0
+            table.set_options(Option(line) for line in lines)
+            table.highlighted = min(at, len(lines) - 1)
+        self._targets = names
+
+    def draw_why(self) -> None:
+        """What there is to say of the highlighted one, or of all."""
+        if self._state is not None:
+            self.query_one("#live-why", Static).update(self._why(self._state))
+
+    def _why(self, state: TargetState) -> Content:
+        cap = self.caps.selected
+        if state.now.ended and not state.now.tallies:
+            return Content("No capability check was seen: drop them all.")
+        if cap is None or not state.rows:
+            said = "Capabilities appear when the kernel checks them."
+            return Content.styled("" if state.now.ended else said, "dim")
+        need = state.proposal.need(cap)
+        known = need.verdict is not Verdict.UNUSED
+        reason = printable(need.reason) if known else "not judged yet"
+        return Content.assemble(
+            (f"{cap.short}: ", "bold"),
+            f"{reason}.  ",
+            ("risk ", "dim"),
+            risk_text(state.risks.get(cap)),
+        )
+
+    def step(self, by: int) -> None:
+        """Another event of a recording that has ended."""
+        count = len(self._state.history.events) if self._state else 0
+        if count:
+            at = count - 1 if self.event is None else self.event
+            self.event = max(0, min(count - 1, at + by))
+            if self.event == count - 1 and by > 0:
+                self.event = None
+
+    @on(OptionList.OptionHighlighted, "#targets")
+    def _target(self, event: OptionList.OptionHighlighted) -> None:
+        self.post_message(self.Target(event.option_index))
+
+    @on(OptionList.OptionSelected, "#targets")
+    def _into(self) -> None:
+        """Enter goes into one."""
+        self.caps.focus()
+
+    @on(OptionList.OptionHighlighted, "#live-caps")
+    def _highlighted(self) -> None:
+        self.draw_why()
+        self.post_message(self.Moved())
+
+    @on(OptionList.OptionSelected, "#live-caps")
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click on a group folds it."""
+        name = event.option.id or ""
+        if name.startswith("title-"):
+            self.caps.fold(name.removeprefix("title-"))
+        else:
+            self.post_message(self.Chosen())

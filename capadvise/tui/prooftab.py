@@ -1,0 +1,319 @@
+"""The Proof tab: trials as they come in, what each of them lost, and why one could not be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from capadvise.caps import CapSet
+from capadvise.errors import CapadviseError
+from capadvise.prove import Interrupted
+from capadvise.proven import Trial
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.text import set_text
+from capadvise.tui import help
+from capadvise.tui.choice import Choice
+from capadvise.tui.keys import KeyedList
+from capadvise.tui.page import Page
+from capadvise.tui.protocols import Prover
+from capadvise.tui.state import TargetState
+from capadvise.tui.trials import about, guessed_check, progress, tried
+from capadvise.tui.trialtext import TrialLine, say_proven
+
+_FAILURE = "failure"
+ASKED = "Shell command that succeeds when the program works:"
+
+
+class ProofTab(Vertical):
+    """The tab. Trials run in a thread, which posts messages."""
+
+    HELP = help.PROOF
+
+    @dataclass
+    class TrialStarted(Message):
+        """A trial of a set has begun."""
+
+        caps: CapSet
+
+    @dataclass
+    class TrialEnded(Message):
+        """A trial has ended."""
+
+        trial: Trial
+
+    @dataclass
+    class HealthCheck(Message):
+        """The user has said what shows that it works, and wants the trials."""
+
+        report: Report
+
+    @dataclass
+    class Finished(Message):
+        """Trials have ended, with this report where they gave one."""
+
+        report: Report | None
+        error: str | None = None
+
+    running: reactive[bool] = reactive(False, init=False)
+
+    def __init__(self) -> None:
+        super().__init__(id="proof")
+        self.trials: list[Trial] = []
+        self.wants_check = False
+        """Trials can be made once there is a health check."""
+        self.failure: str | None = None
+        """Why the last trials could not be made: it stays until there are others."""
+        self._choice: Choice | None = None
+        self._prover: Prover | None = None
+        self._obstacle: str | None = "nothing was recorded"
+        self._looked_for: object = None
+        self._searching = False
+        self._now: CapSet | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="proof-sum", markup=False)
+        with Vertical(id="check-form"):
+            yield Static(ASKED, id="check-label", markup=False)
+            yield Input(placeholder="curl -fs http://localhost/", id="check", compact=True)
+            yield Static(id="check-note", markup=False)
+            yield Button("Start the trials", id="check-start", variant="primary", compact=True)
+        yield KeyedList(id="trials", markup=False)
+        with VerticalScroll(id="trial", can_focus=True):
+            yield Static(id="trial-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Titles."""
+        self.query_one("#trials").border_title = "Trials"
+        self.query_one("#trial").border_title = "What differed"
+        self.query_one("#check-form").display = False
+        self.query_one("#check-start").display = False
+
+    def show(self, state: TargetState) -> None:
+        """The trials that the report holds, where none are under way."""
+        choice, self._prover = state.choice, state.prover
+        before, self._choice = self._choice, choice
+        if choice is None:
+            self._sum()
+            return
+        if self._looked_for is not choice.report and not self.running:
+            self._looked_for = choice.report
+            self._look(choice.report)
+            self._fill(choice.report.proven.trials if choice.report.proven else ())
+        if before is None or before.caps != choice.caps or self.running:
+            self._sum()
+
+    def _look(self, report: Report) -> None:
+        """Whether trials can be made of this report."""
+        prover = self._prover
+        self._obstacle = prover.obstacle(report) if prover else "there is no report file"
+        self.wants_check = bool(prover and self._obstacle and prover.wants_check(report))
+        form, field = self.query_one("#check-form"), self.query_one("#check", Input)
+        form.display = self.wants_check
+        if self.wants_check and not field.value:
+            field.value = guessed_check(report)
+            self._note("Enter shows what will run. Nothing runs before you confirm it.")
+
+    def _note(self, text: str) -> None:
+        self.query_one("#check-note", Static).update(Content.styled(text, "dim"))
+
+    def _fill(self, trials: tuple[Trial, ...] | list[Trial]) -> None:
+        table = self.query_one("#trials", OptionList)
+        before = table.highlighted
+        self.trials = list(trials)
+        options = [self._option(number) for number in range(len(self.trials))]
+        if self.failure is not None:
+            text = printable(self.failure.splitlines()[0])
+            head = Content.assemble(("✗ not proven  ", "bold $text-error"), text)
+            options.insert(0, Option(head.truncate(200, ellipsis=True), id=_FAILURE))
+        table.set_options(options)
+        last = len(options) - 1
+        table.highlighted = None if not options else min(before or 0, last)
+        self._sum()
+        self.draw()
+
+    def _option(self, number: int) -> Option:
+        trial, before = self.trials[number], self.trials[:number]
+        assert self._choice is not None
+        what = about(trial, before, self._choice.report.proposal.recommended)
+        return Option(TrialLine(number + 1, what, trial))
+
+    # ---------------------------------------------------------------------------- the trials
+
+    @property
+    def can_start(self) -> bool:
+        """Whether trials can be made, and none are under way."""
+        return self._prover is not None and not self.running and self._obstacle is None
+
+    @on(Input.Submitted, "#check")
+    def _typed(self, event: Input.Submitted) -> None:
+        """Say what would run, before it does."""
+        check = event.value.strip()
+        start = self.query_one("#check-start", Button)
+        start.display = bool(check)
+        if check:
+            self._note("It runs as root, in a shell, during or after each of some trials.")
+            start.focus()
+
+    @on(Input.Changed, "#check")
+    def _edited(self) -> None:
+        self.query_one("#check-start").display = False
+
+    @on(Button.Pressed, "#check-start")
+    def _confirmed(self) -> None:
+        """From now on there is a health check."""
+        check = self.query_one("#check", Input).value.strip()
+        if self._prover is not None and self._choice is not None and check:
+            report = self._prover.with_check(self._choice.report, check)
+            self.post_message(self.HealthCheck(report))
+
+    def prove(self) -> None:
+        """Search for the minimal set."""
+        prover, choice = self._prover, self._choice
+        if prover is not None and choice is not None:
+            self._searching = True
+            self._run(lambda: prover.prove(choice.report, self._started, self._ended), [])
+
+    def try_chosen(self) -> None:
+        """One trial of the chosen set."""
+        prover, choice = self._prover, self._choice
+        if prover is not None and choice is not None:
+            self._searching = False
+            caps = choice.caps
+            self._run(
+                lambda: prover.try_set(choice.report, caps, self._started, self._ended), self.trials
+            )
+
+    def stop(self) -> None:
+        """End the trials under way."""
+        if self._prover is not None and self.running:
+            self._prover.stop()
+
+    def _run(self, run: Callable[[], Report], trials: list[Trial]) -> None:
+        def work() -> None:
+            try:
+                done = self.Finished(run())
+            except Interrupted:
+                done = self.Finished(None, "stopped before the first trial ended")
+            except CapadviseError as error:
+                hint = f"\n{error.hint}" if error.hint else ""
+                done = self.Finished(None, f"{error}{hint}")
+            self.post_message(done)
+
+        self.running, self.failure = True, None
+        self._fill(trials)
+        self.run_worker(work, thread=True, group="trials")
+
+    def _started(self, caps: CapSet) -> None:
+        self.post_message(self.TrialStarted(caps))
+
+    def _ended(self, trial: Trial) -> None:
+        self.post_message(self.TrialEnded(trial))
+
+    def on_proof_tab_trial_started(self, event: TrialStarted) -> None:
+        """Show which set is being tried."""
+        self._now = event.caps
+        self._sum()
+
+    def on_proof_tab_trial_ended(self, event: TrialEnded) -> None:
+        """One more row; the highlight follows unless the user has moved it."""
+        table = self.query_one("#trials", OptionList)
+        follows = table.highlighted in (None, len(self.trials) - 1)
+        self.trials.append(event.trial)
+        table.add_option(self._option(len(self.trials) - 1))
+        if follows:
+            table.highlighted = len(self.trials) - 1
+        self._sum()
+
+    def on_proof_tab_finished(self, event: Finished) -> None:
+        """What is known now; a failure stays."""
+        self.running, self._now = False, None
+        self.failure = event.error
+        if event.error is not None:
+            self._fill(self.trials)
+            self.query_one("#trials", OptionList).highlighted = 0
+        self._sum()
+
+    # ------------------------------------------------------------------------- what is shown
+
+    def _sum(self) -> None:
+        self.query_one("#proof-sum", Static).update(self._sentence())
+
+    def _sentence(self) -> Page:
+        """Where the proof stands."""
+        page, choice = Page(), self._choice
+        if choice is None:
+            page.say("The proof follows when it has ended.")
+        elif self.running:
+            self._say_running(page, choice)
+        elif self.wants_check:
+            page.say("Trials run it again with fewer capabilities. To tell whether it works, they")
+            page.say("need a health check.")
+        elif self._obstacle is not None:
+            page.say(
+                Content.assemble(("Cannot prove: ", "bold $text-error"), printable(self._obstacle))
+            )
+        elif choice.report.proven is None:
+            page.say(
+                "Not tested yet. p runs the command again and again with fewer capabilities, "
+                "isolated from the system, until it knows the smallest set that works."
+            )
+        else:
+            say_proven(page, choice.report.proven, choice.report)
+        return page
+
+    def _say_running(self, page: Page, choice: Choice) -> None:
+        recommended = choice.report.proposal.recommended
+        what = "…" if self._now is None else tried(self._now, self.trials, recommended)
+        if not self._searching:
+            page.say(Content.assemble(("Testing your set: ", "bold $text-warning"), what))
+            return
+        far = progress(self.trials, recommended)
+        page.say(
+            Content.assemble(
+                (far.bar(24), "$text-accent"), ("  ", ""), (f"{far}: ", "bold $text-warning"), what
+            )
+        )
+
+    @on(OptionList.OptionHighlighted, "#trials")
+    def draw(self) -> None:
+        """The whole of the highlighted trial."""
+        option = self.query_one("#trials", OptionList).highlighted_option
+        text, page = self.query_one("#trial-text", Static), Page()
+        box = self.query_one("#trial")
+        if option is not None and option.id == _FAILURE:
+            box.border_title = "Why"
+            for line in (self.failure or "").splitlines():
+                page.say(printable(line))
+        elif option is not None and self._choice is not None:
+            box.border_title = "What differed"
+            index = self.query_one("#trials", OptionList).highlighted or 0
+            self._say_trial(page, index - (self.failure is not None))
+        text.update(page)
+
+    def _say_trial(self, page: Page, row: int) -> None:
+        assert self._choice is not None
+        if not 0 <= row < len(self.trials):
+            return
+        trial = self.trials[row]
+        what = about(trial, self.trials[:row], self._choice.report.proposal.recommended)
+        result = "passes" if trial.passed else "fails"
+        page.say(f"Trial {row + 1}, {what}: it {result} after {trial.seconds:.1f} s.")
+        had = set_text(trial.caps) if row else f"all {len(trial.caps)}"
+        page.say(Content.assemble(("It had: ", "dim"), had))
+        for text in trial.differences:
+            first, *more = text.rstrip().split("\n")
+            page.bullet(printable(first))
+            for line in more:
+                page.say(Content.styled(f"  {printable(line)}", "dim"))
+        if trial.passed and not trial.differences and row:
+            page.say("Nothing differed from the run with everything.")

@@ -1,0 +1,183 @@
+"""The Review tab: the capabilities, and beside them why, the evidence and the snippet."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Input, OptionList, Static
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.report.escape import printable
+from capadvise.tui import help
+from capadvise.tui.capabilities import Capabilities
+from capadvise.tui.choice import Choice, compared, cost, status
+from capadvise.tui.evidence import EvidenceTree
+from capadvise.tui.page import Code, Page
+from capadvise.tui.rows import NOT_CHECKED, caps_of, search
+from capadvise.tui.saving import rendered
+from capadvise.tui.state import TargetState
+from capadvise.tui.why import why
+
+VIEWS = ("why", "evidence", "snippet")
+"""What stands beside the list; one at a time where there is little room."""
+
+
+class ReviewTab(Vertical):
+    """The tab."""
+
+    HELP = help.REVIEW
+
+    class Moved(Message):
+        """Another capability is highlighted."""
+
+    view = reactive("why", init=False)
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(id="review")
+        self.catalog = catalog
+        self.caps = Capabilities("caps", folds=(NOT_CHECKED,))
+        self._state: TargetState | None = None
+        self._format = "compose"
+        self._evidence_of: tuple[Choice, Cap] | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="left"):
+            yield Input(placeholder="name, verdict, what for …", id="search", compact=True)
+            yield self.caps
+            with VerticalScroll(id="status-box", can_focus=True):
+                yield Static(id="status", markup=False)
+        with VerticalScroll(id="why", can_focus=True):
+            yield Static(id="why-text", markup=False)
+        with VerticalScroll(id="snippet", can_focus=True):
+            yield Static(id="snippet-text", markup=False)
+        yield EvidenceTree()
+
+    def on_mount(self) -> None:
+        """Titles."""
+        self.query_one("#left").border_title = "Capabilities"
+        self.query_one("#left").border_subtitle = "/ search"
+        self.query_one("#search").display = False
+        self.watch_view(self.view)
+
+    def watch_view(self, view: str) -> None:
+        """Bring one pane to the front (the others show where there is room)."""
+        for name in VIEWS:
+            self.query_one(f"#{name}").set_class(name == view, "-front")
+
+    def on_resize(self, event: Resize) -> None:
+        """One pane at a time where there is little room."""
+        self.set_class(event.size.width < 110 or event.size.height < 22, "narrow")
+        self.set_class(event.size.width < 70, "stacked")
+        self.set_class(event.size.height < 16, "low")
+
+    def show(self, state: TargetState, format_name: str) -> None:
+        """Draw all of it."""
+        another = state is not self._state
+        self._state, self._format = state, format_name
+        if another:
+            self._evidence_of = None
+        choice = state.choice
+        if choice is None:
+            self.query_one("#why-text", Static).update("The review follows when it has ended.")
+            return
+        self.caps.show(state.review_rows())
+        text = rendered(choice, format_name, self.catalog)
+        self.query_one("#snippet-text", Static).update(Code(text))
+        snippet = self.query_one("#snippet")
+        snippet.border_title, snippet.border_subtitle = format_name, "f next format"
+        self.query_one("#status", Static).update(self._status(choice))
+        self.draw_why()
+
+    def _status(self, choice: Choice) -> Page:
+        page = Page()
+        name = f"{choice.name[:1].upper()}{choice.name[1:]}"
+        if not choice.caps and not choice.toggled:
+            page.say(Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed."))
+        else:
+            head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")
+            page.say(Content.assemble(head, ". ", status(choice)))
+        if lost := cost(choice):
+            page.say(lost)
+        for text in choice.report.proposal.cautions:
+            page.say(Content.assemble(("Caution: ", "$text-warning"), printable(text)))
+        page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
+        return page
+
+    def draw_why(self) -> None:
+        """What there is to say of the highlighted one."""
+        cap, state = self.caps.selected, self._state
+        if cap is None or state is None or state.choice is None:
+            return
+        box = self.query_one("#why")
+        box.border_title = cap.name
+        need = state.proposal.need(cap)
+        page = why(state.choice, need, self.catalog, state.uses, state.risks.get(cap))
+        self.query_one("#why-text", Static).update(page)
+        shown = self._evidence_of
+        if shown is None or shown[1] != cap or shown[0].report is not state.choice.report:
+            self._evidence_of = state.choice, cap
+            tree = self.query_one(EvidenceTree)
+            tree.show(need)
+            tree.border_title = f"Evidence: {cap.short}"
+
+    # ------------------------------------------------------------------------- what users do
+
+    @on(OptionList.OptionHighlighted, "#caps")
+    def _highlighted(self) -> None:
+        self.query_one("#why", VerticalScroll).scroll_home(animate=False)
+        self.draw_why()
+        self.post_message(self.Moved())
+
+    @on(OptionList.OptionSelected, "#caps")
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click: unfold a group, or go on into the evidence."""
+        name = event.option.id or ""
+        if name.startswith("title-"):
+            self.caps.fold(name.removeprefix("title-"))
+
+    def enter(self) -> None:
+        """Into the pane that explains the highlighted one."""
+        name = "evidence" if not self.has_class("narrow") else self.view
+        self.query_one(f"#{name}").focus()
+
+    def search(self) -> None:
+        """Open the search."""
+        field = self.query_one("#search", Input)
+        field.display = True
+        self.screen.set_focus(field)  # at once: the next key is for it
+
+    def end_search(self) -> None:
+        """Close it and show everything again."""
+        field = self.query_one("#search", Input)
+        field.value = ""
+        field.display = False
+        self.caps.focus()
+
+    @property
+    def searching(self) -> bool:
+        """Whether the search is open."""
+        return bool(self.query_one("#search").display)
+
+    @on(Input.Changed, "#search")
+    def _search_changed(self, event: Input.Changed) -> None:
+        if self._state is None or self._state.choice is None:
+            return
+        choice = self._state.choice
+        needs = {need.cap: need for need in choice.report.proposal.needs}
+        self.caps.typed = event.value.strip()
+        self.caps.wanted = search(caps_of(choice), needs, self.catalog, event.value)
+        self.caps.show(self._state.review_rows())
+
+    @on(Input.Submitted, "#search")
+    def _search_done(self) -> None:
+        self.caps.focus()
+
+    def next_view(self, by: int = 1) -> None:
+        """The next pane to the front."""
+        self.view = VIEWS[(VIEWS.index(self.view) + by) % len(VIEWS)]

@@ -1,0 +1,226 @@
+"""The Risk tab: what an attacker could do with exactly the chosen set, and what goes with each
+capability that is dropped."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Entry
+from capadvise.report.escape import printable
+from capadvise.report.explain_facts import remaining
+from capadvise.report.explain_place import judged_in, place_sentences
+from capadvise.report.inspection import restraints
+from capadvise.report.lamps import Risks, worst
+from capadvise.report.words import risk_word
+from capadvise.tui import help
+from capadvise.tui.choice import Choice, Decision, loss
+from capadvise.tui.keys import KeyedList
+from capadvise.tui.look import DECISION_MARKS, worded_risk
+from capadvise.tui.page import Page
+from capadvise.tui.state import TargetState
+from capadvise.tui.why import instead, risk_lines, use_lines
+
+_PLACE = "risk-place"
+
+
+def by_risk(choice: Choice, risks: Risks) -> list[Cap]:
+    """The capabilities of the chosen set and those that the user took out of it, the most dangerous
+    first; unknown ones before all."""
+    return sorted(choice.caps | choice.start, key=lambda cap: (-int(risks.get(cap) or 9), cap))
+
+
+class RiskTab(Vertical):
+    """The tab."""
+
+    HELP = help.RISK
+
+    class Moved(Message):
+        """Another capability is highlighted."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(id="risk")
+        self.catalog = catalog
+        self._state: TargetState | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="risk-sum", markup=False)
+        with Horizontal():
+            yield KeyedList(id="risk-caps", markup=False)
+            with VerticalScroll(id="risk-why", can_focus=True):
+                yield Static(id="risk-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Titles."""
+        self.query_one("#risk-caps").border_title = "By risk"
+
+    @property
+    def table(self) -> OptionList:
+        """The list."""
+        return self.query_one("#risk-caps", OptionList)
+
+    @property
+    def selected(self) -> Cap | None:
+        """The highlighted capability."""
+        option = self.table.highlighted_option
+        if option is None or option.id is None or option.id == _PLACE:
+            return None
+        return Cap(int(option.id.removeprefix("risk-")))
+
+    def select(self, cap: Cap) -> None:
+        """Highlight a capability, where it is there."""
+        ids = [option.id for option in self.table.options]
+        if f"risk-{int(cap)}" in ids:
+            self.table.highlighted = ids.index(f"risk-{int(cap)}")
+
+    def show(self, state: TargetState) -> None:
+        """Draw the list; the text follows the highlight."""
+        self._state = state
+        choice = state.choice
+        if choice is None:
+            self.query_one("#risk-sum", Static).update("The risks follow when it has ended.")
+            return
+        before = self.table.highlighted_option.id if self.table.highlighted_option else None
+        caps = by_risk(choice, state.risks)
+        self.table.set_options(
+            [*(self._option(choice, cap, state.risks) for cap in caps), _place_option()]
+        )
+        ids = [option.id for option in self.table.options]
+        self.table.highlighted = ids.index(before) if before in ids else 0
+        self.query_one("#risk-sum", Static).update(self._sum(choice, state.risks))
+        self.draw()
+
+    @staticmethod
+    def _option(choice: Choice, cap: Cap, risks: Risks) -> Option:
+        mark, style = DECISION_MARKS[choice.decision(cap)]
+        gone = cap not in choice.caps
+        name = (f"{cap.short:18} ", "strike dim" if gone else "")
+        word = risk_word(risks.get(cap))
+        risk = Content.styled(word, "strike dim") if gone else worded_risk(word)
+        return Option(Content.assemble((f"{mark} ", style), name, risk), id=f"risk-{int(cap)}")
+
+    def _sum(self, choice: Choice, risks: Risks) -> Content:
+        """Two sentences over the whole set."""
+        name = f"{choice.name[:1].upper()}{choice.name[1:]}"
+        now, first = worst(choice.caps, risks), worst(choice.start, risks)
+        if not choice.caps:
+            head = Content(f"{name} is empty: no risk from capabilities is left.")
+        else:
+            names = ", ".join(c.short for c in sorted(choice.caps) if _is(risks, c, now))
+            head = Content.assemble(f"{name}: the worst risk is ", worded_risk(now), f" ({names}).")
+        changes = [
+            f"{before} → {left} {word}" if before != left else f"{left} {word}"
+            for before, left, word in zip(
+                self._attacks(choice.start),
+                self._attacks(choice.caps),
+                ("possible", "under a condition"),
+                strict=True,
+            )
+        ]
+        was = f", {first} before your changes" if now != first else ""
+        return Content.assemble(
+            head, was, "\n", (f"Attacks: {', '.join(changes)}. {self._where()}", "dim")
+        )
+
+    def _attacks(self, caps: CapSet) -> tuple[int, int]:
+        """How many are possible with a set where it runs, and how many depend on something."""
+        assert self._state is not None
+        assert self._state.choice is not None
+        place, _ = judged_in(self._state.choice.report)
+        entries = [self.catalog.entry(cap) for cap in caps]
+        here = [remaining(entry, place) for entry in entries if entry]
+        return sum(len(each.possible) for each in here), sum(len(each.depends) for each in here)
+
+    def _where(self) -> str:
+        """The place that the risks are those of."""
+        assert self._state is not None
+        assert self._state.choice is not None
+        _, where = judged_in(self._state.choice.report)
+        return f"Judged {where[:1].lower()}{where[1:] or ''}." if where else "Judged where it ran."
+
+    @on(OptionList.OptionHighlighted, "#risk-caps")
+    def _highlighted(self) -> None:
+        self.query_one("#risk-why", VerticalScroll).scroll_home(animate=False)
+        self.draw()
+        self.post_message(self.Moved())
+
+    def draw(self) -> None:
+        """The text of the highlighted one."""
+        if self._state is None or self._state.choice is None:
+            return
+        cap, box = self.selected, self.query_one("#risk-why")
+        box.border_title = "What else restrains it" if cap is None else cap.name
+        page = self._place() if cap is None else self._text(cap)
+        self.query_one("#risk-text", Static).update(page)
+
+    def _place(self) -> Page:
+        """What the place of the recording let an attacker do, and what not."""
+        assert self._state is not None
+        assert self._state.choice is not None
+        page, report = Page(), self._state.choice.report
+        for sentence in place_sentences(report):
+            page.say(sentence)
+        for heading, lines in restraints(report.posture):
+            page.heading(heading)
+            for line in lines:
+                (page.bullet if line.hangs else page.say)(line.text)
+        if settings := sorted(report.posture.sysctls.items()):
+            page.heading("Settings")
+        for name, value in settings:
+            page.bullet(f"{printable(name)} = {printable(value)}")
+        return page
+
+    def _text(self, cap: Cap) -> Page:
+        assert self._state is not None
+        choice = self._state.choice
+        assert choice is not None
+        page, entry = Page(), self.catalog.entry(cap)
+        need = choice.report.proposal.need(cap)
+        if entry is None:
+            page.say("This capability is newer than the catalog: its risk is unknown.")
+            return page
+        page.say(f"{entry.summary}.")
+        gone = choice.decision(cap) is Decision.DROPPED
+        if gone:
+            page.say(Content.assemble(("− Without it: ", "bold $text-error"), loss(choice, need)))
+        risk_lines(page, choice.report, entry, gone=gone)
+        uses = self._state.uses.seen(need)
+        if entry.uses:
+            page.heading("Its uses")
+            page.say(f"{len(uses)} of its {len(entry.uses)} uses were seen.")
+        for use, checks in uses:
+            use_lines(page, use, checks)
+        if not uses:
+            instead(page, entry)
+        settings = _settings(entry, choice)
+        if settings:
+            page.heading("Where it was recorded")
+        for name, value in settings:
+            page.bullet(f"{name} = {printable(value)}")
+        return page
+
+
+def _place_option() -> Option:
+    return Option("  Where it ran", id=_PLACE)
+
+
+def _is(risks: Risks, cap: Cap, word: str) -> bool:
+    return risk_word(risks.get(cap)) == word
+
+
+def _settings(entry: Entry, choice: Choice) -> list[tuple[str, str]]:
+    """The settings of the recorded place that a capability has to do with."""
+    said = " ".join(
+        [entry.risk_reason, *entry.allows]
+        + [condition.when for condition in entry.risk_conditions]
+        + [way.do for way in entry.remediation]
+    )
+    posture = choice.report.posture.sysctls
+    return [(name, value) for name, value in sorted(posture.items()) if name in said]

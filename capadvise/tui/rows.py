@@ -1,0 +1,296 @@
+"""The rows of the list of capabilities, from a report that is reviewed or a recording that goes on.
+Pure: no widget here."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.decide import Need, Verdict
+from capadvise.judge import Effect
+from capadvise.recording import Check
+from capadvise.report.escape import printable
+from capadvise.report.lamps import Lamp, Light, Risks, all_caps
+from capadvise.report.words import VERDICTS, risk_word
+from capadvise.tui.choice import Choice, Decision
+from capadvise.tui.protocols import Now
+
+JUST, NEEDED, OPTIONAL, DENIED = "Just checked", "Needed", "Optional", "Denied, no effect"
+INCIDENTAL, NOT_CHECKED = "Incidental", "Not checked"
+TITLES = (JUST, NEEDED, OPTIONAL, DENIED, INCIDENTAL, NOT_CHECKED)
+_BY_VERDICT = {
+    Verdict.REQUIRED: NEEDED,
+    Verdict.USED: NEEDED,
+    Verdict.TOLERATED: OPTIONAL,
+    Verdict.DENIED: DENIED,
+    Verdict.ADVISORY: INCIDENTAL,
+    Verdict.UNUSED: NOT_CHECKED,
+}
+_BRIGHT = 1.5
+"""Seconds that a capability stays lit after its first check."""
+_SPAN = 2.0
+"""Seconds over which a rate is taken."""
+_LONGEST = 120
+"""Characters of a name or an argument; the report holds all of it."""
+
+
+class Order(StrEnum):
+    """How rows are sorted within their group."""
+
+    RISK = "risk"
+    TIME = "first check"
+    NAME = "name"
+
+    @property
+    def following(self) -> Order:
+        """The one that a key press leads to."""
+        orders = list(Order)
+        return orders[(orders.index(self) + 1) % len(orders)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One capability."""
+
+    cap: Cap
+    title: str
+    light: Light
+    risk: str
+    """Its word."""
+    level: int
+    """The same as a number, to sort by; what nobody knows is the worst."""
+    checks: int = 0
+    incidental: int = 0
+    """Of these, those whose result has no effect, where others have one."""
+    first: float = 1e9
+    """Seconds from the start to its first check."""
+    rate: float = 0.0
+    """Checks per second, while it is recorded."""
+    call: str = ""
+    """The call that decides."""
+    bright: bool = False
+    decision: Decision | None = None
+    """None while it is recorded."""
+
+
+def review_rows(choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Counts) -> list[Row]:
+    """All capabilities, for a review."""
+    proposal = choice.report.proposal
+    known = {need.cap: need for need in proposal.needs}
+    rows = []
+    for lamp in lamps:
+        need = known.get(lamp.cap) or proposal.need(lamp.cap)
+        title = _BY_VERDICT[need.verdict]
+        seen = counts.of(need)
+        rows.append(
+            Row(
+                lamp.cap,
+                title,
+                lamp.light,
+                risk_word(risks.get(lamp.cap)),
+                int(risks.get(lamp.cap) or 9),
+                seen.checks,
+                seen.incidental,
+                seen.first,
+                call=seen.call,
+                decision=choice.decision(lamp.cap),
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the evidence for one capability adds up to."""
+
+    checks: int
+    incidental: int
+    first: float
+    call: str
+
+
+class Counts:
+    """Adds up evidence, once for each capability: there can be 100,000 pieces of it, and no proof
+    changes them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Cap, Seen] = {}
+
+    def of(self, need: Need) -> Seen:
+        """What was seen of one."""
+        if need.cap not in self._seen:
+            self._seen[need.cap] = seen(need)
+        return self._seen[need.cap]
+
+
+def seen(need: Need) -> Seen:
+    """What the evidence of a need adds up to."""
+    checks = [judged.check for judged in need.evidence]
+    deciding = [judged.check for judged in need.evidence if judged.effect is Effect.USED]
+    total = sum(check.count for check in checks)
+    needed = sum(check.count for check in deciding)
+    first = min((check.first for check in deciding or checks), default=1e9)
+    call = call_text((deciding or checks)[0]) if checks else ""
+    return Seen(total, total - needed if deciding else 0, first, call)
+
+
+class LiveRows:
+    """Makes rows of what is seen at one moment after the other."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[float, dict[Cap, int]]] = deque()
+        self._first: dict[Cap, float] = {}
+        self.judged_at: dict[Cap, float] = {}
+        """When each one was first seen to be needed."""
+
+    def at(self, now: Now, lamps: Iterable[Lamp], risks: Risks) -> list[Row]:
+        """The rows of this moment."""
+        counts = {tally.last.cap: tally.count for tally in now.tallies}
+        last = {tally.last.cap: tally.last for tally in now.tallies}
+        before, span = self._before(now.seconds, counts)
+        needs = {need.cap: need for need in now.proposal.needs} if now.proposal else {}
+        chosen = now.proposal.recommended if now.proposal else frozenset()
+        rows = []
+        for lamp in lamps:
+            cap, need = lamp.cap, needs.get(lamp.cap)
+            if cap not in counts and cap not in chosen:
+                continue
+            title = JUST if need is None else _BY_VERDICT[need.verdict]
+            if title == NEEDED:
+                self.judged_at.setdefault(cap, now.seconds)
+            first = self._first.setdefault(cap, now.seconds)
+            count = counts.get(cap, 0)
+            deciding = seen(need) if need and need.evidence else None
+            call = deciding.call if deciding else call_text(last[cap]) if cap in last else ""
+            needed = (
+                deciding.checks - deciding.incidental if deciding and title == NEEDED else count
+            )
+            rows.append(
+                Row(
+                    cap,
+                    title,
+                    lamp.light,
+                    risk_word(risks.get(cap)),
+                    int(risks.get(cap) or 9),
+                    min(needed, count) if count else 0,
+                    max(0, count - needed),
+                    first,
+                    0.0 if span is None or now.ended else (count - before.get(cap, 0)) / span,
+                    call,
+                    now.seconds - first < _BRIGHT and not now.ended,
+                )
+            )
+        return rows
+
+    def _before(
+        self, seconds: float, counts: dict[Cap, int]
+    ) -> tuple[Mapping[Cap, int], float | None]:
+        """The counts that a rate is taken against, and how long ago they were."""
+        if self._past and seconds <= self._past[-1][0]:
+            return {}, None  # nothing goes on any more
+        self._past.append((seconds, counts))
+        while len(self._past) > 2 and self._past[1][0] <= seconds - _SPAN:
+            self._past.popleft()
+        then, before = self._past[0]
+        if len(self._past) < 2:
+            return {}, None
+        return before, max(seconds - then, 0.5)  # one check is no rate of many a second
+
+
+def call_text(check: Check) -> str:
+    """``nginx[812] bind, tcp 0.0.0.0:80``, and whether it was refused."""
+    text = f"{shortened(check.program) or '?'}[{check.pid}] {check.syscall or 'page fault'}"
+    if check.detail:
+        text += f", {shortened(check.detail)}"
+    return printable(text) + ("" if check.granted else ", refused")
+
+
+def shortened(text: str) -> str:
+    """Hostile text, made harmless and not too long."""
+    return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
+
+
+def short_count(number: float) -> str:
+    """``950``, ``12.3k``, ``4.1M``: at most six characters."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size * (10 if unit == "k" else 1):
+            return f"{number / size:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+# ---------------------------------------------------------------------------- sorted and searched
+
+
+def arranged(
+    rows: Iterable[Row], order: Order, wanted: Mapping[Cap, int] | None
+) -> dict[str, list[Row]]:
+    """The rows by group, sorted; those that a search found, the best first. Empty groups are left
+    out."""
+    keys: dict[Order, Callable[[Row], Any]] = {
+        Order.RISK: lambda row: (-row.level, row.cap),
+        Order.TIME: lambda row: (row.first, row.cap),
+        Order.NAME: lambda row: (row.cap.short,),
+    }
+    groups: dict[str, list[Row]] = {title: [] for title in TITLES}
+    for row in sorted(rows, key=keys[order]):
+        if wanted is None or row.cap in wanted:
+            groups[row.title].append(row)
+    if wanted is not None:
+        for members in groups.values():
+            members.sort(key=lambda row: wanted[row.cap])
+    return {title: members for title, members in groups.items() if members}
+
+
+def search(
+    caps: Collection[Cap], needs: Mapping[Cap, Need], catalog: Catalog, typed: str
+) -> dict[Cap, int]:
+    """Which capabilities a search finds, with a rank, 0 the best: by the name, also without its
+    underscores, by the beginning of a word of what is known of it; else by letters in their order.
+    """
+    words = re.sub(r"\bcap_", "", typed.lower()).split()
+    if not words:
+        return dict.fromkeys(caps, 0)
+    ranks = {}
+    for cap in caps:
+        each = [_rank(word, cap, needs.get(cap), catalog) for word in words]
+        if None not in each:
+            ranks[cap] = max(rank for rank in each if rank is not None)
+    best = min(ranks.values(), default=0)
+    return {cap: rank for cap, rank in ranks.items() if rank < _LETTERS or best == _LETTERS}
+
+
+_LETTERS = 4
+
+
+def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | None:
+    name = cap.short.lower()
+    joined, plain = name.replace("_", ""), word.replace("_", "")
+    if word == name or plain == joined:
+        return 0
+    if joined.startswith(plain):
+        return 1
+    if plain in joined:
+        return 2
+    entry = catalog.entry(cap)
+    said = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.UNUSED]]
+    text = " ".join((*said, risk_word(catalog.risk(cap)), *_facts(entry)))
+    if any(part.startswith(word) for part in re.findall(r"\w+", text.lower())):
+        return 3
+    letters = iter(joined)
+    return _LETTERS if all(letter in letters for letter in plain) else None
+
+
+def _facts(entry: object) -> tuple[str, ...]:
+    summary, allows = getattr(entry, "summary", ""), getattr(entry, "allows", ())
+    return (summary, *allows)
+
+
+def caps_of(choice: Choice) -> tuple[Cap, ...]:
+    """All capabilities of a review."""
+    return all_caps(choice.report.recording.host.last_cap, choice.report.proposal)

@@ -1,0 +1,139 @@
+"""One target from its recording to its review: the state that all tabs show. No widget here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import Catalog
+from capadvise.decide import Proposal
+from capadvise.report.lamps import (
+    Lamp,
+    Risks,
+    RisksHere,
+    Score,
+    all_caps,
+    how_known,
+    lamps,
+    score,
+    usual_risks,
+)
+from capadvise.tui.choice import Choice
+from capadvise.tui.events import History
+from capadvise.tui.protocols import Now, Over, Prover
+from capadvise.tui.rows import Counts, LiveRows, Row, review_rows
+from capadvise.tui.why import Uses
+
+_NOTHING = Proposal((), frozenset())
+_UNDONE = 100
+"""Steps that can be taken back."""
+
+
+class TargetState:
+    """What is known of a target, and what the user wants of it."""
+
+    def __init__(self, name: str, catalog: Catalog, last_cap: int = 40) -> None:
+        self.name = name
+        self.catalog = catalog
+        self.now = Now(name=name)
+        self.rows: list[Row] = []
+        self.history = History()
+        self.over: Over | None = None
+        self.prover: Prover | None = None
+        self.choice: Choice | None = None
+        self.trial_caps: CapSet | None = None
+        """The set of the trial that is under way."""
+        self.trial_base: CapSet = frozenset()
+        """The last set that passed before it."""
+        self.uses = Uses(catalog)
+        self.counts = Counts()
+        self._past: list[Choice] = []
+        self._live = LiveRows()
+        self._caps = tuple(map(Cap, range(last_cap + 1)))
+        self._risks: Risks = usual_risks(self._caps, catalog)
+
+    # ------------------------------------------------------------------------- what comes in
+
+    def look(self, now: Now) -> bool:
+        """What is seen now; whether it differs from before."""
+        if now.tallies == self.now.tallies and now.proposal is self.now.proposal:
+            quiet = not any(row.bright or row.rate for row in self.rows)
+            if quiet and now.health == self.now.health and now.ended == self.now.ended:
+                self.now = now
+                return False
+        self.now = now
+        self.rows = self._live.at(now, self.lamps(), self._risks)
+        self.history.add(now, self.rows)
+        return True
+
+    def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
+        """The recording is over, and its report is there."""
+        self.over, self.prover = over, prover(over.path)
+        self.choice = Choice(over.report)
+        self._risks = RisksHere(over.report, self.catalog)
+        self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)
+
+    # ------------------------------------------------------------------- what the user wants
+
+    def choose(self, choice: Choice) -> None:
+        """Another choice, which can be taken back."""
+        if self.choice is not None:
+            self._past = [*self._past, self.choice][-_UNDONE:]
+        self.choice = choice
+
+    def undo(self) -> None:
+        """Take back one step; what was proven meanwhile stays."""
+        if self._past and self.choice is not None:
+            self.choice = self._past.pop().of(self.choice.report)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._past)
+
+    # ------------------------------------------------------------------------ what is shown
+
+    @property
+    def proposal(self) -> Proposal:
+        """The judgement so far."""
+        return self.choice.report.proposal if self.choice else self.now.proposal or _NOTHING
+
+    @property
+    def risks(self) -> Risks:
+        """One risk for each capability: in the place where it runs, once that is known."""
+        return self._risks
+
+    def lamps(self, event: int | None = None) -> tuple[Lamp, ...]:
+        """As they are now, in a trial, or at an event of the recording."""
+        checked = {tally.last.cap for tally in self.now.tallies}
+        proposal = self.proposal
+        if event is not None:
+            checked, needed = self.history.until(event)
+            needs = tuple(need for need in proposal.needs if need.cap in checked)
+            seen = Proposal(needs, frozenset(needed & proposal.recommended))
+            return lamps(self._caps, seen, seen.recommended, seen.recommended, self._risks)
+        if self.trial_caps is not None:
+            return lamps(self._caps, proposal, self.trial_caps, self.trial_base, self._risks)
+        if self.choice is not None:
+            kept, base = self.choice.caps, self.choice.start
+            return lamps(self._caps, proposal, kept, base, self._risks)
+        kept = proposal.recommended
+        return lamps(self._caps, proposal, kept, kept, self._risks, checked)
+
+    def score(self) -> Score:
+        """What it is worth."""
+        if self.trial_caps is not None:
+            return score(self._caps, self.trial_caps, self._risks, "in a trial")
+        if self.choice is None:
+            return score(self._caps, self.proposal.recommended, self._risks, "so far")
+        caps = self.choice.caps
+        known = how_known(self.choice.report, caps)
+        whose = "your set, " if self.choice.toggled and known == "not tested" else ""
+        return score(self._caps, caps, self._risks, whose + known)
+
+    def review_rows(self) -> list[Row]:
+        """The rows of the review; none before there is a report."""
+        if self.choice is None:
+            return []
+        return review_rows(self.choice, self.lamps(), self._risks, self.counts)

@@ -1,0 +1,350 @@
+"""A terminal in memory: what a target writes, as lines that can be shown. Pure.
+
+pyte keeps the screen. What it does not know is taken out or done here: it reads no DCS strings,
+prints the parameters of what it does not expect, has no second screen, and stops at characters
+without a width. Nothing of what the target writes ever reaches the real terminal.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import pyte
+from pyte.screens import Char
+
+from capadvise.report.escape import printable
+
+MOST = 5000
+"""Lines that are kept above the screen."""
+_LONGEST = 4096
+"""Characters of a line that scrolled by too fast to be drawn."""
+_WHOLE = 16 << 10
+"""Of more bytes at once, the lines that would scroll by are kept as plain text."""
+_SLICE = 2048
+_TURN = 0.015
+"""Seconds of drawing at a time; keys are answered between two turns."""
+_BEHIND = 128 << 10
+"""What a program that fills the screen wrote before the last so many bytes is not drawn."""
+
+_STRINGS = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|(?=\x1b))")
+"""Titles, clipboards, colours, device strings: nothing of them is shown."""
+_CSI = re.compile(r"\x1b\[([<=>?]?)([0-9:;]*)([ -/]*)([@-~])")
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
+_SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
+_STRANGE = re.compile(r"[^\x00-\x7e]+")
+_PARAMETERS = {"m": 32, "h": 16, "l": 16, "H": 2, "f": 2, "r": 2}
+"""How many parameters a sequence has; one, for the others."""
+_ALTERNATE = (47, 1047, 1049)
+_ANSWER_KIND = b"\x1b[?6c"
+
+
+def _known(match: re.Match[str]) -> str:
+    """A control sequence as pyte takes it; nothing where it has another meaning than pyte knows."""
+    mark, text, between, final = match.groups()
+    if between or mark in ("<", "=", ">") or (mark == "?" and final not in "hl"):
+        return ""
+    numbers = text.replace(":", ";").split(";")[: _PARAMETERS.get(final, 1)]
+    return f"\x1b[{mark}{';'.join(number[:4] for number in numbers)}{final}"
+
+
+def _shown(match: re.Match[str]) -> str:
+    return "".join(char if char.isprintable() else "\ufffd" for char in match[0])
+
+
+class _Stream(pyte.Stream):
+    """Three sequences more, which ncurses uses of a terminal that is called xterm."""
+
+    csi = {  # noqa: RUF012 - as in pyte
+        **pyte.Stream.csi,
+        "S": "scroll_up",
+        "T": "scroll_down",
+        "b": "repeat",
+        "Z": "back_tab",
+        "n": "report_status",
+        "s": "save_here",
+        "u": "back_there",
+    }
+
+
+class _Screen(pyte.Screen):
+    """One with a second screen for programs that fill it, and with what scrolled out at the top."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self.past: deque[Any] = deque(maxlen=MOST)
+        self.total = 0
+        """How many lines scrolled out, those that are no longer kept included."""
+        self.replies = bytearray()
+        self.application_keys = self.bracketed_paste = False
+        self._main: tuple[Any, int, int] | None = None
+        super().__init__(columns, lines)
+
+    @property
+    def alternate(self) -> bool:
+        """Whether the second screen is shown."""
+        return self._main is not None
+
+    def reset(self) -> None:
+        """As after being switched on."""
+        self._main = None
+        super().reset()
+
+    def index(self) -> None:
+        """A line feed on the last line: the first one is kept."""
+        margins = self.margins
+        top, bottom = (margins.top, margins.bottom) if margins else (0, self.lines - 1)
+        if self.cursor.y == bottom and top == 0 and not self.alternate:
+            self.keep(dict(self.buffer[0]))
+        super().index()
+
+    def keep(self, line: Any) -> None:
+        """A line above the screen: cells, or plain text."""
+        self.past.append(line)
+        self.total += 1
+
+    def resize(self, lines: int | None = None, columns: int | None = None) -> None:
+        """Lines above the cursor go up, where there is no more room for them."""
+        lines, columns = lines or self.lines, columns or self.columns
+        for _ in range(max(0, self.cursor.y - lines + 1)):
+            if not self.alternate:
+                self.keep(dict(self.buffer[0]))
+            for row in range(self.lines):
+                self.buffer[row] = self.buffer[row + 1]
+            self.cursor.y -= 1
+        self.margins = None
+        for row in [row for row in self.buffer if row >= lines]:
+            del self.buffer[row]
+        self.lines, self.columns = lines, columns
+        self.cursor.x = min(self.cursor.x, columns - 1)
+        self.cursor.y = min(self.cursor.y, lines - 1)
+        self.tabstops = set(range(8, columns, 8))
+
+    def set_mode(self, *modes: int, **options: Any) -> None:
+        """Some modes are ours."""
+        if options.get("private"):
+            self._switch(modes, on=True)
+        super().set_mode(*modes, **options)
+
+    def reset_mode(self, *modes: int, **options: Any) -> None:
+        """Some modes are ours."""
+        super().reset_mode(*modes, **options)
+        if options.get("private"):
+            self._switch(modes, on=False)
+
+    def _switch(self, modes: tuple[int, ...], *, on: bool) -> None:
+        if 1 in modes:
+            self.application_keys = on
+        if 2004 in modes:
+            self.bracketed_paste = on
+        if not any(mode in _ALTERNATE for mode in modes) or on == self.alternate:
+            return
+        if on:
+            self._main = self.buffer.copy(), self.cursor.x, self.cursor.y
+            self.buffer.clear()
+            self.cursor.x = self.cursor.y = 0
+        elif self._main is not None:
+            kept, x, y = self._main
+            self._main = None
+            self.margins = None
+            self.buffer.clear()
+            self.buffer.update({row: line for row, line in kept.items() if row < self.lines})
+            self.cursor.x, self.cursor.y = min(x, self.columns - 1), min(y, self.lines - 1)
+
+    def insert_lines(self, count: int | None = None) -> None:
+        """IL."""
+        self._make_rows()
+        super().insert_lines(count)
+
+    def delete_lines(self, count: int | None = None) -> None:
+        """DL."""
+        self._make_rows()
+        super().delete_lines(count)
+
+    def _make_rows(self) -> None:
+        """pyte moves only rows that have been written to, and leaves others where they were."""
+        for row in range(self.lines):
+            self.buffer[row]
+
+    def scroll_up(self, count: int | None = None) -> None:
+        """SU: lines come in at the bottom."""
+        self._at_top(self.delete_lines, count)
+
+    def scroll_down(self, count: int | None = None) -> None:
+        """SD: lines come in at the top."""
+        self._at_top(self.insert_lines, count)
+
+    def _at_top(self, move: Any, count: int | None) -> None:
+        x, y = self.cursor.x, self.cursor.y
+        self.cursor.y = self.margins.top if self.margins else 0
+        move(count)
+        self.cursor.x, self.cursor.y = x, y
+
+    def repeat(self, count: int | None = None) -> None:
+        """REP: the last character again."""
+        if self.cursor.x:
+            last = self.buffer[self.cursor.y][self.cursor.x - 1].data
+            self.draw(last * min(count or 1, self.columns))
+
+    def back_tab(self, count: int | None = None) -> None:
+        """CBT."""
+        stops = [0, *sorted(stop for stop in self.tabstops if stop < self.cursor.x)]
+        self.cursor.x = stops[max(0, len(stops) - (count or 1))]
+
+    def save_here(self, *_: Any) -> None:
+        """SCOSC."""
+        self.save_cursor()
+
+    def back_there(self, *_: Any) -> None:
+        """SCORC."""
+        self.restore_cursor()
+
+    def report_device_attributes(self, mode: int = 0, **_: Any) -> None:
+        """What kind it is."""
+        self.replies += _ANSWER_KIND
+
+    def report_status(self, mode: int = 0, **_: Any) -> None:
+        """DSR, which pyte answers as if the mode were another parameter's."""
+        self.report_device_status(mode)
+
+    def write_process_input(self, data: str) -> None:
+        """What a terminal answers."""
+        self.replies += data.encode()
+
+    def set_title(self, param: str) -> None:
+        """Nobody sees it."""
+
+    def set_icon_name(self, param: str) -> None:
+        """Nobody sees it."""
+
+    def debug(self, *_: Any, **__: Any) -> None:
+        """What pyte does not know does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where it is, in rows from the first that is kept."""
+
+    row: int
+    column: int
+
+
+class Terminal:
+    """Takes bytes, gives rows of cells. ``turn`` draws some of what came."""
+
+    def __init__(self, columns: int = 80, rows: int = 24) -> None:
+        self.screen = _Screen(columns, rows)
+        self._stream = _Stream(self.screen)
+        self._stream.use_utf8 = False  # line drawing is a character set, for a program in LANG=C
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+        self._waiting = ""
+
+    def feed(self, data: bytes) -> None:
+        """Take what was written, and draw some of it."""
+        self._waiting += self._decode(data)
+        if len(self._waiting) > _WHOLE and not self.screen.alternate:
+            self._scroll_by()
+        if len(self._waiting) > _BEHIND:
+            self._waiting = self._waiting[-_BEHIND:]
+        self.turn()
+
+    def _scroll_by(self) -> None:
+        """Lines that would be seen for no time become plain text."""
+        enters = self._waiting.find("\x1b[?1049h")
+        early = self._waiting if enters < 0 else self._waiting[:enters]
+        lines = early.split("\n")
+        count = max(0, len(lines) - self.screen.lines - 1)
+        if not count:
+            self._waiting = self._waiting[-_BEHIND:]
+            return
+        self._waiting = self._waiting[sum(map(len, lines[:count])) + count :]
+        shown = [dict(self.screen.buffer[row]) for row in range(self.screen.cursor.y + 1)]
+        for cells in shown:
+            self.screen.keep(cells)
+        self.screen.buffer.clear()
+        self.screen.cursor.x = self.screen.cursor.y = 0
+        self.screen.total += max(0, count - MOST)
+        for line in lines[:count][-MOST:]:
+            self.screen.keep(_plain(line))
+
+    def turn(self) -> bool:
+        """Draw for a short time; whether all of it is drawn."""
+        end = time.monotonic() + _TURN
+        while self._waiting and time.monotonic() < end:
+            text, self._waiting = self._waiting[:_SLICE], self._waiting[_SLICE:]
+            self._draw(text)
+        return not self._waiting
+
+    def _draw(self, text: str) -> None:
+        text = self._rest + text
+        self._rest = ""
+        if begun := _UNFINISHED.search(text):
+            text, self._rest = text[: begun.start()], begun[0]
+            if len(self._rest) > _LONGEST:
+                self._rest = ""
+        if "\x1b" in text:
+            text = _CSI.sub(_known, _STRINGS.sub("", text))
+        self._stream.feed(_STRANGE.sub(_shown, text))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size."""
+        if (columns, rows) != (self.screen.columns, self.screen.lines):
+            self.screen.resize(rows, columns)
+
+    def replies(self) -> bytes:
+        """What the program asked of its terminal, answered."""
+        data = bytes(self.screen.replies)
+        self.screen.replies.clear()
+        return data
+
+    @property
+    def used(self) -> int:
+        """Rows of the screen down to the last that is not empty, or the cursor."""
+        buffer = self.screen.buffer
+        last = max((row for row, line in buffer.items() if line), default=-1)
+        return max(last, self.screen.cursor.y if self.screen.cursor.x else -1) + 1
+
+    @property
+    def rows(self) -> int:
+        """All rows that can be shown: those that scrolled out, and the screen."""
+        if self.screen.alternate:
+            return self.screen.lines
+        return len(self.screen.past) + self.used
+
+    def row(self, number: int) -> dict[int, Char] | str:
+        """The cells of a row by column, or its plain text."""
+        past = 0 if self.screen.alternate else len(self.screen.past)
+        line: dict[int, Char] | str = (
+            self.screen.past[number] if number < past else self.screen.buffer[number - past]
+        )
+        return line
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """None where the program hides it."""
+        cursor, past = self.screen.cursor, 0 if self.screen.alternate else len(self.screen.past)
+        if cursor.hidden:
+            return None
+        return Cursor(past + cursor.y, min(cursor.x, self.screen.columns - 1))
+
+    def text(self) -> list[str]:
+        """All lines as harmless text, without blanks at their ends."""
+        past = [] if self.screen.alternate else self.screen.past
+        rows = [*past, *(self.screen.buffer[row] for row in range(self.used))]
+        return [line if isinstance(line, str) else _cells_text(line) for line in rows]
+
+
+def _cells_text(cells: dict[int, Char]) -> str:
+    width = max(cells, default=-1) + 1
+    return "".join(cells[at].data if at in cells else " " for at in range(width)).rstrip()
+
+
+def _plain(line: str) -> str:
+    """A line without what steers a terminal; what was overwritten is gone."""
+    text = _SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
+    text = text.expandtabs()
+    return text if text.isprintable() else printable(text)

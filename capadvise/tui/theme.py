@@ -1,0 +1,77 @@
+"""A theme that follows the terminal: its background, its depth of colour, light or dark."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import termios
+import time
+import tty
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from textual.color import Color
+from textual.theme import BUILTIN_THEMES, Theme
+
+
+def theme(environ: Mapping[str, str], background: str | None) -> Theme:
+    """A theme for this terminal: its own 16 colours where it has no more or none are wanted, else
+    one on the terminal's own background (``#rrggbb``, None where it did not say)."""
+    light = _is_light(environ, background)
+    term, depth = environ.get("TERM", ""), environ.get("COLORTERM", "")
+    many = depth in ("truecolor", "24bit") or "256color" in term or "direct" in term
+    if environ.get("NO_COLOR") or not many:
+        return BUILTIN_THEMES["ansi-light" if light else "ansi-dark"]
+    built_in = BUILTIN_THEMES["textual-light" if light else "textual-dark"]
+    if background is None:
+        return built_in
+    ground = Color.parse(background)
+    front = Color.parse("#000000" if light else "#ffffff")
+    return replace(
+        built_in,
+        name="terminal",
+        background=background,
+        surface=ground.blend(front, 0.03).hex,
+        panel=ground.blend(front, 0.08).hex,
+    )
+
+
+def _is_light(environ: Mapping[str, str], background: str | None) -> bool:
+    if background is not None:
+        return Color.parse(background).brightness > 0.5
+    return environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+
+
+_ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F]+)")
+
+
+def parse_background(answer: bytes) -> str | None:
+    """``#rrggbb`` out of what a terminal answers to OSC 11."""
+    colour = _ANSWER.search(answer)
+    if colour is None:
+        return None
+    return "#" + "".join(
+        f"{int(part, 16) * 255 // (16 ** len(part) - 1):02x}" for part in colour.groups()
+    )
+
+
+def ask_background(fd: int, seconds: float = 0.2) -> str | None:
+    """Ask the terminal for its background colour. A second question that every terminal answers
+    (its kind) ends the wait for those that do not know the first."""
+    answer = b""
+    with suppress(OSError, termios.error):
+        before = termios.tcgetattr(fd)
+        try:
+            tty.setcbreak(fd)
+            os.write(fd, b"\x1b]11;?\x1b\\\x1b[c")
+            deadline = time.monotonic() + seconds
+            while not re.search(rb"\x1b\[\?[0-9;]*c", answer):
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([fd], [], [], left)[0]:
+                    break
+                answer += os.read(fd, 1024)
+        finally:
+            termios.tcsetattr(fd, termios.TCSANOW, before)
+    return parse_background(answer)

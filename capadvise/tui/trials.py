@@ -1,0 +1,88 @@
+"""What is said of trials: their names, how far a proof has come, a health check to begin with.
+Pure: no widget here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from capadvise.caps import CapSet
+from capadvise.prove import fewest
+from capadvise.proven import Trial
+from capadvise.report.model import Report
+from capadvise.report.text import set_text
+
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+
+
+def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
+    """What a trial of a set is about, in few words. ``trials``: those before it; the first one
+    had everything."""
+    if not trials or caps == trials[0].caps:
+        return "everything"
+    if not caps:
+        return "nothing"
+    if caps == recommended:
+        return "recommended set"
+    passed = [trial.caps for trial in trials[1:] if trial.passed]
+    for larger in (*reversed(passed), recommended):
+        if caps < larger and len(larger - caps) == 1:
+            return f"without {set_text(larger - caps)}"
+    if caps > recommended and len(caps - recommended) == 1:
+        return f"with {set_text(caps - recommended)} too"
+    return f"{len(caps)} capabilities"
+
+
+def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
+    """The same for a trial that has ended."""
+    what = tried(trial.caps, before, recommended)
+    if trial.without is not None:
+        what = f"without {trial.without.short}"
+    return f"{what}, again" if trial.repeat else what
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search has come."""
+
+    done: int
+    total: int
+    """At least so many."""
+    left: float | None
+    """Seconds, by the trials so far."""
+
+    def bar(self, width: int) -> str:
+        """A bar of so many cells."""
+        eighths = round(8 * width * self.done / max(self.total, self.done + 1))
+        full, part = divmod(eighths, 8)
+        return f"{'█' * full}{_BLOCKS[part] if full < width else ''}".ljust(width, "░")[:width]
+
+    def __str__(self) -> str:
+        about_left = "" if self.left is None else f", about {self.left:.0f} s left"
+        return f"trial {self.done + 1} of at least {self.total}{about_left}"
+
+
+def progress(trials: list[Trial], recommended: CapSet) -> Progress:
+    """How far the search is with these trials."""
+    total = max(fewest(recommended), len(trials) + 1)
+    if not trials:
+        return Progress(0, total, None)
+    mean = sum(trial.seconds for trial in trials) / len(trials)
+    return Progress(len(trials), total, mean * (total - len(trials)))
+
+
+_PORT = re.compile(r"tcp \S*:(\d{1,5})\Z")
+_WEB = {"80": "http://localhost/", "443": "https://localhost/", "8080": "http://localhost:8080/"}
+
+
+def guessed_check(report: Report) -> str:
+    """A health check to begin with, from what was seen; empty where nothing tells."""
+    for recording in report.recordings:
+        for check in recording.checks:
+            port = _PORT.search(check.detail or "") if check.syscall == "bind" else None
+            if port and port[1] in _WEB:
+                return f"curl -fsSk {_WEB[port[1]]}"
+            if port:
+                return f"bash -c {shlex.quote(f'</dev/tcp/127.0.0.1/{port[1]}')}"
+    return ""

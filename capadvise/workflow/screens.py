@@ -1,0 +1,29 @@
+"""The TUI on this terminal: its colours, and what the user chose some other time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capadvise.tui.main import Main
+
+
+def open_app(main: Main) -> int:
+    """Show it until the user leaves; the exit code."""
+    from capadvise.tui.app import CapadviseApp
+    from capadvise.tui.remembered import remembered
+    from capadvise.tui.theme import ask_background, theme
+
+    chosen, keys = remembered()
+    look = theme(os.environ, ask_background(sys.stdin.fileno()))
+    app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys)
+    app.run()
+    return app.return_code or 0
+
+
+def has_screens() -> bool:
+    """Whether somebody looks, on a terminal that can be drawn on."""
+    drawn = os.environ.get("TERM", "dumb") != "dumb"
+    return drawn and all(s and s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr))

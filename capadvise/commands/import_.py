@@ -8,11 +8,10 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.errors import Exit
-from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.workflow.audit_log import report_of_log
 from capadvise.workflow.notice import columns
-from capadvise.workflow.reports import check_writable, print_json, report_path
+from capadvise.workflow.reports import check_writable, keep, print_json, report_path
 
 
 def command(args: argparse.Namespace) -> int:
@@ -20,8 +19,7 @@ def command(args: argparse.Namespace) -> int:
     if args.output:
         check_writable(Path(args.output))
     report = report_of_log(args.log, args.program)
-    path = report_path(args.output, report.target.name)
-    save(path, report, default())
+    path = keep(report_path(args.output, report.target.name), report)
     if args.json:
         print_json(report)
     else:

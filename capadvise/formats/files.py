@@ -18,6 +18,7 @@ from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.snippet import Snippet
 from capadvise.report.escape import printable
+from capadvise.report.place import folder_of
 
 MAX_BYTES = 16 << 20
 """A larger file is none that people keep by hand."""
@@ -56,7 +57,8 @@ class Change:
         """Put the new text in the place of the old one, with its mode and owner. Raises CannotPatch
         where the file is not any more what was read, and where it cannot be written to."""
         try:
-            _write(self.path.resolve(), self.before, self._after)
+            with folder_of(self.path):  # no link of another user's is followed
+                _write(self.path.resolve(), self.before, self._after)
         except OSError as error:
             raise CannotPatch(f"cannot write {self.path}: {error.strerror}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.report.dump import dump
 from capadvise.report.model import Report
-from capadvise.report.place import give_to_user, make_folder
+from capadvise.report.place import folder_of, give_to_user, is_special
 
 
 def save(path: Path, report: Report, catalog: Catalog) -> None:
@@ -28,30 +28,32 @@ def write(path: Path, text: str, *, private: bool) -> None:
 
     Raises BadInput where the place cannot be written to.
     """
+    what = "the report " if private else ""
     try:
-        path = path.resolve()  # a link stays a link
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")  # /dev/null, a pipe
-            return
-        make_folder(path.parent)
-        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                if not private:
-                    os.fchmod(file.fileno(), 0o666 & ~_umask())
-                give_to_user(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with folder_of(path) as (folder, name):
+            if is_special(folder, name):
+                fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+                with os.fdopen(fd, "w", encoding="utf-8") as file:
+                    file.write(text)
+            else:
+                _write(folder, name, text, private=private)
     except OSError as error:
-        what = "the report " if private else ""
         raise BadInput(f"cannot write {what}{path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL byte
+        raise BadInput(f"cannot write {what}{path}: {error}") from error
 
 
-def _umask() -> int:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
+def _write(folder: int, name: str, text: str, *, private: bool) -> None:
+    """Put the text in the place of what has this name."""
+    temporary = f".{name[:200]}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600 if private else 0o666, dir_fd=folder)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            give_to_user(file.fileno())
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise

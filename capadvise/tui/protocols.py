@@ -87,8 +87,8 @@ class Over:
     """The recording of one target, which has ended."""
 
     report: Report
-    path: Path
-    """Where the report was saved."""
+    path: Path | None
+    """Where the report was saved; None where no place took it."""
     check_passed: bool | None = None
     check_said: str = ""
     """What the last try of the health check printed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,8 @@ class TargetState:
 
     def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
         """The recording is over, and its report is there."""
-        self.over, self.prover = over, prover(over.path)
+        # what no place took goes nowhere later, too
+        self.over, self.prover = over, prover(over.path or Path(os.devnull))
         self.choice = Choice(over.report)
         self._risks = RisksHere(over.report, self.catalog)
         self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)

@@ -34,7 +34,7 @@ from capadvise.recording import Lost
 from capadvise.report.model import Report
 from capadvise.tui.protocols import Now, Over
 
-Save = Callable[[Observation], tuple[Report, Path]]
+Save = Callable[[Observation], tuple[Report, Path | None]]
 
 
 class LiveRecorder:

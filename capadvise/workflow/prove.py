@@ -22,11 +22,10 @@ from capadvise.recording import Recording
 from capadvise.report.escape import printable
 from capadvise.report.merge import numbered
 from capadvise.report.model import Report
-from capadvise.report.save import save
 from capadvise.report.text import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
-from capadvise.workflow.reports import report_path
+from capadvise.workflow.reports import keep, report_path
 from capadvise.workload import ONE_START, Workload
 
 _T = TypeVar("_T")
@@ -65,7 +64,7 @@ def _prove_and_save(
         return BrokenTrial("interrupted before the first trial ended")
     except BrokenTrial as error:
         return error
-    save(report_path(output, name, several=several), report, default())
+    keep(report_path(output, name, several=several), report)
     return report
 
 

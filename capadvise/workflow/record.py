@@ -14,7 +14,7 @@ from capadvise.linux.engines.cli.invocation import Invocation, behind, existing,
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.workflow.notice import notice
-from capadvise.workflow.reports import judge_and_save, preload
+from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def record_command(command: Command, wishes: Wishes) -> Over:
 
     report, path = judge_and_save(observation, wishes.output)
     if wishes.prove:
-        report = _prove_and_save(report, path)
+        report, path = _prove_and_save(report, path)
     return Over(report, path, observation.check_passed, observation.check_said)
 
 
@@ -83,7 +83,7 @@ def _on_screen(command: Command, wishes: Wishes) -> Over:
     command = replace(command, doubt=None)  # a screen is no place for lines on stderr
     return live(
         command,
-        lambda observation: judge_and_save(observation, wishes.output),
+        lambda observation: judge_and_save(observation, wishes.output, say=lambda _: None),
         prove=wishes.prove,
     )
 
@@ -102,7 +102,7 @@ def record_containers(
     for one in run.each:
         report, path = judge_and_save(one, wishes.output, several=is_several(invocation))
         if wishes.prove:
-            report = _prove_and_save(report, path)
+            report, path = _prove_and_save(report, path)
         show(Over(report, path, one.check_passed, one.check_said))
         reports.append(report)
     for name in run.swept:
@@ -123,11 +123,8 @@ def is_several(invocation: Invocation | None) -> bool:
     return invocation is not None and invocation.verb == "compose up"
 
 
-def _prove_and_save(report: Report, path: Path) -> Report:
-    from capadvise.catalog import default
-    from capadvise.report.save import save
+def _prove_and_save(report: Report, path: Path | None) -> tuple[Report, Path | None]:
     from capadvise.workflow.prove import prove_report
 
     report = prove_report(report)
-    save(path, report, default())
-    return report
+    return report, None if path is None else keep(path, report)

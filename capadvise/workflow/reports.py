@@ -7,19 +7,24 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.kernel.sudo import as_root
-from capadvise.report.place import make_folder
+from capadvise.report.place import folder_of, is_special
 from capadvise.workflow.notice import columns, notice
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
+
+
+RESCUE = "CAPADVISE_RESCUE"
+"""Set to ``stderr``: a report that no place takes is printed there."""
 
 
 def preload() -> None:
@@ -31,26 +36,67 @@ def preload() -> None:
 
 
 def judge_and_save(
-    observation: Observation, output: str | None, *, several: bool = False
-) -> tuple[Report, Path]:
+    observation: Observation,
+    output: str | None,
+    *,
+    several: bool = False,
+    say: Callable[[str], object] = notice,
+) -> tuple[Report, Path | None]:
     """The report on what was observed, saved as ``output`` says (with several targets a folder),
     else where reports go."""
     from capadvise.catalog import default
     from capadvise.decide import decide_all
     from capadvise.report.model import Report
-    from capadvise.report.save import save
 
-    catalog = default()
     report = Report(
         observation.target,
         observation.workload,
         observation.posture,
         observation.recordings,
-        decide_all(observation.recordings, catalog),
+        decide_all(observation.recordings, default()),
     )
     path = report_path(output, observation.target.name, several=several)
-    save(path, report, catalog)
-    return report, path
+    return report, keep(path, report, say)
+
+
+def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> Path | None:
+    """Save the report there, or in the next place that takes it: nothing that was recorded is lost
+    to a full disk. Where it is; None where no place takes it."""
+    from capadvise.catalog import default
+    from capadvise.report.save import save
+
+    name = report.target.name
+    for place in dict.fromkeys((path, report_path(None, name), _in_tmp(name))):
+        try:
+            save(place, report, default())
+        except BadInput as error:
+            say(str(error))
+        else:
+            if place != path:
+                say(f"the report is in {place}")
+            return place
+    if os.environ.get(RESCUE) == "stderr":
+        _print_compressed(report)
+    else:
+        say(f"the report is not saved; with {RESCUE}=stderr it would be printed, compressed")
+    return None
+
+
+def _in_tmp(name: str) -> Path:
+    return Path("/tmp") / report_path(None, name).name
+
+
+def _print_compressed(report: Report) -> None:
+    """On stderr, for ``base64 -d | xz -d``."""
+    import base64
+    import lzma
+
+    from capadvise.catalog import default
+    from capadvise.report.dump import dump
+
+    packed = lzma.compress(json.dumps(dump(report, default())).encode())
+    notice("the report follows, for base64 -d | xz -d:")
+    print(base64.encodebytes(packed).decode(), end="", file=sys.stderr)
 
 
 def explain_failing_check(output: str) -> None:
@@ -98,15 +144,17 @@ def print_json(*reports: Report, several: bool = False) -> None:
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
     """Raise BadInput now where a report could not be written later, after all the work."""
-    place = path if folder else path.parent
     try:
-        make_folder(place)
+        with folder_of(path / "x" if folder else path) as (place, name):
+            special = not folder and is_special(place, name)
+            if not special and not os.access(".", os.W_OK, dir_fd=place):
+                raise BadInput(f"-o {path}: cannot write there")
+    except IsADirectoryError as error:
+        raise BadInput(f"-o {path}: is a folder") from error
     except OSError as error:
         raise BadInput(f"-o {path}: {error.strerror}") from error
-    if not folder and path.is_dir():
-        raise BadInput(f"-o {path}: is a folder")
-    if not os.access(place, os.W_OK):
-        raise BadInput(f"-o {path}: cannot write there")
+    except ValueError as error:  # a NUL byte
+        raise BadInput(f"-o {path}: {error}") from error
 
 
 def report_path(output: str | None, name: str, *, several: bool = False) -> Path:

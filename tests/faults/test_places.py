@@ -19,10 +19,11 @@ FULL_DISK = """
 set -e
 mkdir disk
 mount -t tmpfs -o size=64k disk disk
+export XDG_STATE_HOME=$PWD/state
 "$1" run -q -o disk/r.json -- true
 cp disk/r.json before
 status=0
-"$1" run -o disk/r.json -- sh -c "chown 1 f; head -c 1M /dev/zero >disk/fill" 2>said || status=$?
+"$1" run -o disk/r.json -- sh -c "chown 1 f; cat /dev/zero >disk/fill; exit 7" 2>said || status=$?
 cmp disk/r.json before
 [ "$(ls -A disk | sort | tr '\\n' ' ')" = "fill r.json " ]
 echo $status
@@ -64,7 +65,7 @@ def in_mounts_of_its_own(script: str, folder: Path) -> str:
 
 
 def test_a_full_disk_keeps_the_report_that_is_there(tmp_path: Path) -> None:
-    assert in_mounts_of_its_own(FULL_DISK, tmp_path) == "2\n"
+    assert in_mounts_of_its_own(FULL_DISK, tmp_path) == "7\n"
     said = (tmp_path / "said").read_text()
     assert "cannot write the report" in said
     assert "No space left on device" in said

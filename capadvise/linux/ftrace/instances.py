@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace import probes, ringbuffer, tracefs
+from capadvise.linux.ftrace import capset_args, probes, ringbuffer, tracefs
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
@@ -96,6 +96,7 @@ class Buffers:
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
+        self._capset_arguments: capset_args.CapsetArguments | None = None
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -122,6 +123,7 @@ class Buffers:
         self.types = self._record_quiet()
         both.result()
         self._record_denied(third.result())
+        self._capset_arguments = capset_args.attach(self.root)
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
     def _instance(
@@ -239,6 +241,8 @@ class Buffers:
         """Record nothing any more."""
         self.quiet.stop()
         self.flood.stop()
+        if self._capset_arguments is not None:
+            self._capset_arguments.stop()
 
     def _open_exec_watch(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self._exec_watch_name, buffer_kb=EXEC_WATCH_KB)
@@ -267,6 +271,10 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
+    def capset_asked(self, tid: int) -> CapSet | None:
+        """What a thread's oldest call of capset asked for, each call once; None: not known."""
+        return None if self._capset_arguments is None else self._capset_arguments.take(tid)
+
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()
@@ -290,6 +298,8 @@ class Buffers:
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             instance.close()
+        if self._capset_arguments is not None:
+            self._capset_arguments.close()
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""

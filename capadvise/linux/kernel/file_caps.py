@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.caps import CapSet, from_mask
+from capadvise.linux.kernel import libc
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,34 @@ class Gain:
 
 def gain(path: str) -> Gain:
     """What an exec of this file changes; nothing for one that is not there."""
+    try:
+        return _gain(path)
+    except OSError:
+        return Gain()
+
+
+def gain_of_exec(pid: int, path: str, places: Iterable[str]) -> Gain:
+    """What a process has become by the exec of ``path``: what it executes tells, while it lives.
+    Afterwards the path does, as one of these processes (``/proc/PID``) would find it from its root
+    and its working folder: the first that is there."""
     with suppress(OSError):
-        file = os.stat(path)
-        if file.st_mode & 0o6000:
-            return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
+        return _gain(f"/proc/{pid}/exe")
+    for place in places:
+        with suppress(OSError):
+            start = "" if path.startswith("/") else os.readlink(f"{place}/cwd")
+            handle = libc.open_in_root(f"{place}/root", os.path.join(start, path))
+            try:
+                return _gain(f"/proc/self/fd/{handle}")
+            finally:
+                os.close(handle)
+    return Gain()
+
+
+def _gain(path: str) -> Gain:
+    file = os.stat(path)
+    if file.st_mode & 0o6000:
+        return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
+    with suppress(OSError):
         caps = FileCaps.decode(os.getxattr(path, "security.capability"))
         return Gain(True, demanded=caps.permitted if caps and caps.effective else frozenset())
     return Gain()

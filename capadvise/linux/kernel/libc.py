@@ -7,7 +7,9 @@ retries and the processes that they fork call it.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import struct
 from typing import NoReturn
 
 from capadvise.linux.kernel import uapi
@@ -60,6 +62,17 @@ def mount_detached(kind: str) -> int:
         return _syscall("fsmount", uapi.FSMOUNT, context, uapi.FSMOUNT_CLOEXEC, 0)
     finally:
         os.close(context)
+
+
+def open_in_root(root: str, path: str) -> int:
+    """A handle on what a path means to a process with this root: links stay within it."""
+    top = os.open(root, os.O_PATH | os.O_CLOEXEC)
+    how = struct.pack("<QQQ", os.O_PATH | os.O_CLOEXEC, 0, uapi.RESOLVE_IN_ROOT)
+    buffer = ctypes.create_string_buffer(how, len(how))
+    try:
+        return _syscall("openat2", uapi.OPENAT2, top, os.fsencode(path), buffer, len(how))
+    finally:
+        os.close(top)
 
 
 def become_subreaper() -> None:
@@ -132,6 +145,57 @@ def seccomp_filter(pid: int, index: int) -> bytes:
     buffer = ctypes.create_string_buffer(count * 8)  # struct sock_filter
     ptrace(uapi.PTRACE_SECCOMP_GET_FILTER, pid, index, ctypes.addressof(buffer))
     return buffer.raw
+
+
+def bpf_queue(size: int, entries: int) -> int:
+    """A queue of values of this size, between a BPF program and us; its descriptor."""
+    return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries, 0)
+
+
+def bpf_pop(queue: int, size: int) -> bytes | None:
+    """The oldest value of a queue; None where it is empty."""
+    value = ctypes.create_string_buffer(size)
+    try:
+        _bpf(uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, "<IIQQQ", queue, 0, 0, ctypes.addressof(value), 0)
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
+def bpf_load_tracepoint_program(code: bytes) -> int:
+    """Let the kernel check and take a program for tracepoints; its descriptor."""
+    buffer = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"Dual MIT/GPL")  # reading memory is for such programs
+    addresses = ctypes.addressof(buffer), ctypes.addressof(licence)
+    kind = uapi.BPF_PROG_TYPE_TRACEPOINT
+    return _bpf(uapi.BPF_PROG_LOAD, "<IIQQ", kind, len(code) // 8, *addresses)
+
+
+def perf_tracepoint(number: int, program: int) -> int:
+    """Run a BPF program whenever a tracepoint is reached, anywhere on this machine, for as long as
+    the descriptor is open."""
+    kind, size = uapi.PERF_TYPE_TRACEPOINT, uapi.PERF_ATTR_SIZE
+    attributes = struct.pack("<IIQ", kind, size, number).ljust(size, b"\0")
+    buffer = ctypes.create_string_buffer(attributes, size)
+    call = uapi.PERF_EVENT_OPEN.get(os.uname().machine, uapi.PERF_EVENT_OPEN_OTHERS)
+    fd = _syscall("perf_event_open", call, buffer, -1, 0, -1, uapi.PERF_FLAG_FD_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, uapi.PERF_EVENT_IOC_SET_BPF, program)
+        fcntl.ioctl(fd, uapi.PERF_EVENT_IOC_ENABLE, 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+_BPF_ATTRIBUTES = 120
+
+
+def _bpf(command: int, layout: str, *values: int) -> int:
+    attributes = struct.pack(layout, *values).ljust(_BPF_ATTRIBUTES, b"\0")
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    number = uapi.BPF.get(os.uname().machine, uapi.BPF_OTHERS)
+    return _syscall("bpf", number, command, buffer, len(attributes))
 
 
 def _prctl(name: str, option: int, *arguments: int) -> int:

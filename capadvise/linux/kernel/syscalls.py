@@ -135,6 +135,7 @@ def refusing(call: str) -> tuple[int, ...]:
 
 
 _UIDS = ("setuid", "setreuid", "setresuid", "setfsuid")
+_SET_ALL = ("setuid", "setgid")
 _GIDS = ("setgid", "setregid", "setresgid", "setfsgid")
 
 
@@ -150,6 +151,12 @@ class Ids:
         """Whether a call asks for an id that the task has nowhere yet."""
         own = {self.real, self.effective, self.saved, 0xFFFFFFFF}
         return any(value not in own for name, value in wanted.items() if name.endswith("id"))
+
+    def differ(self, wanted: Mapping[str, int]) -> bool:
+        """Whether a call that sets all three changes the real one, too. Without the capability it
+        sets the effective id alone, if that is the saved one: what a set-uid program has of its
+        file it can use then, and not keep (setuid(2))."""
+        return self.real not in [value for name, value in wanted.items() if name.endswith("id")]
 
     def after(self, call: str, args: Mapping[str, int]) -> Ids:
         """The ids once the call has succeeded (credentials(7), setresuid(2))."""
@@ -178,7 +185,8 @@ def arguments(call: str, values: tuple[int, ...], uids: Ids, gids: Ids) -> dict[
     wanted = ARGUMENTS.get(call, {})
     args = {name: _signed(name, values[at]) for name, at in wanted.items() if at < len(values)}
     if call in _UIDS or call in _GIDS:
-        args["changes"] = int((uids if call in _UIDS else gids).changes(args))
+        ids = uids if call in _UIDS else gids
+        args["changes"] = int(ids.changes(args) or (call in _SET_ALL and ids.differ(args)))
     return args
 
 

@@ -22,6 +22,8 @@ MS_PRIVATE = 0x40000
 FSOPEN_CLOEXEC = FSMOUNT_CLOEXEC = 1
 FSCONFIG_CMD_CREATE = 6
 
+RESOLVE_IN_ROOT = 0x10  # linux/openat2.h
+
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -46,7 +48,32 @@ PTRACE_SECCOMP_GET_FILTER = 0x420C
 SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 LINUX_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 WALL = 0x40000000  # __WALL of linux/wait.h
-FSOPEN, FSCONFIG, FSMOUNT = 430, 431, 432  # asm-generic/unistd.h: the same on every architecture
+FSOPEN, FSCONFIG, FSMOUNT, OPENAT2 = (
+    430,
+    431,
+    432,
+    437,
+)  # asm-generic/unistd.h: the same on every architecture
+
+BPF = {"x86_64": 321, "i686": 357}
+BPF_OTHERS = 280
+PERF_EVENT_OPEN = {"x86_64": 298, "i686": 336}
+PERF_EVENT_OPEN_OTHERS = 241
+"""Numbers by ``uname -m``: newer architectures share one table (asm-generic/unistd.h)."""
+
+# linux/bpf.h
+BPF_MAP_CREATE = 0
+BPF_PROG_LOAD = 5
+BPF_MAP_LOOKUP_AND_DELETE_ELEM = 21
+BPF_MAP_TYPE_QUEUE = 22
+BPF_PROG_TYPE_TRACEPOINT = 5
+
+# linux/perf_event.h
+PERF_TYPE_TRACEPOINT = 2
+PERF_ATTR_SIZE = 112
+PERF_FLAG_FD_CLOEXEC = 8
+PERF_EVENT_IOC_SET_BPF = 0x40042408
+PERF_EVENT_IOC_ENABLE = 0x2400
 
 NAMESPACES = {
     CLONE_NEWNS: "CLONE_NEWNS",

@@ -21,6 +21,10 @@ from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.recording import Held, Host, Recording
 
+_UNREAD_CAPSET = (
+    "a program set its capabilities with capset(2); to which set was not read: it may need more "
+    "than was seen"
+)
 _LIMIT_REACHED = (
     "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
     "arguments are unknown"
@@ -187,6 +191,7 @@ class EventLoop:
         if status is not None and status < 0:
             status = 128 - status
         limit_reached = (_LIMIT_REACHED,) if self.sources.tracker.limit_reached else ()
+        unread_capset = (_UNREAD_CAPSET,) if scope.unread_capset else ()
         recording = Recording(
             host=Host(
                 kernel=os.uname().release,
@@ -207,7 +212,7 @@ class EventLoop:
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
-            cautions=(*limit_reached, *self.subject.cautions),
+            cautions=(*limit_reached, *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)
                 for program, kept in scope.fixed_capsets

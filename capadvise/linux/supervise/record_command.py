@@ -79,4 +79,8 @@ def _tracker(ready: Session, starts: OneCommand, ids: tuple[int, int]) -> CheckT
     if (trace := ready.trace) is None:
         return NoTracker(ready.listener)
     retried = ready.listener is not None
-    return Tracker(trace.buffers.types, trace.symbols, starts, ready.held, *ids, retried=retried)
+    return Tracker(
+        *(trace.buffers.types, trace.symbols, starts, ready.held, *ids),
+        retried=retried,
+        capset_asked=trace.buffers.capset_asked,
+    )

@@ -5,6 +5,7 @@ For some, the kernel makes no check at all; for the rest, only once the target h
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,7 +17,6 @@ from capadvise.recording import Phase
 
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl"}
 """Those that tell something when they end."""
-_DISTINCT_PATHS = 4096
 _OWN_SETS = 64
 
 
@@ -24,21 +24,24 @@ class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
     def __init__(
-        self, counts: DistinctChecks, knows: Callable[[int], bool], *, here: bool, retried: bool
+        self,
+        counts: DistinctChecks,
+        knows: Callable[[int], bool],
+        capset_asked: Callable[[int], CapSet | None],
+        *,
+        here: bool,
+        retried: bool,
     ) -> None:
-        """``knows``: whether a thread is followed. ``here``: the target has our files and pids,
-        as a command has and a container has not. ``retried``: see ``Tracker``."""
-        self._counts, self._knows = counts, knows
+        """``knows``: whether a thread is followed. ``capset_asked``: see ``Tracker``. ``here``: the
+        target has our files and pids, as a command has and a container has not. ``retried``: see
+        ``Tracker``."""
+        self._counts, self._knows, self._capset_asked = counts, knows, capset_asked
         self._here, self._retried = here, retried
-        self._gain: dict[str, file_caps.Gain] = {}
 
-    def executed(self, task: Task, scope: Scope, path: str) -> None:
+    def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
-        root = "" if self._here else f"/proc/{scope.root}/root"
-        if (gain := self._gain.get(root + path)) is None:
-            gain = file_caps.gain(root + path)
-            if len(self._gain) < _DISTINCT_PATHS:
-                self._gain[root + path] = gain
+        places = [f"/proc/{scope.root}", *["/proc/self"] * self._here]
+        gain = file_caps.gain_of_exec(pid, path, places)
         scope.setid_exec |= gain.changes
         if not task.nested:
             if gain.user is not None:
@@ -52,19 +55,26 @@ class ImpliedNeeds:
             # With a null pointer it only asks for the version, as programs do that then demand a
             # fixed set; those that look first adapt to what they have.
             task.looked |= begun and bool(task.values[1])
+        elif call == "capset":
+            self._capset(pid, task, result)
         elif scope is None or result < 0:
             return
-        elif call == "capset":
-            told = task.looked or self._retried  # by the tracer, which makes such calls itself
-            if result == 0 and not told:
-                task.looked = True  # what comes later takes away from this set
-                with suppress(OSError):
-                    _must_hold(task, scope, procfs.capability_sets(pid).permitted)
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
                 _must_hold(task, scope, syscalls.made_ambient(task.values))
         elif begun:
             self._reached(time, pid, task, call, phase)
+
+    def _capset(self, pid: int, task: Task, result: int) -> None:
+        asked = self._capset_asked(pid)  # each call is told once: not only those that count
+        told = task.looked or self._retried  # by the tracer, which makes such calls itself
+        if task.scope is None or told or result not in (0, -errno.EPERM):
+            return
+        task.looked = True  # what comes later takes away from this set
+        if asked is None:
+            task.scope.unread_capset = True
+        else:
+            _must_hold(task, task.scope, asked)
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where

@@ -28,6 +28,8 @@ class Scope:
     """The pointers of the namespaces above that one, besides the initial one, as far as known."""
     io_uring: bool = False
     setid_exec: bool = False
+    unread_capset: bool = False
+    """What a program asked for with capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)
     """Effective ids of the users who made user namespaces: a namespace obeys the one who made it
     (user_namespaces(7))."""

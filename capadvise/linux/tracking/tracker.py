@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
@@ -42,11 +42,13 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
+        capset_asked: Callable[[int], CapSet | None] = lambda _: None,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
         filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read."""
+        as it was read. ``capset_asked`` gives the permitted set that a thread's oldest call of
+        capset(2) asked for, once for each call; None where that could not be read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -66,7 +68,7 @@ class Tracker:
         self._early = early
         here = isinstance(starts, OneCommand)
         self._implied = implied_needs.ImpliedNeeds(
-            self.counts, self.knows, here=here, retried=retried
+            self.counts, self.knows, capset_asked, here=here, retried=retried
         )
 
     def finish(self) -> None:
@@ -151,7 +153,7 @@ class Tracker:
         task.program = PurePosixPath(path).name or path
         task.looked = False
         if task.scope is not None:
-            self._implied.executed(task, task.scope, path)
+            self._implied.executed(pid, task, task.scope, path)
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:

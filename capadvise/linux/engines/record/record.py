@@ -195,7 +195,9 @@ def _run(
 ) -> Run:
     trace, starts = ready.traced(), roster.starts
     tracker = Tracker(
-        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0), early=starts.sighted
+        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
+        early=starts.sighted,
+        capset_asked=trace.buffers.capset_asked,
     )
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),

@@ -1,0 +1,46 @@
+"""What a target needs though no check says so: the same in every run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import Run
+
+from .rows import PROGRAMS, PYTHON
+
+
+def test_a_set_that_is_gone_at_once_is_known_in_every_run(run: Run) -> None:
+    """CHOWN, NET_ADMIN and CHECKPOINT_RESTORE, which is in the upper half."""
+    for _ in range(8):
+        result = run(PYTHON, f"{PROGRAMS}/own_set.py", hex(1 << 40 | 1 << 12 | 1))
+        assert result.recommended == {"CHOWN", "NET_ADMIN", "CHECKPOINT_RESTORE"}, result.stderr
+        assert result.report["recordings"][0]["cautions"] == []
+
+
+def test_a_set_that_was_refused_is_known_too(run: Run) -> None:
+    """setpriv leaves it without NET_ADMIN: the whole call fails."""
+    bounded = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+    result = run(*bounded, PYTHON, f"{PROGRAMS}/own_set.py", hex(1 << 12))
+    assert result.code == 1
+    assert "NET_ADMIN" in result.recommended
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["cd sub && exec ./suid 0.3", "cd sub && ./link 0.3", "exec sub/suid 0.3", "./sub/suid 0.3"],
+)
+def test_a_set_id_program_is_found_however_it_is_named(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    sub = tmp_path / "w" / "sub"
+    sub.mkdir(parents=True)
+    shutil.copy(shutil.which("sleep") or "", sub / "suid")
+    (sub / "suid").chmod(0o4755)
+    (sub / "link").symlink_to("suid")
+    result = run("sh", "-c", command)
+    assert result.report["recordings"][0]["setid_exec"] is True
+    plain = run("sh", "-c", "sleep 0.1")
+    assert plain.report["recordings"][0]["setid_exec"] is False

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from tests.support.runs import CAPADVISE, Run
 from tests.support.wait import until
 
 
-def prove(path: Path, *options: str, code: int = 0) -> tuple[dict[str, Any], str]:
+def prove(
+    path: Path, *options: str, code: int = 0, before: Sequence[str] = ()
+) -> tuple[dict[str, Any], str]:
     done = subprocess.run(
-        [CAPADVISE, "prove", "--json", *options, str(path)],
+        [*before, CAPADVISE, "prove", "--json", *options, str(path)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -165,19 +168,29 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
 def host() -> dict[str, object]:
     """What trials must not change."""
     listing = subprocess.run(
-        "find /etc /var/spool /var/tmp -printf '%p %m %u %g %T@\\n' | sort",
+        "find /etc /var/spool /var/tmp -mindepth 1 -printf '%p %m %u %g %T@\\n' | sort",
         shell=True,
         capture_output=True,
         text=True,
     ).stdout
     return {
-        "mounts": Path("/proc/self/mountinfo").read_text(),
         "ipc": subprocess.run(["ipcs"], capture_output=True, text=True).stdout,
         "files": listing,
         "cgroups": Path("/proc/self/cgroup").read_text(),
-        "scratch": sorted(path.name for path in Path("/tmp").glob("capadvise-trial-*")),
+        "scratch": procfs.abandoned(Path("/tmp"), "capadvise-trial-"),
         "hostname": os.uname().nodename,
     }
+
+
+OTHER_MOUNTS = """
+mount --make-rprivate / && mount --make-rshared / || exit 9
+folder=$1; shift
+cat /proc/self/mountinfo >"$folder/before"
+"$@"; code=$?
+cat /proc/self/mountinfo >"$folder/after"
+exit $code
+"""
+"""Mounts as the host's, shared, but of our own: neighbours' containers come and go in those."""
 
 
 def test_the_host_is_unchanged_after_trials(tmp_path: Path) -> None:
@@ -192,7 +205,10 @@ command: setsid sleep 901 & sleep 902 & chown nobody f; exec sleep 903
 check: test "$(stat -c %U f)" = nobody
 timeout: 3
 """
-    prove(workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed")))
+    path = workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed"))
+    prove(path, before=("unshare", "-m", "sh", "-c", OTHER_MOUNTS, "sh", str(tmp_path)))
+    then, now = (set((tmp_path / name).open()) for name in ("before", "after"))
+    assert not now - then
     until(lambda: not leftovers())
     assert host() == before
     lines = {pid: procfs.command_line(pid) for pid in set(procfs.processes()) - processes}

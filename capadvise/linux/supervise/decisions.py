@@ -108,8 +108,6 @@ class Checked:
     """A try of the health check has ended."""
 
     passed: bool
-    exited: bool
-    """The target's exit status was known by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +211,7 @@ def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
 def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decision:
     state = replace(state, health=replace(state.health, passed=answer.passed))
     if answer.passed or limits.kind == "oneshot":
-        if limits.kind is None and not answer.exited:
+        if limits.kind is None:  # even where the main process has ended: the rest may follow
             settled_at = now + ENDS_ITSELF
             state = replace(state, health=replace(state.health, settled_at=settled_at))
             return state, (Order.READ_CREDENTIALS,)

@@ -151,7 +151,7 @@ class EventLoop:
         elif due is Due.TO_ITS_END:
             passed = self._check_to_its_end()
         if passed is not None:
-            self._decide(decisions.Checked(passed, exited))
+            self._decide(decisions.Checked(passed))
 
     def _poll(self) -> bool | None:
         assert self._checker is not None

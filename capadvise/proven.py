@@ -22,7 +22,7 @@ class Trial:
     differences: tuple[str, ...] = ()
     failed_at: str | None = None
     """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
-    ``stop``."""
+    ``stop``; ``data``: the start on what was there before the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
 
 
 _FAILS_AT = {
+    "data": " on the data that was there",
     "restart": " when it is started again on what the first start left",
     "exec": " when it is used",
     "reload": " when it reloads",

@@ -14,7 +14,7 @@ from capadvise.linux.trials.runner import Stop
 from capadvise.report.dump import dump
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from capadvise.workflow.jobs import candidates
+from capadvise.workflow.jobs import Ways, candidates
 from capadvise.workflow.notice import columns, notice
 from capadvise.workflow.prove import prove_all
 from capadvise.workflow.reports import check_writable, report_path
@@ -23,9 +23,9 @@ from capadvise.workflow.reports import check_writable, report_path
 def command(args: argparse.Namespace) -> int:
     """Prove each workload of a file, or the command of a report."""
     require()
-    chosen = list(
-        candidates(Path(args.file), isolate=args.isolate, reuse_volumes=args.reuse_volumes)
-    )
+    data = {"fresh": ("fresh", "new-volumes"), "data": ("copy",)}.get(args.data)
+    ways = Ways(args.isolate, args.in_place, args.reuse_volumes, data)
+    chosen = list(candidates(Path(args.file), ways))
     several = len(chosen) != 1
     if args.output:
         check_writable(Path(args.output), folder=several)

@@ -88,7 +88,7 @@ def prove(verbs: Verbs) -> None:
         "--isolate",
         action="store_true",
         default=True,
-        help="own mounts, network, host name and IPC, copies of what is written to: the default",
+        help="own mounts, network, host name and IPC; files are written to overlays: the default",
     )
     parser.add_argument(
         "--no-isolate",
@@ -97,9 +97,29 @@ def prove(verbs: Verbs) -> None:
         help="nothing of that: a recorded command is tried where it was recorded",
     )
     parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="let trials of a recorded command write to the real files, isolated in all else",
+    )
+    parser.add_argument(
         "--reuse-volumes",
         action="store_true",
-        help="let trials of a container write to its own volumes, instead of copies",
+        help="let trials of a container write to its own volumes, instead of overlays",
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--fresh-only",
+        dest="data",
+        action="store_const",
+        const="fresh",
+        help="trials of a container begin with new volumes and empty folders alone",
+    )
+    data.add_argument(
+        "--data-only",
+        dest="data",
+        action="store_const",
+        const="data",
+        help="trials of a container begin with what is in its volumes and folders alone",
     )
     parser.add_argument(
         "-j", "--jobs", type=int, default=1, metavar="N", help="so many workloads at a time"

@@ -10,14 +10,22 @@ from pathlib import Path
 from capadvise import workload
 from capadvise.catalog import default
 from capadvise.errors import BadInput
+from capadvise.linux.engines.cli.client import Client
+from capadvise.linux.engines.cli.invocation import recognize
+from capadvise.linux.engines.record.data import Before, choices
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.workflow.notice import notice
+from capadvise.workload import Workload
 
 _SHARED = (
     "the trials share all with this machine: mounts, network, host name, IPC, and every file that "
     "they write to"
+)
+_WRITTEN = (
+    "the trials write to the real files: {cwd}, and all others of this machine but those below "
+    "/run and /dev/shm"
 )
 PROVE_TIMEOUT = 30.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
@@ -33,40 +41,59 @@ class Candidate:
     """What was recorded of it, unless it is a workload of a file."""
 
 
-def candidates(path: Path, *, isolate: bool, reuse_volumes: bool) -> Iterator[Candidate]:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How trials are made, where the user says so."""
+
+    isolate: bool = True
+    in_place: bool = False
+    reuse_volumes: bool = False
+    data: tuple[str, ...] | None = None
+    """Only these choices of data; None: all that there are."""
+
+
+def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
     """What a workload file or a report names. Raises BadInput where no trial could be made."""
     if _is_json(path):
-        yield _of_report(path, isolate=isolate, reuse_volumes=reuse_volumes)
+        yield _of_report(path, ways)
         return
     for named in workload.load(path):
         if named.workload.kind == "daemon" and not named.workload.check:
             raise BadInput(f"{path}: {named.name}: a daemon needs a check")
-        if not isolate:
+        if not ways.isolate:
             raise BadInput("--no-isolate is for a report; a workload file is always isolated")
+        if ways.in_place:
+            raise BadInput("--in-place is for a report; a workload file has a folder of its own")
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
         yield Candidate(named.name, Job(named.argv, named.workload, "workload", bench=bench))
 
 
-def _of_report(path: Path, *, isolate: bool, reuse_volumes: bool) -> Candidate:
+def _of_report(path: Path, ways: Ways) -> Candidate:
     report = load(path, default())
     if len(report.recordings) > 1:
         notice(
             f"note: {path} is merged of {len(report.recordings)} runs, and trials show only "
             "what its own check needs"
         )
-    job = job_of(report, isolate=isolate, reuse_volumes=reuse_volumes)
+    job = job_of(report, ways)
     if job.isolation == "none":
         notice(f"note: {_SHARED}")
+    elif job.in_place:
+        notice(f"note: {_WRITTEN.format(cwd=job.cwd)}")
     return Candidate(report.target.name, job, report)
 
 
 def job_of(
-    report: Report, *, isolate: bool, reuse_volumes: bool = False, new_check: bool = False
+    report: Report,
+    ways: Ways = Ways(),
+    *,
+    new_check: bool = False,
+    before: Before | None = None,
 ) -> Job:
     """The trials of a recorded command: where it was started, as whom it was started.
 
     ``new_check``: the recorded run knew nothing of the check; the first trial says whether it
-    passes at all.
+    passes at all. ``before``: what was kept before the recording.
     """
     _require_success(report, new_check=new_check)
     recording, target = report.recording, report.target
@@ -76,24 +103,44 @@ def job_of(
         expect_exit=recording.exit_status if report.workload.kind == "oneshot" else None,
     )
     if target.kind == "container":
-        if not isolate:
-            raise BadInput("--no-isolate is for commands", hint="for containers: --reuse-volumes")
-        return Job(
-            target.argv,
-            work,
-            "container",
-            cwd=target.cwd,
-            service=target.service,
-            reuse_volumes=reuse_volumes,
-            limit=recording.held.bounding,
-        )
+        return _of_container(report, work, ways, before)
+    if ways.data or ways.reuse_volumes:
+        raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     uid = target.user.partition(":")[0]
     return Job(
         target.argv,
         work,
-        "command" if isolate else "none",
+        "command" if ways.isolate else "none",
         cwd=target.cwd,
         user=None if uid == "0" else uid,
+        before=before,
+        in_place=ways.in_place,
+    )
+
+
+def _of_container(report: Report, work: Workload, ways: Ways, before: Before | None) -> Job:
+    if not ways.isolate or ways.in_place:
+        option = "--in-place" if ways.in_place else "--no-isolate"
+        raise BadInput(f"{option} is for commands", hint="for containers: --reuse-volumes")
+    target = report.target
+    invocation = recognize(target.argv)
+    if invocation is None:
+        raise BadInput("the report's command starts no container that is known")
+    client = Client(invocation.engine, invocation.client)
+    there = choices(invocation, client, target.service, before)
+    if ways.reuse_volumes:
+        there = there[:1]
+    return Job(
+        target.argv,
+        work,
+        "container",
+        cwd=target.cwd,
+        service=target.service,
+        reuse_volumes=ways.reuse_volumes,
+        limit=report.recording.held.bounding,
+        engine=client.argv,
+        choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
+        before=before,
     )
 
 

@@ -191,7 +191,9 @@ def _load(pipe: Any) -> Any:
         return None
 
 
-def live(command: Command, save: Save, *, prove: bool) -> Over:
+def live(
+    command: Command, save: Save, *, prove: bool, before: dict[str, str] | None = None
+) -> Over:
     """The screens, until the user leaves: how the recording ended, with the report as it is then.
 
     Raises CannotObserve and CannotStart as ``observe`` does.
@@ -201,7 +203,9 @@ def live(command: Command, save: Save, *, prove: bool) -> Over:
     from capadvise.workflow.review_prover import ReviewProver
     from capadvise.workflow.screens import open_app
 
-    main = Main(default(), source=recorder, prover=ReviewProver, prove=prove)
+    main = Main(
+        default(), source=recorder, prover=lambda path: ReviewProver(path, before), prove=prove
+    )
     try:
         open_app(main)
     finally:

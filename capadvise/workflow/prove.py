@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
 from capadvise.errors import CapadviseError
-from capadvise.linux.trials import runner
+from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
 from capadvise.proven import Proven, Trial, conclude
@@ -25,12 +25,10 @@ from capadvise.report.model import Report
 from capadvise.report.text import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.reference import first_trial
 from capadvise.workflow.reports import keep, report_path
-from capadvise.workload import ONE_START, Workload
 
 _T = TypeVar("_T")
-_SHORTEST = 10.0
-"""Seconds that a trial is given at least, where one passes sooner with every capability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +66,13 @@ def _prove_and_save(
     return report
 
 
-def prove_report(report: Report) -> Report:
-    """Prove what was just recorded. What stands in the way is said, and the report as good as
-    before; Ctrl-C ends the trials and keeps the best set."""
+def prove_report(report: Report, before: Mapping[str, str] | None = None) -> Report:
+    """Prove what was just recorded; ``before``: what was kept before that. What stands in the way
+    is said, and the report as good as before; Ctrl-C ends the trials and keeps the best set."""
     stop = runner.Stop()
     name = report.target.name
     try:
-        candidate = Candidate(name, job_of(report, isolate=True), report)
+        candidate = Candidate(name, job_of(report, before=before), report)
         call = partial(prove_job, candidate, stop, _on_stderr(name))
         return until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
@@ -128,7 +126,7 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
 
     def run_trial(caps: CapSet) -> TrialOutcome:
         listener.starting(caps)
-        outcome, _ = runner.run(job, caps, stop)
+        outcome, _ = choices.run(job, caps, stop)
         return outcome
 
     try:
@@ -150,46 +148,6 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The trial with everything, which the others are measured by."""
-
-    job: runner.Job
-    """As the others are run: they need not do what this one could not."""
-    outcome: TrialOutcome
-    evidence: runner.TrialEvidence
-    cautions: tuple[str, ...] = ()
-    """What was left out of the lifecycle, a sentence each."""
-
-
-def first_trial(
-    job: runner.Job, stop: runner.Stop, starting: Callable[[CapSet], None]
-) -> Reference:
-    """The trial with everything. Of a lifecycle that nobody asked for, as much is kept as passes.
-
-    Raises BrokenTrial when it could not be made.
-    """
-    everything = runner.everything(job)
-    starting(everything)
-    outcome, evidence = runner.run(job, everything, stop)
-    cautions: tuple[str, ...] = ()
-    started = evidence.rounds_passed
-    if not outcome.passed and started and job.workload.steps is None:
-        cautions = (
-            f"a second start does not pass even with every capability ({outcome.why}): only the "
-            "first one is proven",
-        )
-        job = replace(job, workload=replace(job.workload, steps=ONE_START))
-        starting(everything)
-        outcome, evidence = runner.run(job, everything, stop)
-    if outcome.passed:
-        if evidence.stop is not None and evidence.stop.killed:
-            cautions += ("it does not end when it is told to stop: how it stops is not proven",)
-        patient = _patient(job.workload, outcome.seconds / len(job.workload.rounds))
-        job = replace(job, workload=patient, stop=evidence.stop)
-    return Reference(job, outcome, evidence, cautions)
-
-
 def _recordings(known: Report | None, evidence: runner.TrialEvidence) -> tuple[Recording, ...]:
     """What was recorded, and the starts that no recording has seen: those of the trial with
     everything, on what its first start left."""
@@ -206,12 +164,6 @@ def _unused(proposal: Proposal, trial: Sequence[Recording]) -> CapSet:
     in_trial = decide_all(trial, default())
     others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
     return proposal.recommended - in_trial.recommended - frozenset(others)
-
-
-def _patient(work: Workload, seconds: float) -> Workload:
-    """What passes within ``seconds`` with everything is not waited for as long as what nobody has
-    seen yet: a daemon that lives on without doing its job costs the whole time, each time."""
-    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 5 * seconds)))
 
 
 def _on_stderr(name: str) -> TrialListener:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
+from capadvise.linux.supervise.observation import working_directory
 from capadvise.workflow.notice import notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
@@ -64,18 +66,33 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         raise BadInput("--user needs root", hint=with_sudo())
     if alone and not wishes.quiet:
         notice(f"{alone}: retries alone show what it needs")
-    if screens:
-        return _on_screen(command, wishes)
-    observation = observe(command, meanwhile=preload, table=table)
-    from capadvise.tui.protocols import Over  # what it knows of is loaded by now
+    with _kept(wishes) as before:
+        if screens:
+            return _on_screen(command, wishes, before)
+        observation = observe(command, meanwhile=preload, table=table)
+        from capadvise.tui.protocols import Over  # what it knows of is loaded by now
 
-    report, path = judge_and_save(observation, wishes.output)
-    if wishes.prove:
-        report, path = _prove_and_save(report, path)
-    return Over(report, path, observation.check_passed, observation.check_said)
+        report, path = judge_and_save(observation, wishes.output)
+        if wishes.prove:
+            report, path = _prove_and_save(report, path, before)
+        return Over(report, path, observation.check_passed, observation.check_said)
 
 
-def _on_screen(command: Command, wishes: Wishes) -> Over:
+@contextmanager
+def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
+    """The working directory as it is now, for trials: a first start sees it so."""
+    if not wishes.prove:
+        yield None
+        return
+    from capadvise.linux.kernel import before
+    from capadvise.linux.kernel.scratch import scratch
+
+    with scratch() as folder:
+        store = folder / "cwd"
+        yield {"cwd": str(store)} if before.keep(working_directory(), store) else None
+
+
+def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) -> Over:
     from capadvise.linux.supervise.command import resolve
     from capadvise.workflow.live import live
 
@@ -85,6 +102,7 @@ def _on_screen(command: Command, wishes: Wishes) -> Over:
         command,
         lambda observation: judge_and_save(observation, wishes.output, say=lambda _: None),
         prove=wishes.prove,
+        before=before,
     )
 
 
@@ -97,14 +115,15 @@ def record_containers(
     from capadvise.tui.protocols import Over
 
     until_healthy = wishes.prove and command.check is None and command.seconds is None
-    run = observe_containers(invocation, command, preload, until_healthy=until_healthy)
     reports = []
-    for one in run.each:
-        report, path = judge_and_save(one, wishes.output, several=is_several(invocation))
-        if wishes.prove:
-            report, path = _prove_and_save(report, path)
-        show(Over(report, path, one.check_passed, one.check_said))
-        reports.append(report)
+    with _data_kept(invocation, wishes) as before:
+        run = observe_containers(invocation, command, preload, until_healthy=until_healthy)
+        for one in run.each:
+            report, path = judge_and_save(one, wishes.output, several=is_several(invocation))
+            if wishes.prove:
+                report, path = _prove_and_save(report, path, before)
+            show(Over(report, path, one.check_passed, one.check_said))
+            reports.append(report)
     for name in run.swept:
         notice(
             f"{name}: stopped: it ran on, with every capability, when an earlier capadvise was "
@@ -118,13 +137,30 @@ def record_containers(
     return reports, run.status
 
 
+@contextmanager
+def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str] | None]:
+    """What the containers write to as it is now, for trials."""
+    if not wishes.prove:
+        yield None
+        return
+    from capadvise.linux.engines.record.data import keep_before
+    from capadvise.linux.engines.record.record import engine_of
+    from capadvise.linux.kernel.scratch import scratch
+
+    client = engine_of(invocation)
+    with scratch() as folder:
+        yield keep_before(invocation, client, folder)
+
+
 def is_several(invocation: Invocation | None) -> bool:
     """Whether there can be a report for each of several services."""
     return invocation is not None and invocation.verb == "compose up"
 
 
-def _prove_and_save(report: Report, path: Path | None) -> tuple[Report, Path | None]:
+def _prove_and_save(
+    report: Report, path: Path | None, before: dict[str, str] | None
+) -> tuple[Report, Path | None]:
     from capadvise.workflow.prove import prove_report
 
-    report = prove_report(report)
+    report = prove_report(report, before)
     return report, None if path is None else keep(path, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +11,23 @@ from capadvise.catalog import default
 from capadvise.differences import compare
 from capadvise.errors import CapadviseError
 from capadvise.linux.ftrace.instances import require_place
-from capadvise.linux.trials import runner
+from capadvise.linux.trials import choices, runner
 from capadvise.prove import TrialOutcome
 from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.tui.protocols import Ended, Starting
 from capadvise.workflow.jobs import Candidate, job_of
-from capadvise.workflow.prove import Reference, TrialListener, first_trial, prove_job
+from capadvise.workflow.prove import TrialListener, prove_job
+from capadvise.workflow.reference import Reference, first_trial
 
 
 class ReviewProver:
     """A ``tui.protocols.Prover``."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, before: Mapping[str, str] | None = None) -> None:
+        """``before``: what was kept before the recording."""
+        self._path, self._before = path, before
         self._stop = runner.Stop()
         self._check: str | None = None
         """Given on the screen, after the recorded run."""
@@ -44,7 +47,7 @@ class ReviewProver:
         """Whether a check would help."""
         if report.target.kind != "command" or report.workload.check is not None:
             return False
-        checked = ReviewProver(self._path)
+        checked = ReviewProver(self._path, self._before)
         return self.obstacle(report) is not None and not checked.obstacle(
             checked.with_check(report, "true")
         )
@@ -58,7 +61,7 @@ class ReviewProver:
 
     def _job(self, report: Report) -> runner.Job:
         new = self._check is not None and self._check == report.workload.check
-        return job_of(report, isolate=True, new_check=new)
+        return job_of(report, new_check=new, before=self._before)
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
         """Search for the floor."""
@@ -78,7 +81,7 @@ class ReviewProver:
             ended(first)
             known = Proven(job.isolation, (first,), everything, complete=False)
         starting(caps)
-        outcome, _ = runner.run(job, caps, stop)
+        outcome, _ = choices.run(job, caps, stop)
         lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
         trial = Trial(
             caps,

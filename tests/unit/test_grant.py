@@ -20,6 +20,16 @@ def _invocation(text: str) -> Invocation:
     return found
 
 
+class Copies:
+    """Folders are copies, volumes are new; but for one, which is there."""
+
+    def bind(self, source: str) -> str:
+        return f"/copy/{source.strip('./')}"
+
+    def volume(self, name: str) -> str | None:
+        return "/copy/there" if name == "there" else None
+
+
 @pytest.mark.parametrize(
     ("given", "recorded"),
     [
@@ -69,6 +79,11 @@ def test_a_trial_does_not_write_to_the_users_root_folder(given: str, tried: str)
         ("-v named:/data", "--volume=/data"),
         ("-v /data", "--volume=/data"),
         ("--mount type=bind,src=/own,dst=/x", "--mount=type=bind,src=/copy/own,dst=/x"),
+        ("-v there:/data:z", "--volume=/copy/there:/data:z"),
+        (
+            "--mount source=there,target=/x,volume-nocopy=true",
+            "--mount=type=bind,source=/copy/there,target=/x",
+        ),
         (
             "--mount type=bind,src=/own,dst=/x,readonly",
             "--mount=type=bind,src=/own,dst=/x,readonly",
@@ -79,7 +94,7 @@ def test_a_trial_does_not_write_to_the_users_root_folder(given: str, tried: str)
 )
 def test_what_a_trial_may_write_to_is_not_the_users(option: str, fresh: str) -> None:
     options = _invocation(f"docker run {option} image").options
-    found = volumes.of_options(options, lambda path: f"/copy/{path.strip('./')}")
+    found = volumes.of_options(options, Copies())
     assert " ".join(one.word for one in found) == fresh
 
 
@@ -122,7 +137,7 @@ def test_only_the_services_that_are_looked_at_are_given_all() -> None:
 
 def test_a_trial_of_a_project_has_names_of_its_own() -> None:
     tried = grant.tried_service(SERVICE, CAPS)
-    copied = volumes.of_service(SERVICE, lambda path: f"/copy{path}")
+    copied = volumes.of_service(SERVICE, Copies())
     web = grant.in_trial({**tried, "build": "."}, "p-web", "l=1", copied)
     assert (web["cap_drop"], web["cap_add"]) == (["ALL"], ["CHOWN", "SYS_ADMIN"])
     assert web["image"] == "p-web"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import subprocess
 import time
@@ -11,27 +10,51 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.engines.record.trial import _Copies
+from capadvise.linux.kernel.before import keep, restore
+from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner
 from capadvise.linux.trials.sandbox import end_of
 from capadvise.workload import Workload
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a copy has the owners of what is copied")
-def test_a_volume_is_copied_with_what_has_no_content(tmp_path: Path) -> None:
-    """Of a daemon that was stopped, its socket stays; a pipe would be read for ever."""
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    (volume / "data").write_text("kept")
-    os.mkfifo(volume / "pipe")
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(volume / "daemon.sock"))
-    (tmp_path / "top").mkdir()
-    copy = Path(_Copies(tmp_path / "top")(str(volume)))
-    assert (copy / "data").read_text() == "kept"
-    assert stat.S_ISSOCK((copy / "daemon.sock").stat().st_mode)
-    assert (copy / "pipe").stat().st_mode == (volume / "pipe").stat().st_mode
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is kept has owners")
+def test_a_folder_is_what_it_was_when_it_was_kept(tmp_path: Path) -> None:
+    folder, store = tmp_path / "folder", tmp_path / "store"
+    folder.mkdir()
+    (folder / "sub").mkdir()
+    (folder / "sub" / "data").write_text("kept")
+    (folder / "gone").write_text("kept, too")
+    (folder / "link").symlink_to("sub/data")
+    os.mkfifo(folder / "pipe")
+    before = snapshot(folder)
+    assert keep(str(folder), store)
+    (folder / "sub" / "data").write_text("changed")
+    (folder / "gone").unlink()
+    (folder / "link").unlink()
+    (folder / "new").mkdir(mode=0o700)
+    (folder / "new" / "file").touch()
+    os.chown(folder / "sub", 5, 5)
+    os.chmod(folder, 0o700)
+    restore(str(folder), store)
+    assert snapshot(folder) == before
+    assert (folder / "link").read_text() == "kept"
+    assert (folder / "gone").read_text() == "kept, too"
+
+
+def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capadvise.linux.kernel.before.MOST_CONTENT", 3)
+    folder, store = tmp_path / "folder", tmp_path / "store"
+    folder.mkdir()
+    (folder / "large").write_text("four")
+    mode = (folder / "large").stat().st_mode
+    assert keep(str(folder), store)
+    (folder / "large").write_text("other")
+    (folder / "large").chmod(0o400)
+    restore(str(folder), store)
+    assert ((folder / "large").read_text(), (folder / "large").stat().st_mode) == ("other", mode)
 
 
 def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +69,7 @@ def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.Mon
             return super().start(["true"])
 
     with pytest.raises(runner.BrokenTrial, match="without a result"):
-        runner.run(job, frozenset(), Looked())
+        runner.run_once(job, frozenset(), Looked())
     assert modes == {"plan.json": 0o600, "result.json": 0o600}
 
 

@@ -54,6 +54,12 @@ def mount(
         oserror(f"mount {target}")
 
 
+def unmount(target: str) -> None:
+    """Take a mount away, from where it is seen; who still uses it goes on."""
+    if _libc.umount2(os.fsencode(target), uapi.MNT_DETACH) < 0:
+        oserror(f"umount {target}")
+
+
 def mount_detached(kind: str) -> int:
     """Mount a filesystem nowhere: it belongs to the file descriptor returned, and ends with it."""
     context = _syscall("fsopen", uapi.FSOPEN, kind.encode(), uapi.FSOPEN_CLOEXEC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -291,3 +292,15 @@ def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
             continue
         found.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
     return tuple(sorted(found))
+
+
+def mount_points(folder: Path) -> list[str]:
+    """Where something is mounted below a folder, in the order in which it was."""
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    escaped = str(folder).translate({32: "\\040", 9: "\\011", 92: "\\134"})
+    targets = (line.split(" ")[4] for line in lines)
+    return [
+        re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), target)
+        for target in targets
+        if target.startswith(f"{escaped}/")
+    ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import libc, procfs
 
 _PREFIX = "capadvise-trial-"
 _PLACE = Path("/tmp")
@@ -23,10 +23,19 @@ def scratch(*, mode: int = 0o700) -> Iterator[Path]:
         folder.chmod(mode)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 def sweep() -> None:
     """Remove the folders of processes that are gone."""
     for folder in procfs.abandoned(_PLACE, _PREFIX):
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, and what is mounted in it first: of that, nothing is deleted."""
+    for target in reversed(procfs.mount_points(folder)):
+        with suppress(OSError):
+            libc.unmount(target)
+    if not procfs.mount_points(folder):
         shutil.rmtree(folder, ignore_errors=True)

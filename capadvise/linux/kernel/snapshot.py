@@ -1,25 +1,15 @@
-"""Folders that a trial writes to: whether they can be copied, and what became of them."""
+"""Folders that a trial writes to: what became of them."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-LARGEST_COPY_KB = 256 << 10
 MOST_FILES = 5000
 Files = tuple[tuple[str, str], ...]
 """Path below a folder → owner, group, mode, file capabilities."""
-
-
-def copyable(folder: str) -> bool:
-    """Whether a private copy of the working directory can be made: not of the whole machine."""
-    if os.path.ismount(folder) or folder in ("/", "/usr", "/var", "/home"):
-        return False
-    done = subprocess.run(["du", "-skx", folder], capture_output=True, text=True)
-    return int((done.stdout.split() or ["0"])[0]) <= LARGEST_COPY_KB
 
 
 def snapshot(folder: Path) -> Files:

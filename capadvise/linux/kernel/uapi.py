@@ -16,6 +16,7 @@ CLONE_NEWNET = 0x40000000
 MS_RDONLY = 1
 MS_ACCESS = 15  # read-only, no set-id, no devices, no execution; as statvfs(3) tells them
 MS_REMOUNT = 0x20
+MNT_DETACH = 2
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000

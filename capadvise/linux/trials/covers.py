@@ -11,14 +11,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import libc, uapi
-from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB
+from capadvise.linux.kernel.overlay import copy_folder, path_of, put_overlay
 from capadvise.linux.posture.mounts import Mount, parse_mounts
 
 _KERNELS_OWN = frozenset(
@@ -29,12 +27,6 @@ _KERNELS_OWN = frozenset(
     ]
 )
 """What is in there is no file."""
-_OPTIONS = ("redirect_dir=on,metacopy=on,index=off,volatile", "index=off", "")
-"""Tried in this order: with the first, a chown copies no content and a folder can be renamed."""
-
-
-class CannotCover(CapadviseError):
-    """A folder can be neither overlaid nor copied, and trials do not run on the real one."""
 
 
 class Covers:
@@ -93,12 +85,9 @@ class Covers:
         layer.mkdir(mode=0o700)
         if in_memory:  # an upper layer may not lie in its own lower one
             libc.mount("cover", str(layer), 0, "tmpfs", "mode=0700")
-        upper, work = layer / "upper", layer / "work"
-        upper.mkdir()
-        work.mkdir()
-        _same_root(lower, upper, status)
-        if not _overlaid(lower, upper, work, target):
-            _copied(lower, upper, target)
+        if not put_overlay(lower, layer, target):
+            copy_folder(lower, layer / "copy", target)
+            libc.mount(str(layer / "copy"), target, uapi.MS_BIND)
 
 
 def _wanted(mount: Mount, always: str | None) -> bool:
@@ -121,55 +110,10 @@ def _opened(path: str) -> int | None:
         return None
 
 
-def _path(fd: int) -> str:
-    return f"/proc/self/fd/{fd}"
-
-
 def _bind(fd: int, target: str) -> None:
-    libc.mount(_path(fd), target, uapi.MS_BIND)
-
-
-def _overlaid(lower: int, upper: Path, work: Path, target: str) -> bool:
-    layers = f"lowerdir={_path(lower)},upperdir={upper},workdir={work}"
-    flags = os.fstatvfs(lower).f_flag & uapi.MS_ACCESS
-    for options in _OPTIONS:
-        try:
-            libc.mount("cover", target, flags, "overlay", ",".join(filter(None, (layers, options))))
-            return True
-        except OSError:
-            continue
-    return False
-
-
-def _copied(lower: int, copy: Path, target: str) -> None:
-    size = subprocess.run(
-        ["du", "-skx", f"{_path(lower)}/."], capture_output=True, text=True, pass_fds=[lower]
-    )
-    if int((size.stdout.split() or ["0"])[0]) > LARGEST_COPY_KB:
-        raise CannotCover(
-            f"{target}: its file system allows no overlay, and with more than "
-            f"{LARGEST_COPY_KB >> 10} MB it is too large to be copied for each trial",
-            hint="start the program in another folder, or let trials write to it: --in-place",
-        )
-    words = ["cp", "-a", f"{_path(lower)}/.", str(copy)]
-    done = subprocess.run(words, capture_output=True, text=True, pass_fds=[lower])
-    if done.returncode:  # a file that vanished meanwhile makes the first copy fail
-        done = subprocess.run(words, capture_output=True, text=True, pass_fds=[lower])
-    if done.returncode:
-        raise CannotCover(f"{target}: cannot be copied: {done.stderr.strip()[-300:]}")
-    libc.mount(str(copy), target, uapi.MS_BIND)
-
-
-def _same_root(lower: int, upper: Path, status: os.stat_result) -> None:
-    """The root of an overlay is that of its upper layer."""
-    os.chown(upper, status.st_uid, status.st_gid)
-    os.chmod(upper, stat.S_IMODE(status.st_mode))
-    for name in os.listxattr(_path(lower)):
-        if not name.startswith("trusted.overlay."):
-            with suppress(OSError):
-                os.setxattr(upper, name, os.getxattr(_path(lower), name))
+    libc.mount(path_of(fd), target, uapi.MS_BIND)
 
 
 def _copy_content(source: int, target: str) -> None:
-    with open(_path(source), "rb") as old, open(target, "wb") as new:
+    with open(path_of(source), "rb") as old, open(target, "wb") as new:
         shutil.copyfileobj(old, new)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,6 +80,12 @@ class Job:
     """A container writes to the user's own volumes."""
     limit: CapSet | None = None
     """What a container can be given by its engine; None: what this machine can grant."""
+    engine: tuple[str, ...] = ()
+    """Of a container: the client, with the options that choose the engine."""
+    choices: tuple[str, ...] = ("fresh",)
+    """What a container's trial begins with, each of these: see ``engines.record.data``."""
+    before: Mapping[str, str] | None = None
+    """What was kept before the recording; None: nothing is known of that time."""
     in_place: bool = False
     """It writes to the user's own files."""
     stop: StopSeen | None = None
@@ -139,8 +147,11 @@ class Stop:
                 raise Interrupted
 
 
-def run(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence]:
-    """One trial. Raises BrokenTrial when it could not be made, Interrupted when it was ended."""
+def run_once(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence]:
+    """One trial, with the first of the choices.
+
+    Raises BrokenTrial when it could not be made, Interrupted when it was ended.
+    """
     with scratch(mode=0o755) as top:
         plan, result = top / "plan.json", top / "result.json"
         for path in (plan, result):  # they hold the environment, arguments and paths: secrets
@@ -186,13 +197,13 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "check": workload.check,
         "teardown": workload.teardown,
         "kind": workload.kind,
-        "rounds": [
-            [(str(step.act), step.text) for step in steps]
-            for steps in workload.rounds[: 1 if job.isolation == "container" else None]
-        ],
+        "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],
         "patience": _PATIENCE if job.stop is None else job.stop.patience,
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
+        "data": job.choices[0],
+        "before": job.before,
+        "engine": shlex.join(job.engine),
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,
         "caps": names(caps),

@@ -23,7 +23,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
-from capadvise.linux.kernel import libc
+from capadvise.linux.kernel import before, libc
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
@@ -74,17 +74,19 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
     out, err = top / "stdout", top / "stderr"
     began = time.monotonic()
     if plan["isolation"] == "container":
-        from capadvise.linux.engines.record.trial import observe_trial
+        from capadvise.linux.engines.record.trial import container_trial
 
         of_container: list[Files] = []
+        with container_trial(plan, top, out, err) as container:
 
-        def run(_: int, command: Command) -> Observation:
-            observation, changed = call_apart(lambda: observe_trial(plan, command, top, out, err))
-            of_container.append(changed)
-            return observation
+            def run(number: int, command: Command) -> Observation:
+                result: tuple[Observation, Files]
+                result = call_apart(lambda: container.run(number, command))
+                of_container.append(result[1])
+                return result[0]
 
-        rounds = _rounds(plan, top, run, out, err)
-        files = of_container[-1]
+            rounds = _rounds(plan, top, run, out, err)
+            files = of_container[-1]
     else:
         rounds = _rounds(
             plan, top, lambda _, command: call_apart(lambda: observe(command)), out, err
@@ -101,6 +103,9 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
         isolate(plan["isolation"], top, plan["fresh"], plan["cwd"], in_place=plan["in_place"])
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
+    store = (plan["before"] or {}).get("cwd")
+    if plan["isolation"] == "command" and not plan["in_place"] and store is not None:
+        before.restore(plan["cwd"], Path(store))
 
 
 def _rounds(

@@ -155,9 +155,10 @@ def run_containers(
     *,
     until_healthy: bool = False,
     at_end: Callable[[Run], None] | None = None,
+    leave: bool = False,
 ) -> Seen:
     """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
-    called before they are removed."""
+    called before they are removed; ``leave``: they are not, but started again."""
     engine = ENGINES[start.client.engine]
     ancestors = engine.ancestors(start.client)
     starts = ContainerStarts()
@@ -185,7 +186,7 @@ def run_containers(
             roster.close()
         if not each:
             raise _not_seen(run)
-        if start.label.startswith(RECORDING_LABEL):
+        if leave or start.label.startswith(RECORDING_LABEL):
             ready.guardian.leave_containers()
     return Seen(each, run.subject.status, tuple(roster.left()))
 

@@ -1,129 +1,122 @@
-"""A trial of a container: made anew with the trial's set, under the engine's own defaults."""
+"""A trial of a container: made anew with the trial's set, under the engine's own defaults, and
+started again for each further round."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
+from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
 from capadvise.linux.engines.record import grant, project, volumes
+from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.record import Run, Start, engine_of, run_containers
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.snapshot import LARGEST_COPY_KB, Files, copyable, snapshot
+from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
 
-@dataclass(slots=True)
-class _Copies:
-    """Private copies of what the container may write to."""
+@dataclass(frozen=True, slots=True)
+class ContainerTrial:
+    """Containers that stay between the rounds. The user's own are not touched."""
 
-    folder: Path
-    made: list[Path] = field(default_factory=list)
+    first: Start
+    data: TrialData
+    name: str
+    out: Path
+    err: Path
 
-    def __call__(self, source: str) -> str:
-        """Raises BadInput for what is too large."""
-        path = os.path.abspath(os.path.expanduser(source))
-        try:
-            mode = os.stat(path).st_mode
-        except OSError:  # the engine makes it, a folder
-            mode = stat.S_IFDIR
-        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            return path
-        if os.path.exists(path) and not copyable(path):
-            raise BadInput(
-                f"{path} has more than {LARGEST_COPY_KB >> 10} MB or is a mount: trials make no "
-                "copy of it",
-                hint="let them write to it with --reuse-volumes, or mount it read-only",
-            )
-        copy = self.folder / f"volume{len(self.made)}"
-        if not os.path.exists(path):
-            copy.mkdir()
-        elif stat.S_ISDIR(mode):
-            shutil.copytree(path, copy, symlinks=True, copy_function=_copy_file)
-            _same_owner(path, copy)
-        else:
-            _copy_file(path, str(copy))
-        self.made.append(copy)
-        return str(copy)
+    def run(self, number: int, command: Command) -> tuple[Observation, Files]:
+        """One round, by its number from 1; what the container wrote goes into two files, without
+        the client's own talk.
 
+        Raises CannotObserve where the engine does not answer.
+        """
+        files: list[tuple[str, str]] = []
 
-def _copy_file(source: str, target: str) -> str:
-    found = os.lstat(source)
-    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
-        shutil.copy2(source, target, follow_symlinks=False)
-    else:  # a socket, a pipe or a device, which has no content to be copied
-        os.mknod(target, found.st_mode, found.st_rdev)
-    os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
-    if not os.path.islink(target):
-        os.chmod(target, stat.S_IMODE(found.st_mode))
-    return target
+        def look(run: Run) -> None:
+            client, subject = self.first.client, run.subject
+            for entry in subject.roster.entries.values():
+                container = client.find(entry.id) if subject.is_target(entry) else None
+                if container and container.upper:
+                    files.extend(snapshot(Path(container.upper)))
+                if container and subject.places(entry):
+                    with suppress(EngineError):
+                        texts = client.logs(container.id)
+                        for path, text in zip((self.out, self.err), texts, strict=True):
+                            path.write_text(text, errors="backslashreplace")
+            for folder in self.data.made:
+                files.extend((f"{folder.name}/{path}", text) for path, text in snapshot(folder))
+
+        start = self.first if number == 1 else self._again()
+        observation = run_containers(start, command, at_end=look, leave=True).each[0]
+        return observation, tuple(files)
+
+    def _again(self) -> Start:
+        """A project's containers that exist are started by the same call; another one by name."""
+        if self.first.invocation.verb == "compose up":
+            return self.first
+        words = (*self.first.client.argv, "start", "--attach", self.name)
+        return replace(self.first, argv=words)
 
 
-def _same_owner(source: str, target: Path) -> None:
-    """``copytree`` leaves the owners of folders out."""
-    for folder, _, _ in os.walk(source):
-        found = os.stat(folder)
-        os.chown(target / os.path.relpath(folder, source), found.st_uid, found.st_gid)
+@contextmanager
+def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[Any]:
+    """Prepare a trial, and remove its containers, volumes and networks at the end.
 
-
-def observe_trial(
-    plan: dict[str, Any], command: Command, top: Path, out: Path, err: Path
-) -> tuple[Observation, Files]:
-    """Run it once; what the container said goes into two files, without the client's own talk.
-
-    Raises CannotObserve where the engine does not answer, BadInput where a volume cannot be copied.
+    Raises CannotObserve where the engine does not answer, BadInput and CannotCover where a volume
+    can be neither overlaid nor copied.
     """
-    invocation = recognize(command.argv)
+    invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
         raise BadInput("the report's command starts no container that is known")
-    copies = _Copies(top)
-    start = _start(invocation, command.caps or frozenset(), plan, top, copies)
-    files: list[tuple[str, str]] = []
-
-    def look(run: Run) -> None:
-        client, subject = start.client, run.subject
-        for entry in subject.roster.entries.values():
-            container = client.find(entry.id) if subject.is_target(entry) else None
-            if container and container.upper:
-                files.extend(snapshot(Path(container.upper)))
-            if container and subject.places(entry):
-                with suppress(EngineError):
-                    for path, text in zip((out, err), client.logs(container.id), strict=True):
-                        path.write_text(text, errors="backslashreplace")
-        for copy in copies.made:
-            files.extend((f"{copy.name}/{path}", text) for path, text in snapshot(copy))
-
-    return run_containers(start, command, at_end=look).each[0], tuple(files)
-
-
-def _start(
-    invocation: Invocation, caps: CapSet, plan: dict[str, Any], top: Path, copies: _Copies
-) -> Start:
     client = engine_of(invocation)
+    data = TrialData(client, top, plan["data"], plan["before"])
+    start = _start(invocation, plan, top, data)
+    try:
+        yield ContainerTrial(start, data, top.name, out, err)
+    finally:
+        _remove(start)
+
+
+def _remove(start: Start) -> None:
+    client = start.client
+    with suppress(EngineError):
+        client.remove(client.labelled(start.label))
+    if start.project:
+        of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
+        for kind in ("volume", "network"):
+            with suppress(EngineError):
+                if names := client.call(kind, "ls", "--quiet", of_project).split():
+                    client.call(kind, "rm", *names)
+
+
+def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialData) -> Start:
+    client = engine_of(invocation)
+    caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse = plan["reuse_volumes"]
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
-        options = kept if reuse else volumes.of_options(invocation.options, copies)
+        options = kept if reuse else volumes.of_options(invocation.options, data)
         ours = grant.tried(invocation, caps, top.name, label, options)
         return Start(invocation, client, ours.argv(), label)
     service = plan["service"]
     resolved = project.config(invocation)
+    data.project = resolved
     services = {
         name: grant.in_trial(
             grant.tried_service(one, caps) if name == service else one,
             one.get("image") or f"{resolved['name']}-{name}",
             label,
-            list(one.get("volumes") or ()) if reuse else volumes.of_service(one, copies),
+            list(one.get("volumes") or ()) if reuse else volumes.of_service(one, data),
         )
         for name, one in resolved["services"].items()
     }

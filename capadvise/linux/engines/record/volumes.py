@@ -3,39 +3,46 @@ stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from capadvise.formats.pflag import Option
 
-Copy = Callable[[str], str]
-"""A private copy of a folder or file of the host: its path. What cannot be copied, a socket or a
-device, stays as it is."""
+
+class Data(Protocol):
+    """What a trial is given in place of the user's own."""
+
+    def bind(self, source: str) -> str:
+        """A folder or file for one of the host. What is neither, a socket or a device, stays."""
+
+    def volume(self, name: str) -> str | None:
+        """A folder for a named volume; None: a new volume."""
 
 
-def of_options(options: Iterable[Option], copy: Copy) -> list[Option]:
-    """``--volume`` and ``--mount`` of ``run``: bind mounts are copied, named volumes are fresh."""
+def of_options(options: Iterable[Option], data: Data) -> list[Option]:
+    """``--volume`` and ``--mount`` of ``run``."""
     kept = []
     for option in options:
         if option.name == "volume":
-            kept.append(Option("volume", _volume(option.value or "", copy)))
+            kept.append(Option("volume", _volume(option.value or "", data)))
         elif option.name == "mount":
-            kept.append(Option("mount", _mount(option.value or "", copy)))
+            kept.append(Option("mount", _mount(option.value or "", data)))
     return kept
 
 
-def _volume(text: str, copy: Copy) -> str:
+def _volume(text: str, data: Data) -> str:
     """``SOURCE:TARGET[:OPTIONS]``, or a target alone, which is fresh anyway."""
     source, colon, rest = text.partition(":")
     target, _, said = rest.partition(":")
     if not colon or "ro" in said.split(","):
         return text
     if source.startswith(("/", ".", "~")):
-        return f"{copy(source)}:{rest}"
-    return target
+        return f"{data.bind(source)}:{rest}"
+    folder = data.volume(source)
+    return target if folder is None else f"{folder}:{rest}"
 
 
-def _mount(text: str, copy: Copy) -> str:
+def _mount(text: str, data: Data) -> str:
     """``type=bind,source=…,target=…,readonly``."""
     fields = [field.partition("=") for field in text.split(",")]
     given = {name: value for name, _, value in fields}
@@ -43,25 +50,40 @@ def _mount(text: str, copy: Copy) -> str:
     if read_only is not None and read_only != "false":
         return text
     kind = given.get("type", "volume")
-    changed = []
+    source = given.get("source", given.get("src"))
+    if source is None or kind not in ("volume", "bind"):
+        return text
+    folder = data.bind(source) if kind == "bind" else data.volume(source)
+    changed = ["type=bind"] if folder is not None and "type" not in given else []
     for name, equals, value in fields:
-        if name in ("source", "src") and kind == "volume":
+        if name in ("source", "src"):
+            if folder is None:
+                continue
+            value = folder
+        elif folder is not None and name == "type":
+            value = "bind"
+        elif folder is not None and name.startswith("volume-"):
             continue
-        if name in ("source", "src") and kind == "bind":
-            value = copy(value)
         changed.append(f"{name}{equals}{value}")
     return ",".join(changed)
 
 
-def of_service(service: Mapping[str, Any], copy: Copy) -> list[dict[str, Any]]:
-    """The volumes of a service of a resolved project: named ones are fresh by the name of the
-    trial's project."""
-    found = []
+def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:
+    """The volumes of a service of a resolved project: what is new is so by the name of the trial's
+    project."""
+    changed = []
     for volume in service.get("volumes") or ():
-        if volume.get("type") == "bind" and not volume.get("read_only"):
-            volume = {**volume, "source": copy(volume["source"])}
-        found.append(dict(volume))
-    return found
+        if not volume.get("read_only") and volume.get("source"):
+            folder = None
+            if volume.get("type") == "bind":
+                folder = data.bind(volume["source"])
+            elif volume.get("type") == "volume":
+                folder = data.volume(volume["source"])
+            if folder is not None:
+                kept = {key: value for key, value in volume.items() if key != "volume"}
+                volume = {**kept, "type": "bind", "source": folder}
+        changed.append(dict(volume))
+    return changed
 
 
 def of_project(project: Mapping[str, Any], *, reuse: bool) -> dict[str, Any]:

@@ -1,0 +1,224 @@
+"""What a container writes to that is its user's, and what trials are given in its place.
+
+A trial begins with a fresh volume and an empty folder, as on a new host, or with what was there
+before the recording. Nothing is copied but single files: an overlay is mounted over a folder, and
+the container is given that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.cli.invocation import Invocation
+from capadvise.linux.engines.record import project, volumes
+from capadvise.linux.engines.record.registry import ENGINES
+from capadvise.linux.kernel import before
+from capadvise.linux.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
+
+FRESH, NEW_VOLUMES, COPY = "fresh", "new-volumes", "copy"
+"""What a trial begins with: new volumes and empty folders; new volumes and the user's folders; both
+as they were."""
+Before = Mapping[str, str]
+"""``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
+many entries for that, so that trials begin with what is there later. What was not there, or held
+nothing, is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A folder of the host or a named volume."""
+
+    key: str
+    place: str
+    """The folder that it is on this machine."""
+
+    @property
+    def full(self) -> bool:
+        """Whether there is something in it."""
+        try:
+            return bool(os.listdir(self.place))
+        except OSError:
+            return False
+
+
+def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
+    """The folders and volumes that containers write to: of a project, those of one service, or of
+    all. Those that are not there yet are left out."""
+    recorder = _Recorder(client)
+    if invocation.verb == "run":
+        volumes.of_options(invocation.options, recorder)
+    else:
+        resolved = project.config(invocation)
+        recorder.project = resolved
+        for name, one in resolved["services"].items():
+            if service in (None, name):
+                volumes.of_service(one, recorder)
+    return recorder.sources
+
+
+def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[str, str]:
+    """Keep what containers are about to write to."""
+    kept = {}
+    for number, source in enumerate(sources(invocation, client)):
+        store = folder / f"before{number}"
+        if source.full:
+            kept[source.key] = str(store) if before.keep(source.place, store) else ""
+    return kept
+
+
+def choices(
+    invocation: Invocation, client: Client, service: str | None, kept: Before | None
+) -> list[str]:
+    """What trials can begin with that differs. Without ``kept``, nothing is known of the time
+    before the recording, and what is there now counts."""
+    there = [source for source in sources(invocation, client, service) if source.full]
+    if kept is not None:  # what the recording itself has made is no data of the user's
+        there = [source for source in there if source.key in kept]
+    if not there:
+        return [FRESH]
+    kinds = {source.key.partition(":")[0] for source in there}
+    return [FRESH, *([NEW_VOLUMES] if len(kinds) == 2 else []), COPY]
+
+
+class _Recorder:
+    """Takes note of what is written to, and changes nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.project: Mapping[str, Any] = {}
+        self.sources: list[DataSource] = []
+
+    def bind(self, source: str) -> str:
+        path = _absolute(source)
+        if os.path.isdir(path):
+            self.sources.append(DataSource(f"bind:{path}", path))
+        return source
+
+    def volume(self, name: str) -> str | None:
+        real = _real_name(self.project, name)
+        place = _mountpoint(self.client, real)
+        if place is not None:
+            self.sources.append(DataSource(f"volume:{real}", place))
+        return None
+
+
+class TrialData:
+    """What one trial is given: a ``volumes.Data``."""
+
+    def __init__(self, client: Client, folder: Path, choice: str, kept: Before | None) -> None:
+        self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
+        self._overlays = _sees_our_mounts(client)
+        self.project: Mapping[str, Any] = {}
+        self.made: list[Path] = []
+
+    def bind(self, source: str) -> str:
+        """Raises BadInput and CannotCover for what is too large."""
+        path = _absolute(source)
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:  # the engine makes it, a folder
+            return str(self._new())
+        if stat.S_ISREG(mode):
+            return str(self._file(path))
+        if not stat.S_ISDIR(mode):
+            return path  # a socket or a device
+        key = f"bind:{path}"
+        empty = self._choice == FRESH or not self._was_there(key)
+        return str(self._emptied(path) if empty else self._seen(path, key))
+
+    def volume(self, name: str) -> str | None:
+        """None: a new one."""
+        real = _real_name(self.project, name)
+        key = f"volume:{real}"
+        place = _mountpoint(self._client, real) if self._choice == COPY else None
+        if place is None or not os.listdir(place) or not self._was_there(key):
+            return None
+        return str(self._seen(place, key))
+
+    def _was_there(self, key: str) -> bool:
+        return self._kept is None or key in self._kept
+
+    def _new(self) -> Path:
+        folder = self._folder / f"volume{len(self.made)}"
+        folder.mkdir()
+        folder.chmod(0o755)
+        self.made.append(folder)
+        return folder
+
+    def _emptied(self, path: str) -> Path:
+        folder = self._new()
+        with _opened(path) as fd:
+            same_root(fd, folder)
+        return folder
+
+    def _file(self, path: str) -> Path:
+        if os.stat(path).st_size > LARGEST_COPY_KB << 10:
+            raise BadInput(
+                f"{path} has more than {LARGEST_COPY_KB >> 10} MB: trials make no copy of it",
+                hint="let them write to it with --reuse-volumes, or mount it read-only",
+            )
+        copy = self._folder / f"volume{len(self.made)}"
+        shutil.copy2(path, copy)
+        status = os.stat(path)
+        os.chown(copy, status.st_uid, status.st_gid)
+        self.made.append(copy)
+        return copy
+
+    def _seen(self, path: str, key: str) -> Path:
+        """The folder as it is, or as it was kept."""
+        folder = self._new()
+        layer = self._folder / f"layer{len(self.made)}"
+        with _opened(path) as fd:
+            if not (self._overlays and put_overlay(fd, layer, str(folder))):
+                shutil.rmtree(folder)
+                copy_folder(fd, folder, path)
+        store = (self._kept or {}).get(key)
+        if store:
+            before.restore(str(folder), Path(store))
+        return folder
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _absolute(source: str) -> str:
+    return os.path.abspath(os.path.expanduser(source))
+
+
+def _real_name(resolved: Mapping[str, Any], name: str) -> str:
+    declared = (resolved.get("volumes") or {}).get(name) or {}
+    return str(declared.get("name") or name)
+
+
+def _mountpoint(client: Client, name: str) -> str | None:
+    with suppress(EngineError):
+        place = client.call("volume", "inspect", "--format", "{{.Mountpoint}}", name).strip()
+        return place if os.path.isdir(place) else None
+    return None
+
+
+def _sees_our_mounts(client: Client) -> bool:
+    """Whether what we mount is there for the engine, too."""
+    own = os.readlink("/proc/self/ns/mnt")
+    return all(namespace == own for namespace in _namespaces(client))
+
+
+def _namespaces(client: Client) -> Iterator[str]:
+    for pid in ENGINES[client.engine].ancestors(client)():
+        with suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/ns/mnt")

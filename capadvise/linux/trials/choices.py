@@ -1,0 +1,80 @@
+"""One trial that begins with different data, one after the other, and counts as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from capadvise.caps import CapSet
+from capadvise.differences import Observed
+from capadvise.linux.trials.runner import Job, Stop, StopSeen, TrialEvidence, run_once
+from capadvise.prove import TrialOutcome
+
+Part = tuple[TrialOutcome, TrialEvidence]
+
+
+def run(job: Job, caps: CapSet, stop: Stop) -> Part:
+    """One trial of a set: with each of the job's choices of data, until one fails. Raises
+    BrokenTrial when it could not be made, Interrupted when it was ended."""
+    parts: list[Part] = []
+    for choice in job.choices:
+        part = run_once(replace(job, choices=(choice,)), caps, stop)
+        parts.append(part)
+        if not part[0].passed:
+            break
+    return combined(parts, job.choices)
+
+
+def combined(parts: Sequence[Part], choices: Sequence[str]) -> Part:
+    """What parts of one trial showed together; only the last can have failed."""
+    if len(parts) == 1:
+        return parts[0]
+    return _outcome(parts, choices), _evidence(parts)
+
+
+def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
+    outcomes = [outcome for outcome, _ in parts]
+    last = outcomes[-1]
+    observed = [outcome.observed for outcome in outcomes]
+    return TrialOutcome(
+        passed=last.passed,
+        why=last.why if last.passed else f"on the data that was there: {last.why}",
+        seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
+        observed=Observed(
+            exit_status=observed[-1].exit_status,
+            stderr=tuple(line for one in observed for line in one.stderr),
+            files=tuple(
+                (f"{choice}/{path}", text)
+                for choice, one in zip(choices, observed, strict=False)
+                for path, text in one.files
+            ),
+            credentials=tuple(dict.fromkeys(item for one in observed for item in one.credentials)),
+        ),
+        refused=frozenset(cap for outcome in outcomes for cap in outcome.refused),
+        kept=frozenset(cap for outcome in outcomes for cap in outcome.kept),
+        failed_at="data" if last.failed_at == "start" else last.failed_at,
+    )
+
+
+def _evidence(parts: Sequence[Part]) -> TrialEvidence:
+    evidence = [one for _, one in parts]
+    recordings = list(evidence[0].recordings)
+    for one in evidence[1:]:  # a start on what was there is a later one
+        begun = max((recording.start for recording in recordings), default=0)
+        recordings += [
+            replace(recording, start=begun + recording.start) for recording in one.recordings
+        ]
+    stops = [one.stop for one in evidence if one.stop is not None]
+    return replace(
+        evidence[0],
+        recordings=tuple(recordings),
+        output="".join(one.output for one in evidence),
+        rounds_passed=min(one.rounds_passed for one in evidence),
+        stop=StopSeen(
+            max(stop.seconds for stop in stops),
+            any(stop.killed for stop in stops),
+            all(stop.clean for stop in stops),
+        )
+        if stops
+        else None,
+    )

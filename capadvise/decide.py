@@ -7,6 +7,7 @@ in either-or questions is settled last, over all capabilities together (``choose
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,7 +17,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.image_files import remediation_of
 from capadvise.judge import Effect, Judged, implied, judge, one_question
-from capadvise.recording import Recording, Retried
+from capadvise.recording import Phase, Recording, Retried
 from capadvise.unseen import cautions_of, unseen
 
 
@@ -47,6 +48,13 @@ class Proof(StrEnum):
 
 PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
 """Of a lifecycle, in order."""
+_ONLY = {
+    "first-start": "only at the first start",
+    "later-start": "only from the second start on",
+    "healthcheck": "only by the health check",
+    "reload": "only at a reload",
+    "stop": "only while it stops",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,10 @@ class Need:
     """How the image could make it needless, from what was seen of its files."""
     alternatives: tuple[tuple[Cap, ...], ...] = ()
     self_restricting: bool = False
+    only: str | None = None
+    """Where a lifecycle was recorded: the one phase in which it is used, to follow a name."""
+    seen: tuple[int, int] = (0, 0)
+    """In how many of how many recordings it was used."""
     evidence: tuple[Judged, ...] = ()
 
     @property
@@ -101,9 +113,13 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     """Judge several runs of one target together. Each check is judged by what its own run held and
     came to; a need is the strongest over all runs."""
     by_cap: dict[Cap, list[Judged]] = {}
+    seen: Counter[Cap] = Counter()
     for recording in recordings:
+        used = set()
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
+            used |= {cap} if judged.effect is Effect.USED else set()
+        seen.update(used)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in _fixed_capsets(recordings):
         if not _used(needs.get(need.cap)):
@@ -120,10 +136,26 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
         cap: replace(settled[cap], remediation=remediation_of(cap, files)) for cap in chosen
     }
     return Proposal(
-        needs=tuple(settled[cap] for cap in sorted(settled)),
+        needs=tuple(
+            replace(
+                settled[cap],
+                only=_only(settled[cap], recordings),
+                seen=(seen[cap], len(recordings)),
+            )
+            for cap in sorted(settled)
+        ),
         recommended=chosen,
         cautions=tuple(cautions_of(recordings)),
     )
+
+
+def _only(need: Need, recordings: Sequence[Recording]) -> str | None:
+    """Only a lifecycle tells the phases apart."""
+    lifecycle = any(
+        recording.start > 1 or any(check.phase is Phase.RELOAD for check in recording.checks)
+        for recording in recordings
+    )
+    return _ONLY[need.phases[0]] if lifecycle and len(need.phases) == 1 else None
 
 
 def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:

@@ -12,6 +12,7 @@ from capadvise.formats.files import plan
 from capadvise.formats.snippet import Snippet
 from capadvise.report.model import Report
 from capadvise.report.privileged import other_powers
+from capadvise.workflow.adding import only_adding
 from capadvise.workflow.notice import notice
 
 
@@ -23,8 +24,12 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
             f"--into cannot patch {args.format}", hint=f"what it can: {', '.join(PATCHES)}"
         )
     change = plan(Path(args.into), args.format, args.service, snippet)
+    notes: list[str] = []
+    if report.partial and not args.partial:
+        snippet, notes = only_adding(report, snippet, change, args.format)
+        change = plan(Path(args.into), args.format, args.service, snippet)
     patched = change.patched
-    notes = [*snippet.notes, *patched.notes]
+    notes += [*snippet.notes, *patched.notes]
     if patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)

@@ -31,6 +31,10 @@ def command(args: argparse.Namespace) -> int:
     proven = "" if report.proven is None else ", proven"
     summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
     notice(summary)
+    for need in report.proposal.needs:
+        used, of = need.seen
+        if need.cap in report.proposal.recommended and of > 1:
+            notice(f"{need.cap.short}: used in {used} of {of} runs")
     for note in merged.notes:
         notice(f"note: {note}")
     return Exit.OK

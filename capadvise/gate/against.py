@@ -19,11 +19,14 @@ _SAID = {
 }
 
 
-def against(service: Service, proposal: Proposal, report: str) -> Iterator[Finding]:
+def against(
+    service: Service, proposal: Proposal, report: str, *, partial: bool = False
+) -> Iterator[Finding]:
     """Over- and under-permissioned, by the report that is called ``report``.
 
     What was shown to be required must be granted. What is recommended beyond that should be: its
-    lack is a warning. Where another capability would do as well, either counts.
+    lack is a warning. Where another capability would do as well, either counts. ``partial``: the
+    report has not seen a start, and cannot tell what is not needed.
     """
     report = printable(report)
     if service.declared.privileged:
@@ -33,6 +36,16 @@ def against(service: Service, proposal: Proposal, report: str) -> Iterator[Findi
     beyond = service.granted - wanted - (proposal.floor or frozenset())
     beyond -= _stand_ins(proposal, service.granted)
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
+    if partial and beyond:
+        yield service.finding(
+            "over-permissioned",
+            _first(beyond, service),
+            f"it holds {_names(beyond)}, of which {report} cannot tell",
+            "The target ran before it was recorded: its start was not seen.",
+            "Record a start, or prove the report.",
+            severity=Severity.WARNING,
+        )
+        beyond = open_ = frozenset()
     if over := beyond - open_:
         yield service.finding(
             "over-permissioned",

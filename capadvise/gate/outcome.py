@@ -114,9 +114,9 @@ def _judge(
         return _judged(service, (*lint(service), *missing), None)
     from capadvise.gate.against import against
 
-    proposal = baseline.report(path).proposal
-    service = Service.of(declared, written, consumer, catalog, proposal.recommended)
-    compared = tuple(against(service, proposal, str(path)))
+    report = baseline.report(path)
+    service = Service.of(declared, written, consumer, catalog, report.proposal.recommended)
+    compared = tuple(against(service, report.proposal, str(path), partial=report.partial))
     found = lint(service)
     if any(finding.rule == "over-permissioned" for finding in compared):
         # It says the same, and better.

@@ -40,6 +40,11 @@ def emit(verbs: Verbs) -> None:
         metavar="[KIND/]NAME[/CONTAINER]",
         help="what to patch in it, where it has several",
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="with --into: let a report that has seen no start (attach) take capabilities away",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
 

@@ -169,6 +169,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "risk": catalog.risk(need.cap),
         "evidence": [judged.check.id for judged in need.evidence],
         "phases": list(need.phases),
+        "seen": {"recordings": need.seen[0], "of": need.seen[1]},
     }
 
 

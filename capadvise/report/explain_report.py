@@ -26,7 +26,7 @@ from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
 from capadvise.report.refusals import refusal_lines
-from capadvise.report.text import evidence_line, no_need, set_text
+from capadvise.report.text import evidence_line, no_need, occasions, set_text
 from capadvise.report.words import risk_of, risk_word
 
 _MOST = 4
@@ -115,7 +115,7 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"seen: {line}", "    ")
     if len(lines) > _MOST:
         yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
-    yield from bullet(_certainty(need), "    ")
+    yield from bullet(" ".join((_certainty(need), *map(sentence, occasions(need)))), "    ")
     if need.remediation:
         yield from bullet(f"do this instead: {printable(need.remediation)}", "    ")
     if need.lost_without:

@@ -30,3 +30,10 @@ class Report:
     def recording(self) -> Recording:
         """The first recording."""
         return self.recordings[0]
+
+    @property
+    def partial(self) -> bool:
+        """Whether no start of the target was seen, and no trial has shown that the set is enough:
+        such a report tells what to add, not what to take away."""
+        proven = self.proven is not None and self.proven.floor is not None and self.proven.complete
+        return not proven and all(recording.attached for recording in self.recordings)

@@ -206,6 +206,7 @@ def _remarks(need: Need) -> Iterator[str]:
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"alternative: {others}"
+    yield from occasions(need)
     if need.self_restricting:
         yield "used to drop privileges: without it, the program may keep running privileged"
     if need.lost_without:
@@ -214,6 +215,15 @@ def _remarks(need: Need) -> Iterator[str]:
         yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:
         yield f"uncertain: {need.uncertain}"
+
+
+def occasions(need: Need) -> Iterator[str]:
+    """When it was used, where that was not always."""
+    used, recordings = need.seen
+    if need.only:
+        yield f"used {need.only}"
+    elif 0 < used < recordings:
+        yield f"used in {used} of {recordings} recordings"
 
 
 def evidence_line(judged: Judged) -> str:
@@ -270,6 +280,7 @@ def proof_lines(proven: Proven) -> Iterator[str]:
         yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
+        yield from (f"Caution: {printable(caution)}." for caution in proven.cautions)
 
 
 def trial_name(trial: Trial, everything: CapSet) -> str:

@@ -171,3 +171,14 @@ def test_a_single_report_is_that_of_the_only_service(folder: Path) -> None:
     path = folder / "web.json"
     assert Baseline(path, CATALOG, alone=True).find("other") == path
     assert Baseline(path, CATALOG).find("other") is None
+
+
+def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
+    declared = Declared("web", 1, ("ALL",), ("CHOWN", "NET_BIND_SERVICE", "NET_RAW"))
+    service = Service.of(declared, (("f", declared),), CONSUMERS["quadlet"], CATALOG)
+    (found,) = against(service, BOTH, "web.json", partial=True)
+    assert (found.severity, found.what) == (
+        WARNING,
+        "it holds NET_RAW, of which web.json cannot tell",
+    )
+    assert "its start was not seen" in found.why

@@ -10,7 +10,7 @@ import pytest
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Sites, parse_rules
-from capadvise.decide import Verdict, decide
+from capadvise.decide import Verdict, decide, decide_all
 from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
 from tests.support import recordings
 from tests.support.recordings import FULL
@@ -279,3 +279,16 @@ def test_losses_and_io_uring_are_cautions() -> None:
     proposal = decide(recording(lost=Lost(3, 4), io_uring=True, interrupted=True), FACTS)
     assert len(proposal.cautions) == 4
     assert "io_uring" in str(proposal.need(Cap(2)).uncertain)
+
+
+def test_a_need_says_when_and_how_often_it_was_seen() -> None:
+    catalog, chown = recordings.CATALOG, Cap.parse("CHOWN")
+    first, nothing = recordings.recording(recordings.CHOWN), recordings.recording()
+    need = decide_all((first, replace(nothing, start=2)), catalog).need(chown)
+    assert (need.only, need.seen) == ("only at the first start", (1, 2))
+    need = decide_all((first, replace(first, start=2)), catalog).need(chown)
+    assert (need.only, need.seen) == (None, (2, 2))
+    need = decide_all((nothing, replace(first, start=2)), catalog).need(chown)
+    assert need.only == "only from the second start on"
+    need = decide_all((first, nothing), catalog).need(chown)
+    assert need.only is None  # two recordings are no lifecycle

@@ -278,3 +278,45 @@ def test_what_it_can_tell_is_said() -> None:
     assert "AppArmor profile refuses mount, which it called" in said
     assert "/proc/sys is read-only: nginx changed a setting there" in said
     assert "a device plugin" in powers(BIND, language="kubernetes")
+
+
+# ------------------------------------------------------------------ a report that saw no start
+
+
+@pytest.fixture
+def attached(tmp_path: Path) -> str:
+    path = tmp_path / "attached.json"
+    save(path, report(replace(QUIET, attached=True)), CATALOG)
+    return str(path)
+
+
+def test_a_report_that_saw_no_start_does_not_replace_privileged(
+    attached: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert emit(attached, file) == 2
+    said = capsys.readouterr().err
+    assert "not enough to replace all capabilities of web" in said
+    assert "--partial" in said
+    assert file.read_text() == WEB
+    assert emit(attached, file, "--partial") == 0
+    assert file.read_text().startswith(PATCHED)
+
+
+def test_a_report_that_saw_no_start_adds_to_a_set(
+    attached: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = "services:\n  web:\n    image: nginx\n    cap_drop: [ALL]\n    cap_add: [CHOWN]\n"
+    file.write_text(held)
+    assert emit(attached, file) == 0
+    text = file.read_text()
+    assert "CHOWN" in text
+    assert "NET_BIND_SERVICE" in text
+    assert "kept, though no need was seen: CHOWN" in capsys.readouterr().err
+    assert emit(attached, file, "--partial") == 0
+    assert "CHOWN" not in file.read_text()
+
+
+def test_without_a_set_the_engines_default_is_kept(attached: str, file: Path) -> None:
+    file.write_text("services:\n  web:\n    image: nginx\n")
+    assert emit(attached, file) == 0
+    assert "SETUID" in file.read_text()

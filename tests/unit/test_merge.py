@@ -167,7 +167,11 @@ def test_merge_prints_or_writes_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = files(tmp_path, report_of(BIND), report_of(CHOWN))
-    said = "capadvise: nginx: 2 runs, recommended: CHOWN, NET_BIND_SERVICE\n"
+    said = (
+        "capadvise: nginx: 2 runs, recommended: CHOWN, NET_BIND_SERVICE\n"
+        "capadvise: CHOWN: used in 1 of 2 runs\n"
+        "capadvise: NET_BIND_SERVICE: used in 1 of 2 runs\n"
+    )
     assert main(["merge", *paths]) == 0
     printed = capsys.readouterr()
     assert printed.err == said

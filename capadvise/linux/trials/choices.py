@@ -35,24 +35,27 @@ def combined(parts: Sequence[Part], choices: Sequence[str]) -> Part:
 def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
     outcomes = [outcome for outcome, _ in parts]
     last = outcomes[-1]
-    observed = [outcome.observed for outcome in outcomes]
     return TrialOutcome(
         passed=last.passed,
         why=last.why if last.passed else f"on the data that was there: {last.why}",
         seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
-        observed=Observed(
-            exit_status=observed[-1].exit_status,
-            stderr=tuple(line for one in observed for line in one.stderr),
-            files=tuple(
-                (f"{choice}/{path}", text)
-                for choice, one in zip(choices, observed, strict=False)
-                for path, text in one.files
-            ),
-            credentials=tuple(dict.fromkeys(item for one in observed for item in one.credentials)),
-        ),
-        refused=frozenset(cap for outcome in outcomes for cap in outcome.refused),
-        kept=frozenset(cap for outcome in outcomes for cap in outcome.kept),
+        observed=_observed([outcome.observed for outcome in outcomes], choices),
+        refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
+        kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
         failed_at="data" if last.failed_at == "start" else last.failed_at,
+    )
+
+
+def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
+    return Observed(
+        exit_status=each[-1].exit_status,
+        stderr=tuple(line for one in each for line in one.stderr),
+        files=tuple(
+            (f"{choice}/{path}", text)
+            for choice, one in zip(choices, each, strict=False)
+            for path, text in one.files
+        ),
+        credentials=tuple(dict.fromkeys(item for one in each for item in one.credentials)),
     )
 
 

@@ -54,18 +54,16 @@ def _mount(text: str, data: Data) -> str:
     if source is None or kind not in ("volume", "bind"):
         return text
     folder = data.bind(source) if kind == "bind" else data.volume(source)
-    changed = ["type=bind"] if folder is not None and "type" not in given else []
-    for name, equals, value in fields:
-        if name in ("source", "src"):
-            if folder is None:
-                continue
-            value = folder
-        elif folder is not None and name == "type":
-            value = "bind"
-        elif folder is not None and name.startswith("volume-"):
-            continue
-        changed.append(f"{name}{equals}{value}")
-    return ",".join(changed)
+    if folder is None:
+        kept = [field for field in fields if field[0] not in ("source", "src")]
+    else:
+        kept = [
+            (name, equals, folder if name in ("source", "src") else value)
+            for name, equals, value in fields
+            if name != "type" and not name.startswith("volume-")
+        ]
+        kept.insert(0, ("type", "=", "bind"))
+    return ",".join(map("".join, kept))
 
 
 def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:

@@ -1,0 +1,55 @@
+"""A report that has seen no start of its target: it may add to a set, and takes nothing away."""
+
+from __future__ import annotations
+
+from capadvise.caps import CapSet
+from capadvise.catalog import default
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.declared import Declared
+from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.gate.consumers import CONSUMERS, EVERY, granted
+from capadvise.report.model import Report
+
+_WAY_OUT = "record a start of it (run), or prove the report; --partial replaces it all the same"
+
+
+def only_adding(
+    report: Report, snippet: Snippet, change: Change, language: str
+) -> tuple[Snippet, list[str]]:
+    """The snippet with what the service holds already, and what must be said of that.
+
+    Raises BadInput where the service holds everything: nothing could be added to that.
+    """
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    held = _held(change, language)
+    if held >= EVERY:
+        raise BadInput(
+            "the report has seen no start of its target, which ran before it was recorded: what it "
+            f"shows is not enough to replace all capabilities of {change.patched.service or 'it'}",
+            hint=_WAY_OUT,
+        )
+    kept = held - caps
+    if not kept:
+        return snippet, []
+    names = ", ".join(cap.short for cap in sorted(kept))
+    said = f"kept, though no need was seen: {names}: the start of the target was not recorded"
+    more = snippet_of(report, caps | held, default(), set_name=snippet.set_name)
+    return more, [f"{said}; {_WAY_OUT}"]
+
+
+def _held(change: Change, language: str) -> CapSet:
+    """What the file grants the service so far; of a drop-in nobody knows."""
+    if change.before is None or change.path.parent.suffix == ".d":
+        return EVERY
+    declared = FORMATS[language].read(change.before.decode())
+    service = _service(declared, change.patched.service)
+    return EVERY if service is None else granted(service, CONSUMERS[language], default())
+
+
+def _service(declared: tuple[Declared, ...], name: str | None) -> Declared | None:
+    named = [one for one in declared if name in (None, one.service)]
+    if not named and len(declared) == 1:
+        return declared[0]
+    return named[0] if len(named) == 1 else None

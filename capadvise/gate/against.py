@@ -14,8 +14,8 @@ _BIND = Cap.parse("NET_BIND_SERVICE")
 _SAID = {
     Verdict.UNUSED: "not checked",
     Verdict.ADVISORY: "incidental",
-    Verdict.DENIED: "refused without harm",
-    Verdict.TOLERATED: "done without in a trial",
+    Verdict.DENIED: "denied, no effect",
+    Verdict.TOLERATED: "optional",
 }
 
 

@@ -56,6 +56,10 @@ class Consumer:
     """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
     added is everything."""
     takes_numbers: bool = False
+    on_host: bool = False
+    """What it starts is no container: it sees the host's processes anyway."""
+    filters: bool = True
+    """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
     free_ports: str = ""
     """Where it lets a container bind every port without a capability; empty: nowhere."""
 
@@ -99,6 +103,7 @@ CONSUMERS: dict[str, Consumer] = {
         refuses=False,
         winner=Winner.DROP,
         bounds_only=True,
+        filters=False,
         free_ports="With containerd 2, ports need it only with hostNetwork: true.",
     ),
     "quadlet": Consumer(
@@ -121,6 +126,8 @@ CONSUMERS: dict[str, Consumer] = {
         ambient="AmbientCapabilities=",
         takes_all=False,
         takes_numbers=True,
+        on_host=True,
+        filters=False,
     ),
     "oci": Consumer(
         "runc",
@@ -138,23 +145,32 @@ CONSUMERS: dict[str, Consumer] = {
 
 def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
     """The bounding set that a service is started with, names without effect left out."""
+    if declared.windows:
+        return frozenset()
     if declared.privileged:
         return EVERY
+    withheld = frozenset(Cap.parse(name) for name, _ in declared.withheld)
+    return _listed(declared, consumer, catalog) - withheld
+
+
+def _listed(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
+    """What the lists come to."""
     add = {consumer.parse(name) for name in declared.add}
     drop = {consumer.parse(name) for name in declared.drop}
     adds = frozenset(cap for cap in add if isinstance(cap, Cap))
     drops = frozenset(cap for cap in drop if isinstance(cap, Cap))
     nothing = consumer.drops_all(declared)
     if consumer.winner is Winner.DROP:
-        base = _defaults(consumer, catalog) if ALL not in add else EVERY
+        base = defaults(consumer, catalog) if ALL not in add else EVERY
         return ((frozenset() if nothing else base) | adds) - drops
     if ALL in add:
         return EVERY - drops
     if nothing:
         return adds
-    return _defaults(consumer, catalog) - drops | adds
+    return defaults(consumer, catalog) - drops | adds
 
 
-def _defaults(consumer: Consumer, catalog: Catalog) -> CapSet:
+def defaults(consumer: Consumer, catalog: Catalog) -> CapSet:
+    """What is granted where nothing is said."""
     runtimes = catalog.baselines.runtimes
     return next((item.grants for item in runtimes if item.name == consumer.runtime), EVERY)

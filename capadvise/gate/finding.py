@@ -7,10 +7,17 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad a finding is. An error fails the gate; a warning does so with ``--strict``."""
+    """How bad a finding is. An error fails the gate; a warning does so with ``--strict``; a note
+    never does."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +30,37 @@ class Rule:
     """One sentence, for a list of rules."""
 
 
-_E, _W = Severity.ERROR, Severity.WARNING
+_E, _W, _N = Severity
 RULES: dict[str, Rule] = {
     "privileged": Rule(_E, "A privileged container is root on the host."),
     "add-all": Rule(_E, "Every capability is added."),
-    "root-equivalent": Rule(_E, "A capability is added that is root-equivalent on the host."),
+    "root-equivalent": Rule(_E, "A capability is added that is root-equivalent where it is."),
+    "control-socket": Rule(_E, "A socket is there over which the host is controlled."),
+    "host-folder": Rule(_E, "A folder with programs, settings or secrets of the host is mounted."),
+    "host-device": Rule(_E, "A disk or the memory of the host is passed in."),
+    "privileged-command": Rule(_E, "A command beside the service runs with all capabilities."),
     "ignored-name": Rule(_E, "A name has no effect, or is refused, where the file is used."),
     "add-and-drop": Rule(_E, "The same capability is added and dropped."),
     "rejected": Rule(_E, "Kubernetes refuses the combination."),
     "over-permissioned": Rule(_E, "The service holds what its report shows no need for."),
     "under-permissioned": Rule(_E, "The service lacks what its report shows a need for."),
     "spelling": Rule(_W, "Pod Security Admission does not match a name that is spelled so."),
+    "high-risk": Rule(_W, "A capability of high risk is added."),
+    "host-namespace": Rule(_W, "A namespace of the host is shared."),
+    "unconfined": Rule(_W, "seccomp, AppArmor, SELinux or the masks of /proc are switched off."),
+    "host-command": Rule(_W, "A command of the file runs on the host, outside of the container."),
+    "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
+    "not-judged": Rule(_W, "Something that may give more could not be judged."),
+    "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
     "no-drop-all": Rule(_W, "The runtime's default set is kept instead of dropping ALL."),
     "useless-add": Rule(_W, "A capability is added for a user who does not get it."),
     "escalation": Rule(_W, "Programs may gain capabilities that they were not started with."),
     "duplicate": Rule(_W, "The same capability is listed twice."),
     "unresolved": Rule(_E, "A value could not be judged: docker compose did not resolve it."),
-    "no-report": Rule(_W, "No report says what the service needs."),
+    "variable": Rule(_W, "What is judged depends on a variable."),
+    "no-report": Rule(_E, "No report says what the service needs."),
+    "pod-security": Rule(_E, "A pod or a service does not reach the level that is required."),
+    "unused-exception": Rule(_W, "An exception has expired, or accepts nothing."),
 }
 
 
@@ -58,6 +79,10 @@ class Finding:
     """What follows from it: sentences."""
     remedy: str
     """What to do: sentences."""
+    snippet: str = ""
+    """Lines to paste; empty where nobody knows what is needed."""
+    accepted: str = ""
+    """Why it is accepted; empty where it is not."""
 
 
 class Level(StrEnum):
@@ -66,6 +91,11 @@ class Level(StrEnum):
     PRIVILEGED = "privileged"
     BASELINE = "baseline"
     RESTRICTED = "restricted"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most open."""
+        return list(Level).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +119,7 @@ class Reached:
     level: Level
     violations: tuple[Violation, ...]
     """What keeps it from the levels above."""
+
+    def reaches(self, level: Level) -> bool:
+        """Whether it is at this level or above."""
+        return self.level.rank >= level.rank

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from capadvise.caps import NAMES, Cap
 from capadvise.gate.consumers import ALL, Prefix, Winner
 from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service
 from capadvise.report.escape import printable
 
 
 def lint(service: Service) -> tuple[Finding, ...]:
-    """All findings, rule by rule."""
-    return tuple(item for rule in LINTS for item in rule(service))
+    """All findings, rule by rule. Windows has no capabilities."""
+    if service.declared.windows:
+        return ()
+    return tuple(item for rule in (*LINTS, *POWERS) for item in rule(service))
 
 
 def _privileged(service: Service) -> Iterator[Finding]:
@@ -31,7 +34,7 @@ def _privileged(service: Service) -> Iterator[Finding]:
 
 def _add_all(service: Service) -> Iterator[Finding]:
     for name in service.declared.add:
-        if service.consumer.parse(name) == ALL and ALL not in _beaten(service):
+        if service.consumer.parse(name) == ALL and ALL not in service.beaten():
             beats = (
                 f" In {service.consumer.title} it beats the drop of ALL."
                 if service.consumer.drops_all(service.declared)
@@ -44,37 +47,6 @@ def _add_all(service: Service) -> Iterator[Finding]:
                 f"Every capability, SYS_ADMIN and SYS_MODULE among them: root on the host.{beats}",
                 "Drop ALL and add what `capadvise run` finds that it needs.",
             )
-
-
-def _beaten(service: Service) -> set[Cap | str | None]:
-    """Additions that a drop takes back or makes impossible."""
-    if service.consumer.winner is Winner.ADD:
-        return set()
-    return {service.consumer.parse(name) for name in service.declared.drop}
-
-
-def _root_equivalent(service: Service) -> Iterator[Finding]:
-    beaten = _beaten(service)
-    for name in dict.fromkeys((*service.declared.add, *(service.declared.ambient or ()))):
-        cap = service.consumer.parse(name)
-        if not isinstance(cap, Cap) or cap in beaten or service.catalog.risk(cap) != "root":
-            continue
-        entry = service.catalog.entry(cap)
-        why = entry.risk_reason if entry else ""
-        attack = f" An attacker could: {_lower(entry.attack[0].what)}" if entry else ""
-        known = cap in service.needed
-        yield service.finding(
-            "root-equivalent",
-            name,
-            f"it adds {cap.short}" + (", which its report shows a need for" if known else ""),
-            f"Root-equivalent on the host. {why}{attack}",
-            f"`capadvise explain {cap.short}` names a way to do without for each of its uses.",
-            severity=Severity.WARNING if known else Severity.ERROR,
-        )
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
 
 
 def _ignored_names(service: Service) -> Iterator[Finding]:
@@ -157,7 +129,7 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
             "",
             "its capabilities are not bounded",
             f"A set-id program gains {len(kept)} capabilities."
-            if _bounded_only(service)
+            if service.bounded_only
             else f"As root it starts with {len(kept)} capabilities, and any set-id program gains "
             "them.",
             "Set CapabilityBoundingSet= to what `capadvise run` finds that it needs.",
@@ -167,27 +139,23 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         "no-drop-all",
         "",
         "it does not drop ALL",
-        f"It starts with {consumer.title}'s default set, of which {len(kept)} are left: "
-        f"{', '.join(cap.short for cap in sorted(kept))}.",
+        f"{_begins_with(service, len(kept))}: {', '.join(cap.short for cap in sorted(kept))}.",
         "Drop ALL and add what `capadvise run` finds that it needs.",
     )
 
 
-def _user(service: Service) -> str:
-    return (service.declared.user or "root").partition(":")[0]
-
-
-def _bounded_only(service: Service) -> bool:
-    """Whether it starts as a user for whom additions only bound what can be gained."""
-    uid = _user(service)
-    return service.consumer.bounds_only and uid not in ("0", "root", "") and "$" not in uid
+def _begins_with(service: Service, many: int) -> str:
+    default = f"{service.consumer.title}'s default set"
+    if not service.bounded_only:
+        return f"It starts with {default}, of which {many} are left"
+    return f"Its user starts with none, but a set-id program gains what is left of {default}"
 
 
 def _useless_add(service: Service) -> Iterator[Finding]:
     declared = service.declared
-    if not _bounded_only(service):
+    if not service.bounded_only:
         return
-    uid = _user(service)
+    uid = service.uid
     parse = service.consumer.parse
     caps = {parse(name) for name in declared.add} - {None, *map(parse, declared.ambient or ())}
     if declared.privileged or not caps:
@@ -257,6 +225,23 @@ def _duplicates(service: Service) -> Iterator[Finding]:
             )
 
 
+def _variables(service: Service) -> Iterator[Finding]:
+    """What is settled by the environment: another one settles it differently."""
+    if service.declared.unresolved:
+        return
+    for _, written in service.written:
+        for key, _ in written.unresolved:
+            if key != "extends":
+                yield service.finding(
+                    "variable",
+                    key,
+                    f"{printable(key)} depends on a variable",
+                    "It is judged as the variable is set here; elsewhere it can say more.",
+                    "Write the value itself.",
+                    severity=Severity.NOTE if key == "user" else None,
+                )
+
+
 def _unresolved(service: Service) -> Iterator[Finding]:
     """What is left open must not pass the gate unseen."""
     for key, _ in service.declared.unresolved:
@@ -273,7 +258,6 @@ def _unresolved(service: Service) -> Iterator[Finding]:
 LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (
     _privileged,
     _add_all,
-    _root_equivalent,
     _ignored_names,
     _spelling,
     _add_and_drop,
@@ -283,4 +267,5 @@ LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (
     _rejected,
     _duplicates,
     _unresolved,
+    _variables,
 )

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from capadvise import __version__
 from capadvise.caps import names
-from capadvise.gate.finding import RULES, Finding, Reached
-from capadvise.gate.outcome import Examined, Judged, Outcome
+from capadvise.gate.finding import RULES, Finding, Reached, Severity
+from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.report.escape import printable
 
 SCHEMA = "capadvise.check/1"
@@ -26,6 +26,11 @@ def outcome_json(outcome: Outcome) -> str:
             "passed": outcome.passed,
             "strict": outcome.strict,
             "files": [_file(file) for file in outcome.files],
+            "unusable": [
+                {"path": item.path, "message": item.message, "hint": item.hint}
+                for item in outcome.unusable
+            ],
+            "skipped": outcome.skipped,
         },
         indent=1,
     )
@@ -37,10 +42,11 @@ def _file(file: Examined) -> dict[str, Any]:
         "format": file.source.format,
         "services": [_service(service) for service in file.services],
         "pods": [_pod(pod) for pod in file.source.pods],
+        "findings": [_finding(finding) for finding in file.remarks],
     }
 
 
-def _service(service: Judged) -> dict[str, Any]:
+def _service(service: JudgedService) -> dict[str, Any]:
     return {
         "name": service.name,
         "path": service.path,
@@ -48,18 +54,21 @@ def _service(service: Judged) -> dict[str, Any]:
         "granted": names(service.granted),
         "report": service.report,
         "exact": service.exact if service.report is not None else None,
-        "findings": [
-            {
-                "rule": finding.rule,
-                "severity": str(finding.severity),
-                "path": finding.path,
-                "line": finding.line,
-                "what": finding.what,
-                "why": finding.why,
-                "remedy": finding.remedy,
-            }
-            for finding in service.findings
-        ],
+        "findings": [_finding(finding) for finding in service.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": str(finding.severity),
+        "path": finding.path,
+        "line": finding.line,
+        "what": finding.what,
+        "why": finding.why,
+        "remedy": finding.remedy,
+        "snippet": finding.snippet or None,
+        "accepted": finding.accepted or None,
     }
 
 
@@ -107,8 +116,10 @@ def outcome_sarif(outcome: Outcome) -> str:
                         }
                     },
                     "results": [
-                        _result(finding, ids.index(finding.rule)) for finding in outcome.findings
+                        _result(finding, ids.index(finding.rule))
+                        for finding in (*outcome.findings, *_levels(outcome))
                     ],
+                    "invocations": [_invocation(outcome)],
                 }
             ],
         },
@@ -117,7 +128,7 @@ def outcome_sarif(outcome: Outcome) -> str:
 
 
 def _result(finding: Finding, index: int) -> dict[str, Any]:
-    return {
+    result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": str(finding.severity),
@@ -132,10 +143,50 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
             }
         ],
     }
+    if finding.accepted:
+        suppression = {"kind": "external", "justification": printable(finding.accepted)}
+        result["suppressions"] = [suppression]
+    return result
+
+
+def _invocation(outcome: Outcome) -> dict[str, Any]:
+    """Files that could not be judged: without them the run did not succeed."""
+    notifications = [
+        {"level": "error", "message": {"text": printable(item.message)}}
+        for item in outcome.unusable
+    ]
+    return {
+        "executionSuccessful": not outcome.unusable,
+        "toolExecutionNotifications": notifications,
+    }
+
+
+def _levels(outcome: Outcome) -> Iterator[Finding]:
+    """The Pod Security level of each pod, where no finding says it already."""
+    for file in outcome.files:
+        said = {finding.service for finding in file.remarks if finding.rule == "pod-security"}
+        for pod in file.source.pods:
+            if pod.pod not in said:
+                yield Finding(
+                    "pod-security",
+                    Severity.NOTE,
+                    pod.pod,
+                    file.source.paths[0],
+                    pod.line,
+                    f"its Pod Security level is {pod.level}",
+                    _obstacles(pod),
+                    "`--require` fails the gate below a level.",
+                )
+
+
+def _obstacles(pod: Reached) -> str:
+    what = "; ".join(printable(violation.what) for violation in pod.violations)
+    return f"What keeps it from the next: {what}." if what else "It is the highest."
 
 
 def _message(finding: Finding) -> str:
-    return f"{printable(finding.service)}: {finding.what}. {finding.why} {finding.remedy}"
+    of = f"{printable(finding.service)}: " if finding.service else ""
+    return f"{of}{finding.what}. {finding.why} {finding.remedy}"
 
 
 def _uri(path: str) -> str:
@@ -154,10 +205,15 @@ def _uri(path: str) -> str:
 
 def outcome_github(outcome: Outcome) -> Iterator[str]:
     """Workflow commands: each finding becomes a remark at its line."""
-    for finding in outcome.findings:
+    for item in outcome.unusable:
+        yield f"::error file={_property(item.path)}::{_data(printable(item.message))}"
+    for finding in (*outcome.findings, *_levels(outcome)):
+        if finding.accepted:
+            continue
         place = f"file={_property(finding.path)},line={finding.line}"
         title = f"title={_property(f'capadvise {finding.rule}')}"
-        yield f"::{finding.severity} {place},{title}::{_data(_message(finding))}"
+        level = "notice" if finding.severity is Severity.NOTE else finding.severity
+        yield f"::{level} {place},{title}::{_data(_message(finding))}"
 
 
 def _data(text: str) -> str:

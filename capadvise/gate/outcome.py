@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared
+from capadvise.gate import snippets
+from capadvise.gate.accepting import Acceptance, accepted
 from capadvise.gate.consumers import CONSUMERS
-from capadvise.gate.finding import Finding, Reached, Severity
+from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
+from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
+from capadvise.report.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What could not be judged, and where it is written."""
+
+    path: str
+    line: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file that is not judged at all: the gate ends as for wrong input."""
+
+    path: str
+    message: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +53,12 @@ class Source:
     written: tuple[tuple[str, tuple[Declared, ...]], ...]
     """As each file says it, for places."""
     pods: tuple[Reached, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    """What of it is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedService:
     """One service after the gate."""
 
     name: str
@@ -56,7 +83,22 @@ class Examined:
     """One source after the gate."""
 
     source: Source
-    services: tuple[Judged, ...]
+    services: tuple[JudgedService, ...]
+    remarks: tuple[Finding, ...] = ()
+    """Findings on the file as a whole."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of the file and of all its services."""
+        return (*self.remarks, *(item for each in self.services for item in each.findings))
+
+    def accepting(self, acceptances: Sequence[Acceptance], today: date) -> Examined:
+        """With the reason at each finding that is accepted."""
+        services = tuple(
+            replace(each, findings=accepted(each.findings, acceptances, today))
+            for each in self.services
+        )
+        return Examined(self.source, services, accepted(self.remarks, acceptances, today))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +108,69 @@ class Outcome:
     files: tuple[Examined, ...]
     strict: bool = False
     """Warnings fail the gate too."""
+    unusable: tuple[Unusable, ...] = ()
+    """Files that could not be judged: with one of them nothing is passed."""
+    skipped: int = 0
+    """Files of a folder that are nothing of ours."""
 
     @property
-    def services(self) -> tuple[Judged, ...]:
+    def services(self) -> tuple[JudgedService, ...]:
         """Of all files."""
         return tuple(service for file in self.files for service in file.services)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Of all services."""
-        return tuple(finding for service in self.services for finding in service.findings)
+        """Of all files."""
+        return tuple(finding for file in self.files for finding in file.findings)
 
     def count(self, severity: Severity) -> int:
-        """How many findings are so bad."""
-        return sum(finding.severity is severity for finding in self.findings)
+        """How many findings are so bad and not accepted."""
+        return sum(f.severity is severity and not f.accepted for f in self.findings)
+
+    @property
+    def accepted(self) -> tuple[Finding, ...]:
+        """Findings that somebody accepts."""
+        return tuple(finding for finding in self.findings if finding.accepted)
 
     @property
     def passed(self) -> bool:
         """Whether the gate lets it through."""
-        failing = tuple(Severity) if self.strict else (Severity.ERROR,)
-        return not any(map(self.count, failing))
+        failing = (Severity.ERROR, Severity.WARNING) if self.strict else (Severity.ERROR,)
+        return not any(map(self.count, failing)) and not self.unusable
 
 
-def examine(source: Source, catalog: Catalog, baseline: Baseline | None) -> Examined:
-    """Judge each service of a source."""
-    return Examined(
-        source, tuple(_judge(item, source, catalog, baseline) for item in source.declared)
-    )
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the gate is asked to hold."""
+
+    allow_unknown: bool = False
+    """A service that no report knows is only noted."""
+    require: Level | None = None
+    """The Pod Security level that each service has to reach."""
+
+
+def examine(
+    source: Source, catalog: Catalog, baseline: Baseline | None, policy: Policy | None = None
+) -> Examined:
+    """Judge each service of a source, and the file as a whole."""
+    policy = policy or Policy()
+    services = tuple(_judge(item, source, catalog, baseline, policy) for item in source.declared)
+    remarks = [_remark(item) for item in source.remarks]
+    remarks += [
+        _below(pod, source.paths[0], policy.require)
+        for pod in source.pods
+        if policy.require is not None and not pod.reaches(policy.require)
+    ]
+    return Examined(source, services, tuple(remarks))
 
 
 def _judge(
-    declared: Declared, source: Source, catalog: Catalog, baseline: Baseline | None
-) -> Judged:
+    declared: Declared,
+    source: Source,
+    catalog: Catalog,
+    baseline: Baseline | None,
+    policy: Policy,
+) -> JudgedService:
     written = tuple(
         (path, item)
         for path, items in source.written
@@ -105,36 +178,103 @@ def _judge(
         if item.service == declared.service
     )
     if not written:  # of a file that is included
-        written = ((source.paths[0], replace(declared, line=1, lines=(), unresolved=())),)
+        written = ((source.paths[0], _without_lines(declared)),)
     consumer = CONSUMERS[source.format]
     path = None if baseline is None else baseline.find(declared.service)
-    if baseline is None or path is None:
-        service = Service.of(declared, written, consumer, catalog)
-        missing = () if baseline is None else (_no_report(service),)
-        return _judged(service, (*lint(service), *missing), None)
+    needed = frozenset[Cap]()
+    if baseline is not None and path is not None:
+        needed = baseline.report(path).proposal.recommended
+    service = Service.of(declared, written, consumer, catalog, needed)
+    findings = [*lint(service), *_required(service, source, policy)]
+    if baseline is not None and path is None:
+        findings.append(_no_report(service, allowed=policy.allow_unknown))
+    if baseline is not None and path is not None:
+        findings = _compared(service, baseline, path, findings, source.format)
+    return _judged(service, findings, None if path is None else str(path))
+
+
+_PASTED = ("privileged", "add-all", "no-drop-all")
+"""Rules whose remedy is the set that the report recommends."""
+
+
+def _without_lines(declared: Declared) -> Declared:
+    return replace(declared, line=1, lines=(), unresolved=(), exposed=(), unjudged=())
+
+
+def _compared(
+    service: Service,
+    baseline: Baseline,
+    path: Path,
+    findings: list[Finding],
+    language: str,
+) -> list[Finding]:
+    """With what the report of a service says."""
     from capadvise.gate.against import against
 
     report = baseline.report(path)
-    service = Service.of(declared, written, consumer, catalog, report.proposal.recommended)
-    compared = tuple(against(service, report.proposal, str(path), partial=report.partial))
-    found = lint(service)
+    snippet = snippets.lines(language, report.proposal.recommended)
+    findings = [
+        replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
+        for finding in findings
+    ]
+    compared = list(against(service, report.proposal, str(path), partial=report.partial))
     if any(finding.rule == "over-permissioned" for finding in compared):
         # It says the same, and better.
-        found = tuple(finding for finding in found if finding.rule != "no-drop-all")
-    return _judged(service, (*found, *compared), str(path))
+        findings = [finding for finding in findings if finding.rule != "no-drop-all"]
+    return [*findings, *compared]
 
 
-def _judged(service: Service, findings: tuple[Finding, ...], report: str | None) -> Judged:
+def _required(service: Service, source: Source, policy: Policy) -> Iterator[Finding]:
+    """The level of a service that is in no pod."""
+    if policy.require is None or source.format == "kubernetes":
+        return
+    found = reached(service.declared, service.consumer, service.catalog)
+    if not found.reaches(policy.require):
+        path, _ = service.place()
+        yield _below(found, path, policy.require, service=service.declared.service)
+
+
+def _below(pod: Reached, path: str, level: Level, *, service: str = "") -> Finding:
+    what = [item.what for item in pod.violations if item.level.rank <= level.rank]
+    return Finding(
+        "pod-security",
+        RULES["pod-security"].severity,
+        service or pod.pod,
+        path,
+        next((item.line for item in pod.violations if item.level.rank <= level.rank), pod.line),
+        f"its Pod Security level is {pod.level}, not {level}",
+        f"What keeps it: {printable('; '.join(what))}.",
+        f"Change these, or require {pod.level}.",
+    )
+
+
+def _remark(item: Remark) -> Finding:
+    return Finding(
+        "not-judged",
+        RULES["not-judged"].severity,
+        "",
+        item.path,
+        item.line,
+        f"not judged: {printable(item.what)}",
+        "What is not judged may give more than is said here.",
+        "Name it too, let --resolve judge it, or accept it with a reason.",
+    )
+
+
+def _judged(service: Service, findings: list[Finding], report: str | None) -> JudgedService:
+    """The worst first."""
     path, line = service.place()
-    findings = tuple(sorted(findings, key=lambda item: (item.path, item.line)))
-    return Judged(service.declared.service, path, line, service.granted, findings, report)
+    ordered = sorted(findings, key=lambda item: (item.severity.rank, item.path, item.line))
+    name = service.declared.service
+    return JudgedService(name, path, line, service.granted, tuple(ordered), report)
 
 
-def _no_report(service: Service) -> Finding:
+def _no_report(service: Service, *, allowed: bool) -> Finding:
     return service.finding(
         "no-report",
         "",
         "no report says what it needs",
         "Nobody can tell whether it holds too much or too little.",
         "Record it with `capadvise run` and keep the report with the others.",
+        severity=Severity.NOTE if allowed else None,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared
-from capadvise.gate.consumers import Consumer, granted
+from capadvise.gate.consumers import CONSUMERS, Consumer, Winner, defaults, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 
 
@@ -39,10 +41,44 @@ class Service:
         given = granted(declared, consumer, catalog)
         return cls(declared, written, consumer, catalog, given, needed)
 
+    @property
+    def uid(self) -> str:
+        """The user, without group."""
+        return (self.declared.user or "root").partition(":")[0]
+
+    @property
+    def bounded_only(self) -> bool:
+        """Whether it starts as a user for whom additions only bound what can be gained."""
+        named = self.uid not in ("0", "root", "") and not set(self.uid) & set("$%")
+        return self.consumer.bounds_only and named
+
+    @property
+    def usual(self) -> CapSet:
+        """What an engine grants where nothing is said; for units and bundles, what docker does."""
+        consumer = self.consumer if self.consumer.runtime else CONSUMERS["compose"]
+        return defaults(consumer, self.catalog)
+
+    def beaten(self) -> set[Cap | str | None]:
+        """Additions that a drop takes back or makes impossible."""
+        if self.consumer.winner is Winner.ADD:
+            return set()
+        return {self.consumer.parse(name) for name in self.declared.drop}
+
+    def added(self) -> Iterator[tuple[str, Cap]]:
+        """(as written, capability) of all that is added and granted, each name once."""
+        beaten = self.beaten()
+        withheld = {name for name, _ in self.declared.withheld}
+        for name in dict.fromkeys((*self.declared.add, *(self.declared.ambient or ()))):
+            cap = self.consumer.parse(name)
+            if isinstance(cap, Cap) and cap not in beaten and cap.short not in withheld:
+                yield name, cap
+
     def place(self, what: str = "") -> tuple[str, int]:
         """(file, line) where something was last written, else where the service begins."""
         for path, declared in reversed(self.written):
-            for said, line in (*declared.lines, *declared.unresolved):
+            exposed = ((item.what, item.line) for item in declared.exposed)
+            lists = (declared.lines, declared.unresolved, declared.unjudged, exposed)
+            for said, line in chain.from_iterable(lists):
                 if said == what:
                     return path, line
         path, declared = self.written[0]

@@ -1,4 +1,4 @@
-"""The outcome for people: by file and service, at 80 columns, without colour."""
+"""The outcome for people: the worst first, by file, at 80 columns, without colour."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from capadvise.gate.finding import Finding, Level, Reached, Severity
-from capadvise.gate.outcome import Examined, Judged, Outcome
+from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.report.escape import printable
 
 WIDTH = 80
@@ -14,19 +14,26 @@ WIDTH = 80
 
 def outcome_text(outcome: Outcome) -> Iterator[str]:
     """All lines."""
-    for file in outcome.files:
+    for file in sorted(outcome.files, key=_worst):
         yield from _file_text(file)
     yield from _wrapped(_summary(outcome))
+
+
+def _worst(file: Examined) -> int:
+    return min((f.severity.rank for f in file.findings if not f.accepted), default=9)
 
 
 def _file_text(file: Examined) -> Iterator[str]:
     names = [printable(path) for path in file.source.paths]
     yield " + ".join(names)
-    for service in file.services:
-        if service.findings:
-            yield f"  {printable(service.name)}"
-            for finding in service.findings:
-                yield from _finding_text(finding, several=len(names) > 1)
+    live = [finding for finding in file.findings if not finding.accepted]
+    for group in _groups(live):
+        yield from _group_text(group, several=len(names) > 1)
+    for finding in file.findings:
+        if finding.accepted:
+            said = f"{_place(finding, several=len(names) > 1)}{_of(finding)}{finding.what}"
+            reason = printable(finding.accepted)
+            yield from _wrapped(f"accepted, {said} [{finding.rule}]: {reason}", "  ")
     for title, services in (
         ("granted what its report says", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
@@ -38,16 +45,47 @@ def _file_text(file: Examined) -> Iterator[str]:
     yield ""
 
 
-def _names(services: Sequence[Judged]) -> str:
+def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings that say the same of several services are one; the worst come first."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for item in sorted(findings, key=lambda f: (f.severity.rank, f.path, f.line)):
+        same = (item.severity, item.rule, item.path, item.what, item.why, item.remedy, item.snippet)
+        groups.setdefault(same, []).append(item)
+    return list(groups.values())
+
+
+def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
+    finding = group[0]
+    where = _place(finding, several=several)
+    if len(group) > 1:
+        where = where.replace("line ", "lines ", 1)
+        where = where.replace(str(finding.line), ", ".join(str(item.line) for item in group), 1)
+    services = ", ".join(dict.fromkeys(printable(item.service) for item in group if item.service))
+    of = f"{services}: " if services else ""
+    head = f"{finding.severity}, {where}{of}{finding.what} [{finding.rule}]"
+    yield from _wrapped(head, "  ")
+    if finding.severity is Severity.NOTE:
+        return
+    yield from _wrapped(finding.why, "    ", hang="")
+    yield from _wrapped(f"→ {finding.remedy}", "    ")
+    for line in finding.snippet.splitlines():
+        yield f"        {line}"
+
+
+def _place(finding: Finding, *, several: bool) -> str:
+    return (
+        f"{printable(finding.path)}, line {finding.line}: "
+        if several
+        else (f"line {finding.line}: ")
+    )
+
+
+def _of(finding: Finding) -> str:
+    return f"{printable(finding.service)}: " if finding.service else ""
+
+
+def _names(services: Sequence[JudgedService]) -> str:
     return ", ".join(printable(service.name) for service in services)
-
-
-def _finding_text(finding: Finding, *, several: bool) -> Iterator[str]:
-    where = f"{printable(finding.path)}, line" if several else "line"
-    head = f"{finding.severity}, {where} {finding.line}: {finding.what} [{finding.rule}]"
-    yield from _wrapped(head, "    ")
-    yield from _wrapped(finding.why, "      ", hang="")
-    yield from _wrapped(f"→ {finding.remedy}", "      ")
 
 
 def _pod_text(pod: Reached) -> Iterator[str]:
@@ -74,12 +112,21 @@ def _wrapped(text: str, indent: str = "", *, hang: str = "  ") -> list[str]:
 
 
 def _summary(outcome: Outcome) -> str:
+    """One sentence for whoever reads the end of a log."""
     counts = [
-        f"{count} {severity}{'s' * (count != 1)}"
-        for severity in Severity
-        if (count := outcome.count(severity))
+        _count(count, str(severity)) for severity in Severity if (count := outcome.count(severity))
     ]
-    services = len(outcome.services)
-    of = f"{services} service{'s' * (services != 1)}"
+    if outcome.accepted:
+        counts.append(f"{len(outcome.accepted)} accepted")
+    services = _count(len(outcome.services), "service")
+    files = _count(len(outcome.files), "file")
+    more = f", {_count(outcome.skipped, 'file')} of other kinds skipped" if outcome.skipped else ""
+    if outcome.unusable:
+        more += f", {_count(len(outcome.unusable), 'file')} could not be judged"
     result = "passed" if outcome.passed else "failed"
-    return f"{of}, {' and '.join(counts) or 'nothing found'}: {result}."
+    found = ", ".join(counts) or "nothing found"
+    return f"{result}: {found} in {services} of {files}{more}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

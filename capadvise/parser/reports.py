@@ -76,15 +76,39 @@ example: capadvise check compose.yaml --against baseline/ --output github
 def check(verbs: Verbs) -> None:
     """``check``."""
     parser = verb(
-        *(verbs, "check", "[options] FILE …"),
+        *(verbs, "check", "[options] FILE|DIR …"),
         "gate: what files grant, against rules and reports",
         _CHECK,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="FILE|DIR|-")
     parser.add_argument(
         "--against", metavar="REPORT|DIR", help="what the services were seen to need"
     )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="accept services that no report knows"
+    )
     parser.add_argument("--strict", action="store_true", help="warnings fail the gate, too")
+    parser.add_argument(
+        "--require",
+        choices=("baseline", "restricted"),
+        help="the Pod Security level that each service has to reach",
+    )
+    parser.add_argument(
+        "--exceptions", metavar="FILE", help="findings that are accepted, with owner and expiry"
+    )
+    parser.add_argument(
+        "--no-inline", action="store_true", help="comments in the files accept nothing"
+    )
+    parser.add_argument(
+        "--resolve",
+        action="store_true",
+        help="let docker compose, kubectl kustomize and helm resolve the files",
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="with --against: give each service what its report recommends",
+    )
     parser.add_argument(
         "--output",
         choices=("text", "json", "sarif", "github"),

@@ -31,6 +31,7 @@ from capadvise.formats.yaml_tree import (
     Alias,
     Mapping,
     Node,
+    Scalar,
     Sequence,
     documents,
     entries,
@@ -180,9 +181,11 @@ def _security(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list[Tex
         edits += open_up(doc, node, own, wanted)
     switch = node.own("privileged")
     if is_on(entries(node).get("privileged")):
-        if switch:
-            gone.append(switch)
-        if switch is None or is_on(entries(merged(node)).get("privileged")):
+        # Said, not left out: a line that is only gone leaves live objects privileged.
+        if switch and isinstance(switch[1], Scalar) and not (switch[1].anchor or switch[1].tag):
+            edits.append(TextEdit(switch[1].start, switch[1].end, "false"))
+        else:
+            gone += [switch] if switch else []
             new["privileged"] = "false"
     return [*edits, *change(doc, node, gone, new)]
 

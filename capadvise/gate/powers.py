@@ -1,0 +1,236 @@
+"""What gives a service power over its host: risky capabilities, in the place where they stand, and
+what gives back what capabilities take. Pure; one function for each rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog.capabilities import Risk
+from capadvise.formats.declared import Exposed, Exposure
+from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.place import known
+from capadvise.gate.service import Service
+from capadvise.report.escape import printable
+from capadvise.report.explain_facts import remaining
+
+_ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+
+def risky_capabilities(service: Service) -> Iterator[Finding]:
+    """Each capability that is added, by its risk where the service runs."""
+    circumstances = known(service.declared, service.consumer)
+    rest = []
+    for name, cap in service.added():
+        entry = service.catalog.entry(cap)
+        if entry is None:
+            continue
+        there = remaining(entry, circumstances)
+        needed = cap in service.needed
+        attack = f" An attacker could: {_lower(there.possible[0].what)}" if there.possible else ""
+        remedy = f"`capadvise explain {cap.short}` names a way to do without for each of its uses."
+        suffix = ", which its report shows a need for" if needed else ""
+        if there.risk is Risk.ROOT:
+            only_here = service.consumer.on_host and entry.risk is not Risk.ROOT
+            yield service.finding(
+                "root-equivalent",
+                name,
+                f"it adds {cap.short}{suffix}",
+                f"Root-equivalent on the host. {there.because}{attack}",
+                remedy,
+                severity=_WARNING if needed or only_here else _ERROR,
+            )
+        elif cap in service.usual:
+            continue
+        elif there.risk is Risk.HIGH:
+            yield service.finding(
+                "high-risk",
+                name,
+                f"it adds {cap.short}{suffix}",
+                f"Its risk is high. {there.because}{attack}",
+                remedy,
+                severity=_NOTE if needed else _WARNING,
+            )
+        elif not needed:
+            rest.append((name, cap))
+    yield from _beyond_default(service, rest)
+
+
+def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
+    if rest:
+        caps: CapSet = frozenset(cap for _, cap in rest)
+        yield service.finding(
+            "beyond-default",
+            rest[0][0],
+            f"it adds {', '.join(cap.short for cap in sorted(caps))}",
+            "More than container engines grant by default, and no report shows a need for it.",
+            "Record the service with `capadvise run`: the report tells whether it needs them.",
+        )
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+# ------------------------------------------------------------------------------ exposures
+
+_NO_SOCKET = "Put a proxy between that lets through only the calls that it needs."
+_OWN_NAMESPACE = "Leave it out: a namespace of its own is the default."
+_EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
+    Exposure.CONTROL_SOCKET: (
+        "control-socket",
+        _ERROR,
+        "Whoever reaches it starts a privileged container: root-equivalent on the host, with no "
+        "capability at all, even where it is mounted read-only.",
+        _NO_SOCKET,
+    ),
+    Exposure.SYSTEM_BUS: (
+        "control-socket",
+        _WARNING,
+        "Over the system bus uid 0 starts and changes services of the host.",
+        _NO_SOCKET,
+    ),
+    Exposure.SYSTEM_FOLDER: (
+        "host-folder",
+        _ERROR,
+        "Root in the container changes programs or settings of the host there: root-equivalent.",
+        "Mount what it needs, read-only.",
+    ),
+    Exposure.READABLE_FOLDER: (
+        "host-folder",
+        _WARNING,
+        "Secrets of the host can be read there.",
+        "Mount only what it needs.",
+    ),
+    Exposure.HOST_KERNEL: (
+        "host-folder",
+        _NOTE,
+        "It sees the host's processes and devices, read-only.",
+        "Usual for monitoring; leave it out elsewhere.",
+    ),
+    Exposure.DISK: (
+        "host-device",
+        _ERROR,
+        "A disk or the memory of the host is root-equivalent: file permissions do not count there.",
+        "Pass in only the device that it needs.",
+    ),
+    Exposure.HOST_NETWORK: (
+        "host-namespace",
+        _WARNING,
+        "It reaches what listens on the host's loopback, and its abstract sockets.",
+        _OWN_NAMESPACE,
+    ),
+    Exposure.HOST_PROCESSES: (
+        "host-namespace",
+        _WARNING,
+        "It sees the host's processes, and can signal those of its own user.",
+        _OWN_NAMESPACE,
+    ),
+    Exposure.HOST_IPC: (
+        "host-namespace",
+        _WARNING,
+        "It reaches the host's shared memory.",
+        _OWN_NAMESPACE,
+    ),
+    Exposure.HOST_CGROUP: (
+        "host-namespace",
+        _WARNING,
+        "It sees the host's control groups.",
+        _OWN_NAMESPACE,
+    ),
+    Exposure.UNFILTERED: (
+        "unconfined",
+        _WARNING,
+        "Without the seccomp filter every system call of the kernel can be attacked.",
+        "Leave the default profile on, or give it one of its own.",
+    ),
+    Exposure.UNCONFINED: (
+        "unconfined",
+        _WARNING,
+        "Without AppArmor or SELinux nothing stops mounts and writes to /proc.",
+        "Leave the default profile on, or give it one of its own.",
+    ),
+    Exposure.UNMASKED: (
+        "unconfined",
+        _WARNING,
+        "Files in /proc and /sys that change the host are writable.",
+        "Leave them masked.",
+    ),
+    Exposure.PRIVILEGED_COMMAND: (
+        "privileged-command",
+        _ERROR,
+        "It runs with all capabilities, whatever the service's own are.",
+        "Run it with the service's own rights.",
+    ),
+    Exposure.HOST_COMMAND: (
+        "host-command",
+        _WARNING,
+        "It runs on the host as root, outside of the container.",
+        "Remove it, or accept it with a reason.",
+    ),
+}
+_OF_PRIVILEGED = (Exposure.UNFILTERED, Exposure.UNCONFINED, Exposure.UNMASKED, Exposure.DISK)
+"""What a privileged container has in any case."""
+_OF_ROOT = (Exposure.CONTROL_SOCKET, Exposure.SYSTEM_FOLDER, Exposure.DISK)
+"""What another user reaches only where its owner or mode lets it."""
+
+
+def exposures(service: Service) -> Iterator[Finding]:
+    """What else gives power over the host."""
+    for item in dict.fromkeys(service.declared.exposed):
+        if item.kind not in _EXPOSURES:
+            continue
+        if service.declared.privileged and item.kind in _OF_PRIVILEGED:
+            continue
+        rule, _, why, remedy = _EXPOSURES[item.kind]
+        what = f"it has {_SAID.get(item.kind, '')}{printable(item.what)[:120]}"
+        severity = _severity(service, item)
+        yield service.finding(rule, item.what, what, why, remedy, severity=severity)
+
+
+_SAID = {Exposure.SYSTEM_FOLDER: "for writing: ", Exposure.READABLE_FOLDER: "for reading: "}
+
+
+def _severity(service: Service, item: Exposed) -> Severity:
+    severity = _EXPOSURES[item.kind][1]
+    if item.kind in _OF_ROOT and service.bounded_only:
+        return _WARNING
+    if item.kind is Exposure.PRIVILEGED_COMMAND and service.consumer.on_host:
+        return _ERROR if item.what.startswith("ExecStart=") else _WARNING
+    return severity
+
+
+def withheld(service: Service) -> Iterator[Finding]:
+    """What a unit adds and another of its settings takes away."""
+    settings = dict(service.declared.withheld)
+    parse = service.consumer.parse
+    for name in dict.fromkeys(service.declared.add):
+        cap = parse(name)
+        if isinstance(cap, Cap) and cap.short in settings:
+            yield service.finding(
+                "withheld",
+                name,
+                f"it adds {cap.short}, which {settings[cap.short]}= takes away",
+                "The service does not get it.",
+                f"Remove {printable(name)}, or the setting.",
+            )
+
+
+def not_judged(service: Service) -> Iterator[Finding]:
+    """What may give more and does not stand in the file."""
+    for what, _ in service.declared.unjudged:
+        yield service.finding(
+            "not-judged",
+            what,
+            f"not judged: {printable(what)[:160]}",
+            "It may give the service more than this file says.",
+            "Look at it, and accept it with a reason.",
+        )
+
+
+POWERS: tuple[Callable[[Service], Iterator[Finding]], ...] = (
+    risky_capabilities,
+    exposures,
+    withheld,
+    not_judged,
+)

@@ -1,0 +1,43 @@
+"""``check --fix``: each service that a report knows is given what the report recommends, in its own
+file, with the diff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.errors import CapadviseError
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.files import plan
+from capadvise.formats.snippet import snippet_of
+from capadvise.gate.baseline import Baseline
+from capadvise.gate.outcome import Source
+from capadvise.workflow.notice import notice
+
+
+def fix(sources: Sequence[Source], baseline: Baseline) -> None:
+    """Patch what can be patched; what cannot is said, and stays as it is."""
+    for source in sources:
+        if source.format not in PATCHES:
+            continue
+        for declared in source.declared:
+            report = baseline.find(declared.service)
+            if report is not None and not declared.windows:
+                _fix(source, declared.service, report, baseline)
+
+
+def _fix(source: Source, service: str, report: Path, baseline: Baseline) -> None:
+    found = baseline.report(report)
+    snippet = snippet_of(found, found.proposal.recommended, default())
+    holders = [path for path, items in source.written if any(i.service == service for i in items)]
+    path = Path(holders[0] if holders else source.paths[0])
+    asked = service if source.format in ("compose", "kubernetes") else None
+    try:
+        change = plan(path, source.format, asked, snippet)
+        if not change.empty:
+            print(change.diff(), end="", flush=True)
+            change.write()
+            notice(f"{path}: {service}: written")
+    except CapadviseError as error:
+        notice(f"note: {service}: {error}")

@@ -1,0 +1,79 @@
+"""The consumer itself as judge: what docker compose, kubectl or helm make of files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from capadvise.errors import BadInput
+from capadvise.formats import compose
+from capadvise.gate.outcome import Remark, Source
+
+SECONDS = 30.0
+"""It reads files; one that takes longer hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Asks consumers where a file cannot be judged alone, or always."""
+
+    always: bool = False
+
+    def compose(self, source: Source, texts: Sequence[str]) -> Source:
+        """What docker compose makes of a project, where that is not what is written. It takes
+        80 ms."""
+        open_ends = any(item.unresolved for _, items in source.written for item in items)
+        includes = any(map(compose.includes, texts))
+        if not (self.always or len(source.paths) > 1 or open_ends or includes):
+            return source
+        from capadvise.linux.engines.record.compose import NotResolved, resolved
+
+        files, why = ", ".join(source.paths), ""
+        for variables in (True, False):
+            try:
+                declared = compose.read(resolved(source.paths, variables=variables))
+            except NotResolved as error:
+                why = why or str(error)
+                continue
+            said = f"{files}: judged without its variables: {why}"
+            remarks = (Remark(source.paths[0], 1, said),) if why else ()
+            return replace(source, declared=declared, remarks=remarks)
+        if includes:
+            raise BadInput(
+                f"{files}: what it includes cannot be judged: {why}",
+                hint="run the gate where docker compose works, or check the included files",
+            )
+        said = f"{files}: judged as written, without extends and overrides: {why}"
+        # Not the last word of each service: an override must not hide what it does not repeat.
+        written = tuple(item for _, items in source.written for item in items)
+        return replace(source, declared=written, remarks=(Remark(source.paths[0], 1, said),))
+
+    def folder(self, path: str) -> str | None:
+        """The manifests that a kustomization or a chart comes to; None where nobody is asked, or
+        nobody is here to ask. Raises BadInput where the tool refuses it."""
+        place = Path(path)
+        if place.name == "Chart.yaml":
+            argv = ["helm", "template", "capadvise", str(place.parent)]
+        else:
+            argv = ["kubectl", "kustomize", str(place.parent)]
+        if not self.always or shutil.which(argv[0]) is None:
+            return None
+        import subprocess  # here: 8 ms that most checks need not spend
+
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BadInput(f"{path}: {argv[0]}: no answer in {SECONDS:g} s") from error
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
+            raise BadInput(f"{path}: {argv[0]}: {last}")
+        return done.stdout

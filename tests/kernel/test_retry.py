@@ -57,7 +57,11 @@ def needed(report: dict[str, Any]) -> str:
 
 BEHAVIOURS = {
     **(
-        {"int80": "CHOWN DAC_OVERRIDE FOWNER FSETID", "program_of_32_bits": "CHOWN"}
+        {
+            "int80": "CHOWN DAC_OVERRIDE FOWNER FSETID",
+            "program_of_32_bits": "CHOWN",
+            "no_stack": "CHOWN",
+        }
         if platform.machine() == "x86_64"
         else {}
     ),
@@ -77,6 +81,8 @@ BEHAVIOURS = {
     "namespace": "DAC_OVERRIDE SETFCAP",
     "limits": "IPC_LOCK",
     "stops": "DAC_OVERRIDE",
+    "held_open": "CHOWN",
+    "killed": "",
 }
 
 
@@ -156,6 +162,69 @@ def test_a_target_that_traces_is_told_of(tmp_path: Path) -> None:
     assert needed(report) == "CHOWN"
     (caution,) = report["recordings"][0]["cautions"]
     assert "--retry=all-calls" in caution
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="two ways into the kernel")
+@pytest.mark.parametrize(
+    ("name", "caution"),
+    [
+        ("x32", "makes system calls of another kind"),
+        ("int80_nowhere", "could not be made to change its sets"),
+    ],
+)
+def test_what_could_not_be_tried_is_told_of(tmp_path: Path, name: str, caution: str) -> None:
+    done, report = retry(fresh(tmp_path / "w"), sys.executable, PROGRAM, name)
+    assert done.returncode == 0, done.stderr
+    (said,) = report["recordings"][0]["cautions"]
+    assert caution in said
+
+
+def test_a_process_that_ends_before_it_can_be_let_go_of_holds_up_nobody(tmp_path: Path) -> None:
+    options = ("--retry=all-calls",)
+    done, _ = retry(
+        fresh(tmp_path / "w"), *(sys.executable, PROGRAM, "attach_blocked"), options=options
+    )
+    assert done.stdout == "True\n"
+
+
+def test_a_thread_whose_maker_was_killed_is_not_left_stopped() -> None:
+    program = str(Path(PROGRAM).with_name("deaf_tracer.py"))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[1:4] == [
+        "{'injection_disabled': 'a process whose parent was killed'}",
+        "ended child",
+        "ended target",
+    ], done.stderr
+
+
+def test_a_thread_whose_sets_cannot_be_changed_is_left_alone(tmp_path: Path) -> None:
+    refusing = ("setarch", "-R", sys.executable, str(Path(PROGRAM).with_name("no_capset.py")))
+    command = ("sh", "-c", "cd foreign; cd ..; cd foreign; cd ..; cat foreign/secret")
+    report = tmp_path / "report.json"
+    done = subprocess.run(
+        [*refusing, CAPADVISE, "run", "--retry", "-q", "-o", str(report), "--", *command],
+        cwd=fresh(tmp_path / "w"),
+        env={**os.environ, "CAPADVISE_OBSERVER": "retry"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("hidden\n", 0), done.stderr
+    (caution,) = json.loads(report.read_text())["recordings"][0]["cautions"]
+    assert caution.startswith("sh could not be made to change its sets")
+
+
+def test_a_target_that_is_traced_already_is_an_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*("strace", "-f", "-o", tmp_path / "log", CAPADVISE), "run", "--retry", "--", "true"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "cannot trace it: Operation not permitted" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def tracer_of(target: int) -> int:

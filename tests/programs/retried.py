@@ -85,6 +85,56 @@ def int80() -> None:
     print(bytes((ctypes.c_char * 96).from_address(at + 4000)).strip(b"\0"))
 
 
+def int80_nowhere() -> None:
+    """The same, with no memory that can be written to and that 32 bits reach."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    at = LIBC.mmap(None, 4096, 7, 0x62, -1, 0)
+    code = bytes.fromhex("53 89f8 89f3 4189c8 89d1 4489c2 cd80 5b 4898 c3")
+    ctypes.memmove(at, code, len(code))
+    ctypes.memmove(at + 1000, b"own\0", 4)
+    LIBC.mprotect(ctypes.c_void_p(at), 4096, 5)
+    ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_uint] * 4)(at)(212, at + 1000, 5, 5)
+
+
+def x32() -> None:
+    """A call of a kind that retries do not know (getpid of x32)."""
+    print(LIBC.syscall(0x40000000 + 39), ctypes.get_errno())
+
+
+def no_stack() -> None:
+    """A call while the stack pointer points nowhere."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    at = LIBC.mmap(None, 4096, 7, 0x22, -1, 0)
+    # mov r8,rsp; xor esp,esp; mov eax,92 (chown); syscall; mov rsp,r8; ret
+    code = bytes.fromhex("4989e0 31e4 b85c000000 0f05 4c89c4 c3")
+    ctypes.memmove(at, code, len(code))
+    chown = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p, ctypes.c_long, ctypes.c_long)(at)
+    print(chown(b"own", 5, 5), os.stat("own").st_uid)
+
+
+def held_open() -> None:
+    """With a file of /proc open each call stops: also those that the filter stops at times."""
+    with open("/proc/self/stat"):
+        print(os.access(SECRET, os.R_OK, effective_ids=True), os.access("own", os.R_OK))
+        print(said(os.chown, "own", 5, 5))
+        kept = os.dup(0)
+    os.close(kept)
+
+
+def killed() -> None:
+    """Children are killed while they are refused things, and while they make others."""
+    for number in range(60):
+        child = os.fork()
+        if child == 0:
+            while True:
+                said(os.link, "foreign", "other")  # of a directory: refused whatever one has
+                if number % 2 and os.fork() == 0:
+                    os._exit(0)
+        time.sleep(0.002 * (number % 10))
+        os.kill(child, signal.SIGKILL)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
 def program_of_32_bits() -> None:
     """Another program, whose calls are of 32 bits and whose stack is low."""
     base, size = 0x08048000, 52 + 32
@@ -268,10 +318,20 @@ def stops() -> None:
     """Stopped and continued, in the middle of refused calls."""
     child = os.fork()
     if child == 0:
-        while not os.path.exists("enough"):
-            os.close(os.open(SECRET, os.O_RDONLY))
+
+        def work() -> None:
+            while not os.path.exists("enough"):
+                os.close(os.open(SECRET, os.O_RDONLY))
+                said(os.link, "foreign", "other")  # of a directory: tried again and again
+
+        others = [threading.Thread(target=work) for _ in range(3)]
+        for thread in others:
+            thread.start()
+        work()
+        for thread in others:
+            thread.join()
         os._exit(7)
-    for _ in range(10):
+    for _ in range(20):
         time.sleep(0.02)
         os.kill(child, signal.SIGSTOP)
         os.kill(child, signal.SIGCONT)
@@ -284,6 +344,21 @@ def stops() -> None:
     os.mkdir("enough")
     os.kill(child, signal.SIGCONT)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def attach_blocked() -> None:
+    """It traces a process that cannot be stopped, and that ends."""
+    child = os.fork()
+    if child == 0:
+        LIBC.syscall(
+            {"x86_64": 56, "aarch64": 220}[os.uname().machine], 0x4011, 0, 0, 0, 0
+        )  # VFORK
+        time.sleep(1)  # the child of it: its maker waits for its end
+        os.kill(os.getppid(), signal.SIGKILL)
+        os._exit(0)
+    time.sleep(0.3)
+    LIBC.ptrace(16, child, None, None)  # PTRACE_ATTACH
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0x40000000)[1]) < 0)
 
 
 def traced() -> None:

@@ -50,10 +50,9 @@ class Proc:
     permitted: int = ALL
     namespace: str = HOME
     closed: int = 0
-    low: int = 0
 
-    def low_memory(self, size: int) -> int:
-        return self.low
+    def spare_memory(self, size: int, reach: int) -> int:
+        return 0
 
     def text(self, address: int) -> bytes:
         return self.memory.get(address, b"").partition(b"\0")[0]

@@ -6,7 +6,7 @@ arguments is taken below the stack, and given back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ptrace.binding import func
 
@@ -80,16 +80,20 @@ class Injector:
         sets = (mask, thread.permitted, thread.inheritable)
         words = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
         data = _HEADER + b"".join(word.to_bytes(4, "little") for word in words)
-        proc = thread.process.proc
-        places = [(thread.stack - _BELOW_STACK) & ~15, thread.stack & ~15]
-        if thread.stack >= self.processors[thread.arch].reach:
-            places = [proc.low_memory(len(data))]
-        for address in places:
-            old = proc.raw(address, len(data))
-            if len(old) == len(data) and proc.write(address, data):
+        for address in self.places(thread, len(data)):
+            old = thread.process.proc.raw(address, len(data))
+            if len(old) == len(data) and thread.process.proc.write(address, data):
                 thread.saved = (address, old)
                 return address, address + len(_HEADER)
         return None
+
+    def places(self, thread: Thread, size: int) -> Iterator[int]:
+        """Where the arguments can be put, the best place first."""
+        reach = self.processors[thread.arch].reach
+        if thread.stack < reach:
+            yield (thread.stack - _BELOW_STACK) & ~15
+            yield thread.stack & ~15
+        yield thread.process.proc.spare_memory(size, reach)
 
     def restore(self, thread: Thread) -> None:
         """Memory and registers as they were before our capset."""

@@ -7,6 +7,7 @@ The fast path (which call, what result) is PTRACE_GET_SYSCALL_INFO, the same eve
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -52,7 +53,7 @@ def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
     """One ptrace request. Raises Gone for a thread that is no more, OSError else."""
     if _raw(request, tid, address, data) == _FAILED:
         code = ctypes.get_errno()
-        if code == 3:
+        if code == errno.ESRCH and request != SEIZE:
             raise Gone
         raise OSError(code, os.strerror(code), f"ptrace {request} of {tid}")
 
@@ -175,6 +176,6 @@ _PROCESSORS = {
 
 
 def here() -> dict[int, Processor]:
-    """The processor that this runs on, by each of its ways into the kernel (AUDIT_ARCH_*); empty
-    where retries do not know it."""
-    return {way.arch: way for way in _PROCESSORS.get(platform.machine(), ())}
+    """The processor that this runs on, by each of its ways into the kernel (AUDIT_ARCH_*). Which
+    ones there are, ``mode`` says."""
+    return {way.arch: way for way in _PROCESSORS[platform.machine()]}

@@ -43,18 +43,20 @@ class ProcView:
         except OSError:
             return False
 
-    def low_memory(self, size: int) -> int:
-        """Where so many bytes can be read and written that a 32-bit pointer reaches; 0: nowhere.
-        The end of the heap, if there is one: it is used last."""
+    def spare_memory(self, size: int, reach: int) -> int:
+        """Where so many bytes can be read and written below an address; 0: nowhere. The end of
+        the heap, which is used last, or else of the last place there is."""
         end = 0
         with suppress(OSError), open(f"{self._folder}/maps", "rb") as file:
             for line in file:
                 addresses, rights, *_ = line.split(maxsplit=2)
                 last = int(addresses.partition(b"-")[2], 16)
-                if last > 1 << 32:
+                if last > reach:
                     break
                 if rights.startswith(b"rw"):
                     end = last
+                    if b"[heap]" in line:
+                        break
         return max(0, end - size) & ~15
 
     def close(self) -> None:

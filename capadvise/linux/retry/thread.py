@@ -59,8 +59,8 @@ class StoppedProcess(Memory, Protocol):
     def user_namespace(self, tid: int) -> str:
         """The user namespace of one of its threads; empty when it cannot be read."""
 
-    def low_memory(self, size: int) -> int:
-        """Where so many bytes can be read and written that a 32-bit pointer reaches; 0: nowhere."""
+    def spare_memory(self, size: int, reach: int) -> int:
+        """Where so many bytes can be read and written below an address; 0: nowhere."""
 
     def close(self) -> None:
         """Close the memory file, which an exec or the end replaces."""

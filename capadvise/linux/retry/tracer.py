@@ -58,15 +58,12 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    processors = machine.here()
-    if not processors:
-        json_lines.send(say, {"failed": f"retries do not know {os.uname().machine}"})
-        return
-    tracer = Tracer(processors, plan, EvidenceLog(partial(json_lines.send, report), time.time))
+    evidence = EvidenceLog(partial(json_lines.send, report), time.time)
+    tracer = Tracer(machine.here(), plan, evidence)
     try:
         text = tracer.seize(plan["pid"])
-    except (OSError, Gone) as error:
-        json_lines.send(say, {"failed": f"cannot trace it: {error}"})
+    except OSError as error:
+        json_lines.send(say, {"failed": f"trace it: {error.strerror}"})
         return
     json_lines.send(say, {"filter": text})
     os.close(say)
@@ -190,10 +187,8 @@ class Tracer:
             self.event_stop(thread, number)
         elif event == func.PTRACE_EVENT_EXEC:
             self.exec_stop(thread)
-        elif event in _MADE_A_THREAD:
-            self.fork_stop(thread)
         else:
-            self.injector.resume(thread)
+            self.fork_stop(thread)  # no other events are asked for: machine.OPTIONS
 
     # ------------------------------------------------------------------ kinds of stops
 
@@ -341,7 +336,6 @@ class Tracer:
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _SECCOMP_STOP = signal.SIGTRAP | EVENT_SECCOMP << 8
-_MADE_A_THREAD = (func.PTRACE_EVENT_FORK, func.PTRACE_EVENT_VFORK, func.PTRACE_EVENT_CLONE)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class CapsetArguments:
             Background(lambda: os.close(event))
 
     def close(self) -> None:
-        """Let go of all of it."""
+        """Close all of it."""
         while self._open:
             os.close(self._open.pop())
 

@@ -175,7 +175,7 @@ class Policy:
         return RESUME
 
     def _further(self, thread: Thread, attempts: Attempts) -> tuple[int, ...]:
-        """What the kernel asked for only when it had what was raised: the same error, for another
+        """What the kernel checked for only when it had what was raised: the same error, for another
         reason (a chown of another's set-id file: CHOWN, then FOWNER)."""
         denied = self.refused_since(thread.tid, thread.began) or ()
         missing = thread.virtual & ~thread.effective

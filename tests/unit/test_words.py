@@ -1,0 +1,60 @@
+"""Everything that a person reads calls one thing by one name, that of the field."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+FORBIDDEN = {
+    r"asked (for )?in passing": "incidental (checked, the result has no effect)",
+    r"in passing": "incidental",
+    r"the kernel (never )?asked": "N capability checks; not checked",
+    r"never asked": "not checked",
+    r"as good as root": "root-equivalent",
+    r"concluded from": "inferred from",
+    r"insists? on": "calls capset(2) with a fixed set",
+    r"demanding to hold": "calls capset(2) with a fixed set",
+    r"is unproven": "absence is unconfirmed",
+    r"different checks than": "limit of distinct checks reached",
+    r"no screens": "disable the TUI",
+    r"\bways? out\b": "remediation; do this instead",
+    r"instead of it, ": "alternative",
+    r"asked of the host": "checked against the host's user namespace",
+    r"out of sight": "was not observed",
+    r"trial shot": "self-check",
+    r"(is|was|are) not told\b": "unknown",
+    r"(?<!be)\bcomes? of\b": "comes from; results from",
+    r"\blet go of\b": "detached; released",
+    r"\btold apart\b": "distinguished",
+    r"nothing hangs": "the result is ignored",
+    r"(may|can) go on with more": "may keep running privileged",
+    r"refused, though": "denied, no effect",
+}
+"""What GLOSSARY names as not to be said → what is said."""
+FILES = sorted(
+    path
+    for pattern in (
+        "README.md",
+        "capadvise/**/*.py",
+        "capadvise/**/*.md",
+        "catalog/**/*.yaml",
+        "demos/**/*.md",
+        "demos/**/*.yaml",
+    )
+    for path in TOP.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("phrase", FORBIDDEN)
+def test_nobody_reads(phrase: str) -> None:
+    pattern = re.compile(phrase.replace(" ", r"\s+"), re.IGNORECASE)
+    places = [
+        f"{path.relative_to(TOP)}:{text[: found.start()].count(chr(10)) + 1}"
+        for path in FILES
+        for text in [path.read_text()]
+        for found in pattern.finditer(text)
+    ]
+    assert not places, f"say: {FORBIDDEN[phrase]}: {', '.join(places)}"

@@ -30,8 +30,11 @@ class Context:
     """Programs that went through the settings below /proc/sys, as sysctl -a does."""
     listers: frozenset[str]
     """Programs that went through the processes of others, as ps and usermod do."""
+    socket_listers: frozenset[str]
+    """Programs that list the sockets of the machine, as ss does."""
     descriptor_readers: frozenset[str]
-    """Programs that were let into the descriptors of other users' processes."""
+    """Programs that were let into the descriptors of other users' processes for their sake, as lsof
+    and fuser are; not those that list sockets and tell whose they are where they can."""
     map_readers: frozenset[str]
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
@@ -45,6 +48,7 @@ class Context:
     def of(cls, recording: Recording, signs: Signs) -> Context:
         """The context of a recording."""
         checks = recording.checks
+        sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
         granted = [check for check in checks if check.granted]
         return cls(
             signs=signs,
@@ -53,8 +57,11 @@ class Context:
             failed=recording.succeeded is False,
             own_mounts=mounts_overlays(recording, signs),
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
-            listers=_listers(checks, signs),
-            descriptor_readers=frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)),
+            listers=_listers(checks, signs) | sockets,
+            socket_listers=sockets,
+            descriptor_readers=(
+                frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
+            ),
             map_readers=_map_readers(checks, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             calls=frozenset((check.program, check.syscall) for check in checks),

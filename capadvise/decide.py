@@ -16,7 +16,7 @@ from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.image_files import remediation_of
-from capadvise.judge import Effect, Judged, implied, judge, one_question
+from capadvise.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.recording import Phase, Recording, Retried
 from capadvise.unseen import cautions_of, unseen
 
@@ -76,6 +76,11 @@ class Need:
     seen: tuple[int, int] = (0, 0)
     """In how many of how many recordings it was used."""
     evidence: tuple[Judged, ...] = ()
+
+    @property
+    def of_unknown_site(self) -> bool:
+        """Nothing but a check that the catalog does not know speaks for it."""
+        return self.uncertain == UNKNOWN_SITE
 
     @property
     def asked(self) -> int:
@@ -216,6 +221,8 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
 def _proof(deciding: Sequence[Judged]) -> Proof:
     """What a use rests on."""
     ways = {item.check.retried for item in deciding}
+    if all(item.uncertain == UNKNOWN_SITE for item in deciding):
+        return Proof.NONE
     if Retried.SHOWN in ways:
         return Proof.RETRY
     return Proof.NONE if ways == {Retried.REFUSED} else Proof.CALL_SITE

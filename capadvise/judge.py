@@ -11,6 +11,7 @@ from capadvise.behaviour import Context
 from capadvise.caps import Cap
 from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
+from capadvise.catalog.sites import asker
 from capadvise.recording import Check, Namespace, Phase, Retried
 
 
@@ -52,7 +53,8 @@ _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _PERFMON = Cap.parse("PERFMON")
 _SETFCAP = Cap.parse("SETFCAP")
 _IN_PASSING = (Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.FOREIGN_CREDENTIALS)
-_UNKNOWN_SITE = "unknown call site"
+UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
+"""Why a need is uncertain that no rule speaks of."""
 
 
 def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
@@ -67,7 +69,7 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         effect = Effect.ADVISORY if check.granted else Effect.DENIED
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
     if rule is None:
-        return _decides(check, context, None, "asked by code that the catalog does not know")
+        return _decides(check, context, None, unknown(check))
     match rule.meaning:
         case Meaning.OPTIONAL if _missed(check, rule, context):
             return Judged(
@@ -91,9 +93,24 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
         return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
+    if check.program in context.socket_listers and context.signs.shows(
+        Sign.PROCESS_DESCRIPTORS, check.site
+    ):
+        return Judged(
+            check, rule, Effect.ADVISORY, "looking up whose the sockets are that it lists"
+        )
     if _is_a_lister_reading_processes(check, context):
         return Judged(check, rule, Effect.ADVISORY, "reading files of the processes that it lists")
     return _decides(check, context, rule, rule.text)
+
+
+def unknown(check: Check) -> str:
+    """What a check at a call site without a rule was about, as far as the call tells."""
+    inner = asker(check.site)
+    function = inner[0] if inner else "the kernel"
+    call = f"{check.syscall}(2)" if check.syscall else "a system call"
+    about = f" ({check.detail})" if check.detail else ""
+    return f"{function} in {call}{about}, which the catalog does not know"
 
 
 def _asked_of_the_host(check: Check, rule: SiteRule | None) -> str:
@@ -152,7 +169,7 @@ def _silent(check: Check, rule: SiteRule) -> Judged:
 def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) -> Judged:
     """A refusal would make the call fail."""
     mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
-    uncertain = rule.doubt if rule else _UNKNOWN_SITE
+    uncertain = rule.doubt if rule else UNKNOWN_SITE
     if check.granted:
         answers = rule.answers if rule else ()
         if check.result in context.signs.failed_anyway and check.result not in answers:

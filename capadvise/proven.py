@@ -70,7 +70,9 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     kept = {
         cap
         for cap, need in needs.items()
-        if need.verdict is Verdict.TOLERATED and (need.lost_without or need.self_restricting)
+        if need.verdict is Verdict.TOLERATED
+        and (need.lost_without or need.self_restricting)
+        and (not need.of_unknown_site or cap in proven.untried)
     }
     return replace(
         proposal,

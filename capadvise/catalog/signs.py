@@ -26,6 +26,7 @@ class Sign(StrEnum):
     NETLINK_REQUEST = "netlink-request"
     PERMISSION = "permission"
     USER_NAMESPACE_ENTERED = "user-namespace-entered"
+    SOCKET_LIST = "socket-list"
     SETTINGS = "settings"
     RESTRICTED_SETTINGS = "restricted-settings"
     OVERCOMMIT = "overcommit"

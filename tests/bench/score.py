@@ -51,7 +51,8 @@ def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
         (check["cap"], *check["site"][:3])
         for need in answer["needs"]
         for check in answer["recordings"][0]["checks"]
-        if need["uncertain"] == "unknown call site" and check["id"] in need["evidence"]
+        if str(need["uncertain"]).startswith("unknown call site")
+        and check["id"] in need["evidence"]
     }
     for site in sorted(unknown):
         print(f"{name}: unknown call site {' < '.join(site)}", file=sys.stderr)

@@ -52,6 +52,8 @@ ROWS = [
     Row("ls -l /tmp", ""),
     Row("bash -c true;true", ""),
     Row("find /etc/apt", ""),
+    Row("sh: sysctl -a >/dev/null 2>&1", ""),
+    Row("sh: read -r mtu </sys/class/net/lo/mtu; echo $mtu >/sys/class/net/lo/mtu", "NET_ADMIN"),
     Row("tar cf a.tar /etc/apt", ""),
     Row(
         f"{SERVER} 80",

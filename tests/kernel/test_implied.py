@@ -44,3 +44,20 @@ def test_a_set_id_program_is_found_however_it_is_named(
     assert result.report["recordings"][0]["setid_exec"] is True
     plain = run("sh", "-c", "sleep 0.1")
     assert plain.report["recordings"][0]["setid_exec"] is False
+
+
+def test_a_group_of_administrators_is_joined(run: Run) -> None:
+    """NETLINK_ADD_MEMBERSHIP is asked for where netlink_allowed() was inlined."""
+    result = run("sh", "-c", "timeout 0.5 nft monitor; test $? = 124")
+    assert result.recommended == {"NET_ADMIN"}
+    assert all(need["uncertain"] is None for need in result.report["needs"])
+
+
+def test_a_refused_score_of_the_oom_killer_names_its_capability(run: Run) -> None:
+    """The write fails with EACCES, though programs usually go on."""
+    lacking = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+    result = run(*lacking, "choom", "-n", "-500", "--", "true")
+    assert result.code == 1
+    (refusal,) = [r for r in result.report["recordings"][0]["refusals"] if r["syscall"] == "write"]
+    assert refusal["by"] == "capability"
+    assert "SYS_RESOURCE" in refusal["evidence"]

@@ -10,7 +10,7 @@ import pytest
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Sites, parse_rules
-from capadvise.decide import Verdict, decide, decide_all
+from capadvise.decide import Proof, Verdict, decide, decide_all
 from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
 from tests.support import recordings
 from tests.support.recordings import FULL
@@ -131,6 +131,27 @@ def test_a_refused_question_and_the_one_that_follows_it_are_one(
     (cap,) = proposal.recommended
     assert cap.name == chosen
     assert list(proposal.need(cap).alternatives) == instead
+
+
+def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
+    """ss -p; lsof and fuser look into descriptors for their own sake."""
+    link, fd = at("looking", cap=Cap(19)), at("read", cap=Cap(1))
+    fd = replace(fd, site=("ns_capable", "read", "proc_fd_permission"))
+    sockets = at("tcp_diag_dump", cap=Cap(12), granted=False)
+    names = {cap.name for cap in decide(recording(link, fd, sockets), FACTS).recommended}
+    assert names == set()
+    names = {cap.name for cap in decide(recording(link, fd), FACTS).recommended}
+    assert names == {"CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"}
+
+
+def test_what_is_not_known_is_worded_from_the_call_and_unproven() -> None:
+    check = at("mtu_store_new", syscall="write", detail="/sys/class/net/lo/mtu")
+    (need,) = decide(recording(check), FACTS).needs
+    assert need.reason == (
+        "mtu_store_new in write(2) (/sys/class/net/lo/mtu), which the catalog does not know"
+    )
+    assert need.proof is Proof.NONE
+    assert need.of_unknown_site
 
 
 @pytest.mark.parametrize("site", ["silent", "somewhere else"])

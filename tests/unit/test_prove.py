@@ -11,8 +11,9 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
+from capadvise.judge import UNKNOWN_SITE
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
-from capadvise.proven import Proven, conclude
+from capadvise.proven import Proven, Trial, conclude
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 
@@ -50,6 +51,18 @@ class Fake:
         first = self(EVERYTHING)
         self.tried.clear()
         return prove(known, EVERYTHING, first, self, isolation="workload", removal_order=ORDER)
+
+
+def test_an_unknown_check_that_a_trial_did_without_is_not_recommended() -> None:
+    """sysctl -a on a kernel that the catalog does not know: two keys are missing, and nobody asked
+    for them."""
+    need = Need(Cap(21), Verdict.USED, Proof.NONE, "r", uncertain=UNKNOWN_SITE)
+    known = Proposal((need,), frozenset({Cap(21)}))
+    trials = (Trial(frozenset(), True, 0.1, without=Cap(21), differences=("stderr differs",)),)
+    proven = Proven("command", trials, frozenset())
+    assert conclude(known, proven).recommended == frozenset()
+    sure = replace(need, uncertain=None)
+    assert conclude(replace(known, needs=(sure,)), proven).recommended == {Cap(21)}
 
 
 ORDER = default().removal_order

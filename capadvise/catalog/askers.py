@@ -16,7 +16,7 @@ from capadvise.caps import Cap
 from capadvise.errors import BadInput
 
 
-class Scope(StrEnum):
+class NamespaceScope(StrEnum):
     """In which user namespace the capability must be held."""
 
     INITIAL = "initial"
@@ -39,7 +39,7 @@ class Asker:
     module: str
     """``vmlinux``: built in."""
     source: str
-    scope: Scope
+    scope: NamespaceScope
     meaning: str
     """As in a site rule; empty where a site rule speaks of it."""
     refused: str
@@ -86,7 +86,7 @@ def _asker(columns: list[str]) -> Asker:
         tuple(kernels.split(",")),
         module,
         source,
-        Scope(scope),
+        NamespaceScope(scope),
         meaning,
         refused,
         tuple(map(Cap.parse, filter(None, alternatives.split(",")))),
@@ -103,7 +103,7 @@ def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:
     return named
 
 
-def joined(scopes: Iterable[Scope]) -> Scope | None:
+def joined(scopes: Iterable[NamespaceScope]) -> NamespaceScope | None:
     """The scope of several askers together; None where there are none."""
     different = set(scopes)
-    return different.pop() if len(different) == 1 else Scope.BOTH if different else None
+    return different.pop() if len(different) == 1 else NamespaceScope.BOTH if different else None

@@ -20,7 +20,7 @@ from typing import Any
 
 from capadvise import strict
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog.askers import Asker, Scope, joined
+from capadvise.catalog.askers import Asker, NamespaceScope, joined
 from capadvise.errors import BadInput
 
 
@@ -92,7 +92,7 @@ class SiteRule:
     the call fail, and programs go on all the same."""
     doubt: str | None = None
     """Why the check alone does not tell that the capability is needed."""
-    scope: Scope | None = None
+    scope: NamespaceScope | None = None
     """In which user namespace it must be held; None where no stock kernel was looked at."""
     limit: str | None = None
     """The limit that was exceeded, where that is when the kernel asks."""
@@ -177,7 +177,7 @@ class Sites:
         """
         return self._match(cap, site, own_mounts)
 
-    def scope(self, cap: Cap, site: tuple[str, ...]) -> Scope | None:
+    def scope(self, cap: Cap, site: tuple[str, ...]) -> NamespaceScope | None:
         """In which user namespace the capability must be held; None where that is not known."""
         rows = self._askers().get((*asker(site), "")[0], ())
         exact = joined(row.scope for row in rows if row.cap in (cap, None))
@@ -291,7 +291,7 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
         alternatives = tuple(map(Cap.parse, raw.get("alternatives", ())))
         implies = frozenset(map(Cap.parse, raw.get("implies", ())))
-        scope = Scope(raw["scope"]) if "scope" in raw else None
+        scope = NamespaceScope(raw["scope"]) if "scope" in raw else None
         answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{at}: {error}") from error

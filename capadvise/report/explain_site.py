@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
-from capadvise.catalog.askers import Scope, joined
+from capadvise.catalog.askers import NamespaceScope, joined
 from capadvise.catalog.sites import among, rule_of_asker
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
@@ -31,9 +31,9 @@ _REFUSED = {
 
 
 _SCOPE = {
-    Scope.INITIAL: "It counts only in the machine's own user namespace.",
-    Scope.OWNER: "It counts in the user namespace that owns the object.",
-    Scope.BOTH: "What is done decides whether it counts in a user namespace of one's own.",
+    NamespaceScope.INITIAL: "It counts only in the machine's own user namespace.",
+    NamespaceScope.OWNER: "It counts in the user namespace that owns the object.",
+    NamespaceScope.BOTH: "What is done decides whether it counts in a user namespace of one's own.",
 }
 
 
@@ -69,7 +69,7 @@ def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Ite
         yield from _rule(rule, _scope(rule, function, catalog), catalog)
 
 
-def _rule(rule: SiteRule, scope: Scope | None, catalog: Catalog) -> Iterator[str]:
+def _rule(rule: SiteRule, scope: NamespaceScope | None, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
     overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
     yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
@@ -98,7 +98,7 @@ def _rule(rule: SiteRule, scope: Scope | None, catalog: Catalog) -> Iterator[str
     yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))
 
 
-def _scope(rule: SiteRule, function: str, catalog: Catalog) -> Scope | None:
+def _scope(rule: SiteRule, function: str, catalog: Catalog) -> NamespaceScope | None:
     """Whose user namespace this function asks about; else that of all functions of the rule."""
     caps = [cap for cap in sorted(rule.caps or ()) if rule.scope is not None]
     return joined(filter(None, (catalog.sites.scope(cap, (function,)) for cap in caps)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog, default
-from capadvise.catalog.askers import Asker, Scope
+from capadvise.catalog.askers import Asker, NamespaceScope
 from capadvise.catalog.sites import among
 from tests.kernels import image, machine_code, packages
 
@@ -29,7 +29,7 @@ class Seen:
     function: str
     cap: Cap | None
     module: str
-    scope: Scope
+    scope: NamespaceScope
     part: str
     """``core`` or ``drivers``."""
 
@@ -47,9 +47,9 @@ def seen_in(kernel: packages.Unpacked) -> Iterator[Seen]:
 
 def _seen(item: machine_code.Asked, module: str, part: str) -> Seen:
     initial = item.wrappers & machine_code.INITIAL
-    scope = Scope.BOTH if initial and item.wrappers - initial else Scope.OWNER
+    scope = NamespaceScope.BOTH if initial and item.wrappers - initial else NamespaceScope.OWNER
     if initial == item.wrappers:
-        scope = Scope.INITIAL
+        scope = NamespaceScope.INITIAL
     return Seen(item.function, None if item.cap is None else Cap(item.cap), module, scope, part)
 
 
@@ -85,7 +85,7 @@ def compare(unpacked: packages.Unpacked, catalog: Catalog) -> list[str]:
             wrong.append(f"{unpacked.modules.name}: {part}: {share:.1%} instead of {least:.0%}")
     for item in sorted(seen, key=str):
         known = [row.scope for row in rows.get(item.function, ()) if row.cap == item.cap]
-        if item.scope is Scope.INITIAL and known == [Scope.OWNER]:
+        if item.scope is NamespaceScope.INITIAL and known == [NamespaceScope.OWNER]:
             wrong.append(f"{unpacked.modules.name}: {item.function} asks the initial namespace")
     return wrong
 

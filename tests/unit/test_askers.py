@@ -8,7 +8,7 @@ import pytest
 
 from capadvise.caps import Cap
 from capadvise.catalog import Meaning, default
-from capadvise.catalog.askers import COLUMNS, Scope, parse_askers
+from capadvise.catalog.askers import COLUMNS, NamespaceScope, parse_askers
 from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
 from capadvise.errors import BadInput
 from capadvise.report.explain_site import rules_of, site_text
@@ -58,19 +58,19 @@ def test_a_row_says_as_much_as_a_rule() -> None:
 @pytest.mark.parametrize(
     ("function", "cap", "meaning", "refused", "scope"),
     [
-        ("megasas_mgmt_open", "SYS_ADMIN", "decides", "EACCES", Scope.INITIAL),
-        ("mtu_store", "NET_ADMIN", "decides", None, Scope.OWNER),
-        ("tcp_set_ulp", "NET_ADMIN", "optional", "ENOENT", Scope.INITIAL),
-        ("netlink_setsockopt", "NET_ADMIN", "decides", "EPERM", Scope.OWNER),
-        ("__x64_sys_finit_module", "SYS_MODULE", "decides", None, Scope.INITIAL),
-        ("__set_oom_adj", "SYS_RESOURCE", "optional", "EACCES", Scope.INITIAL),
-        ("query_memregion_info", "PERFMON", "optional", None, Scope.INITIAL),
-        ("kfd_ioctl", "CHECKPOINT_RESTORE", "either-or", "EACCES", Scope.INITIAL),
-        ("ublk_open", "SYS_ADMIN", "advisory", None, Scope.INITIAL),
+        ("megasas_mgmt_open", "SYS_ADMIN", "decides", "EACCES", NamespaceScope.INITIAL),
+        ("mtu_store", "NET_ADMIN", "decides", None, NamespaceScope.OWNER),
+        ("tcp_set_ulp", "NET_ADMIN", "optional", "ENOENT", NamespaceScope.INITIAL),
+        ("netlink_setsockopt", "NET_ADMIN", "decides", "EPERM", NamespaceScope.OWNER),
+        ("__x64_sys_finit_module", "SYS_MODULE", "decides", None, NamespaceScope.INITIAL),
+        ("__set_oom_adj", "SYS_RESOURCE", "optional", "EACCES", NamespaceScope.INITIAL),
+        ("query_memregion_info", "PERFMON", "optional", None, NamespaceScope.INITIAL),
+        ("kfd_ioctl", "CHECKPOINT_RESTORE", "either-or", "EACCES", NamespaceScope.INITIAL),
+        ("ublk_open", "SYS_ADMIN", "advisory", None, NamespaceScope.INITIAL),
     ],
 )
 def test_what_is_known_of_an_asker(
-    function: str, cap: str, meaning: str, refused: str | None, scope: Scope
+    function: str, cap: str, meaning: str, refused: str | None, scope: NamespaceScope
 ) -> None:
     rule = CATALOG.sites.match(Cap.parse(cap), ("capable", function, "vfs_ioctl"))
     assert rule is not None
@@ -108,7 +108,7 @@ def test_an_explanation_tells_whether_the_call_fails(function: str, said: str) -
     [
         (("\tEPERM", ""), "line 1: 10 columns instead of 11"),
         (("CAP_KILL", "CAP_GOD"), "line 1: .*CAP_GOD"),
-        (("initial", "everywhere"), "line 1: 'everywhere' is not a valid Scope"),
+        (("initial", "everywhere"), "line 1: 'everywhere' is not a valid NamespaceScope"),
         ((ROW, f"{ROW}\n{ROW}"), "line 2: f with CAP_KILL appears twice"),
     ],
 )

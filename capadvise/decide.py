@@ -73,6 +73,8 @@ class Need:
     self_restricting: bool = False
     only: str | None = None
     """Where a lifecycle was recorded: the one phase in which it is used, to follow a name."""
+    tried: tuple[tuple[str, bool], ...] = ()
+    """What was tried in its place, and whether that passed."""
     seen: tuple[int, int] = (0, 0)
     """In how many of how many recordings it was used."""
     evidence: tuple[Judged, ...] = ()

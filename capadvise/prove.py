@@ -46,7 +46,15 @@ class Interrupted(Exception):
 
 
 RunTrial = Callable[[CapSet], TrialOutcome]
+TrySetting = Callable[[CapSet, str], TrialOutcome]
+"""A trial of a set on a machine with another setting (``name=value`` of a sysctl)."""
 Say = Callable[[Trial], None]
+Ahead = Callable[[Sequence[CapSet]], None]
+"""Told which sets are likely to be tried next, so that they can be tried side by side."""
+Risk = Callable[[Cap], int]
+"""How far a capability takes an attacker: more is worse."""
+SETTINGS = {Cap.parse("NET_BIND_SERVICE"): "net.ipv4.ip_unprivileged_port_start=0"}
+"""What makes a capability needless."""
 
 
 def fewest(recommended: CapSet) -> int:
@@ -65,6 +73,9 @@ def prove(
     removal_order: Sequence[Cap],
     untried: CapSet = frozenset(),
     say: Say = lambda _: None,
+    ahead: Ahead = lambda _: None,
+    risk: Risk = lambda _: 0,
+    try_setting: TrySetting | None = None,
 ) -> Proven:
     """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
     ``untried``. ``removal_order`` is the catalog's.
@@ -73,7 +84,7 @@ def prove(
     """
     if not first.passed:
         raise NotProvable(first)
-    search = _Search(everything, first, run_trial, say, removal_order)
+    search = _Search(everything, first, run_trial, say, removal_order, ahead)
     floor: CapSet | None = None
     complete = True
     sound: bool | None = None
@@ -81,6 +92,9 @@ def prove(
         floor = search.floor(proposal.recommended & everything, proposal)
         if not search.flaky:
             search.regain(_recommended(proposal, search, floor, untried))
+            floor = search.with_alternatives(floor, proposal, risk)
+            if try_setting is not None:
+                search.try_settings(floor, try_setting)
             sound = search.passes(_recommended(proposal, search, floor, untried))
     except Interrupted:
         complete, floor = False, search.best
@@ -105,6 +119,7 @@ class _Search:
     say: Say
     removal_order: Sequence[Cap]
     """What takes an attacker farthest first; what it leaves out follows by its number."""
+    ahead: Ahead
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
@@ -118,7 +133,13 @@ class _Search:
         self._note(self.everything, self.first)
 
     def _note(
-        self, caps: CapSet, outcome: TrialOutcome, without: Cap | None = None, repeat: bool = False
+        self,
+        caps: CapSet,
+        outcome: TrialOutcome,
+        without: Cap | None = None,
+        *,
+        repeat: bool = False,
+        instead: tuple[str, ...] = (),
     ) -> None:
         # A removal is compared with the set that it was made from: what was lost before is not
         # this capability's doing.
@@ -127,18 +148,22 @@ class _Search:
         lost = compare(base, outcome.observed) if outcome.passed else [outcome.why]
         failed_at = outcome.failed_at
         trial = Trial(
-            caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost), failed_at
+            *(caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost)),
+            failed_at,
+            instead,
         )
         self.trials.append(trial)
         if outcome.passed and self.best is not None and len(caps) < len(self.best):
             self.best = caps
         self.say(trial)
 
-    def passes(self, caps: CapSet, without: Cap | None = None) -> bool:
+    def passes(
+        self, caps: CapSet, without: Cap | None = None, instead: tuple[str, ...] = ()
+    ) -> bool:
         """The trial of a set, run once."""
         if caps not in self.outcomes:
             outcome = self.outcomes[caps] = self.run_trial(caps)
-            self._note(caps, outcome, without)
+            self._note(caps, outcome, without, instead=instead)
         return self.outcomes[caps].passed
 
     def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
@@ -158,6 +183,7 @@ class _Search:
     def floor(self, recommended: CapSet, proposal: Proposal) -> CapSet:
         """A set that passes, and fails without any one member."""
         self.start = recommended
+        self._announce(frozenset(), recommended)
         if self.surely(frozenset(), expected=not recommended):
             return frozenset()
         caps = self.start = self._repair(recommended, proposal)
@@ -166,12 +192,43 @@ class _Search:
         # cannot become another user need not hand over its files. Sets are tried once.
         while caps != known and not self.flaky:
             known = caps
-            for cap in self._by_power(caps):
+            for number, cap in enumerate(order := self._by_power(caps)):
+                self._announce(*(caps - {later} for later in order[number:]))
                 if self.surely(caps - {cap}, expected=False, without=cap):
                     caps = caps - {cap}
                 if self.flaky:
                     break
         return caps
+
+    def _announce(self, *sets: CapSet) -> None:
+        """Most fail without a member: the next removals are known before this one has ended."""
+        self.ahead([caps for caps in sets if caps not in self.outcomes])
+
+    def with_alternatives(self, floor: CapSet, proposal: Proposal, risk: Risk) -> CapSet:
+        """The floor, with what is less of a risk in the place of a member where that passes, too.
+        Each alternative is tried, as far as the budget goes."""
+        most = 3 + 2 * len(proposal.recommended)
+        for cap in self._by_power(floor):
+            for group in proposal.need(cap).alternatives:
+                others = frozenset(group)
+                if not others <= self.everything - floor:
+                    continue
+                if sum(not trial.repeat for trial in self.trials) >= most:
+                    return floor
+                caps = floor - {cap} | others
+                names = tuple(other.short for other in group)
+                passed = self.passes(caps, without=cap, instead=names)
+                if passed and max(map(risk, others)) < risk(cap):
+                    floor = caps
+                    break
+        return floor
+
+    def try_settings(self, floor: CapSet, try_setting: TrySetting) -> None:
+        """What is needless where the machine is set so."""
+        for cap in sorted(floor & SETTINGS.keys()):
+            setting = SETTINGS[cap]
+            caps = floor - {cap}
+            self._note(caps, try_setting(caps, setting), cap, instead=(setting,))
 
     def regain(self, chosen: CapSet) -> None:
         """Where the set that is to be recommended fails, or loses what it began with: find out by

@@ -23,6 +23,9 @@ class Trial:
     failed_at: str | None = None
     """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
     ``stop``; ``data``: the start on what was there before the recording."""
+    instead: tuple[str, ...] = ()
+    """What the set holds in place of ``without``: names of capabilities, or ``name=value`` of a
+    sysctl that was set for the trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class Proven:
     cautions: tuple[str, ...] = ()
     """What of the lifecycle is not proven, a sentence each."""
 
+    def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
+        """The trials of others in its place."""
+        return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
+
 
 _UNTRIED = "not known: no trial came to what used it in the recording"
 
@@ -57,7 +64,18 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     for cap in proven.floor:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
-    for cap in (proposal.recommended | lost_by_one) - proven.floor:
+    replaced = {
+        trial.without
+        for trial in proven.trials
+        if trial.without is not None
+        and trial.passed
+        and trial.instead
+        and trial.caps == proven.floor
+        and trial.without not in proven.floor
+    }
+    for cap in replaced:
+        needs[cap] = replace(proposal.need(cap), verdict=Verdict.TOLERATED, proof=Proof.TRIAL)
+    for cap in (proposal.recommended | lost_by_one) - proven.floor - replaced:
         need = needs.get(cap) or proposal.need(cap)
         needs[cap] = replace(
             need,
@@ -87,7 +105,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     The one that was never taken away goes where all do."""
     told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
-        if trial.without is not None and trial.without not in floor:
+        if trial.without is not None and trial.without not in floor and not trial.instead:
             why = trial.differences
             said = why if trial.passed else (f"beside the others: {'; '.join(why)}",)
             told[trial.without, trial.caps] = said  # of a repeat, what came the second time
@@ -116,7 +134,7 @@ def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
         (
             trial.failed_at
             for trial in reversed(proven.trials)
-            if trial.caps == floor - {need.cap} and not trial.passed
+            if trial.caps == floor - {need.cap} and not (trial.passed or trial.instead)
         ),
         None,
     )
@@ -127,6 +145,9 @@ def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
         reason=_reason(need),
         uncertain=None,
         lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
+        tried=tuple(
+            ("+".join(trial.instead), trial.passed) for trial in proven.alternatives(need.cap)
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,8 @@ class Named:
     name: str
     argv: tuple[str, ...]
     workload: Workload
+    exclusive: bool = field(default=False, compare=False)
+    """It does not run beside others."""
 
 
 _REQUIRED = ("name", "command")
@@ -153,6 +155,7 @@ def _named(path: Path, raw: Any) -> Named:
             fresh=_folders(path, raw),
             steps=_steps(path, raw, kind),
         ),
+        exclusive=raw.get("exclusive") is True,
     )
 
 

@@ -168,6 +168,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),
         "evidence": [judged.check.id for judged in need.evidence],
+        "tried": [{"instead": other, "passed": passed} for other, passed in need.tried],
         "phases": list(need.phases),
         "seen": {"recordings": need.seen[0], "of": need.seen[1]},
     }
@@ -193,6 +194,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
                 "seconds": trial.seconds,
                 "differences": list(trial.differences),
                 "failed_at": trial.failed_at,
+                "instead": list(trial.instead),
             }
             for trial in proven.trials
         ],

@@ -125,6 +125,7 @@ def _load_proof(raw: Any) -> Proven:
                 repeat=bool(item["repeat"]),
                 differences=_texts(item["differences"]),
                 failed_at=_optional(item.get("failed_at"), str),
+                instead=_texts(item.get("instead", [])),
             )
             for item in raw["trials"]
         ),

@@ -203,7 +203,9 @@ def _remarks(need: Need) -> Iterator[str]:
     lines = list(dict.fromkeys(map(evidence_line, deciding)))
     if lines:
         yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
-    if need.alternatives:
+    for other, passed in need.tried:
+        yield f"tried in its place: {printable(other)} {'passes' if passed else 'fails'}"
+    if need.alternatives and not need.tried:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"alternative: {others}"
     yield from occasions(need)
@@ -285,7 +287,9 @@ def proof_lines(proven: Proven) -> Iterator[str]:
 
 def trial_name(trial: Trial, everything: CapSet) -> str:
     """What a trial was about: ``without SETUID``, ``with everything``."""
-    if trial.without is not None:
+    if trial.without is not None and trial.instead:
+        what = f"{printable('+'.join(trial.instead))} in place of {trial.without.short}"
+    elif trial.without is not None:
         what = f"without {trial.without.short}"
     elif trial.caps == everything:
         what = "with everything"

@@ -39,6 +39,16 @@ class Candidate:
     job: Job
     known: Report | None = None
     """What was recorded of it, unless it is a workload of a file."""
+    exclusive: bool = False
+    """It does not run beside others."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether no two of its trials run side by side: they share what they write to, or a
+        network."""
+        job = self.job
+        shared = job.isolation == "none" or job.in_place or job.reuse_volumes or job.on_host
+        return self.exclusive or shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,8 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
         if ways.in_place:
             raise BadInput("--in-place is for a report; a workload file has a folder of its own")
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
-        yield Candidate(named.name, Job(named.argv, named.workload, "workload", bench=bench))
+        job = Job(named.argv, named.workload, "workload", bench=bench)
+        yield Candidate(named.name, job, exclusive=named.exclusive)
 
 
 def _of_report(path: Path, ways: Ways) -> Candidate:
@@ -139,6 +150,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         reuse_volumes=ways.reuse_volumes,
         limit=report.recording.held.bounding,
         engine=client.argv,
+        on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
         before=before,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
 from capadvise.errors import CapadviseError
@@ -27,6 +28,7 @@ from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.reference import first_trial
 from capadvise.workflow.reports import keep, report_path
+from capadvise.workflow.side_by_side import SideBySide
 
 _T = TypeVar("_T")
 
@@ -48,16 +50,25 @@ def prove_all(
 ) -> list[Report | BrokenTrial]:
     """Prove each, so many at a time, and save each report as soon as it is there. Ctrl-C ends the
     trials under way."""
-    calls = [partial(_prove_and_save, one, output, stop, several=len(chosen) > 1) for one in chosen]
-    return [future.result() for future in until_interrupted(calls, stop, workers)]
+    several = len(chosen) > 1
+    share = max(1, (os.cpu_count() or 1) // max(1, workers))
+    results: dict[str, Report | BrokenTrial] = {}
+    for exclusive, at_once in ((False, workers), (True, 1)):
+        group = [candidate for candidate in chosen if candidate.exclusive is exclusive]
+        calls = [
+            partial(_prove_and_save, one, output, stop, share, several=several) for one in group
+        ]
+        ended = until_interrupted(calls, stop, at_once)
+        results |= {one.name: call.result() for one, call in zip(group, ended, strict=True)}
+    return [results[candidate.name] for candidate in chosen]
 
 
 def _prove_and_save(
-    candidate: Candidate, output: str | None, stop: runner.Stop, *, several: bool
+    candidate: Candidate, output: str | None, stop: runner.Stop, workers: int, *, several: bool
 ) -> Report | BrokenTrial:
     name = candidate.name
     try:
-        report = prove_job(candidate, stop, _on_stderr(name))
+        report = prove_job(candidate, stop, _on_stderr(name), workers)
     except Interrupted:
         return BrokenTrial("interrupted before the first trial ended")
     except BrokenTrial as error:
@@ -73,7 +84,7 @@ def prove_report(report: Report, before: Mapping[str, str] | None = None) -> Rep
     name = report.target.name
     try:
         candidate = Candidate(name, job_of(report, before=before), report)
-        call = partial(prove_job, candidate, stop, _on_stderr(name))
+        call = partial(prove_job, candidate, stop, _on_stderr(name), os.cpu_count() or 1)
         return until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")
@@ -105,8 +116,10 @@ def _terminal_lost(number: int, _: object) -> None:
     raise KeyboardInterrupt
 
 
-def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) -> Report:
-    """Run the trials of one workload; the report says what came of them.
+def prove_job(
+    candidate: Candidate, stop: runner.Stop, listener: TrialListener, workers: int = 1
+) -> Report:
+    """Run the trials of one workload, so many side by side; the report says what came of them.
 
     Raises BrokenTrial when no trial could be made.
     """
@@ -124,28 +137,42 @@ def prove_job(candidate: Candidate, stop: runner.Stop, listener: TrialListener) 
     )
     listener.expected(fewest(report.proposal.recommended))
 
-    def run_trial(caps: CapSet) -> TrialOutcome:
+    def run_trial(caps: CapSet, observed: bool, part: runner.Stop) -> TrialOutcome:
         listener.starting(caps)
-        outcome, _ = choices.run(job, caps, stop)
-        return outcome
+        return choices.run(replace(job, observed=observed), caps, part)[0]
 
-    try:
-        proven = prove(
-            report.proposal,
-            everything,
-            first,
-            run_trial,
-            isolation=job.isolation,
-            removal_order=default().removal_order,
-            untried=_unused(report.proposal, evidence.recordings) if known else frozenset(),
-            say=listener.ended,
-        )
-    except NotProvable as error:
-        listener.hopeless(error.outcome.why, evidence.output)
-        trial = Trial(everything, False, first.seconds, differences=(first.why,))
-        return replace(report, proven=Proven(job.isolation, (trial,), None))
-    proven = replace(proven, cautions=reference.cautions)
+    def try_setting(caps: CapSet, setting: str) -> TrialOutcome:
+        listener.starting(caps)
+        return choices.run(replace(job, settings=(setting,)), caps, stop)[0]
+
+    with SideBySide(run_trial, stop, 1 if candidate.alone else workers) as trials:
+        try:
+            proven = prove(
+                report.proposal,
+                everything,
+                first,
+                trials,
+                isolation=job.isolation,
+                removal_order=default().removal_order,
+                untried=_unused(report.proposal, evidence.recordings) if known else frozenset(),
+                say=listener.ended,
+                ahead=trials.ahead,
+                risk=_risk,
+                try_setting=try_setting if job.takes_settings else None,
+            )
+        except NotProvable as error:
+            listener.hopeless(error.outcome.why, evidence.output)
+            trial = Trial(everything, False, first.seconds, differences=(first.why,))
+            return replace(report, proven=Proven(job.isolation, (trial,), None))
+    early = () if trials.broken is None else (f"the trials ended early: {trials.broken}",)
+    proven = replace(proven, cautions=(*reference.cautions, *early))
     return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _risk(cap: Cap) -> int:
+    levels = ("low", "medium", "high", "root")
+    level = default().risk(cap)
+    return levels.index(level) if level in levels else len(levels)
 
 
 def _recordings(known: Report | None, evidence: runner.TrialEvidence) -> tuple[Recording, ...]:

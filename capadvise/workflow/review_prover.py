@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class ReviewProver:
         self._stop = runner.Stop()
         listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
         candidate = Candidate(report.target.name, self._job(report), report)
-        return self._kept(prove_job(candidate, self._stop, listener))
+        return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""

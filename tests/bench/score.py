@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from capadvise.catalog import default
-from capadvise.decide import decide
+from capadvise.decide import decide_all
 from capadvise.report.load import load_recording
 
 RETRY = ["--retry"] * ("--retry" in sys.argv or "--alone" in sys.argv)
@@ -104,8 +104,8 @@ def score_proofs(oracle: str, names: list[str], folder: Path) -> None:
 
 def decide_again(report: dict[str, Any]) -> int:
     """How many capabilities were recommended before the trials."""
-    recording = load_recording(report["recordings"][0])
-    return len(decide(recording, default()).recommended)
+    recordings = [load_recording(recording) for recording in report["recordings"]]
+    return len(decide_all(recordings, default()).recommended)
 
 
 def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -246,3 +247,74 @@ def test_what_is_lost_by_two_together_is_not_left_out(
     assert conclude(known, proven).recommended == caps(f"{recommended} {needed}")
     once = [trial for trial in proven.trials if not trial.repeat]
     assert len(once) <= 3 + 2 * len(known.recommended)
+
+
+# ------------------------------------------------------------------ alternatives, side by side
+
+
+def with_alternative(text: str, cap: str, other: str) -> Proposal:
+    known = proposal(text)
+    needs = tuple(
+        replace(need, alternatives=((Cap.parse(other),),)) if need.cap.short == cap else need
+        for need in known.needs
+    )
+    return replace(known, needs=needs)
+
+
+RISKS = {"SYS_ADMIN": 3, "DAC_READ_SEARCH": 3, "DAC_OVERRIDE": 2}
+
+
+def search(fake: Fake, known: Proposal, **more: Any) -> Proven:
+    return prove(
+        known,
+        EVERYTHING,
+        fake(EVERYTHING),
+        fake,
+        isolation="workload",
+        removal_order=ORDER,
+        risk=lambda cap: RISKS.get(cap.short, 1),
+        **more,
+    )
+
+
+def test_an_alternative_that_is_less_of_a_risk_takes_the_place_of_a_member() -> None:
+    either = Fake(lambda given: bool(given & caps("SYS_ADMIN PERFMON")))
+    known = with_alternative("SYS_ADMIN", "SYS_ADMIN", "PERFMON")
+    proven = search(either, known)
+    assert proven.floor == caps("PERFMON")
+    concluded = conclude(known, proven)
+    assert concluded.recommended == caps("PERFMON")
+    assert concluded.need(Cap.parse("SYS_ADMIN")).verdict is Verdict.TOLERATED
+
+
+def test_an_alternative_that_is_more_of_a_risk_is_tried_and_said_to_pass() -> None:
+    either = Fake(lambda given: bool(given & caps("DAC_OVERRIDE DAC_READ_SEARCH")))
+    known = with_alternative("DAC_OVERRIDE", "DAC_OVERRIDE", "DAC_READ_SEARCH")
+    proven = search(either, known)
+    assert proven.floor == caps("DAC_OVERRIDE")
+    assert conclude(known, proven).needs[0].tried == (("DAC_READ_SEARCH", True),)
+    (last,) = [trial for trial in proven.trials if trial.instead]
+    assert (last.without, last.passed) == (Cap.parse("DAC_OVERRIDE"), True)
+
+
+def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
+    asked: list[tuple[CapSet, str]] = []
+
+    def try_setting(given: CapSet, setting: str) -> TrialOutcome:
+        asked.append((given, setting))
+        return TrialOutcome(True, "", 0.1, Observed(0))
+
+    known = proposal("NET_BIND_SERVICE CHOWN")
+    proven = search(Fake(needing("NET_BIND_SERVICE CHOWN")), known, try_setting=try_setting)
+    setting = "net.ipv4.ip_unprivileged_port_start=0"
+    assert asked == [(caps("CHOWN"), setting)]
+    assert proven.floor == caps("NET_BIND_SERVICE CHOWN")
+    need = conclude(known, proven).need(Cap.parse("NET_BIND_SERVICE"))
+    assert (need.verdict, need.tried) == (Verdict.REQUIRED, ((setting, True),))
+
+
+def test_what_is_tried_next_is_told_ahead() -> None:
+    told: list[CapSet] = []
+    fake = Fake(needing("CHOWN SETUID"))
+    search(fake, proposal("CHOWN SETUID"), ahead=lambda sets: told.extend(sets[:2]))
+    assert set(fake.tried[1:]) <= set(told)

@@ -86,10 +86,24 @@ class Job:
     """What a container's trial begins with, each of these: see ``engines.record.data``."""
     before: Mapping[str, str] | None = None
     """What was kept before the recording; None: nothing is known of that time."""
+    on_host: bool = False
+    """A container that has the machine's network."""
     in_place: bool = False
     """It writes to the user's own files."""
+    observed: bool = True
+    """Its checks are seen; without, a trial is sooner over."""
+    settings: tuple[str, ...] = ()
+    """``name=value`` of sysctls of its network."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
+
+    @property
+    def takes_settings(self) -> bool:
+        """Whether its network is its own: of a project it is made by a file, and of ``--network
+        host`` it is the machine's."""
+        if self.isolation != "container":
+            return self.isolation in ("command", "workload")
+        return self.service is None and not self.on_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,16 @@ class Stop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._parts: list[Stop] = []
         self.asked = False
+
+    def part(self) -> Stop:
+        """Ends some of the trials; those that this one ends are ended, too."""
+        part = Stop()
+        with self._lock:
+            part.asked = self.asked
+            self._parts.append(part)
+        return part
 
     def ask(self) -> None:
         """End them, and let none start any more."""
@@ -129,6 +152,9 @@ class Stop:
             self.asked = True
             for process in self._running:
                 process.terminate()
+            parts = list(self._parts)
+        for part in parts:
+            part.ask()
 
     def start(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Start a trial. Raises Interrupted when it is too late."""
@@ -201,6 +227,8 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "patience": _PATIENCE if job.stop is None else job.stop.patience,
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
+        "observed": job.observed or job.isolation == "container",
+        "settings": list(job.settings),
         "data": job.choices[0],
         "before": job.before,
         "engine": shlex.join(job.engine),

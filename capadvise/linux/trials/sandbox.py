@@ -103,6 +103,9 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
         isolate(plan["isolation"], top, plan["fresh"], plan["cwd"], in_place=plan["in_place"])
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
+    for setting in plan["settings"] if plan["isolation"] != "container" else ():
+        name, _, value = setting.partition("=")
+        Path("/proc/sys", *name.split(".")).write_text(value)
     store = (plan["before"] or {}).get("cwd")
     if plan["isolation"] == "command" and not plan["in_place"] and store is not None:
         before.restore(plan["cwd"], Path(store))
@@ -200,6 +203,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
+        unobserved=not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
         wait=True,  # what descends from us is killed next, the guardian included
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
+from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
@@ -106,6 +107,7 @@ def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialD
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
+        options += [Option("sysctl", setting) for setting in plan["settings"]]
         ours = grant.tried(invocation, caps, top.name, label, options)
         return Start(invocation, client, ours.argv(), label)
     service = plan["service"]

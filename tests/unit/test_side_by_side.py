@@ -1,0 +1,90 @@
+"""Trials side by side: begun ahead, given up when nobody will ask, ended with the others."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from capadvise.caps import CapSet, parse_set
+from capadvise.differences import Observed
+from capadvise.linux.trials.runner import BrokenTrial, Stop
+from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.workflow.side_by_side import SideBySide
+
+CHOWN, KILL, NOTHING = parse_set(["CHOWN"]), parse_set(["KILL"]), parse_set([])
+
+
+class Trials:
+    """Each runs until it is let go, or ended."""
+
+    def __init__(self) -> None:
+        self.begun: dict[CapSet, threading.Event] = {}
+        self.go: dict[CapSet, threading.Event] = {}
+        self.observed: list[tuple[CapSet, bool]] = []
+        self.ended: list[CapSet] = []
+        for caps in (CHOWN, KILL, NOTHING):
+            self.begun[caps], self.go[caps] = threading.Event(), threading.Event()
+
+    def __call__(self, caps: CapSet, observed: bool, stop: Stop) -> TrialOutcome:
+        self.observed.append((caps, observed))
+        self.begun[caps].set()
+        while not self.go[caps].wait(0.005):
+            if stop.asked:
+                self.ended.append(caps)
+                raise Interrupted
+        return TrialOutcome(True, "", 0.1, Observed(0))
+
+
+def test_two_are_under_way_at_once() -> None:
+    run = Trials()
+    with SideBySide(run, Stop(), 2) as trials:
+        trials.ahead([CHOWN, KILL, NOTHING])
+        assert run.begun[CHOWN].wait(5)
+        assert run.begun[KILL].wait(5)
+        assert not run.begun[NOTHING].is_set()
+        for caps in (CHOWN, KILL):
+            run.go[caps].set()
+            assert trials(caps).passed
+    assert run.observed == [(CHOWN, False), (KILL, False)]
+
+
+def test_what_nobody_asks_for_any_more_is_ended() -> None:
+    run = Trials()
+    with SideBySide(run, Stop(), 2) as trials:
+        trials.ahead([CHOWN, KILL])
+        assert run.begun[KILL].wait(5)
+        run.go[CHOWN].set()
+        assert trials(CHOWN).passed
+        trials.ahead([NOTHING])
+    assert KILL in run.ended
+
+
+def test_what_is_tried_again_is_observed() -> None:
+    run = Trials()
+    with SideBySide(run, Stop(), 1) as trials:
+        trials.ahead([CHOWN])
+        run.go[CHOWN].set()
+        assert trials(CHOWN).passed
+        assert trials(CHOWN).passed
+    assert run.observed == [(CHOWN, False), (CHOWN, True)]
+
+
+def test_who_ends_all_ends_those_ahead() -> None:
+    run, stop = Trials(), Stop()
+    with SideBySide(run, stop, 2) as trials:
+        trials.ahead([CHOWN, KILL])
+        assert run.begun[CHOWN].wait(5)
+        stop.ask()
+        with pytest.raises(Interrupted):
+            trials(CHOWN)
+
+
+def test_a_trial_that_cannot_be_made_ends_the_search_and_says_why() -> None:
+    def broken(caps: CapSet, observed: bool, stop: Stop) -> TrialOutcome:
+        raise BrokenTrial("the disk is full")
+
+    with SideBySide(broken, Stop(), 1) as trials:
+        with pytest.raises(Interrupted):
+            trials(CHOWN)
+        assert trials.broken == "the disk is full"

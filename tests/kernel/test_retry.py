@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,25 @@ def test_a_process_that_ends_before_it_can_be_let_go_of_holds_up_nobody(tmp_path
         fresh(tmp_path / "w"), *(sys.executable, PROGRAM, "attach_blocked"), options=options
     )
     assert done.stdout == "True\n"
+
+
+def test_a_thread_can_be_killed_at_any_time(tmp_path: Path) -> None:
+    """Also while the tracer changes it: somebody untraced does not wait for a stop."""
+    process = subprocess.Popen(
+        [
+            *(CAPADVISE, "run", "--retry", "-q", "-o", str(tmp_path / "r.json"), "--"),
+            *(sys.executable, PROGRAM, "killed_from_outside", "150"),
+        ],
+        cwd=fresh(tmp_path / "w"),
+        env={**os.environ, "CAPADVISE_OBSERVER": "retry"},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        time.sleep(random.uniform(0.002, 0.012))
+        os.kill(int(line), signal.SIGKILL)
+    assert process.wait(30) == 0
+    assert not json.loads((tmp_path / "r.json").read_text())["recordings"][0]["cautions"]
 
 
 def test_a_thread_whose_maker_was_killed_is_not_left_stopped() -> None:

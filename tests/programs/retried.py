@@ -121,6 +121,18 @@ def held_open() -> None:
     os.close(kept)
 
 
+def killed_from_outside() -> None:
+    """Children that are refused things until somebody kills them, whose pids it prints."""
+    for _ in range(int(sys.argv[2])):
+        child = os.fork()
+        if child == 0:
+            while True:
+                said(os.link, "foreign", "other")
+        print(child, flush=True)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
+            os._exit(1)
+
+
 def killed() -> None:
     """Children are killed while they are refused things, and while they make others."""
     for number in range(60):

@@ -41,14 +41,21 @@ def containers(label: str) -> list[str]:
 
 
 def nothing_is_left(marked: Marked, supervisors: set[int]) -> None:
-    """No process of the target, no process or trace instance of ours."""
+    """No process of the target, no process, trace instance or scratch folder of ours."""
     until(lambda: not marked.processes(), shows=marked.processes)
     marks = tuple(f"{tracefs.PREFIX}{pid}-" for pid in supervisors)
     until(lambda: not [name for name in leftovers() if name.startswith(marks)], shows=leftovers)
+    until(lambda: not scratch(supervisors), shows=lambda: scratch(supervisors))
     until(
         lambda: not marked.processes(ours=True),
         shows=lambda: [procfs.arguments(pid) for pid in marked.processes(ours=True)],
     )
+
+
+def scratch(supervisors: set[int]) -> list[str]:
+    """The folders that trials left."""
+    folders = (f"capadvise-trial-{pid}-*" for pid in supervisors)
+    return [path.name for pattern in folders for path in Path("/tmp").glob(pattern)]
 
 
 def sound(path: Path) -> Report | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.before import keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
@@ -57,20 +57,21 @@ def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
     assert ((folder / "large").read_text(), (folder / "large").stat().st_mode) == ("other", mode)
 
 
-def test_nobody_else_can_read_the_environment_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
     """The folder can be entered by all: the target may run as another user."""
     job = runner.Job(("true",), Workload(), "command", cwd="/")
-    modes: dict[str, int] = {}
+    folders: list[Path] = []
 
     class Looked(runner.Stop):
         def start(self, command: list[str]) -> subprocess.Popen[bytes]:
-            for path in command[-2:]:
-                modes[Path(path).name] = stat.S_IMODE(os.stat(path).st_mode)
+            assert command[1:] == ["-P", "-m", "capadvise.linux.trials.sandbox"]
+            folders.extend(Path("/tmp").glob(f"capadvise-trial-{procfs.mark()}-*"))
+            assert [list(folder.iterdir()) for folder in folders] == [[]]
             return super().start(["true"])
 
     with pytest.raises(runner.BrokenTrial, match="without a result"):
         runner.run_once(job, frozenset(), Looked())
-    assert modes == {"plan.json": 0o600, "result.json": 0o600}
+    assert not folders[0].exists()
 
 
 def test_of_endless_output_the_end_is_read(tmp_path: Path) -> None:

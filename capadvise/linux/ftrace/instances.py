@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.caps import SYS_ADMIN, CapSet
-from capadvise.errors import CannotObserve
+from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import capset_args, probes, ringbuffer, tracefs
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
@@ -35,6 +36,8 @@ _WITHIN = "capable_ns"
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
 """Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
+_DYING = 2.0
+"""Seconds in which a process that was killed has closed its files."""
 
 
 def require(root: Callable[[], Path] = tracefs.find) -> Path:
@@ -310,6 +313,19 @@ class Buffers:
 
 def _id(instance: tracefs.Instance, call: str) -> int:
     return tracefs.event_id(instance.event(f"syscalls:{call}"))
+
+
+def remove_left_by(pid: int) -> None:
+    """Remove the instances of one of ours that was killed together with its guardian; those that
+    its processes still hold while they die, a moment later."""
+    with contextlib.suppress(CapadviseError, OSError):
+        root = tracefs.find()
+        end = time.monotonic() + _DYING
+        while list((root / "instances").glob(f"{tracefs.PREFIX}{pid}-*")):
+            remove_leftovers(root)
+            if time.monotonic() > end:
+                break
+            time.sleep(0.02)
 
 
 def remove_leftovers(root: Path) -> None:

@@ -60,6 +60,8 @@ def main() -> None:
     for fd in (wake, woken):
         os.set_blocking(fd, False)
     prctl.set_child_subreaper(1)
+    # Whoever stopped us: we go on when the supervisor ends, and do what is left to be done.
+    libc.set_parent_death_signal(signal.SIGCONT)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     guardian = Guardian(plan, commands, report, wake)

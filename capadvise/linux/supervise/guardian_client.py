@@ -20,6 +20,9 @@ from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 
 _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
+_MOST_STOPS = 20
+_LOOK = 0.1
+"""Seconds after which a guardian that does not answer is looked at."""
 
 
 class GuardianProcess:
@@ -65,6 +68,7 @@ class GuardianProcess:
         self._messages = json_lines.LineReader(self.report)
         self._unread: list[dict[str, Any]] = []
         self.leaves = False
+        self._stops = 0
 
     @property
     def pid(self) -> int:
@@ -82,13 +86,14 @@ class GuardianProcess:
 
     def read(self) -> list[dict[str, Any]]:
         """Its messages since the last call. ``ended`` is set when it is gone."""
+        self._keep_going(os.WNOHANG)
         messages, self._unread = self._unread + self._messages.drain(), []
         return messages
 
     def read_one(self) -> dict[str, Any]:
         """Wait for its next message. Raises CannotStart when it dies without one."""
         while not self._unread:
-            select.select([self.report], [], [])
+            select.select([self.report], [], [], _LOOK)  # the target may have stopped it
             self._unread = self.read()
             if self.ended and not self._unread:
                 raise CannotStart("the guardian ended before the target started", found=False)
@@ -107,7 +112,25 @@ class GuardianProcess:
 
     def wait(self) -> bool:
         """Until it has ended; whether it did all that it had to."""
+        while self._keep_going(os.WEXITED | os.WNOWAIT):
+            pass
         return self._process.wait() == 0
+
+    def _keep_going(self, options: int) -> bool:
+        """Whether it was stopped, which is the target's doing: it is continued. One that is stopped
+        again and again is killed, and we do its work."""
+        try:
+            stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | options)
+        except ChildProcessError:
+            return False
+        if stopped is None or stopped.si_code != os.CLD_STOPPED:
+            return False
+        with contextlib.suppress(ChildProcessError):  # WNOWAIT left it to be told again
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        self._stops += 1
+        number = signal.SIGCONT if self._stops <= _MOST_STOPS else signal.SIGKILL
+        os.kill(self.pid, number)
+        return True
 
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""

@@ -18,6 +18,7 @@ from typing import Any
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
+from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.scratch import scratch
 from capadvise.posture import Posture
@@ -161,7 +162,12 @@ class Stop:
         with self._lock:
             if self.asked:
                 raise Interrupted
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
             self._running.add(process)
             return process
 
@@ -179,26 +185,24 @@ def run_once(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvi
     Raises BrokenTrial when it could not be made, Interrupted when it was ended.
     """
     with scratch(mode=0o755) as top:
-        plan, result = top / "plan.json", top / "result.json"
-        for path in (plan, result):  # they hold the environment, arguments and paths: secrets
-            path.touch(mode=0o600)
-        plan.write_text(json.dumps(_plan(job, caps, top)))
-        process = stop.start(
-            [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox", str(plan), str(result)]
-        )
+        # By pipes: a file would hold the environment, arguments and paths, which are secrets.
+        plan = json.dumps(_plan(job, caps, top)).encode()
+        process = stop.start([sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"])
+        seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
         try:
-            process.wait(len(job.workload.rounds) * (job.workload.timeout + 20) + 100)
+            result, _ = process.communicate(plan, seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            result, _ = process.communicate()
         # It kills what it started; where it was killed itself, its set-up would live on.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode < 0:
+            remove_left_by(process.pid)
         stop.ended(process)
-        said = result.read_text()
-        if not said:
+        if not result:
             raise BrokenTrial("the trial ended without a result")
-        raw = json.loads(said)
+        raw = json.loads(result)
     if "broken" in raw:
         raise BrokenTrial(raw["broken"])
     return _outcome(raw), _evidence(raw, job)

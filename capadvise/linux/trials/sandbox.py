@@ -1,7 +1,8 @@
 """One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
 
-Run as ``python -P -m capadvise.linux.trials.sandbox PLAN RESULT``, two JSON files. Nothing
-that it starts survives it: it is a child subreaper, and what the target started is the guardian's.
+Run as ``python -P -m capadvise.linux.trials.sandbox``; the plan comes on the standard input,
+the result goes to the standard output, both as JSON. Nothing that it starts survives it: it is a
+child subreaper, and what the target started is the guardian's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,36 @@ class StageError(Exception):
 
 def main() -> None:
     """Make the trial that the plan describes; always write a result."""
-    plan = json.loads(Path(sys.argv[1]).read_text())
+    prover = os.getppid()
     libc.become_subreaper()
     libc.set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        result = trial(plan, Path(plan["top"]))
+        answer = _private_pipe()
+        plan = json.load(sys.stdin)
+        top = Path(plan["top"])
+        place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
+    except (ValueError, SystemExit):  # the prover was killed before it had told us
+        return
+    try:
+        result = trial(plan, top)
     except (StageError, CapadviseError, OSError) as error:
         result = {"broken": str(error)}
     except SystemExit:  # SIGTERM before the target ran
         result = {"broken": "the trial was ended"}
     finally:
         kill_descendants(reap_all)
-    Path(sys.argv[2]).write_text(json.dumps(result))
+        if os.getppid() != prover:  # it was killed: what it made is left to us
+            shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
+    with suppress(BrokenPipeError), os.fdopen(answer, "w") as out:
+        json.dump(result, out)
+
+
+def _private_pipe() -> int:
+    """Where the result goes: what we start gets the standard error in its place."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    return answer
 
 
 def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:

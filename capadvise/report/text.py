@@ -203,11 +203,7 @@ def _remarks(need: Need) -> Iterator[str]:
     lines = list(dict.fromkeys(map(evidence_line, deciding)))
     if lines:
         yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
-    for other, passed in need.tried:
-        yield f"tried in its place: {printable(other)} {'passes' if passed else 'fails'}"
-    if need.alternatives and not need.tried:
-        others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        yield f"alternative: {others}"
+    yield from _alternatives(need)
     yield from occasions(need)
     if need.self_restricting:
         yield "used to drop privileges: without it, the program may keep running privileged"
@@ -217,6 +213,14 @@ def _remarks(need: Need) -> Iterator[str]:
         yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:
         yield f"uncertain: {need.uncertain}"
+
+
+def _alternatives(need: Need) -> Iterator[str]:
+    for other, passed in need.tried:
+        yield f"tried in its place: {printable(other)} {'passes' if passed else 'fails'}"
+    if need.alternatives and not need.tried:
+        others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
+        yield f"alternative: {others}"
 
 
 def occasions(need: Need) -> Iterator[str]:

@@ -8,6 +8,7 @@ its aliases stand for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ MAX_VALUES = 500_000
 """A node takes about 300 bytes: two bytes of text (``a,``) must not become gigabytes."""
 MAX_EXPANDED = 1_000_000
 """Nodes after all aliases are followed; a few lines of aliases can stand for billions."""
+_LINE_ENDS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -86,6 +88,9 @@ def documents(text: str) -> tuple[Node, ...]:
         raise BadInput(f"{len(text)} characters are too many: the limit is {MAX_CHARACTERS}")
     if sum(map(text.count, (",", "\n", ": ", "- ", "[", "{"))) > MAX_VALUES:
         raise BadInput(f"more than {MAX_VALUES} values are too many")
+    if odd := _LINE_ENDS.search(text):
+        at = text.count("\n", 0, odd.start()) + 1
+        raise ambiguous(at, "a line end that is none to YAML 1.2, or none to who splits documents")
     # libyaml is what the Go consumers' parser was translated from: it takes the same tabs.
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -93,9 +93,8 @@ class Bookkeeping:
     def succeeded(self, thread: Thread, result: int) -> None:
         """Take note of what a call has changed."""
         assert thread.call is not None
-        after = self._after.get(thread.call.handling)
-        if after is not None:
-            after(thread, result)
+        if thread.call.handling is not Handling.PLAIN:
+            self._after.get(thread.call.handling, _nothing)(thread, result)
 
     def _concluded(self, thread: Thread, cap: int, about: str | None) -> None:
         """No refusal can show it: the arguments tell."""
@@ -185,6 +184,10 @@ class Bookkeeping:
                 other.filtered = True
                 if not self.tree.can_suspend:
                     other.injection_disabled = True
+
+
+def _nothing(thread: Thread, result: int) -> None:
+    """What most calls change."""
 
 
 def follow_descriptors(thread: Thread, result: int) -> None:

@@ -64,8 +64,8 @@ class Injector:
         arguments = self.arguments(thread, mask)
         if not arguments:
             thread.injection_disabled = True
+            self.again(thread)  # first: it may be gone, and its memory with it
             self.tree.evidence.tell_once(injection_disabled=thread.program)
-            self.again(thread)
             return
         calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
         processor.set(thread.tid, calling)

@@ -6,7 +6,6 @@ Pure: it returns what to do (``actions``), and the tracer does it."""
 from __future__ import annotations
 
 import errno
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from capadvise.linux.retry.actions import (
@@ -67,7 +66,7 @@ class Policy:
         self.tree, self.bookkeeping, self.evidence = tree, bookkeeping, tree.evidence
         self.errnos, self.refused_since = errnos, refused_since
         self.in_namespace = in_namespace
-        self.raised: Counter[str] = Counter()
+        self.raised: dict[str, int] = {}
         """Program → what stays raised for it."""
 
     # ------------------------------------------------------------------ before a call
@@ -90,7 +89,7 @@ class Policy:
     def first_mask(self, thread: Thread) -> int:
         """The effective set that a call is to run with at first."""
         assert thread.call is not None
-        resting = (KEPT | self.raised[thread.program]) & thread.virtual
+        resting = (KEPT | self.raised.get(thread.program, 0)) & thread.virtual
         handling = thread.call.handling
         if handling is Handling.PLAIN:
             return resting
@@ -128,11 +127,11 @@ class Policy:
             return RESUME
         if -4096 < result < 0:
             return self._failed(thread, -result)
-        if self._lost_its_bit(thread):
+        if thread.call.handling is Handling.CHMOD and self._lost_its_bit(thread):
             return self._with_its_bit(thread)
         if thread.attempts is not None:
             self._shown(thread, thread.attempts, result)
-        elif self.raised[thread.program]:
+        elif self.raised and thread.program in self.raised:
             self.evidence.ran_raised(thread.program, thread.call.name)
         self.bookkeeping.succeeded(thread, result)
         return RESUME
@@ -143,7 +142,7 @@ class Policy:
             thread.call is not None
             and thread.call.handling is Handling.NAMESPACE
             and thread.attempts is None
-            and not self.raised[thread.program]
+            and thread.program not in self.raised
             and not makes_namespace(thread)
         )
 
@@ -233,7 +232,7 @@ class Policy:
             others = [other for other, _ in caps if other != cap]
             seen = note(self.evidence, how, cap, thread, about, without, min(result, 0), others)
             if seen >= ENOUGH and how == "shown":
-                self.raised[thread.program] |= bit(cap)
+                self.raised[thread.program] = self.raised.get(thread.program, 0) | bit(cap)
         if not caps:
             self.evidence.tell_once(
                 unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
@@ -259,8 +258,6 @@ class Policy:
     def _lost_its_bit(thread: Thread) -> bool:
         """Whether a chmod asked for the set-gid bit, and succeeded without it for want of
         FSETID."""
-        if thread.call is None or thread.call.handling is not Handling.CHMOD:
-            return False
         if thread.effective >> FSETID & 1 or not asks_for_set_gid(thread):
             return False
         if not thread.virtual >> FSETID & 1 or thread.injection_disabled:

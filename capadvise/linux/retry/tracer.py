@@ -30,9 +30,17 @@ from ptrace.binding import func
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.kernel.uapi import WALL
 from capadvise.linux.retry import bpf, calls, machine
-from capadvise.linux.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
+from capadvise.linux.retry.actions import (
+    Action,
+    BeginWith,
+    Detach,
+    Interrupt,
+    Resume,
+    RetryWith,
+)
 from capadvise.linux.retry.arguments import makes_namespace
 from capadvise.linux.retry.bookkeeping import Bookkeeping
+from capadvise.linux.retry.call_stops import CallStops
 from capadvise.linux.retry.denied_checks import RefusedChecks
 from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.inject import Injector
@@ -81,12 +89,13 @@ class Tracer:
         self.target: int = plan["pid"]
         self.target_program: str = plan["program"]
         errnos = {(call, code): caps for (call, code), caps in plan["errnos"]}
-        self.interfaces = {
+        interfaces = {
             arch: calls.interface(arch, numbers, {call for call, _ in errnos})
             for arch, numbers in plan["numbers"]
             if arch in processors
         }
-        capsets = {one.arch: one.capset for one in self.interfaces.values()}
+        self._tables = [(way.arch, way.stopped, way.only) for way in interfaces.values()]
+        capsets = {way.arch: way.capset for way in interfaces.values()}
         self.injector = Injector(processors, self.tree, capsets)
         self.policy = Policy(
             self.tree,
@@ -95,6 +104,7 @@ class Tracer:
             RefusedChecks(plan["denied"]).since,
             in_namespace=plan["in_namespace"],
         )
+        self.calls = CallStops(self.tree, interfaces, self.injector, self.policy, self.perform)
         self.early: set[int] = set()
         """New threads that stopped before their maker's stop told of them."""
         self.detaching: dict[int, Thread] = {}
@@ -107,10 +117,7 @@ class Tracer:
         machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
         self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
         self.tree.add(pid, ProcView(pid))
-        if self.tree.every_call:
-            return ""
-        ways = self.interfaces.values()
-        return bpf.program((way.arch, way.stopped, way.only) for way in ways).hex()
+        return "" if self.tree.every_call else bpf.program(self._tables).hex()
 
     def run(self) -> None:
         """Until the last thread is gone."""
@@ -173,9 +180,9 @@ class Tracer:
             self.detach(thread, what if what < _SYSCALL_STOP else 0)
             self.injector.resume(waiting)
         elif what == _SYSCALL_STOP:
-            self.syscall_stop(thread)
+            self.calls.left_or_entered(thread)
         elif what == _SECCOMP_STOP:
-            self.seccomp_stop(thread)
+            self.calls.filtered(thread)
         else:
             self.rare_stop(thread, what >> 8, what & 0xFF)
 
@@ -191,38 +198,6 @@ class Tracer:
             self.fork_stop(thread)  # no other events are asked for: machine.OPTIONS
 
     # ------------------------------------------------------------------ kinds of stops
-
-    def seccomp_stop(self, thread: Thread) -> None:
-        """The filter stopped a call at its entry."""
-        if thread.step is Step.INJECT:
-            thread.entered = True
-            machine.op(SYSCALL, thread.tid)
-        elif thread.step is Step.CALL:  # seen at its entry already, without the filter
-            machine.op(SYSCALL, thread.tid)
-        else:
-            self.entry(thread, machine.call_info(thread.tid))
-
-    def syscall_stop(self, thread: Thread) -> None:
-        """A call was entered or left."""
-        if thread.step is Step.CALL:
-            thread.step = Step.FREE
-            self.perform(thread, self.policy.left(thread, machine.result(thread.tid)))
-        elif thread.step is Step.INJECT:
-            if thread.entered:
-                self.injector.injected(thread, machine.result(thread.tid))
-            else:
-                thread.entered = True
-                machine.op(SYSCALL, thread.tid)
-        elif thread.step is Step.SKIP:
-            self.injector.after(thread, thread.injecting)
-        else:
-            info = machine.call_info(thread.tid)
-            if info[0] != machine.ENTRY:
-                self.injector.resume(thread)
-            elif not self.tree.every_call and self.is_filtered(info):
-                machine.op(CONT, thread.tid)  # the filter will stop it next
-            else:
-                self.entry(thread, info)
 
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
@@ -277,45 +252,13 @@ class Tracer:
         thread.virtual = thread.effective
         self.injector.resume(thread)
 
-    # ------------------------------------------------------------------ calls
-
-    def is_filtered(self, info: tuple[int, ...]) -> bool:
-        """Whether the filter stops a call, whatever its arguments."""
-        way, number = self.interfaces.get(info[1]), info[4]
-        return way is None or (number in way.stopped and number not in way.only)
-
-    def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
-        """A call begins, for the first time or again."""
-        _, arch, pointer, stack, number, *args = info
-        where = (arch, number, pointer)
-        again = thread.step is Step.AGAIN and (thread.arch, thread.number, thread.pointer) == where
-        thread.step = Step.FREE
-        if not (thread.followed or thread.process.procfs_fds):
-            self.injector.resume(thread)
-            return
-        if arch not in self.interfaces or number >= bpf.FIRST_X32:
-            self.evidence.tell_once(other_calls=thread.program)
-            self.injector.resume(thread)
-            return
-        thread.stack = stack
-        if not again:
-            thread.arch, thread.number, thread.pointer = where
-            thread.args = tuple(args)
-            thread.attempts, thread.proven = None, ()
-            thread.call = self.interfaces[arch].calls.get(number)
-        thread.began = time.monotonic_ns()  # our own capset was asked about before
-        if thread.call is None:
-            self.injector.resume(thread)
-            return
-        thread.step = Step.CALL
-        self.perform(thread, RESUME if again else self.policy.entered(thread))
+    # ------------------------------------------------------------------ what the policy wants
 
     def perform(self, thread: Thread, action: Action) -> None:
-        """Do with a thread what the policy wants."""
-        if action is RESUME:
-            self.injector.resume(thread)
-            return
+        """Do it with a thread."""
         match action:
+            case Resume():
+                self.injector.resume(thread)
             case BeginWith(mask):
                 self.injector.before(thread, mask)
             case RetryWith(mask):
@@ -325,8 +268,6 @@ class Tracer:
             case Interrupt(other):
                 self.detaching[other.tid] = thread
                 machine.op(machine.INTERRUPT, other.tid)
-
-    # ------------------------------------------------------------------ targets that trace
 
     def detach(self, thread: Thread, number: int = 0) -> None:
         """Detach from a thread that another one wants to trace; ``number``: with this signal."""

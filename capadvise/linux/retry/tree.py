@@ -58,5 +58,10 @@ class Tree:
     def stops_at_each_call(self, thread: Thread) -> bool:
         """Whether its next call is to stop it, though no filter asks for that: inside a call that
         is looked at, or with a file of /proc open."""
-        inside = thread.step in (Step.CALL, Step.SKIP)
-        return self.every_call or inside or bool(thread.process.procfs_fds)
+        step = thread.step
+        return (
+            self.every_call
+            or step is Step.CALL
+            or step is Step.SKIP
+            or bool(thread.process.procfs_fds)
+        )

@@ -52,7 +52,10 @@ def command(args: argparse.Namespace) -> int:
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:
     if invocation is None:
         if args.prove and args.kind == "daemon" and not args.check:
-            raise BadInput("--prove needs --check SHELL: no trial of a daemon could tell success")
+            raise BadInput(
+                "--prove needs --check SHELL: no trial of a daemon could tell success",
+                hint="for one that listens on port 80: --check 'exec 3<>/dev/tcp/127.0.0.1/80'",
+            )
         return
     if args.user:
         raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")

@@ -85,6 +85,11 @@ def prove(verbs: Verbs) -> None:
     )
     parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
     parser.add_argument(
+        "--check",
+        metavar="SHELL",
+        help="of a report: shell command that passes when the target works, instead of its own",
+    )
+    parser.add_argument(
         "--isolate",
         action="store_true",
         default=True,

@@ -16,6 +16,7 @@ from capadvise.linux.engines.record.data import Before, choices
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.report.model import Report
+from capadvise.workflow.check_proposal import how_to_check, with_check
 from capadvise.workflow.notice import notice
 from capadvise.workload import Workload
 
@@ -58,6 +59,8 @@ class Ways:
     isolate: bool = True
     in_place: bool = False
     reuse_volumes: bool = False
+    check: str | None = None
+    """Instead of the report's own."""
     data: tuple[str, ...] | None = None
     """Only these choices of data; None: all that there are."""
 
@@ -72,6 +75,8 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
             raise BadInput(f"{path}: {named.name}: a daemon needs a check")
         if not ways.isolate:
             raise BadInput("--no-isolate is for a report; a workload file is always isolated")
+        if ways.check is not None:
+            raise BadInput("--check is for a report; a workload file holds its own")
         if ways.in_place:
             raise BadInput("--in-place is for a report; a workload file has a folder of its own")
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
@@ -86,7 +91,9 @@ def _of_report(path: Path, ways: Ways) -> Candidate:
             f"note: {path} is merged of {len(report.recordings)} runs, and trials show only "
             "what its own check needs"
         )
-    job = job_of(report, ways)
+    if ways.check is not None:
+        report = with_check(report, ways.check)
+    job = job_of(report, ways, new_check=ways.check is not None)
     if job.isolation == "none":
         notice(f"note: {_SHARED}")
     elif job.in_place:
@@ -160,7 +167,7 @@ def _require_success(report: Report, *, new_check: bool) -> None:
     if report.workload.kind == "daemon" and not report.workload.check:
         raise BadInput(
             "the report holds no check, so that no trial could tell success",
-            hint="record it again with --check SHELL",
+            hint=how_to_check(report),
         )
     if report.recording.succeeded is not True and not new_check:
         failed = report.recording.succeeded is False

@@ -11,7 +11,7 @@ from capadvise.linux.trials.choices import Part
 from capadvise.prove import TrialOutcome
 from capadvise.workload import ONE_START, Workload
 
-_SHORTEST = 10.0
+_SHORTEST = 6.0
 """Seconds that a trial is given at least, where one passes sooner with every capability."""
 
 
@@ -88,4 +88,4 @@ def _as_far_as_it_passes(job: runner.Job, stop: runner.Stop) -> tuple[runner.Job
 def _patient(work: Workload, seconds: float) -> Workload:
     """What passes within ``seconds`` with everything is not waited for as long as what nobody has
     seen yet: a daemon that lives on without doing its job costs the whole time, each time."""
-    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 5 * seconds)))
+    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 6 * seconds)))

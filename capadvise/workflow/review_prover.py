@@ -18,6 +18,7 @@ from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.tui.protocols import Ended, Starting
+from capadvise.workflow.check_proposal import with_check
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.prove import TrialListener, prove_job
 from capadvise.workflow.reference import Reference, first_trial
@@ -57,8 +58,7 @@ class ReviewProver:
         """The report with a check that the recorded run knew nothing of. What the user had to stop
         is checked while it runs."""
         self._check, self._first = check, None
-        kind = "daemon" if report.recording.interrupted else report.workload.kind
-        return replace(report, workload=replace(report.workload, kind=kind, check=check))
+        return with_check(report, check)
 
     def _job(self, report: Report) -> runner.Job:
         new = self._check is not None and self._check == report.workload.check

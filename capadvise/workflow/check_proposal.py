@@ -1,0 +1,43 @@
+"""What a health check could look like, where there is none: by what was seen of the target."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from capadvise.report.model import Report
+
+_PORT = re.compile(r"tcp .*:(\d+)$")
+_SECONDS = 5
+"""A target that lives so long has not failed at its start."""
+
+
+def check_proposal(report: Report) -> str:
+    """A shell command that passes when the target works: that something listens on a port that it
+    was seen to bind, else that it lives."""
+    container = report.target.kind == "container"
+    for recording in report.recordings:
+        for check in recording.checks:
+            port = _PORT.match(check.detail or "")
+            if check.syscall == "bind" and port and int(port[1]) and not container:
+                return f"exec 3<>/dev/tcp/127.0.0.1/{port[1]}"
+    if container:
+        engine = report.target.engine or "docker"
+        state = f'{engine} inspect --format {{{{.State.Running}}}} "$CONTAINER"'
+        return f"sleep {_SECONDS}; {state} | grep -q true"
+    return f'sleep {_SECONDS}; kill -0 "${{PIDS%%,*}}"'
+
+
+def how_to_check(report: Report) -> str:
+    """One sentence on how to write one."""
+    return (
+        "a check is a shell command that exits with 0 when the target works: "
+        f"--check '{check_proposal(report)}'"
+    )
+
+
+def with_check(report: Report, check: str) -> Report:
+    """The report with a check that the recorded run knew nothing of. What the user had to stop is
+    checked while it runs."""
+    kind = "daemon" if report.recording.interrupted else report.workload.kind
+    return replace(report, workload=replace(report.workload, kind=kind, check=check))

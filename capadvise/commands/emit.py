@@ -10,6 +10,7 @@ from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.report.load import load
+from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
@@ -33,6 +34,8 @@ def command(args: argparse.Namespace) -> int:
         from capadvise.commands.into import patch
 
         return patch(args, report, answer)
+    for caution in answer.cautions:
+        notice(f"note: {caution}")
     text = FORMATS[args.format].render(answer)
     if args.output is None:
         print(text, end="")

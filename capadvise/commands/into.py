@@ -29,7 +29,7 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         snippet, notes = only_adding(report, snippet, change, args.format)
         change = plan(Path(args.into), args.format, args.service, snippet)
     patched = change.patched
-    notes += [*snippet.notes, *patched.notes]
+    notes += [*snippet.cautions, *snippet.notes, *patched.notes]
     if patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)

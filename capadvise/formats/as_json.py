@@ -31,6 +31,6 @@ def render(snippet: Snippet) -> str:
             }
             for kept in snippet.kept
         ],
-        "notes": list(snippet.notes),
+        "notes": [*snippet.cautions, *snippet.notes],
     }
     return json.dumps(proposal, indent=2) + "\n"

@@ -30,9 +30,9 @@ def _lines(snippet: Snippet) -> Iterator[str]:
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
         yield "Drop all: no capability is needed."
-    if snippet.notes:
+    if notes := (*snippet.cautions, *snippet.notes):
         yield ""
-        yield from (f"- {_text(note)}" for note in snippet.notes)
+        yield from (f"- {_text(note)}" for note in notes)
 
 
 def _text(text: str) -> str:

@@ -27,7 +27,8 @@ def render(snippet: Snippet) -> str:
             {
                 "executionSuccessful": True,
                 "toolExecutionNotifications": [
-                    {"level": "note", "message": {"text": note}} for note in snippet.notes
+                    {"level": "note", "message": {"text": note}}
+                    for note in (*snippet.cautions, *snippet.notes)
                 ],
             }
         ],

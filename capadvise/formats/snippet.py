@@ -24,6 +24,8 @@ PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _BIND = parse_set(["NET_BIND_SERVICE"])
 _OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
 _USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
+LONGEST_REASON = 90
+"""Characters of a comment beside a capability: a line of a file stays one line."""
 _YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
@@ -47,9 +49,12 @@ class Snippet:
     name: str
     """Letters, digits, ``.``, ``_``, ``-``; begins with a letter; no word of YAML."""
     caps: tuple[tuple[Cap, str], ...]
-    """In the order of their numbers, each with its reason."""
+    """In the order of their numbers, each with its reason: what was seen, in one short line."""
     notes: tuple[str, ...] = ()
-    """What must be said in every format: cautions, doubts, settings of the host."""
+    """What who reads the file must know: settings of the host, what would do harm."""
+    cautions: tuple[str, ...] = ()
+    """What the recording did not see, and which needs are uncertain: for who makes the file, on a
+    terminal or in a page, and never in a configuration file."""
     user: str = "0:0"
     """``uid``, ``uid:gid``, or names."""
     argv: tuple[str, ...] = ()
@@ -130,8 +135,9 @@ def snippet_of(
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
     return Snippet(
         name=_safe(report.target.name),
-        caps=tuple((need.cap, one_line(need.reason)) for need in needs),
+        caps=tuple((need.cap, short_reason(need)) for need in needs),
         notes=tuple(map(one_line, _notes(report, caps))),
+        cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
         argv=report.target.argv,
         no_new_privileges=_gains_nothing(report),
@@ -167,12 +173,36 @@ def _safe(name: str) -> str:
     return safe
 
 
-def _notes(report: Report, caps: CapSet) -> Iterator[str]:
+def short_reason(need: Need) -> str:
+    """What a reviewer of the file reads: who does what, to what.
+
+    ``chown: giving a file to another user or group (uid 999)``; without the remarks in brackets
+    that the catalog makes. At most ``LONGEST_REASON`` characters.
+    """
+    decided = max(need.evidence, key=lambda item: item.effect, default=None)
+    what = re.sub(r"\s+\([^)]*\)", "", need.reason.split(";")[0])
+    if decided is None:
+        return one_line(_cut(what, LONGEST_REASON))
+    check = decided.check
+    detail = f" ({_cut(check.detail, LONGEST_REASON // 2)})" if check.detail else ""
+    text = f"{printable(check.program) or '?'}: {what}"
+    return one_line(_cut(text, LONGEST_REASON - len(detail)) + detail)
+
+
+def _cut(text: str, room: int) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= room else f"{shown[: room - 1]}…"
+
+
+def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
     for caution in report.proposal.cautions:
         yield f"caution: {printable(caution)}"
     for need in report.proposal.needs:
         if need.uncertain and need.cap in caps:
             yield f"{need.cap.short} is uncertain: {need.uncertain}"
+
+
+def _notes(report: Report, caps: CapSet) -> Iterator[str]:
     start = report.posture.sysctls.get(PORT_START, "")
     if start.isdecimal() and int(start) < 1024 and not caps & _BIND:
         yield (

@@ -30,7 +30,20 @@ def test_every_format_can_be_asked_for(
     captured = capsys.readouterr()
     assert "recommended" in captured.out
     assert captured.out.endswith("\n")
-    assert captured.err == ""
+    notes = captured.err.splitlines()
+    assert len(notes) == 3
+    assert all(line.startswith("capadvise: note: ") for line in notes)
+
+
+def test_what_the_recording_missed_is_said_on_the_terminal_and_not_in_the_file(
+    saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file outlives the recording; its reader cannot do anything about lost events."""
+    main(["emit", saved, "--format", "compose"])
+    captured = capsys.readouterr()
+    assert "its absence is unconfirmed" in captured.err
+    assert "its absence is unconfirmed" not in captured.out
+    assert "NET_BIND_SERVICE # nginx: binding an IPv4 port" in captured.out
 
 
 def test_a_file_gets_the_same_text(

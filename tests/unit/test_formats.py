@@ -92,7 +92,7 @@ def _line(text: str) -> str:
     """A reason or a note, as it gets into a snippet."""
     whole = report()
     caution = replace(whole, proposal=replace(whole.proposal, cautions=(text,)))
-    return snippet_of(caution, frozenset(), default()).notes[0]
+    return snippet_of(caution, frozenset(), default()).cautions[0]
 
 
 def _essence(declared: Declared) -> Declared:

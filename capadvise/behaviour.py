@@ -57,12 +57,12 @@ class Context:
             failed=recording.succeeded is False,
             own_mounts=mounts_overlays(recording, signs),
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
-            listers=_listers(checks, signs) | sockets,
+            listers=_listers(recording, signs) | sockets,
             socket_listers=sockets,
             descriptor_readers=(
                 frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
             ),
-            map_readers=_map_readers(checks, signs),
+            map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=frozenset(
@@ -91,17 +91,24 @@ def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> froz
     return frozenset(program for program, count in times.items() if count >= least)
 
 
-def _listers(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
-    """Those that read the state of processes (ps, top), and those that follow the links of very
-    many (usermod and start-stop-daemon look for processes that are in their way, or run already).
-    """
+def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
+    """Those that list all processes. Where that was not recorded, those that read the state of
+    processes (ps, top), and those that follow the links of very many (usermod and start-stop-daemon
+    look for processes that are in their way, or run already)."""
+    if recording.proc_scanners is not None:
+        return recording.proc_scanners
+    checks = recording.checks
     many = _many(checks, Sign.PROCESS_LINKS, signs, signs.many_links)
     return frozenset(many | _times(checks, Sign.PROCESS_STATE, signs).keys())
 
 
-def _map_readers(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
-    """Those that read the memory maps of processes, and the state of a few at most: pmap reads the
-    state of the one that it was told of. Who goes through all meets more of them."""
+def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
+    """Those that read the memory maps of processes and do not list all. Where that was not
+    recorded, those that read the maps, and the state of a few at most: pmap reads the state of the
+    one that it was told of. Who goes through all meets more of them."""
+    checks = recording.checks
     states = _times(checks, Sign.PROCESS_STATE, signs)
     readers = _times(checks, Sign.PROCESS_MAPS, signs)
+    if recording.proc_scanners is not None:
+        return frozenset(readers) - recording.proc_scanners
     return frozenset(program for program in readers if states[program] <= signs.few_states)

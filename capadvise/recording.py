@@ -277,6 +277,8 @@ class Recording:
     """The target ran before it was watched, and may run on."""
     io_uring: bool = False
     setid_exec: bool = False
+    proc_scanners: frozenset[str] | None = None
+    """Programs that listed all processes below /proc; None where that was not recorded."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each program that called capset for a set of its own without
     having looked at what it had: it cannot adapt to less."""

@@ -105,6 +105,9 @@ def dump_recording(
         "attached": recording.attached,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
+        "proc_scanners": (
+            None if recording.proc_scanners is None else sorted(recording.proc_scanners)
+        ),
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],

@@ -172,12 +172,17 @@ def load_recording(raw: Any) -> Recording:
         attached=bool(raw["attached"]),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
+        proc_scanners=_scanners(raw.get("proc_scanners")),
         fixed_capsets=tuple(
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),
         cautions=_texts(raw["cautions"]),
         start=int(raw.get("start", 1)),
     )
+
+
+def _scanners(raw: Any) -> frozenset[str] | None:
+    return None if raw is None else frozenset(_texts(raw))
 
 
 def _load_check(raw: Any) -> Check:

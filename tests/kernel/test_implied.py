@@ -61,3 +61,11 @@ def test_a_refused_score_of_the_oom_killer_names_its_capability(run: Run) -> Non
     (refusal,) = [r for r in result.report["recordings"][0]["refusals"] if r["syscall"] == "write"]
     assert refusal["by"] == "capability"
     assert "SYS_RESOURCE" in refusal["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("command", "scanners"), [("ps aux", ["ps"]), ("cat /proc/1/stat /proc/uptime", [])]
+)
+def test_who_lists_all_processes_is_seen(run: Run, command: str, scanners: list[str]) -> None:
+    result = run(*command.split())
+    assert result.report["recordings"][0]["proc_scanners"] == scanners

@@ -133,6 +133,17 @@ def test_a_refused_question_and_the_one_that_follows_it_are_one(
     assert list(proposal.need(cap).alternatives) == instead
 
 
+@pytest.mark.parametrize(
+    ("scanners", "wanted"), [(frozenset({"p"}), set()), (frozenset(), {"CAP_SYS_PTRACE"})]
+)
+def test_who_was_seen_listing_all_processes_looks_at_no_chosen_one(
+    scanners: frozenset[str], wanted: set[str]
+) -> None:
+    """Counts tell where it was not recorded: on a small machine all are few."""
+    known = recording(looking("p"), proc_scanners=scanners)
+    assert {cap.name for cap in decide(known, FACTS).recommended} == wanted
+
+
 def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     """ss -p; lsof and fuser look into descriptors for their own sake."""
     link, fd = at("looking", cap=Cap(19)), at("read", cap=Cap(1))

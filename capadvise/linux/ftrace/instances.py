@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
-from capadvise.linux.ftrace import capset_args, probes, ringbuffer, tracefs
+from capadvise.linux.ftrace import probes, ringbuffer, tracefs
+from capadvise.linux.ftrace.bpf_probe import Probe
+from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
+from capadvise.linux.ftrace.proc_scans import ProcScans
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.sudo import with_sudo
@@ -99,7 +102,8 @@ class Buffers:
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
-        self._capset_arguments: capset_args.CapsetArguments | None = None
+        self._capset_arguments: CapsetArguments | None = None
+        self._proc_scans: ProcScans | None = None
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -126,7 +130,9 @@ class Buffers:
         self.types = self._record_quiet()
         both.result()
         self._record_denied(third.result())
-        self._capset_arguments = capset_args.attach(self.root)
+        with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
+            self._capset_arguments = CapsetArguments(self.root)
+            self._proc_scans = ProcScans(self.root)
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
     def _instance(
@@ -244,8 +250,11 @@ class Buffers:
         """Record nothing any more."""
         self.quiet.stop()
         self.flood.stop()
-        if self._capset_arguments is not None:
-            self._capset_arguments.stop()
+        for probe in self._bpf_probes():
+            probe.stop()
+
+    def _bpf_probes(self) -> list[Probe]:
+        return [each.probe for each in (self._capset_arguments, self._proc_scans) if each]
 
     def _open_exec_watch(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self._exec_watch_name, buffer_kb=EXEC_WATCH_KB)
@@ -274,8 +283,12 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
+    def proc_scans(self) -> Iterable[int] | None:
+        """See ``PointerReader``, as the next one."""
+        return None if self._proc_scans is None else self._proc_scans.threads()
+
     def capset_asked(self, tid: int) -> CapSet | None:
-        """What a thread's oldest call of capset asked for, each call once; None: not known."""
+        """See ``PointerReader``."""
         return None if self._capset_arguments is None else self._capset_arguments.take(tid)
 
     def now(self) -> int:
@@ -301,8 +314,8 @@ class Buffers:
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             instance.close()
-        if self._capset_arguments is not None:
-            self._capset_arguments.close()
+        for probe in self._bpf_probes():
+            probe.close()
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""

@@ -212,6 +212,7 @@ class EventLoop:
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
+            proc_scanners=(None if scope.proc_scanners is None else frozenset(scope.proc_scanners)),
             cautions=(*limit_reached, *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)

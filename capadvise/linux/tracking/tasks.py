@@ -28,6 +28,8 @@ class Scope:
     """The pointers of the namespaces above that one, besides the initial one, as far as known."""
     io_uring: bool = False
     setid_exec: bool = False
+    proc_scanners: set[str] | None = None
+    """Programs that listed all processes; None where that is not recorded."""
     unread_capset: bool = False
     """What a program asked for with capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)

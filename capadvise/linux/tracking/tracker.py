@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import Cap
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
@@ -17,6 +17,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
+from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
@@ -42,13 +43,12 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
-        capset_asked: Callable[[int], CapSet | None] = lambda _: None,
+        pointers: PointerReader = NO_POINTERS,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
         filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read. ``capset_asked`` gives the permitted set that a thread's oldest call of
-        capset(2) asked for, once for each call; None where that could not be read."""
+        as it was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -68,7 +68,7 @@ class Tracker:
         self._early = early
         here = isinstance(starts, OneCommand)
         self._implied = implied_needs.ImpliedNeeds(
-            self.counts, self.knows, capset_asked, here=here, retried=retried
+            self.counts, self.knows, pointers, here=here, retried=retried
         )
 
     def finish(self) -> None:
@@ -95,6 +95,7 @@ class Tracker:
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
             self._answered(self._pairing.many(asked, count))
         self._pairing.end_of_round()
+        self._implied.note_scans(self._tasks)
         for pid in self._ended_before:
             self._tasks.pop(pid, None)
         self._ended_before, self._ended = self._ended, set()

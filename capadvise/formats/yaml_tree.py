@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from capadvise.errors import BadInput
@@ -79,6 +80,7 @@ class Alias(Node):
 EMPTY = Scalar(0, 0, 1, None, None, "", "")
 
 
+@lru_cache(maxsize=4)  # a manifest is read for its services and for its pods
 def documents(text: str) -> tuple[Node, ...]:
     """The root of each document. Raises BadInput, with the line, for what is not YAML, for what is
     too large, and where aliases stand for more than MAX_EXPANDED nodes."""

@@ -48,10 +48,11 @@ def _claims(path: str, roots: Sequence[Node]) -> Iterator[str]:
     named = name.startswith(_COMPOSE_NAMES)
     for root in roots:
         keys = entries(root)
-        if "kind" in keys or "apiVersion" in keys:
-            yield "kubernetes"
-        elif name in CHARTS:
+        kind = target(keys.get("kind", EMPTY))
+        if name in CHARTS and isinstance(kind, Scalar) and kind.value in ("", *REFERRING):
             yield "referring"
+        elif "kind" in keys or "apiVersion" in keys:
+            yield "kubernetes"
         elif named and isinstance(target(root), Mapping):
             yield "compose"
         if _has_services(keys) or ("include" in keys and all(_is_compose_key(key) for key in keys)):

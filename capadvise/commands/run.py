@@ -36,7 +36,13 @@ def command(args: argparse.Namespace) -> int:
     _refuse_what_does_not_fit(args, invocation)
     target = _target(tuple(argv), args)
     screens = not (args.no_tui or args.quiet or args.json)
-    wishes = Wishes(args.output, prove=args.prove, quiet=args.quiet, screens=screens)
+    wishes = Wishes(
+        args.output,
+        prove=args.prove,
+        replace=args.replace,
+        quiet=args.quiet,
+        screens=screens,
+    )
     show = partial(show_proposal, quiet=args.quiet)
     if invocation is None:
         ended = record_command(target, wishes)
@@ -51,6 +57,8 @@ def command(args: argparse.Namespace) -> int:
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:
     if invocation is None:
+        if args.replace:
+            raise BadInput("--replace is for containers: nothing else is up beside a command")
         if args.prove and args.kind == "daemon" and not args.check:
             raise BadInput(
                 "--prove needs --check SHELL: no trial of a daemon could tell success",

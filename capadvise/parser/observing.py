@@ -32,6 +32,12 @@ def run(verbs: Verbs) -> None:
         help="refuse everything at first, and see which refused call needs which capability",
     )
     parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="record in the place of containers that are up: they are stopped meanwhile, and "
+        "started again; without it, nothing that is up is touched",
+    )
+    parser.add_argument(
         "--prove",
         action="store_true",
         help="afterwards, run it again and again to find the floor: the smallest set that works",

@@ -31,6 +31,8 @@ class Wishes:
 
     output: str | None = None
     prove: bool = False
+    replace: bool = False
+    """A container that is up is stopped meanwhile, instead of recording beside it."""
     quiet: bool = False
     screens: bool = False
     """The TUI, where there is a terminal for it."""
@@ -117,7 +119,12 @@ def record_containers(
     until_healthy = wishes.prove and command.check is None and command.seconds is None
     reports = []
     with _data_kept(invocation, wishes) as before:
-        run = observe_containers(invocation, command, preload, until_healthy=until_healthy)
+        run = observe_containers(
+            *(invocation, command, preload),
+            until_healthy=until_healthy,
+            in_its_place=wishes.replace,
+            say=(lambda sentence: None) if wishes.quiet else notice,
+        )
         for one in run.each:
             report, path = judge_and_save(one, wishes.output, several=is_several(invocation))
             if wishes.prove:
@@ -126,13 +133,13 @@ def record_containers(
             reports.append(report)
     for name in run.swept:
         notice(
-            f"{name}: stopped: it ran on, with every capability, when an earlier capadvise was "
-            "killed"
+            f"{name}: stopped and removed: an earlier capadvise was killed, and had given it every "
+            "capability"
         )
-    if run.left and not wishes.quiet:
+    if run.removed and not wishes.quiet:
         notice(
-            f"{', '.join(run.left)}: stopped and still there, made with every capability: remove "
-            "before you start again (docker compose up makes its own anew)"
+            f"{', '.join(run.removed)}: removed: the recording gave it every capability; your own "
+            "command makes it anew"
         )
     return reports, run.status
 

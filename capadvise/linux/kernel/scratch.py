@@ -1,8 +1,9 @@
-"""Folders of our own below /tmp, and what a killed capadvise left of them."""
+"""Folders of our own below /tmp or /var/tmp, and what a killed capadvise left of them."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,14 +12,15 @@ from pathlib import Path
 from capadvise.linux.kernel import libc, procfs
 
 _PREFIX = "capadvise-trial-"
-_PLACE = Path("/tmp")
+SMALL, LARGE = Path("/tmp"), Path("/var/tmp")
+"""The first can be in memory."""
 
 
 @contextmanager
-def scratch(*, mode: int = 0o700) -> Iterator[Path]:
+def scratch(place: Path = SMALL, *, mode: int = 0o700) -> Iterator[Path]:
     """A folder that is removed at the end, with all that is in it."""
     sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir=_PLACE))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir=place))
     try:
         folder.chmod(mode)
         yield folder
@@ -28,8 +30,9 @@ def scratch(*, mode: int = 0o700) -> Iterator[Path]:
 
 def sweep() -> None:
     """Remove the folders of processes that are gone."""
-    for folder in procfs.abandoned(_PLACE, _PREFIX):
-        remove(folder)
+    for place in (SMALL, LARGE):
+        for folder in procfs.abandoned(place, _PREFIX):
+            remove(folder)
 
 
 def remove(folder: Path) -> None:
@@ -39,3 +42,5 @@ def remove(folder: Path) -> None:
             libc.unmount(target)
     if not procfs.mount_points(folder):
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # another's in a sticky folder: we may have given up our capabilities
+            subprocess.run(["rm", "-rf", "--", folder], check=False)

@@ -18,6 +18,8 @@ _LINES = 2000
 RECORDING_LABEL = "capadvise.recording"
 """With the ``mark`` of the capadvise that made the container: it has every capability."""
 TRIAL_LABEL = "capadvise.trial"
+STOPPED_LABEL = "capadvise.stopped"
+"""Of a container that was made in the place of others: their ids, which are to be started again."""
 
 
 class EngineError(CapadviseError):
@@ -101,6 +103,11 @@ class Client:
         if ids := tuple(ids):
             with suppress(EngineError):  # it may be gone
                 self.call("stop", f"--time={seconds:.0f}", *ids, seconds=seconds + SECONDS)
+
+    def start(self, ids: Iterable[str]) -> None:
+        """Start again what was stopped. Raises EngineError."""
+        if ids := tuple(ids):
+            self.call("start", *ids)
 
     def kill(self, ids: Iterable[str]) -> None:
         """SIGKILL, at once."""

@@ -104,8 +104,8 @@ class _Recorder:
         return source
 
     def volume(self, name: str) -> str | None:
-        real = _real_name(self.project, name)
-        place = _mountpoint(self.client, real)
+        real = real_name(self.project, name)
+        place = mountpoint(self.client, real)
         if place is not None:
             self.sources.append(DataSource(f"volume:{real}", place))
         return None
@@ -137,9 +137,9 @@ class TrialData:
 
     def volume(self, name: str) -> str | None:
         """None: a new one."""
-        real = _real_name(self.project, name)
+        real = real_name(self.project, name)
         key = f"volume:{real}"
-        place = _mountpoint(self._client, real) if self._choice == COPY else None
+        place = mountpoint(self._client, real) if self._choice == COPY else None
         if place is None or not os.listdir(place) or not self._was_there(key):
             return None
         return str(self._seen(place, key))
@@ -200,12 +200,14 @@ def _absolute(source: str) -> str:
     return os.path.abspath(os.path.expanduser(source))
 
 
-def _real_name(resolved: Mapping[str, Any], name: str) -> str:
+def real_name(resolved: Mapping[str, Any], name: str) -> str:
+    """What the engine calls a volume of a resolved project."""
     declared = (resolved.get("volumes") or {}).get(name) or {}
     return str(declared.get("name") or name)
 
 
-def _mountpoint(client: Client, name: str) -> str | None:
+def mountpoint(client: Client, name: str) -> str | None:
+    """Where a volume is on this machine; None where it is not there yet."""
     with suppress(EngineError):
         place = client.call("volume", "inspect", "--format", "{{.Mountpoint}}", name).strip()
         return place if os.path.isdir(place) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,79 @@ def targets(invocation: Invocation, project: Mapping[str, Any]) -> tuple[str, ..
     return tuple(named or project["services"])
 
 
-def recorded(project: Mapping[str, Any], services: tuple[str, ...], label: str) -> dict[str, Any]:
+def recorded(
+    project: Mapping[str, Any],
+    services: tuple[str, ...],
+    label: str,
+    more: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The project for a recording: these services with every capability, the others as they are.
-
-    Pure.
+    ``more``: further labels. Pure.
     """
     changed = {
-        name: recorded_service(service, label) if name in services else service
+        name: with_labels(recorded_service(service, label), more) if name in services else service
         for name, service in project["services"].items()
     }
     return {**project, "services": changed}
+
+
+def with_labels(service: Mapping[str, Any], more: Mapping[str, str] | None) -> dict[str, Any]:
+    """Labels added to a service. Pure."""
+    return {**service, "labels": {**(service.get("labels") or {}), **(more or {})}}
+
+
+def labelled(
+    project: Mapping[str, Any], services: tuple[str, ...], more: Mapping[str, str]
+) -> dict[str, Any]:
+    """The project with labels on all services but these. Pure."""
+    changed = {
+        name: one if name in services else with_labels(one, more)
+        for name, one in project["services"].items()
+    }
+    return {**project, "services": changed}
+
+
+def closure(project: Mapping[str, Any], services: Iterable[str]) -> tuple[str, ...]:
+    """These services and what they depend on. Pure."""
+    wanted: dict[str, None] = {}
+    todo = list(services)
+    while todo:
+        name = todo.pop()
+        if name not in wanted and name in project["services"]:
+            wanted[name] = None
+            todo += project["services"][name].get("depends_on") or {}
+    return tuple(wanted)
+
+
+def only(project: Mapping[str, Any], services: Iterable[str]) -> dict[str, Any]:
+    """The project with these services alone, and the volumes that they use. Pure."""
+    kept = {name: project["services"][name] for name in services}
+    used = {
+        volume.get("source")
+        for service in kept.values()
+        for volume in service.get("volumes") or ()
+        if volume.get("type") == "volume"
+    }
+    named = {key: item for key, item in (project.get("volumes") or {}).items() if key in used}
+    return {**project, "services": kept, "volumes": named}
+
+
+def in_place(project: Mapping[str, Any], is_there: Callable[[str], bool]) -> dict[str, Any]:
+    """The project for containers of another name in the place of its own: with its own networks and
+    volumes. ``is_there``: whether a volume is."""
+    name = project["name"]
+    changed: dict[str, Any] = {**project}
+    for kind in ("volumes", "networks"):
+        changed[kind] = {}
+        for key, item in (project.get(kind) or {}).items():
+            own = {"name": (item or {}).get("name") or f"{name}_{key}"}
+            there = kind == "networks" or is_there(own["name"])
+            changed[kind][key] = {**own, "external": True} if there else {**(item or {}), **own}
+    changed["services"] = {
+        key: {k: v for k, v in service.items() if k != "container_name"}
+        for key, service in project["services"].items()
+    }
+    return changed
 
 
 def write(project: Mapping[str, Any], folder: Path) -> Path:

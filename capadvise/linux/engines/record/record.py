@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
 from capadvise.formats.pflag import value_of
-from capadvise.linux.engines.cli.client import RECORDING_LABEL, TRIAL_LABEL, Client, rm_by_label
+from capadvise.linux.engines.cli.client import RECORDING_LABEL, Client, EngineError, rm_by_label
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.record import grant, project
+from capadvise.linux.engines.record.beside import check_of
 from capadvise.linux.engines.record.container_starts import ContainerStarts, StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
+from capadvise.linux.engines.record.leftovers import sweep
+from capadvise.linux.engines.record.prepare import Start, for_recording
 from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.kernel.scratch import scratch
+from capadvise.linux.kernel.process_tree import remove_containers
+from capadvise.linux.kernel.scratch import LARGE, scratch
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
@@ -32,24 +36,6 @@ from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How containers are started, and what is looked at."""
-
-    invocation: Invocation
-    """The user's own."""
-    client: Client
-    argv: tuple[str, ...]
-    """What is really called."""
-    label: str
-    services: tuple[str, ...] = ()
-    """Of a compose project, those that are looked at."""
-    target: str | None = None
-    """The one service that a trial is about."""
-    project: str | None = None
-    """The compose project of a trial, of which nothing stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +58,8 @@ class Seen:
     """One for each container, or for each service of a project."""
     status: int | None
     """As the client ended; of a detached one, as its container did."""
-    left: tuple[str, ...]
-    """Names of the containers that are still there, stopped, as the user's command leaves them."""
+    removed: tuple[str, ...]
+    """Names of the containers that the user's command would have left: they had everything."""
     swept: tuple[str, ...] = ()
     """Names of those of a killed capadvise that ran on until now."""
 
@@ -97,55 +83,35 @@ def observe_containers(
     meanwhile: Callable[[], object] = lambda: None,
     *,
     until_healthy: bool = False,
+    in_its_place: bool = False,
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> Seen:
     """Run containers with every capability, and return what was seen of each.
 
-    ``until_healthy``: their own healthchecks end the run. Raises CannotObserve or CannotStart
-    when nothing ran.
+    ``until_healthy``: their own healthchecks end the run. ``in_its_place``: what is up is stopped
+    meanwhile, else nothing of it is touched; ``say`` is told before. Raises CannotObserve or
+    CannotStart when nothing ran.
     """
     client = engine_of(invocation)
     swept = sweep(client)
-    with scratch() as folder:
-        start = _for_recording(invocation, client, folder)
-        seen = run_containers(start, command, meanwhile, until_healthy=until_healthy)
+    with scratch(LARGE) as folder:
+        start = for_recording(invocation, client, folder, say, in_its_place=in_its_place)
+        with _stopped_meanwhile(start, say):
+            seen = run_containers(start, command, meanwhile, until_healthy=until_healthy)
         return replace(seen, swept=swept)
 
 
-def _for_recording(invocation: Invocation, client: Client, folder: Path) -> Start:
-    label = f"{RECORDING_LABEL}={procfs.mark()}"
-    granted = grant.recorded(invocation, label)
-    if invocation.verb == "run":
-        if invocation.image is not None:
-            client.pull(invocation.image, value_of(invocation.options, "platform"))
-        return Start(invocation, client, granted.argv(), label)
-    resolved = project.config(invocation)
-    services = project.targets(invocation, resolved)
-    path = project.write(project.recorded(resolved, services, label), folder)
-    ours = project.of_file(granted, path, resolved["name"])
-    return Start(invocation, client, ours.argv(), label, services)
-
-
-def sweep(client: Client) -> tuple[str, ...]:
-    """Containers of a capadvise that was killed together with its guardian: those of trials are
-    removed, and those of recordings, which have every capability, are stopped. Their names.
-
-    One that has ended once and runs again was left as it should be, and its user has started it.
-    """
-    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
-    client.remove(_abandoned(client, TRIAL_LABEL, alive, running=False))
-    ids = _abandoned(client, RECORDING_LABEL, alive, running=True)
-    found = [one for one in map(client.find, ids) if one is not None and not one.has_ended]
-    client.kill(one.id for one in found)
-    return tuple(one.name for one in found)
-
-
-def _abandoned(client: Client, label: str, alive: set[str], *, running: bool) -> list[str]:
-    """Ids of the containers whose label names a process that is gone."""
-    form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
-    words = ["ps", "--no-trunc", f"--filter=label={label}", form]
-    listed = client.call(*words, *(() if running else ("--all",)))
-    pairs = (line.split() for line in listed.splitlines())
-    return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive]
+@contextmanager
+def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[None]:
+    """Where this is killed, the guardian starts them again, or the next capadvise does."""
+    try:
+        yield
+    finally:
+        for one in start.stopped:
+            try:
+                start.client.start([one.id])
+            except EngineError as error:
+                say(f"{one.name} could not be started again: {error}")
 
 
 def run_containers(
@@ -167,11 +133,13 @@ def run_containers(
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
         tracing=Tracing(missing=missing, also=ancestors),
-        sweep=_sweep(start),
+        sweep=[*_removal(start), *_restart(start)],
         meanwhile=meanwhile,
     ) as ready:
         run = _run(start, command, ready, roster, until_healthy=until_healthy)
         own_caps.keep()
+        if start.stopped:
+            start.client.call("stop", *(one.id for one in start.stopped))
         roster.open()
         try:
             ready.release()
@@ -184,11 +152,15 @@ def run_containers(
                 )
         finally:
             roster.close()
+        removed: tuple[str, ...] = ()
+        if start.label.startswith(RECORDING_LABEL):
+            removed = () if start.project or start.stopped else tuple(roster.left())
+            remove_containers(_removal(start))
+        if each and (leave or start.label.startswith(RECORDING_LABEL)):
+            ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-        if leave or start.label.startswith(RECORDING_LABEL):
-            ready.guardian.leave_containers()
-    return Seen(each, run.subject.status, tuple(roster.left()))
+    return Seen(each, run.subject.status, removed)
 
 
 def _run(
@@ -211,19 +183,34 @@ def _run(
     # We stop them through the engine, which waits so long by itself.
     stop_patience = 2 * command.patience
     limits = Limits(command.kind, command.seconds, command.patience, stop_patience)
-    loop = EventLoop(subject, Sources(trace.buffers, tracker), ready.signals, command, limits)
+    sources = Sources(trace.buffers, tracker)
+    asked = command
+    if command.check and start.ports:
+        asked = replace(command, check=check_of(command.check, dict(start.ports)))
+    loop = EventLoop(subject, sources, ready.signals, asked, limits)
     return Run(start, loop, subject, command.check, command.kind)
 
 
-def _sweep(start: Start) -> list[list[list[str]]]:
-    """What the guardian removes: containers, and the volumes and networks of a trial's project."""
+def _removal(start: Start) -> list[list[list[str]]]:
+    """What is removed at the end: containers, and all of a compose project of our own. Pairs of
+    commands, see ``process_tree.remove_containers``."""
     client = list(start.client.argv)
-    found = [rm_by_label(client, start.label)]
+    pairs = [rm_by_label(client, start.label)]
     if start.project:
-        of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
+        of_project = f"{PROJECT_LABEL}={start.project}"
+        pairs.append(rm_by_label(client, of_project))
         for kind in ("volume", "network"):
-            found.append([[*client, kind, "ls", "--quiet", of_project], [*client, kind, "rm"]])
-    return found
+            listing = [*client, kind, "ls", "--quiet", f"--filter=label={of_project}"]
+            pairs.append([listing, [*client, kind, "rm"]])
+    return pairs
+
+
+def _restart(start: Start) -> list[list[list[str]]]:
+    """What was stopped is started again by the guardian, where we cannot."""
+    client = list(start.client.argv)
+    listing = [*client, "ps", "--all", "--quiet", "--no-trunc"]
+    filters = [f"--filter=id={one.id}" for one in start.stopped]
+    return [[[*listing, *filters], [*client, "start"]]] if filters else []
 
 
 def _not_seen(run: Run) -> Exception:

@@ -15,9 +15,11 @@ from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
-from capadvise.linux.engines.record import grant, project, volumes
+from capadvise.linux.engines.record import beside, grant, project, volumes
 from capadvise.linux.engines.record.data import TrialData
-from capadvise.linux.engines.record.record import Run, Start, engine_of, run_containers
+from capadvise.linux.engines.record.in_place import InPlace
+from capadvise.linux.engines.record.prepare import Start
+from capadvise.linux.engines.record.record import Run, engine_of, run_containers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
@@ -123,6 +125,8 @@ def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialD
         for name, one in resolved["services"].items()
     }
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
+    if InPlace.of(client).of_project(resolved["name"]):
+        changed = beside.on_own_networks(changed)
     path = project.write(changed, top)
     ours = project.of_file(grant.in_front(invocation, top.name), path, top.name)
     return Start(invocation, client, ours.argv(), label, target=service, project=top.name)

@@ -1,0 +1,54 @@
+"""What a capadvise that was killed together with its guardian has left in an engine."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from capadvise.linux.engines.cli.client import (
+    RECORDING_LABEL,
+    STOPPED_LABEL,
+    TRIAL_LABEL,
+    Client,
+    EngineError,
+)
+from capadvise.linux.kernel import procfs
+
+_OUR_PROJECT = re.compile(r"capadvise-(?:recording|trial)-(\d+-\d+)")
+
+
+def sweep(client: Client) -> tuple[str, ...]:
+    """Its containers are removed, and what it stopped is started again. Names of those that had
+    every capability.
+
+    One that has ended once and runs again has been started by its user, and stays.
+    """
+    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
+    client.remove(_abandoned(client, TRIAL_LABEL, alive))
+    known = [client.find(container) for container in _abandoned(client, RECORDING_LABEL, alive)]
+    lost = [one for one in known if one is not None and not (one.running and one.has_ended)]
+    client.remove(one.id for one in lost)
+    stopped = (one.labels.get(STOPPED_LABEL, "") for one in lost)
+    with suppress(EngineError):  # it may be gone since
+        client.start({name for names in stopped for name in names.split(",") if name})
+    _sweep_networks(client, alive)
+    return tuple(one.name for one in lost)
+
+
+def _abandoned(client: Client, label: str, alive: set[str]) -> list[str]:
+    """Ids of the containers whose label names a process that is gone."""
+    form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
+    listed = client.call("ps", "--all", "--no-trunc", f"--filter=label={label}", form)
+    pairs = (line.split() for line in listed.splitlines())
+    return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive]
+
+
+def _sweep_networks(client: Client, alive: set[str]) -> None:
+    """Networks and volumes of compose projects of ours."""
+    for kind in ("network", "volume"):
+        words = [kind, "ls", "--filter=name=capadvise-", "--format={{.Name}}"]
+        for name in client.call(*words).split():
+            ours = _OUR_PROJECT.match(name)
+            if ours and ours[1] not in alive:
+                with suppress(EngineError):
+                    client.call(kind, "rm", name)

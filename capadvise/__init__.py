@@ -34,4 +34,4 @@ Each module imports only what stands below it. ``docs/contributing.md`` has the 
 and says where to add what.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -9,6 +9,7 @@ from capadvise.errors import BadInput
 
 FOLDER = Path(__file__).parents[1] / "docs"
 TOPICS = {
+    "start": "by task: what to type, what comes out, where to read on",
     "installing": "with pipx, uv, from a checkout; how sudo finds it; whether it works here",
     "judgement": "how it decides: every verdict, every meaning, every proof",
     "traps": "what is easily got wrong, and how we know",
@@ -22,6 +23,7 @@ TOPICS = {
     "sites": "every site rule: what it means when a function of the kernel asks",
     "command-line": "every command and option",
     "report": "every key of a report",
+    "changelog": "what changed from version to version",
 }
 """Name of a page → what it says."""
 

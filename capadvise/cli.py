@@ -11,22 +11,25 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from capadvise.errors import CapadviseError, Exit
+from capadvise.linux.kernel import odd_start
 from capadvise.parser import build_parser
 from capadvise.report.escape import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code; errors become one line, with a hint."""
+    odd_start.fill_streams()
+    odd_start.lift_limits()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     args = build_parser().parse_args(argv)
     try:
         code = COMMANDS[args.subcommand](args)
-        if sys.stdout is not None:  # closed by the caller
-            sys.stdout.flush()
+        sys.stdout.flush()
         return int(code)
     except CapadviseError as error:
         print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)
@@ -39,16 +42,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         _close_stdout()
         return 128 + 13
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _EXHAUSTED:
             raise
-        _close_stdout()
-        print(f"capadvise: error: cannot write: {error.strerror}", file=sys.stderr)
-        return int(Exit.USAGE)
+        what, hint = _EXHAUSTED[error.errno]
+        where = f" {error.filename}" if error.filename else ""
+        return _exhausted(printable(f"{what}{where}: {error.strerror}"), hint)
+    except (MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "thread" not in str(error):
+            raise
+        return _exhausted(str(error) or "out of memory", "raise ulimit -v and ulimit -u")
+
+
+_EXHAUSTED = {
+    errno.ENOSPC: ("cannot write", None),
+    errno.EMFILE: ("cannot open a file", "raise ulimit -n: capadvise needs 64"),
+    errno.ENFILE: ("cannot open a file", "see sysctl fs.file-max"),
+    errno.ENOMEM: ("out of memory", "raise ulimit -v"),
+}
+
+
+def _exhausted(text: str, hint: str | None) -> int:
+    _close_stdout()
+    print(f"capadvise: error: {text}", file=sys.stderr)
+    if hint:
+        print(f"capadvise: hint: {hint}", file=sys.stderr)
+    return int(Exit.USAGE)
 
 
 def _close_stdout() -> None:
     """So that Python's own flush is quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _attach(args: Namespace) -> int:

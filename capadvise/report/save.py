@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def write(path: Path, text: str, *, private: bool) -> None:
 
 def _write(folder: int, name: str, text: str, *, private: bool) -> None:
     """Put the text in the place of what has this name."""
-    temporary = f".{name[:200]}.{secrets.token_hex(8)}"
+    temporary = f".{name[:200]}.{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600 if private else 0o666, dir_fd=folder)
     try:

@@ -47,6 +47,7 @@ TO_SPLIT = {
 }
 """To be split; none is to be added."""
 TO_RENAME = {
+    "Policy",
     "Exposed",
     "Finished",
     "Health",

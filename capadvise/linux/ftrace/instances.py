@@ -22,6 +22,7 @@ from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.ftrace.proc_scans import ProcScans
+from capadvise.linux.ftrace.removal import remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.sudo import with_sudo
@@ -319,8 +320,7 @@ class Buffers:
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""
-        for folder in self.folders:
-            tracefs.remove(Path(folder))
+        remove_instances(self.folders)
         probes.remove(self.root, self.source.probes)
 
 

@@ -23,13 +23,14 @@ import select
 import signal
 import sys
 import termios
-import time
 from typing import Any, NoReturn
 
 if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
+from capadvise.linux.ftrace.removal import remove_instances, remove_probes
 from capadvise.linux.kernel import json_lines, libc, own_caps, uapi
+from capadvise.linux.kernel.odd_start import fill_streams, restore_limits
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
 
@@ -44,6 +45,7 @@ class Refused(Exception):
 
 def main() -> None:
     """Run as a program: ``guardian.py CONTROL_FD REPORT_FD``."""
+    fill_streams()
     control, report = int(sys.argv[1]), int(sys.argv[2])
     import prctl
 
@@ -71,8 +73,10 @@ def main() -> None:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap)
         remove_containers(guardian.plan["sweep"])
-        guardian.remove_instances()
-        guardian.remove_probes()
+        remove_instances(plan["instances"])
+        if plan["probes"]:
+            root = os.path.dirname(os.path.dirname(plan["instances"][0]))
+            remove_probes(root, plan["probes"])
 
 
 class Guardian:
@@ -204,31 +208,6 @@ class Guardian:
                 self.target = 0  # the number may be another process's now
                 self.send(exited=status)
 
-    def remove_instances(self) -> None:
-        """Remove the trace buffers. They are busy until a supervisor that was killed has closed its
-        files, which may be after its pipe."""
-        for folder in self.plan["instances"]:
-            end = time.monotonic() + 10
-            while os.path.isdir(folder) and time.monotonic() < end:
-                try:
-                    with open(f"{folder}/set_event", "w"):
-                        pass  # opening it for writing clears it
-                    os.rmdir(folder)
-                except OSError:
-                    time.sleep(0.05)
-
-    def remove_probes(self) -> None:
-        """Remove the probes. One that other runs share is busy until the last of them ends."""
-        for name in self.plan["probes"]:
-            root = os.path.dirname(os.path.dirname(self.plan["instances"][0]))
-            # For appending: to truncate the file removes everybody's probes.
-            with contextlib.suppress(OSError):
-                fd = os.open(f"{root}/dynamic_events", os.O_WRONLY | os.O_APPEND)
-                try:
-                    os.write(fd, f"-:{name}".encode())
-                finally:
-                    os.close(fd)
-
 
 def let_go() -> None:
     """Of input and output: who reads a pipe behind the target need not wait for the rest."""
@@ -246,6 +225,7 @@ def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
         os.write(failed, b"ready\n")
         if not os.read(go, 1):
             os._exit(1)  # the guardian is gone: nothing may run untraced
+        restore_limits(plan["limits"])
         try:
             retry.install_filter(go)
         except OSError as error:
@@ -349,4 +329,7 @@ def held(name: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, MemoryError) as error:  # its end is the supervisor's to tell
+        sys.exit(f"capadvise: guardian: {error}")

@@ -16,6 +16,7 @@ from capadvise.linux.ftrace.instances import Buffers, remove_leftovers, require
 from capadvise.linux.ftrace.kallsyms import Reading, Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervise.command import Command, resolve
 from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
@@ -200,6 +201,7 @@ def _plan(
         "fds": fds,
         "terminal": command.terminal,
         "sweep": sweep,
+        "limits": given_limits(),
         "retry": retry,
     }
 

@@ -20,6 +20,7 @@ from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.scratch import scratch
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
@@ -217,6 +218,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         env = dict(os.environ) | {"W": job.cwd}
     return {
         "top": str(top),
+        "limits": given_limits(),
         "argv": list(job.argv),
         "cwd": job.cwd,
         "env": env,

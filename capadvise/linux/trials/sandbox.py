@@ -25,6 +25,7 @@ from capadvise.catalog import default
 from capadvise.decide import Verdict, decide
 from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import before, libc
+from capadvise.linux.kernel.odd_start import adopt_limits
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
@@ -54,13 +55,16 @@ def main() -> None:
         answer = _private_pipe()
         plan = json.load(sys.stdin)
         top = Path(plan["top"])
+        adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
     except (ValueError, SystemExit):  # the prover was killed before it had told us
         return
     try:
         result = trial(plan, top)
-    except (StageError, CapadviseError, OSError) as error:
+    except (StageError, CapadviseError) as error:
         result = {"broken": str(error)}
+    except OSError as error:
+        result = {"broken": f"{error.filename or top}: {error.strerror}"}
     except SystemExit:  # SIGTERM before the target ran
         result = {"broken": "the trial was ended"}
     finally:

@@ -1,0 +1,38 @@
+"""Removing trace instances and probes, after a supervisor that may have been killed. The standard
+library alone, for the guardian's sake."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+
+_PATIENCE = 10.0
+"""Seconds: buffers are busy until a supervisor that was killed has closed its files, which may be
+after its pipe."""
+
+
+def remove_instances(folders: Iterable[str]) -> None:
+    """Remove trace buffers."""
+    for folder in folders:
+        end = time.monotonic() + _PATIENCE
+        while os.path.isdir(folder) and time.monotonic() < end:
+            try:
+                with open(f"{folder}/set_event", "w"):
+                    pass  # opening it for writing clears it
+                os.rmdir(folder)
+            except OSError:
+                time.sleep(0.05)
+
+
+def remove_probes(root: str, names: Iterable[str]) -> None:
+    """Remove probes. One that other runs share is busy until the last of them ends."""
+    for name in names:
+        # For appending: to truncate the file removes everybody's probes.
+        with contextlib.suppress(OSError):
+            fd = os.open(f"{root}/dynamic_events", os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(fd, f"-:{name}".encode())
+            finally:
+                os.close(fd)

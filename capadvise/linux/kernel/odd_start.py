@@ -1,0 +1,65 @@
+"""What a caller can leave us without: standard streams, descriptors, memory. We make do, and the
+target is started as it would have been. The standard library alone, for the guardian's sake.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterable
+
+_DESCRIPTORS = 256
+_ENOUGH = {
+    resource.RLIMIT_NOFILE: _DESCRIPTORS,
+    resource.RLIMIT_AS: resource.RLIM_INFINITY,
+    resource.RLIMIT_DATA: resource.RLIM_INFINITY,
+}
+"""What we need to work at all."""
+Limits = list[tuple[int, int, int]]
+"""(RLIMIT_*, soft, hard)."""
+_given: Limits = []
+
+
+def fill_streams() -> None:
+    """Let no file that is opened become a standard stream. The target does not inherit these."""
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def lift_limits() -> None:
+    """Raise limits that are too low for us: as root as far as needed, else as far as allowed."""
+    for kind, enough in _ENOUGH.items():
+        soft, hard = resource.getrlimit(kind)
+        if _is_less(soft, enough):
+            _given.append((kind, soft, hard))
+            try:
+                resource.setrlimit(kind, (enough, enough if _is_less(hard, enough) else hard))
+            except (OSError, ValueError):
+                resource.setrlimit(kind, (hard, hard))
+
+
+def given_limits() -> Limits:
+    """What was raised, as it was given to us."""
+    return list(_given)
+
+
+def restore_limits(limits: Iterable[tuple[int, int, int]]) -> None:
+    """Set limits as they were: in the process that becomes the target."""
+    for kind, soft, hard in limits:
+        resource.setrlimit(kind, (soft, hard))
+
+
+def adopt_limits(limits: Iterable[tuple[int, int, int]]) -> None:
+    """Remember what another process of ours was given: its targets are ours now."""
+    _given.extend((kind, soft, hard) for kind, soft, hard in limits)
+
+
+def _is_less(limit: int, enough: int) -> bool:
+    if limit == resource.RLIM_INFINITY:
+        return False
+    return enough == resource.RLIM_INFINITY or limit < enough

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.running.record_running import attach
 from capadvise.linux.running.target import Running, find
 from capadvise.linux.supervise.command import Command
-from capadvise.tui.protocols import Over
 from capadvise.workflow.notice import notice
+from capadvise.workflow.record import Wishes, record_running
 from capadvise.workflow.reports import (
     check_writable,
     explain_failing_check,
-    judge_and_save,
-    preload,
     print_json,
     show_proposal,
 )
@@ -40,13 +37,12 @@ def command(args: argparse.Namespace) -> int:
         if not args.quiet:
             notice(_watching(running, processes))
 
-    observation = attach(running, what, meanwhile=preload, begun=begun)
-    report, path = judge_and_save(observation, args.output)
-    passed = observation.check_passed
-    show_proposal(Over(report, path, passed, observation.check_said), quiet=args.quiet)
+    screens = not (args.no_tui or args.quiet or args.json)
+    over = record_running(running, what, Wishes(args.output, screens=screens), begun)
+    show_proposal(over, quiet=args.quiet)
     if args.json:
-        print_json(report)
-    return Exit.FAILED if passed is False else Exit.OK
+        print_json(over.report)
+    return Exit.FAILED if over.check_passed is False else Exit.OK
 
 
 def _watching(running: Running, processes: int) -> str:

@@ -72,6 +72,7 @@ def attach(verbs: Verbs) -> None:
         end="end the recording",
     )
     _json(parser)
+    parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
     parser.add_argument("what", metavar="PID|CONTAINER")
 
 

@@ -44,7 +44,7 @@ class Line(Wrapped):
         if room >= _RISK - 1:
             parts += [worded_risk(row.risk), " " * (_RISK - len(row.risk))]
             room -= _RISK
-        if room >= _COUNT and row.checks + row.incidental:
+        if room >= _COUNT + 14 * live and row.checks + row.incidental:
             parts.append((f"{short_count(row.checks or row.incidental):>6}× ", "dim"))
             room -= _COUNT
         if room >= _RATE + 34 and live:

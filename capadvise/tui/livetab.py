@@ -43,7 +43,7 @@ class TargetLine(Wrapped):
         self._name = printable(state.name)
         self._lamps = state.lamps()
         self._numbers = state.score().numbers
-        self._health = health_text(state.now.health)
+        self._health = short_health(state.now.health)
         self._ended = state.now.ended
 
     def lines(self, width: int) -> list[Content]:
@@ -56,7 +56,7 @@ class TargetLine(Wrapped):
         parts.append(" " * (max(room, 12) - name.cell_length))
         if room >= 8:
             parts += [lamps, "  "]
-        parts += [(f"{self._numbers:8}", "bold"), "  ", self._health]
+        parts += [(f"{self._numbers:6}", "bold"), "  ", self._health]
         return [Content.assemble(*parts).truncate(width, ellipsis=True)]
 
 
@@ -82,6 +82,15 @@ class EventLine(Wrapped):
             event.text,
         )
         return [text.truncate(width, ellipsis=True)]
+
+
+def short_health(health: Health | None) -> Content:
+    """``✓ healthy``, ``✗ unhealthy for 6 s``."""
+    if health is None:
+        return Content("")
+    if health.passed:
+        return Content.styled("✓ healthy", "$text-success")
+    return Content.styled(f"✗ unhealthy for {health.seconds:.0f} s", "$text-warning")
 
 
 def health_text(health: Health | None) -> Content:

@@ -200,7 +200,11 @@ class Main(Actions, Screen[None]):
     def mark(self) -> None:
         """The top line."""
         lost = sum(state.now.lost.signal + state.now.lost.sys_admin for state in self.states)
-        name = self._title if len(self.states) < 2 else f"{printable(self.state.name)}"
+        name = (
+            self._title
+            if len(self.states) < 2
+            else f"{printable(self.state.name)} ({self.current + 1} of {len(self.states)})"
+        )
         title = Content.assemble(
             (f"{lost} events dropped  " if lost else "", "bold $text-warning"), name
         )
@@ -255,8 +259,11 @@ class Main(Actions, Screen[None]):
             self.app.exit()  # who owns the recorder hears of it, too, and says so
             return False
         nows = source.now()
-        while len(self.states) < len(nows):
-            self.states.append(TargetState(nows[len(self.states)].name, self.catalog))
+        if len(self.states) < len(nows):
+            names = [now.name for now in nows[len(self.states) :]]
+            self.states += [TargetState(name, self.catalog) for name in names]
+            if self.focused is self.live.caps:  # the first one to be chosen from is a target
+                self.call_after_refresh(lambda: self.query_one("#targets").focus())
         changed = False
         for state, now in zip(self.states, nows, strict=False):
             state.name = now.name or state.name

@@ -10,50 +10,55 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import default
 from capadvise.decide import Proposal
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.kernel import own_caps
-from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.live_recorder import (
     PIPE_SIZE,
     Ended,
     Failed,
+    Job,
     Progress,
     RecorderProcess,
+    TargetProgress,
     judge,
 )
-from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.pty import Terminal
-from capadvise.recording import Lost
-from capadvise.report.model import Report
-from capadvise.tui.protocols import Now, Over
-
-Save = Callable[[Observation], tuple[Report, Path | None]]
+from capadvise.tui.protocols import Health, Now, Over
 
 
 class LiveRecorder:
     """The screen's side of the recorder (``live_recorder``). Made before any thread starts:
     it forks."""
 
-    def __init__(self, command: Command, save: Save) -> None:
-        self.argv, self.check = command.argv, command.check
+    def __init__(
+        self,
+        argv: Sequence[str],
+        job: Job,
+        *,
+        check: str | None = None,
+        has_terminal: bool = True,
+        several: bool = False,
+    ) -> None:
+        """``job`` returns the ``Over`` of each target; ``check``: the health check; ``several``:
+        there can be more than one target."""
+        self._several = several
+        self.argv, self.check = tuple(argv), check
+        self.has_terminal, self.detaches = has_terminal, not has_terminal
         default().preload()  # once, for all three processes
         self._terminal = Terminal()
-        self._progress = Progress(0.0, (), Lost(), None, False)
-        self._proposal: Proposal | None = None
+        self._progress = Progress()
+        self._proposals_of: dict[str, Proposal] = {}
         self._ended: Ended | Failed | None = None
-        self._over: Over | None = None
-        self.has_terminal, self.detaches = True, False
         self._started = False
-        self._fork(command, save)
+        self._fork(job)
 
-    def _fork(self, command: Command, save: Save) -> None:
+    def _fork(self, job: Job) -> None:
         orders, self._orders = os.pipe()
         progress, reporting = os.pipe()
         with contextlib.suppress(OSError):  # an ordinary user may have made too many
@@ -77,7 +82,8 @@ class LiveRecorder:
         recorder_pid = os.fork()
         if recorder_pid == 0:
             _close(ours, judges, (self._terminal.fd,))
-            RecorderProcess(orders, reporting, to_judge, ready).run(command, self._terminal, save)
+            process = RecorderProcess(orders, reporting, to_judge, ready, several=self._several)
+            process.run(job, self._terminal)
         own_caps.keep()  # the recorder sets up; the screen only looks on
         self._pids = (judge_pid, recorder_pid)
         _close(judges, recorders, (self._terminal.inner,))
@@ -99,11 +105,26 @@ class LiveRecorder:
         """What was seen so far."""
         known, ended, clock = self._progress, self._ended, time.monotonic()
         if isinstance(ended, Ended):
-            now = Now(ended.seconds, ended.tallies, self._proposal, known.lost, ended=True)
-            return (now,)
+            return tuple(self._now_of(each, ended.seconds, ended=True) for each in ended.targets)
         seconds = clock - known.began if known.began else 0.0
-        stopping = None if known.kill_at is None else known.kill_at - clock
-        return (Now(seconds, known.tallies, self._proposal, known.lost, stopping),)
+        return tuple(self._now_of(each, seconds) for each in known.targets)
+
+    def _now_of(self, target: TargetProgress, seconds: float, *, ended: bool = False) -> Now:
+        known, clock = self._progress, time.monotonic()
+        health = Health(True, 0) if target.healthy else None
+        if known.health is not None:
+            since = known.health.since
+            health = Health(known.health.passed, clock - since, known.health.text)
+        return Now(
+            seconds,
+            target.tallies,
+            self._proposals_of.get(target.name),
+            known.lost,
+            None if known.kill_at is None else known.kill_at - clock,
+            target.name,
+            health,
+            ended or (target.ended and bool(target.name)),
+        )
 
     @property
     def observer(self) -> str:
@@ -120,11 +141,7 @@ class LiveRecorder:
             error = CapadviseError(self._ended.message, hint=self._ended.hint)
             error.exit_code = Exit(self._ended.code)
             raise error
-        if self._over is None and self._ended is not None:
-            report, path = self._ended.result
-            self._proposal = report.proposal
-            self._over = Over(report, path, self._ended.check_passed, self._ended.check_said)
-        return None if self._over is None else (self._over,)
+        return None if self._ended is None else tuple(self._ended.result)
 
     def stop(self) -> None:
         """End the target; called again, kill it."""
@@ -171,9 +188,8 @@ class LiveRecorder:
                 self._ended = message or lost
 
     def _read_judgements(self) -> None:
-        while (proposal := _load(self._proposals)) is not None:
-            if self._over is None:
-                self._proposal = proposal
+        while (proposals := _load(self._proposals)) is not None:
+            self._proposals_of = proposals
 
 
 def _close(*others: tuple[int, ...]) -> None:
@@ -191,14 +207,14 @@ def _load(pipe: Any) -> Any:
         return None
 
 
-def live(
-    command: Command, save: Save, *, prove: bool, before: dict[str, str] | None = None
-) -> Over:
-    """The screens, until the user leaves: how the recording ended, with the report as it is then.
+def show_live(
+    recorder: LiveRecorder, *, prove: bool = False, before: dict[str, str] | None = None
+) -> list[Over]:
+    """The screens, until the user leaves: how each recording ended, with its report as it is then.
+    ``before``: what was kept before the recording, for trials.
 
-    Raises CannotObserve and CannotStart as ``observe`` does.
+    Raises what the job raises.
     """
-    recorder = LiveRecorder(command, save)
     from capadvise.tui.main import Main
     from capadvise.workflow.review_prover import ReviewProver
     from capadvise.workflow.screens import open_app
@@ -209,10 +225,14 @@ def live(
     try:
         open_app(main)
     finally:
-        overs = recorder.close()
+        try:
+            overs = recorder.close()
+        finally:  # also where nothing was recorded: the target may have said why
+            main.live.output.feed(recorder.output())
+            for line in main.live.output.terminal.text():
+                print(line)
     if not overs:
         raise CapadviseError("the TUI could not be opened", hint="try --no-tui")
-    for line in main.live.output.terminal.text():
-        print(line)
-    choice = main.states[0].choice
-    return replace(overs[0], report=choice.report) if choice else overs[0]
+    reports = [state.choice.report if state.choice else None for state in main.states]
+    newest = dict(enumerate(reports))
+    return [replace(over, report=newest.get(n) or over.report) for n, over in enumerate(overs)]

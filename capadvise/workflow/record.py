@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,13 @@ from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
+    from capadvise.linux.running.target import Running
     from capadvise.linux.supervise.command import Command
+    from capadvise.linux.supervise.observation import Observation
+    from capadvise.linux.supervise.onlooker import Onlooker
     from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
+    from capadvise.workflow.live import LiveRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +76,8 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     with _kept(wishes) as before:
         if screens:
             return _on_screen(command, wishes, before)
-        observation = observe(command, meanwhile=preload, table=table)
-        from capadvise.tui.protocols import Over  # what it knows of is loaded by now
-
-        report, path = judge_and_save(observation, wishes.output)
-        if wishes.prove:
-            report, path = _prove_and_save(report, path, before)
-        return Over(report, path, observation.check_passed, observation.check_said)
+        over = _over(observe(command, meanwhile=preload, table=table), wishes)
+        return _proven(over, before) if wishes.prove else over
 
 
 @contextmanager
@@ -96,16 +96,48 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
 
 def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) -> Over:
     from capadvise.linux.supervise.command import resolve
-    from capadvise.workflow.live import live
+    from capadvise.workflow.live import show_live
 
     resolve(command.argv[0])  # what cannot be started is said without any screen
+    recorder = live_command(command, lambda observation: _over(observation, wishes, say=_unsaid))
+    return show_live(recorder, prove=wishes.prove, before=before)[0]
+
+
+def live_command(command: Command, finish: Callable[[Observation], Over]) -> LiveRecorder:
+    """A recorder of a command, for the screens. ``finish`` judges and saves what was observed."""
+    from capadvise.linux.supervise.record import observe
+    from capadvise.workflow.live import LiveRecorder
+
     command = replace(command, doubt=None)  # a screen is no place for lines on stderr
-    return live(
-        command,
-        lambda observation: judge_and_save(observation, wishes.output, say=lambda _: None),
-        prove=wishes.prove,
-        before=before,
-    )
+
+    def job(terminal: int, onlooker: Onlooker) -> list[Over]:
+        here = replace(command, terminal=terminal)
+        return [finish(observe(here, meanwhile=preload, onlooker=onlooker))]
+
+    return LiveRecorder(command.argv, job, check=command.check)
+
+
+def _unsaid(_: str) -> None:
+    """On a screen, lines on stderr are no place for anything."""
+
+
+def _over(
+    observation: Observation,
+    wishes: Wishes,
+    *,
+    several: bool = False,
+    say: Callable[[str], object] = notice,
+) -> Over:
+    """Judged and saved."""
+    from capadvise.tui.protocols import Over  # what it knows of is loaded by now
+
+    report, path = judge_and_save(observation, wishes.output, several=several, say=say)
+    return Over(report, path, observation.check_passed, observation.check_said)
+
+
+def _proven(over: Over, before: dict[str, str] | None) -> Over:
+    report, path = _prove_and_save(over.report, over.path, before)
+    return replace(over, report=report, path=path)
 
 
 def record_containers(
@@ -113,35 +145,106 @@ def record_containers(
 ) -> tuple[list[Report], int | None]:
     """Record what the client starts, which is the target, not the client: a report on each, which
     is shown as soon as it is there, and the client's exit status."""
-    from capadvise.linux.engines.record.record import observe_containers
-    from capadvise.tui.protocols import Over
-
-    until_healthy = wishes.prove and command.check is None and command.seconds is None
-    reports = []
+    several = is_several(invocation)
+    screens = wishes.screens and not (several and wishes.prove) and has_screens()
     with _data_kept(invocation, wishes) as before:
+        if screens:
+            return _containers_on_screen(invocation, command, wishes, before, show)
+        from capadvise.linux.engines.record.record import observe_containers
+
         run = observe_containers(
             *(invocation, command, preload),
-            until_healthy=until_healthy,
+            until_healthy=_until_healthy(command, wishes),
             in_its_place=wishes.replace,
             say=(lambda sentence: None) if wishes.quiet else notice,
         )
+        reports = []
         for one in run.each:
-            report, path = judge_and_save(one, wishes.output, several=is_several(invocation))
+            over = _over(one, wishes, several=several)
             if wishes.prove:
-                report, path = _prove_and_save(report, path, before)
-            show(Over(report, path, one.check_passed, one.check_said))
-            reports.append(report)
-    for name in run.swept:
+                over = _proven(over, before)
+            show(over)
+            reports.append(over.report)
+    _tell_of_containers(run.swept, run.removed, wishes)
+    return reports, run.status
+
+
+def _until_healthy(command: Command, wishes: Wishes) -> bool:
+    return wishes.prove and command.check is None and command.seconds is None
+
+
+def _containers_on_screen(
+    invocation: Invocation,
+    command: Command,
+    wishes: Wishes,
+    before: dict[str, str] | None,
+    show: Callable[[Over], object],
+) -> tuple[list[Report], int | None]:
+    from capadvise.linux.engines.record.record import engine_of, observe_containers
+    from capadvise.workflow.live import LiveRecorder, show_live
+
+    engine_of(invocation)  # what cannot be observed is said without any screen
+    command = replace(command, doubt=None)
+    several = is_several(invocation)
+    ends, leaving = os.pipe()
+
+    def job(terminal: int, onlooker: Onlooker) -> list[Over]:
+        said: list[str] = []
+        run = observe_containers(
+            *(invocation, replace(command, terminal=terminal), preload),
+            until_healthy=_until_healthy(command, wishes),
+            in_its_place=wishes.replace,
+            say=said.append,
+            onlooker=onlooker,
+        )
+        os.write(leaving, json.dumps([run.swept, run.removed, run.status, said[:20]]).encode())
+        return [_over(one, wishes, several=several, say=_unsaid) for one in run.each]
+
+    recorder = LiveRecorder(command.argv, job, check=command.check, several=True)
+    os.close(leaving)
+    overs = show_live(recorder, prove=wishes.prove, before=before)
+    with os.fdopen(ends, "rb") as file:
+        swept, removed, status, said = json.loads(file.read() or b"[[], [], null, []]")
+    for sentence in said:
+        notice(sentence)
+    for over in overs:
+        show(over)
+    _tell_of_containers(swept, removed, wishes)
+    return [over.report for over in overs], status
+
+
+def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishes) -> None:
+    for name in swept:
         notice(
             f"{name}: stopped and removed: an earlier capadvise was killed, and had given it every "
             "capability"
         )
-    if run.removed and not wishes.quiet:
+    if removed and not wishes.quiet:
         notice(
-            f"{', '.join(run.removed)}: removed: the recording gave it every capability; your own "
+            f"{', '.join(removed)}: removed: the recording gave it every capability; your own "
             "command makes it anew"
         )
-    return reports, run.status
+
+
+def record_running(
+    running: Running, command: Command, wishes: Wishes, begun: Callable[[int], object]
+) -> Over:
+    """Watch what runs already, until the time is up, the health check passes or the user leaves."""
+    from capadvise.linux.running.record_running import attach
+
+    if not (wishes.screens and has_screens()):
+        return _over(attach(running, command, meanwhile=preload, begun=begun), wishes)
+    from capadvise.workflow.live import LiveRecorder, show_live
+
+    command = replace(command, doubt=None)
+
+    def job(_: int, onlooker: Onlooker) -> list[Over]:
+        seen = attach(running, command, meanwhile=preload, onlooker=onlooker)
+        return [_over(seen, wishes, say=_unsaid)]
+
+    title = ("attach", running.target.name)
+    recorder = LiveRecorder(title, job, check=command.check, has_terminal=False)
+    return show_live(recorder)[0]
 
 
 @contextmanager

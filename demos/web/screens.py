@@ -15,10 +15,10 @@ from textual.pilot import Pilot
 from capadvise.catalog import default
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.record import Observation
-from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.workflow.live import LiveRecorder
+from capadvise.tui.protocols import Over
+from capadvise.workflow.record import live_command
 from capadvise.workflow.reports import judge_and_save
 from capadvise.workflow.review_prover import ReviewProver
 
@@ -31,13 +31,12 @@ async def pictures(folder: Path, scratch: Path) -> None:
     """The way through the screens, with a picture of each."""
     report, go = scratch / "web.json", scratch / "go"
 
-    def save(seen: Observation) -> tuple[Report, Path]:
+    def finish(seen: Observation) -> Over:
         """The trials need not wait until they are told to go on."""
-        return judge_and_save(
-            replace(seen, workload=replace(seen.workload, check=CHECK)), str(report)
-        )
+        plain = replace(seen, workload=replace(seen.workload, check=CHECK))
+        return Over(*judge_and_save(plain, str(report)))
 
-    recorder = LiveRecorder(Command(SERVER, check=f"test -e {go} && {CHECK}"), save)
+    recorder = live_command(Command(SERVER, check=f"test -e {go} && {CHECK}"), finish)
     main = Main(default(), source=recorder, prover=ReviewProver)
     app = CapadviseApp(lambda: main)
     async with app.run_test(size=SIZE) as pilot:
@@ -51,7 +50,7 @@ async def pictures(folder: Path, scratch: Path) -> None:
             svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # blanks begin many texts
             (folder / f"{name}.svg").write_text(svg)
 
-        await _until(pilot, lambda: len(recorder.now()[0].tallies) > 4)
+        await _until(pilot, lambda: sum(len(now.tallies) for now in recorder.now()) > 4)
         await asyncio.create_subprocess_shell(f"{CHECK}; {CHECK}")
         await pilot.pause(2.0)
         await picture("live", "u", "down")

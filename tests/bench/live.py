@@ -23,7 +23,8 @@ from capadvise.catalog import default
 from capadvise.linux.supervise.command import Command
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.workflow.live import LiveRecorder
+from capadvise.tui.protocols import Over
+from capadvise.workflow.record import live_command
 from capadvise.workflow.reports import judge_and_save
 from tests.bench.tui import BUDGET
 
@@ -58,14 +59,14 @@ class Timed:
     def __init__(self, rate: int, seconds: float, folder: Path) -> None:
         code = TARGET.format(rate=rate, seconds=seconds)
         command = Command((sys.executable, "-c", code))
-        self.recorder = LiveRecorder(
-            command, lambda seen: judge_and_save(seen, str(folder / "r.json"))
+        self.recorder = live_command(
+            command, lambda observation: Over(*judge_and_save(observation, str(folder / "r.json")))
         )
 
 
 async def press(pilot: Pilot[None], view: Main, seconds: float) -> list[tuple[float, float]]:
     """(milliseconds that passed, milliseconds of the thread) until each key had its effect."""
-    while not (view.source and view.source.now()[0].tallies):
+    while not any(now.tallies for now in view.source.now()):
         await pilot.pause(0.1)
     await pilot.press("u", "down")
     taken = []

@@ -73,7 +73,7 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         user.keys("C-s")
         user.wait("written to compose.yaml")
         user.keys("q")
-        user.wait("Recommended:", "status=0")
+        user.wait("Recommended set:", "status=0")
     done = subprocess.run(
         ["docker", "compose", "-f", "compose.yaml", "config", "--format", "json"],
         cwd=tmp_path,
@@ -108,7 +108,7 @@ def report_of(folder: Path) -> Any:
 
 
 def test_the_screen_says_what_observes(tmp_path: Path) -> None:
-    with terminal(tmp_path, 100, 20) as user:
+    with terminal(tmp_path, 120, 24) as user:
         user.run(CAPADVISE, "run", "--retry", "-o", "r.json", "--", "sleep", "60")
         user.wait("recording", "none dropped", "+retry")
         user.keys("q")
@@ -178,7 +178,7 @@ def test_however_capadvise_is_ended_the_target_ends_and_the_report_is_kept(
         user.close()
     elif how == "term":
         os.kill(capadvise, signal.SIGTERM)
-        assert "Recommended: CHOWN" in user.wait("status=143")
+        assert "Recommended set: CHOWN" in user.wait("status=143")
     else:
         user.wait("none dropped", "CHOWN: giving")
         os.kill(capadvise, signal.SIGKILL)
@@ -198,6 +198,124 @@ def test_what_ends_at_once_or_cannot_start(user: Tmux) -> None:
     user.wait("status=0")
     start(user, "no-such-command")
     assert "command not found" in user.wait("status=127")
+
+
+def test_line_editing_history_and_colours_of_a_shell(user: Tmux) -> None:
+    start(user, "bash", "--norc")
+    user.wait("your keys go to it", "$ ")  # it waits for keys, and has them
+    user.type("echo hello world")
+    user.keys("Home", "Delete", "Delete", "Delete", "Delete")
+    user.type("printf 'b%sd\\n'")
+    user.keys("Enter")
+    user.wait("bhellod", "bworldd")
+    user.type("printf '\\033[1;31mred\\033[0m\\n'")
+    user.keys("Enter", "Up", "Up", "Enter")
+    user.wait("bhellod")
+    coloured = user.tell("capture-pane", "-p", "-e")
+    line = next(line for line in coloured.splitlines() if "red" in line and "printf" not in line)
+    assert "\x1b[1m" in line or "\x1b[1;" in line
+    user.keys("C-c")
+    user.type("exit 3")
+    user.keys("Enter")
+    user.wait("exited with 3")
+    user.keys("q")
+    user.wait("status=3")
+
+
+def test_an_editor_in_the_shell_takes_the_pane_and_gives_it_back(user: Tmux) -> None:
+    start(user, "bash", "--norc")
+    user.wait("your keys go to it", "$ ")
+    user.type("vi -u NONE new.txt")
+    user.keys("Enter")
+    user.wait("capadvise", "~", "new.txt")
+    user.keys("i")
+    user.type("written in the pane")
+    user.keys("Escape")
+    user.type(":wq")
+    user.keys("Enter")
+    user.wait("$ vi -u NONE new.txt")
+    user.type("cat new.txt; exit")
+    user.keys("Enter")
+    user.wait("Drop all of them")
+    user.keys("1")
+    user.wait("written in the pane", "exited with 0")
+
+
+def test_a_screen_that_is_drawn_again_and_again(user: Tmux) -> None:
+    start(user, "top", "-d", "0.5")
+    shown = user.wait("load average", "PID", "your keys go to it")
+    assert shown.count("load average") == 1
+    user.keys("q")  # is for top
+    user.wait("exited with 0")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("grep", "[/a]", "/etc/passwd"), ("sed", "s/[/]/_/", "/etc/hostname"), ("echo", "[bold]x[/]")],
+)
+def test_markup_in_a_command_is_text(user: Tmux, argv: tuple[str, ...]) -> None:
+    start(user, *argv)
+    user.wait("2 Review", argv[1])
+    user.keys("q")
+    user.wait("Report: r.json", "status=0")
+
+
+def test_the_call_that_decides_is_told_not_the_last_one(user: Tmux) -> None:
+    loop = "while :; do sleep .3; ls >/dev/null; done"
+    start(user, "sh", "-c", f"mount -t tmpfs x /mnt; umount /mnt; {loop}")
+    user.wait("◆ SYS_ADMIN", "mount[", "incidental", "recording 5 s")
+    assert "brk" not in user.screen()
+    user.keys("q")
+    user.wait("you stopped it")
+
+
+def test_a_health_check_that_fails_is_seen_and_why(user: Tmux) -> None:
+    start(user, "sleep", "100", options=("--check", "echo not yet; false"))
+    user.wait("health check failing for", "not yet")
+    user.keys("q")
+    user.wait("you stopped it")
+
+
+def test_a_crash_is_said(user: Tmux) -> None:
+    start(user, "sh", "-c", "kill -SEGV $$")
+    user.wait("crashed (SIGSEGV)", "Enter reviews")
+    user.keys("q")
+    user.wait("status=139")
+
+
+def test_suspending_and_going_on_draws_all_of_it_again(user: Tmux) -> None:
+    start(user, "sleep", "60")
+    user.wait("● recording")
+    user.keys("C-z")
+    user.wait("Stopped", "$ ")
+    user.type("fg")
+    user.keys("Enter")
+    user.wait("capadvise", "Capabilities", "Output of", "q Stop")
+    user.keys("q")
+    user.wait("you stopped it")
+
+
+def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd gone && {CAPADVISE} run -q -o ../r.json -- sh -c 'touch f; chown nobody f'"
+    user.run("sh", "-c", script)
+    user.wait("status=0")
+    (gone / "f").unlink()
+    gone.rmdir()
+    user.run(CAPADVISE, "review", "r.json")
+    user.wait("CAP_CHOWN")
+    user.keys("p")
+    user.wait("✗ not proven", "gone")
+    user.keys("2", "3")
+    user.wait("✗ not proven", "gone")
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_text(user: Tmux) -> None:
+    start(user, "true", options=("-q",))
+    user.wait("status=0")
+    user.run("env", "TERM=dumb", CAPADVISE, "review", "r.json")
+    user.wait("review needs a terminal", "status=2")
 
 
 @pytest.mark.parametrize("option", ["--no-tui", "-q", "--json"])

@@ -43,7 +43,8 @@ def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_p
     drive(app, script)
     kept = load(path, default())
     assert kept.proposal.need(CHOWN).verdict is Verdict.REQUIRED
-    assert kept.proven == kept_report(app).proven
+    assert main.choice is not None
+    assert kept.proven == main.choice.report.proven
 
 
 def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_proven(

@@ -250,7 +250,7 @@ def test_each_service_has_a_row_with_its_lamps_and_enter_goes_into_it() -> None:
         first, second = (str(option.prompt) for option in targets.options)
         assert first.split()[:2] == ["●", "web"]
         assert "·" * 10 + "●" + "·" * 30 in first
-        assert first.rstrip().endswith("41 → 1    health check passed")
+        assert first.rstrip().endswith("41 → 1  ✓ healthy")
         assert "41 → 2" in second
         targets.focus()
         await press(pilot, "down")

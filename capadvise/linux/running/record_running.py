@@ -27,6 +27,7 @@ from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Trace, Tracing, everything, session
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tasks import Scope
@@ -45,11 +46,13 @@ def attach(
     *,
     meanwhile: Callable[[], object] = lambda: None,
     begun: Callable[[int], object] = lambda processes: None,
+    onlooker: Onlooker | None = None,
 ) -> Observation:
     """Record until the target ends, the time is up, the check passes, or a signal comes.
 
     Of ``command``, only what concerns the check and the time is used. ``begun`` is told how many
-    processes are recorded, once they are. Raises CannotObserve, or BadInput when it is gone.
+    processes are recorded, once they are. ``onlooker`` is called between two rounds of reading.
+    Raises CannotObserve, or BadInput when it is gone.
     """
     with _its_end_is_an_error(running):
         held = _held(running)
@@ -71,7 +74,7 @@ def attach(
             execs = ExecWatcher(ready.traced().buffers, running.is_entered_by)
             try:
                 begun(len(running.processes()))
-                loop.run()
+                loop.run(_each_round(loop, running, scope, held, onlooker))
             finally:
                 execs.stop()
     return Observation(
@@ -83,6 +86,19 @@ def attach(
         check_said=loop.check_said,
         credentials=loop.credentials,
     )
+
+
+def _each_round(
+    loop: EventLoop, running: Running, scope: Scope, held: Held, onlooker: Onlooker | None
+) -> Callable[[], None] | None:
+    if onlooker is None:
+        return None
+
+    def so_far() -> list[TargetSoFar]:
+        recording = replace(loop.recording(scope, held, None), attached=True)
+        return [TargetSoFar("", (recording,))]
+
+    return lambda: onlooker(loop, so_far)
 
 
 @contextmanager

@@ -21,18 +21,16 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from capadvise.catalog import default
 from capadvise.decide import Need, decide_all
 from capadvise.errors import CapadviseError
 from capadvise.judge import Effect
-from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.pty import Terminal
-from capadvise.linux.supervise.record import observe
 from capadvise.recording import Lost, Recording, Tally
 
 _EVERY = 0.1
@@ -46,17 +44,35 @@ read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 
 @dataclass(frozen=True, slots=True)
+class TargetProgress:
+    """One target."""
+
+    name: str
+    tallies: tuple[Tally, ...]
+    ended: bool = False
+    healthy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProgress:
+    """What the health check says, since when, and what it printed."""
+
+    passed: bool
+    since: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What the recorder tells ten times a second. Times are of the monotonic clock."""
 
-    began: float
-    tallies: tuple[Tally, ...]
-    lost: Lost
-    kill_at: float | None
-    exited: bool
-    """The target has ended; what it left may go on."""
+    began: float = 0.0
+    targets: tuple[TargetProgress, ...] = ()
+    lost: Lost = field(default_factory=Lost)
+    kill_at: float | None = None
     observer: str = ""
     """What sees the checks; empty where there is none yet."""
+    health: HealthProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +86,30 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The report is saved."""
+    """The reports are saved."""
 
     result: Any
-    """What the function that saved it returned."""
-    check_passed: bool | None
-    check_said: str
+    """What the job returned."""
     seconds: float
-    tallies: tuple[Tally, ...]
+    targets: tuple[TargetProgress, ...]
+
+
+Job = Callable[[int, Onlooker], Any]
+"""Records to the end and saves the reports: with the target's end of its terminal, and who looks
+on."""
 
 
 def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
     """Judge what comes, until nothing more will. A need goes with one piece of evidence."""
     with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
         while True:
-            proposal = decide_all(pickle.load(coming), default())
-            needs = tuple(map(_brief, proposal.needs))
-            _send(proposals, replace(proposal, needs=needs))
+            targets: dict[str, tuple[Recording, ...]] = pickle.load(coming)
+            judged = {name: decide_all(each, default()) for name, each in targets.items()}
+            brief = {
+                name: replace(proposal, needs=tuple(map(_brief, proposal.needs)))
+                for name, proposal in judged.items()
+            }
+            _send(proposals, brief)
             os.write(ready, b"r")
     os._exit(0)
 
@@ -94,9 +117,12 @@ def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
 class RecorderProcess:
     """The process that records."""
 
-    def __init__(self, orders: int, progress: int, recordings: int, judged: int) -> None:
+    def __init__(
+        self, orders: int, progress: int, recordings: int, judged: int, *, several: bool
+    ) -> None:
         """File descriptors: orders come in, progress goes out; recordings go to the judge, who says
-        when it can take another one."""
+        when it can take another one. ``several``: there can be more than one target."""
+        self._several = several
         self._orders, self._progress_fd = orders, progress
         self._recordings, self._judged = recordings, judged
         self._alone = False
@@ -105,16 +131,13 @@ class RecorderProcess:
         self._next_look = self._next_judgement = self._next_lost = 0.0
         self._distinct = 0
         self._lost = Lost()
-        self._tallies: Callable[[], tuple[Tally, ...]] = tuple
+        self._targets: tuple[TargetProgress, ...] = ()
+        self._health: HealthProgress | None = None
+        self._began = 0.0
         for fd in (orders, judged):
             os.set_blocking(fd, False)
 
-    def run(
-        self,
-        command: Command,
-        terminal: Terminal,
-        save: Callable[[Observation], Any],
-    ) -> NoReturn:
+    def run(self, job: Job, terminal: Terminal) -> NoReturn:
         """Wait for the order to go, record, save, and end."""
         # What is sent to the terminal's processes is for the screen; and on a busy machine, the
         # kernel shares out the processors among sessions (CONFIG_SCHED_AUTOGROUP).
@@ -125,21 +148,16 @@ class RecorderProcess:
             select.select([self._orders], [], [])
             self._read_orders()
             if not self._stops:
-                result = self._record(replace(command, terminal=terminal.inner), save)
+                result = job(terminal.inner, self._round)
                 self._read_orders()
                 if self._alone:
                     terminal.restore()
-                self._send(result)
+                self._send(Ended(result, time.monotonic() - self._began, self._targets))
             code = 0
         except CapadviseError as error:
             self._send(Failed(str(error), error.hint, int(error.exit_code)))
         finally:
             os._exit(code)
-
-    def _record(self, command: Command, save: Callable[[Observation], Any]) -> Ended:
-        seen = observe(command, meanwhile=default().preload, onlooker=self._round)
-        seconds, tallies = seen.recording.seconds, self._tallies()
-        return Ended(save(seen), seen.check_passed, seen.check_said, seconds, tallies)
 
     def _read_orders(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -149,50 +167,72 @@ class RecorderProcess:
                 self._alone = True
                 self._stops += 1
 
-    def _round(self, loop: EventLoop, recordings: Callable[[], Sequence[Recording]]) -> None:
+    def _round(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
         """Between two rounds of reading."""
-        now = time.monotonic()
-        self._tallies = loop.sources.tracker.tallies
+        now, self._began = time.monotonic(), loop.clock
         self._read_orders()
         if self._stops > self._obeyed:
             loop.order_stop()
             self._obeyed = self._stops
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
-        if now >= self._next_look:
-            if not self._alone and not _unread(self._progress_fd):
-                self._send(self._progress(loop))
-            self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
+            self._look_at_health(loop, now)
         distinct = loop.sources.tracker.distinct
         if now >= self._next_judgement and distinct != self._distinct:
             self._distinct = distinct
-            self._ask(recordings())
+            self._ask(so_far())
             spent = time.monotonic() - now
             self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
+        if now >= self._next_look:
+            self._count(loop, so_far)
+            if not self._alone and not _unread(self._progress_fd):
+                self._send(self._progress(loop))
+            self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
+
+    def _count(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
+        """What was counted: of a single target by the tracker itself, which is cheaper."""
+        if self._several:
+            self._targets = tuple(map(_counted, so_far()))
+        else:
+            ended = loop.subject.status is not None
+            self._targets = (TargetProgress("", loop.sources.tracker.tallies(), ended),)
+
+    def _look_at_health(self, loop: EventLoop, now: float) -> None:
+        passed, before = loop.state.health.passed, self._health
+        if passed is None:
+            return
+        text = loop.check_said or (before.text if before else "")
+        same = before is not None and before.passed is passed
+        since = before.since if same and before else now if before else loop.clock
+        self._health = HealthProgress(passed, since, text)
 
     def _progress(self, loop: EventLoop) -> Progress:
         return Progress(
             loop.clock,
-            loop.sources.tracker.tallies(),
+            self._targets,
             self._lost,
             loop.kill_at,
-            loop.subject.status is not None,
             loop.sources.observer,
+            self._health,
         )
 
-    def _ask(self, recordings: Sequence[Recording]) -> None:
-        """Have this judged, if the judge has done with the one before."""
+    def _ask(self, targets: Sequence[TargetSoFar]) -> None:
+        """Have these judged, if the judge has done with those before."""
         try:
             os.read(self._judged, 1)
         except BlockingIOError:
             self._distinct = 0  # ask again
             return
         with contextlib.suppress(OSError):
-            _send(self._recordings, tuple(recordings))
+            _send(self._recordings, {target.name: target.recordings for target in targets})
 
     def _send(self, value: Progress | Ended | Failed) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
             _send(self._progress_fd, value)
+
+
+def _counted(target: TargetSoFar) -> TargetProgress:
+    return TargetProgress(target.name, target.tallies(), target.ended, target.healthy)
 
 
 def _brief(need: Need) -> Need:

@@ -21,7 +21,7 @@ from capadvise.linux.supervise.session import Tracing, session
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.kallsyms import Reading
-    from capadvise.linux.supervise.record_command import Onlooker
+    from capadvise.linux.supervise.onlooker import Onlooker
 
 
 def observe(

@@ -6,7 +6,6 @@ Apart from ``record``, so that all this is loaded while the kernel makes the buf
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from capadvise.linux.kernel import own_caps, procfs
@@ -16,6 +15,7 @@ from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation, working_directory
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session
 from capadvise.linux.supervise.sources import CheckTracker, Sources
 from capadvise.linux.supervise.untraced import NoTracker
@@ -23,9 +23,6 @@ from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Held, Recording, Target
 from capadvise.workload import Workload
-
-Onlooker = Callable[[EventLoop, Callable[[], Sequence[Recording]]], None]
-"""Called between two rounds of reading, with what gives the recordings so far."""
 
 
 def record_held(
@@ -50,7 +47,11 @@ def record_held(
 
     own_caps.keep()
     ready.release()
-    loop.run(None if onlooker is None else lambda: onlooker(loop, recordings))
+    loop.run(
+        None
+        if onlooker is None
+        else lambda: onlooker(loop, lambda: (TargetSoFar("", recordings()),))
+    )
     return Observation(
         recordings=recordings(),
         target=Target("command", name_of(command.argv), command.argv, cwd, "{}:{}".format(*ids)),

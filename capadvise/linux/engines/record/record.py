@@ -29,6 +29,7 @@ from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation, working_directory
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tasks import Scope
@@ -85,6 +86,7 @@ def observe_containers(
     until_healthy: bool = False,
     in_its_place: bool = False,
     say: Callable[[str], object] = lambda sentence: None,
+    onlooker: Onlooker | None = None,
 ) -> Seen:
     """Run containers with every capability, and return what was seen of each.
 
@@ -97,7 +99,9 @@ def observe_containers(
     with scratch(LARGE) as folder:
         start = for_recording(invocation, client, folder, say, in_its_place=in_its_place)
         with _stopped_meanwhile(start, say):
-            seen = run_containers(start, command, meanwhile, until_healthy=until_healthy)
+            seen = run_containers(
+                start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
+            )
         return replace(seen, swept=swept)
 
 
@@ -120,6 +124,7 @@ def run_containers(
     meanwhile: Callable[[], object] = lambda: None,
     *,
     until_healthy: bool = False,
+    onlooker: Onlooker | None = None,
     at_end: Callable[[Run], None] | None = None,
     leave: bool = False,
 ) -> Seen:
@@ -143,7 +148,9 @@ def run_containers(
         roster.open()
         try:
             ready.release()
-            run.loop.run()
+            run.loop.run(
+                None if onlooker is None else lambda: onlooker(run.loop, lambda: _so_far(run))
+            )
             each = tuple(_observations(run))
             if at_end is not None:
                 at_end(run)
@@ -227,28 +234,49 @@ def _not_seen(run: Run) -> Exception:
     )
 
 
-def _observations(run: Run) -> Iterator[Observation]:
+def _so_far(run: Run) -> list[TargetSoFar]:
+    """Each service or container that has begun, in the order in which they did."""
+    targets = []
+    for members in _groups(run):
+        entry = members[0][0]
+        recordings = tuple(_recording_so_far(run, *member) for member in members)
+        ended = entry.exit_status is not None
+        name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
+        targets.append(TargetSoFar(name, recordings, ended, entry.healthy))
+    return targets
+
+
+def _groups(run: Run) -> Iterator[list[tuple[ContainerState, StartedContainer]]]:
+    """What is looked at, by service or container."""
     groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
-    for entry in run.subject.roster.entries.values():
+    for entry in list(run.subject.roster.entries.values()):
         wanted = not run.start.services or entry.service in run.start.services
         if wanted and run.subject.is_target(entry):
             for place in run.subject.places(entry):
                 groups.setdefault(entry.service or entry.id, []).append((entry, place))
-    for members in groups.values():
+    yield from groups.values()
+
+
+def _observations(run: Run) -> Iterator[Observation]:
+    for members in _groups(run):
         entry, place = members[0]
         recordings = tuple(_recording(run, *member) for member in members)
         yield _observation(run, entry, place, recordings)
 
 
 def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
+    recording = _recording_so_far(run, entry, place)
+    return replace(recording, image_files=entry.look_at_files(place.root))
+
+
+def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
     assert place.scope is not None
     status = entry.exit_status if entry.exit_status is not None else run.subject.status
     sets = place.sets
     bounding = sets.bounding if sets else procfs.capability_sets().bounding
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
-    recording = run.loop.recording(place.scope, held, status, healthy=entry.healthy)
-    return replace(recording, image_files=entry.look_at_files(place.root))
+    return run.loop.recording(place.scope, held, status, healthy=entry.healthy)
 
 
 def _observation(

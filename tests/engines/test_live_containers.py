@@ -1,0 +1,90 @@
+"""Containers on the live screen, on a real terminal: a row for each service, attach, and the way
+into the user's own compose file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import BOX, MARK, box_images, call
+from tests.support.runs import CAPADVISE
+from tests.support.tmux import terminal
+
+WAIT = "trap exit TERM; while :; do sleep 1; done"
+COMPOSE = f"""\
+# our shop
+name: {MARK}-live
+services:
+  web:
+    image: {BOX}   # pinned
+    command: [sh, -c, "touch /f; chown 33 /f; echo web is up; {WAIT}"]
+    healthcheck:
+      test: ["CMD", "test", "-e", "/f"]
+      interval: 1s
+  db:
+    image: {BOX}
+    command: [sh, -c, "mkdir /d; chown 998 /d; chmod 2755 /d; {WAIT}"]
+    privileged: true
+  job:
+    image: {BOX}
+    command: [sh, -c, "echo job; sleep 1"]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    yield from box_images(tmp_path_factory.mktemp("images"))
+
+
+def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
+    """A row for each service, with its lamps and its health; then the change of one of them."""
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    try:
+        with terminal(tmp_path, 120, 36) as user:
+            user.run(CAPADVISE, "run", "-o", "out", "--", "docker", "compose", "up")
+            user.wait("─ Targets ─", "● web", "● db", "■ job", "✓ healthy", "web is up")
+            user.press("Home", "Down", until="Capabilities of db")
+            user.wait("FOWNER", "● recording")
+            user.keys("q")
+            user.wait("you stopped it", "The recommended set", "n Next target")
+            user.press("n", "n", until="db (")
+            user.keys("a")
+            user.wait("compose.yaml", "-    privileged: true", "Changes db, and nothing else")
+            assert (tmp_path / "compose.yaml").read_text() == COMPOSE
+            user.keys("C-s")
+            user.wait("written to compose.yaml")
+            user.keys("q")
+            user.wait("status=")
+        assert "privileged" not in (tmp_path / "compose.yaml").read_text()
+        done = call("docker", "compose", "config", "--format=json", cwd=tmp_path)
+        services = json.loads(done.stdout)["services"]
+        assert services["db"]["cap_drop"] == ["ALL"]
+        assert "CHOWN" in services["db"]["cap_add"]
+        assert "cap_drop" not in services["web"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            *("db.json", "job.json", "web.json"),
+        ]
+    finally:
+        call("docker", "compose", "down", "--timeout=1", cwd=tmp_path)
+
+
+def test_attach_shows_a_running_container_and_leaves_it_as_it_is(tmp_path: Path) -> None:
+    name = f"{MARK}-attached"
+    work = "while :; do touch /f; chown 33 /f; sleep 0.2; done"
+    started = call("docker", "run", "-d", "--rm", f"--name={name}", BOX, "sh", "-c", work)
+    assert started.returncode == 0, started.stderr
+    try:
+        with terminal(tmp_path) as user:
+            user.run(CAPADVISE, "attach", "-o", "r.json", name)
+            user.wait("● recording", "● CHOWN", "attach")
+            assert "Output of" not in user.screen()
+            user.keys("q")
+            user.wait("✓ ● CHOWN", "detached after")
+            user.keys("q")
+            user.wait("Report: r.json", "status=0")
+        assert call("docker", "inspect", "--format={{.State.Running}}", name).stdout == "true\n"
+    finally:
+        call("docker", "kill", name)

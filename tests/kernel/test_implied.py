@@ -69,3 +69,18 @@ def test_a_refused_score_of_the_oom_killer_names_its_capability(run: Run) -> Non
 def test_who_lists_all_processes_is_seen(run: Run, command: str, scanners: list[str]) -> None:
     result = run(*command.split())
     assert result.report["recordings"][0]["proc_scanners"] == scanners
+
+
+def test_a_set_uid_program_that_becomes_root_for_good_needs_setuid(
+    run: Run, tmp_path: Path
+) -> None:
+    """It has the id already, as effective and saved one: without SETUID the real one stays."""
+    work = tmp_path / "w"
+    work.mkdir()
+    tmp_path.chmod(0o755)
+    shutil.copy("/usr/bin/python3", work / "suid")
+    (work / "suid").chmod(0o4755)
+    script = "import os; os.setuid(0); assert os.getresuid() == (0, 0, 0)"
+    result = run("./suid", "-I", "-c", script, options=("--user", "nobody"))
+    assert result.code == 0, result.stderr
+    assert "SETUID" in result.recommended

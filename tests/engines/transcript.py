@@ -34,7 +34,7 @@ _CHANGES = {
     r"\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d": "DATE",
     r"\[\d+\]": "[PID]",
     r"\b\d+\.\d s\b": "TIME",
-    r"\b\d+ capability checks": "N capability checks",
+    r"\b\d+\s+capability\s+checks": "N capability checks",
 }
 """What is another one in each run."""
 

@@ -104,14 +104,7 @@ def place_sentences(report: Report) -> Iterator[str]:
     """Where it ran, for people who know docker."""
     posture = report.posture
     if on_the_host(report):
-        user = posture.user
-        owner = user is not None and user.uid == 0 and known(report).get(C.HOST_USER) is True
-        yield "It ran as a plain program of the host, in no container." + (
-            " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities "
-            "are: give it a container or a user of its own first."
-            if owner
-            else ""
-        )
+        yield _a_plain_program(report)
     elif report.target.kind == "container":
         yield f"It ran in a container{_image(report)}."
     if posture.sandbox:
@@ -123,14 +116,30 @@ def place_sentences(report: Report) -> Iterator[str]:
     own = [name for name, s in posture.namespaces.items() if s is Sharing.OWN]
     if shared or own:
         yield f"Namespaces shared with the host: {_names(shared)}; its own: {_names(own)}."
+    if facts := _restraints(report):
+        yield f"Besides: {', '.join(facts)}."
+
+
+def _a_plain_program(report: Report) -> str:
+    user = report.posture.user
+    owner = user is not None and user.uid == 0 and known(report).get(C.HOST_USER) is True
+    return "It ran as a plain program of the host, in no container." + (
+        " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities "
+        "are: give it a container or a user of its own first."
+        if owner
+        else ""
+    )
+
+
+def _restraints(report: Report) -> list[str]:
+    posture = report.posture
     facts = [
         _seccomp(report),
         "no_new_privs is set" if posture.no_new_privs else "",
         f"{posture.mac.module} {printable(posture.mac.label)}" if posture.mac else "",
         f"cgroups {posture.cgroup.version}" if posture.cgroup else "",
     ]
-    if any(facts):
-        yield f"Besides: {', '.join(filter(None, facts))}."
+    return [fact for fact in facts if fact]
 
 
 def _image(report: Report) -> str:

@@ -25,8 +25,9 @@ from capadvise.report.explain_facts import (
 from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
+from capadvise.report.proof_text import set_text
 from capadvise.report.refusals import refusal_lines
-from capadvise.report.text import evidence_line, no_need, occasions, set_text
+from capadvise.report.text import evidence_line, no_need, occasions
 from capadvise.report.words import risk_of, risk_word
 
 _MOST = 4

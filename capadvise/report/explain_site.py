@@ -74,28 +74,38 @@ def _rule(rule: SiteRule, scope: NamespaceScope | None, catalog: Catalog) -> Ite
     overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
     yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
     yield from bullet(f"Refused, {_refused(rule)}")
+    for text in _remarks(rule, catalog):
+        yield from bullet(text)
+    for text in _callers(rule, scope):
+        yield from bullet(text)
+    yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))
+
+
+def _remarks(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
     if rule.doubt:
-        yield from bullet(f"Uncertain: {rule.doubt}.")
+        yield f"Uncertain: {rule.doubt}."
     if rule.lost:
-        yield from bullet(f"What is lost then: {rule.lost}")
+        yield f"What is lost then: {rule.lost}"
     if rule.alternatives:
         others = listed([cap.short for cap in rule.alternatives], "or")
-        yield from bullet(f"{others} would do as well.")
+        yield f"{others} would do as well."
     if rule.when:
-        yield from bullet(f"Only for some values of the argument {rule.when.arg}.")
+        yield f"Only for some values of the argument {rule.when.arg}."
     for cap in sorted(rule.caps or ()):
         entry = catalog.entry(cap)
         for use in entry.uses if entry else ():
             if any(is_of(use, name) for at in rule.at for name in at.split("<")[:1]):
-                yield from bullet(f"Instead of {cap.short}: {use.remediation}")
-    yield from bullet(f"Asked by {_chains(rule.at)}")
+                yield f"Instead of {cap.short}: {use.remediation}"
+
+
+def _callers(rule: SiteRule, scope: NamespaceScope | None) -> Iterator[str]:
+    yield f"Asked by {_chains(rule.at)}"
     if rule.below:
-        yield from bullet(f"when called from {_chains(rule.below)}")
+        yield f"when called from {_chains(rule.below)}"
     if rule.not_below:
-        yield from bullet(f"and not from {_chains(rule.not_below)}")
+        yield f"and not from {_chains(rule.not_below)}"
     if scope:
-        yield from bullet(_SCOPE[scope])
-    yield from bullet(sentence(f"rule {rule.id}, meaning {rule.meaning}, source: {rule.source}"))
+        yield _SCOPE[scope]
 
 
 def _scope(rule: SiteRule, function: str, catalog: Catalog) -> NamespaceScope | None:

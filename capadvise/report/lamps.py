@@ -11,6 +11,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.decide import Proof, Proposal, Verdict
+from capadvise.proven import Proven
 from capadvise.report.explain_facts import remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.model import Report
@@ -170,20 +171,27 @@ def worst(caps: Collection[Cap], risks: Risks) -> str:
 
 def how_known(report: Report, caps: CapSet) -> str:
     """What is known of a set as a whole, in a word or two."""
-    proven, proposal = report.proven, report.proposal
-    if proven is not None and proven.flaky:
+    if report.proven is not None and (known := _tried(report.proven, report.proposal, caps)):
+        return known
+    needs = [report.proposal.need(cap) for cap in caps]
+    retried = needs and all(need.proof is Proof.RETRY for need in needs)
+    recommended = caps == report.proposal.recommended
+    return "confirmed by retries" if recommended and retried else "not tested"
+
+
+def _tried(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
+    if proven.flaky:
         return "flaky"
-    trial = next((t for t in reversed(proven.trials) if t.caps == caps), None) if proven else None
+    trial = next((trial for trial in reversed(proven.trials) if trial.caps == caps), None)
     if trial is not None and not trial.passed:
         return "a trial failed"
-    if proven is not None and proven.complete and proven.floor is not None:
+    return _proven(proven, proposal, caps) or ("a trial passed" if trial is not None else "")
+
+
+def _proven(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
+    if proven.complete and proven.floor is not None:
         if caps == proven.floor:
             return "proven minimal"
         if caps == proposal.recommended and proven.recommended_sound is not False:
             return "proven"
-    if trial is not None:
-        return "a trial passed"
-    needs = [proposal.need(cap) for cap in caps]
-    if needs and caps == proposal.recommended and all(n.proof is Proof.RETRY for n in needs):
-        return "confirmed by retries"
-    return "not tested"
+    return ""

@@ -13,7 +13,8 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_place import judged_in
 from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
 from capadvise.report.model import Report
-from capadvise.report.text import evidence_line, proof_lines, trial_name
+from capadvise.report.proof_text import proof_lines, trial_name
+from capadvise.report.text import evidence_line
 from capadvise.report.words import PROOFS, VERDICTS, risk_word
 
 _LONGEST = 300

@@ -7,15 +7,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
-from capadvise.proven import Proven, Trial
 from capadvise.recording import Origin, Retried
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
+from capadvise.report.proof_text import proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.words import VERDICTS, risk_word
 
@@ -123,10 +122,6 @@ def _headline(report: Report) -> str:
         command = f"{command[:57]}…"
     if report.target.kind == "container":
         command = f"{printable(report.target.name)} ({command})"
-    checks = sum(check.count for run in runs for check in run.checks if not check.retried)
-    retried = sum(check.count for run in runs for check in run.checks if check.retried)
-    counts = [_counted(checks, "capability check")] if checks or not retried else []
-    counts += [f"{_counted(retried, 'refused call')} retried"] if retried else []
     status = recording.exit_status
     ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"
@@ -139,7 +134,15 @@ def _headline(report: Report) -> str:
         )
     if len(runs) > 1:
         how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
-    return f"{command} {how}: {', '.join(counts)}."
+    return f"{command} {how}: {', '.join(_counts(report))}."
+
+
+def _counts(report: Report) -> list[str]:
+    seen = [check for run in report.recordings for check in run.checks]
+    checks = sum(check.count for check in seen if not check.retried)
+    retried = sum(check.count for check in seen if check.retried)
+    counts = [_counted(checks, "capability check")] if checks or not retried else []
+    return counts + ([f"{_counted(retried, 'refused call')} retried"] if retried else [])
 
 
 def _counted(number: int, noun: str) -> str:
@@ -262,52 +265,6 @@ def judged_function(judged: Judged) -> str:
     """The kernel function that wanted to know."""
     inner = asker(judged.check.site)
     return printable(inner[0]) if inner else "an unknown call site"
-
-
-def set_text(caps: CapSet) -> str:
-    """``CHOWN, SETUID``, or ``nothing``."""
-    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
-
-
-def proof_lines(proven: Proven) -> Iterator[str]:
-    """What the trials say, in one sentence or two."""
-    count = len(proven.trials)
-    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
-    if proven.flaky:
-        yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
-    elif proven.floor is None:
-        yield f"Not proven: the health check fails even with every capability ({trials})."
-    elif not proven.complete:
-        few = len(proven.floor) <= 12
-        best = set_text(proven.floor) if few else "all that were tried"
-        yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
-    else:
-        without = ", and fails without any one of its members" if proven.floor else ""
-        yield f"Proven: it works with the minimal set{without} ({trials})."
-        if proven.recommended_sound is False:
-            yield "Caution: the recommended set as a whole did not pass."
-        yield from (f"Caution: {printable(caution)}." for caution in proven.cautions)
-
-
-def trial_name(trial: Trial, everything: CapSet) -> str:
-    """What a trial was about: ``without SETUID``, ``with everything``."""
-    if trial.without is not None and trial.instead:
-        what = f"{printable('+'.join(trial.instead))} in place of {trial.without.short}"
-    elif trial.without is not None:
-        what = f"without {trial.without.short}"
-    elif trial.caps == everything:
-        what = "with everything"
-    else:
-        many = len(trial.caps) > 6
-        what = f"with {len(trial.caps)} of them" if many else f"with {set_text(trial.caps)}"
-    return f"{what}, again" if trial.repeat else what
-
-
-def trial_text(trial: Trial, everything: CapSet) -> str:
-    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
-    result = "passes" if trial.passed else "fails"
-    more = f": {'; '.join(trial.differences)}" if trial.differences else ""
-    return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]
 
 
 def _rest(proposal: Proposal) -> Iterator[str]:

@@ -20,7 +20,7 @@ from capadvise.prove import Interrupted
 from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
-from capadvise.report.text import set_text
+from capadvise.report.proof_text import set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.keys import KeyedList

@@ -11,7 +11,7 @@ from capadvise.caps import CapSet
 from capadvise.prove import fewest
 from capadvise.proven import Trial
 from capadvise.report.model import Report
-from capadvise.report.text import set_text
+from capadvise.report.proof_text import set_text
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 

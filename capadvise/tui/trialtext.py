@@ -6,7 +6,7 @@ from textual.content import Content
 
 from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
-from capadvise.report.text import set_text
+from capadvise.report.proof_text import set_text
 from capadvise.tui.choice import brief
 from capadvise.tui.page import Page, Wrapped
 

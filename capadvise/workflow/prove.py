@@ -23,7 +23,7 @@ from capadvise.recording import Recording
 from capadvise.report.escape import printable
 from capadvise.report.merge import numbered
 from capadvise.report.model import Report
-from capadvise.report.text import trial_text
+from capadvise.report.proof_text import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.reference import first_trial

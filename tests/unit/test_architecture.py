@@ -15,8 +15,12 @@ TREES = {
 }
 LINES, FUNCTION_LINES, COMPLEXITY = 350, 60, 15
 
-COMPLEX = {"linux/posture/cbpf.py:run"}
-"""Has to branch more often: an interpreter, one branch for each kind of instruction."""
+COMPLEX = {
+    "linux/posture/cbpf.py:run": "an interpreter: one branch for each kind of instruction",
+    "linux/engines/cli/container.py:_container": "each field of an engine's answer may be absent",
+    "linux/ftrace/event_order.py:_read": "the hot loop: a call for each event is too slow",
+}
+"""What has to branch more often, and why."""
 TO_SPLIT = {
     "commands/prove.py:command",
     "decide.py:decide_all",
@@ -29,19 +33,10 @@ TO_SPLIT = {
     "gate/against.py:against",
     "judge.py:_retried",
     "judge.py:judge",
-    "linux/audit/recording.py:recorded",
-    "linux/engines/cli/container.py:_container",
-    "linux/ftrace/event_order.py:_read",
-    "linux/posture/mounts.py:_exposed",
     "linux/retry/policy.py:_shown",
-    "linux/tracking/tracker.py:_check",
     "linux/trials/isolation.py:_cover",
     "linux/trials/sandbox.py:_result",
     "proven.py:conclude",
-    "report/explain_place.py:place_sentences",
-    "report/explain_site.py:_rule",
-    "report/lamps.py:how_known",
-    "report/text.py:_headline",
     "tui/capabilities.py:lines",
     "tui/rows.py:at",
 }
@@ -108,7 +103,7 @@ def test_no_function_is_too_long() -> None:
 def test_no_function_branches_too_often() -> None:
     counts = {name: complexity(node) for name, node, _ in functions()}
     branching = {name for name, count in counts.items() if count > COMPLEXITY}
-    assert branching - COMPLEX - TO_SPLIT == set()
+    assert branching - COMPLEX.keys() - TO_SPLIT == set()
 
 
 def test_no_class_name_has_two_meanings() -> None:

@@ -29,24 +29,32 @@ def programs(found: Sequence[Denial]) -> Counter[str]:
     return Counter(denial.program for denial in found)
 
 
-def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
-    """What was seen of one program. What it held is not known: nothing is taken as held."""
-    times = [denial.time for denial in found if denial.time is not None]
-    begin, end = (min(times), max(times)) if times else (0.0, 0.0)
-    checks: dict[tuple[Cap, bool, str | None, bool, int | None], list[Denial]] = {}
-    refusals: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
-    for denial in found:
-        cap, concluded = denial.cap, False
+_Checks = dict[tuple[Cap, bool, str | None, bool, int | None], list[Denial]]
+_Refusals = Counter[tuple[str, str, RefusedBy, str, str]]
+
+
+def _distinct(denials: Sequence[Denial], catalog: Catalog) -> tuple[_Checks, _Refusals]:
+    """The checks that the records show, and the refused calls with how often they were refused."""
+    checks: _Checks = {}
+    refusals: _Refusals = Counter()
+    for denial in denials:
+        cap, inferred = denial.cap, False
         if cap is None and denial.by is RefusedBy.UNKNOWN:
-            cap, concluded = _the_only(denial, catalog), True
+            cap, inferred = _the_only(denial, catalog), True
         if cap is not None:
-            key = (cap, not denial.refused, denial.syscall, concluded, denial.uid)
+            key = (cap, not denial.refused, denial.syscall, inferred, denial.uid)
             checks.setdefault(key, []).append(denial)
         if denial.refused:
-            refusals[
-                denial.syscall or "?", denial.errno or "EPERM", denial.by, denial.program,
-                _evidence(denial, catalog),
-            ] += 1  # fmt: skip
+            call, error = denial.syscall or "?", denial.errno or "EPERM"
+            refusals[call, error, denial.by, denial.program, _evidence(denial, catalog)] += 1
+    return checks, refusals
+
+
+def recorded(denials: Sequence[Denial], catalog: Catalog) -> Recording:
+    """What was seen of one program. What it held is not known: nothing is taken as held."""
+    times = [denial.time for denial in denials if denial.time is not None]
+    begin, end = (min(times), max(times)) if times else (0.0, 0.0)
+    checks, refusals = _distinct(denials, catalog)
     started = datetime.datetime.fromtimestamp(begin, datetime.UTC)
     nothing = Held(frozenset(), frozenset(), frozenset())
     return Recording(
@@ -62,7 +70,7 @@ def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
                 granted=granted,
                 ns=Namespace.TARGET,
                 site=(),
-                origin=Origin.AUDIT_ERROR if concluded else Origin.AUDIT,
+                origin=Origin.AUDIT_ERROR if inferred else Origin.AUDIT,
                 program=same[0].program,
                 pid=same[0].pid or 0,
                 count=len(same),
@@ -71,7 +79,7 @@ def recorded(found: Sequence[Denial], catalog: Catalog) -> Recording:
                 result=None if granted else -1,
                 uid=uid,
             )
-            for number, ((cap, granted, syscall, concluded, uid), same) in enumerate(
+            for number, ((cap, granted, syscall, inferred, uid), same) in enumerate(
                 checks.items(), start=1
             )
         ),

@@ -128,18 +128,29 @@ def _exposed(mounts: Sequence[Mount], inside: Path, of_host: Sequence[Mount]) ->
                 yield Exposed(kind, mount.target, True, mount.source)
             continue
         path = host_path(mount, of_host)
-        if path is None and not of_host:  # from inside: a folder that looks like a whole system
-            whole = mount.root == "/" and mount.type != "overlay"
-            system = whole and _is_system(inside, mount.target)
-            path = "/" if system else mount.root if mount.root != "/" else None
-        if path is not None and (kind := _kind(mount, path)):
-            # A read-only mount keeps nobody from connecting to a socket.
-            writable = kind == "engine-socket" or not mount.read_only
-            yield Exposed(kind, mount.target, writable, path)
-            if kind == "host-folder":
-                for socket in sorted(_sockets(inside / mount.target.lstrip("/"))):
-                    target = f"{mount.target}/{socket}"
-                    yield Exposed("engine-socket", target, True, f"{path}/{socket}")
+        if path is None and not of_host:
+            path = _seen_from_inside(mount, inside)
+        if path is not None:
+            yield from _exposed_path(mount, path, inside)
+
+
+def _seen_from_inside(mount: Mount, inside: Path) -> str | None:
+    """The folder of the host; ``/`` for one that looks like a whole system."""
+    whole = mount.root == "/" and mount.type != "overlay"
+    if whole and _is_system(inside, mount.target):
+        return "/"
+    return mount.root if mount.root != "/" else None
+
+
+def _exposed_path(mount: Mount, path: str, inside: Path) -> Iterator[Exposed]:
+    kind = _kind(mount, path)
+    if not kind:
+        return
+    # A read-only mount keeps nobody from connecting to a socket.
+    yield Exposed(kind, mount.target, kind == "engine-socket" or not mount.read_only, path)
+    if kind == "host-folder":
+        for socket in sorted(_sockets(inside / mount.target.lstrip("/"))):
+            yield Exposed("engine-socket", f"{mount.target}/{socket}", True, f"{path}/{socket}")
 
 
 def host_path(mount: Mount, of_host: Sequence[Mount]) -> str | None:

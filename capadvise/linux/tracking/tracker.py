@@ -166,6 +166,18 @@ class Tracker:
         for asked, result, count in answered:
             self._check(asked, result, count)
 
+    def _key(self, asked: Asked, result: int, task: Task, scope: Scope, syscall: str | None) -> Key:
+        """What makes a check another one than those before it."""
+        args: tuple[tuple[str, int], ...] = ()
+        if task.call is not None and task.call == syscall:
+            args = self.counts.arguments(task, asked.cap, asked.stack)
+        return Key(
+            *(asked.cap, result, asked.namespace, asked.options, asked.stack, task.program),
+            *(task.uids.effective, self._phase(asked.time, task), args),
+            scope.number,
+            asked.within if asked.within != asked.namespace else 0,
+        )
+
     def _check(self, asked: Asked, result: int, count: int) -> None:
         cap, pid, stack = asked.cap, asked.pid, asked.stack
         task = self._task(pid)
@@ -183,15 +195,7 @@ class Tracker:
             return
         if syscall == "io_uring_setup":
             task.scope.io_uring = True
-        args: tuple[tuple[str, int], ...] = ()
-        if task.call is not None and task.call == syscall:
-            args = self.counts.arguments(task, cap, stack)
-        key = Key(
-            *(cap, result, asked.namespace, asked.options, stack, task.program),
-            *(task.uids.effective, self._phase(asked.time, task), args),
-            task.scope.number,
-            asked.within if asked.within != asked.namespace else 0,
-        )
+        key = self._key(asked, result, task, task.scope, syscall)
         self.counts.note_namespace(asked.namespace, asked.within, stack)
         first = self.counts.add(key, None, pid, asked.time, count).pid == pid
         if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:

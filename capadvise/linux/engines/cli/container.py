@@ -74,6 +74,16 @@ def parse_inspect(engine: str, text: str) -> tuple[Container, ...]:
         raise BadInput(f"{engine} describes a container in a way that is not known") from error
 
 
+def _mount(raw: dict[str, Any]) -> ContainerMount:
+    return ContainerMount(
+        _text(raw["Type"]),
+        _text(raw.get("Source") or ""),
+        _text(raw["Destination"]),
+        bool(raw.get("RW", True)),
+        _text(raw.get("Name") or "") or None,
+    )
+
+
 def _container(engine: str, raw: dict[str, Any]) -> Container:
     config, state, host = raw["Config"], raw["State"], raw["HostConfig"]
     running = state.get("Status") in ("running", "paused") or bool(state.get("Running"))
@@ -94,16 +104,7 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         privileged=bool(host.get("Privileged")),
         security=_list(host.get("SecurityOpt")),
         network=_text(host.get("NetworkMode") or "default"),
-        mounts=tuple(
-            ContainerMount(
-                _text(m["Type"]),
-                _text(m.get("Source") or ""),
-                _text(m["Destination"]),
-                bool(m.get("RW", True)),
-                _text(m.get("Name") or "") or None,
-            )
-            for m in raw.get("Mounts") or ()
-        ),
+        mounts=tuple(map(_mount, raw.get("Mounts") or ())),
         upper=_text(storage.get("UpperDir") or "") or None,
         raw=raw,
     )

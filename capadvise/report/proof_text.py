@@ -1,0 +1,55 @@
+"""Sets, trials and what they prove, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.caps import CapSet
+from capadvise.proven import Proven, Trial
+from capadvise.report.escape import printable
+
+
+def set_text(caps: CapSet) -> str:
+    """``CHOWN, SETUID``, or ``nothing``."""
+    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
+
+
+def proof_lines(proven: Proven) -> Iterator[str]:
+    """What the trials say, in one sentence or two."""
+    count = len(proven.trials)
+    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    if proven.flaky:
+        yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
+    elif proven.floor is None:
+        yield f"Not proven: the health check fails even with every capability ({trials})."
+    elif not proven.complete:
+        few = len(proven.floor) <= 12
+        best = set_text(proven.floor) if few else "all that were tried"
+        yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
+    else:
+        without = ", and fails without any one of its members" if proven.floor else ""
+        yield f"Proven: it works with the minimal set{without} ({trials})."
+        if proven.recommended_sound is False:
+            yield "Caution: the recommended set as a whole did not pass."
+        yield from (f"Caution: {printable(caution)}." for caution in proven.cautions)
+
+
+def trial_name(trial: Trial, everything: CapSet) -> str:
+    """What a trial was about: ``without SETUID``, ``with everything``."""
+    if trial.without is not None and trial.instead:
+        what = f"{printable('+'.join(trial.instead))} in place of {trial.without.short}"
+    elif trial.without is not None:
+        what = f"without {trial.without.short}"
+    elif trial.caps == everything:
+        what = "with everything"
+    else:
+        many = len(trial.caps) > 6
+        what = f"with {len(trial.caps)} of them" if many else f"with {set_text(trial.caps)}"
+    return f"{what}, again" if trial.repeat else what
+
+
+def trial_text(trial: Trial, everything: CapSet) -> str:
+    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
+    result = "passes" if trial.passed else "fails"
+    more = f": {'; '.join(trial.differences)}" if trial.differences else ""
+    return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]

@@ -26,7 +26,15 @@ _SYSTEM = (
 """Folders that are programs, settings or secrets of the host as a whole."""
 _SYSTEM_TREES = (
     *("/bin", "/boot", "/lib/systemd", "/root/.ssh", "/sbin", "/usr/bin", "/usr/sbin"),
-    *("/usr/lib/systemd", "/etc/cron.d", "/etc/cron.daily", "/etc/cron.hourly", "/etc/crontab"),
+    *(
+        "/usr/lib/systemd",
+        "/etc/cni",
+        "/etc/cron.d",
+        "/opt/cni",
+        "/etc/cron.daily",
+        "/etc/cron.hourly",
+        "/etc/crontab",
+    ),
     *("/etc/docker", "/etc/group", "/etc/init.d", "/etc/kubernetes", "/etc/ld.so.preload"),
     *("/etc/pam.d", "/etc/passwd", "/etc/profile", "/etc/profile.d", "/etc/shadow", "/etc/ssh"),
     *("/etc/sudoers", "/etc/sudoers.d", "/etc/systemd", "/etc/udev", "/var/lib/containerd"),
@@ -62,8 +70,9 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[Exposed]:
         yield Exposed(Exposure.CONTROL_SOCKET, path, line)
     elif place in _BUSES:
         yield Exposed(Exposure.SYSTEM_BUS, path, line)
-    elif _below(place, _RUN) and any(_holds(place, socket) for socket in _SOCKETS):
+    elif place == "/" or any(_holds(place, socket) for socket in _SOCKETS if _below(place, _RUN)):
         yield Exposed(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
+        yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
     elif _DISK.fullmatch(place):
         yield Exposed(Exposure.DISK, path, line)
     else:

@@ -183,6 +183,12 @@ def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
     return FoundPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
 
 
+def _named(keys: Entries) -> str | None:
+    """The name that a mapping has: that of a template is its container's, too."""
+    name = keys.get("name")
+    return name.value if isinstance(name, Scalar) and not name.is_null else None
+
+
 class _Finder:
     """Collects the containers of one object, each node once."""
 
@@ -229,7 +235,7 @@ class _Finder:
         for key, value in keys.items():
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
-                    self.take(item, keys, key)
+                    self.take(item, keys, _named(keys) or key)
         context = keys.get("securityContext")
         if id(node) not in self.taken and self.restrains(context) and id(context) not in self.taken:
             self.take(node, pod, called)

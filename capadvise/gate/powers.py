@@ -183,12 +183,22 @@ def exposures(service: Service) -> Iterator[Finding]:
         if service.declared.privileged and item.kind in _OF_PRIVILEGED:
             continue
         rule, _, why, remedy = _EXPOSURES[item.kind]
-        what = f"it has {_SAID.get(item.kind, '')}{printable(item.what)[:120]}"
+        before, after = _SAID.get(item.kind, ("it has", ""))
+        what = f"{before} {printable(item.what)[:120]}{after}"
         severity = _severity(service, item)
         yield service.finding(rule, item.what, what, why, remedy, severity=severity)
 
 
-_SAID = {Exposure.SYSTEM_FOLDER: "for writing: ", Exposure.READABLE_FOLDER: "for reading: "}
+_SAID = {
+    Exposure.CONTROL_SOCKET: ("it reaches", ""),
+    Exposure.SYSTEM_BUS: ("it reaches", ""),
+    Exposure.SYSTEM_FOLDER: ("it mounts", " of the host, writable"),
+    Exposure.READABLE_FOLDER: ("it mounts", " of the host, read-only"),
+    Exposure.HOST_KERNEL: ("it mounts", " of the host, read-only"),
+    Exposure.DISK: ("it gets", " of the host"),
+    Exposure.PRIVILEGED_COMMAND: ("it runs", ""),
+    Exposure.HOST_COMMAND: ("it runs", ""),
+}
 
 
 def _severity(service: Service, item: Exposed) -> Severity:

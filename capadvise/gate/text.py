@@ -16,7 +16,7 @@ def outcome_text(outcome: Outcome) -> Iterator[str]:
     """All lines."""
     for file in sorted(outcome.files, key=_worst):
         yield from _file_text(file)
-    yield from _wrapped(_summary(outcome))
+    yield _summary(outcome)
 
 
 def _worst(file: Examined) -> int:
@@ -58,8 +58,8 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
     finding = group[0]
     where = _place(finding, several=several)
     if len(group) > 1:
-        where = where.replace("line ", "lines ", 1)
-        where = where.replace(str(finding.line), ", ".join(str(item.line) for item in group), 1)
+        lines = list(dict.fromkeys(item.line for item in group))
+        where = where.replace(f"line {finding.line}", _lines(lines), 1)
     services = ", ".join(dict.fromkeys(printable(item.service) for item in group if item.service))
     of = f"{services}: " if services else ""
     head = f"{finding.severity}, {where}{of}{finding.what} [{finding.rule}]"
@@ -70,6 +70,10 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
     yield from _wrapped(f"→ {finding.remedy}", "    ")
     for line in finding.snippet.splitlines():
         yield f"        {line}"
+
+
+def _lines(lines: Sequence[int]) -> str:
+    return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
 
 
 def _place(finding: Finding, *, several: bool) -> str:

@@ -14,6 +14,7 @@ TOPICS = {
     "judgement": "how it decides: every verdict, every meaning, every proof",
     "traps": "what is easily got wrong, and how we know",
     "trials": "the proof: what a trial is, and what it is kept apart from",
+    "gate": "the gate in CI: what check finds, refuses, and how a finding is accepted",
     "workloads": "writing a workload file",
     "containers": "docker, podman and compose: run, attach, inspect, and what to write",
     "retries": "refused calls made again, as root and as an ordinary user",

@@ -61,13 +61,16 @@ def explain(verbs: Verbs) -> None:
 
 _CHECK = """\
 Files: compose, Kubernetes manifests, quadlets (*.container), systemd units and drop-ins, and
-config.json of OCI bundles. compose.prod.yaml given after compose.yaml overrides it, as with
-docker compose -f. Variables, extends and include are resolved by docker compose, if it is there.
+config.json of OCI bundles; of a folder all that are there; - is standard input.
+compose.prod.yaml given after compose.yaml overrides it, as with docker compose -f. Variables,
+extends and include are resolved by docker compose, if it is there.
 
 A report is a service's when its file is called after it (web.json for web), or else when its
 target is. A Kubernetes container may be called web.app or app, as its path ends.
 
-An error fails the gate; with --strict, a warning does too.
+An error fails the gate; with --strict, a warning does too. A file that cannot be judged, or that
+its readers take differently, ends with 2; the others are judged all the same. A comment accepts a
+finding: # capadvise: accept RULE, reason: TEXT. `capadvise help gate` says more.
 
 example: capadvise check compose.yaml --against baseline/ --output github
 """

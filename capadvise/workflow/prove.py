@@ -127,7 +127,7 @@ def prove_job(
     everything = runner.everything(candidate.job)
     reference = first_trial(candidate.job, stop, listener.starting)
     job, first, evidence = reference.job, reference.outcome, reference.evidence
-    recordings = _recordings(known, evidence)
+    recordings = _recordings(known, job, evidence)
     report = Report(
         known.target if known else replace(evidence.target, name=candidate.name),
         job.workload,
@@ -175,12 +175,14 @@ def _risk(cap: Cap) -> int:
     return levels.index(level) if level in levels else len(levels)
 
 
-def _recordings(known: Report | None, evidence: runner.TrialEvidence) -> tuple[Recording, ...]:
+def _recordings(
+    known: Report | None, job: runner.Job, evidence: runner.TrialEvidence
+) -> tuple[Recording, ...]:
     """What was recorded, and the starts that no recording has seen: those of the trial with
-    everything, on what its first start left."""
+    everything, on what its first start left, and with other data."""
     if known is None:
         return numbered(evidence.recordings)
-    later = [recording for recording in evidence.recordings if recording.start > 1]
+    later = [item for item in evidence.recordings if item.start > 1 or len(job.choices) > 1]
     seen = [recording for recording in known.recordings if recording.start == 1]
     return numbered([*seen, *later])
 

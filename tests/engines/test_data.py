@@ -1,0 +1,78 @@
+"""What trials of a container begin with: new volumes, and what was there; neither is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import BOX, MARK, call, containers, record
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
+
+SERVER = """\
+trap 'exit 0' TERM
+echo x >> /data/count
+if [ -e /data/f ]; then chmod 600 /data/f; else touch /data/f && chown 5 /data/f; fi || exit 9
+touch /tmp/up
+while :; do sleep 0.2; done
+"""
+"""The first start on new data needs CHOWN; one on what is there needs FOWNER."""
+CHECK = ("--prove", "--check", 'docker exec "$CONTAINER" test -e /tmp/up')
+RUN = ("docker", "run", "--rm", "--network=none")
+
+
+def docker(*words: str) -> str:
+    done = call("docker", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    name = f"{MARK}-data"
+    docker("volume", "create", name)
+    yield name
+    docker("volume", "rm", "--force", name)
+
+
+def test_a_proof_on_a_new_volume_covers_the_second_start(volume: str, tmp_path: Path) -> None:
+    words = (*RUN, f"--volume={volume}:/data", BOX, "sh", "-c", SERVER)
+    seen = record(tmp_path / "r.json", *words, options=CHECK)
+    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    needs = {need["cap"]: need["phases"] for need in seen.report["needs"]}
+    assert needs["CAP_CHOWN"] == ["first-start"]
+    assert needs["CAP_FOWNER"] == ["later-start"]
+    assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"
+    assert not containers("docker", "label=capadvise.trial")
+
+
+def test_a_proof_on_data_that_was_there_covers_a_new_host_too(volume: str, tmp_path: Path) -> None:
+    fill = "touch /data/f && chown 5 /data/f && dd if=/dev/zero of=/data/large bs=1M count=300"
+    docker("run", "--rm", f"--volume={volume}:/data", BOX, "sh", "-c", fill)
+    words = (*RUN, f"--volume={volume}:/data", BOX, "sh", "-c", SERVER)
+    seen = record(tmp_path / "r.json", *words, options=CHECK)
+    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"
+
+
+def test_a_folder_is_as_it_was_before_the_recording(tmp_path: Path) -> None:
+    """It was empty: what the recording has left in it is no data of the user's."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    words = (*RUN, f"--volume={folder}:/data", BOX, "sh", "-c", SERVER)
+    seen = record(tmp_path / "r.json", *words, options=CHECK)
+    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    assert (folder / "count").read_text() == "x\n"
+
+
+def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "name").write_text("5\n")
+    script = 'touch /new && chown "$(cat /conf/name)" /new'
+    words = (*RUN, f"--volume={tmp_path}/conf:/conf", BOX, "sh", "-c", script)
+    seen = record(tmp_path / "r.json", *words, options=("--prove",))
+    assert seen.floor == {"CHOWN"}, seen.stderr
+    (caution,) = seen.report["proof"]["cautions"]
+    assert caution.startswith("with empty folders and new volumes it does not pass")

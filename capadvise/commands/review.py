@@ -8,21 +8,40 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
+from capadvise.report.escape import printable
 from capadvise.report.load import load
-from capadvise.workflow.screens import has_screens, open_app
+from capadvise.workflow.reports import saved_reports
+from capadvise.workflow.screens import has_screens, open_app, pick, prover
 
 
 def command(args: argparse.Namespace) -> int:
     """Open the review, until the user leaves. What is proven there is saved."""
-    path = Path(args.report)
+    if args.report is None:
+        return _choose()
+    return _review(Path(args.report))
+
+
+def _review(path: Path) -> int:
     report = load(path, default())
     if not has_screens():
         raise BadInput(
             "review needs a terminal",
-            hint=f"capadvise explain {shlex.quote(args.report)} says the same as text",
+            hint=f"capadvise explain {shlex.quote(str(path))} says the same as text",
         )
     from capadvise.tui.main import Main
     from capadvise.tui.protocols import Over
-    from capadvise.workflow.review_prover import ReviewProver
 
-    return open_app(Main(default(), overs=[Over(report, path)], prover=ReviewProver)) or Exit.OK
+    return open_app(Main(default(), overs=[Over(report, path)], prover=prover)) or Exit.OK
+
+
+def _choose() -> int:
+    """The reports that were saved, the latest first: to be chosen from, or as text."""
+    reports = saved_reports()
+    if not reports:
+        raise BadInput("no report is saved yet", hint="capadvise run -- COMMAND …")
+    if not has_screens():
+        for path, _ in reports:
+            print(printable(str(path)))
+        return Exit.OK
+    chosen = pick(reports)
+    return Exit.OK if chosen is None else _review(chosen)

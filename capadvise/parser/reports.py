@@ -9,7 +9,10 @@ from capadvise.parser.verbs import Verbs, verb
 def review(verbs: Verbs) -> None:
     """``review``."""
     what = "look at a report on the screen: choose, prove, see the risk, save"
-    verb(verbs, "review", "REPORT", what).add_argument("report", metavar="REPORT")
+    parser = verb(verbs, "review", "[REPORT]", what)
+    parser.add_argument(
+        "report", metavar="REPORT", nargs="?", help="without: choose from those that were saved"
+    )
 
 
 _EMIT = """\

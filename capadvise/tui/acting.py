@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from textual.widgets import Input
 
@@ -10,14 +11,12 @@ from capadvise.caps import Cap
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui.capabilities import Capabilities
-from capadvise.tui.export import Export
 from capadvise.tui.files import nearest
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LiveTab
 from capadvise.tui.palette import BINDINGS, described
 from capadvise.tui.proving import Proving
-from capadvise.tui.save import Save
-from capadvise.tui.saving import rendered
+from capadvise.tui.snippets import rendered
 from capadvise.tui.when import WHEN
 
 
@@ -224,7 +223,7 @@ class Actions(Proving):
     def action_save(self) -> None:
         """Ask where to; nothing is written before."""
         if self.choice is not None:
-            self.app.push_screen(Save(self.choice, self.format_name, self.catalog), self._told)
+            self._save(self.format_name, None)
 
     def action_apply(self) -> None:
         """Into the file here that it belongs to; the change is shown first."""
@@ -233,10 +232,20 @@ class Actions(Proving):
             self.notify("No compose file, manifest or unit is here. s saves a new one.")
         elif self.choice is not None:
             path, name = here
-            self.app.push_screen(Save(self.choice, name, self.catalog, path=path), self._told)
+            self._save(name, path)
+
+    def _save(self, format_name: str, path: Path | None) -> None:
+        from capadvise.tui.save import Save  # with all that changes files: 40 ms
+
+        if self.choice is not None:
+            self.app.push_screen(
+                Save(self.choice, format_name, self.catalog, path=path), self._told
+            )
 
     def action_export(self) -> None:
         """Ask under which name; nothing is written before."""
+        from capadvise.tui.export import Export
+
         if self.choice is not None:
             self.app.push_screen(Export(self.choice, self.catalog), self._told)
 

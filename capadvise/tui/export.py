@@ -24,7 +24,7 @@ from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.keys import Keys
 from capadvise.tui.page import Page
-from capadvise.tui.saving import chosen
+from capadvise.tui.snippets import chosen
 
 KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import ClassVar
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
-from pyte.screens import Char
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color, ColorParseError
 from rich.segment import Segment
@@ -18,7 +17,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from capadvise.tui.terminal import Terminal
+if TYPE_CHECKING:
+    from pyte.screens import Char
+
+    from capadvise.tui.terminal import Terminal
 
 GIVE_BACK = "ctrl+right_square_bracket"
 """Takes the keyboard back: Ctrl-], as with telnet; no prompt wants it."""
@@ -122,8 +124,14 @@ class Output(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="output")
-        self.terminal = Terminal()
         self._drawn_all = True
+
+    @cached_property
+    def terminal(self) -> Terminal:
+        """What it shows; loaded where something is shown: a review has none."""
+        from capadvise.tui.terminal import Terminal
+
+        return Terminal()
 
     def feed(self, data: bytes) -> None:
         """Show what was written."""

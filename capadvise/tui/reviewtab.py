@@ -20,7 +20,7 @@ from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
 from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
-from capadvise.tui.saving import rendered
+from capadvise.tui.snippets import rendered
 from capadvise.tui.state import TargetState
 from capadvise.tui.why import why
 

@@ -7,6 +7,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -60,6 +61,10 @@ class RiskTab(Vertical):
     def on_mount(self) -> None:
         """Titles."""
         self.query_one("#risk-caps").border_title = "By risk"
+
+    def on_resize(self, event: Resize) -> None:
+        """One above the other where there is little room."""
+        self.set_class(event.size.width < 70, "stacked")
 
     @property
     def table(self) -> OptionList:

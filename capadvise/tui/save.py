@@ -25,7 +25,8 @@ from capadvise.tui.files import PathSuggester, format_of
 from capadvise.tui.keys import Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
-from capadvise.tui.saving import Plan, file_name, plan, rendered
+from capadvise.tui.saving import Plan, file_name, plan
+from capadvise.tui.snippets import rendered
 
 
 class Save(ModalScreen[str | None]):

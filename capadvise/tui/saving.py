@@ -12,11 +12,10 @@ from capadvise.formats import FORMATS, files
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.report.escape import printable
 from capadvise.report.privileged import other_powers
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
+from capadvise.tui.snippets import chosen
 
 FILES = {"compose": "compose.cap.yaml", "kubernetes": "security-context.yaml"}
 """Names that are proposed; ``capadvise.FORMAT`` for the others."""
@@ -45,19 +44,6 @@ class Plan:
             write(path, self.text, private=False)
         else:
             self.change.write()
-
-
-def chosen(choice: Choice, catalog: Catalog) -> Snippet:
-    """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""
-    return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
-
-
-def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:
-    """The chosen set in a configuration language; why there is none, where there is none."""
-    try:
-        return FORMATS[format_name].render(chosen(choice, catalog))
-    except CapadviseError as error:
-        return f"# {printable(str(error))}\n"
 
 
 def file_name(format_name: str) -> str:

@@ -41,7 +41,8 @@ class TargetState:
         self.rows: list[Row] = []
         self.history = History()
         self.over: Over | None = None
-        self.prover: Prover | None = None
+        self._make_prover: Callable[[Path], Prover | None] | None = None
+        self._prover: Prover | None = None
         self.choice: Choice | None = None
         self.trial_caps: CapSet | None = None
         """The set of the trial that is under way."""
@@ -71,10 +72,17 @@ class TargetState:
     def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
         """The recording is over, and its report is there."""
         # what no place took goes nowhere later, too
-        self.over, self.prover = over, prover(over.path or Path(os.devnull))
+        self.over, self._make_prover = over, prover
         self.choice = Choice(over.report)
         self._risks = RisksHere(over.report, self.catalog)
         self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)
+
+    @property
+    def prover(self) -> Prover | None:
+        """Who runs its trials; made when it is asked for, which is after the first frame."""
+        if self._prover is None and self._make_prover is not None and self.over is not None:
+            self._prover = self._make_prover(self.over.path or Path(os.devnull))
+        return self._prover
 
     # ------------------------------------------------------------------- what the user wants
 

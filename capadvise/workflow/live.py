@@ -216,12 +216,9 @@ def show_live(
     Raises what the job raises.
     """
     from capadvise.tui.main import Main
-    from capadvise.workflow.review_prover import ReviewProver
-    from capadvise.workflow.screens import open_app
+    from capadvise.workflow.screens import open_app, prover
 
-    main = Main(
-        default(), source=recorder, prover=lambda path: ReviewProver(path, before), prove=prove
-    )
+    main = Main(default(), source=recorder, prover=lambda path: prover(path, before), prove=prove)
     try:
         open_app(main)
     finally:

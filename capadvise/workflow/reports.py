@@ -162,8 +162,22 @@ def report_path(output: str | None, name: str, *, several: bool = False) -> Path
     user's state directory; a name that is given twice in one process stays the same."""
     if output is not None:
         return Path(output) / f"{_file_name(name)}.json" if several else Path(output)
+    return _folder() / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
+
+
+def saved_reports(most: int = 200) -> list[tuple[Path, float]]:
+    """The reports where they go without ``-o``, and when each was saved: the latest first."""
+    times = []
+    with suppress(OSError):
+        for path in _folder().glob("*.json"):
+            with suppress(OSError):
+                times.append((path, path.stat().st_mtime))
+    return sorted(times, key=lambda item: -item[1])[:most]
+
+
+def _folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state"
-    return Path(state) / "capadvise" / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
+    return Path(state) / "capadvise"
 
 
 def _home() -> Path:

@@ -7,7 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from capadvise.tui.main import Main
+    from capadvise.tui.protocols import Prover
 
 
 def open_app(main: Main) -> int:
@@ -21,6 +25,22 @@ def open_app(main: Main) -> int:
     app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys)
     app.run()
     return app.return_code or 0
+
+
+def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
+    """Let the user choose a report."""
+    from capadvise.tui.picker import Picker
+    from capadvise.tui.theme import ask_background, theme
+
+    return Picker(reports, theme(os.environ, ask_background(sys.stdin.fileno()))).run()
+
+
+def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
+    """Who runs the trials of a report: loaded when that is asked for, 100 ms after the first frame.
+    ``before``: what was kept before the recording."""
+    from capadvise.workflow.review_prover import ReviewProver
+
+    return ReviewProver(path, before)
 
 
 def has_screens() -> bool:

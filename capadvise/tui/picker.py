@@ -1,0 +1,62 @@
+"""Which of the saved reports to review: the latest first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.theme import Theme
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from capadvise.report.escape import printable
+from capadvise.tui.keys import KeyedList, Keys
+
+
+class Picker(App[Path]):
+    """Returns the report that was chosen; None where none was."""
+
+    CSS_PATH: ClassVar = ["capadvise.tcss"]
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar = [
+        Binding("enter", "none", "Review", id="pick"),
+        Binding("q,escape,ctrl+c", "leave", "Quit", key_display="q", id="leave-picker"),
+    ]
+
+    def __init__(self, reports: Sequence[tuple[Path, float]], theme: Theme) -> None:
+        """``reports``: with the time when each was saved."""
+        super().__init__(ansi_color=theme.ansi or None)
+        self.register_theme(theme)
+        self.theme = theme.name
+        self._reports = reports
+
+    def compose(self) -> ComposeResult:
+        rows = KeyedList(
+            *(
+                Option(
+                    Content.assemble(
+                        (f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(when))}  ", "dim"),
+                        printable(path.name.removesuffix(".json")),
+                    )
+                )
+                for path, when in self._reports
+            ),
+            id="reports",
+            markup=False,
+        )
+        rows.border_title = f"Reports in {printable(str(self._reports[0][0].parent))}"
+        yield rows
+        yield Keys()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """This one."""
+        self.exit(self._reports[event.option_index][0])
+
+    def action_leave(self) -> None:
+        """None."""
+        self.exit(None)

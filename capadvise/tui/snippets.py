@@ -1,0 +1,24 @@
+"""The chosen set in a configuration language. Apart from what reads and changes files, which is
+loaded when somebody saves."""
+
+from __future__ import annotations
+
+from capadvise.catalog import Catalog
+from capadvise.errors import CapadviseError
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.report.escape import printable
+from capadvise.tui.choice import Choice
+
+
+def chosen(choice: Choice, catalog: Catalog) -> Snippet:
+    """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""
+    return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
+
+
+def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:
+    """The chosen set in a configuration language; why there is none, where there is none."""
+    try:
+        return FORMATS[format_name].render(chosen(choice, catalog))
+    except CapadviseError as error:
+        return f"# {printable(str(error))}\n"

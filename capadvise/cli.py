@@ -47,10 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         what, hint = _EXHAUSTED[error.errno]
         where = f" {error.filename}" if error.filename else ""
         return _exhausted(printable(f"{what}{where}: {error.strerror}"), hint)
-    except (MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "thread" not in str(error):
+    except (MemoryError, RuntimeError, ImportError) as error:
+        # Modules and threads fail in many ways for want of memory.
+        known = isinstance(error, MemoryError) or "can't start new thread" in str(error)
+        if not known and not odd_start.is_limited():
             raise
-        return _exhausted(str(error) or "out of memory", "raise ulimit -v and ulimit -u")
+        code = _exhausted(str(error) or "out of memory", "raise ulimit -v and ulimit -u")
+        sys.stderr.flush()
+        os._exit(code)  # threads that end now would need memory
 
 
 _EXHAUSTED = {

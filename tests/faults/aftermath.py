@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ def ours(root: int) -> dict[int, str]:
     }
 
 
-def containers(label: str) -> list[str]:
+def containers(label: str, client: Sequence[str] = ("docker",)) -> list[str]:
     """The containers of an engine that run and carry a label of capadvise's, with its value."""
     form = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
-    words = ["docker", "ps", f"--filter=label={label}", f"--format={form}"]
+    words = [*client, "ps", f"--filter=label={label}", f"--format={form}"]
     return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
 
 

@@ -43,6 +43,12 @@ def lift_limits() -> None:
                 resource.setrlimit(kind, (hard, hard))
 
 
+def is_limited() -> bool:
+    """Whether our memory may run out before the machine's does."""
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in kinds)
+
+
 def given_limits() -> Limits:
     """What was raised, as it was given to us."""
     return list(_given)

@@ -1,0 +1,88 @@
+"""The fault matrix: ``python -m tests.faults.matrix [ROUNDS]`` prints a row for each fault.
+
+Each row: how often it was tried, and how often something was left over or lost. Ends with 1 where
+any was. ROUNDS is how often each kind of run is killed, 200 without.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.kills import KINDS, kill_once, suspend
+from tests.support.containers import CLIENTS, box_images
+
+_TESTS = {
+    "disk full, folder gone, no files": ("test_reports.py", "test_places.py"),
+    "engine killed": ("test_engine.py",),
+    "guardian stopped by the target": ("test_stopped.py",),
+    "no streams, descriptors, memory": ("test_odd_starts.py",),
+    "hostile targets": ("test_targets.py",),
+}
+_SLEEPS = 30.0
+
+
+def main(rounds: int) -> int:
+    """Try everything; 1 where something went wrong."""
+    print(f"{'fault':36} {'tried':>6} {'left or lost':>13}", flush=True)
+    with tempfile.TemporaryDirectory() as name, _images(Path(name)):
+        bad = sum(_row(fault, tries) for fault, tries in _kills(Path(name), rounds))
+    for fault, files in _TESTS.items():
+        bad += _tested(fault, files)
+    return 1 if bad else 0
+
+
+@contextmanager
+def _images(folder: Path) -> Iterator[None]:
+    yield from box_images(folder)
+
+
+def _kills(folder: Path, rounds: int) -> Iterator[tuple[str, list[Callable[[], None]]]]:
+    def kill(name: str, number: int) -> Callable[[], None]:
+        return lambda: kill_once(name, number, Path(tempfile.mkdtemp(dir=folder)))
+
+    def sleep(name: str) -> Callable[[], None]:
+        return lambda: suspend(name, _SLEEPS, Path(tempfile.mkdtemp(dir=folder)))
+
+    for name in KINDS:
+        yield f"kill -9: {name}", [kill(name, number) for number in range(rounds)]
+    for name in KINDS:
+        if name != "prove" and name not in CLIENTS:
+            yield f"{_SLEEPS:.0f} s stopped: {name}", [sleep(name)]
+
+
+def _row(fault: str, tries: list[Callable[[], None]]) -> int:
+    bad = 0
+    for attempt in tries:
+        try:
+            attempt()
+        except AssertionError as error:
+            bad += 1
+            print(error, *error.__notes__, sep="\n", file=sys.stderr)
+    print(f"{fault:36} {len(tries):6} {bad:13}", flush=True)
+    return bad
+
+
+def _tested(fault: str, files: tuple[str, ...]) -> int:
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rA", *(str(folder / name) for name in files)],
+        capture_output=True,
+        text=True,
+        cwd=folder.parents[1],
+    )
+    lines = done.stdout.splitlines()
+    passed = sum(line.startswith("PASSED") for line in lines)
+    bad = sum(line.startswith(("FAILED", "ERROR")) for line in lines)
+    if bad:
+        print(done.stdout[-4000:], file=sys.stderr)
+    print(f"{fault:36} {passed + bad:6} {bad:13}", flush=True)
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))

@@ -22,6 +22,7 @@ COMPLEX = {
 }
 """What has to branch more often, and why."""
 TO_SPLIT = {
+    "formats/manifests.py:search",
     "commands/prove.py:command",
     "decide.py:decide_all",
     "formats/bundle_exposed.py:exposed",

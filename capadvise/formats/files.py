@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
+from capadvise.formats.line_diff import unified
 from capadvise.formats.snippet import Snippet
 from capadvise.report.escape import printable
 from capadvise.report.place import folder_of
@@ -48,10 +48,8 @@ class Change:
         old = (self.before or b"").decode().split("\n")
         new = self.patched.text.split("\n")
         name = printable(str(self.path))
-        lines = difflib.unified_diff(
-            _lines(old), _lines(new), "/dev/null" if self.before is None else name, name
-        )
-        return "".join(map(_shown, lines))
+        names = ("/dev/null" if self.before is None else name, name)
+        return "".join(map(_shown, unified(_lines(old), _lines(new), names)))
 
     def write(self) -> None:
         """Put the new text in the place of the old one, with its mode and owner. Raises CannotPatch

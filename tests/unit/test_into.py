@@ -320,3 +320,18 @@ def test_without_a_set_the_engines_default_is_kept(attached: str, file: Path) ->
     file.write_text("services:\n  web:\n    image: nginx\n")
     assert emit(attached, file) == 0
     assert "SETUID" in file.read_text()
+
+
+def test_the_diff_shows_no_more_than_has_changed(tmp_path: Path) -> None:
+    """Many documents that are nearly the same: difflib alone shows others as changed."""
+    document = (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: reviews-v{n}\n  labels:\n    app: reviews\n"
+        "    version: v{n}\nspec:\n  containers:\n  - name: reviews\n    image: x:{n}\n"
+        "    ports:\n    - containerPort: 9080\n"
+    )
+    text = "---\n".join(document.format(n=n) for n in range(40))
+    (path := tmp_path / "pods.yaml").write_text(text)
+    change = plan(path, "kubernetes", "Pod/reviews-v7/reviews", snippet(("CHOWN",)))
+    changed = [line for line in change.diff().splitlines()[2:] if line[:1] in ("+", "-")]
+    old, new = text.splitlines(), change.patched.text.splitlines()
+    assert len(changed) == len(new) - len(old) == 6

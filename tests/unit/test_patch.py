@@ -635,6 +635,50 @@ def test_a_file_that_readers_take_differently_is_not_patched(
         patch(language, text, None, USUAL)
 
 
+ROLLOUT = """apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      containers:
+      - name: app
+        securityContext: {privileged: true}
+"""
+
+
+def test_a_kind_with_a_template_is_patched() -> None:
+    for name in (None, "web/app", "Rollout/web/app", "rollout/web"):
+        patched = patch("kubernetes", ROLLOUT, name, USUAL)
+        assert patched.service == "Rollout/web/app"
+        assert "privileged: false" in patched.text
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "caps", "said"),
+    [
+        (
+            "systemd",
+            "[Service]\nExecStart=/bin/x\nPrivateDevices=yes\n",
+            ("MKNOD",),
+            "PrivateDevices= takes away MKNOD",
+        ),
+        (
+            "kubernetes",
+            "kind: Pod\nspec: {os: {name: windows}, containers: [{name: c}]}\n",
+            (),
+            "Pod/?/c runs on Windows",
+        ),
+    ],
+)
+def test_what_no_patch_can_give_is_refused(
+    language: str, text: str, caps: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(CannotPatch) as caught:
+        patch(language, text, None, caps)
+    assert said in str(caught.value)
+
+
 def test_a_patch_without_effect_is_refused() -> None:
     """Whatever a patcher does: what its reader does not see is not written."""
 

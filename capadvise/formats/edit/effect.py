@@ -26,13 +26,28 @@ def effective(
     """What a patch makes of a text. Raises CannotPatch where it does not take effect, BadInput for
     a text that the gate cannot read."""
     patched = patch(text, service, snippet)
-    if not _has(language, _declared(language, patched), snippet):
+    declared = _declared(language, patched)
+    _check_possible(declared, snippet)
+    if not _has(language, declared, snippet):
         name = f" of {patched.service}" if patched.service else ""
         raise CannotPatch(
             f"the patch{name} would have no effect: whoever reads the file takes it differently",
             hint="nothing was written: write the capabilities out in the service itself, once",
         )
     return patched
+
+
+def _check_possible(declared: Declared, snippet: Snippet) -> None:
+    """Refuse what no patch of these keys can give."""
+    if declared.windows:
+        raise CannotPatch(f"{declared.service} runs on Windows, which has no capabilities")
+    names = {cap.short for cap, _ in snippet.caps}
+    for name, setting in declared.withheld:
+        if name in names:
+            raise CannotPatch(
+                f"{setting}= takes away {name}, which the set holds",
+                hint=f"take {setting}= out of the unit first, if the service needs {name}",
+            )
 
 
 def _declared(language: str, patched: Patched) -> Declared:

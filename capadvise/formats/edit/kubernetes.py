@@ -97,10 +97,9 @@ def _find(body: str, service: str | None) -> _Container:
 def _meant(service: str, known: list[str]) -> list[str]:
     """``[KIND/]NAME[/CONTAINER]``, the kind in any case; else a container's own name."""
     asked = service.split("/")
-    if asked[0].lower() in {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
+    kinds = {name.partition("/")[0].lower() for name in known}
+    if asked[0].lower() in kinds | {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
         kinds, asked = {asked[0].lower()}, asked[1:]
-    else:
-        kinds = {kind.lower() for kind in POD_SPEC}
     found = []
     for name in known:
         kind, *rest = name.split("/")
@@ -121,10 +120,23 @@ def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node
         yield kind, node
 
 
+def _path(kind: str, item: Node) -> tuple[str, ...]:
+    """Where an object keeps its pod; empty for one without. A kind that is not known (Rollout) can
+    have a template as a Deployment has."""
+    if kind in POD_SPEC:
+        return POD_SPEC[kind]
+    template = POD_SPEC["Deployment"]
+    return template if "containers" in entries(_inside(item, template)) else ()
+
+
+def _inside(item: Node, path: tuple[str, ...]) -> Node:
+    for key in path:
+        item = entries(item).get(key, EMPTY)
+    return item
+
+
 def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
-    pod = item
-    for key in POD_SPEC[kind]:
-        pod = entries(pod).get(key, EMPTY)
+    pod = _inside(item, _path(kind, item))
     metadata = entries(entries(item).get("metadata", EMPTY))
     name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
     for key in CONTAINERS:
@@ -248,7 +260,7 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
 def _every(body: str) -> Iterator[_Container]:
     for root in documents(body):
         for kind, item in _objects(root, None):
-            if kind in POD_SPEC:
+            if kind and _path(kind, item):
                 yield from _containers(root, kind, item)
 
 
@@ -269,7 +281,7 @@ def _others(body: str, service: str) -> Iterator[Any]:
     for root in documents(body):
         instead: dict[int, Any] = {}
         for kind, item in _objects(root, None):
-            for found in _containers(root, kind, item) if kind in POD_SPEC else ():
+            for found in _containers(root, kind, item) if kind and _path(kind, item) else ():
                 rest = {key: value(inner) for key, inner in entries(found.node).items()}
                 context = {key: value(inner) for key, inner in _context(found.node).items()}
                 if found.service == service:

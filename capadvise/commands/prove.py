@@ -16,7 +16,7 @@ from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from capadvise.workflow.jobs import Ways, candidates
 from capadvise.workflow.notice import columns, notice
-from capadvise.workflow.prove import prove_all
+from capadvise.workflow.prove import exit_code, prove_all
 from capadvise.workflow.reports import check_writable, report_path
 
 
@@ -43,8 +43,7 @@ def command(args: argparse.Namespace) -> int:
             print(
                 "", *proposal_text(result, default(), path, columns=columns(sys.stdout)), sep="\n"
             )
-    proofs = [report.proven for report in reports]
-    if stop.asked or any(proof is not None and not proof.complete for proof in proofs):
+    if stop.asked:
         return Exit.INTERRUPTED
-    done = len(reports) == len(chosen)
-    return Exit.OK if done and all(p and p.floor is not None for p in proofs) else Exit.FAILED
+    code = exit_code(reports)
+    return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code

@@ -9,6 +9,7 @@ from pathlib import Path
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.supervise.command import Command
+from capadvise.workflow.prove import exit_code
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -25,7 +26,8 @@ from capadvise.workflow.reports import (
 
 
 def command(args: argparse.Namespace) -> int:
-    """Exit as the target did. The report is written in every case, also after Ctrl-C."""
+    """Exit as the target did; with ``--prove``, as ``prove`` does. The report is written in every
+    case, also after Ctrl-C."""
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
@@ -52,7 +54,7 @@ def command(args: argparse.Namespace) -> int:
         reports, status = record_containers(invocation, target, wishes, show)
     if args.json:
         print_json(*reports, several=several)
-    return _exit_code(status)
+    return exit_code(reports) if args.prove else _exit_code(status)
 
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:

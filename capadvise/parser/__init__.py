@@ -17,8 +17,8 @@ Finds the smallest set of Linux capabilities that a program needs, and shows why
   capadvise help                                   pages that say more
 """
 _EXIT_CODES = """\
-run exits as its target did, with 128+n where signal n ended it. Where there was no target, and for
-all other commands, the exit code says:
+run exits as its target did, with 128+n where signal n ended it. With --prove, where there was no
+target, and for all other commands, the exit code says:
 
   0    done
   1    no: the gate failed (check), it could not be proven (prove), the check did

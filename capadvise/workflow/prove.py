@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from typing import TypeVar
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
-from capadvise.errors import CapadviseError
+from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
@@ -75,6 +75,15 @@ def _prove_and_save(
         return error
     keep(report_path(output, name, several=several), report)
     return report
+
+
+def exit_code(reports: Iterable[Report]) -> Exit:
+    """What a script is told: 0 when each is proven, whatever ended the recorded target."""
+    proofs = [report.proven for report in reports]
+    if any(proof is not None and not proof.complete for proof in proofs):
+        return Exit.INTERRUPTED
+    proven = all(proof is not None and proof.floor is not None for proof in proofs)
+    return Exit.OK if proven else Exit.FAILED
 
 
 def prove_report(report: Report, before: Mapping[str, str] | None = None) -> Report:

@@ -128,6 +128,39 @@ def test_ctrl_c_reaches_the_container_as_with_docker_run_it(tmp_path: Path) -> N
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
 
 
+@pytest.mark.parametrize(
+    ("times", "seconds"), [(1, 30), (2, 6)], ids=["once: it is stopped", "twice: it is killed"]
+)
+def test_ctrl_c_ends_a_container_that_is_deaf(times: int, seconds: float, tmp_path: Path) -> None:
+    """The first process of a container ignores every signal that it has no handler for; this one
+    ignores SIGTERM, too."""
+    name, report = f"{MARK}-deaf", tmp_path / "report.json"
+    script = "trap '' TERM INT; chown 5 /data/file; while :; do sleep 0.2; done"
+    start = ("docker", "run", "--name", name, "--network=none", BOX, "sh", "-c", script)
+    process = _started(name, "-q", "-o", str(report), "--", *start)
+    time.sleep(1)
+    began = time.monotonic()
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    process.wait(60)
+    assert time.monotonic() - began < seconds
+    assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
+    assert not containers("docker")
+
+
+def test_unhealthy_ends_the_wait_and_says_why(tmp_path: Path) -> None:
+    check = "--health-cmd=echo no table; false"
+    often = ("--health-interval=0.5s", "--health-retries=2")
+    start = ("docker", "run", "--rm", check, *often, "--network=none", BOX)
+    script = "echo cannot open the table >&2; exec sleep 1000"
+    began = time.monotonic()
+    seen = record(tmp_path / "r.json", *start, "sh", "-c", script, options=("--prove",))
+    assert time.monotonic() - began < 60
+    assert "is unhealthy: no table" in seen.stderr
+    assert seen.code == 1
+
+
 def test_ctrl_c_ends_a_detached_container(tmp_path: Path) -> None:
     name = f"{MARK}-int"
     start = ("docker", "run", "--rm", "-d", "--stop-signal=KILL", "--name", name)

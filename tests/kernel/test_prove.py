@@ -140,7 +140,7 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     text = f"name: w\nsetup: touch f\ncommand: '{script}'\n"
     words, code, before = {
         "prove": ([str(workload(tmp_path, text))], 130, 1),
-        "run": (["--prove", "--", "sh", "-c", script], 0, 2),  # as its target; and the recording
+        "run": (["--prove", "--", "sh", "-c", script], 130, 2),  # the recording, too
     }[command]
     here = tmp_path / "here"  # trials of what was run there write to a copy
     here.mkdir()

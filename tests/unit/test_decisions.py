@@ -22,6 +22,7 @@ from capadvise.linux.supervise.decisions import (
     StopOrdered,
     SupervisorLost,
     Tick,
+    Unhealthy,
     check_after_end,
     check_due,
     decide,
@@ -33,6 +34,7 @@ ANY = Limits(patience=10, stop_patience=20)
 ONESHOT, DAEMON = replace(ANY, kind="oneshot"), replace(ANY, kind="daemon")
 ATTACHED = replace(ANY, owned=False)
 TIMED = replace(ANY, seconds=5)
+CONTAINERS = replace(ANY, ends_by_interrupt=True)
 NOW = 100.0
 NEW = State()
 INTERRUPTED = State(interrupted=True, ignored_at=102)
@@ -52,6 +54,14 @@ TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] =
      State(interrupted=True, kill_at=110), (Order.NOTE_ENDING,)),
     ("SIGTERM was a stop, whatever Ctrl-C was", ANY, replace(INTERRUPTED, kill_at=110), Tick(), 105,
      replace(INTERRUPTED, kill_at=110), ()),
+    ("containers that ignore it are stopped", CONTAINERS, INTERRUPTED, Tick(), 102.1,
+     State(interrupted=True, kill_at=122.1), ENDS),
+    ("twice, it kills", CONTAINERS, INTERRUPTED, Signalled(signal.SIGINT), 100.5,
+     replace(INTERRUPTED, kill_at=100.5), (Order.NOTE_ENDING,)),
+    ("also while they are being stopped", CONTAINERS, State(interrupted=True, kill_at=122),
+     Signalled(signal.SIGINT), 103, State(interrupted=True, kill_at=103), (Order.NOTE_ENDING,)),
+    ("unhealthy for good", CONTAINERS, NEW, Unhealthy("no"), NOW,
+     State(kill_at=120, health=Health(passed=False)), ENDS),
     ("SIGHUP is a reload", ANY, NEW, Signalled(signal.SIGHUP), NOW, NEW, ()),
     ("any signal detaches", ATTACHED, NEW, Signalled(signal.SIGHUP), NOW, NEW, (Order.STOP,)),
     ("time goes on", TIMED, NEW, Tick(), 5.0, NEW, ()),

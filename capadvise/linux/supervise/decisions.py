@@ -33,6 +33,9 @@ class Limits:
     """Between our own stop and SIGKILL; an engine that stops a container waits for itself."""
     owned: bool = True
     """The target ends with the recording. What was attached to goes on."""
+    ends_by_interrupt: bool = False
+    """Ctrl-C is a stop, also for a target that ignores it: containers, whose first process ignores
+    what it has no handler for. A shell or a debugger goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,13 @@ class SupervisorLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Unhealthy:
+    """The engine says that the target's own health check has failed for good."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class HealthCheckKnown:
     """The target has a health check of its own, which capadvise is to run."""
 
@@ -133,9 +143,17 @@ class HealthCheckKnown:
 
 
 Event = (
-    Signalled | Tick | StopOrdered | MainExited | Checked | Finished | LeftBehind | SupervisorLost
+    Signalled
+    | Tick
+    | StopOrdered
+    | MainExited
+    | Checked
+    | Finished
+    | LeftBehind
+    | SupervisorLost
+    | Unhealthy
 )
-Happening = MainExited | Finished | LeftBehind | SupervisorLost | HealthCheckKnown
+Happening = MainExited | Finished | LeftBehind | SupervisorLost | Unhealthy | HealthCheckKnown
 """What a subject tells."""
 Decision = tuple[State, tuple[Order, ...]]
 
@@ -157,6 +175,9 @@ def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
             return _stop(limits, state, now)
         case LeftBehind():
             return _stop(limits, state, now) if state.interrupted else (state, ())
+        case Unhealthy():
+            failed = replace(state, health=replace(state.health, passed=False))
+            return _stop(limits, failed, now)
         case SupervisorLost():
             return replace(state, interrupted=True), ()
 
@@ -183,6 +204,8 @@ def _signalled(limits: Limits, state: State, number: int, now: float) -> Decisio
         return state, (Order.STOP,)
     if number == signal.SIGHUP:
         return state, ()  # a reload, for most
+    if limits.ends_by_interrupt and state.interrupted:
+        return replace(state, kill_at=now), (Order.NOTE_ENDING,)  # once more: it takes too long
     state = replace(state, interrupted=True)
     if number == signal.SIGTERM:
         state = replace(state, kill_at=now + limits.patience)
@@ -194,9 +217,11 @@ def _signalled(limits: Limits, state: State, number: int, now: float) -> Decisio
 def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
     orders: tuple[Order, ...] = ()
     if state.ignored_at is not None and now > state.ignored_at and state.kill_at is None:
-        # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
-        state = replace(state, ignored_at=None, interrupted=False)
-        orders += (Order.FORGET_ENDING,)
+        state = replace(state, ignored_at=None)
+        if limits.ends_by_interrupt:
+            state, orders = _stop(limits, state, now)
+        else:  # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
+            state, orders = replace(state, interrupted=False), (Order.FORGET_ENDING,)
     settled = state.health.settled_at is not None and now > state.health.settled_at
     if settled:
         state = _alive(limits, state)

@@ -54,6 +54,8 @@ class EventLoop:
         self._signals, self._limits = signals, limits
         self._check_limit, self._warn = command.check_limit, command.doubt
         self._checker: Checker | None = None
+        self._unhealthy = ""
+        """What the target's own health check printed when it failed."""
         if command.check:
             self._use_check(command.check)
         self._deeds: Mapping[Order, Callable[[], object]] = {
@@ -81,7 +83,7 @@ class EventLoop:
     @property
     def check_said(self) -> str:
         """What the health check printed when it was last run."""
-        return self._checker.said if self._checker else ""
+        return self._checker.said if self._checker else self._unhealthy
 
     def order_stop(self) -> None:
         """End the target; ordered again, kill it."""
@@ -113,8 +115,10 @@ class EventLoop:
         for happened in self.subject.update():
             if isinstance(happened, decisions.HealthCheckKnown):
                 self._use_check(happened.script)
-            else:
-                self._decide(happened)
+                continue
+            if isinstance(happened, decisions.Unhealthy):
+                self._unhealthy = happened.output
+            self._decide(happened)
 
     def _take_signals(self) -> None:
         for number, from_process in self._signals.received():

@@ -61,6 +61,13 @@ class Container:
     """All of it, for what is not named here."""
 
     @property
+    def health_log(self) -> tuple[str, ...]:
+        """What its health check printed, the last at the end."""
+        state = self.raw.get("State") or {}
+        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
+        return tuple(str(one.get("Output") or "").strip() for one in log)
+
+    @property
     def service(self) -> str | None:
         """Of a compose project."""
         return self.labels.get(SERVICE_LABEL)

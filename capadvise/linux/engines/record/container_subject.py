@@ -7,6 +7,8 @@ import re
 import signal
 from contextlib import suppress
 
+from capadvise.errors import BadInput
+from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
 from capadvise.linux.kernel.background import Background
@@ -19,8 +21,10 @@ from capadvise.linux.supervise.decisions import (
     LeftBehind,
     MainExited,
     SupervisorLost,
+    Unhealthy,
 )
 
+_LOG_LINES = 5
 _UNANSWERED = 10
 """Seconds that an engine may be silent: it takes less to start it anew."""
 _GONE = (
@@ -100,6 +104,9 @@ class ContainerSubject:
         if not self._until_healthy:
             return []
         if self.roster.client.engine == "docker":
+            if failed := [one for one in self.roster.entries.values() if one.unhealthy]:
+                self._until_healthy = False
+                return [Unhealthy(self._health_output(failed[0]))]
             return [Finished()] if self.roster.all_checked() else []
         known = [e.container for e in self.roster.entries.values() if e.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
@@ -107,6 +114,17 @@ class ContainerSubject:
             return []
         self._until_healthy = False
         return [HealthCheckKnown(healthcheck(self.roster.client, checked[0]))]
+
+    def _health_output(self, entry: ContainerState) -> str:
+        """What its health check printed, and what itself wrote last."""
+        name = entry.service or entry.name or entry.id[:12]
+        with suppress(EngineError, BadInput):
+            container = self.roster.client.find(entry.id)
+            checks = container.health_log if container else ()
+            out, err = self.roster.client.logs(entry.id)
+            last = [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
+            return "\n".join([*last, f"{name} is unhealthy: {checks[-1] if checks else ''}"])
+        return f"{name} is unhealthy"
 
     def _left_behind(self) -> list[Happening]:
         """The client is gone: so are they, or they go on without it."""

@@ -38,6 +38,8 @@ class ContainerState:
     exit_status: int | None = None
     healthy: bool = False
     """It has been, at some time."""
+    unhealthy: bool = False
+    """Its health check has failed as often as its engine lets it."""
     asked: Background[Container | None] | None = None
     image_files: tuple[ImageFile, ...] = ()
     """What was changed of its image, when it was last looked at."""
@@ -192,8 +194,9 @@ class DockerRoster(Roster):
         elif action == "die":
             entry.running = False
             entry.exit_status = status
-        elif action == "health_status: healthy":
-            entry.healthy = True
+        elif action.startswith("health_status: "):
+            entry.healthy |= action == "health_status: healthy"
+            entry.unhealthy = action == "health_status: unhealthy"
 
     def settle(self) -> None:
         """What docker lists, and the events that are late."""

@@ -189,7 +189,9 @@ def _run(
     )
     # We stop them through the engine, which waits so long by itself.
     stop_patience = 2 * command.patience
-    limits = Limits(command.kind, command.seconds, command.patience, stop_patience)
+    limits = Limits(
+        *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
+    )
     sources = Sources(trace.buffers, tracker)
     asked = command
     if command.check and start.ports:

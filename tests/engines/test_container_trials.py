@@ -100,6 +100,16 @@ def test_nginx_needs_to_bind_where_low_ports_are_privileged(tmp_path: Path) -> N
     assert seen.recommended == {"CHOWN", "SETUID", "SETGID", "NET_BIND_SERVICE"}, seen.stderr
 
 
+def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
+    """A set below which it does not come up fails; one option is enough."""
+    serve = "chown 5 /data/file && exec httpd -f -p 80 -h /data"
+    words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-ec", serve)
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert "listens on tcp 80 and answers http; runs httpd" in seen.stderr
+    assert seen.report["workload"]["check"] == "$CAPADVISE_CHECK tcp:80/http httpd"
+
+
 def _project(folder: Path, services: dict[str, Any], **more: Any) -> None:
     each = {
         name: {"image": BOX, "network_mode": "none", "stop_signal": "KILL", **service}

@@ -255,6 +255,26 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
     return sorted(found)
 
 
+def is_first(pid: int, proc: Path = PROC) -> bool:
+    """Whether it is process 1 of a pid namespace."""
+    return _status_field(pid, "NSpid", proc).split()[1:][-1:] == ["1"]
+
+
+def handles(pid: int, number: int, proc: Path = PROC) -> bool:
+    """Whether a process catches a signal; also where it is gone, and nobody knows."""
+    caught = _status_field(pid, "SigCgt", proc)
+    return not caught or bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def _status_field(pid: int, name: str, proc: Path) -> str:
+    try:
+        text = (proc / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return ""
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for field, _, value in lines if field == name), "")
+
+
 def sysctl_file(name: str, proc: Path = PROC) -> Path:
     """Where a setting stands."""
     return proc / "sys" / name.replace(".", "/")

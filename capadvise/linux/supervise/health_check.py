@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 
+from capadvise.linux.supervise import implicit_check
+
 _EVERY = 0.1
 """Seconds between two tries."""
 
@@ -81,7 +83,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **more, **told},
+            env={**os.environ, **implicit_check.variable(), **more, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

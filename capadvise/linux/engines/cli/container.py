@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,15 @@ class Container:
     """Where overlayfs keeps what the container has changed."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """All of it, for what is not named here."""
+
+    @property
+    def stop_signal(self) -> int:
+        """What tells it to stop."""
+        given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"
+        name = str(given).upper()
+        if name.isdecimal():
+            return int(name)
+        return int(getattr(signal, f"SIG{name.removeprefix('SIG')}", signal.SIGTERM))
 
     @property
     def health_log(self) -> tuple[str, ...]:

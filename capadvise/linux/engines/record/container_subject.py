@@ -11,6 +11,8 @@ from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
+from capadvise.linux.engines.record.settling import Settling
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.supervise.command_subject import CommandSubject
@@ -59,6 +61,7 @@ class ContainerSubject:
         self.ended_by_us: frozenset[str] = frozenset()
         """Ids of those that ran when they were told to stop: without that, they would have gone on.
         """
+        self._settlings: dict[str, Settling] = {}
         self._noted_ending = self._settled = self._stopping = self._killed = False
 
     @property
@@ -103,17 +106,41 @@ class ContainerSubject:
         made here."""
         if not self._until_healthy:
             return []
+        entries = list(self.roster.entries.values())
+        if failed := [one for one in entries if one.unhealthy]:
+            self._until_healthy = False
+            return [Unhealthy(self._health_output(failed[0]))]
+        if own := self._own_check(entries):
+            self._until_healthy = False
+            return [HealthCheckKnown(own)]
+        well = [self._is_well(entry) for entry in entries if self.is_target(entry)]
+        return [Finished()] if well and all(well) and self.roster.alive() else []
+
+    def _own_check(self, entries: list[ContainerState]) -> str | None:
+        """The health check that is made here, not by the engine."""
         if self.roster.client.engine == "docker":
-            if failed := [one for one in self.roster.entries.values() if one.unhealthy]:
-                self._until_healthy = False
-                return [Unhealthy(self._health_output(failed[0]))]
-            return [Finished()] if self.roster.all_checked() else []
-        known = [e.container for e in self.roster.entries.values() if e.answered]
+            return None
+        known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
-        if not checked:
-            return []
-        self._until_healthy = False
-        return [HealthCheckKnown(healthcheck(self.roster.client, checked[0]))]
+        return healthcheck(self.roster.client, checked[0]) if checked else None
+
+    def _is_well(self, entry: ContainerState) -> bool:
+        """Its health check has passed; without one, it has started, and nothing changes any more;
+        or it has ended."""
+        if entry.healthy or (entry.started and not entry.running):
+            return True
+        places = self.places(entry)
+        if not entry.answered or self.roster.starts.checked_by.get(entry.id) or not places:
+            return False
+        settling = self._settlings.setdefault(entry.id, Settling())
+        root = places[-1].root
+        settling.look(root, lambda: [root, *descendants(root)])
+        return settling.settled
+
+    def implicit_check(self, entry: ContainerState) -> str | None:
+        """What stands for a health check where there is none."""
+        settling = self._settlings.get(entry.id)
+        return settling.check if settling else None
 
     def _health_output(self, entry: ContainerState) -> str:
         """What its health check printed, and what itself wrote last."""
@@ -176,8 +203,21 @@ class ContainerSubject:
             for entry in self.roster.entries.values():  # some are removed as they end
                 for place in self.places(entry):
                     entry.look_at_files(place.root)
-            containers = list(self.roster.entries)
-            Background(lambda: self.roster.client.stop(containers, self._patience))
+            client, entries = self.roster.client, list(self.roster.entries.values())
+            deaf = [entry.id for entry in entries if self._is_deaf(entry)]
+            others = [entry.id for entry in entries if entry.id not in deaf]
+            Background(lambda: client.kill(deaf))
+            Background(lambda: client.stop(others, self._patience))
+
+    def _is_deaf(self, entry: ContainerState) -> bool:
+        """Its first process has no handler for the signal that stops it, and as the first of its
+        namespace it cannot be ended by it: the engine would wait in vain."""
+        container = entry.container if entry.answered else None
+        places = self.places(entry)
+        if container is None or not places:
+            return False
+        root = places[-1].root
+        return procfs.is_first(root) and not procfs.handles(root, container.stop_signal)
 
     def end_rest(self) -> None:
         """What the client has left."""

@@ -116,12 +116,6 @@ class Roster:
             return [e.name or e.id for e in self.entries.values() if e.id in there]
         return []
 
-    def all_checked(self) -> bool:
-        """Those that have a healthcheck were well, or have ended, and there is one."""
-        checked = [e for e in self.entries.values() if self.starts.checked_by.get(e.id)]
-        ended = (e.healthy or (e.started and not e.running) for e in checked)
-        return bool(checked) and all(ended)
-
     def entry(self, container: str) -> ContainerState:
         """The entry of an id, made when it is new; the engine is asked for the rest."""
         if container not in self.entries:

@@ -24,6 +24,7 @@ from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.kernel.scratch import LARGE, scratch
+from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
@@ -102,6 +103,9 @@ def observe_containers(
             seen = run_containers(
                 start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
             )
+        for one in seen.each:
+            if words := implicit_check.described(one.workload.check):
+                say(f"{one.target.name} has no health check: trials see that it {words}")
         return replace(seen, swept=swept)
 
 
@@ -278,7 +282,8 @@ def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) 
     bounding = sets.bounding if sets else procfs.capability_sets().bounding
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
-    return run.loop.recording(place.scope, held, status, healthy=entry.healthy)
+    healthy = entry.healthy or run.subject.implicit_check(entry) is not None
+    return run.loop.recording(place.scope, held, status, healthy=healthy)
 
 
 def _observation(
@@ -316,6 +321,7 @@ def _workload(run: Run, entry: ContainerState) -> Workload:
         container = entry.container
         if check is None and container and container.healthcheck:
             check = healthcheck(run.start.client, container)
+        check = check or run.subject.implicit_check(entry)
         kind = run.kind or "daemon"
     elif len(run.start.services) > 1:  # the check was for those that went on
         check, kind = None, "oneshot"

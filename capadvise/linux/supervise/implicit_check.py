@@ -1,0 +1,181 @@
+"""The health check of a container that has none: what listened and ran in the recording does so
+again, and goes on. A program of its own: ``$CAPADVISE_CHECK`` in the environment of every check.
+
+``tcp:6379/redis redis-server`` as arguments: each socket listens, and where a protocol is named, it
+is spoken; each program runs; and a moment later none of them has been started anew. ``--propose``
+prints such arguments for what listens and runs now. ``PID`` and ``PIDS`` say whose.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from capadvise.linux.kernel import libc, procfs, uapi
+
+COMMAND = "CAPADVISE_CHECK"
+"""The variable that holds how to call this program."""
+_GOES_ON = 1.0
+"""Seconds between the two looks."""
+_PATIENCE = 3.0
+"""Seconds for an answer."""
+_LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
+_CHOSEN = 32768
+"""From here on the kernel chooses ports: ip_local_port_range."""
+_DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of all names?
+
+
+def variable() -> dict[str, str]:
+    """For the environment of a check."""
+    return {COMMAND: f"{sys.executable} -P -m {__name__}"}
+
+
+def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
+    """``tcp:6379``, ``udp:53``: the ports that these processes wait at, in the network namespace of
+    ``pid``. Those that the kernel has chosen are others at each start."""
+    own = {inode for one in pids for inode in _sockets(one)}
+    found = set()
+    for file in ("tcp", "tcp6", "udp", "udp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{file}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        waits = _LISTENS if file.startswith("tcp") else _UNCONNECTED
+        for fields in map(str.split, lines):
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == waits and fields[9] in own and port < _CHOSEN:
+                found.add(f"{file.rstrip('6')}:{port}")
+    return frozenset(found)
+
+
+def _sockets(pid: int) -> list[str]:
+    found = []
+    with suppress(OSError):  # it has ended
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):  # it was closed
+                link = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if link.startswith("socket:["):
+                    found.append(link[8:-1])
+    return found
+
+
+def programs(pids: Iterable[int]) -> frozenset[str]:
+    """The names of what runs; a name with a blank cannot be an argument."""
+    names = {procfs.comm(pid) for pid in pids if procfs.state(pid) not in ("", "Z", "X")}
+    return frozenset(name for name in names if name and not set(name) & set(" \t\n'\"\\$`"))
+
+
+def answers(port: int, protocol: str) -> bool:
+    """Whether a protocol is spoken at a port of this network namespace."""
+    kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
+    question, is_answer = PROTOCOLS[protocol]
+    try:
+        with socket.socket(socket.AF_INET, kind) as tried:
+            tried.settimeout(_PATIENCE if question else _PATIENCE / 3)
+            tried.connect(("127.0.0.1", port))
+            if question:
+                tried.sendall(question)
+            return is_answer(tried.recv(512))
+    except OSError:
+        return False
+
+
+PROTOCOLS: dict[str, tuple[bytes, Callable[[bytes], bool]]] = {
+    "banner": (b"", lambda said: said.startswith((b"220", b"SSH-", b"+OK", b"* OK"))),
+    "mysql": (b"", lambda said: said[4:5] == b"\x0a"),
+    "redis": (b"PING\r\n", lambda said: said.startswith((b"+PONG", b"-NOAUTH"))),
+    "postgres": (b"\0\0\0\x08\x04\xd2\x16\x2f", lambda said: said in (b"S", b"N")),
+    "http": (b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", lambda said: said.startswith(b"HTTP/")),
+    "dns": (_DNS, lambda said: said[:2] == _DNS[:2]),
+}
+"""What is said first, and what is an answer. In this order: who speaks first is listened to."""
+
+
+def propose(pid: int, pids: Iterable[int]) -> list[str]:
+    """What to look for later."""
+    pids = list(pids)
+    known = programs(pids)
+    sockets = sorted(listening(pid, pids))
+    _enter(pid)
+    return [*map(_with_protocol, sockets), *sorted(known)]
+
+
+def _with_protocol(place: str) -> str:
+    kind, _, port = place.partition(":")
+    if kind == "udp":
+        tried = ["dns"] if port == "53" else []
+    else:
+        tried = [name for name in PROTOCOLS if name != "dns"]
+    spoken = next((name for name in tried if answers(int(port), name)), None)
+    return f"{place}/{spoken}" if spoken else place
+
+
+def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
+    """What is not there."""
+    there = {*listening(pid, pids), *programs(pids)}
+    return [one for one in wanted if one.partition("/")[0] not in there]
+
+
+def check(pid: int, pids: list[int], wanted: list[str]) -> str | None:
+    """Why it does not pass; None where it does."""
+    if lacks := missing(pid, pids, wanted):
+        return f"not there: {', '.join(lacks)}"
+    before = {one: procfs.start_time(one) for one in pids if procfs.state(one) not in ("", "Z")}
+    time.sleep(_GOES_ON)
+    if procfs.state(pid) in ("", "Z"):
+        return "it has ended"
+    after = {one for one, start in before.items() if procfs.lives(one, start)}
+    if lacks := missing(pid, sorted(after), wanted):
+        return f"ended, or was started anew: {', '.join(lacks)}"
+    _enter(pid)
+    for place, _, protocol in (one.partition("/") for one in wanted):
+        if protocol and not answers(int(place.partition(":")[2]), protocol):
+            return f"{place} does not answer as {protocol}"
+    return None
+
+
+def _enter(pid: int) -> None:
+    with open(f"/proc/{pid}/ns/net", "rb") as namespace:
+        libc.setns(namespace.fileno(), uapi.CLONE_NEWNET)
+
+
+def described(script: str | None) -> str | None:
+    """``listens on tcp 6379 and answers redis; runs redis-server``; None for another check."""
+    command, *arguments = (script or "").split() or [""]
+    if command != f"${COMMAND}":
+        return None
+    sockets, names = [], []
+    for one in arguments:
+        place, _, protocol = one.partition("/")
+        kind, colon, port = place.partition(":")
+        if colon and port.isdecimal():
+            sockets.append(f"{kind} {port}" + (f" and answers {protocol}" if protocol else ""))
+        else:
+            names.append(one)
+    parts = [f"listens on {', '.join(sockets)}"] if sockets else []
+    return "; ".join([*parts, *([f"runs {', '.join(names)}"] if names else [])])
+
+
+def main(arguments: list[str]) -> int:
+    """As a program."""
+    pid = int(os.environ.get("PID") or 0)
+    pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
+    if not pid:
+        print("it has not begun")
+        return 1
+    if arguments[:1] == ["--propose"]:
+        print(" ".join(propose(pid, pids)))
+        return 0
+    why = check(pid, pids, arguments)
+    if why:
+        print(why)
+    return 1 if why else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""The health check of what has none: what listens, what runs, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from capadvise.linux.kernel import procfs
+from capadvise.linux.supervise import implicit_check
+
+
+@contextmanager
+def _server(first: bytes, answer: bytes) -> Iterator[int]:
+    """A server that says something first, or answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(first)
+                if not first and connection.recv(512):
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "first", "answer", "spoken"),
+    [
+        ("redis", b"", b"+PONG\r\n", True),
+        ("redis", b"", b"-NOAUTH Authentication required.\r\n", True),
+        ("redis", b"", b"HTTP/1.1 400 Bad Request\r\n", False),
+        ("http", b"", b"HTTP/1.0 404 Not Found\r\n", True),
+        ("postgres", b"", b"N", True),
+        ("postgres", b"", b"HTTP/1.0 400", False),
+        ("banner", b"220 mail ESMTP\r\n", b"", True),
+        ("banner", b"SSH-2.0-OpenSSH_9.9\r\n", b"", True),
+        ("banner", b"", b"", False),
+        ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
+    ],
+)
+def test_protocol(protocol: str, first: bytes, answer: bytes, spoken: bool) -> None:
+    with _server(first, answer) as port:
+        assert implicit_check.answers(port, protocol) is spoken
+
+
+def test_who_does_not_listen_does_not_answer() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        assert not implicit_check.answers(unused.getsockname()[1], "http")
+
+
+def test_ports_are_those_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the host's network, others listen, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setattr(implicit_check, "_CHOSEN", port + 1)
+        assert f"tcp:{port}" in implicit_check.listening(os.getpid(), [os.getpid()])
+        assert implicit_check.listening(os.getpid(), [os.getppid()]).isdisjoint([f"tcp:{port}"])
+        monkeypatch.setattr(implicit_check, "_CHOSEN", port)  # chosen by the kernel
+        assert f"tcp:{port}" not in implicit_check.listening(os.getpid(), [os.getpid()])
+
+
+def test_what_is_missing_is_said() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        wanted = ["sleep", "nginx", "tcp:7/http"]
+        why = implicit_check.check(process.pid, [process.pid], wanted)
+        process.kill()
+    assert why == "not there: nginx, tcp:7/http"
+
+
+def test_what_is_started_anew_does_not_pass() -> None:
+    """A crash loop looks well at every single moment."""
+    loop = "while :; do sleep 0.3; done"
+    with subprocess.Popen(["sh", "-c", loop], start_new_session=True) as process:
+        try:
+            words = ["pgrep", "-P", str(process.pid)]
+            while not (listed := subprocess.run(words, capture_output=True).stdout.split()):
+                pass
+            why = implicit_check.check(process.pid, [process.pid, int(listed[0])], ["sleep"])
+        finally:
+            os.killpg(process.pid, 9)
+    assert why in ("ended, or was started anew: sleep", "not there: sleep")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "$CAPADVISE_CHECK tcp:6379/redis redis-server",
+            "listens on tcp 6379 and answers redis; runs redis-server",
+        ),
+        (
+            "$CAPADVISE_CHECK tcp:80/http udp:53 a b",
+            "listens on tcp 80 and answers http, udp 53; runs a, b",
+        ),
+        ("$CAPADVISE_CHECK cron", "runs cron"),
+        ("curl -fs localhost", None),
+        (None, None),
+    ],
+)
+def test_in_words(script: str | None, words: str | None) -> None:
+    assert implicit_check.described(script) == words
+
+
+def test_who_handles_a_signal() -> None:
+    assert procfs.handles(os.getpid(), 2)  # Python raises KeyboardInterrupt
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not procfs.handles(process.pid, 15)
+        assert not procfs.is_first(process.pid)
+        process.kill()
+    assert procfs.handles(process.pid, 15)  # gone: nobody knows

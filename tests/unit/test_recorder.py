@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Any, cast
 
+from capadvise.linux.supervise.decisions import State
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.live_recorder import RecorderProcess
 from capadvise.recording import Lost
@@ -18,6 +19,7 @@ class Sources:
     distinct = 0
     clock = 0.0
     kill_at = status = None
+    state = State()
 
     def __init__(self) -> None:
         self.tracker = self.sources = self.subject = self
@@ -32,7 +34,7 @@ class Sources:
 def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     """As one that is stopped: what is recorded meanwhile would be lost."""
     (orders, _), (_, progress), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
-    recorder: Any = RecorderProcess(orders, progress, recordings, judged)
+    recorder: Any = RecorderProcess(orders, progress, recordings, judged, several=False)
 
     def rounds() -> None:
         for _ in range(50):

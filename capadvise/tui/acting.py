@@ -120,8 +120,7 @@ class Actions(Proving):
             for item in self.active_bindings.values()
             if item.binding.id in ours
         ]
-        tab = {"live": self.live, "review": self.review, "proof": self.proof, "risk": self.risk}
-        self.app.push_screen(HelpScreen(keys, tab[self.place].HELP or ""))
+        self.app.push_screen(HelpScreen(keys, self.tab.HELP or ""))
 
     # --------------------------------------------------------------------------- the recording
 

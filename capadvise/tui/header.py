@@ -17,7 +17,13 @@ from capadvise.report.lamps import SIGNS, Lamp, Light, Score
 from capadvise.tui.look import LIGHT_STYLES, numbers_text, risks_text, score_text, status_text
 from capadvise.tui.page import Wrapped
 
-TABS = ("live", "review", "proof", "risk")
+TABS = {
+    "live": "What is checked as it runs, and its terminal",
+    "review": "What is needed, and why",
+    "proof": "The trials",
+    "risk": "What an attacker could do",
+}
+"""Name and explanation, in the order of their keys."""
 _SHORT = {
     Light.ROOT: "root-equivalent",
     Light.DARK: "not checked",

@@ -108,6 +108,7 @@ class LiveTab(Vertical):
     """The tab."""
 
     HELP = help.LIVE
+    FOCUS = "#live-caps"
 
     class Moved(Message):
         """Another capability is highlighted."""

@@ -140,6 +140,15 @@ class Main(Actions, Screen[None]):
         return self.risk.selected if self.place == "risk" else self.review.caps.selected
 
     @property
+    def tab(self) -> LiveTab | ReviewTab | ProofTab | RiskTab:
+        """The tab that is shown."""
+        tabs: dict[str, LiveTab | ReviewTab | ProofTab | RiskTab] = {
+            **{"live": self.live, "review": self.review},
+            **{"proof": self.proof, "risk": self.risk},
+        }
+        return tabs[self.place]
+
+    @property
     def takes_keys(self) -> bool:
         """While the user types into the target."""
         return self.live.output.typing
@@ -183,12 +192,7 @@ class Main(Actions, Screen[None]):
 
     def watch_place(self, place: str) -> None:
         """Another tab, and the focus on its list."""
-        focused = {
-            "live": "#live-caps",
-            "review": "#caps",
-            "proof": "#trials",
-            "risk": "#risk-caps",
-        }[place]
+        focused = self.tab.FOCUS
         if place == "live" and len(self.states) > 1:
             focused = "#targets"
         with self.app.batch_update():  # drawn once, not for each of these

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
+from capadvise.tui.header import TABS
 from capadvise.tui.output import GIVE_BACK
 
 BINDINGS = (
@@ -52,10 +53,10 @@ BINDINGS = (
     Binding("plus", "zoom", "Zoom", tooltip="The pane with the focus", show=False, id="zoom"),
     Binding("underscore", "unzoom", "All panes", show=False, id="unzoom"),
     Binding("escape", "back", "Back", id="back"),
-    Binding("1", "go('live')", "Live", show=False, id="go-live"),
-    Binding("2", "go('review')", "Review", show=False, id="go-review"),
-    Binding("3", "go('proof')", "Proof", show=False, id="go-proof"),
-    Binding("4", "go('risk')", "Risk", show=False, id="go-risk"),
+    *(
+        Binding(str(number), f"go('{tab}')", tab.capitalize(), show=False, id=f"go-{tab}")
+        for number, tab in enumerate(TABS, 1)
+    ),
     Binding("ctrl+c", "interrupt", "Stop", show=False, id="interrupt"),
     Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
 )
@@ -68,10 +69,7 @@ def described(binding: Binding) -> str:
 
 
 COMMANDS = (
-    ("go: live", "go('live')", "What is checked as it runs, and its terminal"),
-    ("go: review", "go('review')", "What is needed, and why"),
-    ("go: proof", "go('proof')", "The trials"),
-    ("go: risk", "go('risk')", "What an attacker could do"),
+    *((f"go: {tab}", f"go('{tab}')", explanation) for tab, explanation in TABS.items()),
     ("proof: start", "prove", "Find the smallest set that works"),
     ("proof: test this set", "try", "One trial of the chosen set"),
     ("proof: stop", "stop_trials", "End the trials, keep the best set"),

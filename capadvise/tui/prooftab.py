@@ -38,6 +38,7 @@ class ProofTab(Vertical):
     """The tab. Trials run in a thread, which posts messages."""
 
     HELP = help.PROOF
+    FOCUS = "#trials"
 
     @dataclass
     class TrialStarted(Message):

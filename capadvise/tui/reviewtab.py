@@ -32,6 +32,7 @@ class ReviewTab(Vertical):
     """The tab."""
 
     HELP = help.REVIEW
+    FOCUS = "#caps"
 
     class Moved(Message):
         """Another capability is highlighted."""

@@ -42,6 +42,7 @@ class RiskTab(Vertical):
     """The tab."""
 
     HELP = help.RISK
+    FOCUS = "#risk-caps"
 
     class Moved(Message):
         """Another capability is highlighted."""

@@ -272,7 +272,7 @@ def test_a_check_may_print_much_and_leave_daemons(run: Run) -> None:
     check = "head -c 300000 /dev/zero; (setsid sleep 20 &) ; true"
     result = run("sleep", "60", options=("--check", check))
     assert time.monotonic() - began < 10
-    assert "the check passed" in result.stderr
+    assert "the health check passed" in result.stderr
 
 
 def test_a_shells_child_is_stopped_with_it(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Screens as plain text, to be read in a diff. Run as a program, it writes them anew."""
+"""Screens as plain text, to be read in a diff."""
 
 from __future__ import annotations
 
@@ -46,8 +46,3 @@ def drawn(name: str) -> str:
 
     drive(app, script, size)
     return text
-
-
-if __name__ == "__main__":
-    for screen in SCREENS:
-        (GOLDEN / f"{screen}.txt").write_text(drawn(screen))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.tui.protocols import Health, Now, Over
 from capadvise.tui.rows import LiveRows, short_count
+from tests.support.golden import assert_golden
 from tests.support.screens import (
     BIND,
     BRK,
@@ -163,19 +163,15 @@ def test_of_one_capability_the_deciding_call_is_shown_and_incidental_checks_are_
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 def test_the_screen_as_text(size: tuple[int, int]) -> None:
-    """`CAPADVISE_GOLDEN=1 pytest` writes it anew."""
     recorder = Recorder(written=b"starting\r\n127.0.0.1 GET / 200\r\n")
     app, view = live_on(recorder)
-    golden = GOLDEN / f"live-{size[0]}x{size[1]}.txt"
 
     async def script(pilot: Session) -> None:
         recorder.state = seen(BIND, CHOWN, SETUID, BRK, seconds=1.0)
         await look(pilot, view)
         recorder.state = seen(replace(BIND, count=20), CHOWN, SETUID, BRK, seconds=3.0)
         await look(pilot, view)
-        if os.environ.get("CAPADVISE_GOLDEN"):
-            golden.write_text(screen_text(app))
-        assert screen_text(app) == golden.read_text()
+        assert_golden(f"live-{size[0]}x{size[1]}.txt", screen_text(app), GOLDEN)
 
     drive(app, script, size)
 

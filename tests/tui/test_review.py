@@ -18,6 +18,7 @@ from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.main import Main
 from capadvise.tui.palette import COMMANDS
+from tests.support.golden import assert_golden
 from tests.support.screens import (
     BIND,
     CHOWN,
@@ -307,8 +308,7 @@ def test_a_report_without_any_check_can_be_reviewed() -> None:
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_the_screen_as_text(name: str) -> None:
-    """`python -m tests.tui.goldens` writes them anew."""
-    assert drawn(name) == (GOLDEN / f"{name}.txt").read_text()
+    assert_golden(f"{name}.txt", drawn(name), GOLDEN)
 
 
 def test_the_next_format_is_shown_where_one_pane_is() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from tests.support import golden
+pytest.register_assert_rewrite("tests.support")  # their failures show both sides, too
+
+from tests.support import golden  # noqa: E402
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

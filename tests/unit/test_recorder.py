@@ -22,6 +22,7 @@ class Sources:
     state = State()
 
     def __init__(self) -> None:
+        self.state = State()
         self.tracker = self.sources = self.subject = self
 
     def tallies(self) -> tuple[int, ...]:
@@ -40,8 +41,8 @@ def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
         for _ in range(50):
             recorder._next_look = 0.0
             recorder._round(cast(EventLoop, Sources()), tuple)
+        ended.set()
 
-    running = threading.Thread(target=rounds, daemon=True)
-    running.start()
-    running.join(20)
-    assert not running.is_alive()
+    ended = threading.Event()
+    threading.Thread(target=rounds, daemon=True).start()
+    assert ended.wait(60)

@@ -31,8 +31,8 @@ class Format:
 
     def read(self, text: str) -> tuple[Declared, ...]:
         """What a file declares. Raises BadInput, with the line, for what is not such a file."""
-        found: tuple[Declared, ...] = import_module(self.module).read(text)
-        return found
+        services: tuple[Declared, ...] = import_module(self.module).read(text)
+        return services
 
 
 FORMATS: dict[str, Format] = {

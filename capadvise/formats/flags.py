@@ -39,7 +39,7 @@ def read(source: str, engine: str) -> tuple[Declared, ...]:
     called as the engine. Raises BadInput where there is none."""
     if len(source) > MAX_LENGTH:
         raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
-    found = []
+    services = []
     for number, command in _commands(source):
         if engine not in command and not command.startswith("--"):
             continue  # shlex is slow, and knows no text over several lines
@@ -49,10 +49,10 @@ def read(source: str, engine: str) -> tuple[Declared, ...]:
             raise BadInput(f"line {number}: {error}") from error
         options = _options(words, engine)
         if options is not None:
-            found.append(declared(options, engine, number))
-    if not found:
+            services.append(declared(options, engine, number))
+    if not services:
         raise BadInput(f"line 1: no `{engine} run` and no flag is in it")
-    return tuple(found)
+    return tuple(services)
 
 
 def _commands(source: str) -> Iterator[tuple[int, str]]:

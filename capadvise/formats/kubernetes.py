@@ -95,13 +95,13 @@ def read(source: str) -> tuple[Declared, ...]:
     every = manifests.objects(documents)
     if not every:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")
-    return tuple(_declared(documents, found) for each in every for found in each.containers)
+    return tuple(_declared(documents, container) for each in every for container in each.containers)
 
 
-def _declared(documents: Documents, found: FoundContainer) -> Declared:
+def _declared(documents: Documents, container: FoundContainer) -> Declared:
     """What the container says; what it does not say of the user, the pod does."""
-    pod = documents.mapping(found.pod.get("securityContext"), "securityContext")
-    own = found.context
+    pod = documents.mapping(container.pod.get("securityContext"), "securityContext")
+    own = container.context
     said = pod | {key: node for key, node in own.items() if not is_null(node)}
     sets = documents.mapping(own.get("capabilities"), "capabilities")
     drop = documents.texts(sets.get("drop"), "drop")
@@ -118,14 +118,14 @@ def _declared(documents: Documents, found: FoundContainer) -> Declared:
         ("no_new_privileges", own.get("allowPrivilegeEscalation")),
     )
     return Declared(
-        service=found.service,
-        line=found.line,
+        service=container.service,
+        line=container.line,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),
         privileged=flag(own.get("privileged"), "privileged") is True,
         user=uid if uid is None or gid is None else f"{uid}:{gid}",
         no_new_privileges=None if escalation is None else not escalation,
         lines=(*((what, line(node)) for what, node in places if node is not None), *drop, *add),
-        exposed=tuple(pod_exposed.exposed(documents, found, said)),
-        windows=pod_exposed.windows(documents, found.pod),
+        exposed=tuple(pod_exposed.exposed(documents, container, said)),
+        windows=pod_exposed.windows(documents, container.pod),
     )

@@ -120,7 +120,7 @@ def check_separators(source: str) -> None:
 
 def objects(documents: Documents) -> list[FoundObject]:
     """All objects of all documents; those in lists, too."""
-    return [found for root in documents.roots for found in _objects(documents, root)]
+    return [each for root in documents.roots for each in _objects(documents, root)]
 
 
 def _objects(documents: Documents, root: Node) -> Iterator[FoundObject]:
@@ -258,8 +258,8 @@ class _Finder:
             return
         for item in inner:
             if isinstance(item, Mapping):
-                found = self.documents.mapping(item, f"an item of {key}")
-                if isinstance(found.get("image"), Scalar) or "securityContext" in found:
+                keys = self.documents.mapping(item, f"an item of {key}")
+                if isinstance(keys.get("image"), Scalar) or "securityContext" in keys:
                     yield item
 
     def restrains(self, node: Node | None) -> bool:

@@ -22,13 +22,13 @@ _PROFILES = {
 }
 
 
-def exposed(documents: Documents, found: FoundContainer, context: Entries) -> Iterator[Exposed]:
+def exposed(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[Exposed]:
     """All of a container. ``context``: its securityContext, and the pod's where it says nothing."""
     for key, exposure in _HOST.items():
-        if flag(found.pod.get(key), key):
-            yield Exposed(exposure, f"{key}: true", line(found.pod[key]))
-    if flag(found.pod.get("hostUsers"), "hostUsers") is False:
-        yield Exposed(Exposure.OWN_USERS, "hostUsers: false", line(found.pod["hostUsers"]))
+        if flag(own.pod.get(key), key):
+            yield Exposed(exposure, f"{key}: true", line(own.pod[key]))
+    if flag(own.pod.get("hostUsers"), "hostUsers") is False:
+        yield Exposed(Exposure.OWN_USERS, "hostUsers: false", line(own.pod["hostUsers"]))
     for key, exposure in _PROFILES.items():
         profile = context.get(key)
         if isinstance(profile, Mapping):
@@ -37,12 +37,12 @@ def exposed(documents: Documents, found: FoundContainer, context: Entries) -> It
                 yield Exposed(exposure, f"{key}: Unconfined", line(profile))
     if optional_text(context.get("procMount"), "procMount") == "Unmasked":
         yield Exposed(Exposure.UNMASKED, "procMount: Unmasked", line(context["procMount"]))
-    yield from _folders(documents, found)
+    yield from _folders(documents, own)
 
 
-def _folders(documents: Documents, found: FoundContainer) -> Iterator[Exposed]:
-    paths = _host_paths(documents, found.pod)
-    mounts = found.keys.get("volumeMounts")
+def _folders(documents: Documents, container: FoundContainer) -> Iterator[Exposed]:
+    paths = _host_paths(documents, container.pod)
+    mounts = container.keys.get("volumeMounts")
     if not paths or not isinstance(mounts, Sequence):
         return
     writable: dict[str, bool] = {}

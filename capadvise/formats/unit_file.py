@@ -184,7 +184,7 @@ def words(assignments: list[Assignment], escapes: Escapes = "drop") -> list[tupl
 def split(value: str, line: int, escapes: Escapes = "drop") -> list[str]:
     """The words of a value. Raises BadInput for quotes that do not end, and for an empty word in a
     list: for podman it ends the list."""
-    found: list[str] = []
+    whole_words: list[str] = []
     word: list[str] | None = None
     for piece in (*_pieces(value, line, escapes), None):
         if piece is not None:
@@ -194,9 +194,9 @@ def split(value: str, line: int, escapes: Escapes = "drop") -> list[str]:
         if word is not None and not (whole := "".join(word)) and escapes in ("drop", "keep"):
             raise ambiguous(line, "an empty word in a list")
         if word is not None:
-            found.append(whole)
+            whole_words.append(whole)
         word = None
-    return found
+    return whole_words
 
 
 def _pieces(value: str, line: int, escapes: Escapes) -> Iterator[str | None]:

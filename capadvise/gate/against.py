@@ -112,8 +112,8 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
     """By what the report says of them; the worst by name."""
     parts = []
     for verdict, said in _SAID.items():
-        if found := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
-            parts.append(f"{said}: {_names(found)}")
+        if of_verdict := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
+            parts.append(f"{said}: {_names(of_verdict)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
     more = f" Root-equivalent on the host: {_names(worst)}." if worst else ""
     text = "; ".join(parts)

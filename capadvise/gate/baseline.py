@@ -48,14 +48,14 @@ class Baseline:
         parts = service.split("/")
         for called in (".".join(parts[i:]) for i in range(len(parts))):
             named = [path for path in self.paths if path.name == f"{called}.json"]
-            found = named or self._by_target(called)
-            if len(found) > 1:
+            fitting = named or self._by_target(called)
+            if len(fitting) > 1:
                 raise BadInput(
-                    f"{found[0]} and {found[1]} both fit the service {service}",
+                    f"{fitting[0]} and {fitting[1]} both fit the service {service}",
                     hint=f"name the right one {printable(called)}.json, or merge them",
                 )
-            if found:
-                return found[0]
+            if fitting:
+                return fitting[0]
         return None
 
     def _by_target(self, called: str) -> list[Path]:

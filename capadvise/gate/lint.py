@@ -212,10 +212,10 @@ def _rejected(service: Service) -> Iterator[Finding]:
 
 def _duplicates(service: Service) -> Iterator[Finding]:
     for verb, names in (("adds", service.declared.add), ("drops", service.declared.drop)):
-        found = [(name, service.consumer.parse(name)) for name in names]
-        count = Counter(what for _, what in found if what is not None)
+        named = [(name, service.consumer.parse(name)) for name in names]
+        count = Counter(what for _, what in named if what is not None)
         for what in [what for what, times in count.items() if times > 1]:
-            name = [name for name, meant in found if meant == what][-1]
+            name = [name for name, meant in named if meant == what][-1]
             yield service.finding(
                 "duplicate",
                 name,

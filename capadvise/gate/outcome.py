@@ -228,10 +228,10 @@ def _required(service: Service, source: Source, policy: Policy) -> Iterator[Find
     """The level of a service that is in no pod."""
     if policy.require is None or source.format == "kubernetes":
         return
-    found = reached(service.declared, service.consumer, service.catalog)
-    if not found.reaches(policy.require):
+    level_reached = reached(service.declared, service.consumer, service.catalog)
+    if not level_reached.reaches(policy.require):
         path, _ = service.place()
-        yield _below(found, path, policy.require, service=service.declared.service)
+        yield _below(level_reached, path, policy.require, service=service.declared.service)
 
 
 def _below(pod: Reached, path: str, level: Level, *, service: str = "") -> Finding:

@@ -75,15 +75,15 @@ def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
         for level in ("baseline", "restricted")
     )
     documents = Documents(source, DIALECT)
-    for found in objects(documents):
-        if found.pod is None:
+    for each in objects(documents):
+        if each.pod is None:
             continue
-        metadata = documents.mapping(found.pod.holder.get("metadata"), "metadata")
+        metadata = documents.mapping(each.pod.holder.get("metadata"), "metadata")
         yield Pod(
             documents,
-            f"{found.kind}/{found.name}",
-            found.line,
-            found.pod.spec,
+            f"{each.kind}/{each.name}",
+            each.line,
+            each.pod.spec,
             documents.mapping(metadata.get("annotations"), "annotations"),
             baseline,
             restricted,

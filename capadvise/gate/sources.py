@@ -70,22 +70,22 @@ def _is_compose_key(key: str) -> bool:
 
 def _is_bundle(text: str) -> bool:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return '"ociVersion"' in text  # broken: its reader says where
-    return isinstance(found, dict) and "ociVersion" in found
+    return isinstance(value, dict) and "ociVersion" in value
 
 
 def refers(text: str) -> list[tuple[str, str, int]]:
     """(kind, what resolves it, line) of the objects of a manifest that bring in other files."""
-    found = []
+    referring = []
     for root in Documents(text).roots:
         keys = entries(root)
         node = keys.get("kind", EMPTY)
         kind = target(node)
         if isinstance(kind, Scalar) and kind.value in REFERRING:
-            found.append((kind.value, REFERRING[kind.value], kind.line))
-    return found
+            referring.append((kind.value, REFERRING[kind.value], kind.line))
+    return referring
 
 
 def service_name(path: str, kind: str) -> str:
@@ -122,11 +122,11 @@ def projects(paths: Sequence[str]) -> list[list[str]]:
         groups.setdefault(base if base in groups else own, []).append(path)
         if (main := _main(path)) is not None:
             groups.setdefault(main, groups[own])
-    found = list({id(group): group for group in groups.values()}.values())
-    for group in found:
+    groups_in_order = list({id(group): group for group in groups.values()}.values())
+    for group in groups_in_order:
         if dropped_in(group[-1]):
             group.sort(key=lambda path: (dropped_in(path), PurePath(path).name))
-    return found
+    return groups_in_order
 
 
 def _main(path: str) -> tuple[str, ...] | None:

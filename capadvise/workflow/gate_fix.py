@@ -28,8 +28,8 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
 
 
 def _fix(source: Source, service: str, report: Path, baseline: Baseline) -> None:
-    found = baseline.report(report)
-    snippet = snippet_of(found, found.proposal.recommended, default())
+    loaded = baseline.report(report)
+    snippet = snippet_of(loaded, loaded.proposal.recommended, default())
     holders = [path for path, items in source.written if any(i.service == service for i in items)]
     path = Path(holders[0] if holders else source.paths[0])
     asked = service if source.format in ("compose", "kubernetes") else None

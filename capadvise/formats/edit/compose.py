@@ -63,22 +63,22 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
 
 def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
     """The document and the services that a service stands in, and its name."""
-    found = []
+    places = []
     for root in documents(body):
         services = target(entries(root).get("services", root))
         if isinstance(services, Mapping) and services is not root:
-            found.append((root, services))
-    if not found:
+            places.append((root, services))
+    if not places:
         raise BadInput("not a compose file: it has no services")
-    every = [text(key) or "" for _, services in found for key, _ in services.pairs]
+    every = [text(key) or "" for _, services in places for key, _ in services.pairs]
     try:
         name = chosen(service, every, what="service")
     except BadInput as error:
-        if any("include" in entries(root) for root, _ in found):
+        if any("include" in entries(root) for root, _ in places):
             also = "it includes other files: patch the one that holds it"
             error.hint = f"{error.hint}; {also}" if error.hint else also
         raise
-    within = [(root, services) for root, services in found if services.own(name)]
+    within = [(root, services) for root, services in places if services.own(name)]
     if len(within) > 1:
         raise BadInput(
             f"service {name!r} stands in {len(within)} of its documents",
@@ -98,9 +98,9 @@ class _Plan:
 
     @property
     def pair(self) -> Pair:
-        found = self.services.own(self.name)
-        assert found is not None
-        return found
+        pair = self.services.own(self.name)
+        assert pair is not None
+        return pair
 
     @property
     def privileged(self) -> bool:
@@ -197,11 +197,11 @@ def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
         if "file" in entries(extends):
             yield None
             return
-        found = services.own(name)
-        if found is None or name in seen:
+        parent = services.own(name)
+        if parent is None or name in seen:
             return
         seen.add(name)
-        node = found[1]
+        node = parent[1]
         yield node
 
 
@@ -277,9 +277,9 @@ def _others(root: Node, name: str) -> Any:
 
 def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
     """What the owner of the file must know."""
-    found = services.own(name)
-    assert found is not None
-    node = found[1]
+    pair = services.own(name)
+    assert pair is not None
+    node = pair[1]
     parents = list(_parents(services, node))
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
         where = "in another file" if None in parents else "in this file"

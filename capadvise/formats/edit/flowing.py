@@ -34,8 +34,8 @@ def quote(node: Node) -> str:
 
 def body(text: str, node: Node) -> int:
     """Where a node begins behind its anchor and tag."""
-    found = _PROPERTIES.match(text, node.start, node.end)
-    return found.end() if found else node.start
+    properties = _PROPERTIES.match(text, node.start, node.end)
+    return properties.end() if properties else node.start
 
 
 def edit(text: str, node: Sequence | Mapping, keep: Parts[bool], new: Parts[str]) -> list[TextEdit]:
@@ -124,8 +124,8 @@ def _behind_comment(text: str, end: int) -> int:
 
 
 def _gap(text: str, at: int) -> int:
-    found = _GAP.match(text, at)
-    return found.end() if found else at
+    gap = _GAP.match(text, at)
+    return gap.end() if gap else at
 
 
 def skip(text: str, at: int) -> int:

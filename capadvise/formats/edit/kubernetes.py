@@ -54,22 +54,22 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a container have what the snippet says and nothing else. Raises BadInput for what is no
     manifest and for a container that is not there, CannotPatch where more would change."""
     normalized = NormalizedText.of(content)
-    found = _find(normalized.body, service)
-    if not isinstance(target(found.node), Mapping):
-        raise BadInput(f"container {found.service!r} is not a mapping")
-    doc = Document.of(normalized.body, found.root)
+    container = _find(normalized.body, service)
+    if not isinstance(target(container.node), Mapping):
+        raise BadInput(f"container {container.service!r} is not a mapping")
+    doc = Document.of(normalized.body, container.root)
     wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
     if snippet.caps:
         wanted["add"] = Listing(reasons(snippet))
-    changed = apply(normalized.body, _container(doc, found.node, wanted))
-    with patchable(found.service):
-        changed, pinned = _pinned(normalized.body, changed, found.service)
-        _verify(normalized.body, changed, found.service, wanted)
+    changed = apply(normalized.body, _container(doc, container.node, wanted))
+    with patchable(container.service):
+        changed, pinned = _pinned(normalized.body, changed, container.service)
+        _verify(normalized.body, changed, container.service, wanted)
     return Patched(
         normalized.restore(changed),
-        found.service,
-        (*pinned, *_notes(found, snippet)),
-        unprivileged=is_on(_context(found.node).get("privileged")),
+        container.service,
+        (*pinned, *_notes(container, snippet)),
+        unprivileged=is_on(_context(container.node).get("privileged")),
     )
 
 
@@ -100,19 +100,19 @@ def _meant(service: str, known: list[str]) -> list[str]:
     kinds = {name.partition("/")[0].lower() for name in known}
     if asked[0].lower() in kinds | {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
         kinds, asked = {asked[0].lower()}, asked[1:]
-    found = []
+    names_meant = []
     for name in known:
         kind, *rest = name.split("/")
         if kind.lower() in kinds and rest[: len(asked)] == asked:
-            found.append(name)
-    return found or [name for name in known if name.rpartition("/")[2] == service]
+            names_meant.append(name)
+    return names_meant or [name for name in known if name.rpartition("/")[2] == service]
 
 
 def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node]]:
     """Objects with their kinds, those in lists too; a typed list implies the kind of its items."""
-    found = entries(node)
-    kind = text(found.get("kind")) or implied
-    items = target(found["items"]) if "items" in found else None
+    keys = entries(node)
+    kind = text(keys.get("kind")) or implied
+    items = target(keys["items"]) if "items" in keys else None
     if kind and kind.endswith("List") and isinstance(items, Sequence):
         for item in items.items:
             yield from _objects(item, kind.removesuffix("List") or None)
@@ -140,8 +140,8 @@ def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
     metadata = entries(entries(item).get("metadata", EMPTY))
     name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
     for key in CONTAINERS:
-        found = target(entries(pod).get(key, EMPTY))
-        for node in found.items if isinstance(found, Sequence) else ():
+        group = target(entries(pod).get(key, EMPTY))
+        for node in group.items if isinstance(group, Sequence) else ():
             container = text(entries(node).get("name")) or "?"
             yield _Container(f"{kind}/{name}/{container}", root, pod, node)
 
@@ -281,20 +281,21 @@ def _others(body: str, service: str) -> Iterator[Any]:
     for root in documents(body):
         instead: dict[int, Any] = {}
         for kind, item in _objects(root, None):
-            for found in _containers(root, kind, item) if kind and _path(kind, item) else ():
-                rest = {key: value(inner) for key, inner in entries(found.node).items()}
-                context = {key: value(inner) for key, inner in _context(found.node).items()}
-                if found.service == service:
+            for container in _containers(root, kind, item) if kind and _path(kind, item) else ():
+                rest = {key: value(inner) for key, inner in entries(container.node).items()}
+                context = {key: value(inner) for key, inner in _context(container.node).items()}
+                if container.service == service:
                     context.pop("privileged", None)
                     context.pop("capabilities", None)
-                instead[id(target(found.node))] = rest | {"securityContext": context}
+                instead[id(target(container.node))] = rest | {"securityContext": context}
         yield value(root, instead)
 
 
-def _notes(found: _Container, snippet: Snippet) -> Iterator[str]:
+def _notes(container: _Container, snippet: Snippet) -> Iterator[str]:
     """What the owner of the manifest must know."""
     places = [
-        entries(entries(place).get("securityContext", EMPTY)) for place in (found.node, found.pod)
+        entries(entries(place).get("securityContext", EMPTY))
+        for place in (container.node, container.pod)
     ]
     said = {key: value for place in reversed(places) for key, value in place.items()}
     user = text(said.get("runAsUser"))

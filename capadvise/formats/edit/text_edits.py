@@ -58,8 +58,8 @@ def line_start(text: str, at: int) -> int:
 
 def line_end(text: str, at: int) -> int:
     """The offset after the line break of the line that ``at`` is in."""
-    found = text.find("\n", at)
-    return len(text) if found < 0 else found + 1
+    at_break = text.find("\n", at)
+    return len(text) if at_break < 0 else at_break + 1
 
 
 def line_number(text: str, at: int) -> int:

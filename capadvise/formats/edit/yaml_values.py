@@ -12,8 +12,8 @@ _OFF = ("", "~", "null", "false", "no", "off", "n", "f", "0")
 
 def text(node: Node | None) -> str | None:
     """The text of a scalar."""
-    found = None if node is None else target(node)
-    return found.value if isinstance(found, Scalar) else None
+    scalar = None if node is None else target(node)
+    return scalar.value if isinstance(scalar, Scalar) else None
 
 
 def is_on(node: Node | None) -> bool:
@@ -24,8 +24,8 @@ def is_on(node: Node | None) -> bool:
 
 def names(node: Node | None) -> tuple[str, ...]:
     """The scalars of a list."""
-    found = None if node is None else target(node)
-    items = found.items if isinstance(found, Sequence) and found.tag != "!reset" else ()
+    listed = None if node is None else target(node)
+    items = listed.items if isinstance(listed, Sequence) and listed.tag != "!reset" else ()
     return tuple(item.value for item in map(target, items) if isinstance(item, Scalar))
 
 
@@ -41,8 +41,8 @@ def as_docker_takes_it(name: str) -> str | None:
 
 def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | None]) -> bool:
     """Whether a list says exactly this."""
-    found = [fits(name) for name in names(node)]
-    return len(found) == len(want) and set(found) == want
+    said = [fits(name) for name in names(node)]
+    return len(said) == len(want) and set(said) == want
 
 
 def is_root(user: str | None) -> bool:

@@ -184,6 +184,6 @@ def test_a_check_reaches_the_port_that_stands_for_a_taken_one(up: Path) -> None:
     seen = record(
         up / "reports", *("docker", "compose", "up", "web"), options=("--check", check), cwd=up
     )
-    assert "the check passed" in seen.stderr
+    assert "the health check passed" in seen.stderr
     stored = json.loads((up / "reports" / "web.json").read_text())
     assert stored["workload"]["check"] == check

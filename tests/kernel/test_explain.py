@@ -39,8 +39,8 @@ def _service(name: str, service: str) -> dict[str, Any]:
         ("fuse", f"{FUSE} && findmnt /mnt/m && umount /mnt/m", "SYS_ADMIN: mounting, unmounting"),
         ("sandbox", None, "SYS_ADMIN: creating namespaces, mounting, unmounting, pivot_root"),
         ("seccomp-filter", None, "SYS_ADMIN: seccomp filter"),
-        ("perf", None, "SYS_ADMIN would do in its place, but gives far more"),
-        ("bpf", None, "SYS_ADMIN would do in its place, but gives far more"),
+        ("perf", None, "SYS_ADMIN would also be enough, but gives far more"),
+        ("bpf", None, "SYS_ADMIN would also be enough, but gives far more"),
     ],
 )
 def test_the_way_out_is_the_one_that_the_demo_takes(

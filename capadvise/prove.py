@@ -31,6 +31,8 @@ class TrialOutcome:
     """Capabilities that programs asked to keep for themselves (capset)."""
     failed_at: str | None = None
     """See ``Trial``."""
+    output: str = ""
+    """The end of what it printed."""
 
 
 class NotProvable(Exception):
@@ -100,7 +102,16 @@ def prove(
         complete, floor = False, search.best
     if search.flaky:
         floor = None
-    return Proven(isolation, tuple(search.trials), floor, search.flaky, sound, complete, untried)
+    return Proven(
+        isolation,
+        tuple(search.trials),
+        floor,
+        search.flaky,
+        sound,
+        complete,
+        untried,
+        logs=search.logs,
+    )
 
 
 def _recommended(proposal: Proposal, search: _Search, floor: CapSet, untried: CapSet) -> CapSet:
@@ -123,6 +134,8 @@ class _Search:
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
+    logs: tuple[str, ...] = ()
+    """Of the two trials that did not agree."""
     best: CapSet | None = None
     start: CapSet = frozenset()
     """What the removals began with: it passes, and loses least."""
@@ -177,6 +190,7 @@ class _Search:
         self._note(caps, again, without, repeat=True)
         if again.passed != self.outcomes[caps].passed:
             self.flaky = True
+            self.logs = (self.outcomes[caps].output, again.output)
             self.outcomes[caps] = again
         return again.passed
 

@@ -45,6 +45,8 @@ class Proven:
     """Used in the recording, but not in the trial that had everything."""
     cautions: tuple[str, ...] = ()
     """What of the lifecycle is not proven, a sentence each."""
+    logs: tuple[str, ...] = ()
+    """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials of others in its place."""

@@ -184,6 +184,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         "complete": proven.complete,
         "untried": names(proven.untried),
         "cautions": list(proven.cautions),
+        "logs": list(proven.logs),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
         if proven.floor is None

@@ -135,6 +135,7 @@ def _load_proof(raw: Any) -> Proven:
         complete=bool(raw["complete"]),
         untried=_caps(raw.get("untried", [])),
         cautions=_texts(raw.get("cautions", [])),
+        logs=_texts(raw.get("logs", [])),
     )
 
 

@@ -20,6 +20,9 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
     if proven.flaky:
         yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
+        for name, log in zip(("one", "the other"), proven.logs, strict=False):
+            lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
+            yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
     elif proven.floor is None:
         yield f"Not proven: the health check fails even with every capability ({trials})."
     elif not proven.complete:

@@ -12,7 +12,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_facts import POSSIBILITIES, possibilities, remaining, uses_seen
 from capadvise.report.explain_place import judged_in
 from capadvise.report.model import Report
-from capadvise.report.text import MARKS
+from capadvise.report.text import MARKS, occasions
 from capadvise.report.words import PROOFS, VERDICTS, risk_word
 from capadvise.tui.choice import Choice, Decision, consequence
 from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
@@ -76,6 +76,8 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
     needed = need.verdict in (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
     page.heading("What it is needed for" if needed else "What was checked")
     page.say(f"{_capital(need.reason)}.")
+    for occasion in occasions(need):
+        page.say(f"{_capital(occasion)}.")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         page.say(f"{others} would do as well.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -207,10 +208,18 @@ def _unused(proposal: Proposal, trial: Sequence[Recording]) -> CapSet:
 def _on_stderr(name: str) -> TrialListener:
     """Progress on a terminal's stderr, line by line."""
     trials: list[Trial] = []
+    began = time.monotonic()
+    most = [0]
+
+    def expected(count: int) -> None:
+        most[0] = count
+        progress(f"{name}: {count} trials, more if one of the set can go")
 
     def ended(trial: Trial) -> None:
         trials.append(trial)
-        progress(f"  trial {len(trials)}: {trial_text(trial, trials[0].caps)}")
+        left = max(0, most[0] - len(trials)) * (time.monotonic() - began) / len(trials)
+        more = f", about {left:.0f} s left" if left else ""
+        progress(f"  trial {len(trials)}{more}: {trial_text(trial, trials[0].caps)}")
 
     def hopeless(why: str, output: str) -> None:
         notice(f"{name} does not pass even with every capability: {why}")
@@ -218,7 +227,7 @@ def _on_stderr(name: str) -> TrialListener:
             print(f"    {printable(line)}", file=sys.stderr)
 
     return TrialListener(
-        expected=lambda count: progress(f"{name}: {count} trials, more if one of the set can go"),
+        expected=expected,
         starting=lambda _: None,
         ended=ended,
         hopeless=hopeless,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.attaching import attach
-from tests.support.containers import ENVIRONMENT, PODMAN, call
+from tests.support.containers import ENVIRONMENT, PODMAN, REDIS, call
 
 DOCKER = ("docker",)
 ENGINES = pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=["docker", "podman"])
@@ -85,3 +85,12 @@ def test_a_container_that_fails_for_want_of_a_capability(
     (check,) = (check for check in recording["checks"] if check["syscall"] == "mount")
     assert (check["cap"], check["granted"], check["result"]) == ("CAP_SYS_ADMIN", False, -1)
     assert result.need("SYS_ADMIN")["verdict"] == "used"  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("debian")
+def test_the_user_is_the_configured_one_not_that_of_what_runs(tmp_path: Path) -> None:
+    """A container that starts as root and drops to another user is emitted as root."""
+    drop = "exec setpriv --reuid 999 --regid 999 --clear-groups sleep 600"
+    with container(DOCKER, REDIS, "--entrypoint=", drop) as name:
+        result = attach(name, lambda: None, tmp_path / "report.json")
+    assert result.report["target"]["user"] == "0:0"

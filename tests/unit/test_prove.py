@@ -15,6 +15,7 @@ from capadvise.differences import Observed, compare
 from capadvise.judge import UNKNOWN_SITE
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
 from capadvise.proven import Proven, Trial, conclude
+from capadvise.report.proof_text import proof_lines
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 
@@ -318,3 +319,19 @@ def test_what_is_tried_next_is_told_ahead() -> None:
     fake = Fake(needing("CHOWN SETUID"))
     search(fake, proposal("CHOWN SETUID"), ahead=lambda sets: told.extend(sets[:2]))
     assert set(fake.tried[1:]) <= set(told)
+
+
+def test_a_flaky_workload_shows_both_logs() -> None:
+    answers = iter([False, True])  # of the set that is recommended
+
+    def run(given: CapSet) -> TrialOutcome:
+        passed = given == EVERYTHING or (bool(given) and next(answers))
+        return TrialOutcome(passed, "", 0.1, Observed(0), output=f"passed: {passed}\n")
+
+    known = proposal("CHOWN")
+    proven = prove(
+        known, EVERYTHING, run(EVERYTHING), run, isolation="workload", removal_order=ORDER
+    )
+    assert proven.flaky
+    assert proven.logs == ("passed: False\n", "passed: True\n")
+    assert "The log of one ends with: passed: False" in list(proof_lines(proven))

@@ -21,6 +21,7 @@ from capadvise.linux.engines.record import registry
 from capadvise.linux.engines.shims import CONMON, container_id, is_shim
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.running.configured_user import configured_user
 from capadvise.recording import Target
 
 _SHORTEST_ID = 12
@@ -161,8 +162,10 @@ def _container(container: Container) -> Running:
             f"the container {container.name} is not among this machine's processes",
             hint=f"run capadvise where {container.engine} runs",
         )
+    target = _target(container.pid, "container")
     target = replace(
-        _target(container.pid, "container"),
+        target,
+        user=configured_user(container) or target.user,
         name=container.name,
         argv=container.argv,
         image=container.image,

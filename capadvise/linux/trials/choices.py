@@ -43,6 +43,7 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
         refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
         kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
         failed_at="data" if last.failed_at == "start" else last.failed_at,
+        output=last.output,
     )
 
 

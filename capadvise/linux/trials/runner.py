@@ -261,6 +261,7 @@ def _outcome(raw: dict[str, Any]) -> TrialOutcome:
         refused=parse_set(raw["refused"]),
         kept=frozenset(Cap.parse(name) for names in own_sets for name in names),
         failed_at=raw["failed_at"],
+        output=raw["output"],
     )
 
 

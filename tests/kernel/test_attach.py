@@ -109,7 +109,9 @@ def test_its_own_user_namespace_is_the_one_that_counts(tmp_path: Path) -> None:
     assert any(ns == "target" and granted for _, _, granted, ns in seen)
     assert any(ns == "child" for _, _, _, ns in seen)
     assert result.need("SYS_TIME")["verdict"] == "denied"  # type: ignore[index]
-    assert "clock_settime failed, which is asked of the host" in " ".join(result.stderr.split())
+    assert "clock_settime failed, which is checked against the host's user namespace" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_what_it_lacks_and_is_refused_is_proposed(tmp_path: Path) -> None:

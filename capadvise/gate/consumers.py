@@ -145,10 +145,10 @@ CONSUMERS: dict[str, Consumer] = {
 
 def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
     """The bounding set that a service is started with, names without effect left out."""
-    if declared.windows:
-        return frozenset()
     if declared.privileged:
         return EVERY
+    if declared.windows and not declared.add:
+        return frozenset()
     withheld = frozenset(Cap.parse(name) for name, _ in declared.withheld)
     return _listed(declared, consumer, catalog) - withheld
 

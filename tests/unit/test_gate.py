@@ -260,7 +260,8 @@ PROCESSES, NETWORK = Exposure.HOST_PROCESSES, Exposure.HOST_NETWORK
             declared("CAP_SYS_MODULE", withheld=(("SYS_MODULE", "ProtectKernelModules"),)),
             [("withheld", "warning")],
         ),
-        ("kubernetes", declared("SYS_ADMIN", windows=True), []),
+        ("kubernetes", Declared("web", windows=True), []),
+        ("kubernetes", declared("SYS_ADMIN", windows=True), [("root-equivalent", "error")]),
     ],
 )
 def test_a_capability_is_judged_where_it_stands(

@@ -51,6 +51,7 @@ KUBERNETES = {
     ),
     "the host's processes": pod(SOUND, more="  hostPID: true\n"),
     "a lone carriage return": pod(f"{SOUND}, privileged: false") + "# x\r---\rkind: Pod\n",
+    "only in name on Windows": pod("privileged: true", more="  os: {name: windows}\n"),
     "a separator of lines": pod(SOUND).replace("image: x", "image: x # \u2028    stdin: true"),
 }
 SERVICE = "image: x, cap_drop: [ALL]"

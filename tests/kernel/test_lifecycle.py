@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,3 +176,41 @@ def test_large_logs_are_not_copied_into_memory(tmp_path: Path) -> None:
     most = max(int(line.split()[1]) for line in seen.read_text().splitlines())
     assert most - before < 1_500_000  # of 2,000,000; other tests may run beside this one
     assert not Path("/var/log/written").exists()
+
+
+def test_a_folder_begins_as_it_was_before_the_recording(run: Run, tmp_path: Path) -> None:
+    """And what an overlay asks for itself is nobody's need: reading another's file takes one."""
+    work = tmp_path / "w"
+    work.mkdir()
+    secret = work / "secret"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    os.chown(secret, 65534, 65534)
+    script = "cat secret && ! [ -e once ] && touch once && chown nobody once"
+    result = run("sh", "-c", script, options=("--prove",))
+    assert result.report["proposal"]["floor"] == ["CAP_CHOWN", "CAP_DAC_OVERRIDE"], result.stderr
+
+
+def test_trials_in_place_write_to_the_real_files_and_say_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "f").touch()
+    run("sh", "-c", "echo x >> count; chown nobody f")
+    words = [CAPADVISE, "prove", "--in-place", tmp_path / "report.json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"the trials write to the real files: {tmp_path / 'w'}" in done.stderr
+    assert (tmp_path / "w" / "count").read_text().count("x") > 1
+
+
+def test_what_is_started_in_the_root_folder_is_proven_there(tmp_path: Path) -> None:
+    """The folders of the root are covered, and it is read-only itself."""
+    made, report = Path("/srv/capadvise-test-made"), tmp_path / "r.json"
+    script = f"rm -f {made} && touch {made} && chown nobody {made}"
+    words = [CAPADVISE, "run", "--prove", "-q", "-o", report, "--", "sh", "-c", script]
+    try:
+        done = subprocess.run(words, cwd="/", capture_output=True, text=True, timeout=120)
+        written = made.stat().st_mtime_ns
+    finally:
+        made.unlink()
+    assert json.loads(report.read_text())["proposal"]["floor"] == ["CAP_CHOWN"], done.stderr
+    assert written < report.stat().st_mtime_ns - 500_000_000, "a trial wrote to the real file"

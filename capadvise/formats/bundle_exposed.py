@@ -31,6 +31,10 @@ def exposed(config: dict[str, Any]) -> Iterator[Exposed]:
             yield Exposed(Exposure.UNFILTERED, "no seccomp filter", 1)
         if not linux.get("maskedPaths"):
             yield Exposed(Exposure.UNMASKED, "no maskedPaths", 1)
+    root = config.get("root")
+    if isinstance(root, dict):
+        writable = root.get("readonly") is not True
+        yield from host_paths.mounted(str(root.get("path", "")), 1, writable=writable)
     for mount in _objects(config.get("mounts")):
         options = [str(option) for option in mount.get("options") or []]
         if mount.get("type") == "bind" or {"bind", "rbind"} & set(options):

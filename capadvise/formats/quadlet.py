@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from capadvise.formats import flags, podman_args, run_exposed, unit_file
+from capadvise.formats import flags, host_paths, podman_args, run_exposed, unit_file
 from capadvise.formats.declared import Declared, Exposed, Exposure
 from capadvise.formats.snippet import Snippet, comment
 
@@ -95,6 +95,8 @@ def _exposed(container: unit_file.Section) -> Iterator[Exposed]:
                 values = unit_file.split(item.value, item.line, escapes)
             for value in values:
                 yield from run_exposed.of_option(option, value, item.line)
+    for item in container.values("Rootfs"):
+        yield from host_paths.mounted(item.value.strip('"'), item.line, writable=True)
     if (seccomp := container.last("SeccompProfile")) and seccomp.value == "unconfined":
         yield Exposed(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
     if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):

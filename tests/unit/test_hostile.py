@@ -125,6 +125,7 @@ QUADLETS = {
     "a mount": BOX + "Mount=type=bind,source=/,target=/h\n",
     "a command of the host": BOX + "[Service]\nExecStartPre=/bin/sh\n",
     "quotes in a list": BOX + "PodmanArgs=--cap-add='\"SYS_ADMIN\",KILL'\n",
+    "the host as the root file system": "[Container]\nRootfs=/\nDropCapability=all\n",
     "a pod": BOX + "Pod=x.pod\n",
 }
 PROCESS = '{"ociVersion": "1.0.2", "process": {"capabilities": {"bounding": []}%s}%s}\n'
@@ -135,6 +136,7 @@ BUNDLES = {
     "a letter that folds": PROCESS % (f', "capabilitie\u017f": {ADMIN}', ""),
     "inheritable": PROCESS.replace("[]}", '[], "inheritable": ["CAP_SYS_ADMIN"]}') % ("", ""),
     "what follows": (PROCESS % ("", "")) + "{}",
+    "the host as the root file system": PROCESS % ("", ', "root": {"path": "/"}'),
     "a hook": PROCESS % ("", ', "hooks": {"prestart": [{"path": "/bin/sh"}]}'),
     "a mount": PROCESS
     % ("", ', "mounts": [{"destination": "/h", "source": "/", "options": ["rbind"]}]'),

@@ -17,6 +17,7 @@ from capadvise.formats.yaml_tree import ambiguous
 _IMAGES = ("Image", "Rootfs")
 _INSIDE = ("Exec", "Entrypoint", "HealthCmd", "HealthStartupCmd", "Environment", "Label")
 """What becomes words behind the image, or part of one: it can be no option."""
+_PAIRS = ("Environment", "Label", "Annotation")
 _VARIABLE = re.compile(r"""["']?\$[A-Za-z_]\w*["']?""")
 _JUDGED = frozenset(
     (
@@ -29,6 +30,8 @@ _JUDGED = frozenset(
 def words(container: Section) -> list[str]:
     """What PodmanArgs= adds up to. Raises BadInput where it could add up to more."""
     for item in container.assignments:
+        if item.key in _PAIRS:
+            _check_pairs(item.key, item.value, item.line)
         if item.key not in _INSIDE and item.value:
             _check_value(item.key, item.value, item.line)
     _check_global(container)
@@ -45,6 +48,12 @@ def words(container: Section) -> list[str]:
     for option in options:
         _check_option(option, line)
     return args
+
+
+def _check_pairs(key: str, value: str, line: int) -> None:
+    """A name that begins like an option stands where podman could take it for one."""
+    if any(word.startswith("-") for word in split(value, line, "shell-like")):
+        raise ambiguous(line, f"a name in {key}= that begins like an option")
 
 
 def _check_value(key: str, value: str, line: int) -> None:

@@ -126,6 +126,7 @@ QUADLETS = {
     "a command of the host": BOX + "[Service]\nExecStartPre=/bin/sh\n",
     "quotes in a list": BOX + "PodmanArgs=--cap-add='\"SYS_ADMIN\",KILL'\n",
     "the host as the root file system": "[Container]\nRootfs=/\nDropCapability=all\n",
+    "a name that is an option": BOX + "Environment=A=b \\\n --cap-add=SYS_ADMIN\n",
     "a pod": BOX + "Pod=x.pod\n",
 }
 PROCESS = '{"ociVersion": "1.0.2", "process": {"capabilities": {"bounding": []}%s}%s}\n'

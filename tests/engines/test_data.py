@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.containers import BOX, MARK, call, containers, record
+from tests.support.containers import BOX, ENVIRONMENT, MARK, call, containers, record
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 
@@ -76,3 +80,28 @@ def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:
     assert seen.floor == {"CHOWN"}, seen.stderr
     (caution,) = seen.report["proof"]["cautions"]
     assert caution.startswith("with empty folders and new volumes it does not pass")
+
+
+def test_a_prover_that_is_killed_leaves_nothing_mounted(volume: str, tmp_path: Path) -> None:
+    fill = "touch /data/f && chown 5 /data/f"
+    docker("run", "--rm", f"--volume={volume}:/data", BOX, "sh", "-c", fill)
+    words = (*RUN, f"--volume={volume}:/data", BOX, "sh", "-c", SERVER)
+    report = tmp_path / "r.json"
+    record(report, *words, options=CHECK[1:])
+    prover = subprocess.Popen(
+        [CAPADVISE, "prove", "--data-only", "-o", tmp_path / "p.json", report],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+
+    def ours() -> list[str]:
+        """Of this prover: others may run beside it."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [line for line in mounts if f"/capadvise-trial-{prover.pid}-" in line]
+
+    assert until(ours, 60)
+    prover.send_signal(signal.SIGKILL)
+    prover.wait()
+    assert until(lambda: not ours(), 60)
+    assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"

@@ -21,7 +21,7 @@ from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import project, volumes
 from capadvise.linux.engines.record.registry import ENGINES
-from capadvise.linux.kernel import before
+from capadvise.linux.kernel import before, libc, procfs
 from capadvise.linux.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
 
 FRESH, NEW_VOLUMES, COPY = "fresh", "new-volumes", "copy"
@@ -119,6 +119,12 @@ class TrialData:
         self._overlays = _sees_our_mounts(client)
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
+
+    def close(self) -> None:
+        """Take the overlays away: who started us may be gone, and nobody else would."""
+        for target in reversed(procfs.mount_points(self._folder)):
+            with suppress(OSError):
+                libc.unmount(target)
 
     def bind(self, source: str) -> str:
         """Raises BadInput and CannotCover for what is too large."""

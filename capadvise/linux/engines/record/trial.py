@@ -4,7 +4,7 @@ started again for each further round."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,11 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
         raise BadInput("the report's command starts no container that is known")
     client = engine_of(invocation)
     data = TrialData(client, top, plan["data"], plan["before"])
-    start = _start(invocation, plan, top, data)
-    try:
+    with ExitStack() as undone:
+        undone.callback(data.close)
+        start = _start(invocation, plan, top, data)
+        undone.callback(_remove, start)
         yield ContainerTrial(start, data, top.name, out, err)
-    finally:
-        _remove(start)
 
 
 def _remove(start: Start) -> None:

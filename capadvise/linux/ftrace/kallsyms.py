@@ -154,7 +154,7 @@ _INNERMOST = 20
 
 def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
     """The functions of a stack, innermost first, without entry code and the tracer's own."""
-    addresses = struct.unpack(f"<{len(stack) // 8}Q", stack)
+    addresses = struct.unpack_from(f"<{len(stack) // 8}Q", stack)
     names = [symbols.name(address) for address in addresses if address != 2**64 - 1]
     inner = next((at for at, name in enumerate(names[:_INNERMOST]) if name in _CHECK), -1)
     names = names[inner + 1 :]

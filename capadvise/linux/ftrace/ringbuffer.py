@@ -122,6 +122,8 @@ def missed(page: bytes) -> int:
 
 def stack(event: bytes) -> bytes:
     """The return addresses of a ``kernel_stack`` event, 8 bytes each, innermost first."""
+    if len(event) < _STACK_OFFSET:
+        return b""
     (size,) = _STACK_SIZE.unpack_from(event)
     return event[_STACK_OFFSET : _STACK_OFFSET + 8 * size]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from capadvise.caps import Cap, from_mask
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines
+from capadvise.linux.retry.messages import MESSAGES, decoded
 from capadvise.recording import (
     Check,
     Namespace,
@@ -100,7 +101,11 @@ class Listener:
 
     def read(self) -> None:
         """Take in what was told since."""
-        for message in self._messages.drain():
+        for line in self._messages.drain_lines():
+            message = decoded(line)
+            if message is None or not message.keys() <= _KINDS:
+                self._cautions[_DAMAGED] = None
+                continue
             for kind, value in message.items():
                 self._take(kind, value)
 
@@ -204,6 +209,7 @@ _IN_NAMESPACE = (
     "it ran as root of a user namespace: what only the host can grant was refused, whatever it held"
 )
 _ONE_ID = "there are no subordinate ids for this user (/etc/subuid): switching users was not tried"
+_DAMAGED = "a message of the retry tracer was damaged: what it said is not known"
 _CAUTIONS = {
     "traces": "{} traces other processes, which it cannot do under retries: "
     "run it without --retry, or with --retry=all-calls",
@@ -215,3 +221,4 @@ _CAUTIONS = {
     "unknown": "{} succeeded with all capabilities and with none of those that are known for it",
 }
 """What the tracer could not do."""
+_KINDS = MESSAGES | _CAUTIONS.keys()

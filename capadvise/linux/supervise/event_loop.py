@@ -25,10 +25,6 @@ _UNREAD_CAPSET = (
     "a program set its capabilities with capset(2); to which set was not read: it may need more "
     "than was seen"
 )
-_LIMIT_REACHED = (
-    "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
-    "arguments are unknown"
-)
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
 
@@ -194,7 +190,6 @@ class EventLoop:
         ``healthy``: a health check of its own has passed."""
         if status is not None and status < 0:
             status = 128 - status
-        limit_reached = (_LIMIT_REACHED,) if self.sources.tracker.limit_reached else ()
         unread_capset = (_UNREAD_CAPSET,) if scope.unread_capset else ()
         recording = Recording(
             host=Host(
@@ -217,7 +212,7 @@ class EventLoop:
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             proc_scanners=(None if scope.proc_scanners is None else frozenset(scope.proc_scanners)),
-            cautions=(*limit_reached, *unread_capset, *self.subject.cautions),
+            cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)
                 for program, kept in scope.fixed_capsets

@@ -59,9 +59,8 @@ class CheckTracker(PageReader, Protocol):
     def unnamed(self) -> int:
         """Calls that a filter answered by a signal, and whose name was not seen."""
 
-    @property
-    def limit_reached(self) -> bool:
-        """The limit of distinct checks was reached."""
+    def cautions(self) -> tuple[str, ...]:
+        """What the user is to know of how it was read."""
 
     @property
     def distinct(self) -> int:

@@ -58,7 +58,6 @@ class NoTracker:
     """As ``tracker.Tracker``: no check is seen, only what retries show."""
 
     unmatched = unnamed = 0
-    limit_reached = False
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
@@ -80,6 +79,10 @@ class NoTracker:
     def tallies(self) -> tuple[Tally, ...]:
         """How often a refused call needed each capability so far."""
         return self._listener.tallies() if self._listener else ()
+
+    def cautions(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def finish(self) -> None:
         """Nothing is waiting."""

@@ -47,6 +47,13 @@ class _Count:
     count: int = 0
 
 
+_LIMIT_REACHED = (
+    "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
+    "arguments are unknown"
+)
+_MALFORMED = "{} events of the trace buffer could not be read: what they told is not known"
+
+
 class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
@@ -61,6 +68,8 @@ class DistinctChecks:
         self._overcommit: dict[bytes, bool] = {}
         self._stacks: dict[bytes, bytes] = {}
         """One copy of each."""
+        self.malformed = 0
+        """Events that could not be read."""
         self.limit_reached = False
         """There were more distinct checks than are kept apart."""
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
@@ -72,6 +81,12 @@ class DistinctChecks:
         """The user namespaces that a followed task was in, and those that it was to enter."""
         self._owners: set[int] | None = None
         """Of the user namespaces that there are, when first somebody else's is asked about."""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the user is to know of how the checks were counted."""
+        malformed = (_MALFORMED.format(self.malformed),) if self.malformed else ()
+        return (*((_LIMIT_REACHED,) if self.limit_reached else ()), *malformed)
 
     def site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
         """The call site of a stack, and the system call that it is in."""

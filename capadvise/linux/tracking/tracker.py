@@ -22,7 +22,6 @@ from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
 _RESULT = struct.Struct("<16xq")
-
 _DISTINCT_PIDS = 4096
 _SETPCAP = Cap.parse("SETPCAP")
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
@@ -82,6 +81,10 @@ class Tracker:
         """Refusals of which nobody knows what was asked: lost questions."""
         return self._pairing.unmatched
 
+    def cautions(self) -> tuple[str, ...]:
+        """What the user is to know of how it was read."""
+        return self.counts.cautions
+
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
         """One round of reading, see ``EventSorter.take``; checks of memory accounting are counted
         with the next one. False: there was more than one round takes."""
@@ -89,8 +92,11 @@ class Tracker:
         return self._order.complete
 
     def _count(self, events: Iterable[Event], noise: Noise) -> None:
-        for time, kind, pid, event, stack in events:
-            self._event(time, kind, pid, event, stack)
+        for event in events:
+            try:
+                self._event(*event)
+            except (struct.error, ValueError):  # shorter than its format says
+                self.counts.malformed += 1
         for (raw, stack, pid), (time, count) in noise.items():
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
             self._answered(self._pairing.many(asked, count))
@@ -188,7 +194,7 @@ class Tracker:
             if cap == _SETPCAP:
                 task.namespace = asked.namespace  # asked of a task's own namespace alone
             return
-        if asked.time < task.since:
+        if asked.time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
         _, syscall = self.counts.site(stack)
         if self.retried and syscall == "capset":
@@ -321,11 +327,6 @@ class Tracker:
     def note_stopping(self, time: int | None) -> None:
         """The target was told to stop, at this time by the events' clock; None: it goes on."""
         self._stopping = time
-
-    @property
-    def limit_reached(self) -> bool:
-        """Whether there were more distinct checks than are kept apart."""
-        return self.counts.limit_reached
 
     @property
     def distinct(self) -> int:

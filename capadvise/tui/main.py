@@ -91,7 +91,9 @@ class Main(Actions, Screen[None]):
     def compose(self) -> ComposeResult:
         self.live.lay_out(self.app.size)  # the target is told a size once, not twice
         yield Tabs()
-        yield Static(id="board", markup=False)
+        board = Static(id="board", markup=False)
+        board.auto_links = False  # a lamp is clicked, and keeps its colour
+        yield board
         with ContentSwitcher(initial=self.place, id="tabs"):
             yield self.live
             yield self.review

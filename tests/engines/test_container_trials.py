@@ -20,6 +20,7 @@ from tests.support.containers import (
     ENVIRONMENT,
     MARK,
     REDIS,
+    call,
     containers,
     record,
 )
@@ -108,6 +109,22 @@ def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
     assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
     assert "listens on tcp 80 and answers http; runs httpd" in seen.stderr
     assert seen.report["workload"]["check"] == "$CAPADVISE_CHECK tcp:80/http httpd"
+
+
+def test_a_check_from_the_host_reaches_a_published_port(tmp_path: Path) -> None:
+    """Of the trial: the user's own port may be taken by what is up."""
+    serve = "chown 5 /data/file && exec httpd -f -p 80 -h /data"
+    network = f"{MARK}-published"
+    start = ("docker", "run", "--rm", "--network", network, "-p", "127.0.0.1:18978:80")
+    check = "curl -fs localhost:18978/file"
+    call("docker", "network", "create", network)
+    try:
+        words = (*start, BOX, "sh", "-ec", serve)
+        seen = record(tmp_path / "report.json", *words, options=("--prove", "--check", check))
+    finally:
+        call("docker", "network", "rm", network)
+    assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert seen.report["workload"]["check"] == check
 
 
 def _project(folder: Path, services: dict[str, Any], **more: Any) -> None:

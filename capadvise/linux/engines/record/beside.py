@@ -55,8 +55,7 @@ def _service(
     if "build" in service:
         changed["image"] = service.get("image") or image
     changed["volumes"] = volumes.of_service(service, data)
-    changed["ports"] = [_port(item, port) for item in service.get("ports") or ()]
-    return changed
+    return changed | published(service, port)
 
 
 def on_own_networks(project: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +88,12 @@ def not_twice(name: str) -> CannotObserve:
     )
 
 
+def published(service: Mapping[str, Any], port: Port, *, local: bool = False) -> dict[str, Any]:
+    """The published ports of a service, on free ones. ``local``: for this machine alone."""
+    ports = [_port(item, port) for item in service.get("ports") or ()]
+    return {"ports": [{**one, "host_ip": "127.0.0.1"} if local else one for one in ports]}
+
+
 def _port(item: Mapping[str, Any], port: Port) -> dict[str, Any]:
     published = str(item.get("published") or "")
     if not published.isdecimal():  # none, or a range: the engine chooses
@@ -96,21 +101,21 @@ def _port(item: Mapping[str, Any], port: Port) -> dict[str, Any]:
     return {**item, "published": str(port(int(published), item.get("protocol") or "tcp"))}
 
 
-def options(given: Iterable[Option], port: Port) -> tuple[Option, ...]:
-    """Of ``run``: published ports that are free."""
+def options(given: Iterable[Option], port: Port, *, local: bool = False) -> tuple[Option, ...]:
+    """Of ``run``: published ports that are free. ``local``: for this machine alone."""
     return tuple(
-        Option("publish", _published(option.value or "", port))
+        Option("publish", _published(option.value or "", port, local=local))
         if option.name == "publish"
         else option
         for option in given
     )
 
 
-def _published(text: str, port: Port) -> str:
+def _published(text: str, port: Port, *, local: bool) -> str:
     parts = _PUBLISHED.fullmatch(text)
     if parts is None:
         return text
-    ip = f"{parts['ip']}:" if parts["ip"] else ""
+    ip = "127.0.0.1:" if local else f"{parts['ip']}:" if parts["ip"] else ""
     protocol = parts[4] or "tcp"
     return f"{ip}{port(int(parts['host']), protocol)}:{parts['rest']}"
 

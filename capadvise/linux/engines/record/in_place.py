@@ -85,3 +85,20 @@ def free_port(protocol: str = "tcp") -> int:
         tried.bind(("", 0))
         port: int = tried.getsockname()[1]
         return port
+
+
+class FreePorts:
+    """Free ports in the place of the user's."""
+
+    def __init__(self, *, always: bool = False) -> None:
+        """``always``: also where the user's own is free."""
+        self._always = always
+        self.changed: dict[int, int] = {}
+        """The user's, and those that stand for them."""
+
+    def __call__(self, port: int, protocol: str) -> int:
+        if port not in self.changed:
+            if not self._always and is_free(port, protocol):
+                return port
+            self.changed[port] = free_port(protocol)
+        return self.changed[port]

@@ -21,7 +21,7 @@ from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import beside, grant, project, volumes
 from capadvise.linux.engines.record.data import mountpoint
 from capadvise.linux.engines.record.data_copies import DataCopies
-from capadvise.linux.engines.record.in_place import InPlace, free_port, is_free
+from capadvise.linux.engines.record.in_place import FreePorts, InPlace
 from capadvise.linux.kernel import procfs
 
 
@@ -45,20 +45,6 @@ class Start:
     """Published ports of the user's, and those that stand for them."""
     stopped: tuple[Container, ...] = ()
     """What is stopped before, and started again afterwards."""
-
-
-class _Ports:
-    """Free ports in the place of those that are taken."""
-
-    def __init__(self) -> None:
-        self.changed: dict[int, int] = {}
-
-    def __call__(self, port: int, protocol: str) -> int:
-        if port not in self.changed:
-            if is_free(port, protocol):
-                return port
-            self.changed[port] = free_port(protocol)
-        return self.changed[port]
 
 
 def for_recording(
@@ -119,7 +105,7 @@ def _of_run(wish: _Wish) -> Start:
         return Start(invocation, client, argv, wish.label, stopped=tuple(up))
     if up and value_of(given.options, "network") == "host":
         raise beside.not_twice(invocation.name or "")
-    ports = _Ports()
+    ports = FreePorts()
     given = replace(given, options=_on_free_data(wish, beside.options(given.options, ports)))
     argv = grant.recorded(given, wish.label).argv()
     return Start(invocation, client, argv, wish.label, ports=tuple(ports.changed.items()))
@@ -180,7 +166,7 @@ def _of_project(wish: _Wish) -> Start:
         own = _started(wish, changed, services, wish.own_name, up)
         return replace(own, stopped=tuple(up))
     wish.say(_what_happens(up, in_its_place=False))
-    ports, built = _Ports(), not is_on(invocation.options, "build")
+    ports, built = FreePorts(), not is_on(invocation.options, "build")
     wanted = project.only(resolved, started)
     data = DataCopies(wish.client, wish.folder, resolved)
     changed = beside.project(wanted, data, ports, built=built)

@@ -17,7 +17,7 @@ from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
 from capadvise.linux.engines.record import beside, grant, project, volumes
 from capadvise.linux.engines.record.data import TrialData
-from capadvise.linux.engines.record.in_place import InPlace
+from capadvise.linux.engines.record.in_place import FreePorts, InPlace
 from capadvise.linux.engines.record.prepare import Start
 from capadvise.linux.engines.record.record import Run, engine_of, run_containers
 from capadvise.linux.kernel import procfs
@@ -105,13 +105,15 @@ def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialD
     client = engine_of(invocation)
     caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
-    reuse = plan["reuse_volumes"]
+    reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
         options += [Option("sysctl", setting) for setting in plan["settings"]]
-        ours = grant.tried(invocation, caps, top.name, label, options)
-        return Start(invocation, client, ours.argv(), label)
+        given = [option for option in invocation.options if option.name == "publish"]
+        published = beside.options(given, ports, local=True)
+        ours = grant.tried(invocation, caps, top.name, label, [*options, *published])
+        return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
     resolved = project.config(invocation)
     data.project = resolved
@@ -124,9 +126,15 @@ def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialD
         )
         for name, one in resolved["services"].items()
     }
+    services[service] |= beside.published(resolved["services"][service], ports, local=True)
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)
     path = project.write(changed, top)
     ours = project.of_file(grant.in_front(invocation, top.name), path, top.name)
-    return Start(invocation, client, ours.argv(), label, target=service, project=top.name)
+    return Start(
+        *(invocation, client, ours.argv(), label),
+        target=service,
+        project=top.name,
+        ports=tuple(ports.changed.items()),
+    )

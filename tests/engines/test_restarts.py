@@ -97,7 +97,7 @@ DATABASES = (
     Database(
         "postgres",
         POSTGRES_ENTRYPOINT,
-        ("postgres", "-c", "fsync=off"),
+        ("postgres", "-c", "fsync=of"),
         "/var/lib/postgresql/data",
         "psql -qU postgres -c 'create table if not exists k (v text); insert into k values (1)'",
         "psql -qtAU postgres -c \"select distinct 'kept' from k\"",
@@ -111,9 +111,16 @@ DATABASES = (
         "mariadb -uroot -Nse \"show databases like 'kept'\"",
     ),
 )
+POSTGRES = max((path.name for path in Path("/usr/lib/postgresql").glob("*")), default="17")
+PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 PACKAGES = {
     "redis": ("redis-server", "redis-tools"),
-    "postgres": ("postgresql-15", "postgresql-client-15", "postgresql-common", "tzdata"),
+    "postgres": (
+        f"postgresql-{POSTGRES}",
+        f"postgresql-client-{POSTGRES}",
+        "postgresql-common",
+        "tzdata",
+    ),
     "mariadb": (
         "mariadb-server",
         "mariadb-server-core",
@@ -151,9 +158,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         }
         images.debian(tar, (*base, *PACKAGES[one.name]), files)
         words = ", ".join(f'"{word}"' for word in one.command)
-        path = (
-            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/usr/lib/postgresql/15/bin"
-        )
+        path = f"ENV PATH={PLACES}:/usr/lib/postgresql/{POSTGRES}/bin"
         changes = (path, 'ENTRYPOINT ["/usr/local/bin/entrypoint"]', f"CMD [{words}]")
         changes += (f"WORKDIR {one.place}",)
         image = loaded([CLIENTS["docker"]], tar, {one.image: changes})

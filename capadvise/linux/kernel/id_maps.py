@@ -44,8 +44,8 @@ def inverse(rows: Map) -> Map:
 
 def inside(number: int, rows: Map) -> int:
     """What an id becomes; who the map does not have is nobody."""
-    found = translated(number, rows)
-    return NOBODY if found is None else found
+    mapped = translated(number, rows)
+    return NOBODY if mapped is None else mapped
 
 
 Map = list[tuple[int, int, int]]

@@ -18,13 +18,13 @@ def descendants(root: int) -> list[int]:
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
                 parent = int(stat.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
+    pids: list[int] = []
     todo = [root]
     while todo:
         below = children.get(todo.pop(), [])
-        found += below
+        pids += below
         todo += below
-    return found
+    return pids
 
 
 def kill_descendants(reap: Callable[[], bool]) -> None:

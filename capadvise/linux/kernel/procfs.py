@@ -104,13 +104,13 @@ def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
         return None
     from capadvise.linux.kernel import id_maps  # start-up does without
 
-    found = []
+    kinds = []
     for name, text in zip(("Uid", "Gid"), maps, strict=True):
         seen = map(int, fields[name].split()[:3])
         rows = id_maps.inverse(id_maps.parse_map(text))
         real, effective, saved = (id if ours else id_maps.inside(id, rows) for id in seen)
-        found.append((real, effective, saved))
-    return found[0], found[1]
+        kinds.append((real, effective, saved))
+    return kinds[0], kinds[1]
 
 
 def processes(proc: Path = PROC) -> Iterator[int]:
@@ -153,15 +153,15 @@ def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
 
 def owners_of_user_namespaces(proc: Path = PROC) -> set[int]:
     """The users who made the user namespaces that processes are in, but for the initial one."""
-    seen, found = {INITIAL_USER_NAMESPACE}, set()
+    seen, owners = {INITIAL_USER_NAMESPACE}, set()
     for pid in processes(proc):
         with suppress(OSError), open(proc / str(pid) / "ns" / "user", "rb") as file:
             number = os.fstat(file.fileno()).st_ino
             if number not in seen:
                 seen.add(number)
                 owner = fcntl.ioctl(file, _NS_GET_OWNER_UID, b"\0" * 4)
-                found.add(int.from_bytes(owner, sys.byteorder))
-    return found
+                owners.add(int.from_bytes(owner, sys.byteorder))
+    return owners
 
 
 def lives(pid: int, started: int, proc: Path = PROC) -> bool:
@@ -175,11 +175,11 @@ def lives(pid: int, started: int, proc: Path = PROC) -> bool:
 
 def living(proc: Path = PROC) -> set[tuple[int, int]]:
     """(pid, start time) of all processes."""
-    found = set()
+    alive = set()
     for pid in processes(proc):
         with suppress(OSError):
-            found.add((pid, start_time(pid, proc)))
-    return found
+            alive.add((pid, start_time(pid, proc)))
+    return alive
 
 
 def mark() -> str:
@@ -205,15 +205,15 @@ def parse_sockets(text: str) -> dict[int, tuple[str, int]]:
     """``/proc/net/tcp`` and its like: inode → (address, port). A connection that came in has the
     port of the socket that listens, and is left out: nobody has bound it."""
     lines = [fields for line in text.splitlines()[1:] if len(fields := line.split()) >= 10]
-    found, listening = {}, set()
+    sockets, listening = {}, set()
     for fields in lines:
         address, _, port = fields[1].partition(":")
-        found[int(fields[9])] = (_address(address), int(port, 16)), fields[3]
+        sockets[int(fields[9])] = (_address(address), int(port, 16)), fields[3]
         if fields[3] == _LISTENS:
             listening.add(int(port, 16))
     return {
         inode: place
-        for inode, (place, state) in found.items()
+        for inode, (place, state) in sockets.items()
         if state == _LISTENS or place[1] not in listening
     }
 
@@ -243,7 +243,7 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
                 inodes.add(int(link[8:-1]))
     except OSError:
         return []
-    found = []
+    ports = []
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         try:
             sockets = parse_sockets((folder / "net" / protocol).read_text())
@@ -251,8 +251,8 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
             continue
         for inode, (address, port) in sockets.items():
             if inode in inodes and 0 < port < 1024:
-                found.append(f"{protocol.rstrip('6')} {address}:{port}")
-    return sorted(found)
+                ports.append(f"{protocol.rstrip('6')} {address}:{port}")
+    return sorted(ports)
 
 
 def is_first(pid: int, proc: Path = PROC) -> bool:
@@ -304,14 +304,14 @@ def last_cap(proc: Path = PROC) -> int:
 
 def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
     """(program, effective uid, effective gid) of each process that is still there."""
-    found = []
+    users = []
     for pid in pids:
         try:
             fields = parse_status((PROC / str(pid) / "status").read_text(errors="backslashreplace"))
         except OSError:
             continue
-        found.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
-    return tuple(sorted(found))
+        users.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
+    return tuple(sorted(users))
 
 
 def mount_points(folder: Path) -> list[str]:

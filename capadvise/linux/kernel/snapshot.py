@@ -14,7 +14,7 @@ Files = tuple[tuple[str, str], ...]
 
 def snapshot(folder: Path) -> Files:
     """Owner, group, mode and file capabilities of a folder and of what lies below it."""
-    found = []
+    files = []
     for path in islice(_below(folder), MOST_FILES):
         try:
             status = os.lstat(path)
@@ -23,8 +23,8 @@ def snapshot(folder: Path) -> Files:
             continue
         caps = " with capabilities" if "security.capability" in kept else ""
         text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
-        found.append((os.path.relpath(path, folder), text))
-    return tuple(found)
+        files.append((os.path.relpath(path, folder), text))
+    return tuple(files)
 
 
 def _below(folder: Path) -> Iterator[str]:

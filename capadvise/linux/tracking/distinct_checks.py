@@ -106,10 +106,10 @@ class DistinctChecks:
     def look_at_ports(self) -> None:
         """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""
         for pid, rounds in list(self._binders.items()):
-            found = procfs.low_ports(pid)
-            if found:
-                self._ports[pid] = found
-            if found or rounds == 1:
+            ports = procfs.low_ports(pid)
+            if ports:
+                self._ports[pid] = ports
+            if ports or rounds == 1:
                 del self._binders[pid]
             else:
                 self._binders[pid] = rounds - 1
@@ -144,12 +144,12 @@ class DistinctChecks:
         assert task.call is not None
         args = syscalls.arguments(task.call, task.values, task.uids, task.gids)
         args.pop("pid", None)
-        found = tuple(args.items())
+        named = tuple(args.items())
         where = (cap, stack, task.program)
         if self._distinct[where] >= _DISTINCT_ARGUMENTS:
-            return tuple(item for item in found if item[0] in _DECIDING)
+            return tuple(item for item in named if item[0] in _DECIDING)
         self._distinct[where] += 1
-        return found
+        return named
 
     def add_seccomp_denied(
         self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
@@ -213,7 +213,7 @@ class DistinctChecks:
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """All distinct checks, in the order in which they first appeared."""
-        found = sorted(
+        counts = sorted(
             (
                 item
                 for item in self._counts.items()
@@ -223,7 +223,7 @@ class DistinctChecks:
         )
         return tuple(
             self._as_check(number, key, result, count, scope)
-            for number, ((key, result), count) in enumerate(found, start=1)
+            for number, ((key, result), count) in enumerate(counts, start=1)
         )
 
     def _as_check(
@@ -264,15 +264,15 @@ class DistinctChecks:
         """Which user namespace a check is about. From outside, whoever made a namespace has every
         capability in it, without holding one (cap_capable() of security/commoncap.c); others are
         asked for what they hold."""
-        found = self.namespace(key.namespace, scope)
+        about = self.namespace(key.namespace, scope)
         outside = key.within and key.within == (scope.namespace or self.initial_namespace)
-        if found is not Namespace.CHILD or not outside or key.uid in scope.makers:
-            return found
+        if about is not Namespace.CHILD or not outside or key.uid in scope.makers:
+            return about
         if key.namespace in self._inside - self._entered and not scope.makers:
-            return found  # it was made in a way that is not recorded: clone3
+            return about  # it was made in a way that is not recorded: clone3
         if self._owners is None:
             self._owners = procfs.owners_of_user_namespaces()
-        return found if self._owners == {key.uid} else Namespace.OTHER
+        return about if self._owners == {key.uid} else Namespace.OTHER
 
     def namespace(self, pointer: int, scope: Scope) -> Namespace:
         """Which user namespace an address stands for, as a target sees it."""

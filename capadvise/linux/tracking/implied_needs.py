@@ -114,10 +114,10 @@ class ImpliedNeeds:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
         the target is no container."""
         args = syscalls.arguments(call, task.values, task.uids, task.gids)
-        found = syscalls.reaches(call, args) if self._here else None
-        if found is None or found[0] == pid or self._knows(found[0]):
+        reached = syscalls.reaches(call, args) if self._here else None
+        if reached is None or reached[0] == pid or self._knows(reached[0]):
             return
-        other, cap = found
+        other, cap = reached
         with suppress(OSError):
             if procfs.capability_sets(other).permitted:
                 self._counts.add_implied(time, pid, task, call, cap, phase)

@@ -119,22 +119,7 @@ def decide(recording: Recording, catalog: Catalog) -> Proposal:
 def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     """Judge several runs of one target together. Each check is judged by what its own run held and
     came to; a need is the strongest over all runs."""
-    by_cap: dict[Cap, list[Judged]] = {}
-    seen: Counter[Cap] = Counter()
-    for recording in recordings:
-        used = set()
-        for cap, judged in _judged(recording, catalog):
-            by_cap.setdefault(cap, []).append(judged)
-            used |= {cap} if judged.effect is Effect.USED else set()
-        seen.update(used)
-    needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
-    for need in _fixed_capsets(recordings):
-        if not _used(needs.get(need.cap)):
-            needs[need.cap] = need
-    for cap, why in unseen(recordings):
-        known = needs.get(cap) or _unused(cap)
-        if not _used(known):
-            needs[cap] = replace(known, uncertain=known.uncertain or why)
+    needs, seen = _needs(recordings, catalog)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
@@ -163,6 +148,29 @@ def _only(need: Need, recordings: Sequence[Recording]) -> str | None:
         for recording in recordings
     )
     return _ONLY[need.phases[0]] if lifecycle and len(need.phases) == 1 else None
+
+
+def _needs(
+    recordings: Sequence[Recording], catalog: Catalog
+) -> tuple[dict[Cap, Need], Counter[Cap]]:
+    """The need for each capability by itself, and in how many runs it was used."""
+    by_cap: dict[Cap, list[Judged]] = {}
+    seen: Counter[Cap] = Counter()
+    for recording in recordings:
+        used = set()
+        for cap, judged in _judged(recording, catalog):
+            by_cap.setdefault(cap, []).append(judged)
+            used |= {cap} if judged.effect is Effect.USED else set()
+        seen.update(used)
+    needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
+    for need in _fixed_capsets(recordings):
+        if not _used(needs.get(need.cap)):
+            needs[need.cap] = need
+    for cap, why in unseen(recordings):
+        known = needs.get(cap) or _unused(cap)
+        if not _used(known):
+            needs[cap] = replace(known, uncertain=known.uncertain or why)
+    return needs, seen
 
 
 def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:

@@ -70,6 +70,11 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
     if rule is None:
         return _decides(check, context, None, unknown(check))
+    return _by_meaning(check, rule, context) or _by_program(check, rule, context)
+
+
+def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:
+    """What the rule alone decides; None where what the program does decides."""
     match rule.meaning:
         case Meaning.OPTIONAL if _missed(check, rule, context):
             return Judged(
@@ -91,6 +96,11 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
+    return None
+
+
+def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
+    """A check that decides, unless the program comes by it on its way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
         return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
     if check.program in context.socket_listers and context.signs.shows(
@@ -142,15 +152,26 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
             why = f"calling {call}, which fails with {check.without} without these together"
             uncertain = "with everything it succeeds, with none of the likely ones alone"
         case Retried.SHOWN:
-            lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
-            why = f"calling {call}, which {lacking} without it"
-            if check.result in signs.failed_anyway:
-                return Judged(check, None, Effect.ADVISORY, f"{why}, and fails anyway with it")
-            if check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at":
-                alternatives = (_DAC_OVERRIDE,)
-    mark = how is Retried.SHOWN and call in signs.gives_up_rights
-    lost = "the set-gid bit" if how is Retried.SHOWN and not check.without else None
-    return Judged(check, None, Effect.USED, why, alternatives, mark, uncertain, lost)
+            return _shown(check, call, signs)
+    return Judged(check, None, Effect.USED, why, alternatives, False, uncertain)
+
+
+def _shown(check: Check, call: str, signs: Signs) -> Judged:
+    """The call failed without the capability, or did less, and succeeded with it."""
+    lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
+    why = f"calling {call}, which {lacking} without it"
+    if check.result in signs.failed_anyway:
+        return Judged(check, None, Effect.ADVISORY, f"{why}, and fails anyway with it")
+    reading = check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at"
+    return Judged(
+        check,
+        None,
+        Effect.USED,
+        why,
+        alternatives=(_DAC_OVERRIDE,) if reading else (),
+        self_restricting=call in signs.gives_up_rights,
+        lost=None if check.without else "the set-gid bit",
+    )
 
 
 def _holds(check: Check, rule: SiteRule) -> bool | None:

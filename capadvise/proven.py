@@ -56,6 +56,39 @@ class Proven:
 _UNTRIED = "not known: no trial came to what used it in the recording"
 
 
+def _replaced(proven: Proven, floor: CapSet) -> set[Cap]:
+    """What the floor does without, since a trial passed with something else in its place."""
+    return {
+        trial.without
+        for trial in proven.trials
+        if trial.without is not None
+        and trial.passed
+        and trial.instead
+        and trial.caps == floor
+        and trial.without not in floor
+    }
+
+
+def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
+    untried = _UNTRIED if need.cap in proven.untried else None
+    return replace(
+        need,
+        verdict=Verdict.TOLERATED,
+        proof=Proof.TRIAL,
+        reason=_reason(need),
+        lost_without=lost or untried,
+    )
+
+
+def _is_kept(need: Need, proven: Proven) -> bool:
+    """Whether the recommended set has it though the workload passes without."""
+    return (
+        need.verdict is Verdict.TOLERATED
+        and bool(need.lost_without or need.self_restricting)
+        and (not need.of_unknown_site or need.cap in proven.untried)
+    )
+
+
 def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     """The proposal after trials: required and tolerated instead of used, and the two sets. That
     trials pass without what they never came to shows nothing: it is kept."""
@@ -66,34 +99,13 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     for cap in proven.floor:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
-    replaced = {
-        trial.without
-        for trial in proven.trials
-        if trial.without is not None
-        and trial.passed
-        and trial.instead
-        and trial.caps == proven.floor
-        and trial.without not in proven.floor
-    }
+    replaced = _replaced(proven, proven.floor)
     for cap in replaced:
         needs[cap] = replace(proposal.need(cap), verdict=Verdict.TOLERATED, proof=Proof.TRIAL)
     for cap in (proposal.recommended | lost_by_one) - proven.floor - replaced:
         need = needs.get(cap) or proposal.need(cap)
-        needs[cap] = replace(
-            need,
-            verdict=Verdict.TOLERATED,
-            proof=Proof.TRIAL,
-            reason=_reason(need),
-            lost_without="; ".join(lost.get(cap, ()))
-            or (_UNTRIED if cap in proven.untried else None),
-        )
-    kept = {
-        cap
-        for cap, need in needs.items()
-        if need.verdict is Verdict.TOLERATED
-        and (need.lost_without or need.self_restricting)
-        and (not need.of_unknown_site or cap in proven.untried)
-    }
+        needs[cap] = _tolerated(need, "; ".join(lost.get(cap, ())), proven)
+    kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
     return replace(
         proposal,
         needs=tuple(needs[cap] for cap in sorted(needs)),

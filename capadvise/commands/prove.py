@@ -39,11 +39,12 @@ def command(args: argparse.Namespace) -> int:
         if not isinstance(result, Report):
             notice(f"error: {one.name}: {result}")
         elif not args.json:
-            path = report_path(args.output, one.name, several=several)
-            print(
-                "", *proposal_text(result, default(), path, columns=columns(sys.stdout)), sep="\n"
-            )
+            _show(result, report_path(args.output, one.name, several=several))
     if stop.asked:
         return Exit.INTERRUPTED
     code = exit_code(reports)
     return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code
+
+
+def _show(report: Report, path: Path) -> None:
+    print("", *proposal_text(report, default(), path, columns=columns(sys.stdout)), sep="\n")

@@ -23,8 +23,6 @@ COMPLEX = {
 """What has to branch more often, and why."""
 TO_SPLIT = {
     "formats/manifests.py:search",
-    "commands/prove.py:command",
-    "decide.py:decide_all",
     "formats/bundle_exposed.py:exposed",
     "formats/edit/changes.py:change_list",
     "formats/edit/quadlet.py:_add",
@@ -32,12 +30,6 @@ TO_SPLIT = {
     "formats/edit/systemd.py:_set",
     "formats/run_exposed.py:of_option",
     "gate/against.py:against",
-    "judge.py:_retried",
-    "judge.py:judge",
-    "linux/retry/policy.py:_shown",
-    "linux/trials/isolation.py:_cover",
-    "linux/trials/sandbox.py:_result",
-    "proven.py:conclude",
     "tui/capabilities.py:lines",
     "tui/rows.py:at",
 }

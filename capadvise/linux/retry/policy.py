@@ -215,18 +215,11 @@ class Policy:
     def _shown(self, thread: Thread, attempts: Attempts, result: int) -> None:
         """The call went differently with more: that is what it needs."""
         assert thread.call is not None
-        caps = [(cap, attempts.error) for cap in attempts.shown]
-        known = {cap for cap, _ in caps}
-        caps += [item for item in thread.proven if item[0] not in known]
         how = "shown" if attempts.exact else "one-of"
         if thread.call.handling is Handling.PROBE or sends_nothing(thread):
             how = "probe"
-        if not attempts.exact:
-            caps = [(cap, attempts.error) for cap in attempts.candidates]
-        if thread.call.handling is Handling.EXEC:
-            about: str | None = thread.path.decode(errors="backslashreplace")
-        else:
-            about = detail(thread.call.name, thread.args, thread.process.proc)
+        caps = _lacking(thread, attempts)
+        about = _about(thread)
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]
@@ -291,3 +284,20 @@ class Policy:
             self.evidence.tell_once(let_go=other.program)
             return Interrupt(other)
         return RESUME
+
+
+def _about(thread: Thread) -> str | None:
+    """What the call is made for, in words: its path, port, mode …"""
+    call = thread.call
+    assert call is not None
+    if call.handling is Handling.EXEC:
+        return thread.path.decode(errors="backslashreplace")
+    return detail(call.name, thread.args, thread.process.proc)
+
+
+def _lacking(thread: Thread, attempts: Attempts) -> list[tuple[int, int]]:
+    """What the call needs, each with the error that it fails with otherwise."""
+    if not attempts.exact:
+        return [(cap, attempts.error) for cap in attempts.candidates]
+    caps = [(cap, attempts.error) for cap in attempts.shown]
+    return caps + [item for item in thread.proven if item[0] not in attempts.shown]

@@ -39,6 +39,16 @@ def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None, *, in_place
             sysctls[name].write_text(value)
 
 
+def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
+    """The folders that get a layer of the trial's own, each once."""
+    folders = [*FRESH, *fresh] if kind == "workload" else [*_all_on_disk(), *fresh]
+    if here not in (None, "/") and not any(
+        _within(here, folder) for folder in (*folders, *emptied)
+    ):
+        folders.append(here)
+    return list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+
+
 def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
     if kind == "command":  # it stays writable when the root no longer is
         libc.mount("/tmp", "/tmp", uapi.MS_BIND | uapi.MS_REC)
@@ -48,12 +58,7 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
     here = None if cwd is None else os.path.realpath(cwd)
     emptied = [folder for folder in _EMPTIED if here and _within(here, folder)]
     hold = os.open(here, os.O_PATH) if here and emptied else None
-    folders = [*FRESH, *fresh] if kind == "workload" else [*_all_on_disk(), *fresh]
-    if here not in (None, "/") and not any(
-        _within(here, folder) for folder in (*folders, *emptied)
-    ):
-        folders.append(here)
-    for folder in dict.fromkeys(os.path.realpath(folder) for folder in folders):
+    for folder in _covered(kind, fresh, here, emptied):
         if os.path.isdir(folder):
             covers.cover(folder, always=here)
     for folder, mode in _EMPTIED.items():

@@ -150,6 +150,17 @@ def _rounds(
     return results
 
 
+def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
+    stops = [one.stop for one in rounds if one.stop is not None]
+    if not stops:
+        return None
+    return {
+        "seconds": max(stop["seconds"] for stop in stops),
+        "killed": any(stop["killed"] for stop in stops),
+        "clean": all(stop["clean"] for stop in stops),
+    }
+
+
 def _result(
     plan: dict[str, Any],
     rounds: list[RoundResult],
@@ -161,20 +172,13 @@ def _result(
     last = rounds[-1]
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings]
-    stops = [one.stop for one in rounds if one.stop is not None]
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
         "why": last.why or last_words(text),
         "failed_at": act,
         "rounds_passed": len(rounds) - (not last.passed),
-        "stop": {
-            "seconds": max(stop["seconds"] for stop in stops),
-            "killed": any(stop["killed"] for stop in stops),
-            "clean": all(stop["clean"] for stop in stops),
-        }
-        if stops
-        else None,
+        "stop": _worst_stop(rounds),
         "seconds": round(seconds, 3),
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in text.splitlines()[:200]],

@@ -287,7 +287,7 @@ def test_suspending_and_going_on_draws_all_of_it_again(user: Tmux) -> None:
     start(user, "sleep", "60")
     user.wait("● recording")
     user.keys("C-z")
-    user.wait("Stopped", "$ ")
+    user.wait("Stopped")
     user.type("fg")
     user.keys("Enter")
     user.wait("capadvise", "Capabilities", "Output of", "q Stop")

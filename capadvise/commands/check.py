@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from capadvise.catalog import Catalog, default
 from capadvise.errors import BadInput, Exit
 from capadvise.gate.finding import Level
-from capadvise.gate.outcome import Examined, Outcome, Policy, examine
+from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.report.escape import printable
 from capadvise.workflow.gate_files import Gathered, gather
 from capadvise.workflow.notice import notice
@@ -34,7 +34,7 @@ def command(args: argparse.Namespace) -> int:
 
         fix(gathered.sources, baseline)
         gathered = gather(args.files, catalog, resolve=args.resolve)
-    policy = Policy(args.allow_unknown, Level(args.require) if args.require else None)
+    policy = Demands(args.allow_unknown, Level(args.require) if args.require else None)
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
     files = _accept(files, gathered, args)
     unusable, skipped = tuple(gathered.unusable), gathered.skipped

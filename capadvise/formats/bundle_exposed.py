@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from capadvise.formats import host_paths
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 
 _NAMESPACES = {
     "network": Exposure.HOST_NETWORK,
@@ -17,20 +17,20 @@ _NAMESPACES = {
 }
 
 
-def exposed(config: dict[str, Any]) -> Iterator[Exposed]:
+def exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     """All of a bundle. A file that is only to be merged into one says nothing of namespaces."""
     linux = config.get("linux") or {}
     if "namespaces" in linux:
         own = {item.get("type") for item in _objects(linux["namespaces"]) if not item.get("path")}
         for name, exposure in _NAMESPACES.items():
             if name not in own:
-                yield Exposed(exposure, f"no {name} namespace of its own", 1)
+                yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
         if "user" in own:
-            yield Exposed(Exposure.OWN_USERS, "a user namespace of its own", 1)
+            yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
         if linux.get("seccomp") is None:
-            yield Exposed(Exposure.UNFILTERED, "no seccomp filter", 1)
+            yield ExposureAt(Exposure.UNFILTERED, "no seccomp filter", 1)
         if not linux.get("maskedPaths"):
-            yield Exposed(Exposure.UNMASKED, "no maskedPaths", 1)
+            yield ExposureAt(Exposure.UNMASKED, "no maskedPaths", 1)
     root = config.get("root")
     if isinstance(root, dict):
         writable = root.get("readonly") is not True
@@ -44,7 +44,7 @@ def exposed(config: dict[str, Any]) -> Iterator[Exposed]:
         yield host_paths.device(str(item.get("path", "")), 1)
     for kind, hooks in (config.get("hooks") or {}).items():
         for hook in _objects(hooks):
-            yield Exposed(Exposure.HOST_COMMAND, f"{kind} hook {hook.get('path', '')}", 1)
+            yield ExposureAt(Exposure.HOST_COMMAND, f"{kind} hook {hook.get('path', '')}", 1)
 
 
 def _objects(items: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from capadvise.formats import host_paths
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.yaml_reader import Documents, Entries, line, optional_text, text
 from capadvise.formats.yaml_tree import Mapping as MappingNode
 from capadvise.formats.yaml_tree import Node
@@ -29,14 +29,16 @@ _OPTIONS = {
 }
 
 
-def exposed(documents: Documents, keys: Entries, folders: Mapping[str, str]) -> Iterator[Exposed]:
+def exposed(
+    documents: Documents, keys: Entries, folders: Mapping[str, str]
+) -> Iterator[ExposureAt]:
     """All of a service. ``folders``: the host's, by the names of volumes that bind them."""
     for key, exposure in _NAMESPACES.items():
         said = host_paths.expand(optional_text(keys.get(key), key) or "").strip().lower()
         if said == "host":
-            yield Exposed(exposure, f"{key}: host", line(keys[key]))
+            yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
         elif key == "pid" and said:
-            yield Exposed(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
+            yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
     for node in documents.items(keys.get("volumes"), "volumes"):
@@ -48,17 +50,17 @@ def exposed(documents: Documents, keys: Entries, folders: Mapping[str, str]) -> 
         yield from host_paths.device_rule(rule, at)
     yield from _privileged_commands(documents, keys)
     if _is_on(keys.get("use_api_socket")):
-        yield Exposed(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+        yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
 
 
-def security_option(option: str, at: int) -> Iterator[Exposed]:
+def security_option(option: str, at: int) -> Iterator[ExposureAt]:
     """What a ``security_opt`` opens, as docker and podman spell it."""
     name, _, value = option.replace("=", ":", 1).partition(":")
     exposure = _OPTIONS.get((name.strip().lower(), host_paths.expand(value).strip().lower()))
     if exposure is None and name.strip().lower() == "unmask":
         exposure = Exposure.UNMASKED
     if exposure is not None:
-        yield Exposed(exposure, option, at)
+        yield ExposureAt(exposure, option, at)
 
 
 def bound_volumes(documents: Documents, top: Entries) -> dict[str, str]:
@@ -72,7 +74,7 @@ def bound_volumes(documents: Documents, top: Entries) -> dict[str, str]:
     return folders
 
 
-def _volume(documents: Documents, node: Node, folders: Mapping[str, str]) -> Iterator[Exposed]:
+def _volume(documents: Documents, node: Node, folders: Mapping[str, str]) -> Iterator[ExposureAt]:
     source, writable = _source(documents, node, "a volume")
     yield from host_paths.mounted(folders.get(source, source), line(node), writable=writable)
 
@@ -100,21 +102,23 @@ def split_mount(mount: str) -> list[str]:
     return host_paths.expand_variables(mount).split(":")
 
 
-def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[Exposed]:
+def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
     for key in ("post_start", "pre_stop"):
         for node in documents.items(keys.get(key), key):
             hook = documents.mapping(node, f"an item of {key}")
             if _is_on(hook.get("privileged")):
                 at = line(hook["privileged"])
-                yield Exposed(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
     if not isinstance(keys.get("build"), MappingNode):
         return
     build = documents.mapping(keys["build"], "build")
     if _is_on(build.get("privileged")):
-        yield Exposed(Exposure.PRIVILEGED_COMMAND, "a privileged build", line(build["privileged"]))
+        yield ExposureAt(
+            Exposure.PRIVILEGED_COMMAND, "a privileged build", line(build["privileged"])
+        )
     for item, at in documents.texts(build.get("entitlements"), "entitlements"):
         if item == "security.insecure":
-            yield Exposed(Exposure.PRIVILEGED_COMMAND, "a build with security.insecure", at)
+            yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a build with security.insecure", at)
 
 
 def _is_on(node: Node | None) -> bool:

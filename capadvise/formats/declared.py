@@ -42,7 +42,7 @@ class Exposure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Exposed:
+class ExposureAt:
     """One exposure, with where it is written."""
 
     kind: Exposure
@@ -76,7 +76,7 @@ class Declared:
     unresolved: tuple[tuple[str, int], ...] = ()
     """(key, line) of what only the engine can fill in: a compose service that ``extends``
     another, and values of ours with a variable in them."""
-    exposed: tuple[Exposed, ...] = ()
+    exposed: tuple[ExposureAt, ...] = ()
     """What else gives the service power over the host."""
     unjudged: tuple[tuple[str, int], ...] = ()
     """(sentence, line) of what may give more and cannot be judged from the file."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from posixpath import normpath
 
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 
 _SOCKET = re.compile(
     r"(?:.*/)?(?:(?:docker|podman|containerd|crio|cri-?dockerd|dockershim|buildkitd|balena-engine)"
@@ -63,44 +63,44 @@ def expand_variables(text: str) -> str:
     return _DEFAULT.sub(r"\1", text)
 
 
-def mounted(path: str, line: int, *, writable: bool) -> Iterator[Exposed]:
+def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     """What a file or a folder of the host exposes that is mounted."""
     place = expand(path)
     if _SOCKET.fullmatch(place):
-        yield Exposed(Exposure.CONTROL_SOCKET, path, line)
+        yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
     elif place in _BUSES:
-        yield Exposed(Exposure.SYSTEM_BUS, path, line)
+        yield ExposureAt(Exposure.SYSTEM_BUS, path, line)
     elif place == "/" or any(_holds(place, socket) for socket in _SOCKETS if _below(place, _RUN)):
-        yield Exposed(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
+        yield ExposureAt(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
         yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
     elif _DISK.fullmatch(place):
-        yield Exposed(Exposure.DISK, path, line)
+        yield ExposureAt(Exposure.DISK, path, line)
     else:
         yield from _folder(place, path, line, writable=writable)
 
 
-def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[Exposed]:
+def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     if not (place == "/" or place in _SYSTEM or _below(place, _SYSTEM_TREES)):
         return
     if writable:
-        yield Exposed(Exposure.SYSTEM_FOLDER, path, line)
+        yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
     elif _below(place, _KERNEL):
-        yield Exposed(Exposure.HOST_KERNEL, path, line)
+        yield ExposureAt(Exposure.HOST_KERNEL, path, line)
     elif not _below(place, _PUBLIC):
-        yield Exposed(Exposure.READABLE_FOLDER, path, line)
+        yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
 
 
-def device(path: str, line: int) -> Exposed:
+def device(path: str, line: int) -> ExposureAt:
     """What a device of the host exposes."""
     disk = _DISK.fullmatch(expand(path))
-    return Exposed(Exposure.DISK if disk else Exposure.DEVICE, path, line)
+    return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
 
 
-def device_rule(rule: str, line: int) -> Iterator[Exposed]:
+def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
     """What a rule of the devices cgroup exposes (``c 13:* rmw``)."""
     words = rule.split()
     if words[:1] in (["a"], ["b"]) or "*:*" in words[1:2]:
-        yield Exposed(Exposure.DISK, f"device rule {rule}", line)
+        yield ExposureAt(Exposure.DISK, f"device rule {rule}", line)
 
 
 def _holds(folder: str, path: str) -> bool:

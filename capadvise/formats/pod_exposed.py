@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.formats import host_paths
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.manifests import FoundContainer
 from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
 from capadvise.formats.yaml_tree import Mapping, Sequence
@@ -22,25 +22,25 @@ _PROFILES = {
 }
 
 
-def exposed(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[Exposed]:
+def exposed(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[ExposureAt]:
     """All of a container. ``context``: its securityContext, and the pod's where it says nothing."""
     for key, exposure in _HOST.items():
         if flag(own.pod.get(key), key):
-            yield Exposed(exposure, f"{key}: true", line(own.pod[key]))
+            yield ExposureAt(exposure, f"{key}: true", line(own.pod[key]))
     if flag(own.pod.get("hostUsers"), "hostUsers") is False:
-        yield Exposed(Exposure.OWN_USERS, "hostUsers: false", line(own.pod["hostUsers"]))
+        yield ExposureAt(Exposure.OWN_USERS, "hostUsers: false", line(own.pod["hostUsers"]))
     for key, exposure in _PROFILES.items():
         profile = context.get(key)
         if isinstance(profile, Mapping):
             kind = documents.mapping(profile, key).get("type")
             if optional_text(kind, "type") == "Unconfined":
-                yield Exposed(exposure, f"{key}: Unconfined", line(profile))
+                yield ExposureAt(exposure, f"{key}: Unconfined", line(profile))
     if optional_text(context.get("procMount"), "procMount") == "Unmasked":
-        yield Exposed(Exposure.UNMASKED, "procMount: Unmasked", line(context["procMount"]))
+        yield ExposureAt(Exposure.UNMASKED, "procMount: Unmasked", line(context["procMount"]))
     yield from _folders(documents, own)
 
 
-def _folders(documents: Documents, container: FoundContainer) -> Iterator[Exposed]:
+def _folders(documents: Documents, container: FoundContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
     mounts = container.keys.get("volumeMounts")
     if not paths or not isinstance(mounts, Sequence):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from capadvise.formats import flags, host_paths, podman_args, run_exposed, unit_file
-from capadvise.formats.declared import Declared, Exposed, Exposure
+from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.snippet import Snippet, comment
 
 
@@ -86,7 +86,7 @@ _OPTIONS = {
 """Key → option of ``podman run``."""
 
 
-def _exposed(container: unit_file.Section) -> Iterator[Exposed]:
+def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
     for key, option in _OPTIONS.items():
         for item in container.values(key):
             values = [item.value]
@@ -98,11 +98,11 @@ def _exposed(container: unit_file.Section) -> Iterator[Exposed]:
     for item in container.values("Rootfs"):
         yield from host_paths.mounted(item.value.strip('"'), item.line, writable=True)
     if (seccomp := container.last("SeccompProfile")) and seccomp.value == "unconfined":
-        yield Exposed(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
+        yield ExposureAt(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
     if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):
-        yield Exposed(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
+        yield ExposureAt(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
     for item in container.values("Unmask"):
-        yield Exposed(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
+        yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
 
 
 _ELSEWHERE = {

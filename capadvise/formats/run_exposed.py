@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from capadvise.formats import host_paths
 from capadvise.formats.compose_exposed import security_option
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.pflag import Option
 
 _NAMESPACES = {
@@ -20,20 +20,20 @@ _NAMESPACES = {
 _OWN_USERS = ("auto", "keep-id", "nomap")
 
 
-def exposed(options: Sequence[Option], line: int) -> Iterator[Exposed]:
+def exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
     """All of a command line's."""
     for option in options:
         yield from of_option(option.name, option.value or "", line)
 
 
-def of_option(name: str, value: str, line: int) -> Iterator[Exposed]:
+def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     """What one option exposes."""
     if name in _NAMESPACES and value.partition(":")[0].strip() == "host":
-        yield Exposed(_NAMESPACES[name], f"--{name}=host", line)
+        yield ExposureAt(_NAMESPACES[name], f"--{name}=host", line)
     elif name == "pid" and value not in ("", "private"):
-        yield Exposed(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
+        yield ExposureAt(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
     elif name == "userns" and value.partition(":")[0] in _OWN_USERS:
-        yield Exposed(Exposure.OWN_USERS, f"--userns={value}", line)
+        yield ExposureAt(Exposure.OWN_USERS, f"--userns={value}", line)
     elif name == "security-opt":
         yield from security_option(value, line)
     elif name in ("volume", "v"):
@@ -47,10 +47,10 @@ def of_option(name: str, value: str, line: int) -> Iterator[Exposed]:
     elif name == "device-cgroup-rule":
         yield from host_paths.device_rule(value, line)
     elif name == "use-api-socket" and value not in ("false", "0"):
-        yield Exposed(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
+        yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
 
 
-def _mount(value: str, line: int) -> Iterator[Exposed]:
+def _mount(value: str, line: int) -> Iterator[ExposureAt]:
     """``type=bind,source=/a,target=/b,ro``."""
     fields = dict(part.partition("=")[::2] for part in value.split(","))
     source = fields.get("source") or fields.get("src") or ""

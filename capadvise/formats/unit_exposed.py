@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.unit_file import Assignment, Section, split, words
 
 _PREFIXES = "@-:+!|"
@@ -25,7 +25,7 @@ def withheld(service: Section) -> Iterator[tuple[str, str]]:
             yield from ((cap, key) for cap in caps)
 
 
-def exposed(service: Section) -> Iterator[Exposed]:
+def exposed(service: Section) -> Iterator[ExposureAt]:
     """Commands with all capabilities, and groups that control an engine."""
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
@@ -33,11 +33,11 @@ def exposed(service: Section) -> Iterator[Exposed]:
             continue
         for item in service.values(key):
             if has_plus(item) or (unrestrained and key != "ExecStart"):
-                yield Exposed(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if group in _ENGINE_GROUPS:
-                yield Exposed(Exposure.CONTROL_SOCKET, f"{key}={group}", line)
+                yield ExposureAt(Exposure.CONTROL_SOCKET, f"{key}={group}", line)
 
 
 def has_plus(command: Assignment) -> bool:

@@ -140,7 +140,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Demands:
     """What the gate is asked to hold."""
 
     allow_unknown: bool = False
@@ -150,10 +150,10 @@ class Policy:
 
 
 def examine(
-    source: Source, catalog: Catalog, baseline: Baseline | None, policy: Policy | None = None
+    source: Source, catalog: Catalog, baseline: Baseline | None, policy: Demands | None = None
 ) -> Examined:
     """Judge each service of a source, and the file as a whole."""
-    policy = policy or Policy()
+    policy = policy or Demands()
     services = tuple(_judge(item, source, catalog, baseline, policy) for item in source.declared)
     remarks = [_remark(item) for item in source.remarks]
     remarks += [
@@ -169,7 +169,7 @@ def _judge(
     source: Source,
     catalog: Catalog,
     baseline: Baseline | None,
-    policy: Policy,
+    policy: Demands,
 ) -> JudgedService:
     written = tuple(
         (path, item)
@@ -224,7 +224,7 @@ def _compared(
     return [*findings, *compared]
 
 
-def _required(service: Service, source: Source, policy: Policy) -> Iterator[Finding]:
+def _required(service: Service, source: Source, policy: Demands) -> Iterator[Finding]:
     """The level of a service that is in no pod."""
     if policy.require is None or source.format == "kubernetes":
         return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.capabilities import Risk
-from capadvise.formats.declared import Exposed, Exposure
+from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
@@ -201,7 +201,7 @@ _SAID = {
 }
 
 
-def _severity(service: Service, item: Exposed) -> Severity:
+def _severity(service: Service, item: ExposureAt) -> Severity:
     severity = _EXPOSURES[item.kind][1]
     if item.kind in _OF_ROOT and service.bounded_only:
         return _WARNING

@@ -260,18 +260,16 @@ class Actions(Proving):
 
     # ------------------------------------------------------------------------------ the panes
 
-    def on_review_tab_moved(self) -> None:
+    def on_moved(self) -> None:
         """The lamp of the highlighted capability is marked."""
         self.show_board()
-
-    on_risk_tab_moved = on_live_tab_moved = on_review_tab_moved
 
     def on_live_tab_chosen(self) -> None:
         """Enter leads on, once there is a review."""
         if self.over:
             self.action_review()
 
-    def on_live_tab_target(self, event: LiveTab.Target) -> None:
+    def on_live_tab_service_chosen(self, event: LiveTab.ServiceChosen) -> None:
         """Another target is highlighted."""
         if event.number < len(self.states):
             self.current = event.number

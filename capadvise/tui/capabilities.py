@@ -16,14 +16,14 @@ from capadvise.report.lamps import SIGNS, Light
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk
 from capadvise.tui.page import Wrapped
-from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Order, Row, arranged, short_count
+from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Row, SortOrder, arranged, short_count
 
 _NAME, _RISK, _COUNT, _RATE = 19, 16, 8, 9
 """Widths of columns."""
 _UNLIT = (Light.DARK, Light.INCIDENTAL, Light.DENIED, Light.UNJUDGED)
 
 
-class Line(Wrapped):
+class CapabilityLine(Wrapped):
     """A row; it has as many columns as there is room for."""
 
     def __init__(self, row: Row) -> None:
@@ -71,7 +71,7 @@ class Capabilities(KeyedList):
         """``folds``: groups that are folded at first."""
         super().__init__(id=name, markup=False)
         self.folded = set(folds)
-        self.order = Order.RISK
+        self.order = SortOrder.RISK
         self.wanted: dict[Cap, int] | None = None
         """What a search found."""
         self.typed = ""
@@ -106,7 +106,7 @@ class Capabilities(KeyedList):
             self.folded |= titles
         self.show(self._rows)
 
-    def sort(self, order: Order) -> None:
+    def sort(self, order: SortOrder) -> None:
         """Another order."""
         self.order = order
         self.show(self._rows)
@@ -149,8 +149,8 @@ class Capabilities(KeyedList):
         return name.startswith("cap-") or name.removeprefix("title-") in self._folds
 
     @staticmethod
-    def _prompt(value: object) -> Content | Line:
-        return Line(value) if isinstance(value, Row) else value  # type: ignore[return-value]
+    def _prompt(value: object) -> Content | CapabilityLine:
+        return CapabilityLine(value) if isinstance(value, Row) else value  # type: ignore[return-value]
 
     def _items(self) -> Iterator[tuple[str, object]]:
         """(id, what is drawn), from top to bottom."""

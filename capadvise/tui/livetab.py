@@ -26,6 +26,7 @@ from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.events import clock
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import LIGHT_STYLES, risk_text
+from capadvise.tui.messages import Moved
 from capadvise.tui.output import Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.protocols import Health
@@ -110,13 +111,10 @@ class LiveTab(Vertical):
     HELP = help.LIVE
     FOCUS = "#live-caps"
 
-    class Moved(Message):
-        """Another capability is highlighted."""
-
     class Chosen(Message):
         """Enter on a capability, or a click."""
 
-    class Target(Message):
+    class ServiceChosen(Message):
         """Another target is highlighted."""
 
         def __init__(self, number: int) -> None:
@@ -228,7 +226,7 @@ class LiveTab(Vertical):
 
     @on(OptionList.OptionHighlighted, "#targets")
     def _target(self, event: OptionList.OptionHighlighted) -> None:
-        self.post_message(self.Target(event.option_index))
+        self.post_message(self.ServiceChosen(event.option_index))
 
     @on(OptionList.OptionSelected, "#targets")
     def _into(self) -> None:
@@ -238,7 +236,7 @@ class LiveTab(Vertical):
     @on(OptionList.OptionHighlighted, "#live-caps")
     def _highlighted(self) -> None:
         self.draw_why()
-        self.post_message(self.Moved())
+        self.post_message(Moved())
 
     @on(OptionList.OptionSelected, "#live-caps")
     def _selected(self, event: OptionList.OptionSelected) -> None:

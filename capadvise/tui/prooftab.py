@@ -59,7 +59,7 @@ class ProofTab(Vertical):
         report: Report
 
     @dataclass
-    class Finished(Message):
+    class ProofEnded(Message):
         """Trials have ended, with this report where they gave one."""
 
         report: Report | None
@@ -202,12 +202,12 @@ class ProofTab(Vertical):
     def _run(self, run: Callable[[], Report], trials: list[Trial]) -> None:
         def work() -> None:
             try:
-                done = self.Finished(run())
+                done = self.ProofEnded(run())
             except Interrupted:
-                done = self.Finished(None, "stopped before the first trial ended")
+                done = self.ProofEnded(None, "stopped before the first trial ended")
             except CapadviseError as error:
                 hint = f"\n{error.hint}" if error.hint else ""
-                done = self.Finished(None, f"{error}{hint}")
+                done = self.ProofEnded(None, f"{error}{hint}")
             self.post_message(done)
 
         self.running, self.failure = True, None
@@ -235,7 +235,7 @@ class ProofTab(Vertical):
             table.highlighted = len(self.trials) - 1
         self._sum()
 
-    def on_proof_tab_finished(self, event: Finished) -> None:
+    def on_proof_tab_proof_ended(self, event: ProofEnded) -> None:
         """What is known now; a failure stays."""
         self.running, self._now = False, None
         self.failure = event.error

@@ -44,7 +44,7 @@ class Proving(OfMain):
         self.state.trial_base = min(passed, key=len, default=event.caps)
         self.show_board()
 
-    def on_proof_tab_finished(self, event: ProofTab.Finished) -> None:
+    def on_proof_tab_proof_ended(self, event: ProofTab.ProofEnded) -> None:
         """What trials gave flows back into the review."""
         self.state.trial_caps = None
         if event.report is not None and self.choice is not None:

@@ -7,7 +7,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
@@ -18,6 +17,7 @@ from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
+from capadvise.tui.messages import Moved
 from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
 from capadvise.tui.snippets import rendered
@@ -33,9 +33,6 @@ class ReviewTab(Vertical):
 
     HELP = help.REVIEW
     FOCUS = "#caps"
-
-    class Moved(Message):
-        """Another capability is highlighted."""
 
     view = reactive("why", init=False)
 
@@ -133,7 +130,7 @@ class ReviewTab(Vertical):
     def _highlighted(self) -> None:
         self.query_one("#why", VerticalScroll).scroll_home(animate=False)
         self.draw_why()
-        self.post_message(self.Moved())
+        self.post_message(Moved())
 
     @on(OptionList.OptionSelected, "#caps")
     def _selected(self, event: OptionList.OptionSelected) -> None:

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -25,6 +24,7 @@ from capadvise.tui import help
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import DECISION_MARKS, worded_risk
+from capadvise.tui.messages import Moved
 from capadvise.tui.page import Page
 from capadvise.tui.state import TargetState
 from capadvise.tui.why import instead, risk_lines, use_lines
@@ -43,9 +43,6 @@ class RiskTab(Vertical):
 
     HELP = help.RISK
     FOCUS = "#risk-caps"
-
-    class Moved(Message):
-        """Another capability is highlighted."""
 
     def __init__(self, catalog: Catalog) -> None:
         super().__init__(id="risk")
@@ -155,7 +152,7 @@ class RiskTab(Vertical):
     def _highlighted(self) -> None:
         self.query_one("#risk-why", VerticalScroll).scroll_home(animate=False)
         self.draw()
-        self.post_message(self.Moved())
+        self.post_message(Moved())
 
     def draw(self) -> None:
         """The text of the highlighted one."""

@@ -40,7 +40,7 @@ _LONGEST = 120
 """Characters of a name or an argument; the report holds all of it."""
 
 
-class Order(StrEnum):
+class SortOrder(StrEnum):
     """How rows are sorted within their group."""
 
     RISK = "risk"
@@ -48,9 +48,9 @@ class Order(StrEnum):
     NAME = "name"
 
     @property
-    def following(self) -> Order:
+    def following(self) -> SortOrder:
         """The one that a key press leads to."""
-        orders = list(Order)
+        orders = list(SortOrder)
         return orders[(orders.index(self) + 1) % len(orders)]
 
 
@@ -228,14 +228,14 @@ def short_count(number: float) -> str:
 
 
 def arranged(
-    rows: Iterable[Row], order: Order, wanted: Mapping[Cap, int] | None
+    rows: Iterable[Row], order: SortOrder, wanted: Mapping[Cap, int] | None
 ) -> dict[str, list[Row]]:
     """The rows by group, sorted; those that a search found, the best first. Empty groups are left
     out."""
-    keys: dict[Order, Callable[[Row], Any]] = {
-        Order.RISK: lambda row: (-row.level, row.cap),
-        Order.TIME: lambda row: (row.first, row.cap),
-        Order.NAME: lambda row: (row.cap.short,),
+    keys: dict[SortOrder, Callable[[Row], Any]] = {
+        SortOrder.RISK: lambda row: (-row.level, row.cap),
+        SortOrder.TIME: lambda row: (row.first, row.cap),
+        SortOrder.NAME: lambda row: (row.cap.short,),
     }
     groups: dict[str, list[Row]] = {title: [] for title in TITLES}
     for row in sorted(rows, key=keys[order]):

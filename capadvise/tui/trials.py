@@ -43,7 +43,7 @@ def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrialProgress:
     """How far a search has come."""
 
     done: int
@@ -63,13 +63,13 @@ class Progress:
         return f"trial {self.done + 1} of at least {self.total}{about_left}"
 
 
-def progress(trials: list[Trial], recommended: CapSet) -> Progress:
+def progress(trials: list[Trial], recommended: CapSet) -> TrialProgress:
     """How far the search is with these trials."""
     total = max(fewest(recommended), len(trials) + 1)
     if not trials:
-        return Progress(0, total, None)
+        return TrialProgress(0, total, None)
     mean = sum(trial.seconds for trial in trials) / len(trials)
-    return Progress(len(trials), total, mean * (total - len(trials)))
+    return TrialProgress(len(trials), total, mean * (total - len(trials)))
 
 
 _PORT = re.compile(r"tcp \S*:(\d{1,5})\Z")

@@ -28,7 +28,7 @@ from capadvise.linux.supervise.live_recorder import (
     TargetProgress,
     judge,
 )
-from capadvise.linux.supervise.pty import Terminal
+from capadvise.linux.supervise.pty import Pty
 from capadvise.tui.protocols import Health, Now, Over
 
 
@@ -51,7 +51,7 @@ class LiveRecorder:
         self.argv, self.check = tuple(argv), check
         self.has_terminal, self.detaches = has_terminal, not has_terminal
         default().preload()  # once, for all three processes
-        self._terminal = Terminal()
+        self._terminal = Pty()
         self._progress = Progress()
         self._proposals_of: dict[str, Proposal] = {}
         self._ended: Ended | Failed | None = None

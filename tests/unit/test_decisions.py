@@ -12,7 +12,7 @@ from capadvise.linux.supervise.decisions import (
     Due,
     Event,
     Finished,
-    Health,
+    HealthState,
     LeftBehind,
     Limits,
     MainExited,
@@ -40,8 +40,8 @@ NEW = State()
 INTERRUPTED = State(interrupted=True, ignored_at=102)
 STOPPING = State(kill_at=120)
 ENDS = (Order.NOTE_ENDING, Order.STOP)
-PASSED = Health(passed=True)
-SETTLING = Health(passed=True, settled_at=NOW + 0.3)
+PASSED = HealthState(passed=True)
+SETTLING = HealthState(passed=True, settled_at=NOW + 0.3)
 
 # fmt: off
 TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] = [
@@ -61,7 +61,7 @@ TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] =
     ("also while they are being stopped", CONTAINERS, State(interrupted=True, kill_at=122),
      Signalled(signal.SIGINT), 103, State(interrupted=True, kill_at=103), (Order.NOTE_ENDING,)),
     ("unhealthy for good", CONTAINERS, NEW, Unhealthy("no"), NOW,
-     State(kill_at=120, health=Health(passed=False)), ENDS),
+     State(kill_at=120, health=HealthState(passed=False)), ENDS),
     ("SIGHUP is a reload", ANY, NEW, Signalled(signal.SIGHUP), NOW, NEW, ()),
     ("any signal detaches", ATTACHED, NEW, Signalled(signal.SIGHUP), NOW, NEW, (Order.STOP,)),
     ("time goes on", TIMED, NEW, Tick(), 5.0, NEW, ()),
@@ -94,13 +94,13 @@ TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] =
     ("a oneshot did its work", ONESHOT, NEW, Checked(True), NOW,
      State(kill_at=120, health=PASSED), (Order.READ_CREDENTIALS, *ENDS)),
     ("a oneshot did not", ONESHOT, NEW, Checked(False), NOW,
-     State(kill_at=120, health=Health(passed=False)), (Order.READ_CREDENTIALS, *ENDS)),
+     State(kill_at=120, health=HealthState(passed=False)), (Order.READ_CREDENTIALS, *ENDS)),
     ("not yet", DAEMON, NEW, Checked(False), 4.0,
-     State(health=Health(passed=False)), ()),
+     State(health=HealthState(passed=False)), ()),
     ("still not", DAEMON, NEW, Checked(False), 5.1,
-     State(health=Health(passed=False, warned=True)), (Order.WARN,)),
-    ("it is said once", DAEMON, State(health=Health(warned=True)), Checked(False),
-     9.0, State(health=Health(passed=False, warned=True)), ()),
+     State(health=HealthState(passed=False, warned=True)), (Order.WARN,)),
+    ("it is said once", DAEMON, State(health=HealthState(warned=True)), Checked(False),
+     9.0, State(health=HealthState(passed=False, warned=True)), ()),
 ]
 # fmt: on
 
@@ -134,29 +134,29 @@ def test_check_is_due(limits: Limits, state: State, exited: bool, due: Due) -> N
 @pytest.mark.parametrize(
     ("limits", "health", "due"),
     [
-        (ANY, Health(), True),
-        (ANY, Health(passed=False), True),  # what it writes at its end may be what is checked
+        (ANY, HealthState(), True),
+        (ANY, HealthState(passed=False), True),  # what it writes at its end may be what is checked
         (ANY, PASSED, False),
-        (ONESHOT, Health(), True),
-        (ONESHOT, Health(passed=False), False),
-        (DAEMON, Health(), False),
+        (ONESHOT, HealthState(), True),
+        (ONESHOT, HealthState(passed=False), False),
+        (DAEMON, HealthState(), False),
     ],
 )
-def test_check_after_the_end(limits: Limits, health: Health, due: bool) -> None:
+def test_check_after_the_end(limits: Limits, health: HealthState, due: bool) -> None:
     assert check_after_end(limits, health) is due
 
 
 @pytest.mark.parametrize(
     ("limits", "health", "kind"),
     [
-        (ANY, Health(), "oneshot"),
-        (ANY, Health(passed=True, while_alive=True), "daemon"),
-        (ONESHOT, Health(passed=True, while_alive=True), "oneshot"),
-        (ATTACHED, Health(), "daemon"),
-        (replace(ATTACHED, kind="oneshot"), Health(), "oneshot"),
+        (ANY, HealthState(), "oneshot"),
+        (ANY, HealthState(passed=True, while_alive=True), "daemon"),
+        (ONESHOT, HealthState(passed=True, while_alive=True), "oneshot"),
+        (ATTACHED, HealthState(), "daemon"),
+        (replace(ATTACHED, kind="oneshot"), HealthState(), "oneshot"),
     ],
 )
-def test_kind(limits: Limits, health: Health, kind: str) -> None:
+def test_kind(limits: Limits, health: HealthState, kind: str) -> None:
     assert workload_kind(limits, health) == kind
 
 

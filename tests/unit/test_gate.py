@@ -14,7 +14,7 @@ import pytest
 from capadvise.caps import parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.formats.declared import Declared, Exposed, Exposure
+from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.gate.consumers import CONSUMERS, granted
 from capadvise.gate.finding import Severity
 from capadvise.gate.level import reached
@@ -219,7 +219,7 @@ def findings(kind: str, declared: Declared, *needed: str) -> list[tuple[str, str
 
 
 def declared(*add: str, exposed: tuple[Exposure, ...] = (), **more: Any) -> Declared:
-    there = tuple(Exposed(kind, kind.value, 1) for kind in exposed)
+    there = tuple(ExposureAt(kind, kind.value, 1) for kind in exposed)
     return Declared("web", 1, ("ALL",), add, exposed=there, **more)
 
 

@@ -25,7 +25,7 @@ from capadvise.linux.retry.bookkeeping import Bookkeeping
 from capadvise.linux.retry.calls import HANDLING, I386, Call, Handling
 from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.policy import ENOUGH, Policy
-from capadvise.linux.retry.thread import KEPT, Gone, Process, Step, Thread
+from capadvise.linux.retry.thread import KEPT, CallStep, Gone, Process, Thread
 from capadvise.linux.retry.tree import Tree
 
 ALL = (1 << 41) - 1
@@ -744,8 +744,8 @@ def test_threads_and_processes_come_and_go() -> None:
     ("change", "stops"),
     [
         (lambda thread: None, False),
-        (lambda thread: setattr(thread, "step", Step.CALL), True),
-        (lambda thread: setattr(thread, "step", Step.SKIP), True),
+        (lambda thread: setattr(thread, "step", CallStep.CALL), True),
+        (lambda thread: setattr(thread, "step", CallStep.SKIP), True),
         (lambda thread: thread.process.procfs_fds.update({7: False}), True),
     ],
 )

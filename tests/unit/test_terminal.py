@@ -6,13 +6,13 @@ import os
 import threading
 import tty
 
-from capadvise.linux.supervise.pty import Terminal
+from capadvise.linux.supervise.pty import Pty
 
 LONG = b"0123456789abcdef" * 8000
 
 
 def test_who_types_never_waits_and_a_target_that_reads_late_gets_it_all() -> None:
-    terminal = Terminal()
+    terminal = Pty()
     tty.setraw(terminal.inner)
     typing = threading.Thread(target=terminal.type, args=(LONG,), daemon=True)
     typing.start()

@@ -13,7 +13,7 @@ from capadvise.linux.retry.calls import Interface
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, SYSCALL
 from capadvise.linux.retry.policy import Policy
-from capadvise.linux.retry.thread import Step, Thread
+from capadvise.linux.retry.thread import CallStep, Thread
 from capadvise.linux.retry.tree import Tree
 
 
@@ -33,30 +33,30 @@ class CallStops:
 
     def filtered(self, thread: Thread) -> None:
         """The filter stopped a call at its entry."""
-        if thread.step is Step.INJECT:
+        if thread.step is CallStep.INJECT:
             thread.entered = True
             machine.op(SYSCALL, thread.tid)
-        elif thread.step is Step.CALL:  # seen at its entry already, without the filter
+        elif thread.step is CallStep.CALL:  # seen at its entry already, without the filter
             machine.op(SYSCALL, thread.tid)
         else:
             self.entry(thread, machine.call_info(thread.tid))
 
     def left_or_entered(self, thread: Thread) -> None:
         """A call was entered or left."""
-        if thread.step is Step.CALL:
-            thread.step = Step.FREE
+        if thread.step is CallStep.CALL:
+            thread.step = CallStep.FREE
             action = self.policy.left(thread, machine.result(thread.tid))
             if action is RESUME:
                 self.injector.resume(thread)
             else:
                 self.perform(thread, action)
-        elif thread.step is Step.INJECT:
+        elif thread.step is CallStep.INJECT:
             if thread.entered:
                 self.injector.injected(thread, machine.result(thread.tid))
             else:
                 thread.entered = True
                 machine.op(SYSCALL, thread.tid)
-        elif thread.step is Step.SKIP:
+        elif thread.step is CallStep.SKIP:
             self.injector.after(thread, thread.injecting)
         else:
             info = machine.call_info(thread.tid)
@@ -76,8 +76,11 @@ class CallStops:
         """A call begins, for the first time or again. This is the way of each call that is
         stopped: what is not needed is not asked for."""
         _, arch, pointer, stack, number = info[:5]
-        again = thread.step is Step.AGAIN and (thread.number, thread.pointer) == (number, pointer)
-        thread.step = Step.FREE
+        again = thread.step is CallStep.AGAIN and (thread.number, thread.pointer) == (
+            number,
+            pointer,
+        )
+        thread.step = CallStep.FREE
         if not (thread.followed or thread.process.procfs_fds):
             self.injector.resume(thread)
             return
@@ -96,7 +99,7 @@ class CallStops:
         if thread.call is None:
             self.injector.resume(thread)
             return
-        thread.step = Step.CALL
+        thread.step = CallStep.CALL
         action = RESUME if again else self.policy.entered(thread)
         if action is RESUME:
             machine.op(SYSCALL, thread.tid)

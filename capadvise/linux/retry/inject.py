@@ -12,7 +12,7 @@ from ptrace.binding import func
 
 from capadvise.linux.retry import machine
 from capadvise.linux.retry.machine import CONT, SYSCALL, Processor
-from capadvise.linux.retry.thread import Step, Thread
+from capadvise.linux.retry.thread import CallStep, Thread
 from capadvise.linux.retry.tree import Tree
 
 _FAILURES = 3
@@ -46,13 +46,13 @@ class Injector:
             if thread.filtered:
                 self.suspend(thread, True)
             processor.exchange(thread.tid, processor.get(thread.tid), -1)
-            thread.step = Step.SKIP
+            thread.step = CallStep.SKIP
             machine.op(SYSCALL, thread.tid)
             return
         registers = processor.get(thread.tid)
         thread.before = processor.rewound(registers, thread.number, thread.args)
         processor.exchange(thread.tid, registers, self.capsets[thread.arch], arguments)
-        thread.step, thread.entered = Step.INJECT, True
+        thread.step, thread.entered = CallStep.INJECT, True
         machine.op(SYSCALL, thread.tid)
 
     def after(self, thread: Thread, mask: int) -> None:
@@ -69,7 +69,7 @@ class Injector:
             return
         calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
         processor.set(thread.tid, calling)
-        thread.step, thread.entered = Step.INJECT, False
+        thread.step, thread.entered = CallStep.INJECT, False
         if thread.filtered:
             self.suspend(thread, True)
         every = thread.filtered or self.tree.every_call
@@ -116,13 +116,13 @@ class Injector:
             if thread.failures == _FAILURES:
                 thread.injection_disabled = True
                 self.tree.evidence.tell_once(injection_disabled=thread.program)
-        thread.step = Step.AGAIN
+        thread.step = CallStep.AGAIN
         self.resume(thread)
 
     def again(self, thread: Thread) -> None:
         """Make the call once more, without a change of sets."""
         self.processors[thread.arch].set(thread.tid, thread.before)
-        thread.step = Step.AGAIN
+        thread.step = CallStep.AGAIN
         self.resume(thread)
 
     def try_suspending(self, thread: Thread) -> None:

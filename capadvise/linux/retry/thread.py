@@ -22,7 +22,7 @@ class Gone(Exception):
     """The thread was killed meanwhile; its end will be reported."""
 
 
-class Step(IntEnum):
+class CallStep(IntEnum):
     """Where a thread stands between two stops."""
 
     FREE = 0
@@ -123,7 +123,7 @@ class Thread:
     """It has a seccomp filter of its own."""
     injection_disabled: bool = False
     """Nothing can be injected any more: its sets stay as they are."""
-    step: Step = Step.FREE
+    step: CallStep = CallStep.FREE
     entered: bool = False
     """The injected call has been entered: the next stop is its end."""
     call: Call | None = None

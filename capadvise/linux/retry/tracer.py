@@ -47,7 +47,7 @@ from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
 from capadvise.linux.retry.policy import Policy
 from capadvise.linux.retry.proc_view import ProcView
-from capadvise.linux.retry.thread import Gone, Step, Thread
+from capadvise.linux.retry.thread import CallStep, Gone, Thread
 from capadvise.linux.retry.tree import Tree
 
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -202,17 +202,17 @@ class Tracer:
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
         must find the program as it was, and the call is made anew after it."""
-        if thread.step is Step.INJECT:
+        if thread.step is CallStep.INJECT:
             self.injector.restore(thread)
-        if thread.step in (Step.INJECT, Step.AGAIN):
-            thread.step, thread.attempts = Step.FREE, None
+        if thread.step in (CallStep.INJECT, CallStep.AGAIN):
+            thread.step, thread.attempts = CallStep.FREE, None
         self.injector.resume(thread, number)
 
     def event_stop(self, thread: Thread, number: int) -> None:
         """A new thread begins, job control stopped it (it stays so), or it was interrupted."""
         if number in _STOPS:
             machine.op(machine.LISTEN, thread.tid)
-        elif thread.step is Step.INJECT:
+        elif thread.step is CallStep.INJECT:
             machine.op(
                 CONT if not thread.filtered and not self.tree.every_call else SYSCALL, thread.tid
             )
@@ -226,7 +226,7 @@ class Tracer:
         child = self.tree.add_child(thread, tid, None if same else ProcView(tid))
         child.followed &= not makes_namespace(thread)
         if self.policy.is_settled(thread):
-            thread.step = Step.FREE
+            thread.step = CallStep.FREE
         self.injector.resume(thread)
         if tid in self.early:
             self.early.discard(tid)
@@ -238,7 +238,7 @@ class Tracer:
         the leader's id, and all other threads are gone."""
         thread = self.tree.take_over(thread, machine.event_message(thread.tid))
         self.policy.became_another(thread)
-        thread.step = Step.FREE
+        thread.step = CallStep.FREE
         thread.process.exec()
         if not thread.followed and thread.tid == self.target and not thread.program:
             thread.followed, thread.program = True, self.target_program

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.thread import Process, Step, StoppedProcess, Thread
+from capadvise.linux.retry.thread import CallStep, Process, StoppedProcess, Thread
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Tree:
         step = thread.step
         return (
             self.every_call
-            or step is Step.CALL
-            or step is Step.SKIP
+            or step is CallStep.CALL
+            or step is CallStep.SKIP
             or bool(thread.process.procfs_fds)
         )

@@ -39,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthState:
     """What the health check has said so far."""
 
     passed: bool | None = None
@@ -62,7 +62,7 @@ class State:
     kill_at: float | None = None
     """When what was told to end is killed; None: nothing was told to end."""
     stop_ordered: bool = False
-    health: Health = Health()
+    health: HealthState = HealthState()
 
 
 class Order(Enum):
@@ -273,13 +273,13 @@ def check_due(limits: Limits, state: State, *, exited: bool) -> Due:
     return Due.TO_ITS_END if exited else Due.NO
 
 
-def check_after_end(limits: Limits, health: Health) -> bool:
+def check_after_end(limits: Limits, health: HealthState) -> bool:
     """Whether a last try is due when the target is gone."""
     undecided = health.passed is None or limits.kind is None
     return undecided and not health.passed and limits.kind != "daemon"
 
 
-def workload_kind(limits: Limits, health: Health) -> str:
+def workload_kind(limits: Limits, health: HealthState) -> str:
     """How to run it again: what goes on by itself is a daemon."""
     if limits.kind:
         return limits.kind

@@ -30,7 +30,7 @@ from capadvise.errors import CapadviseError
 from capadvise.judge import Effect
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
-from capadvise.linux.supervise.pty import Terminal
+from capadvise.linux.supervise.pty import Pty
 from capadvise.recording import Lost, Recording, Tally
 
 _EVERY = 0.1
@@ -137,7 +137,7 @@ class RecorderProcess:
         for fd in (orders, judged):
             os.set_blocking(fd, False)
 
-    def run(self, job: Job, terminal: Terminal) -> NoReturn:
+    def run(self, job: Job, terminal: Pty) -> NoReturn:
         """Wait for the order to go, record, save, and end."""
         # What is sent to the terminal's processes is for the screen; and on a busy machine, the
         # kernel shares out the processors among sessions (CONFIG_SCHED_AUTOGROUP).

@@ -25,7 +25,7 @@ _SANE = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b[?7h\x1b[?25h\x1b>\x1b
 """Ends what a screen that was killed may have left on: its modes of mouse, paste and cursor."""
 
 
-class Terminal:
+class Pty:
     """The pty. ``inner`` is the target's end, which it gets by ``Command.terminal``."""
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ContainerRun:
     """What came of a run of containers."""
 
     each: tuple[Observation, ...]
@@ -88,7 +88,7 @@ def observe_containers(
     in_its_place: bool = False,
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
-) -> Seen:
+) -> ContainerRun:
     """Run containers with every capability, and return what was seen of each.
 
     ``until_healthy``: their own healthchecks end the run. ``in_its_place``: what is up is stopped
@@ -131,7 +131,7 @@ def run_containers(
     onlooker: Onlooker | None = None,
     at_end: Callable[[Run], None] | None = None,
     leave: bool = False,
-) -> Seen:
+) -> ContainerRun:
     """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
     called before they are removed; ``leave``: they are not, but started again."""
     engine = ENGINES[start.client.engine]
@@ -171,7 +171,7 @@ def run_containers(
             ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-    return Seen(each, run.subject.status, removed)
+    return ContainerRun(each, run.subject.status, removed)
 
 
 def _run(

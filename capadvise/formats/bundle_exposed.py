@@ -21,16 +21,29 @@ def exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     """All of a bundle. A file that is only to be merged into one says nothing of namespaces."""
     linux = config.get("linux") or {}
     if "namespaces" in linux:
-        own = {item.get("type") for item in _objects(linux["namespaces"]) if not item.get("path")}
-        for name, exposure in _NAMESPACES.items():
-            if name not in own:
-                yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
-        if "user" in own:
-            yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
-        if linux.get("seccomp") is None:
-            yield ExposureAt(Exposure.UNFILTERED, "no seccomp filter", 1)
-        if not linux.get("maskedPaths"):
-            yield ExposureAt(Exposure.UNMASKED, "no maskedPaths", 1)
+        yield from _isolation(linux)
+    yield from _folders(config)
+    for item in _objects(linux.get("devices")):
+        yield host_paths.device(str(item.get("path", "")), 1)
+    for kind, hooks in (config.get("hooks") or {}).items():
+        for hook in _objects(hooks):
+            yield ExposureAt(Exposure.HOST_COMMAND, f"{kind} hook {hook.get('path', '')}", 1)
+
+
+def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
+    own = {item.get("type") for item in _objects(linux["namespaces"]) if not item.get("path")}
+    for name, exposure in _NAMESPACES.items():
+        if name not in own:
+            yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
+    if "user" in own:
+        yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
+    if linux.get("seccomp") is None:
+        yield ExposureAt(Exposure.UNFILTERED, "no seccomp filter", 1)
+    if not linux.get("maskedPaths"):
+        yield ExposureAt(Exposure.UNMASKED, "no maskedPaths", 1)
+
+
+def _folders(config: dict[str, Any]) -> Iterator[ExposureAt]:
     root = config.get("root")
     if isinstance(root, dict):
         writable = root.get("readonly") is not True
@@ -40,11 +53,6 @@ def exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
         if mount.get("type") == "bind" or {"bind", "rbind"} & set(options):
             source = str(mount.get("source", ""))
             yield from host_paths.mounted(source, 1, writable="ro" not in options)
-    for item in _objects(linux.get("devices")):
-        yield host_paths.device(str(item.get("path", "")), 1)
-    for kind, hooks in (config.get("hooks") or {}).items():
-        for hook in _objects(hooks):
-            yield ExposureAt(Exposure.HOST_COMMAND, f"{kind} hook {hook.get('path', '')}", 1)
 
 
 def _objects(items: Any) -> list[dict[str, Any]]:

@@ -221,6 +221,15 @@ class _Finder:
         service = f"{self.owner}/{said or called}"
         self.containers.append(FoundContainer(service, line(node), keys, context, pod))
 
+    def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
+        """What has a securityContext of a container, or is one."""
+        context = keys.get("securityContext")
+        if self.restrains(context) and id(context) not in self.taken:
+            self.take(node, pod, called)
+        elif self.restrains(node):
+            self.taken.add(id(node))
+            self.add(node, {}, keys, pod, called)
+
     def search(self, node: Node, pod: Entries, called: str) -> None:
         """What looks like a container, anywhere below a node. Its pod is what stands around it."""
         if id(node) in self.walked:
@@ -236,12 +245,8 @@ class _Finder:
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
                     self.take(item, keys, _named(keys) or key)
-        context = keys.get("securityContext")
-        if id(node) not in self.taken and self.restrains(context) and id(context) not in self.taken:
-            self.take(node, pod, called)
-        elif self.restrains(node) and id(node) not in self.taken:
-            self.taken.add(id(node))
-            self.add(node, {}, keys, pod, called)
+        if id(node) not in self.taken:
+            self._take_restrained(node, keys, pod, called)
         around = keys if pod.keys().isdisjoint(CONTAINERS) else pod
         for key, value in keys.items():
             self.search(value, around, key)

@@ -34,9 +34,17 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
     elif name == "userns" and value.partition(":")[0] in _OWN_USERS:
         yield ExposureAt(Exposure.OWN_USERS, f"--userns={value}", line)
+    elif name == "use-api-socket" and value not in ("false", "0"):
+        yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
     elif name == "security-opt":
         yield from security_option(value, line)
-    elif name in ("volume", "v"):
+    else:
+        yield from _of_path(name, value, line)
+
+
+def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
+    """What an option gives of the host's files and devices."""
+    if name in ("volume", "v"):
         source, *rest = value.split(":")
         modes = rest[1].split(",") if len(rest) > 1 else []
         yield from host_paths.mounted(source, line, writable="ro" not in modes) if rest else ()
@@ -46,8 +54,6 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield host_paths.device(value.removeprefix("-").partition(":")[0], line)
     elif name == "device-cgroup-rule":
         yield from host_paths.device_rule(value, line)
-    elif name == "use-api-socket" and value not in ("false", "0"):
-        yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
 
 
 def _mount(value: str, line: int) -> Iterator[ExposureAt]:

@@ -63,6 +63,12 @@ def against(
             "Prove the report: trials tell.",
             severity=Severity.WARNING,
         )
+    yield from _lacking(missing, service, proposal, report)
+
+
+def _lacking(
+    missing: list[Cap], service: Service, proposal: Proposal, report: str
+) -> Iterator[Finding]:
     for severity in Severity:
         caps = [cap for cap in missing if _severity(cap, service, proposal) is severity]
         if caps:

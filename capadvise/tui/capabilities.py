@@ -19,6 +19,7 @@ from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Row, SortOrder, arranged, short_count
 
 _NAME, _RISK, _COUNT, _RATE = 19, 16, 8, 9
+_Part = Content | str | tuple[str, str]
 """Widths of columns."""
 _UNLIT = (Light.DARK, Light.INCIDENTAL, Light.DENIED, Light.UNJUDGED)
 
@@ -34,28 +35,33 @@ class CapabilityLine(Wrapped):
         row, live = self.row, self.row.decision is None
         style = LIGHT_STYLES[row.light]
         lit = f"{style} reverse" if row.bright else "" if row.light in _UNLIT else "bold"
-        parts: list[Content | str | tuple[str, str]] = []
+        parts: list[_Part] = []
         if row.decision is not None:
             mark, mark_style = DECISION_MARKS[row.decision]
             parts.append((f"{mark} ", mark_style))
         parts += [(f"{SIGNS[row.light]} ", style), (row.cap.short, lit)]
         parts.append(" " * (_NAME - len(row.cap.short)))
-        room = width - _NAME - (2 if live else 4)
+        parts += self._columns(width - _NAME - (2 if live else 4), live=live)
+        return [Content.assemble(*parts).truncate(width, ellipsis=True)]
+
+    def _columns(self, room: int, *, live: bool) -> Iterator[_Part]:
+        """What else there is room for: risk, how often, how often a second, the call."""
+        row = self.row
         if room >= _RISK - 1:
-            parts += [worded_risk(row.risk), " " * (_RISK - len(row.risk))]
+            yield worded_risk(row.risk)
+            yield " " * (_RISK - len(row.risk))
             room -= _RISK
         if room >= _COUNT + 14 * live and row.checks + row.incidental:
-            parts.append((f"{short_count(row.checks or row.incidental):>6}× ", "dim"))
+            yield (f"{short_count(row.checks or row.incidental):>6}× ", "dim")
             room -= _COUNT
         if room >= _RATE + 34 and live:
             rate = f"{short_count(row.rate)}/s" if row.rate >= 0.5 else ""
-            parts.append((f"{rate:>7}  ", "dim"))
+            yield (f"{rate:>7}  ", "dim")
             room -= _RATE
         if room > 12 and row.call:
-            parts.append(row.call)
+            yield row.call
             if row.incidental and row.checks:
-                parts.append((f"  +{short_count(row.incidental)} incidental", "dim"))
-        return [Content.assemble(*parts).truncate(width, ellipsis=True)]
+                yield (f"  +{short_count(row.incidental)} incidental", "dim")
 
 
 class Capabilities(KeyedList):

@@ -341,9 +341,8 @@ class Main(Actions, Screen[None]):
                 yield SystemCommand(name, said, partial(self.run_action, action))
         if self.choice is not None:
             for name in (name for name, form in FORMATS.items() if not form.is_page):
-                yield SystemCommand(
-                    f"format: {name}", "Show the snippet in it", partial(self.use_format, name)
-                )
+                use = partial(self.use_format, name)
+                yield SystemCommand(f"format: {name}", "Show the snippet in it", use)
 
 
 def _stopped(over: Over) -> bool:

@@ -149,6 +149,40 @@ class LiveRows:
         self.judged_at: dict[Cap, float] = {}
         """When each one was first seen to be needed."""
 
+    def _row(
+        self,
+        now: Now,
+        lamp: Lamp,
+        need: Need | None,
+        count: int,
+        latest: str,
+        rate: float,
+        risks: Risks,
+    ) -> Row:
+        """One capability: the call that decided, else the latest."""
+        title = JUST if need is None else _BY_VERDICT[need.verdict]
+        if title == NEEDED:
+            self.judged_at.setdefault(lamp.cap, now.seconds)
+        first = self._first.setdefault(lamp.cap, now.seconds)
+        call, needed = latest, count
+        if need is not None and need.evidence:
+            deciding = seen(need)
+            call = deciding.call
+            needed = deciding.checks - deciding.incidental if title == NEEDED else count
+        return Row(
+            lamp.cap,
+            title,
+            lamp.light,
+            risk_word(risks.get(lamp.cap)),
+            int(risks.get(lamp.cap) or 9),
+            min(needed, count),
+            max(0, count - needed),
+            first,
+            rate,
+            call,
+            now.seconds - first < _BRIGHT and not now.ended,
+        )
+
     def at(self, now: Now, lamps: Iterable[Lamp], risks: Risks) -> list[Row]:
         """The rows of this moment."""
         counts = {tally.last.cap: tally.count for tally in now.tallies}
@@ -158,33 +192,14 @@ class LiveRows:
         chosen = now.proposal.recommended if now.proposal else frozenset()
         rows = []
         for lamp in lamps:
-            cap, need = lamp.cap, needs.get(lamp.cap)
+            cap = lamp.cap
             if cap not in counts and cap not in chosen:
                 continue
-            title = JUST if need is None else _BY_VERDICT[need.verdict]
-            if title == NEEDED:
-                self.judged_at.setdefault(cap, now.seconds)
-            first = self._first.setdefault(cap, now.seconds)
-            count = counts.get(cap, 0)
-            deciding = seen(need) if need and need.evidence else None
-            call = deciding.call if deciding else call_text(last[cap]) if cap in last else ""
-            needed = (
-                deciding.checks - deciding.incidental if deciding and title == NEEDED else count
-            )
+            more = counts.get(cap, 0) - before.get(cap, 0)
+            rate = 0.0 if span is None or now.ended else more / span
+            latest = call_text(last[cap]) if cap in last else ""
             rows.append(
-                Row(
-                    cap,
-                    title,
-                    lamp.light,
-                    risk_word(risks.get(cap)),
-                    int(risks.get(cap) or 9),
-                    min(needed, count) if count else 0,
-                    max(0, count - needed),
-                    first,
-                    0.0 if span is None or now.ended else (count - before.get(cap, 0)) / span,
-                    call,
-                    now.seconds - first < _BRIGHT and not now.ended,
-                )
+                self._row(now, lamp, needs.get(cap), counts.get(cap, 0), latest, rate, risks)
             )
         return rows
 

@@ -136,6 +136,26 @@ def merged(mapping: Mapping) -> Mapping:
 # ------------------------------------------------------------------------------ lists
 
 
+def _staying(
+    value: Sequence, wanted: set[str], fits: Callable[[str], str | None]
+) -> tuple[list[str], set[str | None]]:
+    """For each entry the wanted name that it stays for, or nothing; and all names there are."""
+    keep: list[str] = []
+    seen: set[str | None] = set()
+    for item in value.items:
+        entry = target(item)
+        name = fits(entry.value) if isinstance(entry, Scalar) else None
+        keep.append(name if name is not None and name in wanted - seen else "")
+        seen.add(name)
+    return keep, seen
+
+
+def _respelled(value: Sequence, keep: list[str]) -> Iterator[TextEdit]:
+    for item, name in zip(value.items, keep, strict=True):
+        if name and isinstance(item, Scalar) and item.value != name:
+            yield TextEdit(item.start, item.end, f"{item.style}{name}{item.style}")
+
+
 def change_list(
     doc: Document,
     value: Sequence,
@@ -147,23 +167,16 @@ def change_list(
     """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
     ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
     written as it is wanted."""
-    wanted = {item.text: item for item in want.items}
-    keep, seen, edits = [], set(), []
-    for item in value.items:
-        entry = target(item)
-        name = fits(entry.value) if isinstance(entry, Scalar) else None
-        stays = name in wanted and name not in seen
-        keep.append(stays)
-        seen.add(name)
-        if stays and exact and isinstance(item, Scalar) and item.value != name:
-            edits.append(TextEdit(item.start, item.end, f"{item.style}{name}{item.style}"))
+    keep, seen = _staying(value, {item.text for item in want.items}, fits)
+    edits = list(_respelled(value, keep)) if exact else []
     new = [item for item in want.items if item.text not in seen]
     quote = flowing.quote(value)
     quoted = [Item(quote + item.text + quote, item.comment) for item in new]
-    if value.flow and (new or not all(keep)):
-        edits += flowing.edit(doc.text, value, keep, [item.text for item in quoted])
+    stays = [bool(name) for name in keep]
+    if value.flow and (new or not all(stays)):
+        edits += flowing.edit(doc.text, value, stays, [item.text for item in quoted])
     elif not value.flow:
-        edits += _change_lines(doc.text, value, keep, quoted)
+        edits += _change_lines(doc.text, value, stays, quoted)
     return edits
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import flags
@@ -30,6 +30,39 @@ _FLAGS = re.compile(
 )
 
 
+def _kept_lines(
+    unit: Unit, live: Sequence[Assignment], kept: Sequence[dict[str, str]]
+) -> list[TextEdit]:
+    """Each line with the words of it that stay; one without any goes, with its reason."""
+    edits: list[TextEdit] = []
+    for item, words_kept in zip(live, kept, strict=True):
+        if list(words_kept.values()) != split(item.value, item.line, "keep"):
+            line = [f"{_ADD}={' '.join(words_kept.values())}"] if words_kept else []
+            edits += [] if words_kept else reason(unit, item)
+            edits += replace_lines(unit.text, item.start, item.end, line)
+    return edits
+
+
+def _new_lines(snippet: Snippet, known: set[str]) -> Iterator[str]:
+    for cap, why in snippet.caps:
+        if cap.short not in known:
+            yield from comment(f"{cap.short}: {why}").splitlines()
+            yield f"{_ADD}={cap.name}"
+
+
+def _is_as_wanted(unit: Unit, snippet: Snippet) -> bool:
+    want = {cap.short for cap, _ in snippet.caps}
+    added = list(_names(unit, _ADD))
+    remaining = words(unit.all_of(_CONTAINER).values(_ARGS), "c")
+    args = flags.declared([word for word, _ in remaining], "podman", 0)
+    return (
+        set(added) == want
+        and len(added) == len(want)
+        and list(_names(unit, _DROP)) == ["ALL"]
+        and not (args.add or args.drop or args.privileged)
+    )
+
+
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a container have what the snippet says and nothing else. ``service`` is only a name here:
     a file holds one. An empty text becomes a drop-in. Raises BadInput for what is no such file."""
@@ -43,18 +76,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     new = _parse(apply(unit.text, _args(unit)))
     new = _parse(apply(new.text, _drop(new)))
     new = _parse(apply(new.text, _add(new, snippet)))
-    want = {cap.short for cap, _ in snippet.caps}
-    added, dropped = (list(_names(new, key)) for key in (_ADD, _DROP))
-    right = set(added) == want and len(added) == len(want) and dropped == ["ALL"]
-    remaining = words(new.all_of(_CONTAINER).values(_ARGS), "c")
-    args = flags.declared([word for word, _ in remaining], "podman", 0)
-    if (
-        not right
-        or args.add
-        or args.drop
-        or args.privileged
-        or not same_but(unit, new, (_DROP, _ADD, _ARGS))
-    ):
+    if not _is_as_wanted(new, snippet) or not same_but(unit, new, (_DROP, _ADD, _ARGS)):
         raise CannotPatch("the unit is written in a way that cannot be patched")
     return Patched(
         normalized.restore(new.text), service or "", tuple(_notes(unit)), unprivileged=privileged
@@ -97,26 +119,16 @@ def _add(unit: Unit, snippet: Snippet) -> list[TextEdit]:
     container = unit.all_of(_CONTAINER)
     live = container.values(_ADD)
     kept = _kept(live, {cap.short for cap, _ in snippet.caps})
-    edits: list[TextEdit] = []
-    last: Assignment | None = None
-    for item, words_kept in zip(live, kept, strict=True):
-        last = item if words_kept else last
-        if list(words_kept.values()) != split(item.value, item.line, "keep"):
-            line = [f"{_ADD}={' '.join(words_kept.values())}"] if words_kept else []
-            edits += [] if words_kept else reason(unit, item)
-            edits += replace_lines(unit.text, item.start, item.end, line)
-    lines: list[str] = []
-    if _drop_in(unit) and not emptied(unit, _CONTAINER, _ADD):
-        if live:
-            edits.insert(0, TextEdit(live[0].start, live[0].start, f"{_ADD}={newline(unit.text)}"))
-        else:
-            lines = [f"{_ADD}="]
-    for cap, why in snippet.caps:
-        if not any(cap.short in words_kept for words_kept in kept):
-            lines += [*comment(f"{cap.short}: {why}").splitlines(), f"{_ADD}={cap.name}"]
+    edits = _kept_lines(unit, live, kept)
+    stay = [item for item, words_kept in zip(live, kept, strict=True) if words_kept]
+    reset = _drop_in(unit) and not emptied(unit, _CONTAINER, _ADD)
+    if reset and live:
+        edits.insert(0, TextEdit(live[0].start, live[0].start, f"{_ADD}={newline(unit.text)}"))
+    lines = [f"{_ADD}="] if reset and not live else []
+    lines += _new_lines(snippet, {name for words_kept in kept for name in words_kept})
     if lines:
         others = container.all(_ADD) or container.all(_DROP)
-        edits.append(add(unit, _CONTAINER, lines, after=last or (live or others)[-1]))
+        edits.append(add(unit, _CONTAINER, lines, after=(stay or live or others)[-1]))
     return edits
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -118,22 +118,37 @@ def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]
     if len(live) < 2 or any(inverted) or not snippet.caps:
         words = [*chain(*kept), *(cap.name for cap, _ in missing)]
         lines = [*_comments(missing, why=why), f"{key}={' '.join(words)}"]
-        lines = [*reset, *lines] if words else lines
-        if not live:
-            return [_added(unit, key, lines)] if words or not emptied(unit, _SERVICE, key) else []
-        edits = replace_lines(unit.text, live[0].start, live[0].end, lines)
-        for item in live[1:]:
-            edits += replace_lines(unit.text, item.start, item.end)
-        return edits
+        return _one_line(unit, key, live, [*reset, *lines] if words else lines, bool(words))
     edits = [TextEdit(live[0].start, live[0].start, "".join(x + newline(unit.text) for x in reset))]
+    edits += _kept_lines(unit, key, live, kept)
+    for cap, said in missing:
+        lines = [*_comments([(cap, said)], why=why), f"{key}={cap.name}"]
+        edits.append(add(unit, _SERVICE, lines, after=live[-1]))
+    return edits
+
+
+def _one_line(
+    unit: Unit, key: str, live: Sequence[Assignment], lines: list[str], grants: bool
+) -> list[TextEdit]:
+    """All of it in the place of the first line there is."""
+    if not live:
+        return [_added(unit, key, lines)] if grants or not emptied(unit, _SERVICE, key) else []
+    edits = replace_lines(unit.text, live[0].start, live[0].end, lines)
+    for item in live[1:]:
+        edits += replace_lines(unit.text, item.start, item.end)
+    return edits
+
+
+def _kept_lines(
+    unit: Unit, key: str, live: Sequence[Assignment], kept: Sequence[Sequence[str]]
+) -> list[TextEdit]:
+    """Each line with the words of it that stay; one without any goes, with its reason."""
+    edits: list[TextEdit] = []
     for item, words in zip(live, kept, strict=True):
         if words != split(item.value, item.line):
             line = [f"{key}={' '.join(words)}"] if words else []
             edits += [] if words else reason(unit, item)
             edits += replace_lines(unit.text, item.start, item.end, line)
-    for cap, said in missing:
-        lines = [*_comments([(cap, said)], why=why), f"{key}={cap.name}"]
-        edits.append(add(unit, _SERVICE, lines, after=live[-1]))
     return edits
 
 

@@ -18,13 +18,13 @@ def remediation_of(cap: Cap, files: Sequence[ImageFile]) -> str | None:
     """How to build the image so that a capability is not needed for its files; None where they
     have nothing to do with it."""
     change = _OF.get(cap)
-    found = [file for file in files if file.change is change]
+    changed = [file for file in files if file.change is change]
     if change is FileChange.MODE:  # its own files anybody may change
-        found = [file for file in found if file.owner.partition(":")[0] != "0"]
-    if not found:
+        changed = [file for file in changed if file.owner.partition(":")[0] != "0"]
+    if not changed:
         return None
-    first = found[0]
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    first = changed[0]
+    more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
     where = f"{first.path} (layer {first.layer} of the image{more})"
     match change:
         case FileChange.OWNER:

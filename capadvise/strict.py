@@ -25,14 +25,14 @@ def _loader() -> Any:
         pass
 
     def mapping(loader: Any, node: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {LINE: node.start_mark.line + 1}
+        values: dict[str, Any] = {LINE: node.start_mark.line + 1}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node)
-            if key in found:
+            if key in values:
                 line = key_node.start_mark.line + 1
                 raise BadInput(f"line {line}: key {key!r} appears twice")
-            found[key] = loader.construct_object(value_node, deep=True)
-        return found
+            values[key] = loader.construct_object(value_node, deep=True)
+        return values
 
     StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     return StrictLoader
@@ -64,13 +64,15 @@ def load_all(path: Path, text: str) -> list[Any]:
         raise BadInput(f"{path}: {error}") from error
 
 
-def keys(path: Path, found: Any, *, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+def keys(
+    path: Path, mapping: Any, *, required: Iterable[str], optional: Iterable[str] = ()
+) -> None:
     """Check the keys of one mapping; raises BadInput with file, line and key."""
-    if not isinstance(found, Mapping):
-        raise BadInput(f"{path}: expected keys and values, found {type(found).__name__}")
-    at = f"{path}: line {found.get(LINE, '?')}"
+    if not isinstance(mapping, Mapping):
+        raise BadInput(f"{path}: expected keys and values, found {type(mapping).__name__}")
+    at = f"{path}: line {mapping.get(LINE, '?')}"
     required = tuple(required)
-    if unknown := [key for key in found if key not in (*required, *optional, LINE)]:
+    if unknown := [key for key in mapping if key not in (*required, *optional, LINE)]:
         raise BadInput(f"{at}: unknown key {unknown[0]!r}")
-    if missing := [key for key in required if found.get(key) is None]:
+    if missing := [key for key in required if mapping.get(key) is None]:
         raise BadInput(f"{at}: key {missing[0]!r} is missing")

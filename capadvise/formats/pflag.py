@@ -30,7 +30,7 @@ class Grammar:
 
     def parse(self, words: Sequence[str]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
         """The options at the front, and the rest, which begins with the first other word."""
-        found: list[Option] = []
+        options: list[Option] = []
         at = 0
         while at < len(words):
             word = words[at]
@@ -40,32 +40,32 @@ class Grammar:
             if word.startswith("--"):
                 name, equals, value = word[2:].partition("=")
                 if equals:
-                    found.append(Option(name, value))
+                    options.append(Option(name, value))
                 elif name in self.flags:
-                    found.append(Option(name))
+                    options.append(Option(name))
                 else:
                     at += 1
-                    found.append(Option(name, words[at] if at < len(words) else ""))
+                    options.append(Option(name, words[at] if at < len(words) else ""))
             elif word.startswith("-") and len(word) > 1:
-                at = self._letters(words, at, found)
+                at = self._letters(words, at, options)
             else:
                 break
             at += 1
-        return tuple(found), tuple(words[at:])
+        return tuple(options), tuple(words[at:])
 
-    def _letters(self, words: Sequence[str], at: int, found: list[Option]) -> int:
+    def _letters(self, words: Sequence[str], at: int, options: list[Option]) -> int:
         """``-it``, ``-p80:80``, ``-p 80:80``, ``-itp=80:80``; the index of the last word used."""
         text = words[at][1:]
         while text:
             name = self.letters.get(text[0], text[0])
             text = text[1:]
             if name in self.flags and not text.startswith("="):
-                found.append(Option(name))
+                options.append(Option(name))
                 continue
             if not text:
                 at += 1
                 text = words[at] if at < len(words) else ""
-            found.append(Option(name, text.removeprefix("=")))
+            options.append(Option(name, text.removeprefix("=")))
             break
         return at
 

@@ -128,8 +128,8 @@ def _summary(outcome: Outcome) -> str:
     if outcome.unusable:
         more += f", {_count(len(outcome.unusable), 'file')} could not be judged"
     result = "passed" if outcome.passed else "failed"
-    found = ", ".join(counts) or "nothing found"
-    return f"{result}: {found} in {services} of {files}{more}"
+    counted = ", ".join(counts) or "nothing found"
+    return f"{result}: {counted} in {services} of {files}{more}"
 
 
 def _count(number: int, what: str) -> str:

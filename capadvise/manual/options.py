@@ -118,12 +118,12 @@ def _value(action: argparse.Action) -> str:
 
 def notes(text: str) -> tuple[Note, ...]:
     """The paragraphs of a help text. What is indented, and what follows ``example:``, is code."""
-    found = []
+    parts = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         example = re.match(r"examples?:(?: +|\n)", block)
         if example or block.startswith("  "):
             code = block[example.end() :] if example else block
-            found.append(Note(textwrap.dedent(code).rstrip(), code=True))
+            parts.append(Note(textwrap.dedent(code).rstrip(), code=True))
         elif block.strip():
-            found.append(Note(" ".join(block.split())))
-    return tuple(found)
+            parts.append(Note(" ".join(block.split())))
+    return tuple(parts)

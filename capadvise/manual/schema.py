@@ -47,5 +47,5 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         items = schema.get("items")
         return f"list of {_kind(items)}" if isinstance(items, dict) else "list"
-    found = schema.get("type", "anything")
-    return found if isinstance(found, str) else " or ".join(found)
+    kind = schema.get("type", "anything")
+    return kind if isinstance(kind, str) else " or ".join(kind)

@@ -96,12 +96,12 @@ def _what(judged: Judged) -> str:
     return ", ".join(parts) + ("" if check.granted else ", refused")
 
 
-def diff_text(found: Diff) -> Iterator[str]:
+def diff_text(changes: Diff) -> Iterator[str]:
     """For people, at 80 columns: a line for each capability or piece of evidence."""
-    yield from _set_text("Recommended", found.recommended)
-    if found.floor is not None:
-        yield from _set_text("Floor", found.floor)
-    for change in found.verdicts:
+    yield from _set_text("Recommended", changes.recommended)
+    if changes.floor is not None:
+        yield from _set_text("Floor", changes.floor)
+    for change in changes.verdicts:
         text = f"{change.cap.short}: {change.before.verdict} → {change.after.verdict}"
         reason = (
             change.before.reason
@@ -109,7 +109,7 @@ def diff_text(found: Diff) -> Iterator[str]:
             else (change.after.reason)
         )
         yield from textwrap.wrap(f"{text}: {reason}", 80, subsequent_indent="    ")
-    for sign, evidence in (("+", found.gained_evidence), ("-", found.lost_evidence)):
+    for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
             yield from textwrap.wrap(
                 f"{sign} {cap.short}  {what}", 80, subsequent_indent="    ", break_on_hyphens=False
@@ -127,24 +127,24 @@ def _set_text(title: str, change: SetChange) -> Iterator[str]:
     )
 
 
-def diff_json(found: Diff) -> dict[str, Any]:
+def diff_json(changes: Diff) -> dict[str, Any]:
     """For machines."""
     return {
         "schema": SCHEMA,
-        "same_set": found.same_set,
-        "recommended": _set_json(found.recommended),
-        "floor": None if found.floor is None else _set_json(found.floor),
+        "same_set": changes.same_set,
+        "recommended": _set_json(changes.recommended),
+        "floor": None if changes.floor is None else _set_json(changes.floor),
         "verdicts": [
             {
                 "cap": change.cap.name,
                 "before": _verdict_json(change.before),
                 "after": _verdict_json(change.after),
             }
-            for change in found.verdicts
+            for change in changes.verdicts
         ],
         "evidence": {
-            "gained": [{"cap": cap.name, "what": what} for cap, what in found.gained_evidence],
-            "lost": [{"cap": cap.name, "what": what} for cap, what in found.lost_evidence],
+            "gained": [{"cap": cap.name, "what": what} for cap, what in changes.gained_evidence],
+            "lost": [{"cap": cap.name, "what": what} for cap, what in changes.lost_evidence],
         },
     }
 

@@ -36,8 +36,8 @@ def asked_by(need: Need) -> dict[str, int]:
 def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
     """Of the many uses of a capability those that were seen, and how often; most often first."""
     counts = asked_by(need)
-    found = [(use, sum(counts[name] for name in counts if is_of(use, name))) for use in entry.uses]
-    return sorted((item for item in found if item[1]), key=lambda item: -item[1])
+    seen = [(use, sum(counts[name] for name in counts if is_of(use, name))) for use in entry.uses]
+    return sorted((item for item in seen if item[1]), key=lambda item: -item[1])
 
 
 def is_of(use: Use, function: str) -> bool:
@@ -75,16 +75,16 @@ def remaining(entry: Entry, known: Known) -> Remaining:
     )
 
 
-def possibilities(found: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
+def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
     """(mark, sentence): ``!`` possible there, ``?`` only under that condition, ``×`` not possible
     there; what is possible first. ``named``: an attack with its source."""
-    for attack in found.possible:
+    for attack in remains.possible:
         yield "!", named(attack)
-    for attack, circumstance in found.depends:
+    for attack, circumstance in remains.depends:
         yield "?", f"If {circumstance}: {named(attack)}"
-    for condition in found.worse:
+    for condition in remains.worse:
         yield "?", f"If {condition.when}, the risk is {condition.risk}: {condition.reason}"
-    for attack, obstacle in found.closed:
+    for attack, obstacle in remains.closed:
         yield "×", f"{named(attack)} But {obstacle}."
 
 
@@ -130,24 +130,24 @@ class Way:
 def ways_out(proposal: Proposal, caps: CapSet, catalog: Catalog) -> list[Way]:
     """Ways to do without the members of a set: those first that take away most risk, then those
     that take away a whole capability, then the easiest."""
-    found: list[Way] = []
+    ways: list[Way] = []
     for cap in sorted(caps):
         entry = catalog.entry(cap)
         if entry is not None:
             for way in _ways(proposal.need(cap), entry, catalog):
-                _add(found, way)
-    return sorted(found, key=lambda w: (-w.saves, bool(w.others), -len(w.caps), w.effort))
+                _add(ways, way)
+    return sorted(ways, key=lambda w: (-w.saves, bool(w.others), -len(w.caps), w.effort))
 
 
-def _add(found: list[Way], way: Way) -> None:
+def _add(ways: list[Way], way: Way) -> None:
     """The same edits, such as another user, often end several needs."""
-    for at, known in enumerate(found):
+    for at, known in enumerate(ways):
         if way.edits and known.edits == way.edits and not known.others and not way.others:
             caps = tuple(dict.fromkeys((*known.caps, *way.caps)))
             worst = max(known, way, key=lambda each: each.saves)
-            found[at] = replace(worst, caps=caps)
+            ways[at] = replace(worst, caps=caps)
             return
-    found.append(way)
+    ways.append(way)
 
 
 def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
@@ -172,14 +172,14 @@ def _ways(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
 def _together(uses: list[Use]) -> list[list[Use]]:
     """The uses in groups that one remediation ends: those that one of them covers, and those with
     the same edits."""
-    found: list[list[Use]] = []
+    groups: list[list[Use]] = []
     for use in sorted(uses, key=lambda each: -len(each.covers)):
-        same = next((group for group in found if _ends(group[0], use)), None)
+        same = next((group for group in groups if _ends(group[0], use)), None)
         if same is None:
-            found.append([use])
+            groups.append([use])
         else:
             same.append(use)
-    return found
+    return groups
 
 
 def _ends(first: Use, other: Use) -> bool:

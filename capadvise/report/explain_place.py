@@ -26,27 +26,27 @@ _CONFINING = frozenset({"apparmor", "selinux", "smack"})
 def known(report: Report) -> Known:
     """What the recorded posture says of each circumstance; None where it says nothing."""
     posture = report.posture
-    found: dict[C, bool | None] = {
+    facts: dict[C, bool | None] = {
         circumstance: _of_host(posture, name) for circumstance, name in _NAMESPACES.items()
     }
-    if found[C.HOST_PROCESSES]:
-        found[C.SHARED_PROCESSES] = True
+    if facts[C.HOST_PROCESSES]:
+        facts[C.SHARED_PROCESSES] = True
     if posture.root is not None:
         exposed = posture.root.exposed
         host = posture.root.host is True
-        found[C.HOST_FILES] = host or any(
+        facts[C.HOST_FILES] = host or any(
             mount.writable and mount.kind in ("host-root", "host-folder") for mount in exposed
         )
-        found[C.ENGINE_SOCKET] = host or any(mount.kind == "engine-socket" for mount in exposed)
-        found[C.HOST_DEVICE] = host or any(mount.kind in _DISKS for mount in exposed)
+        facts[C.ENGINE_SOCKET] = host or any(mount.kind == "engine-socket" for mount in exposed)
+        facts[C.HOST_DEVICE] = host or any(mount.kind in _DISKS for mount in exposed)
     if posture.cgroup is not None:
-        found[C.CGROUP_V1] = posture.cgroup.version != "v2"
-        found[C.WRITABLE_CGROUP] = posture.cgroup.writable
-        found[C.UNLIMITED_MEMORY] = not any("mem" in name for name in posture.cgroup.limits)
+        facts[C.CGROUP_V1] = posture.cgroup.version != "v2"
+        facts[C.WRITABLE_CGROUP] = posture.cgroup.writable
+        facts[C.UNLIMITED_MEMORY] = not any("mem" in name for name in posture.cgroup.limits)
     if posture.seccomp is not None and not _opened_for_recording(report):
-        found[C.UNFILTERED] = posture.seccomp.mode == "off"
-    found[C.UNCONFINED] = _unconfined(report)
-    return found
+        facts[C.UNFILTERED] = posture.seccomp.mode == "off"
+    facts[C.UNCONFINED] = _unconfined(report)
+    return facts
 
 
 def _of_host(posture: Posture, name: str) -> bool | None:

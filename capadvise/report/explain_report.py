@@ -75,8 +75,8 @@ def _short(report: Report, catalog: Catalog) -> Iterator[str]:
 
 
 def _entries(report: Report, catalog: Catalog) -> list[Entry]:
-    found = map(catalog.entry, sorted(report.proposal.recommended))
-    return [entry for entry in found if entry is not None]
+    entries = map(catalog.entry, sorted(report.proposal.recommended))
+    return [entry for entry in entries if entry is not None]
 
 
 def _proof(report: Report) -> str:
@@ -162,9 +162,9 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from paragraph(f"{where}, and with this set:")
     sources: dict[str, int] = {}
     for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
-        found = remaining(entry, place)
+        remains = remaining(entry, place)
         yield ""
-        yield from bullet(f"{entry.cap.short}: {risk_of(found.risk)}. {found.because}", "  ")
+        yield from bullet(f"{entry.cap.short}: {risk_of(remains.risk)}. {remains.because}", "  ")
         if entry.uses and place.get(Circumstance.HOST_USER) is False:
             shut = sum(use.initial_only for use in entry.uses)
             yield from paragraph(
@@ -172,7 +172,7 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
                 "so not there.",
                 "    ",
             )
-        yield from _attacks(found, sources)
+        yield from _attacks(remains, sources)
     for cap in sorted(report.proposal.recommended):
         if catalog.entry(cap) is None:
             yield from bullet(f"{cap.short}: newer than this catalog: unknown risk.")
@@ -182,14 +182,14 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from bullet(text, "  ", f"[{number}]")
 
 
-def _attacks(found: Remaining, sources: dict[str, int]) -> Iterator[str]:
+def _attacks(remains: Remaining, sources: dict[str, int]) -> Iterator[str]:
     """What is possible first; each with the number of its source."""
 
     def named(attack: Attack) -> str:
         number = sources.setdefault(attack.reference, len(sources) + 1)
         return f"{attack.what} [{number}]"
 
-    for mark, text in possibilities(found, named):
+    for mark, text in possibilities(remains, named):
         yield from bullet(text, "    ", mark)
 
 

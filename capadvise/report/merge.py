@@ -94,13 +94,13 @@ def _common(postures: Sequence[Posture]) -> tuple[Posture, list[str]]:
     lost: list[str] = []
     shared: dict[str, Any] = {}
     for field in fields(Posture):
-        found = [getattr(posture, field.name) for posture in postures]
-        if isinstance(found[0], dict):
-            names = sorted({name for values in found for name in values})
-            vary = [name for name in names if len({values.get(name) for values in found}) > 1]
-            shared[field.name] = {k: v for k, v in found[0].items() if k not in vary}
+        each = [getattr(posture, field.name) for posture in postures]
+        if isinstance(each[0], dict):
+            names = sorted({name for values in each for name in values})
+            vary = [name for name in names if len({values.get(name) for values in each}) > 1]
+            shared[field.name] = {k: v for k, v in each[0].items() if k not in vary}
             lost += vary if field.name == "sysctls" else [f"{name} namespace" for name in vary]
-        elif any(_without_path(value) != _without_path(found[0]) for value in found):
+        elif any(_without_path(value) != _without_path(each[0]) for value in each):
             shared[field.name] = None
             lost.append(field.name)
     return replace(first, **shared), lost

@@ -81,11 +81,12 @@ def _seccomp(
     if any(recording.io_uring for recording in report.recordings):
         called.add("io_uring_setup")
     # These are closed for some arguments alone, which no recording holds.
-    found = sorted(called & closed - {"clone", "clone3", "socket"})
+    closed_calls = sorted(called & closed - {"clone", "clone3", "socket"})
     where = "; Kubernetes applies it where seccompProfile is RuntimeDefault"
     where = where if language == "kubernetes" else ""
-    if found:
-        return f"seccomp: the default profile refuses {', '.join(found)}, which it called{where}"
+    if closed_calls:
+        calls = ", ".join(closed_calls)
+        return f"seccomp: the default profile refuses {calls}, which it called{where}"
     return (
         f"seccomp: of the calls that were recorded the default profile refuses none{where}; calls "
         "that ask for no capability are not recorded"

@@ -60,7 +60,7 @@ def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
     events: dict[str, list[Record]] = {}
     for record in records:
         events.setdefault(record.event, []).append(record)
-    found: list[Denial] = []
+    known: list[Denial] = []
     for together in events.values():
         calls = [record for record in together if record.type == "SYSCALL"]
         call = calls[-1] if calls else None
@@ -71,8 +71,8 @@ def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
         ]
         if call is not None and not told and (denial := _failed(call, syscalls)):
             told = [denial]
-        found += _answered_by_the_last(told)
-    return found
+        known += _answered_by_the_last(told)
+    return known
 
 
 def _answered_by_the_last(told: list[Denial]) -> list[Denial]:
@@ -205,8 +205,8 @@ def _cap(name: str | None, number: str | None) -> Cap | None:
             return Cap.parse(text or "")
         except ValueError:
             continue
-    found = _number(number, 10)
-    return Cap(found) if found is not None and 0 <= found <= 63 else None
+    known = _number(number, 10)
+    return Cap(known) if known is not None and 0 <= known <= 63 else None
 
 
 def _number(text: str | None, base: int) -> int | None:

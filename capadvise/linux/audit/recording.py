@@ -24,9 +24,9 @@ from capadvise.recording import (
 )
 
 
-def programs(found: Sequence[Denial]) -> Counter[str]:
+def programs(denials: Sequence[Denial]) -> Counter[str]:
     """How often each program was refused something."""
-    return Counter(denial.program for denial in found)
+    return Counter(denial.program for denial in denials)
 
 
 _Checks = dict[tuple[Cap, bool, str | None, bool, int | None], list[Denial]]

@@ -72,13 +72,13 @@ def parse_line(line: str, number: int = 0) -> Record | None:
     time."""
     line = line.partition("\x1d")[0]  # what auditd adds in enriched logs
     event, time = f"line {number}", None
-    if found := _HEAD.search(line):
-        kind, rest = found["type"] or "", found["rest"]
-        event = found["stamp"]
+    if match := _HEAD.search(line):
+        kind, rest = match["type"] or "", match["rest"]
+        event = match["stamp"]
         if stamp := _STAMP.match(event):
             time = float(stamp["time"])
-    elif found := _JOURNAL.search(line):
-        kind, rest = found["type"], found["rest"]
+    elif match := _JOURNAL.search(line):
+        kind, rest = match["type"], match["rest"]
     else:
         return None
     found_fields = _FIELD.findall(rest)

@@ -125,8 +125,8 @@ def _try(how: str, folder: Path) -> Tried:
     known = known_needs(port_start, other_ids=_has_other_ids())
     if wrong := compare(report, known, traced=traced):
         return Tried(how, False, wrong, seconds)
-    found = ", ".join(cap.short for cap in sorted(known))
-    return Tried(how, True, found + ("; not SYS_ADMIN" if traced else ""), seconds)
+    shown = ", ".join(cap.short for cap in sorted(known))
+    return Tried(how, True, shown + ("; not SYS_ADMIN" if traced else ""), seconds)
 
 
 def _enter_own_network() -> None:
@@ -147,5 +147,5 @@ def _has_other_ids() -> bool:
 def _told(stderr: str, word: str) -> str | None:
     """What capadvise printed as its error, or hint."""
     start = f"capadvise: {word}: "
-    found = [line.removeprefix(start) for line in stderr.splitlines() if line.startswith(start)]
-    return found[-1] if found else None
+    shown = [line.removeprefix(start) for line in stderr.splitlines() if line.startswith(start)]
+    return shown[-1] if shown else None

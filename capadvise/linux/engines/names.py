@@ -11,7 +11,7 @@ from capadvise.linux.engines.record.registry import ENGINES, clients
 def running(name: str) -> Container:
     """The running container of this name or id. Raises BadInput, and CannotObserve for one of
     another machine."""
-    found: dict[str, tuple[Client, Container]] = {}
+    containers: dict[str, tuple[Client, Container]] = {}
     reasons = []
     for client in clients():
         try:
@@ -22,15 +22,15 @@ def running(name: str) -> Container:
         if container is None:
             reasons.append(f"{client.engine} has none")
         else:
-            found[container.id] = client, container
-    if not found:
+            containers[container.id] = client, container
+    if not containers:
         why = "; ".join(dict.fromkeys(reasons)) or f"none of {', '.join(ENGINES)} is installed"
         raise BadInput(f"no container {name}: {why}", hint="docker ps lists them")
-    if len(found) > 1:
+    if len(containers) > 1:
         raise BadInput(
-            f"several containers are called {name}", hint=f"say which: {', '.join(found)}"
+            f"several containers are called {name}", hint=f"say which: {', '.join(containers)}"
         )
-    ((client, container),) = found.values()
+    ((client, container),) = containers.values()
     ENGINES[client.engine].require(client)
     if not container.pid:
         raise BadInput(

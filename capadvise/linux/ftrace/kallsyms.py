@@ -164,8 +164,8 @@ def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
 def syscall_of(site: tuple[str, ...]) -> str | None:
     """The system call at the outer end of a call site; None for page faults and the like."""
     for frame in reversed(site):
-        if found := _SYSCALL.fullmatch(frame):
-            name: str = next(filter(None, found.groups()))
+        if match := _SYSCALL.fullmatch(frame):
+            name: str = next(filter(None, match.groups()))
             return _RENAMED.get(name, name)
     for frame in reversed(site):
         if frame in _HELPERS:

@@ -202,8 +202,8 @@ def defined(text: str) -> list[str]:
 
 
 def _marked(name: str) -> tuple[int, int] | None:
-    found = re.fullmatch(rf"{PREFIX}(\d+)_(\d+)/\w+", name)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.fullmatch(rf"{PREFIX}(\d+)_(\d+)/\w+", name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def missed(root: Path, wanted: CheckSource) -> int:

@@ -57,14 +57,14 @@ _FIELD = re.compile(
 
 def parse_format(text: str) -> EventFormat:
     """A ``format`` file of tracefs."""
-    found = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
-    if not found:
+    match = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
+    if not match:
         raise ValueError("no ID in this event format")
     fields = {
         name: Field(int(offset), int(size), signed == "1")
         for name, offset, size, signed in _FIELD.findall(text)
     }
-    return EventFormat(int(found[1]), fields)
+    return EventFormat(int(match[1]), fields)
 
 
 Event = tuple[int, int, int, bytes]

@@ -22,14 +22,14 @@ _UNLIMITED = 1 << 60
 
 def parse_groups(text: str) -> dict[str, str]:
     """``/proc/PID/cgroup``: controller → path; ``""`` is version 2."""
-    found = {}
+    limits = {}
     for line in text.split("\n"):  # the only character that no name of a group can have
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for name in controllers.split(","):
             if path and not name.startswith("name="):
-                found[name] = path
-    return found
+                limits[name] = path
+    return limits
 
 
 Limits = dict[tuple[str, str], list[tuple[str, str]]]
@@ -67,15 +67,15 @@ def _limits(controller: str, path: str, own: Sequence[Mount]) -> list[tuple[str,
     if below.is_relative_to(top.root):
         below = below.relative_to(top.root)
     folder = Path(top.target, str(below).lstrip("/"))
-    found: dict[str, str] = {}
+    limits: dict[str, str] = {}
     while folder.is_relative_to(top.target):
         for name in _LIMITS.get(controller, ()):
             value = _value(folder / name)
-            if value and name not in found:
-                found[name] = value
+            if value and name not in limits:
+                limits[name] = value
         folder = folder.parent
     everything = _value(Path(top.target) / "cpuset.cpus")  # of version 1: not a limit
-    return [(n, v) for n, v in found.items() if n != "cpuset.cpus" or v != everything]
+    return [(n, v) for n, v in limits.items() if n != "cpuset.cpus" or v != everything]
 
 
 def _mount_of(controller: str, own: Sequence[Mount]) -> Mount | None:

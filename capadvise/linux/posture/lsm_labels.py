@@ -40,8 +40,8 @@ def parse_label(text: str, lsms: tuple[str, ...], enforcing: bool | None) -> Mac
     label = text.rstrip("\0\n")
     if not label:
         return None
-    if found := re.fullmatch(r"(.+) \((\w+)\)", label, re.DOTALL):
-        return Mac("apparmor", found[1], found[2])
+    if match := re.fullmatch(r"(.+) \((\w+)\)", label, re.DOTALL):
+        return Mac("apparmor", match[1], match[2])
     if label == "unconfined":
         return Mac("apparmor", label, label)
     if label.count(":") >= 2:

@@ -57,7 +57,7 @@ class Mount:
 
 def parse_mounts(text: str) -> tuple[Mount, ...]:
     """``/proc/PID/mountinfo``, in order; lines that are not understood are left out."""
-    found = []
+    mounts = []
     for line in text.split("\n"):  # no other character is escaped that ends lines elsewhere
         before, _, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
@@ -66,8 +66,8 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
         options = rest[2] if len(rest) > 2 else ""
         read_only = "ro" in fields[5].split(",") or "ro" in options.split(",")
         root, target, source = map(_unescaped, (fields[3], fields[4], rest[1]))
-        found.append(Mount(fields[2], root, target, rest[0], source, read_only, options))
-    return tuple(found)
+        mounts.append(Mount(fields[2], root, target, rest[0], source, read_only, options))
+    return tuple(mounts)
 
 
 def _unescaped(text: str) -> str:
@@ -109,9 +109,9 @@ def root_of(
     root = root_mount(mounts)
     if root is None:
         return None
-    found = [] if host else [*_exposed(mounts, inside, of_host), *_nodes(inside)]
-    systems = tuple(f"{mount.target}/" for mount in found if mount.kind == "host-root")
-    exposed = (mount for mount in found if not mount.target.startswith(systems))
+    exposures = [] if host else [*_exposed(mounts, inside, of_host), *_nodes(inside)]
+    systems = tuple(f"{mount.target}/" for mount in exposures if mount.kind == "host-root")
+    exposed = (mount for mount in exposures if not mount.target.startswith(systems))
     return Root(root.type, root.read_only, layers(root), host, tuple(dict.fromkeys(exposed)))
 
 
@@ -195,7 +195,7 @@ def _nodes(inside: Path) -> Iterator[Exposed]:
         entries = sorted(os.scandir(inside / "dev"), key=lambda entry: entry.name)
     except OSError:
         return
-    found = []
+    exposures = []
     for entry in entries[:4096]:
         if entry.name in _ORDINARY_NODES:
             continue
@@ -207,10 +207,10 @@ def _nodes(inside: Path) -> Iterator[Exposed]:
         if (block or char) and status.st_rdev:  # 0:0 is a whiteout of overlayfs
             number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
             source = f"{'block' if block else 'character'} device {number}"
-            found.append(Exposed("device", f"/dev/{entry.name}", True, source))
-    if len(found) <= _MOST_NODES:
-        yield from found
+            exposures.append(Exposed("device", f"/dev/{entry.name}", True, source))
+    if len(exposures) <= _MOST_NODES:
+        yield from exposures
     else:
-        blocks = [node.target for node in found if node.source.startswith("block")]
-        source = f"{len(found)} device nodes" + (f", {blocks[-1]} too" if blocks else "")
+        blocks = [node.target for node in exposures if node.source.startswith("block")]
+        source = f"{len(exposures)} device nodes" + (f", {blocks[-1]} too" if blocks else "")
         yield Exposed("devices", "/dev", True, source)

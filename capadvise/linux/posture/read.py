@@ -145,7 +145,7 @@ def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
     """The settings that decide. /proc/sys/net shows each thread its own network namespace: one of
     ours enters the other; where it may not any more (``rights``), ``nsenter`` may. Else those
     settings are missing."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
 
     def read() -> None:
         entered = _inode(network) == _inode(proc / "self/ns/net") or _enter(network)
@@ -154,12 +154,12 @@ def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
             here = entered or not name.startswith("net.")
             value = procfs.sysctl(name, proc) if here else others.get(name)
             if value is not None:
-                found[name] = " ".join(value.split())
+                values[name] = " ".join(value.split())
 
     thread = threading.Thread(target=read)
     thread.start()
     thread.join()
-    return found
+    return values
 
 
 def _enter(network: Path) -> bool:
@@ -232,8 +232,8 @@ def _seccomp(status: Mapping[str, str]) -> Seccomp | None:
 def _mac(folder: Path, machine: Machine) -> Mac | None:
     for name in ("attr/apparmor/current", "attr/current"):
         text = _text(folder / name)
-        if found := lsm_labels.parse_label(text, machine.lsms, machine.enforcing):
-            return found
+        if values := lsm_labels.parse_label(text, machine.lsms, machine.enforcing):
+            return values
     return None
 
 

@@ -61,11 +61,11 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
     if not (colon and kind == "container" and name):
         return inspect(process_of(text), machine)
     container = running(name)
-    found = inspect(container.pid, machine, f"{container.engine} container {container.name}")
+    inspected = inspect(container.pid, machine, f"{container.engine} container {container.name}")
     sandbox = sandbox_of_runtime(str(container.raw.get("HostConfig", {}).get("Runtime", "")))
-    if sandbox and not found.posture.sandbox:
-        return replace(found, posture=replace(found.posture, sandbox=sandbox))
-    return found
+    if sandbox and not inspected.posture.sandbox:
+        return replace(inspected, posture=replace(inspected.posture, sandbox=sandbox))
+    return inspected
 
 
 def with_filter(item: Inspection, catalog: Catalog) -> Inspection:

@@ -39,7 +39,7 @@ def held_open(pid: int) -> Iterator[list[int]]:
     """The user namespace of a process, and those above it but for the initial one: a file each,
     innermost first. Raises OSError when the process is gone."""
     with ExitStack() as stack:
-        found: list[int] = []
+        fds: list[int] = []
         try:
             fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         except PermissionError as error:
@@ -49,13 +49,13 @@ def held_open(pid: int) -> Iterator[list[int]]:
             ) from error
         stack.callback(os.close, fd)
         while os.fstat(fd).st_ino != INITIAL_USER_NAMESPACE:
-            found.append(fd)
+            fds.append(fd)
             try:
                 fd = fcntl.ioctl(fd, _NS_GET_PARENT)
             except OSError:  # above our own
                 break
             stack.callback(os.close, fd)
-        yield found
+        yield fds
 
 
 def addresses(namespaces: list[int], buffers: Buffers, tracker: Tracker) -> list[int]:

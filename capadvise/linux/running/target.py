@@ -62,10 +62,10 @@ class Running:
     def processes(self) -> list[int]:
         """Those that belong to it now: of a container all in it, else all that descend."""
         ours = {os.getpid(), *descendants(os.getpid())}
-        found = {self.pid, *descendants(self.pid)}
+        pids = {self.pid, *descendants(self.pid)}
         if self.target.kind == "container":
-            found |= {pid for pid in procfs.processes() if self.has(pid)}
-        return sorted(found - ours)
+            pids |= {pid for pid in procfs.processes() if self.has(pid)}
+        return sorted(pids - ours)
 
 
 def find(what: str) -> Running:
@@ -84,7 +84,7 @@ def _by_name(name: str) -> Running:
     try:
         return _container(names.running(name))
     except BadInput:
-        kept = [found for found in _below_conmon() if found.is_called(name)]
+        kept = [running for running in _below_conmon() if running.is_called(name)]
         if len(kept) != 1:
             raise
         return kept[0]
@@ -95,8 +95,8 @@ def _below_conmon() -> Iterator[Running]:
     for shim in procfs.processes():
         if procfs.comm(shim) == CONMON:
             for pid in descendants(shim)[:1]:
-                if found := _below(shim, pid):
-                    yield found
+                if running := _below(shim, pid):
+                    yield running
 
 
 def _below(shim: int, pid: int) -> Running | None:

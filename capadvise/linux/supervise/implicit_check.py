@@ -39,7 +39,7 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
     """``tcp:6379``, ``udp:53``: the ports that these processes wait at, in the network namespace of
     ``pid``. Those that the kernel has chosen are others at each start."""
     own = {inode for one in pids for inode in _sockets(one)}
-    found = set()
+    ports = set()
     for file in ("tcp", "tcp6", "udp", "udp6"):
         try:
             lines = Path(f"/proc/{pid}/net/{file}").read_text().splitlines()[1:]
@@ -49,19 +49,19 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
         for fields in map(str.split, lines):
             port = int(fields[1].rpartition(":")[2], 16)
             if fields[3] == waits and fields[9] in own and port < _CHOSEN:
-                found.add(f"{file.rstrip('6')}:{port}")
-    return frozenset(found)
+                ports.add(f"{file.rstrip('6')}:{port}")
+    return frozenset(ports)
 
 
 def _sockets(pid: int) -> list[str]:
-    found = []
+    inodes = []
     with suppress(OSError):  # it has ended
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):  # it was closed
                 link = os.readlink(f"/proc/{pid}/fd/{fd}")
                 if link.startswith("socket:["):
-                    found.append(link[8:-1])
-    return found
+                    inodes.append(link[8:-1])
+    return inodes
 
 
 def programs(pids: Iterable[int]) -> frozenset[str]:

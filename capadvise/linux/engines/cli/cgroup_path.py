@@ -30,10 +30,10 @@ class Place:
 def parse_place(text: str) -> Place | None:
     """``/proc/PID/cgroup``; None for a process that is in no container. Of containers within
     containers, the innermost."""
-    found = list(_ID.finditer(text))
-    if not found:
+    ids = list(_ID.finditer(text))
+    if not ids:
         return None
-    prefix, container = found[-1].groups()
+    prefix, container = ids[-1].groups()
     pod = _POD.search(text)
     engine = _ENGINES.get(prefix or "")
     if pod:

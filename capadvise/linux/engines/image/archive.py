@@ -133,7 +133,8 @@ class _Archive:
                 shows = self._reader.shows_through
                 special = {path: kept for path, kept in special.items() if shows(path, layer)}
                 special |= {
-                    path: replace(found, layer=number) for path, found in layer.special.items()
+                    path: replace(kept_file, layer=number)
+                    for path, kept_file in layer.special.items()
                 }
         said = history if len(history) == len(names) else ("",) * len(names)
         return Image(config, said, tuple(special[path] for path in sorted(special)), tuple(unread))

@@ -104,8 +104,8 @@ class Reader:
             return
         layer.replaced.append(self._key(entry.path))
         layer.special.pop(entry.path, None)
-        if found := _special(layer, entry):
-            layer.special[entry.path] = found
+        if special := _special(layer, entry):
+            layer.special[entry.path] = special
             if len(layer.special) > _MAX_SPECIAL:
                 raise TooMuch(f"more than {_MAX_SPECIAL} set-uid programs in a layer")
 
@@ -136,9 +136,9 @@ def _special(layer: Layer, entry: Member) -> Special | None:
         linked = layer.special.get(entry.link)
         return replace(linked, path=entry.path) if linked else None
     caps = FileCaps.decode(entry.capability) if entry.capability else None
-    found = Special(entry.path, entry.mode, entry.uid, entry.gid, caps)
-    wanted = entry.kind is Kind.FILE and (found.set_uid or found.set_gid or caps)
-    return found if wanted else None
+    special = Special(entry.path, entry.mode, entry.uid, entry.gid, caps)
+    wanted = entry.kind is Kind.FILE and (special.set_uid or special.set_gid or caps)
+    return special if wanted else None
 
 
 def _self_and_parents(path: str) -> Iterator[str]:

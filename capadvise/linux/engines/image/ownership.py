@@ -37,13 +37,13 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     # docker puts a layer of its own on top of the image's: /etc/hosts and the like
     layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
     owners = _Owners(pid)
-    found = []
+    files = []
     for path in _below(Path(upper)):
         if change := _compare(Path(upper), path, layers, owners):
-            found.append(change)
-            if len(found) == _MOST_KEPT:
+            files.append(change)
+            if len(files) == _MOST_KEPT:
                 break
-    return tuple(found)
+    return tuple(files)
 
 
 class _Owners:

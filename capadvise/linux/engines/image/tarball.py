@@ -180,7 +180,7 @@ def _number(extended: bytes | None, field: bytes) -> int:
 
 def _records(content: bytes) -> dict[bytes, bytes]:
     """``LENGTH KEY=VALUE\\n`` …: a value can hold any byte."""
-    found = {}
+    records = {}
     at = 0
     while at < len(content):
         digits, space, _ = content[at : at + 12].partition(b" ")
@@ -188,9 +188,9 @@ def _records(content: bytes) -> dict[bytes, bytes]:
             raise BadArchive("a broken PAX header")
         end = at + int(digits)
         key, _, value = content[at + len(digits) + 1 : end - 1].partition(b"=")
-        found[key] = value
+        records[key] = value
         at = end
-    return found
+    return records
 
 
 def _name(block: bytes) -> bytes:

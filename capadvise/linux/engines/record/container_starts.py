@@ -62,8 +62,8 @@ class ContainerStarts:
     def sighted(self, pid: int, path: str) -> None:
         """A program was exec'd just now, in whatever tree: those that keep containers are asked for
         which while they live."""
-        if is_shim(PurePosixPath(path).name) and (found := container_id(procfs.arguments(pid))):
-            self._ids[pid] = found
+        if is_shim(PurePosixPath(path).name) and (own_id := container_id(procfs.arguments(pid))):
+            self._ids[pid] = own_id
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
         """The runtime enters a root of its own, or another's."""
@@ -111,8 +111,8 @@ class ContainerStarts:
         return next((p.scope for p in begun if p.id and p.id in text), None)
 
     def _look(self, place: StartedContainer, pid: int) -> None:
-        if place.id is None and (found := _ID.search(procfs.cgroup(pid))):
-            place.id = found[0]  # conmon forks and ends at once: it may have been gone
+        if place.id is None and (match := _ID.search(procfs.cgroup(pid))):
+            place.id = match[0]  # conmon forks and ends at once: it may have been gone
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
 

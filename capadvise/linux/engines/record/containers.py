@@ -92,9 +92,9 @@ class Roster:
         for entry in self.entries.values():
             entry.running = False
             with suppress(EngineError, BadInput):
-                found = self.client.find(entry.id)
-                if found is not None:
-                    entry.running, entry.exit_status = found.running, found.exit_status
+                container = self.client.find(entry.id)
+                if container is not None:
+                    entry.running, entry.exit_status = container.running, container.exit_status
 
     def running(self) -> list[str]:
         """Ids of those that run."""
@@ -125,14 +125,14 @@ class Roster:
 
     def _ask(self, entry: ContainerState) -> Container | None:
         try:
-            found = self.client.find(entry.id)
+            container = self.client.find(entry.id)
         except (EngineError, BadInput):
             return None
-        if found is not None:
-            entry.name, entry.image = entry.name or found.name, entry.image or found.image
-            entry.service = entry.service or found.service
-            self.starts.checked_by[entry.id] = healthcheck_command(found.healthcheck)
-        return found
+        if container is not None:
+            entry.name, entry.image = entry.name or container.name, entry.image or container.image
+            entry.service = entry.service or container.service
+            self.starts.checked_by[entry.id] = healthcheck_command(container.healthcheck)
+        return container
 
 
 class DockerRoster(Roster):

@@ -52,13 +52,13 @@ def threads(path: str) -> list[int]:
     pids = {pid for pid in procfs.processes() if procfs.comm(pid) in _DAEMONS}
     with suppress(OSError):
         pids.add(_listener(path))
-    found = [thread for pid in sorted(pids - {0, 1}) for thread in procfs.threads(pid)]
-    if not found:
+    threads = [thread for pid in sorted(pids - {0, 1}) for thread in procfs.threads(pid)]
+    if not threads:
         raise CannotObserve(
             f"the docker daemon behind {path} is not among this machine's processes",
             hint="run capadvise where dockerd runs",
         )
-    return found
+    return threads
 
 
 def _listener(path: str) -> int:

@@ -125,8 +125,8 @@ def _on_free_data(wish: _Wish, options: tuple[Option, ...]) -> tuple[Option, ...
 
 def _users(invocation: Invocation, there: InPlace) -> list[Container]:
     """Running containers that write to the data of ``run``."""
-    found = [source for option in invocation.options for source in _sources(option)]
-    return [one for source in found for one in there.users_of(source)]
+    sources = [source for option in invocation.options for source in _sources(option)]
+    return [one for source in sources for one in there.users_of(source)]
 
 
 @dataclass(slots=True)

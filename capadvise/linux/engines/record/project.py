@@ -26,10 +26,10 @@ def config(invocation: Invocation) -> dict[str, Any]:
         text = compose.config(invocation.compose, words(invocation.project))
     except compose.NotResolved as error:
         raise EngineError(str(error)) from error
-    found = json.loads(text)
-    if not isinstance(found, dict) or not isinstance(found.get("services"), dict):
+    document = json.loads(text)
+    if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
         raise EngineError("docker compose resolves the project to no services")
-    return found
+    return document
 
 
 def targets(invocation: Invocation, project: Mapping[str, Any]) -> tuple[str, ...]:

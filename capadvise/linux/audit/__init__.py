@@ -1,2 +1,5 @@
-"""The kernel's audit records: read from logs, and heard live. Who refused, never what was granted:
-no record is made of a check that was answered with yes."""
+"""The kernel's audit records, from logs and live: who refused, never what was granted, since the
+kernel makes no record of a check that passed.
+
+``records`` and ``denials`` are pure; ``live`` listens, ``recording`` makes a value of a log.
+"""

@@ -1,1 +1,4 @@
-"""The command lines of docker and podman: how they are read, asked and answered."""
+"""The command lines of docker and podman: how they are read, asked and answered.
+
+``client`` runs them; ``invocation``, ``container`` and ``cgroup_path`` only read, and are pure.
+"""

@@ -1,1 +1,4 @@
-"""What an image or a container's file system holds: owners, set-id bits, file capabilities."""
+"""What an image or a container's file system holds: owners, set-id bits, file capabilities.
+
+``archive`` reads a saved image, ``ownership`` a running container; the rest serves these two.
+"""

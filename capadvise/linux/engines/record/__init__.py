@@ -1,1 +1,4 @@
-"""Recording the containers that an engine's client starts, and trials of them."""
+"""Recording the containers that an engine's client starts, and trials of them.
+
+Commands begin at ``record.observe_containers`` and ``trial``; ``registry`` is the list of engines.
+"""

@@ -61,8 +61,9 @@ def key_bytes(key: str, character: str | None, *, application: bool = False) -> 
         return _KEYS[key]
     if key.startswith("ctrl+") and len(key) == len("ctrl+") + 1:
         return bytes([ord(key[-1]) & 0x1F])
-    if key.startswith("alt+") and len(key) == len("alt+") + 1:
-        return b"\x1b" + key[-1].encode()
+    if key.startswith("alt+"):  # also Escape with a key right behind it: nothing distinguishes them
+        plain = key.removeprefix("alt+")
+        return b"\x1b" + key_bytes(plain, character or (plain if len(plain) == 1 else None))
     return character.encode(errors="replace") if character else b""
 
 

@@ -4,16 +4,16 @@ into the user's own compose file."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.containers import BOX, MARK, box_images, call
+from tests.support.containers import BOX, MARK, call
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import terminal
 
 WAIT = "trap exit TERM; while :; do sleep 1; done"
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 COMPOSE = f"""\
 # our shop
 name: {MARK}-live
@@ -32,11 +32,6 @@ services:
     image: {BOX}
     command: [sh, -c, "echo job; sleep 1"]
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    yield from box_images(tmp_path_factory.mktemp("images"))
 
 
 def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ _REFUSED = {
     Meaning.EITHER_OR: "the kernel asks for another one: either is enough.",
     Meaning.SILENT: "the call succeeds, with another outcome.",
     Meaning.SELF_RESTRICTING: (
-        "the call fails. Programs use it to give up rights: without it they may keep more."
+        "the call fails. Programs use it to drop privileges: without it "
+        "they may keep running privileged."
     ),
     Meaning.OPTIONAL: "the call succeeds all the same.",
     Meaning.ADVISORY: "nothing changes that the program could see. Never a reason to grant it.",

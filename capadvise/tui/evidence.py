@@ -48,7 +48,7 @@ MEANINGS = {
     Meaning.DECIDES: "if refused, the call fails",
     Meaning.EITHER_OR: "another capability will do as well",
     Meaning.SILENT: "if refused, the call succeeds with another outcome",
-    Meaning.SELF_RESTRICTING: "used to give up rights",
+    Meaning.SELF_RESTRICTING: "used to drop privileges",
     Meaning.OPTIONAL: "if refused, nothing fails",
     Meaning.ADVISORY: "the result changes only accounting",
     Meaning.LOOKING: "if refused, a process cannot be looked into",

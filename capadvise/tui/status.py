@@ -6,6 +6,7 @@ import signal
 
 from textual.content import Content
 
+from capadvise.recording import Recording
 from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
 from capadvise.tui.protocols import LiveSource
@@ -63,7 +64,7 @@ def _ended(state: TargetState) -> Content:
     over = state.over
     seconds = clock(over.report.recording.seconds if over else state.now.seconds)
     status = over.report.recording.exit_status if over else None
-    if over is not None and over.check_passed:
+    if over is not None and (over.check_passed or _passed(over.report.recording)):
         return Content.assemble(
             ("✓ ", "bold $text-success"), f"health check passed after {seconds}, so it was stopped"
         )
@@ -72,6 +73,11 @@ def _ended(state: TargetState) -> Content:
     if over is not None and over.report.recording.interrupted:
         return Content.assemble(("■ ", "bold"), f"you stopped it after {seconds}")
     return Content.assemble(*_how(status), f" after {seconds}")
+
+
+def _passed(recording: Recording) -> bool:
+    """Of a saved report: what succeeded and ended by SIGTERM was stopped as its check passed."""
+    return recording.succeeded is True and recording.exit_status == 128 + signal.SIGTERM
 
 
 def _how(status: int | None) -> tuple[tuple[str, str], str]:

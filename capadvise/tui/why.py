@@ -82,7 +82,7 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         page.say(f"{others} would do as well.")
     if need.self_restricting:
-        page.say("It is used to give up rights: without it, the program may keep more of them.")
+        page.say("Used to drop privileges: without it, the program may keep running privileged.")
     if need.remediation and choice.decision(need.cap) is not Decision.OUT:
         page.say(Content.assemble(("Instead: ", "$text-success"), printable(need.remediation)))
     if need.uncertain:

@@ -57,7 +57,7 @@ class Gain:
 def gain(path: str) -> Gain:
     """What an exec of this file changes; nothing for one that is not there."""
     try:
-        return _gain(path)
+        return _gain_of(path)
     except OSError:
         return Gain()
 
@@ -67,19 +67,24 @@ def gain_of_exec(pid: int, path: str, places: Iterable[str]) -> Gain:
     Afterwards the path does, as one of these processes (``/proc/PID``) would find it from its root
     and its working folder: the first that is there."""
     with suppress(OSError):
-        return _gain(f"/proc/{pid}/exe")
+        return _gain(os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC))
     for place in places:
         with suppress(OSError):
             start = "" if path.startswith("/") else os.readlink(f"{place}/cwd")
-            handle = libc.open_in_root(f"{place}/root", os.path.join(start, path))
-            try:
-                return _gain(f"/proc/self/fd/{handle}")
-            finally:
-                os.close(handle)
+            return _gain(libc.open_in_root(f"{place}/root", os.path.join(start, path)))
     return Gain()
 
 
-def _gain(path: str) -> Gain:
+def _gain(handle: int) -> Gain:
+    """Of an open file, which is closed: by its path in /proc, the process could end between the
+    look at its mode and that at its capabilities."""
+    try:
+        return _gain_of(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+def _gain_of(path: str) -> Gain:
     file = os.stat(path)
     if file.st_mode & 0o6000:
         return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)

@@ -175,7 +175,7 @@ class DockerRoster(Roster):
         try:
             event = json.loads(line)
             actor = event["Actor"]
-            action, container, told = event["Action"], str(actor["ID"]), actor["Attributes"]
+            action, container, told = str(event["Action"]), str(actor["ID"]), actor["Attributes"]
             told = {str(name): str(value) for name, value in told.items()}
             status = int(told.get("exitCode", 0))
         except (ValueError, KeyError, TypeError, AttributeError):

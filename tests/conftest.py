@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,9 @@ pytest.register_assert_rewrite("tests.support")  # their failures show both side
 
 from tests.support import golden  # noqa: E402
 
+gc.set_threshold(
+    50_000
+)  # thousands of small tests leave few cycles: looking for them took a tenth of the time
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 

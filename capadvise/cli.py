@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _close_stdout()
         return 128 + 13
     except OSError as error:
-        if error.errno not in _EXHAUSTED and not odd_start.is_limited():
-            raise  # under limits, a descriptor that could not be had fails in other ways later
-        what, hint = _EXHAUSTED.get(error.errno or 0, ("the limits are too low", "raise ulimit"))
+        if error.errno not in _EXHAUSTED:
+            raise
+        what, hint = _EXHAUSTED[error.errno]
         where = f" {error.filename}" if error.filename else ""
         return _exhausted(printable(f"{what}{where}: {error.strerror}"), hint)
     except (MemoryError, RuntimeError, ImportError) as error:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.before import keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
@@ -64,14 +65,28 @@ def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
 
     class Looked(runner.Stop):
         def start(self, command: list[str]) -> subprocess.Popen[bytes]:
-            assert command[1:] == ["-P", "-m", "capadvise.linux.trials.sandbox"]
-            folders.extend(Path("/tmp").glob(f"capadvise-trial-{procfs.mark()}-*"))
-            assert [list(folder.iterdir()) for folder in folders] == [[]]
-            return super().start(["true"])
+            assert command[1:4] == ["-P", "-m", "capadvise.linux.trials.sandbox"]
+            assert command[5:] == [str(os.getpid())]
+            folders.append(Path(command[4]))
+            return super().start(["mkdir", command[4]])
 
     with pytest.raises(runner.BrokenTrial, match="without a result"):
         runner.run_once(job, frozenset(), Looked())
     assert not folders[0].exists()
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["before it was told", "after"])
+def test_a_stage_whose_prover_is_gone_leaves_nothing(told: bool, tmp_path: Path) -> None:
+    """It may have died before the stage could ask to be told of its death."""
+    job = runner.Job(("touch", str(tmp_path / "ran")), Workload(), "none", cwd=str(tmp_path))
+    plan = json.dumps(runner._plan(job, frozenset(), tmp_path / "top")) if told else ""
+    stage = [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"]
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    done = subprocess.run(
+        [*stage, str(tmp_path / "top"), str(gone.pid)], input=plan, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
 
 
 def test_of_endless_output_the_end_is_read(tmp_path: Path) -> None:

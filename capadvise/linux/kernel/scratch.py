@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -17,12 +18,26 @@ SMALL, LARGE = Path("/tmp"), Path("/var/tmp")
 
 
 @contextmanager
-def scratch(place: Path = SMALL, *, mode: int = 0o700) -> Iterator[Path]:
+def scratch(place: Path = SMALL) -> Iterator[Path]:
     """A folder that is removed at the end, with all that is in it."""
     sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir=place))
     try:
-        folder.chmod(mode)
+        yield folder
+    finally:
+        remove(folder)
+
+
+@contextmanager
+def scratch_of_child() -> Iterator[Path]:
+    """Where a child may make a folder; what it made is removed at the end.
+
+    A child that sees us die removes it: were it made here, kill -9 before the child runs would
+    leave it to nobody.
+    """
+    sweep()
+    folder = SMALL / f"{_PREFIX}{procfs.mark()}-{secrets.token_hex(4)}"
+    try:
         yield folder
     finally:
         remove(folder)

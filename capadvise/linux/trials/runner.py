@@ -21,7 +21,7 @@ from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.odd_start import given_limits
-from capadvise.linux.kernel.scratch import scratch
+from capadvise.linux.kernel.scratch import scratch_of_child
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording, Target
@@ -185,10 +185,11 @@ def run_once(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvi
 
     Raises BrokenTrial when it could not be made, Interrupted when it was ended.
     """
-    with scratch(mode=0o755) as top:
+    with scratch_of_child() as top:
         # By pipes: a file would hold the environment, arguments and paths, which are secrets.
         plan = json.dumps(_plan(job, caps, top)).encode()
-        process = stop.start([sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"])
+        stage = [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"]
+        process = stop.start([*stage, str(top), str(os.getpid())])
         seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
         try:
             result, _ = process.communicate(plan, seconds)
@@ -217,7 +218,6 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
     else:
         env = dict(os.environ) | {"W": job.cwd}
     return {
-        "top": str(top),
         "limits": given_limits(),
         "argv": list(job.argv),
         "cwd": job.cwd,

@@ -1,7 +1,8 @@
 """One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
 
-Run as ``python -P -m capadvise.linux.trials.sandbox``; the plan comes on the standard input,
-the result goes to the standard output, both as JSON. Nothing that it starts survives it: it is a
+Run as ``python -P -m capadvise.linux.trials.sandbox FOLDER PROVER``: a folder to make, and the
+process that waits for the result. The plan comes on the standard input, the result goes to the
+standard output, both as JSON. Nothing that it starts survives it: it is a
 child subreaper, and what the target started is the guardian's.
 """
 
@@ -47,19 +48,22 @@ class StageError(Exception):
 
 def main() -> None:
     """Make the trial that the plan describes; always write a result."""
-    prover = os.getppid()
+    top, prover = Path(sys.argv[1]), int(sys.argv[2])
     libc.become_subreaper()
     libc.set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         answer = _private_pipe()
         plan = json.load(sys.stdin)
-        top = Path(plan["top"])
         adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
     except (ValueError, SystemExit):  # the prover was killed before it had told us
         return
     try:
+        if os.getppid() != prover:  # before we asked to be told
+            raise SystemExit
+        top.mkdir()
+        top.chmod(0o755)
         result = trial(plan, top)
     except (StageError, CapadviseError) as error:
         result = {"broken": str(error)}
@@ -68,8 +72,9 @@ def main() -> None:
     except SystemExit:  # SIGTERM before the target ran
         result = {"broken": "the trial was ended"}
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         kill_descendants(reap_all)
-        if os.getppid() != prover:  # it was killed: what it made is left to us
+        if os.getppid() != prover:  # it was killed: what we made is left to us
             shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
     with suppress(BrokenPipeError), os.fdopen(answer, "w") as out:
         json.dump(result, out)

@@ -21,16 +21,8 @@ from capadvise.report.escape import printable
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code; errors become one line, with a hint."""
-    odd_start.fill_streams()
-    odd_start.lift_limits()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
-    args = build_parser().parse_args(argv)
     try:
-        code = COMMANDS[args.subcommand](args)
-        sys.stdout.flush()
-        return int(code)
+        return _call(argv)
     except CapadviseError as error:
         print(f"capadvise: error: {printable(str(error))}", file=sys.stderr)
         if error.hint:
@@ -47,19 +39,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         what, hint = _EXHAUSTED[error.errno]
         where = f" {error.filename}" if error.filename else ""
         return _exhausted(printable(f"{what}{where}: {error.strerror}"), hint)
-    except (MemoryError, RuntimeError, ImportError) as error:
+    except (MemoryError, RuntimeError, ImportError, SystemError) as error:
         # Modules and threads fail in many ways for want of memory.
         known = isinstance(error, MemoryError) or "can't start new thread" in str(error)
         if not known and not odd_start.is_limited():
             raise
-        code = _exhausted(str(error) or "out of memory", "raise ulimit -v and ulimit -u")
+        hint = "raise ulimit -v and ulimit -u, and pids.max of the control group"
+        code = _exhausted(str(error) or "out of memory", hint)
         sys.stderr.flush()
         os._exit(code)  # threads that end now would need memory
 
 
+def _call(argv: Sequence[str] | None) -> int:
+    odd_start.fill_streams()
+    odd_start.lift_limits()
+    odd_start.require()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
+    args = build_parser().parse_args(argv)
+    code = COMMANDS[args.subcommand](args)
+    sys.stdout.flush()
+    return int(code)
+
+
 _EXHAUSTED = {
     errno.ENOSPC: ("cannot write", None),
-    errno.EMFILE: ("cannot open a file", "raise ulimit -n: capadvise needs 64"),
+    errno.EMFILE: ("cannot open a file", f"raise ulimit -n by {odd_start.NEEDED_DESCRIPTORS}"),
     errno.ENFILE: ("cannot open a file", "see sysctl fs.file-max"),
     errno.ENOMEM: ("out of memory", "raise ulimit -v"),
 }

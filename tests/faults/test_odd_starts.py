@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from capadvise.linux.kernel.odd_start import NEEDED_DESCRIPTORS
 from tests.faults.aftermath import sound
 from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+
+MOUNTS = Path("/proc/self/mounts")
 
 LISTING = "exec 9>{}; for fd in 0 1 2 3 4 5 6 7 8; do [ -e /proc/$$/fd/$fd ] && echo $fd >&9; done"
 
@@ -53,21 +58,66 @@ def test_limits_that_may_be_raised_are_and_the_target_has_them(
     assert sound(tmp_path / "r.json")
 
 
-@pytest.mark.parametrize(
-    "limit",
-    [*(f"-n {count}" for count in range(7, 24, 2)), *(f"-v {kb}000" for kb in (60, 100, 200, 400))],
-)
-def test_limits_that_may_not_be_raised(limit: str, tmp_path: Path) -> None:
-    """As root with CAP_SYS_RESOURCE they may."""
-    drop = "setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource"
-    run = '"$1" run --no-tui -o r.json -- sh -c "chown 1 f; exit 7"'
-    done = shell(f"ulimit {limit}; exec {drop} {run}", tmp_path)
-    assert "Traceback" not in done.stderr
+UNDER = "exec setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource"
+"""As root with CAP_SYS_RESOURCE, limits may be raised."""
+RUN = '"$1" run --no-tui -o r.json -- sh -c "chown 1 f; exit 7"'
+
+
+def right_or_one_line(script: str, folder: Path) -> bool:
+    """Whether it ran, and saw all; else one line says why not, and another what to do."""
+    done = shell(script, folder)
     if done.returncode == 7:
-        assert sound(tmp_path / "r.json")
-    else:
-        assert done.returncode in (2, 3, 126, 127), done.stderr
-        assert "error" in done.stderr
+        report = sound(folder / "r.json")
+        assert report is not None
+        assert [cap.short for cap in report.proposal.recommended] == ["CHOWN"]
+        return True
+    assert done.returncode in (2, 3, 126, 127), done.stderr
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("capadvise: error: ")
+    assert hint.startswith("capadvise: hint: raise ")
+    return False
+
+
+def test_few_descriptors(rounds: int, tmp_path: Path) -> None:
+    """Below five, Python itself does not start."""
+    for count in range(5, 41):
+        for _ in range(rounds):
+            right_or_one_line(f"ulimit -n {count}; {UNDER} {RUN}", tmp_path)
+    assert not right_or_one_line(f"ulimit -n 16; {UNDER} {RUN}", tmp_path)
+    assert right_or_one_line(f"ulimit -n {NEEDED_DESCRIPTORS + 8}; {UNDER} {RUN}", tmp_path)
+
+
+@pytest.mark.parametrize("megabytes", [24, 40, 60, 100, 200, 400, 700, 900])
+def test_little_memory(megabytes: int, rounds: int, tmp_path: Path) -> None:
+    for _ in range(rounds):
+        ran = right_or_one_line(f"ulimit -v {megabytes}000; {UNDER} {RUN}", tmp_path)
+        assert ran == (megabytes > 800)
+
+
+@pytest.fixture
+def few_processes() -> Iterator[Path]:
+    """A control group that limits how many there are."""
+    place = next(line.split()[1] for line in MOUNTS.read_text().splitlines() if _counts(line))
+    folder = Path(place) / f"few-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    until(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
+
+
+def _counts(line: str) -> bool:
+    kind, options = line.split()[2:4]
+    return (kind == "cgroup" and "pids" in options.split(",")) or (
+        kind == "cgroup2" and "pids" in (Path(line.split()[1]) / "cgroup.controllers").read_text()
+    )
+
+
+def test_few_processes(few_processes: Path, rounds: int, tmp_path: Path) -> None:
+    for count in (*range(2, 13), 30):
+        (few_processes / "pids.max").write_text(f"{count}")
+        for _ in range(rounds):
+            ran = right_or_one_line(f"echo $$ >{few_processes}/cgroup.procs; {RUN}", tmp_path)
+    assert ran
 
 
 WORKLOAD = """

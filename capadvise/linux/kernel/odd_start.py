@@ -9,11 +9,14 @@ import resource
 import sys
 from collections.abc import Iterable
 
-_DESCRIPTORS = 256
+NEEDED_DESCRIPTORS = 32 + 6 * os.sysconf("SC_NPROCESSORS_CONF")
+"""That many can be open at once: each trace buffer takes one for each processor."""
+_NEEDED_MEMORY = 768 << 20
+"""Bytes of addresses: most are for stacks of threads, and are never used."""
+_MEMORY = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
 _ENOUGH = {
-    resource.RLIMIT_NOFILE: _DESCRIPTORS,
-    resource.RLIMIT_AS: resource.RLIM_INFINITY,
-    resource.RLIMIT_DATA: resource.RLIM_INFINITY,
+    resource.RLIMIT_NOFILE: max(256, NEEDED_DESCRIPTORS),
+    **dict.fromkeys(_MEMORY, resource.RLIM_INFINITY),
 }
 """What we need to work at all."""
 Limits = list[tuple[int, int, int]]
@@ -43,10 +46,23 @@ def lift_limits() -> None:
                 resource.setrlimit(kind, (hard, hard))
 
 
+def require() -> None:
+    """Raises OSError or MemoryError where we would run out of descriptors or memory: in the middle
+    of the work, we would not see all."""
+    opened: list[int] = []
+    try:
+        while len(opened) < NEEDED_DESCRIPTORS:
+            opened.append(os.dup(0))
+    finally:
+        for fd in opened:
+            os.close(fd)
+    if any(_is_less(resource.getrlimit(kind)[0], _NEEDED_MEMORY) for kind in _MEMORY):
+        raise MemoryError(f"less than {_NEEDED_MEMORY >> 20} MB of memory are allowed")
+
+
 def is_limited() -> bool:
     """Whether our memory may run out before the machine's does."""
-    kinds = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
-    return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in kinds)
+    return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in _MEMORY)
 
 
 def given_limits() -> Limits:

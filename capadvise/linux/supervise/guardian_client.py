@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import select
@@ -54,11 +55,16 @@ class GuardianProcess:
                 close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
                 restore_signals=False,
             )
-        except OSError as error:  # a virtual environment below a home, for another user
+        except OSError as error:
             raise CannotStart(
                 f"{sys.executable} cannot be executed: {error.strerror}",
                 found=True,
-                hint="install capadvise where this user can read it: capadvise help installing",
+                hint=(
+                    "raise ulimit -u, or pids.max of the control group"
+                    if error.errno == errno.EAGAIN
+                    # a virtual environment below a home, for another user
+                    else "install capadvise where this user can read it: capadvise help installing"
+                ),
             ) from error
         for fd in inherited:
             os.set_inheritable(fd, False)

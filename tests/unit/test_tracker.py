@@ -110,3 +110,30 @@ def test_only_the_child_of_the_call_that_made_a_namespace_is_in_it() -> None:
     tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
     tracker.finish()
     assert [tracker._task(pid).nested for pid in (7, 8)] == [True, False]
+
+
+def test_who_lists_all_processes_is_noted_by_the_name_it_had() -> None:
+    types = replace(TYPES, scan=40)
+    starts = OneCommand(TARGET)
+    tracker = Tracker(types, Symbols(b""), starts, TARGET, 0, 0)
+    events = [
+        event(40, TARGET),  # the runtime's own
+        execs(TARGET, b"/bin/sh"),
+        forks(TARGET, 101),
+        execs(101, b"/bin/ps"),
+        event(40, 101),
+        event(EXIT, 101),
+    ]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in events)))])
+    tracker.finish()
+    assert starts.scope is not None
+    assert starts.scope.proc_scanners == {"ps"}
+
+
+def test_where_no_event_tells_who_lists_processes_nobody_claims_to_know() -> None:
+    starts = OneCommand(TARGET)
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0)
+    tracker.feed([], [], [(0, page(0, small(10, execs(TARGET, b"/bin/ps"))))])
+    tracker.finish()
+    assert starts.scope is not None
+    assert starts.scope.proc_scanners is None

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import libc
-from capadvise.linux.kernel.background import Background
 
 _QUEUE = 4096
 FIRST, SECOND = 16, 24
@@ -42,15 +41,14 @@ class Probe:
         while (record := libc.bpf_pop(self._queue, self._size)) is not None:
             yield record
 
-    def stop(self) -> None:
-        """Read nothing any more. The kernel waits for all processors, a tenth of a second, while
-        we have other things to do."""
-        if len(self._open) > 1:  # the queue stays: what is in it can still be read
-            event = self._open.pop()
-            Background(lambda: os.close(event))
+    @property
+    def slow_to_close(self) -> int:
+        """A descriptor of which somebody else should hold the last copy: with that one, the kernel
+        waits for all processors, some 70 ms."""
+        return self._open[-1]
 
     def close(self) -> None:
-        """Release all of it."""
+        """Close our copies."""
         while self._open:
             os.close(self._open.pop())
 
@@ -59,8 +57,7 @@ class Probe:
 # offset, value. Register 10 is the end of the stack, 6 keeps the event.
 _MOVE, _SET, _ADD, _CALL, _EXIT = 0xBF, 0xB7, 0x07, 0x85, 0x95
 _STORE_ZERO, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63, 0x79, 0x18, 1
-_JUMP_EQUAL = 0x1D
-_PID_TGID, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 87, 112, 114
+_PID_TGID, _MAP_PUSH, _READ_USER = 14, 87, 112
 _FRAME, _EVENT = 10, 6
 
 
@@ -71,30 +68,21 @@ def begin(size: int) -> list[bytes]:
     return [*code, _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
 
 
-def read(size: int, argument: int, to: int, length: int, *, text: bool = False) -> list[bytes]:
-    """Copy what an argument points to into the record; a text up to its end. Register 0 has the
-    error, if there is one."""
+def read(size: int, argument: int, to: int, length: int) -> list[bytes]:
+    """Copy what an argument points to into the record. Register 0 has the error, if there is
+    one."""
     return [
         _op(_MOVE, 1, _FRAME),
         _op(_ADD, 1, value=to - size),
         _op(_SET, 2, value=length),
         _op(_LOAD_64, 3, _EVENT, argument),
-        _op(_CALL, value=_READ_USER_TEXT if text else _READ_USER),
+        _op(_CALL, value=_READ_USER),
     ]
 
 
 def keep_result(size: int, to: int) -> list[bytes]:
     """Write the error of reading into the record."""
     return [_op(_STORE_32, _FRAME, 0, to - size)]
-
-
-def only_if(size: int, at: int, values: tuple[int, ...]) -> list[bytes]:
-    """End here unless 8 bytes of the record have one of these values."""
-    code = [_op(_LOAD_64, 2, _FRAME, at - size)]
-    for left, value in enumerate(reversed(values)):
-        # over what comes after: three instructions for each further value, and the end
-        code[1:1] = [*_wide(3, value), _op(_JUMP_EQUAL, 2, 3, 3 * left + 2)]
-    return [*code, _op(_SET, 0), _op(_EXIT)]
 
 
 def push(size: int, queue: int) -> list[bytes]:
@@ -109,11 +97,6 @@ def push(size: int, queue: int) -> list[bytes]:
         _op(_SET, 0),
         _op(_EXIT),
     ]
-
-
-def _wide(register: int, value: int) -> list[bytes]:
-    low, high = struct.unpack("<ii", struct.pack("<Q", value))
-    return [_op(_LOAD_WIDE, register, value=low), _op(0, value=high)]
 
 
 def _op(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:

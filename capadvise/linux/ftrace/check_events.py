@@ -43,6 +43,8 @@ class Types:
     exits: dict[int, str]
     sigsys: int
     """A seccomp filter sent a signal."""
+    scan: int | None = None
+    """A thread begins to list all processes; None where that is unknown."""
     within_fields: struct.Struct | None = None
     """Reads the user namespace that a task was in to which the answer was yes, where that is told
     (``capable_ns`` of the tracepoint)."""

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
-from capadvise.linux.ftrace.bpf_probe import Probe
+from capadvise.linux.ftrace.call_events import CallEvents
 from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
-from capadvise.linux.ftrace.proc_scans import ProcScans
 from capadvise.linux.ftrace.removal import remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 EXEC_WATCH_KB = 64
-SIGNAL_EVENT = "signal:signal_generate"
-_SIGSYS = "sig == 31 && code == 1"
-"""SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
 _WITHIN = "capable_ns"
 """The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
 QUIET_KB, FLOOD_KB = 4096, 4096
@@ -104,7 +100,6 @@ class Buffers:
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
         self._capset_arguments: CapsetArguments | None = None
-        self._proc_scans: ProcScans | None = None
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -120,7 +115,7 @@ class Buffers:
         third = Background(lambda: self._make_denied(pids))
         try:
             self.quiet = self._instance(self.names[0], QUIET_KB)
-            self._name_calls()
+            self._calls = CallEvents(self.quiet, self._closable, self._refusable)
             self.quiet.follow(pids)
             self._probe()
         finally:
@@ -131,9 +126,6 @@ class Buffers:
         self.types = self._record_quiet()
         both.result()
         self._record_denied(third.result())
-        with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
-            self._capset_arguments = CapsetArguments(self.root)
-            self._proc_scans = ProcScans(self.root)
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
     def _instance(
@@ -166,33 +158,12 @@ class Buffers:
         tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
         self.flood.enable([self.source.check])
 
-    def _name_calls(self) -> None:
-        """Which calls are recorded, and their numbers: this takes a while, and nobody needs to be
-        followed yet."""
-        instance = self.quiet
-        known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
-        begun = dict.fromkeys([*syscalls.ARGUMENTS, *syscalls.RESULTS, *sorted(self._closable)])
-        enters = [name for name in begun if f"sys_enter_{name}" in known]
-        exits = [name for name in syscalls.RESULTS if f"sys_exit_{name}" in known]
-        refusable = sorted(self._closable - set(syscalls.RESULTS) | set(self._refusable))
-        refusable = [name for name in refusable if f"sys_exit_{name}" in known]
-        for name, expression in syscalls.FILTERS.items():
-            instance.filter(f"syscalls:sys_enter_{name}", expression)
-        for name in refusable:
-            refused = " || ".join(f"ret == -{code}" for code in syscalls.refusing(name))
-            instance.filter(f"syscalls:sys_exit_{name}", refused)
-        instance.filter(SIGNAL_EVENT, _SIGSYS)
-        self._enters = {_id(instance, f"sys_enter_{name}"): name for name in enters}
-        self._exits = {_id(instance, f"sys_exit_{name}"): name for name in [*exits, *refusable]}
-
     def _record_quiet(self) -> Types:
         instance, source = self.quiet, self.source
         instance.filter(source.check, f"cap != {int(SYS_ADMIN)}")
         instance.stacks(source.check, f"cap != {int(SYS_ADMIN)}")
         tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
-        events = [f"syscalls:sys_enter_{name}" for name in self._enters.values()]
-        events += [f"syscalls:sys_exit_{name}" for name in self._exits.values()]
-        instance.enable([source.check, SIGNAL_EVENT, *tree, *events])
+        instance.enable([source.check, *tree, *self._calls.names])
         check, fork, execs = (instance.format(name) for name in (source.check, *tree[:2]))
         returned = instance.format(source.returned) if source.returned else check
         return Types(
@@ -207,9 +178,10 @@ class Buffers:
             exec=execs.id,
             exec_filename=execs.fields["filename"].offset,
             exit=tracefs.event_id(instance.event(tree[2])),
-            enters=self._enters,
-            exits=self._exits,
-            sigsys=tracefs.event_id(instance.event(SIGNAL_EVENT)),
+            enters=self._calls.enters,
+            exits=self._calls.exits,
+            sigsys=self._calls.sigsys,
+            scan=self._calls.scan,
         )
 
     def denied(self) -> dict[str, Any]:
@@ -242,6 +214,14 @@ class Buffers:
         instance.filter(self.source.check, quiet)
         instance.enable([self.source.check])
 
+    def read_capsets(self) -> list[int]:
+        """Read what capset(2) is asked for, too. Returns the descriptors of which the guardian is
+        to hold copies: whoever closes the last one waits for the kernel."""
+        with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
+            self._capset_arguments = CapsetArguments(self.root)
+            return [self._capset_arguments.probe.slow_to_close]
+        return []
+
     @property
     def observer(self) -> str:
         """What writes the checks."""
@@ -251,11 +231,6 @@ class Buffers:
         """Record nothing any more."""
         self.quiet.stop()
         self.flood.stop()
-        for probe in self._bpf_probes():
-            probe.stop()
-
-    def _bpf_probes(self) -> list[Probe]:
-        return [each.probe for each in (self._capset_arguments, self._proc_scans) if each]
 
     def _open_exec_watch(self) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, self._exec_watch_name, buffer_kb=EXEC_WATCH_KB)
@@ -284,12 +259,8 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
-    def proc_scans(self) -> Iterable[int] | None:
-        """See ``PointerReader``, as the next one."""
-        return None if self._proc_scans is None else self._proc_scans.threads()
-
     def capset_asked(self, tid: int) -> CapSet | None:
-        """See ``PointerReader``."""
+        """See ``ImpliedNeeds``."""
         return None if self._capset_arguments is None else self._capset_arguments.take(tid)
 
     def now(self) -> int:
@@ -315,17 +286,13 @@ class Buffers:
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             instance.close()
-        for probe in self._bpf_probes():
-            probe.close()
+        if self._capset_arguments is not None:
+            self._capset_arguments.probe.close()
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""
         remove_instances(self.folders)
         probes.remove(self.root, self.source.probes)
-
-
-def _id(instance: tracefs.Instance, call: str) -> int:
-    return tracefs.event_id(instance.event(f"syscalls:{call}"))
 
 
 def remove_left_by(pid: int) -> None:

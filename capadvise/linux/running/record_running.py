@@ -125,7 +125,7 @@ def _loop(
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, Entering(running, scope), running.pid, 0, 0),
         opened_by=opened_by,
-        pointers=trace.buffers,
+        capset_asked=trace.buffers.capset_asked,
     )
     subject = RunningSubject(running, scope, ready.guardian, trace, tracker)
     sources = Sources(trace.buffers, tracker)

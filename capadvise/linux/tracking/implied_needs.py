@@ -6,9 +6,8 @@ For some, the kernel makes no check at all; for the rest, only once the target h
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from capadvise.caps import CapSet
 from capadvise.linux.kernel import file_caps, procfs, syscalls
@@ -21,28 +20,6 @@ CALLS = syscalls.REACHING | {"capget", "capset", "prctl"}
 _OWN_SETS = 64
 
 
-class PointerReader(Protocol):
-    """Tells what pointers among the arguments of calls point to."""
-
-    def capset_asked(self, tid: int) -> CapSet | None:
-        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
-        None where that could not be read."""
-
-    def proc_scans(self) -> Iterable[int] | None:
-        """The threads that began to list all processes since the last time; None: not known."""
-
-
-class _NoPointers:
-    def capset_asked(self, tid: int) -> CapSet | None:
-        return None
-
-    def proc_scans(self) -> Iterable[int] | None:
-        return None
-
-
-NO_POINTERS = _NoPointers()
-
-
 class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
@@ -50,23 +27,25 @@ class ImpliedNeeds:
         self,
         counts: DistinctChecks,
         knows: Callable[[int], bool],
-        pointers: PointerReader,
+        capset_asked: Callable[[int], CapSet | None],
         *,
         here: bool,
         retried: bool,
+        scans_told: bool,
     ) -> None:
-        """``knows``: whether a thread is followed. ``here``: the
-        target has our files and pids, as a command has and a container has not. ``retried``: see
-        ``Tracker``."""
-        self._counts, self._knows, self._pointers = counts, knows, pointers
-        self._here, self._retried = here, retried
+        """``knows``: whether a thread is followed. ``capset_asked``: the permitted set that a
+        thread's oldest call of capset(2) asked for, once for each call; None where that could not
+        be read. ``here``: the target has our files and pids, as a command has and a container has
+        not. ``retried``: see ``Tracker``. ``scans_told``: events tell who lists processes."""
+        self._counts, self._knows, self._capset_asked = counts, knows, capset_asked
+        self._here, self._retried, self._scans_told = here, retried, scans_told
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
         places = [f"/proc/{scope.root}", *["/proc/self"] * self._here]
         gain = file_caps.gain_of_exec(pid, path, places)
         scope.setid_exec |= gain.changes
-        if scope.proc_scanners is None and self._pointers.proc_scans() is not None:
+        if scope.proc_scanners is None and self._scans_told:
             scope.proc_scanners = set()
         if not task.nested:
             if gain.user is not None:
@@ -91,9 +70,7 @@ class ImpliedNeeds:
             self._reached(time, pid, task, call, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
-        asked = self._pointers.capset_asked(
-            pid
-        )  # each call is told once: not only those that count
+        asked = self._capset_asked(pid)  # each call is told once: not only those that count
         told = task.looked or self._retried  # by the tracer, which makes such calls itself
         if task.scope is None or told or result not in (0, -errno.EPERM):
             return
@@ -102,13 +79,6 @@ class ImpliedNeeds:
             task.scope.unread_capset = True
         else:
             _must_hold(task, task.scope, asked)
-
-    def note_scans(self, tasks: Mapping[int, Task]) -> None:
-        """Programs that list all processes, since the last round."""
-        for thread in self._pointers.proc_scans() or ():
-            task = tasks.get(thread)
-            if task is not None and task.scope is not None and task.scope.proc_scanners is not None:
-                task.scope.proc_scanners.add(task.program)
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where

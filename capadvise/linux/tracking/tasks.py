@@ -99,6 +99,11 @@ class Task:
                 self.note_users_made()
             self.nested |= users
 
+    def note_scan(self) -> None:
+        """It lists all processes."""
+        if self.scope is not None and self.scope.proc_scanners is not None:
+            self.scope.proc_scanners.add(self.program)
+
     def note_users_made(self) -> None:
         """It has made a user namespace. What it is called in one of those is no one's id here."""
         if self.scope is not None and not self.nested:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
@@ -17,7 +17,6 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
-from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
@@ -42,12 +41,12 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
-        pointers: PointerReader = NO_POINTERS,
+        capset_asked: Callable[[int], CapSet | None] = lambda _: None,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
         filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read."""
+        as it was read. ``capset_asked``: see ``ImpliedNeeds``."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -65,9 +64,9 @@ class Tracker:
             types, self.counts.is_overcommit, self._sighted if early else None
         )
         self._early = early
-        here = isinstance(starts, OneCommand)
+        here, scans = isinstance(starts, OneCommand), types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            self.counts, self.knows, pointers, here=here, retried=retried
+            self.counts, self.knows, capset_asked, here=here, retried=retried, scans_told=scans
         )
 
     def finish(self) -> None:
@@ -101,7 +100,6 @@ class Tracker:
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
             self._answered(self._pairing.many(asked, count))
         self._pairing.end_of_round()
-        self._implied.note_scans(self._tasks)
         for pid in self._ended_before:
             self._tasks.pop(pid, None)
         self._ended_before, self._ended = self._ended, set()
@@ -116,7 +114,9 @@ class Tracker:
             self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
             return
         self._answered(self._pairing.settle(pid))
-        if kind in types.enters:
+        if kind == types.scan:
+            self._task(pid).note_scan()
+        elif kind in types.enters:
             task = self._task(pid)
             self._settle(pid, task)
             task.call, task.pending = types.enters[kind], []

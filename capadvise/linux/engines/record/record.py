@@ -181,7 +181,7 @@ def _run(
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
-        pointers=trace.buffers,
+        capset_asked=trace.buffers.capset_asked,
     )
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),

@@ -1,0 +1,64 @@
+"""Which system calls are recorded: their events, filters and numbers in a trace instance."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.ftrace import tracefs
+from capadvise.linux.kernel import syscalls
+
+_SIGNAL = "signal:signal_generate"
+_SIGSYS = "sig == 31 && code == 1"
+"""SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
+_SCAN = "openat"
+_SCANS = 'filename.ustring == "/proc" || filename.ustring == "/proc/"'
+"""To list all processes is to open the folder /proc itself (Linux 5.17 compares such texts). Who
+does not, and looks into processes all the same, was told which ones."""
+
+
+class CallEvents:
+    """Ready to be enabled. This takes a while, and nobody needs to be followed yet."""
+
+    def __init__(
+        self, instance: tracefs.Instance, closable: frozenset[str], refusable: Iterable[str]
+    ) -> None:
+        """``closable``: see ``instances.Buffers``. ``refusable``: calls of which refusals alone are
+        recorded."""
+        self._instance = instance
+        known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
+        begun = dict.fromkeys([*syscalls.ARGUMENTS, *syscalls.RESULTS, *sorted(closable)])
+        enters = [name for name in begun if f"sys_enter_{name}" in known]
+        exits = [name for name in syscalls.RESULTS if f"sys_exit_{name}" in known]
+        refused = sorted(closable - set(syscalls.RESULTS) | set(refusable))
+        refused = [name for name in refused if f"sys_exit_{name}" in known]
+        for name, expression in syscalls.FILTERS.items():
+            instance.filter(f"syscalls:sys_enter_{name}", expression)
+        for name in refused:
+            codes = " || ".join(f"ret == -{code}" for code in syscalls.refusing(name))
+            instance.filter(f"syscalls:sys_exit_{name}", codes)
+        instance.filter(_SIGNAL, _SIGSYS)
+        self.enters = {self._id(f"syscalls:sys_enter_{name}"): name for name in enters}
+        self.exits = {self._id(f"syscalls:sys_exit_{name}"): name for name in [*exits, *refused]}
+        self.sigsys = self._id(_SIGNAL)
+        self.scan = None if _SCAN in closable else self._filter_scans()
+        """The event of a thread that begins to list all processes."""
+
+    @property
+    def names(self) -> list[str]:
+        """What is to be enabled."""
+        scan = [_SCAN] if self.scan is not None else []
+        enters = [f"syscalls:sys_enter_{name}" for name in [*self.enters.values(), *scan]]
+        return [_SIGNAL, *enters, *(f"syscalls:sys_exit_{name}" for name in self.exits.values())]
+
+    def _filter_scans(self) -> int | None:
+        event = f"syscalls:sys_enter_{_SCAN}"
+        with contextlib.suppress(CannotObserve, OSError):  # an older kernel
+            self._instance.filter(event, _SCANS)
+            return self._id(event)
+        return None
+
+    def _id(self, event: str) -> int:
+        return tracefs.event_id(self._instance.event(event))

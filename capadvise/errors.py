@@ -45,6 +45,12 @@ class CannotObserve(CapadviseError):
     exit_code = Exit.CANNOT_OBSERVE
 
 
+class Declined(CapadviseError):
+    """The user was asked, and said no."""
+
+    exit_code = Exit.INTERRUPTED
+
+
 class CannotStart(CapadviseError):
     """The target could not be executed."""
 

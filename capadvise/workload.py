@@ -74,6 +74,8 @@ class Workload:
     teardown: str | None = None
     fresh: tuple[str, ...] = ()
     """Further directories that each trial gets a private copy of."""
+    check_after: float = 0.0
+    """Seconds after the start before which the check is not tried: a try can get in its way."""
     steps: tuple[Step, ...] | None = None
     """A lifecycle; None: a daemon is started twice, a oneshot once, and checked each time."""
 

@@ -12,8 +12,8 @@ from capadvise.linux.supervise.command import Command
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, record_running
 from capadvise.workflow.reports import (
+    FailingCheck,
     check_writable,
-    explain_failing_check,
     print_json,
     show_proposal,
 )
@@ -28,9 +28,10 @@ def command(args: argparse.Namespace) -> int:
     what = Command(
         running.target.argv,
         check=args.check,
+        check_after=args.check_after or 0.0,
         kind=args.kind,
         seconds=args.seconds,
-        doubt=None if args.quiet else explain_failing_check,
+        doubt=None if args.quiet else FailingCheck(),
     )
 
     def begun(processes: int) -> None:

@@ -18,8 +18,8 @@ from capadvise.workflow.record import (
     record_containers,
 )
 from capadvise.workflow.reports import (
+    FailingCheck,
     check_writable,
-    explain_failing_check,
     print_json,
     show_proposal,
 )
@@ -78,11 +78,12 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         argv,
         user=args.user,
         check=args.check,
+        check_after=args.check_after or 0.0,
         kind=args.kind,
         seconds=args.seconds,
         stdout_to_stderr=args.json,
         retry=args.retry,
-        doubt=None if args.quiet else explain_failing_check,
+        doubt=None if args.quiet else FailingCheck(),
     )
 
 

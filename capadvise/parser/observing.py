@@ -96,6 +96,7 @@ def prove(verbs: Verbs) -> None:
         metavar="SHELL",
         help="of a report: shell command that passes when the target works, instead of its own",
     )
+    _check_after(parser)
     parser.add_argument(
         "--isolate",
         action="store_true",
@@ -206,9 +207,19 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the report on stdout")
 
 
+def _check_after(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check-after",
+        type=seconds,
+        metavar="SECONDS",
+        help="first try the check so long after the start, where a try would get in its way",
+    )
+
+
 def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None:
     """The options of what records."""
     parser.add_argument("--check", metavar="SHELL", help=check)
+    _check_after(parser)
     parser.add_argument(
         "--kind",
         choices=("oneshot", "daemon"),

@@ -46,6 +46,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "timeout": report.workload.timeout,
             "teardown": report.workload.teardown,
             "fresh": list(report.workload.fresh),
+            "check_after": report.workload.check_after,
             "steps": _steps(report.workload),
         },
         "posture": dump_posture(report.posture),

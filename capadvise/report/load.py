@@ -97,6 +97,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             float(workload["timeout"]),
             _optional(workload["teardown"], str),
             _texts(workload["fresh"]),
+            float(workload.get("check_after") or 0),
             _steps(workload.get("steps")),
         ),
         posture=load_posture(raw["posture"]),

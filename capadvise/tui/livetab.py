@@ -101,8 +101,10 @@ def health_text(health: Health | None) -> Content:
     if health.passed:
         return Content.styled("health check passed", "$text-success")
     lines = [line for line in health.text.splitlines() if line.strip()]
-    more = f": {printable(lines[-1])[:LONGEST]}" if lines else ""
-    return Content.styled(f"health check failing for {health.seconds:.0f} s{more}", "$text-warning")
+    more = f", {printable(lines[-1])[:LONGEST]}" if lines else ""
+    return Content.styled(
+        f"health check: failing for {health.seconds:.0f} s{more}", "$text-warning"
+    )
 
 
 class LiveTab(Vertical):

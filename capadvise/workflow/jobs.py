@@ -61,6 +61,8 @@ class Ways:
     reuse_volumes: bool = False
     check: str | None = None
     """Instead of the report's own."""
+    check_after: float | None = None
+    """Seconds before its first try, instead of the report's own."""
     data: tuple[str, ...] | None = None
     """Only these choices of data; None: all that there are."""
 
@@ -93,6 +95,9 @@ def _of_report(path: Path, ways: Ways) -> Candidate:
         )
     if ways.check is not None:
         report = with_check(report, ways.check)
+    if ways.check_after is not None:
+        work = replace(report.workload, check_after=ways.check_after)
+        report = replace(report, workload=work)
     job = job_of(report, ways, new_check=ways.check is not None)
     if job.isolation == "none":
         notice(f"note: {_SHARED}")

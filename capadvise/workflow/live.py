@@ -111,10 +111,8 @@ class LiveRecorder:
 
     def _now_of(self, target: TargetProgress, seconds: float, *, ended: bool = False) -> Now:
         known, clock = self._progress, time.monotonic()
-        health = Health(True, 0) if target.healthy else None
-        if known.health is not None:
-            since = known.health.since
-            health = Health(known.health.passed, clock - since, known.health.text)
+        said = target.health or known.health
+        health = Health(said.passed, clock - said.since, said.text) if said else None
         return Now(
             seconds,
             target.tallies,

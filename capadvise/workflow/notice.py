@@ -20,6 +20,15 @@ def progress(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
+def confirmed(question: str) -> bool:
+    """Whether the user says yes. Where nobody is at a terminal, the option that led here has said
+    it."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print(f"capadvise: {printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def columns(stream: TextIO) -> int:
     """The width of the terminal that a stream writes to; 80 where it is no terminal."""
     try:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, Declined
 from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.supervise.observation import working_directory
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import confirmed, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
 
@@ -146,6 +146,8 @@ def record_containers(
     """Record what the client starts, which is the target, not the client: a report on each, which
     is shown as soon as it is there, and the client's exit status."""
     several = is_several(invocation)
+    if wishes.replace:
+        _ask_to_stop(invocation)
     screens = wishes.screens and not (several and wishes.prove) and has_screens()
     with _data_kept(invocation, wishes) as before:
         if screens:
@@ -167,6 +169,19 @@ def record_containers(
             reports.append(over.report)
     _tell_of_containers(run.swept, run.removed, wishes)
     return reports, run.status
+
+
+def _ask_to_stop(invocation: Invocation) -> None:
+    """Ask before anything that is up is stopped. Raises Declined where the user says no."""
+    from capadvise.linux.engines.record.prepare import would_stop
+    from capadvise.linux.engines.record.record import engine_of
+
+    up = would_stop(invocation, engine_of(invocation))
+    names = ", ".join(sorted(one.name for one in up))
+    if up and not confirmed(f"stop {names} now, record in its place, and start it again?"):
+        raise Declined(
+            "nothing was stopped", hint="without --replace, the recording runs beside what is up"
+        )
 
 
 def _until_healthy(command: Command, wishes: Wishes) -> bool:

@@ -99,12 +99,18 @@ def _print_compressed(report: Report) -> None:
     print(base64.encodebytes(packed).decode(), end="", file=sys.stderr)
 
 
-def explain_failing_check(output: str) -> None:
-    """Somebody waits for a check that does not pass: why."""
-    notice(
-        "the check does not pass yet; it is tried until it does, or the target ends"
-        f"{_last_line(output)}"
-    )
+class FailingCheck:
+    """Tells those who wait for a health check how it fails: on a terminal again and again."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, how: str) -> None:
+        """``how``: ``failing for 6 s, exit 1: …``."""
+        more = "" if self._told else "; it is tried until it passes, or the target ends"
+        if not self._told or sys.stderr.isatty():
+            notice(f"health check: {how}{more}")
+        self._told = True
 
 
 def _last_line(output: str) -> str:

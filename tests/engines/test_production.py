@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import yaml
 
 from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record
 from tests.support.runs import CAPADVISE
+from tests.support.terminal import Terminal
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -138,6 +140,23 @@ def test_however_it_ends(up: Path, ending: signal.Signals, options: tuple[str, .
     assert {path: after.get(path) for path in lasting if not path.startswith("own")} == {
         path: before[path] for path in lasting if not path.startswith("own")
     }
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)])
+def test_on_a_terminal_replace_asks_first(up: Path, answer: str, code: int) -> None:
+    before = _as_it_is(up)
+    words = [CAPADVISE, "run", "--no-tui", "--replace", "--for", "1", "--"]
+    terminal = Terminal([*words, "docker", "compose", "up", "job"], up, ENVIRONMENT)
+    terminal.expect(f"stop {MARK}-job-1 now, record in its place, and start it again? [y/N]")
+    terminal.type(f"{answer}\n")
+    terminal.expect("nothing was stopped" if code else "No capability is needed")
+    assert terminal.end() == code
+    os.close(terminal.fd)
+    assert not _ours()
+    if code:
+        assert _as_it_is(up) == before
+    state = call("docker", "inspect", "-f", "{{.State.Running}}", f"{MARK}-job-1")
+    assert state.stdout == "true\n"
 
 
 def test_a_name_that_is_taken_and_data_in_use(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_the_call_that_decides_is_told_not_the_last_one(user: Tmux) -> None:
 
 def test_a_health_check_that_fails_is_seen_and_why(user: Tmux) -> None:
     start(user, "sleep", "100", options=("--check", "echo not yet; false"))
-    user.wait("health check failing for", "not yet")
+    user.wait("health check: failing for", "not yet")
     user.keys("q")
     user.wait("you stopped it")
 

@@ -338,8 +338,16 @@ def test_a_check_that_does_not_pass_is_quoted_while_it_is_waited_for_and_at_the_
     run: Run,
 ) -> None:
     said = run("sleep", "60", options=("--for", "7", "--check", "ls /nowhere")).stderr
-    assert said.count("the check does not pass yet") == 1
-    assert said.count("it says: ls: cannot access '/nowhere'") == 2
+    assert said.count("health check: failing for 5 s, exit 2: ls: cannot access '/nowhere'") == 1
+    assert said.count("it says: ls: cannot access '/nowhere'") == 1
+
+
+def test_a_check_waits_until_the_users_time_for_it(run: Run, tmp_path: Path) -> None:
+    """The first try is not made before."""
+    tries = f"test -e {tmp_path}/began || date +%s.%N > {tmp_path}/began"
+    began = time.time()
+    run("sleep", "60", options=("--check", tries, "--check-after", "2"))
+    assert 2 <= float((tmp_path / "began").read_text()) - began < 8
 
 
 def test_a_check_that_passes_just_before_the_end_makes_no_daemon(run: Run, tmp_path: Path) -> None:

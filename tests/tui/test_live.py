@@ -225,7 +225,7 @@ def test_the_health_check_is_seen_while_it_fails_and_when_it_passes() -> None:
         assert "health check pending" in state_line(app)
         recorder.state = seen(BIND, seconds=9, health=Health(False, 6, "exit 7: refused\n"))
         await look(pilot, view)
-        assert "health check failing for 6 s: exit 7: refused" in state_line(app)
+        assert "health check: failing for 6 s, exit 7: refused" in state_line(app)
         assert "health check failing" in shows(app, "#events")
         recorder.end = Over(NGINX, PATH, True)
         await look(pilot, view)

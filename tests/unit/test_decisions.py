@@ -97,10 +97,6 @@ TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] =
      State(kill_at=120, health=HealthState(passed=False)), (Order.READ_CREDENTIALS, *ENDS)),
     ("not yet", DAEMON, NEW, Checked(False), 4.0,
      State(health=HealthState(passed=False)), ()),
-    ("still not", DAEMON, NEW, Checked(False), 5.1,
-     State(health=HealthState(passed=False, warned=True)), (Order.WARN,)),
-    ("it is said once", DAEMON, State(health=HealthState(warned=True)), Checked(False),
-     9.0, State(health=HealthState(passed=False, warned=True)), ()),
 ]
 # fmt: on
 

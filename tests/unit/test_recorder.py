@@ -17,6 +17,7 @@ class Sources:
 
     observer = "tracepoint"
     distinct = 0
+    has_check = False
     clock = 0.0
     kill_at = status = None
     state = State()

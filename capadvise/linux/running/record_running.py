@@ -80,7 +80,7 @@ def attach(
     return Observation(
         recordings=(_recording(loop, running, scope, held),),
         target=running.target,
-        workload=Workload(loop.kind, check=command.check),
+        workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
         posture=posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

@@ -60,6 +60,7 @@ class RunningSubject:
     status: int | None = None
     """How it ends, only its parent is told."""
     cautions: tuple[str, ...] = ()
+    begun, health = True, None
 
     def __init__(
         self, running: Running, scope: Scope, guardian: GuardianProcess, trace: Trace, own: Tracker

@@ -34,10 +34,13 @@ class Command:
     """The bounding set; None: as it is."""
     patience: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
+    check_after: float = 0.0
+    """Seconds after the start before which the check is not tried."""
     check_limit: float = 30.0
     """Seconds for one try of the check."""
     doubt: Callable[[str], None] | None = None
-    """Told once, when the check still fails after five seconds, what it printed."""
+    """Told how the health check fails, where it has failed for some seconds, and now and then after
+    that."""
     retry: str | None = None
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
     unobserved: bool = False

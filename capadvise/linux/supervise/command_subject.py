@@ -32,6 +32,7 @@ class CommandSubject:
         self.fds = (guardian.report,)
         self.status: int | None = None
         self.ended = False
+        self.begun, self.health = True, None
 
     def update(self) -> list[Happening]:
         """What the guardian tells."""

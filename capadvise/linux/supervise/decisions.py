@@ -12,8 +12,6 @@ from enum import Enum, auto
 
 IGNORES_AFTER = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""
-WARNS_AFTER = 5.0
-"""After so many seconds the user is told that the health check still fails."""
 ENDS_ITSELF = 0.3
 """Seconds in which a target without a kind, whose health check has passed, may show that it is a
 oneshot whose work was done, and no daemon."""
@@ -47,8 +45,6 @@ class HealthState:
     """It passed while the target lived, which makes the target a daemon."""
     settled_at: float | None = None
     """When a target without a kind has had the time to end by itself."""
-    warned: bool = False
-    """The user was told that it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +74,6 @@ class Order(Enum):
     KILL = auto()
     READ_CREDENTIALS = auto()
     """The health check has passed: note which users the processes run as."""
-    WARN = auto()
-    """Tell the user that the health check still fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +236,6 @@ def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decis
             return state, (Order.READ_CREDENTIALS,)
         state, orders = _stop(limits, _alive(limits, state), now)
         return state, (Order.READ_CREDENTIALS, *orders)
-    if not state.health.warned and now > WARNS_AFTER:
-        return replace(state, health=replace(state.health, warned=True)), (Order.WARN,)
     return state, ()
 
 

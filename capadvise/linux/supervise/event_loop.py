@@ -16,6 +16,7 @@ from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Due, Limits, Order, State
 from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.linux.supervise.health_check import Checker
+from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
@@ -48,7 +49,10 @@ class EventLoop:
         self.clock = time.monotonic()
         self._began = datetime.datetime.now(datetime.UTC)
         self._signals, self._limits = signals, limits
-        self._check_limit, self._warn = command.check_limit, command.doubt
+        self._check_limit, self._tell = command.check_limit, command.doubt
+        self._check_after, self._begun_at = command.check_after, 0.0
+        self.health = HealthHistory()
+        """Of its own health check, or of the one that an engine makes."""
         self._checker: Checker | None = None
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
@@ -61,7 +65,6 @@ class EventLoop:
             Order.END_REST: subject.end_rest,
             Order.KILL: subject.kill,
             Order.READ_CREDENTIALS: self._read_credentials,
-            Order.WARN: self._say_that_the_check_fails,
         }
 
     # ------------------------------------------------------------ for those who look on
@@ -75,6 +78,11 @@ class EventLoop:
     def kind(self) -> str:
         """oneshot or daemon."""
         return decisions.workload_kind(self._limits, self.state.health)
+
+    @property
+    def has_check(self) -> bool:
+        """Whether a health check is made here."""
+        return self._checker is not None
 
     @property
     def check_said(self) -> str:
@@ -98,6 +106,7 @@ class EventLoop:
             self._take_signals()
             self._decide(decisions.Tick())
             self._check()
+            self._follow_health()
             if each_round is not None:
                 each_round()
         self.sources.finish()
@@ -144,6 +153,8 @@ class EventLoop:
         if self._checker is None:
             return
         exited = self.subject.status is not None
+        if not exited and self._is_early():
+            return
         due = decisions.check_due(self._limits, self.state, exited=exited)
         passed = None
         if due is Due.TRY:
@@ -151,7 +162,23 @@ class EventLoop:
         elif due is Due.TO_ITS_END:
             passed = self._check_to_its_end()
         if passed is not None:
+            self.health.heard(self._checker.seen, time.monotonic() - self.clock)
             self._decide(decisions.Checked(passed))
+
+    def _is_early(self) -> bool:
+        """Whether a try would come before the user's time for the first one."""
+        now = time.monotonic() - self.clock
+        if not self.subject.begun:
+            self._begun_at = now
+        return now < self._begun_at + self._check_after
+
+    def _follow_health(self) -> None:
+        now = time.monotonic() - self.clock
+        if self._checker is None and (seen := self.subject.health) is not None:
+            self.health.heard(seen, now)
+        stopping = self.state.kill_at is not None
+        if self._tell is not None and not stopping and (news := self.health.news(now)):
+            self._tell(news)
 
     def _poll(self) -> bool | None:
         assert self._checker is not None
@@ -171,10 +198,6 @@ class EventLoop:
                 self._checker.abandon()
                 return False
         return passed
-
-    def _say_that_the_check_fails(self) -> None:
-        if self._warn is not None:
-            self._warn(self.check_said)
 
     # ------------------------------------------------------------ what came of it
 

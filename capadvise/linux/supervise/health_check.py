@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from capadvise.linux.supervise import implicit_check
+from capadvise.linux.supervise.health_seen import HealthSeen, ending
 
 _EVERY = 0.1
 """Seconds between two tries."""
@@ -32,6 +33,14 @@ class Checker:
         # A pipe would fill up, and be held open by daemons.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the checker lives
         self._next = 0.0
+        self._passed = False
+        self._status: int | None = None
+        """Of the last try that has ended; None: it took too long."""
+
+    @property
+    def seen(self) -> HealthSeen:
+        """How the last try ended."""
+        return HealthSeen(self._passed, ending(self._status, self.said))
 
     @property
     def said(self) -> str:
@@ -57,7 +66,8 @@ class Checker:
             return None
         if self._process.poll() is None and time.monotonic() < self._until:
             return None
-        passed = self._process.returncode == 0
+        self._status = self._process.returncode
+        self._passed = passed = self._status == 0
         self.abandon()
         self._next = time.monotonic() + _EVERY
         return passed

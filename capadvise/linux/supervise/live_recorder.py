@@ -29,6 +29,7 @@ from capadvise.decide import Need, decide_all
 from capadvise.errors import CapadviseError
 from capadvise.judge import Effect
 from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.pty import Pty
 from capadvise.recording import Lost, Recording, Tally
@@ -44,22 +45,23 @@ read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 
 @dataclass(frozen=True, slots=True)
+class HealthProgress:
+    """What a health check says, since when, and how its last try ended."""
+
+    passed: bool
+    since: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetProgress:
     """One target."""
 
     name: str
     tallies: tuple[Tally, ...]
     ended: bool = False
-    healthy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HealthProgress:
-    """What the health check says, since when, and what it printed."""
-
-    passed: bool
-    since: float
-    text: str
+    health: HealthProgress | None = None
+    """Of its own health check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Progress:
     observer: str = ""
     """What sees the checks; empty where there is none yet."""
     health: HealthProgress | None = None
+    """Of the user's health check, which is about all targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class RecorderProcess:
         self._lost = Lost()
         self._targets: tuple[TargetProgress, ...] = ()
         self._health: HealthProgress | None = None
+        self._healths: dict[str, HealthHistory] = {}
+        """Of the targets' own."""
         self._began = 0.0
         for fd in (orders, judged):
             os.set_blocking(fd, False)
@@ -176,7 +181,7 @@ class RecorderProcess:
             self._obeyed = self._stops
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
-            self._look_at_health(loop, now)
+            self._look_at_health(loop)
         distinct = loop.sources.tracker.distinct
         if now >= self._next_judgement and distinct != self._distinct:
             self._distinct = distinct
@@ -192,19 +197,24 @@ class RecorderProcess:
     def _count(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
         """What was counted: of a single target by the tracker itself, which is cheaper."""
         if self._several:
-            self._targets = tuple(map(_counted, so_far()))
+            seconds = time.monotonic() - loop.clock
+            self._targets = tuple(self._counted(one, loop.clock, seconds) for one in so_far())
         else:
             ended = loop.subject.status is not None
             self._targets = (TargetProgress("", loop.sources.tracker.tallies(), ended),)
 
-    def _look_at_health(self, loop: EventLoop, now: float) -> None:
-        passed, before = loop.state.health.passed, self._health
-        if passed is None:
-            return
-        text = loop.check_said or (before.text if before else "")
-        same = before is not None and before.passed is passed
-        since = before.since if same and before else now if before else loop.clock
-        self._health = HealthProgress(passed, since, text)
+    def _counted(self, target: TargetSoFar, clock: float, seconds: float) -> TargetProgress:
+        health = None
+        if target.health is not None:
+            history = self._healths.setdefault(target.name, HealthHistory())
+            history.heard(target.health, seconds)
+            said = target.health
+            health = HealthProgress(said.passed, clock + history.since, said.text)
+        return TargetProgress(target.name, target.tallies(), target.ended, health)
+
+    def _look_at_health(self, loop: EventLoop) -> None:
+        if loop.has_check and (seen := loop.health.last) is not None:
+            self._health = HealthProgress(seen.passed, loop.clock + loop.health.since, seen.text)
 
     def _progress(self, loop: EventLoop) -> Progress:
         return Progress(
@@ -229,10 +239,6 @@ class RecorderProcess:
     def _send(self, value: Progress | Ended | Failed) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
             _send(self._progress_fd, value)
-
-
-def _counted(target: TargetSoFar) -> TargetProgress:
-    return TargetProgress(target.name, target.tallies(), target.ended, target.healthy)
 
 
 def _brief(need: Need) -> Need:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.health_seen import HealthSeen
 from capadvise.recording import Recording, Tally
 
 
@@ -17,8 +18,8 @@ class TargetSoFar:
     """Empty where there can be only one."""
     recordings: tuple[Recording, ...]
     ended: bool = False
-    healthy: bool = False
-    """A health check of its own has passed."""
+    health: HealthSeen | None = None
+    """What a health check of its own says."""
 
     def tallies(self) -> tuple[Tally, ...]:
         """How often each capability was checked for it, and by whom last."""

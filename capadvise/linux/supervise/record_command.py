@@ -55,7 +55,7 @@ def record_held(
     return Observation(
         recordings=recordings(),
         target=Target("command", name_of(command.argv), command.argv, cwd, "{}:{}".format(*ids)),
-        workload=Workload(loop.kind, check=command.check),
+        workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
         posture=posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from capadvise.linux.supervise.decisions import Happening
+from capadvise.linux.supervise.health_seen import HealthSeen
 
 
 class Subject(Protocol):
@@ -27,6 +28,14 @@ class Subject(Protocol):
     @property
     def cautions(self) -> tuple[str, ...]:
         """What the recording must say of how it went."""
+
+    @property
+    def begun(self) -> bool:
+        """The target's own program has started: until then there is nothing to be checked."""
+
+    @property
+    def health(self) -> HealthSeen | None:
+        """What a health check says that somebody else makes, as an engine does."""
 
     def update(self) -> Sequence[Happening]:
         """What has become of it since the last call."""

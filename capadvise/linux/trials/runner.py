@@ -227,6 +227,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "fresh": list(workload.fresh),
         "setup": workload.setup,
         "check": workload.check,
+        "check_after": workload.check_after,
         "teardown": workload.teardown,
         "kind": workload.kind,
         "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],

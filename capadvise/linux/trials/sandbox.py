@@ -230,6 +230,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         argv=tuple(plan["argv"]),
         user=plan["user"],
         check=plan["check"],
+        check_after=plan["check_after"],
         kind=plan["kind"],
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),

@@ -78,6 +78,15 @@ class Container:
         return tuple(str(one.get("Output") or "").strip() for one in log)
 
     @property
+    def last_health_try(self) -> tuple[int, str] | None:
+        """Exit status and output of the last try of its health check."""
+        state = self.raw.get("State") or {}
+        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
+        if not log:
+            return None
+        return _number(log[-1].get("ExitCode")) or 0, str(log[-1].get("Output") or "").strip()
+
+    @property
     def service(self) -> str | None:
         """Of a compose project."""
         return self.labels.get(SERVICE_LABEL)

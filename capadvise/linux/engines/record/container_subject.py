@@ -11,6 +11,7 @@ from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
+from capadvise.linux.engines.record.engine_health import EngineHealth
 from capadvise.linux.engines.record.settling import Settling
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
@@ -25,6 +26,7 @@ from capadvise.linux.supervise.decisions import (
     SupervisorLost,
     Unhealthy,
 )
+from capadvise.linux.supervise.health_seen import HealthSeen
 
 _LOG_LINES = 5
 _UNANSWERED = 10
@@ -61,6 +63,7 @@ class ContainerSubject:
         self.ended_by_us: frozenset[str] = frozenset()
         """Ids of those that ran when they were told to stop: without that, they would have gone on.
         """
+        self.engine_health = EngineHealth(roster.client)
         self._settlings: dict[str, Settling] = {}
         self._noted_ending = self._settled = self._stopping = self._killed = False
 
@@ -68,6 +71,25 @@ class ContainerSubject:
     def client_status(self) -> int | None:
         """Exit status of the client."""
         return self._client.status
+
+    @property
+    def begun(self) -> bool:
+        """Whether a container that the run is about has started."""
+        entries = list(self.roster.entries.values())
+        return any(self.is_target(entry) and self.places(entry) for entry in entries)
+
+    @property
+    def health(self) -> HealthSeen | None:
+        """What the engine's health checks say: the first that fails, named where it is one of
+        several."""
+        entries = list(self.roster.entries.values())
+        said = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
+        failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
+        for entry, seen in failing[:1]:
+            name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
+            return HealthSeen(False, f"{seen.text}{name}")
+        passed = any(entry.healthy for entry in entries)
+        return HealthSeen(True) if passed else None
 
     # ------------------------------------------------------------ what becomes of them
 
@@ -79,6 +101,7 @@ class ContainerSubject:
             self.ended = True
             return happened
         self.roster.update()
+        self.engine_health.look(self.roster.entries.values())
         if any(isinstance(event, MainExited) for event in happened):
             self._client_exited()
         if self.roster.unanswered > _UNANSWERED:

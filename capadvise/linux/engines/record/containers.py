@@ -40,6 +40,8 @@ class ContainerState:
     """It has been, at some time."""
     unhealthy: bool = False
     """Its health check has failed as often as its engine lets it."""
+    tries: int = 0
+    """How many commands have ended that were executed in it: tries of its health check, most."""
     asked: Background[Container | None] | None = None
     image_files: tuple[ImageFile, ...] = ()
     """What was changed of its image, when it was last looked at."""
@@ -188,6 +190,8 @@ class DockerRoster(Roster):
         elif action == "die":
             entry.running = False
             entry.exit_status = status
+        elif action == "exec_die":
+            entry.tries += 1
         elif action.startswith("health_status: "):
             entry.healthy |= action == "health_status: healthy"
             entry.unhealthy = action == "health_status: unhealthy"

@@ -41,6 +41,10 @@ class Start:
     """The one service that a trial is about."""
     project: str | None = None
     """The compose project of our own, of which nothing stays."""
+    compose: str | None = None
+    """The name of the compose project, the user's own or ours."""
+    names: tuple[str, ...] = ()
+    """Of all its services."""
     ports: tuple[tuple[int, int], ...] = ()
     """Published ports of the user's, and those that stand for them."""
     stopped: tuple[Container, ...] = ()
@@ -194,6 +198,8 @@ def _started(
     return Start(
         *(wish.invocation, wish.client, argv, wish.label, services),
         project=name if own else None,
+        compose=name,
+        names=tuple(changed["services"]),
     )
 
 
@@ -203,6 +209,18 @@ def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
         return invocation
     note = Option("label", f"{STOPPED_LABEL}={','.join(one.id for one in up)}")
     return replace(invocation, options=(*invocation.options, note))
+
+
+def would_stop(invocation: Invocation, client: Client) -> list[Container]:
+    """What a recording in its place stops. Raises as ``for_recording``."""
+    there = InPlace.of(client)
+    if invocation.verb == "run":
+        users = [*there.named(invocation.name), *_users(invocation, there)]
+    else:
+        resolved = project.config(invocation)
+        started = project.closure(resolved, project.targets(invocation, resolved))
+        users = there.of_project(resolved["name"], started)
+    return list({one.id: one for one in users if one.running}.values())
 
 
 def _what_happens(up: list[Container], *, in_its_place: bool) -> str:

@@ -13,6 +13,7 @@ from capadvise.formats.pflag import value_of
 from capadvise.linux.engines.cli.client import RECORDING_LABEL, Client, EngineError, rm_by_label
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
+from capadvise.linux.engines.record import service_names
 from capadvise.linux.engines.record.beside import check_of
 from capadvise.linux.engines.record.container_starts import ContainerStarts, StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
@@ -29,6 +30,7 @@ from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.health_seen import HealthSeen
 from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
@@ -49,6 +51,7 @@ class Run:
     subject: ContainerSubject
     check: str | None
     kind: str | None
+    check_after: float
     """As the user gave them."""
 
 
@@ -197,11 +200,18 @@ def _run(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )
     sources = Sources(trace.buffers, tracker)
-    asked = command
-    if command.check and start.ports:
-        asked = replace(command, check=check_of(command.check, dict(start.ports)))
+    asked = replace(command, check=_reaching(start, command.check))
     loop = EventLoop(subject, sources, ready.signals, asked, limits)
-    return Run(start, loop, subject, command.check, command.kind)
+    return Run(start, loop, subject, command.check, command.kind, command.check_after)
+
+
+def _reaching(start: Start, check: str | None) -> str | None:
+    """A health check from the host, so that it reaches this recording or trial."""
+    if check is None:
+        return None
+    if start.compose:
+        check = service_names.check_of(check, start.client.argv, start.compose, start.names)
+    return check_of(check, dict(start.ports)) if start.ports else check
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
@@ -248,7 +258,8 @@ def _so_far(run: Run) -> list[TargetSoFar]:
         recordings = tuple(_recording_so_far(run, *member) for member in members)
         ended = entry.exit_status is not None
         name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
-        targets.append(TargetSoFar(name, recordings, ended, entry.healthy))
+        health = HealthSeen(True) if entry.healthy else run.subject.engine_health.of(entry)
+        targets.append(TargetSoFar(name, recordings, ended, health))
     return targets
 
 
@@ -325,7 +336,7 @@ def _workload(run: Run, entry: ContainerState) -> Workload:
         kind = run.kind or "daemon"
     elif len(run.start.services) > 1:  # the check was for those that went on
         check, kind = None, "oneshot"
-    return Workload(kind, check=check)
+    return Workload(kind, check=check, check_after=run.check_after if check else 0.0)
 
 
 def image_name(image: str) -> str:

@@ -136,5 +136,7 @@ def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialD
         *(invocation, client, ours.argv(), label),
         target=service,
         project=top.name,
+        compose=top.name,
+        names=tuple(resolved["services"]),
         ports=tuple(ports.changed.items()),
     )

@@ -1,0 +1,44 @@
+"""Health checks of containers: those of the engine while they fail, and names of services."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.containers import BOX, MARK, call, record
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
+
+
+def test_the_engines_own_check_is_told_while_it_fails(tmp_path: Path) -> None:
+    health = ("--health-cmd=echo no table; false", "--health-interval=1s", "--health-retries=99")
+    words = ("docker", "run", "--rm", "--network=none", *health, BOX, "sleep", "100")
+    seen = record(tmp_path / "report.json", *words, options=("--for", "9"))
+    assert "capadvise: health check: failing for " in seen.stderr
+    assert "exit 1: no table" in seen.stderr
+
+
+def test_a_check_from_the_host_uses_the_names_of_services(tmp_path: Path) -> None:
+    """In the recording and in each trial; the machine's own names stay as they are."""
+    serve = "chown 5 /data/file && exec httpd -f -p 80 -h /data"
+    web = {"image": BOX, "command": ["sh", "-ec", serve], "stop_signal": "KILL"}
+    project = {"name": f"{MARK}-names", "services": {"web": web}}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(project))
+    before = Path("/etc/hosts").read_bytes()
+    check = "curl -fs http://web/file && getent hosts localhost"
+    try:
+        seen = record(
+            tmp_path / "reports",
+            *("docker", "compose", "up", "web"),
+            options=("--prove", "--check", check),
+            cwd=tmp_path,
+        )
+    finally:
+        call("docker", "compose", "down", "-t", "0", cwd=tmp_path)
+    report = json.loads((tmp_path / "reports" / "web.json").read_text())
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"], seen.stderr
+    assert report["workload"]["check"] == check
+    assert Path("/etc/hosts").read_bytes() == before

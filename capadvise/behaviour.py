@@ -23,7 +23,7 @@ class Context:
     succeeded: bool
     """The run ended well."""
     failed: bool
-    """The run did not end well."""
+    """The run failed."""
     own_mounts: bool
     """The target mounted an overlay itself: then the mounter's credentials are its own."""
     setting_listers: frozenset[str]

@@ -300,7 +300,7 @@ def _settle(need: Need, chosen: CapSet) -> Need:
     return replace(
         need,
         verdict=Verdict.ADVISORY,
-        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} answers this too",
+        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would be enough, too",
         alternatives=tuple((cap,) for cap in answering),
     )
 

@@ -83,7 +83,7 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
                 Effect.USED,
                 rule.text,
                 rule.alternatives,
-                uncertain="programs usually go on without it; this run did not end well",
+                uncertain="programs usually go on without it; this run failed",
                 lost=rule.lost,
             )
         case Meaning.ADVISORY | Meaning.OPTIONAL:
@@ -107,10 +107,12 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
         Sign.PROCESS_DESCRIPTORS, check.site
     ):
         return Judged(
-            check, rule, Effect.ADVISORY, "looking up whose the sockets are that it lists"
+            check, rule, Effect.ADVISORY, "looking up the owners of the sockets that it lists"
         )
     if _is_a_lister_reading_processes(check, context):
-        return Judged(check, rule, Effect.ADVISORY, "reading files of the processes that it lists")
+        return Judged(
+            check, rule, Effect.ADVISORY, "reading /proc files of the processes that it lists"
+        )
     return _decides(check, context, rule, rule.text)
 
 
@@ -120,12 +122,12 @@ def unknown(check: Check) -> str:
     function = inner[0] if inner else "the kernel"
     call = f"{check.syscall}(2)" if check.syscall else "a system call"
     about = f" ({check.detail})" if check.detail else ""
-    return f"{function} in {call}{about}, which the catalog does not know"
+    return f"{function} in {call}{about}, an unknown call site"
 
 
 def _asked_of_the_host(check: Check, rule: SiteRule | None) -> str:
     """Whatever a process holds in its own user namespace, it holds nothing in those above."""
-    what = rule.text if rule else "something that the catalog does not know"
+    what = rule.text if rule else "an unknown call site"
     return f"{what}: checked against the host's user namespace, where its capabilities do not count"
 
 
@@ -136,7 +138,9 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
     uncertain = None
     match how:
         case Retried.PROBE:
-            return Judged(check, None, Effect.ADVISORY, "asking whether it would be allowed")
+            return Judged(
+                check, None, Effect.ADVISORY, "asking whether it would be allowed, without doing it"
+            )
         case Retried.ASKED:
             why = signs.asked.get(call, "what its arguments ask for")
             if check.cap == _SETFCAP:
@@ -145,8 +149,8 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
             why = f"calling {call}, which fails with {check.without}"
             alternatives = (_DAC_OVERRIDE,) if check.cap == _DAC_READ_SEARCH else ()
             uncertain = (
-                "refused even with it, since a user namespace cannot grant it; or something else "
-                "refuses, as the permissions of a file"
+                "fails even with it: a user namespace cannot grant it, or something else "
+                "refuses, such as file permissions"
             )
         case Retried.ONE_OF:
             why = f"calling {call}, which fails with {check.without} without these together"

@@ -53,7 +53,7 @@ class Proven:
         return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
 
 
-_UNTRIED = "not known: no trial came to what used it in the recording"
+_UNTRIED = "unknown: no trial reached what used it in the recording"
 
 
 def _replaced(proven: Proven, floor: CapSet) -> set[Cap]:
@@ -121,7 +121,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     for trial in proven.trials:
         if trial.without is not None and trial.without not in floor and not trial.instead:
             why = trial.differences
-            said = why if trial.passed else (f"beside the others: {'; '.join(why)}",)
+            said = why if trial.passed else (f"in addition to the others: {'; '.join(why)}",)
             told[trial.without, trial.caps] = said  # of a repeat, what came the second time
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), said in told.items():
@@ -134,8 +134,8 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
 
 
 _FAILS_AT = {
-    "data": " on the data that was there",
-    "restart": " when it is started again on what the first start left",
+    "data": "on the existing data",
+    "restart": " at the second start",
     "exec": " when it is used",
     "reload": " when it reloads",
     "stop": " when it is told to stop",
@@ -170,4 +170,4 @@ def _reason(need: Need) -> str:
         return need.reason
     if any(judged.check.phase is Phase.STOP for judged in need.evidence):
         return need.reason
-    return "found by trial: no check that was seen tells what it is needed for"
+    return "found by trial: no capability check shows what it is needed for"

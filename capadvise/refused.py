@@ -52,12 +52,12 @@ FILE_CALLS = frozenset(
 )
 _OTHERS = {
     "EACCES": "a device node on a nodev mount, another's file in a sticky directory"
-    " (fs.protected_*), a setting that nobody may write, or an owner unknown to the namespace",
-    "EPERM": "a device that the control group shuts out, or an immutable or append-only file",
+    " (fs.protected_*), a read-only setting, or an owner that is not mapped in the user namespace",
+    "EPERM": "a device that the control group denies, or an immutable or append-only file",
 }
 """What refuses the use of a file without asking: may_open(), may_create_in_sticky(),
 generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
-_PING = "perhaps net.ipv4.ping_group_range, which keeps this group from ICMP without raw sockets"
+_PING = "perhaps net.ipv4.ping_group_range, which does not let this group ping without raw sockets"
 """Says EACCES to socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
 _CONFINING = frozenset({"enforce", "kill"})
 
@@ -96,9 +96,9 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
 
 def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
     if item.errno == "SIGSYS":
-        return RefusedBy.SECCOMP, "a filter of system calls sent SIGSYS"
+        return RefusedBy.SECCOMP, "a seccomp filter sent SIGSYS"
     if item.entered is False:
-        return RefusedBy.SECCOMP, "a filter of system calls answered before the kernel's own code"
+        return RefusedBy.SECCOMP, "a seccomp filter answered before the kernel's own code"
     if item.errno == "EROFS":
         return RefusedBy.MOUNT, "the file system is mounted read-only"
     asked = [(question, rule) for question in item.denied if (rule := _rule(question, sites))]
@@ -114,7 +114,7 @@ def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
     return None if rule.meaning in _HARMLESS and not fails else rule
 
 
-_UNKNOWN = SiteRule("", (), Meaning.DECIDES, "something that the catalog does not know")
+_UNKNOWN = SiteRule("", (), Meaning.DECIDES, "an unknown call site")
 
 
 def refusal_without_end(check: Check, signs: Signs) -> str | None:
@@ -145,26 +145,26 @@ def _asked(
     if all(question.ns in foreign for question, _ in asked):
         return (
             RefusedBy.NAMESPACE,
-            f"{what}: {wanted} was asked in a user namespace that the process does not own",
+            f"{what}: {wanted} was checked against a user namespace that the process does not own",
         )
     if caps <= _OF_FILES and item.uid:
         return RefusedBy.MODE, f"owner and mode of a file; {wanted} would override them"
-    return RefusedBy.CAPABILITY, f"{what}: {wanted} was asked and is missing"
+    return RefusedBy.CAPABILITY, f"{what}: {wanted} was checked and is missing"
 
 
 def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
     """No capability was asked for, or none that matters."""
     if limit := _LIMITS.get(item.errno):
         return RefusedBy.LIMIT, limit
-    why = "no capability was asked for"
+    why = "no capability was checked"
     if mac is not None and mac.mode in _CONFINING:
-        why += f"; it may have been {mac.module}, which confines it: see the audit log"
+        why += f"; {mac.module}, which confines it, may have refused: see the audit log"
     elif item.syscall in FILE_CALLS and item.errno in _OTHERS:
         if item.errno == "EACCES" and "exec" in item.syscall:
             return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"
         if item.errno == "EACCES" and item.own_namespace:
-            return RefusedBy.MODE, f"{why}: its owner has no number in the user namespace"
-        why += f", so that it was no ordinary mode: perhaps {_OTHERS[item.errno]}"
+            return RefusedBy.MODE, f"{why}: its owner is not mapped in the user namespace"
+        why += f", so the mode bits did not refuse it: perhaps {_OTHERS[item.errno]}"
     elif (item.syscall, item.errno) == ("socket", "EACCES"):
         why += f"; {_PING}"
     return RefusedBy.UNKNOWN, why

@@ -17,10 +17,10 @@ def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
         for name in _IO_URING:
             yield (
                 Cap.parse(name),
-                "io_uring was used: checks made by its worker threads are not seen",
+                "io_uring was used: the checks of its worker threads were not observed",
             )
     if any(recording.lost.sys_admin for recording in recordings):
-        yield SYS_ADMIN, "checks of it were lost"
+        yield SYS_ADMIN, "events were dropped"
 
 
 def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
@@ -44,20 +44,20 @@ def _refused_by_the_host(recording: Recording) -> list[str]:
 def _cautions(recording: Recording) -> Iterable[str]:
     lost = recording.lost
     if lost.signal:
-        yield f"{lost.signal} events were lost: needs can be missing"
+        yield f"{lost.signal} events dropped: needs can be missing"
     if lost.sys_admin:
         yield (f"{lost.sys_admin} events of {SYS_ADMIN} dropped: its absence is unconfirmed")
     yield from recording.cautions
     if recording.host.observer == "audit":
-        yield "audit records tell of refusals alone: what was granted is in no audit log"
+        yield "an audit log holds refusals only: it does not show what was granted and needed"
     elif recording.attached:
-        yield "it was running already: what it did before, as it started, was not seen"
+        yield "it was already running: its start was not observed"
     if recording.io_uring:
-        yield "io_uring was used: checks made by its worker threads are not seen"
+        yield "io_uring was used: the checks of its worker threads were not observed"
     if recording.interrupted:
-        yield "the run was interrupted: what it would have done later was not seen"
+        yield "the run was interrupted: what comes later was not observed"
     elif recording.succeeded is False:
-        yield "the run did not end well: what it needs when it does was not seen"
+        yield "the run failed: what a successful run needs was not observed"
     if refused := _refused_by_the_host(recording):
         yield (
             f"{', '.join(refused)} failed, which is checked against the host's user namespace: "

@@ -59,16 +59,16 @@ SAID: Mapping[Circumstance, tuple[str, str]] = {
     Circumstance.HOST_IPC: ("it shares the host's IPC", "it has an IPC namespace of its own"),
     Circumstance.HOST_NAME: ("it shares the host's name", "it has a host name of its own"),
     Circumstance.HOST_FILES: (
-        "a system folder of the host is there for writing",
-        "no system folder of the host is there for writing",
+        "a system folder of the host is mounted writable",
+        "no system folder of the host is mounted writable",
     ),
     Circumstance.ENGINE_SOCKET: (
-        "the engine's control socket is there",
-        "no engine's control socket is there",
+        "the engine's control socket is mounted",
+        "no engine's control socket is mounted",
     ),
     Circumstance.HOST_DEVICE: (
-        "a device of the host is there",
-        "no disk or other device of the host is there",
+        "a device of the host is passed in",
+        "no disk or other device of the host is passed in",
     ),
     Circumstance.CGROUP_V1: (
         "the host has version 1 cgroups",
@@ -78,8 +78,8 @@ SAID: Mapping[Circumstance, tuple[str, str]] = {
     Circumstance.UNLIMITED_MEMORY: ("it has no memory limit", "it has a memory limit"),
     Circumstance.UNFILTERED: ("it has no seccomp filter", "it has a seccomp filter"),
     Circumstance.UNCONFINED: (
-        "neither AppArmor nor SELinux restrains it",
-        "AppArmor or SELinux restrains it",
+        "neither AppArmor nor SELinux confines it",
+        "AppArmor or SELinux confines it",
     ),
 }
 """(what is said where it holds, what is said where it does not)."""

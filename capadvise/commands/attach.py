@@ -52,4 +52,7 @@ def _watching(running: Running, processes: int) -> str:
     if target.kind == "container":
         name = f"{target.engine or ''} container {name}".lstrip()
     many = f"{processes} process{'es' * (processes != 1)}"
-    return f"watching {name}, pid {running.pid}, {many}; Ctrl-C ends the recording, it runs on"
+    return (
+        f"watching {name}, pid {running.pid}, {many}; Ctrl-C ends the recording, the "
+        "target keeps running"
+    )

@@ -39,8 +39,8 @@ def _check(_: argparse.Namespace) -> int:
     path = facts.folder / compiled.FILE
     if path.read_text(encoding="utf-8") != compiled.dump(compiled.compiled(facts.folder)):
         raise BadInput(
-            f"{path} is not what its sources give",
-            hint="python -m capadvise.manual makes it again",
+            f"{path} does not match its sources",
+            hint="to update it: python -m capadvise.manual",
         )
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
     baselines = facts.baselines

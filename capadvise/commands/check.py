@@ -29,7 +29,7 @@ def command(args: argparse.Namespace) -> int:
     baseline = _baseline(args, gathered, catalog)
     if args.fix:
         if baseline is None:
-            raise BadInput("--fix gives what reports recommend: it needs --against")
+            raise BadInput("--fix writes the sets that reports recommend: it needs --against")
         from capadvise.workflow.gate_fix import fix
 
         fix(gathered.sources, baseline)
@@ -54,7 +54,7 @@ def _say(gathered: Gathered) -> None:
     for source in gathered.sources:
         if not source.declared and not source.remarks:
             path = source.paths[0]
-            notice(f"note: {path}: no service or container that could be judged is in it")
+            notice(f"note: {path}: it holds no service or container to judge")
 
 
 def _baseline(args: argparse.Namespace, gathered: Gathered, catalog: Catalog) -> Baseline | None:
@@ -73,8 +73,8 @@ def _check_single(args: argparse.Namespace, baseline: Baseline | None, outcome: 
     if outcome.services:
         name = printable(baseline.report(baseline.paths[0]).target.name)
         raise BadInput(
-            f"{args.against}: it is of {name!r}, and no service is called so",
-            hint="call the report SERVICE.json",
+            f"{args.against}: it is of {name!r}, and no service has that name",
+            hint="name the report SERVICE.json",
         )
 
 

@@ -1,4 +1,4 @@
-"""``capadvise diff``: what changed between two reports."""
+"""``capadvise diff``: show what changed between two reports."""
 
 from __future__ import annotations
 

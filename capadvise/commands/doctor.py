@@ -29,8 +29,8 @@ def command(args: argparse.Namespace) -> int:
     if able:
         print(f"capability checks can be observed here, through the {through}")
     elif alone:
-        print("capability checks cannot be observed here; run uses retries alone, which need no")
-        print("tracing: what is refused is tried again, and that shows what was missing")
+        print("capability checks cannot be observed here; run uses retries only, which need no")
+        print("tracing: each refused call is made again with one capability more")
     else:
         print("capability checks cannot be observed here")
     print(*own_rights(), sep="\n")
@@ -43,7 +43,7 @@ def _self_test() -> int:
         self_test,  # the judgement, which examining does without
     )
 
-    print("A small program whose needs are known, recorded in each way that there is here:")
+    print("A small program whose needs are known, recorded in every way that works here:")
     passed: list[str] = []
     failed: list[str] = []
     for tried in self_test():
@@ -59,21 +59,24 @@ def _self_test() -> int:
         print("nothing can be observed here: see capadvise doctor")
         return Exit.CANNOT_OBSERVE
     if not failed:
-        print("what the target needs was found each time")
+        print("the answer was right each time")
         return Exit.OK
-    print(f"what the target needs was not found through: {', '.join(failed)}")
+    print(f"the answer was wrong with: {', '.join(failed)}")
     if passed:
-        print(f"until that is mended: CAPADVISE_OBSERVER={passed[0]} capadvise run …")
+        print(f"until this is fixed: CAPADVISE_OBSERVER={passed[0]} capadvise run …")
     return Exit.FAILED
 
 
 def own_rights() -> Iterator[str]:
     """What capadvise itself may do while a target runs."""
     yield ""
-    yield "While a target runs, capadvise keeps of all capabilities, as root:"
+    yield "While a target runs, capadvise itself keeps only these capabilities, as root:"
     for row in own_caps.TABLE:
         when = " (only under sudo)" if row.sudo else ""
         first, *more = textwrap.wrap(row.why + when, 76)
         yield f"    {row.name:15} {first}"
         yield from (f"    {'':15} {line}" for line in more)
-    yield "The guardian keeps KILL. What either executes as root (checks, engines, trials) has all."
+    yield (
+        "The guardian keeps KILL. Health checks, engines and trials, which either "
+        "starts as root, have all."
+    )

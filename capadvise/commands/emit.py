@@ -16,7 +16,7 @@ from capadvise.workflow.notice import notice
 def command(args: argparse.Namespace) -> int:
     """Print a snippet, write it to a file, or patch one with it."""
     if args.into is not None and args.output is not None:
-        raise BadInput("--into patches its file in place: it has no --output")
+        raise BadInput("--into changes its file in place: leave --output out")
     if args.into is None and (args.service is not None or args.dry_run):
         raise BadInput("--service and --dry-run are for --into FILE")
     report = load(Path(args.report), default())
@@ -24,7 +24,7 @@ def command(args: argparse.Namespace) -> int:
     if args.set == "floor":
         if report.proposal.floor is None:
             raise BadInput(
-                f"{args.report}: it has no floor: nothing was proven by trials",
+                f"{args.report}: it has no minimal set: no trials were made",
                 hint=f"capadvise prove {args.report}",
             )
         caps = report.proposal.floor

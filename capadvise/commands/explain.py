@@ -20,7 +20,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
     if args.site and args.what:
-        raise BadInput(f"{args.what!r} and --site: one at a time")
+        raise BadInput(f"{args.what!r} and --sitecannot be combined")
     if args.site:
         return _site(args.site, catalog)
     if not args.what:
@@ -49,7 +49,7 @@ def _site(function: str, catalog: Catalog) -> Iterator[str]:
     if not rules:
         near = similar(function, catalog)
         raise BadInput(
-            f"no rule of the catalog names the kernel function {function!r}",
+            f"the catalog has no rule for the kernel function {function!r}",
             hint=f"did you mean {' or '.join(near)}?" if near else None,
         )
     return site_text(function, rules, catalog)

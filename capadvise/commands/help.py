@@ -1,4 +1,4 @@
-"""``capadvise help``: the pages that say more than ``--help``."""
+"""``capadvise help``: the documentation pages than ``--help``."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def command(args: argparse.Namespace) -> int:
     """Print what is known of each target; without one, a line for each process."""
     machine = Machine.read()
     if args.seccomp and (len(args.targets) != 1 or args.targets[0].startswith(IMAGE)):
-        raise BadInput("--seccomp stops a process for a moment: name exactly one")
+        raise BadInput("--seccomp stops the process for a moment: name exactly one")
     inspections = [_looked_at(text, machine) for text in args.targets] or list(holders(machine))
     if args.seccomp and isinstance(inspections[0], Inspection):
         inspections = [with_filter(inspections[0], default())]

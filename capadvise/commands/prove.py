@@ -1,4 +1,4 @@
-"""``capadvise prove``: run it with exactly that set, and show that no member can go."""
+"""``capadvise prove``: try exactly this set, and show that no member can be dropped."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _review(path: Path) -> int:
     if not has_screens():
         raise BadInput(
             "review needs a terminal",
-            hint=f"capadvise explain {shlex.quote(str(path))} says the same as text",
+            hint=f"capadvise explain {shlex.quote(str(path))} prints the same as text",
         )
     from capadvise.tui.main import Main
     from capadvise.tui.protocols import Over
@@ -38,7 +38,7 @@ def _choose() -> int:
     """The reports that were saved, the latest first: to be chosen from, or as text."""
     reports = saved_reports()
     if not reports:
-        raise BadInput("no report is saved yet", hint="capadvise run -- COMMAND …")
+        raise BadInput("there is no saved report yet", hint="capadvise run -- COMMAND …")
     if not has_screens():
         for path, _ in reports:
             print(printable(str(path)))

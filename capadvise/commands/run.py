@@ -60,10 +60,11 @@ def command(args: argparse.Namespace) -> int:
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:
     if invocation is None:
         if args.replace:
-            raise BadInput("--replace is for containers: nothing else is up beside a command")
+            raise BadInput("--replace is for containers, not for commands")
         if args.prove and args.kind == "daemon" and not args.check:
             raise BadInput(
-                "--prove needs --check SHELL: no trial of a daemon could tell success",
+                "--prove needs --check SHELL: without it, a trial of a daemon cannot tell "
+                "success from failure",
                 hint="for one that listens on port 80: --check 'exec 3<>/dev/tcp/127.0.0.1/80'",
             )
         return

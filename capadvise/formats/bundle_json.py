@@ -50,7 +50,7 @@ def load(source: str) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _checked(source: str, within: str, value: Any) -> Any:

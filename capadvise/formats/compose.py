@@ -43,7 +43,9 @@ def render(snippet: Snippet) -> str:
     if not snippet.root:
         lines.append(f'    user: "{snippet.user}"\n')
     if snippet.unprivileged:
-        lines.append("    privileged: false # devices that it may have opened were not recorded\n")
+        lines.append(
+            "    privileged: false # if it opens devices of the host, list them under devices:\n"
+        )
     lines.append("    cap_drop:\n      - ALL\n")
     if snippet.caps:
         lines.append("    cap_add:\n")

@@ -132,4 +132,4 @@ def unjudged(keys: Entries) -> Iterator[tuple[str, int]]:
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
     if "volumes_from" in keys:
-        yield "it has the volumes of other containers", line(keys["volumes_from"])
+        yield "it mounts the volumes of other containers", line(keys["volumes_from"])

@@ -25,25 +25,25 @@ def notes(snippet: Snippet) -> Iterator[str]:
         return
     if snippet.root:
         yield (
-            "recorded as root: for an image with another user these have no effect, unless it is "
-            "told to start as user 0"
+            "recorded as root: if the image sets another user, start it as user 0, or these "
+            "have no effect"
         )
     elif snippet.only_low_ports:
         yield (
-            f"user {snippet.user} binds low ports by the sysctl alone; with the host's network, "
-            "which allows no sysctls here, give the program file capabilities: setcap "
+            f"user {snippet.user} can bind low ports because of the sysctl; with host "
+            "networking, which forbids the sysctl, give the program file capabilities: setcap "
             f"{snippet.file_capabilities} PROGRAM"
         )
     else:
         yield (
-            f"for user {snippet.user} these are only bounds; to have them, give the program of the "
-            f"image file capabilities (setcap {snippet.file_capabilities} PROGRAM) and leave "
-            "no_new_privs off, or start as root and let the program drop the rest"
+            f"user {snippet.user} does not get these at its start; give the program in the image "
+            f"file capabilities (setcap {snippet.file_capabilities} PROGRAM) and leave "
+            "no_new_privs off, or start as root and let it switch user"
         )
     if not snippet.only_low_ports and any(
         cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
     ):
         yield (
-            f"the sysctl {PORT_START}=0 does the work of NET_BIND_SERVICE for every user; docker "
-            "and containerd 2 set it in networks of their own"
+            f"the sysctl {PORT_START}=0 lets every user bind low ports, without "
+            "NET_BIND_SERVICE; docker and containerd 2 set it in container networks"
         )

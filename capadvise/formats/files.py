@@ -92,7 +92,7 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{path}: more than {MAX_BYTES >> 20} MiB are too many to patch")
+        raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large to patch")
     return data
 
 

@@ -47,11 +47,11 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
             if value is not None and value.isdecimal():
                 yield f"{key}: {int(value)}"
     if snippet.unprivileged:
-        yield "privileged: false # devices that it may have opened were not recorded"
+        yield "privileged: false # if it opens devices of the host, list them under devices:"
     if _forbids_escalation(snippet):
         yield "allowPrivilegeEscalation: false"
     if snippet.default_seccomp:
-        yield "seccompProfile: # calls that ask for no capability were not recorded"
+        yield "seccompProfile:"
         yield "  type: RuntimeDefault"
     yield from ("capabilities:", "  drop:", "    - ALL")
     if not snippet.caps:

@@ -25,7 +25,9 @@ CLASSES = {
 def sheet_in(snippet: Snippet) -> Sheet:
     """What a page is made of."""
     if snippet.sheet is None:
-        raise BadInput(f"{snippet.name}: it was not made of a report, so that no page can be made")
+        raise BadInput(
+            f"{snippet.name}: it does not come from a report, so there is no page to make"
+        )
     return snippet.sheet()
 
 

@@ -41,10 +41,10 @@ def words(container: Section) -> list[str]:
     options, rest = RUN.parse(args)
     if rest or "--" in args:
         raise ambiguous(
-            line, "a word in PodmanArgs= that is no option: podman takes it for an image"
+            line, "a word in PodmanArgs= that is not an option: podman takes it for the image"
         )
     if any(map(_VARIABLE.fullmatch, args)):
-        raise ambiguous(line, "a variable in PodmanArgs=, which systemd makes words of")
+        raise ambiguous(line, "a variable in PodmanArgs=, which systemd splits into words")
     for option in options:
         _check_option(option, line)
     return args
@@ -53,22 +53,22 @@ def words(container: Section) -> list[str]:
 def _check_pairs(key: str, value: str, line: int) -> None:
     """A name that begins like an option stands where podman could take it for one."""
     if any(word.startswith("-") for word in split(value, line, "shell-like")):
-        raise ambiguous(line, f"a name in {key}= that begins like an option")
+        raise ambiguous(line, f"a name in {key}= that looks like an option")
 
 
 def _check_value(key: str, value: str, line: int) -> None:
     """systemd makes several words of ``$NAME`` where it stands alone, and podman takes an image
     that begins like an option for one."""
     if key in _IMAGES and value.strip('"').startswith(("-", "$", "%")):
-        raise ambiguous(line, f"{key}= begins like an option or a variable")
+        raise ambiguous(line, f"{key}= looks like an option or a variable")
     if any(map(_VARIABLE.fullmatch, (*value.split(), *split(value, line, "shell-like")))):
-        raise ambiguous(line, f"a variable in {key}=, which systemd makes words of")
+        raise ambiguous(line, f"a variable in {key}=, which systemd splits into words")
 
 
 def _check_option(option: Option, line: int) -> None:
     value = option.value or ""
     if len(value) > 1 and value.startswith("-"):
-        raise ambiguous(line, f"the value of --{option.name} begins like an option")
+        raise ambiguous(line, f"the value of --{option.name} looks like an option")
     if not option.name.isprintable() or set(option.name) & set("$%"):
         raise ambiguous(line, "a variable in the name of an option")
     if option.name in _JUDGED:

@@ -106,9 +106,9 @@ def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
 
 
 _ELSEWHERE = {
-    "ContainersConfModule": "a module of containers.conf can give it anything",
-    "GlobalArgs": "options of podman itself can give it anything",
-    "Pod": "it joins a pod, whose settings stand in another file",
+    "ContainersConfModule": "a module of containers.conf can grant anything",
+    "GlobalArgs": "global options of podman can grant anything",
+    "Pod": "it joins a pod, whose settings are in another file",
 }
 
 

@@ -22,5 +22,5 @@ def render(snippet: Snippet) -> str:
         words.append("--no-new-privs")
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     command = shell.join((*words, "--", *(snippet.argv or (snippet.name,))))
-    note = () if snippet.root else ("--init-groups gives the user's other groups, if it has any",)
+    note = () if snippet.root else ("--init-groups also sets the user's other groups",)
     return "".join((snippet.comments(more=note), *reasons, command, "\n"))

@@ -206,17 +206,17 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
     start = report.posture.sysctls.get(PORT_START, "")
     if start.isdecimal() and int(start) < 1024 and not caps & _BIND:
         yield (
-            f"recorded where {PORT_START} is {start}: elsewhere, binding a port below 1024 needs "
-            "that setting, or NET_BIND_SERVICE"
+            f"recorded where {PORT_START} is {start}: elsewhere, a port below 1024 needs that "
+            "setting, or NET_BIND_SERVICE"
         )
     match _gains_nothing(report):
         case False:
             yield (
-                "no_new_privs would do harm: a set-id program, or one with file capabilities, was "
-                "started"
+                "no_new_privs would break it: it runs a set-id program, or one with file "
+                "capabilities"
             )
         case None:
-            yield "whether no_new_privs would do harm is not known: not all that starts was seen"
+            yield "no_new_privs left out: the start was not seen, and it may run a set-id program"
 
 
 def _gains_nothing(report: Report) -> bool | None:

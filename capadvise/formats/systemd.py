@@ -33,7 +33,8 @@ def render(snippet: Snippet) -> str:
 def _note(snippet: Snippet) -> str:
     if snippet.root:
         return (
-            "recorded as root: a unit with another User= also needs these as AmbientCapabilities="
+            "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
+            "the same list"
         )
     return f"recorded as user {snippet.user}: the unit's own User= is left as it is"
 

@@ -121,7 +121,7 @@ def parse(text: str, *, quadlet: bool = False) -> Unit:
             raise BadInput(f"line {number}: neither a section nor KEY=VALUE")
         key, value = key.strip(BLANKS), value.strip(BLANKS)
         if not _KEY.fullmatch(key):
-            raise ambiguous(number, "a key with blanks or foreign letters in it")
+            raise ambiguous(number, "a key with blanks or non-ASCII letters")
         assignments.append(Assignment(section, key, value, number, start, end))
     return Unit(text, tuple(assignments), headings)
 
@@ -140,7 +140,7 @@ def _logical(text: str, *, quadlet: bool) -> Iterator[tuple[int, int, int, str]]
         if not parts:
             first, start = number, here
         elif not line and quadlet:
-            raise ambiguous(number, "an empty line in a line that goes on")
+            raise ambiguous(number, "an empty line inside a continued line")
         parts.append(line if quadlet else raw.rstrip("\r"))
         if _goes_on(parts, quadlet=quadlet):
             parts[-1] = parts[-1][:-1] + ("" if quadlet else " ")
@@ -155,7 +155,7 @@ def _logical(text: str, *, quadlet: bool) -> Iterator[tuple[int, int, int, str]]
 def _check_edges(raw: str, number: int) -> None:
     """Blanks that only some readers take off."""
     if raw.strip() != raw.strip(BLANKS):
-        raise ambiguous(number, "a foreign blank at the edge of a line")
+        raise ambiguous(number, "a non-ASCII blank at the edge of a line")
 
 
 def _goes_on(parts: list[str], *, quadlet: bool) -> bool:
@@ -182,7 +182,7 @@ def words(assignments: list[Assignment], escapes: Escapes = "drop") -> list[tupl
 
 
 def split(value: str, line: int, escapes: Escapes = "drop") -> list[str]:
-    """The words of a value. Raises BadInput for quotes that do not end, and for an empty word in a
+    """The words of a value. Raises BadInput for an unclosed quote, and for an empty word in a
     list: for podman it ends the list."""
     whole_words: list[str] = []
     word: list[str] | None = None
@@ -217,7 +217,7 @@ def _pieces(value: str, line: int, escapes: Escapes) -> Iterator[str | None]:
         else:
             yield None if char in BLANKS else char
     if quote:
-        raise BadInput(f"line {line}: quotes that do not end")
+        raise BadInput(f"line {line}: an unclosed quote")
 
 
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -239,7 +239,7 @@ def _escaped(value: str, at: int, line: int, escapes: Escapes) -> tuple[str, int
         if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000:
             return chr(code), number.end()
     if escapes == "c":  # podman drops the whole value then
-        raise ambiguous(line, "a backslash that begins no escape")
+        raise ambiguous(line, "an unknown backslash escape")
     return "\\" + char, at + 1
 
 

@@ -92,14 +92,14 @@ def documents(text: str) -> tuple[Node, ...]:
         raise BadInput(f"more than {MAX_VALUES} values are too many")
     if odd := _LINE_ENDS.search(text):
         at = text.count("\n", 0, odd.start()) + 1
-        raise ambiguous(at, "a line end that is none to YAML 1.2, or none to who splits documents")
+        raise ambiguous(at, "a line end that not every YAML reader accepts")
     # libyaml is what the Go consumers' parser was translated from: it takes the same tabs.
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         roots = tuple(_Builder(text, yaml.parse(text, Loader=loader)).documents())
         sizes: dict[int, int] = {}
         if sum(_size(root, sizes) for root in roots) > MAX_EXPANDED:
-            raise BadInput("its aliases stand for too much")
+            raise BadInput("its aliases expand to too much")
         return roots
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -118,13 +118,14 @@ def template_hint(text: str) -> str | None:
     """What to do with a file that is no YAML yet."""
     if "{{" not in text:
         return None
-    return "a Helm template is not YAML: take what `helm template` renders, or set its values"
+    return "a Helm template is not YAML: use the output of `helm template`, or set its values"
 
 
 def ambiguous(line: int, what: str) -> BadInput:
     """The error for what two readers of the same file could read differently."""
     return BadInput(
-        f"line {line}: ambiguous: {what}", hint="readers of this file disagree: write it plainly"
+        f"line {line}: ambiguous: {what}",
+        hint="programs that read this file disagree about it: write it in a plain form",
     )
 
 
@@ -184,7 +185,7 @@ class _Builder:
             if type(event).__name__ in ("SequenceEndEvent", "MappingEndEvent"):
                 return inner, event
             inner.append(self.node(event))
-        raise AssertionError("the parser balances its events")
+        raise AssertionError("the parser's events do not balance")
 
     def scalar_end(self, start: int, end: int, style: str) -> int:
         """Blank lines after a block scalar belong to it only where it says ``+``."""

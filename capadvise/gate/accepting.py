@@ -65,7 +65,7 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
             continue
         said = _COMMENT.search(line)
         if said is None:
-            raise BadInput(f"{path}: line {number}: not a way to accept", hint=EXAMPLE)
+            raise BadInput(f"{path}: line {number}: this comment accepts nothing", hint=EXAMPLE)
         rules = tuple(re.split(r"\s*,\s*", said["rules"]))
         _check_rules(f"{path}: line {number}", rules)
         covered = (number,) if not line.lstrip().startswith(("#", ";")) else ()
@@ -156,6 +156,6 @@ def left_over(
             "",
             *item.written,
             f"the exception for {', '.join(item.rules)} {state}",
-            "What nobody needs any more hides what comes later.",
+            "An exception that nobody needs can hide a later finding.",
             "Remove it, or renew it." if item.has_expired(today) else "Remove it.",
         )

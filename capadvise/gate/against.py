@@ -40,7 +40,7 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(beyond, service),
-            f"it holds {_names(beyond)}, of which {report} cannot tell",
+            f"it holds {_names(beyond)}: {report} cannot tell whether it needs them",
             "The target ran before it was recorded: its start was not seen.",
             "Record a start, or prove the report.",
             severity=Severity.WARNING,
@@ -58,9 +58,9 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            f"it holds {_names(open_)}, of which {report} cannot tell",
+            f"it holds {_names(open_)}: {report} cannot tell whether it needs them",
             " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
-            "Prove the report: trials tell.",
+            "Prove the report: trials decide.",
             severity=Severity.WARNING,
         )
     yield from _lacking(missing, service, proposal, report)

@@ -31,7 +31,7 @@ class Baseline:
         self._reports: dict[Path, Report] = {}
         if not self.paths:
             raise BadInput(
-                f"{place}: no report (*.json) is in this folder",
+                f"{place}: this folder holds no report (*.json)",
                 hint="capadvise run -o FOLDER/SERVICE.json -- COMMAND",
             )
 

@@ -30,7 +30,7 @@ def _privileged(service: Service) -> Iterator[Finding]:
             "privileged",
             "it is privileged",
             "That is every capability, every device and no seccomp or AppArmor: root on the host.",
-            "Remove it and add what `capadvise run` finds that it needs.",
+            "Remove it and add what the service needs, as `capadvise run` finds.",
         )
 
 
@@ -47,7 +47,7 @@ def _add_all(service: Service) -> Iterator[Finding]:
                 name,
                 f"it adds {printable(name)}",
                 f"Every capability, SYS_ADMIN and SYS_MODULE among them: root on the host.{beats}",
-                "Drop ALL and add what `capadvise run` finds that it needs.",
+                "Drop ALL and add what the service needs, as `capadvise run` finds.",
             )
 
 
@@ -61,13 +61,13 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
         why = (
             f"{title} refuses to start a container with it."
             if consumer.refuses
-            else f"{title} does not know the name and leaves it out without a word."
+            else f"{title} does not know the name and ignores it silently."
         )
         meant = _meant(name)
         yield service.finding(
             "ignored-name",
             name,
-            f"{printable(name)!r} is no capability's name here",
+            f"{printable(name)!r} is not a capability name here",
             why,
             f"Write {consumer.spelled(meant)}." if meant is not None else "Remove it.",
         )
@@ -91,7 +91,7 @@ def _spelling(service: Service) -> Iterator[Finding]:
                 "spelling",
                 name,
                 f"{name!r} is spelled in lower case",
-                "The container gets what is meant, but Pod Security Admission compares names "
+                "The container gets the capability, but Pod Security Admission compares names "
                 "exactly and does not match this one.",
                 f"Write {right}.",
             )
@@ -129,12 +129,12 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         yield service.finding(
             "no-drop-all",
             "",
-            "its capabilities are not bounded",
+            "its bounding set is not limited",
             f"A set-id program gains {len(kept)} capabilities."
             if service.bounded_only
             else f"As root it starts with {len(kept)} capabilities, and any set-id program gains "
             "them.",
-            "Set CapabilityBoundingSet= to what `capadvise run` finds that it needs.",
+            "Set CapabilityBoundingSet= to what the service needs, as `capadvise run` finds.",
         )
         return
     yield service.finding(
@@ -142,7 +142,7 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         "",
         "it does not drop ALL",
         f"{_begins_with(service, len(kept))}: {', '.join(cap.short for cap in sorted(kept))}.",
-        "Drop ALL and add what `capadvise run` finds that it needs.",
+        "Drop ALL and add what the service needs, as `capadvise run` finds.",
     )
 
 
@@ -164,18 +164,22 @@ def _useless_add(service: Service) -> Iterator[Finding]:
         return
     names = ", ".join(sorted(cap.short if isinstance(cap, Cap) else ALL for cap in caps))
     gain = (
-        "With no_new_privs nothing can gain it either."
+        "With no_new_privs, no program can gain them either."
         if declared.no_new_privileges
-        else "Only programs with file capabilities and set-id programs gain it."
+        else "Only set-id programs and programs with file capabilities gain them."
     )
     yield service.finding(
         "useless-add",
         declared.add[0],
         f"it adds {names} for user {printable(uid)}",
-        f"For a user other than root the additions only bound what can be gained. {gain}",
+        "A user other than root does not get added capabilities: they only limit what it "
+        f"can gain. {gain}",
         f"Add them to {service.consumer.ambient}."
         if service.consumer.ambient
-        else "Remove them, give the program file capabilities (setcap), or start as root and drop.",
+        else (
+            "Remove them, give the program file capabilities (setcap), or start as root "
+            "and switch user."
+        ),
     )
 
 
@@ -187,9 +191,9 @@ def _escalation(service: Service) -> Iterator[Finding]:
     yield service.finding(
         "escalation",
         "no_new_privileges",
-        "it lets programs gain privileges",
+        "programs in it can gain privileges",
         f"A set-id program or one with file capabilities can gain the {many} "
-        f"capabilit{'y' if many == 1 else 'ies'} that the container is bounded by.",
+        f"capabilit{'y' if many == 1 else 'ies'} in its bounding set.",
         "Set allowPrivilegeEscalation: false."
         if service.consumer.prefix is Prefix.MUST_NOT
         else "Set no-new-privileges:true.",
@@ -222,7 +226,7 @@ def _duplicates(service: Service) -> Iterator[Finding]:
                 "duplicate",
                 name,
                 f"it {verb} {what.short if isinstance(what, Cap) else what} twice",
-                "Once is enough; the other can be forgotten when the list is changed.",
+                "Once is enough: whoever changes the list may overlook the other.",
                 "Remove one.",
             )
 
@@ -238,8 +242,9 @@ def _variables(service: Service) -> Iterator[Finding]:
                     "variable",
                     key,
                     f"{printable(key)} depends on a variable",
-                    "It is judged as the variable is set here; elsewhere it can say more.",
-                    "Write the value itself.",
+                    "It is judged with the variable's value here; elsewhere the value may "
+                    "grant more.",
+                    "Write the value out.",
                     severity=Severity.NOTE if key == "user" else None,
                 )
 
@@ -251,8 +256,8 @@ def _unresolved(service: Service) -> Iterator[Finding]:
             "unresolved",
             key,
             f"{printable(key)} was not resolved",
-            "It has a variable in it, or takes what another service says: that is not judged.",
-            "Run the gate where docker compose works and the variables are set.",
+            "It contains a variable, or comes from another service: that was not judged.",
+            "Run the gate where docker compose is installed and the variables are set.",
             severity=Severity.WARNING if key == "user" else None,
         )
 

@@ -181,7 +181,7 @@ def _levels(outcome: Outcome) -> Iterator[Finding]:
 
 def _obstacles(pod: Reached) -> str:
     what = "; ".join(printable(violation.what) for violation in pod.violations)
-    return f"What keeps it from the next: {what}." if what else "It is the highest."
+    return f"For the next level, change: {what}." if what else "It is the strictest."
 
 
 def _message(finding: Finding) -> str:

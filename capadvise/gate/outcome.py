@@ -243,7 +243,7 @@ def _below(pod: Reached, path: str, level: Level, *, service: str = "") -> Findi
         path,
         next((item.line for item in pod.violations if item.level.rank <= level.rank), pod.line),
         f"its Pod Security level is {pod.level}, not {level}",
-        f"What keeps it: {printable('; '.join(what))}.",
+        f"To change: {printable('; '.join(what))}.",
         f"Change these, or require {pod.level}.",
     )
 
@@ -256,8 +256,8 @@ def _remark(item: Remark) -> Finding:
         item.path,
         item.line,
         f"not judged: {printable(item.what)}",
-        "What is not judged may give more than is said here.",
-        "Name it too, let --resolve judge it, or accept it with a reason.",
+        "Whatever was not judged may grant more than is shown here.",
+        "Pass it to check as well, let --resolve judge it, or accept it with a reason.",
     )
 
 
@@ -274,7 +274,7 @@ def _no_report(service: Service, *, allowed: bool) -> Finding:
         "no-report",
         "",
         "no report says what it needs",
-        "Nobody can tell whether it holds too much or too little.",
+        "Without one, nobody can tell whether it holds too much or too little.",
         "Record it with `capadvise run` and keep the report with the others.",
         severity=Severity.NOTE if allowed else None,
     )

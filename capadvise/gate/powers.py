@@ -28,7 +28,7 @@ def risky_capabilities(service: Service) -> Iterator[Finding]:
         there = remaining(entry, circumstances)
         needed = cap in service.needed
         attack = f" An attacker could: {_lower(there.possible[0].what)}" if there.possible else ""
-        remedy = f"`capadvise explain {cap.short}` names a way to do without for each of its uses."
+        remedy = f"`capadvise explain {cap.short}` shows what to do instead, for each of its uses."
         suffix = ", which its report shows a need for" if needed else ""
         if there.risk is Risk.ROOT:
             only_here = service.consumer.on_host and entry.risk is not Risk.ROOT
@@ -63,8 +63,8 @@ def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[F
             "beyond-default",
             rest[0][0],
             f"it adds {', '.join(cap.short for cap in sorted(caps))}",
-            "More than container engines grant by default, and no report shows a need for it.",
-            "Record the service with `capadvise run`: the report tells whether it needs them.",
+            "Container engines do not grant it by default, and no report shows a need for it.",
+            "Record the service with `capadvise run`: the report shows whether it needs them.",
         )
 
 
@@ -74,26 +74,26 @@ def _lower(sentence: str) -> str:
 
 # ------------------------------------------------------------------------------ exposures
 
-_NO_SOCKET = "Put a proxy between that lets through only the calls that it needs."
-_OWN_NAMESPACE = "Leave it out: a namespace of its own is the default."
+_NO_SOCKET = "Put a proxy in between that passes only the calls it needs."
+_OWN_NAMESPACE = "Remove it: a namespace of its own is the default."
 _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
     Exposure.CONTROL_SOCKET: (
         "control-socket",
         _ERROR,
-        "Whoever reaches it starts a privileged container: root-equivalent on the host, with no "
-        "capability at all, even where it is mounted read-only.",
+        "Whoever can connect to it can start a privileged container: root-equivalent on the "
+        "host, without any capability, even where it is mounted read-only.",
         _NO_SOCKET,
     ),
     Exposure.SYSTEM_BUS: (
         "control-socket",
         _WARNING,
-        "Over the system bus uid 0 starts and changes services of the host.",
+        "Over the system bus, uid 0 can start and change services of the host.",
         _NO_SOCKET,
     ),
     Exposure.SYSTEM_FOLDER: (
         "host-folder",
         _ERROR,
-        "Root in the container changes programs or settings of the host there: root-equivalent.",
+        "Root in the container can change programs or settings of the host: root-equivalent.",
         "Mount what it needs, read-only.",
     ),
     Exposure.READABLE_FOLDER: (
@@ -106,13 +106,14 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
         "host-folder",
         _NOTE,
         "It sees the host's processes and devices, read-only.",
-        "Usual for monitoring; leave it out elsewhere.",
+        "Usual for monitoring; remove it elsewhere.",
     ),
     Exposure.DISK: (
         "host-device",
         _ERROR,
-        "A disk or the memory of the host is root-equivalent: file permissions do not count there.",
-        "Pass in only the device that it needs.",
+        "Access to a disk or to the memory of the host is root-equivalent: file "
+        "permissions do not apply there.",
+        "Pass in only the devices that it needs.",
     ),
     Exposure.HOST_NETWORK: (
         "host-namespace",
@@ -142,13 +143,13 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
         "unconfined",
         _WARNING,
         "Without the seccomp filter every system call of the kernel can be attacked.",
-        "Leave the default profile on, or give it one of its own.",
+        "Keep the default profile, or write one for it.",
     ),
     Exposure.UNCONFINED: (
         "unconfined",
         _WARNING,
         "Without AppArmor or SELinux nothing stops mounts and writes to /proc.",
-        "Leave the default profile on, or give it one of its own.",
+        "Keep the default profile, or write one for it.",
     ),
     Exposure.UNMASKED: (
         "unconfined",
@@ -159,7 +160,7 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
     Exposure.PRIVILEGED_COMMAND: (
         "privileged-command",
         _ERROR,
-        "It runs with all capabilities, whatever the service's own are.",
+        "It runs with all capabilities, whatever the service's own set is.",
         "Run it with the service's own rights.",
     ),
     Exposure.HOST_COMMAND: (
@@ -233,8 +234,8 @@ def not_judged(service: Service) -> Iterator[Finding]:
             "not-judged",
             what,
             f"not judged: {printable(what)[:160]}",
-            "It may give the service more than this file says.",
-            "Look at it, and accept it with a reason.",
+            "It may grant the service more than this file shows.",
+            "Review it, and accept it with a reason.",
         )
 
 

@@ -35,7 +35,7 @@ def _file_text(file: Examined) -> Iterator[str]:
             reason = printable(finding.accepted)
             yield from _wrapped(f"accepted, {said} [{finding.rule}]: {reason}", "  ")
     for title, services in (
-        ("granted what its report says", [item for item in file.services if item.exact]),
+        ("matches its report", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
     ):
         if services:

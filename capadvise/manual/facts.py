@@ -87,9 +87,9 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
     yield from _refusal(entry)
     yield from _section("Who grants it by default", defaults_sentences(entry.cap, catalog))
     opened = seccomp_sentences(entry, catalog, most=len(entry.syscalls) + 100)
-    yield from _section("What it opens in seccomp", opened)
+    yield from _section("What it unlocks in seccomp", opened)
     yield from ("", "**In a user namespace.** " + prose(entry.user_namespace))
-    yield from ("", "A command that needs it, and one that does without:", "")
+    yield from ("", "A command that needs it, and one that works without it:", "")
     yield from ("```sh", entry.example_needs, entry.example_without, "```")
     yield from _section("References", entry.references)
 

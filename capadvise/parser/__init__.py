@@ -11,24 +11,24 @@ from capadvise.parser.verbs import Parser
 _DESCRIPTION = """\
 Finds the smallest set of Linux capabilities that a program needs, and shows why.
 
-  capadvise run -- nginx -g 'daemon off;'          watch a command, get the set
-  capadvise explain SYS_ADMIN                      what is it, what to do instead
+  capadvise run -- nginx -g 'daemon off;'          record a command, get the set
+  capadvise explain SYS_ADMIN                      what it is, what to do instead
   capadvise emit REPORT.json --format compose      the snippet to paste
-  capadvise help                                   pages that say more
+  capadvise help                                   documentation pages
 """
 _EXIT_CODES = """\
 run exits as its target did, with 128+n where signal n ended it. With --prove, where there was no
 target, and for all other commands, the exit code says:
 
   0    done
-  1    no: the gate failed (check), it could not be proven (prove), the check did
+  1    no: the gate failed (check), not proven (prove, run --prove), the check did
        not pass (attach), the recommended sets differ (diff), or an answer was
        wrong (doctor --self-test)
   2    wrong use, or a file that cannot be used
   3    nothing can be observed here
   126  the command cannot be executed
   127  there is no such command
-  130  interrupted; what is known is kept
+  130  interrupted; the report is kept
 """
 
 

@@ -25,7 +25,7 @@ example: capadvise help judgement
 
 def help_(verbs: Verbs) -> None:
     """``help``."""
-    what = "pages that say more; without a name, the list of them"
+    what = "documentation pages; without a name, their list"
     verb(verbs, "help", "[PAGE]", what, _HELP).add_argument("topic", nargs="?", metavar="PAGE")
 
 

@@ -14,13 +14,13 @@ example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
 def run(verbs: Verbs) -> None:
     """``run``."""
     parser = verb(
-        verbs, "run", "[options] -- COMMAND …", "run a command and see what it needs", _RUN
+        verbs, "run", "[options] -- COMMAND …", "run a command and find what it needs", _RUN
     )
     _report(parser, "where to write the report; of several containers: a folder")
     _recording(
         parser,
-        check="shell command that passes when the target did its job, which is then ended",
-        end="end the target",
+        check="shell command that succeeds when the target works; the target is then stopped",
+        end="stop the target",
     )
     parser.add_argument("--user", metavar="USER", help="run as this user, with every capability")
     parser.add_argument(
@@ -29,7 +29,10 @@ def run(verbs: Verbs) -> None:
         const="auto",
         choices=("auto", "all-calls"),
         metavar="all-calls",
-        help="refuse everything at first, and see which refused call needs which capability",
+        help=(
+            "start with an empty effective set and retry each refused call with one "
+            "capability added"
+        ),
     )
     parser.add_argument(
         "--replace",
@@ -40,7 +43,7 @@ def run(verbs: Verbs) -> None:
     parser.add_argument(
         "--prove",
         action="store_true",
-        help="afterwards, run it again and again to find the floor: the smallest set that works",
+        help="afterwards, run trials to find the floor: the smallest set that works",
     )
     parser.add_argument(
         "--json",
@@ -62,7 +65,7 @@ def attach(verbs: Verbs) -> None:
     """``attach``."""
     parser = verb(
         *(verbs, "attach", "[options] PID|CONTAINER"),
-        "watch what runs already: a process, a container",
+        "record something that is already running: a process, a container",
         _ATTACH,
     )
     _report(parser, "where to write the report")
@@ -77,7 +80,7 @@ def attach(verbs: Verbs) -> None:
 
 
 _PROVE = """\
-What a workload file may hold: capadvise help workloads.
+The format of a workload file: capadvise help workloads.
 
 example: capadvise prove web.json -o proven.json
 """
@@ -87,37 +90,40 @@ def prove(verbs: Verbs) -> None:
     """``prove``."""
     parser = verb(
         *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
-        "run it with exactly that set, and show that no member can go",
+        "try exactly this set, and show that no member can be dropped",
         _PROVE,
     )
     parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
     parser.add_argument(
         "--check",
         metavar="SHELL",
-        help="of a report: shell command that passes when the target works, instead of its own",
+        help=(
+            "for a report: shell command that succeeds when the target works, instead of "
+            "the recorded one"
+        ),
     )
     _check_after(parser)
     parser.add_argument(
         "--isolate",
         action="store_true",
         default=True,
-        help="own mounts, network, host name and IPC; files are written to overlays: the default",
+        help="own mounts, network, host name and IPC, and overlays for files: the default",
     )
     parser.add_argument(
         "--no-isolate",
         dest="isolate",
         action="store_false",
-        help="nothing of that: a recorded command is tried where it was recorded",
+        help="none of that: try a recorded command in the real environment",
     )
     parser.add_argument(
         "--in-place",
         action="store_true",
-        help="let trials of a recorded command write to the real files, isolated in all else",
+        help="let trials of a recorded command write to the real files; the rest stays isolated",
     )
     parser.add_argument(
         "--reuse-volumes",
         action="store_true",
-        help="let trials of a container write to its own volumes, instead of overlays",
+        help="let trials of a container write to its own volumes instead of copies",
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
@@ -125,26 +131,26 @@ def prove(verbs: Verbs) -> None:
         dest="data",
         action="store_const",
         const="fresh",
-        help="trials of a container begin with new volumes and empty folders alone",
+        help="trials of a container only start with new volumes and empty folders",
     )
     data.add_argument(
         "--data-only",
         dest="data",
         action="store_const",
         const="data",
-        help="trials of a container begin with what is in its volumes and folders alone",
+        help="trials of a container only start with the existing data",
     )
     parser.add_argument(
-        "-j", "--jobs", type=int, default=1, metavar="N", help="so many workloads at a time"
+        "-j", "--jobs", type=int, default=1, metavar="N", help="run this many workloads at a time"
     )
     _report(parser, "where to write the report; of several workloads: a folder")
     _json(parser)
 
 
 _IMPORT = """\
-Known are auditd's audit.log, ausearch (raw or -i), journalctl -k, dmesg, syslog and logcat: denials
+It reads auditd's audit.log, ausearch (raw or -i), journalctl -k, dmesg, syslog and logcat: denials
 by AppArmor and SELinux, system calls that failed with EPERM or EACCES, and seccomp records.
-What was granted is in no audit log: this shows what is missing, not all that is needed.
+An audit log holds refusals only: this shows what is missing, not all that is needed.
 
 example: journalctl -k | capadvise import - --program cupsd
 """
@@ -152,9 +158,11 @@ example: journalctl -k | capadvise import - --program cupsd
 
 def import_(verbs: Verbs) -> None:
     """``import``."""
-    parser = verb(verbs, "import", "[options] FILE", "a report out of an audit log", _IMPORT)
+    parser = verb(verbs, "import", "[options] FILE", "build a report from an audit log", _IMPORT)
     parser.add_argument("log", metavar="FILE", help="- for standard input")
-    parser.add_argument("--program", metavar="NAME", help="where the log is about several")
+    parser.add_argument(
+        "--program", metavar="NAME", help=("which program, where the log covers several")
+    )
     _report(parser, "where to write the report")
     _json(parser)
 
@@ -173,7 +181,7 @@ def inspect(verbs: Verbs) -> None:
     """``inspect``."""
     parser = verb(
         *(verbs, "inspect", "[options] [TARGET …]"),
-        "what a process or container holds, and what restrains it",
+        "what a process or container holds, and what confines it",
         _INSPECT,
     )
     parser.add_argument(
@@ -223,9 +231,9 @@ def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None
     parser.add_argument(
         "--kind",
         choices=("oneshot", "daemon"),
-        help="run the check only after the target's end, or only while it lives",
+        help="run the check only after the target has ended, or only while it runs",
     )
     parser.add_argument(
-        "--for", dest="seconds", type=seconds, metavar="SECONDS", help=f"{end} after so long"
+        "--for", dest="seconds", type=seconds, metavar="SECONDS", help=f"{end} after this time"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print no proposal")

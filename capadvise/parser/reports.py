@@ -8,10 +8,10 @@ from capadvise.parser.verbs import Verbs, verb
 
 def review(verbs: Verbs) -> None:
     """``review``."""
-    what = "look at a report on the screen: choose, prove, see the risk, save"
+    what = "open a report in the TUI: choose, prove, see the risk, save"
     parser = verb(verbs, "review", "[REPORT]", what)
     parser.add_argument(
-        "report", metavar="REPORT", nargs="?", help="without: choose from those that were saved"
+        "report", metavar="REPORT", nargs="?", help="without it: choose from the saved reports"
     )
 
 
@@ -24,32 +24,35 @@ def emit(verbs: Verbs) -> None:
     """``emit``."""
     parser = verb(
         *(verbs, "emit", "REPORT --format FORMAT [options]"),
-        "print the answer in the language of a runtime, or write it into a file",
+        "print the set in a runtime's language, or patch a file",
         _EMIT,
     )
     parser.add_argument("report", metavar="REPORT")
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), required=True, help="the language; always needed"
+        "--format", choices=tuple(FORMATS), required=True, help="the language; required"
     )
     parser.add_argument(
         "--set",
         choices=("recommended", "floor"),
         default="recommended",
-        help="what is recommended, the default, or the smallest that trials have proven",
+        help="the recommended set (default), or the minimal set proven by trials",
     )
     parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
     parser.add_argument(
         "--service",
         metavar="[KIND/]NAME[/CONTAINER]",
-        help="what to patch in it, where it has several",
+        help="which one to patch, where the file has several",
     )
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="with --into: let a report that has seen no start (attach) take capabilities away",
+        help=(
+            "with --into: let a report that did not observe the start (attach) take "
+            "capabilities away"
+        ),
     )
     parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
 
 
 def explain(verbs: Verbs) -> None:
@@ -59,7 +62,9 @@ def explain(verbs: Verbs) -> None:
         "explain a capability, a report, a kernel function",
     )
     parser.add_argument("what", nargs="?", metavar="CAP|REPORT")
-    parser.add_argument("--site", metavar="FUNCTION", help="a kernel function that asks")
+    parser.add_argument(
+        "--site", metavar="FUNCTION", help=("a kernel function that checks a capability")
+    )
 
 
 _CHECK = """\
@@ -83,12 +88,12 @@ def check(verbs: Verbs) -> None:
     """``check``."""
     parser = verb(
         *(verbs, "check", "[options] FILE|DIR …"),
-        "gate: what files grant, against rules and reports",
+        "gate: check what files grant against rules and reports",
         _CHECK,
     )
     parser.add_argument("files", nargs="+", metavar="FILE|DIR|-")
     parser.add_argument(
-        "--against", metavar="REPORT|DIR", help="what the services were seen to need"
+        "--against", metavar="REPORT|DIR", help="folder or files with the reports of the services"
     )
     parser.add_argument(
         "--allow-unknown", action="store_true", help="accept services that no report knows"
@@ -97,13 +102,13 @@ def check(verbs: Verbs) -> None:
     parser.add_argument(
         "--require",
         choices=("baseline", "restricted"),
-        help="the Pod Security level that each service has to reach",
+        help="the Pod Security level that each service must meet",
     )
     parser.add_argument(
         "--exceptions", metavar="FILE", help="findings that are accepted, with owner and expiry"
     )
     parser.add_argument(
-        "--no-inline", action="store_true", help="comments in the files accept nothing"
+        "--no-inline", action="store_true", help="ignore accepting comments in the files"
     )
     parser.add_argument(
         "--resolve",
@@ -126,19 +131,24 @@ def check(verbs: Verbs) -> None:
 def merge(verbs: Verbs) -> None:
     """``merge``."""
     parser = verb(
-        verbs, "merge", "[options] REPORT …", "make one report of several runs of one target"
+        verbs, "merge", "[options] REPORT …", "combine several runs of one target into one report"
     )
     parser.add_argument("reports", nargs="+", metavar="REPORT")
     parser.add_argument(
-        "--as", dest="name", metavar="NAME", help="they are of one target, though run differently"
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help=("treat them as one target, named NAME, although they were run differently"),
     )
-    parser.add_argument("-o", "--output", metavar="REPORT", help="where to write it, else stdout")
+    parser.add_argument(
+        "-o", "--output", metavar="REPORT", help=("where to write it; default: stdout")
+    )
 
 
 def diff(verbs: Verbs) -> None:
     """``diff``."""
-    parser = verb(verbs, "diff", "[options] A B", "what changed between two reports")
+    parser = verb(verbs, "diff", "[options] A B", "show what changed between two reports")
     parser.add_argument("before", metavar="A", help="a report")
     parser.add_argument("after", metavar="B", help="a later one")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it, else stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
     parser.add_argument("--json", action="store_true", help="as JSON")

@@ -52,13 +52,13 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
     yield from ("", "Who grants it by default")
     for text in defaults_sentences(cap, catalog):
         yield from bullet(text)
-    yield from ("", "What it opens in seccomp, the filter of system calls")
+    yield from ("", "What it unlocks in seccomp, the system call filter")
     for text in seccomp_sentences(entry, catalog, most=200 if whole else 8):
         yield from bullet(text)
-    yield from ("", "In a user namespace of one's own (rootless engines, userns-remap)")
+    yield from ("", "In its own user namespace (rootless engines, userns-remap)")
     yield from paragraph(entry.user_namespace)
     yield from ("", "A command that needs it", f"  $ {entry.example_needs}")
-    yield from ("and one that does without", f"  $ {entry.example_without}", "")
+    yield from ("and one that works without it", f"  $ {entry.example_without}", "")
     if whole:
         yield from paragraph(WHERE_TO, "")
         yield ""
@@ -96,7 +96,7 @@ def _uses(entry: Entry, *, whole: bool) -> Iterator[str]:
                 use.narrower
             )
             yield from bullet(f"{use.name}: {use.what}{only}")
-    yield from ("", "Asked for all the time, and never a reason to grant it")
+    yield from ("", "Checked all the time, never a reason to grant it")
     for use in entry.uses:
         if _is_nothing(use):
             yield from bullet(f"{use.name}: {use.what}")
@@ -122,7 +122,7 @@ def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
     granting = catalog.baselines.granting(cap)
     others = [name for name in runtimes if name not in granting]
     if not granting:
-        yield f"None of {listed(runtimes)}: it has to be added."
+        yield f"None of {listed(runtimes)}: it must be added."
     else:
         but = f"; not {listed(others, 'or')}" if others else ""
         yield f"{listed(granting)}{but}."
@@ -143,12 +143,12 @@ def seccomp_sentences(entry: Entry, catalog: Catalog, *, most: int) -> Iterator[
     calls = [*known, *(call for call in opened if call not in known)]
     if calls:
         shown = calls[:most] + [f"{len(calls) - most} more"] * (len(calls) > most)
-        yield f"docker's default profile opens with it {listed(shown)}."
+        yield f"With it, docker's default profile allows {listed(shown)}."
         yield (
             "The capability is useless while its calls are closed, and a call that is let "
             "through without it is usually still refused by the kernel: it takes both."
         )
     else:
-        yield "No system call: docker's default profile opens the same ones without it."
+        yield "No system call: docker's default profile allows the same calls without it."
     if closed := [call for call in entry.syscalls if call in profile.never]:
-        yield f"Closed in docker even with it: {listed(closed)}."
+        yield f"Blocked in docker even with it: {listed(closed)}."

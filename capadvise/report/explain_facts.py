@@ -88,7 +88,7 @@ def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterato
         yield "×", f"{named(attack)} But {obstacle}."
 
 
-POSSIBILITIES = "! possible there   ? only under that condition   × not possible there"
+POSSIBILITIES = "! possible there   ? only if that is true   × not possible there"
 """What the marks mean."""
 
 

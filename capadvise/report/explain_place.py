@@ -84,7 +84,7 @@ def judged_in(report: Report) -> tuple[Known, str]:
     """The place that risks are judged in, and what to say of it where it is not the one in which
     it ran: a plain program's risks are those of the container that it is meant for."""
     if in_no_container(report):
-        return docker_defaults(report), "In a container that docker makes without further options"
+        return docker_defaults(report), "In a container with docker's default options"
     return known(report), ""
 
 
@@ -109,8 +109,8 @@ def place_sentences(report: Report) -> Iterator[str]:
         yield f"It ran in a container{_image(report)}."
     if posture.sandbox:
         yield (
-            f"Its kernel is not the host's but that of {printable(posture.sandbox)}: what follows "
-            "is true of that one."
+            f"Its kernel is not the host's but the one of {printable(posture.sandbox)}: what "
+            "follows applies to that one."
         )
     shared = [name for name, s in posture.namespaces.items() if s is Sharing.HOST]
     own = [name for name, s in posture.namespaces.items() if s is Sharing.OWN]
@@ -123,9 +123,9 @@ def place_sentences(report: Report) -> Iterator[str]:
 def _a_plain_program(report: Report) -> str:
     user = report.posture.user
     owner = user is not None and user.uid == 0 and known(report).get(C.HOST_USER) is True
-    return "It ran as a plain program of the host, in no container." + (
-        " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities "
-        "are: give it a container or a user of its own first."
+    return "It ran directly on the host, not in a container." + (
+        " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities: run "
+        "it in a container or as its own user first."
         if owner
         else ""
     )
@@ -151,7 +151,7 @@ def _seccomp(report: Report) -> str:
     if seccomp is None:
         return ""
     if _opened_for_recording(report):
-        return "no seccomp filter, since it was switched off for the recording"
+        return "no seccomp filter (disabled for the recording)"
     return "no seccomp filter" if seccomp.mode == "off" else "a seccomp filter"
 
 

@@ -84,7 +84,7 @@ def _proof(report: Report) -> str:
     if proven is None:
         return "Based on one recording, not yet proven: `capadvise prove` tests it by trials."
     if proven.floor is None or not proven.complete or proven.flaky:
-        return "The trials proved nothing."
+        return "The trials did not prove a set."
     if proven.recommended_sound is False:
         return (
             f"Proven by trials: it works with {set_text(proven.floor)}, but not with all of the "
@@ -159,7 +159,7 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from paragraph(text)
     place, where = judged_in(report)
     if where:
-        yield from paragraph(f"{where}, and with this set:")
+        yield from paragraph(f"{where}, with this set:")
     sources: dict[str, int] = {}
     for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
         remains = remaining(entry, place)

@@ -13,28 +13,28 @@ from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 
 _REFUSED = {
     Meaning.DECIDES: "the call fails.",
-    Meaning.EITHER_OR: "the kernel asks for another one: either is enough.",
-    Meaning.SILENT: "the call succeeds, with another outcome.",
+    Meaning.EITHER_OR: "the kernel checks another one next: either is enough.",
+    Meaning.SILENT: "the call succeeds with a different outcome.",
     Meaning.SELF_RESTRICTING: (
         "the call fails. Programs use it to drop privileges: without it "
         "they may keep running privileged."
     ),
-    Meaning.OPTIONAL: "the call succeeds all the same.",
-    Meaning.ADVISORY: "nothing changes that the program could see. Never a reason to grant it.",
+    Meaning.OPTIONAL: "the call succeeds anyway.",
+    Meaning.ADVISORY: "nothing changes for the program. Never a reason to grant it.",
     Meaning.LOOKING: (
-        "the process cannot be looked into: that matters to a debugger, not to ps or top."
+        "the process cannot be inspected: that matters to a debugger, not to ps or top."
     ),
     Meaning.FOREIGN_CREDENTIALS: (
-        "nothing happens to the program: the question is about somebody else's rights, those of "
-        "whoever mounted the overlay."
+        "nothing happens to the program: the check is against the credentials of whoever "
+        "mounted the overlay."
     ),
 }
 
 
 _SCOPE = {
-    NamespaceScope.INITIAL: "It counts only in the machine's own user namespace.",
+    NamespaceScope.INITIAL: "It counts only in the host's user namespace.",
     NamespaceScope.OWNER: "It counts in the user namespace that owns the object.",
-    NamespaceScope.BOTH: "What is done decides whether it counts in a user namespace of one's own.",
+    NamespaceScope.BOTH: "Whether it counts in another user namespace depends on the operation.",
 }
 
 
@@ -63,8 +63,8 @@ def _names(rule: SiteRule) -> Sequence[str]:
 
 def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:
     """What is known of the places where this function asks."""
-    times = f"; the catalog knows {len(rules)} such places" if len(rules) > 1 else ""
-    yield from paragraph(f"{function}: a function of the kernel that asks for rights{times}.", "")
+    times = f"; the catalog has {len(rules)} rules for it" if len(rules) > 1 else ""
+    yield from paragraph(f"{function}: a kernel function that checks capabilities{times}.", "")
     for rule in rules:
         yield ""
         yield from _rule(rule, _scope(rule, function, catalog), catalog)
@@ -73,7 +73,7 @@ def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Ite
 def _rule(rule: SiteRule, scope: NamespaceScope | None, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
     overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
-    yield from paragraph(f"{caps} is asked for: {rule.text}{overlay}", "")
+    yield from paragraph(f"{caps} is checked: {rule.text}{overlay}", "")
     yield from bullet(f"Refused, {_refused(rule)}")
     for text in _remarks(rule, catalog):
         yield from bullet(text)
@@ -86,10 +86,10 @@ def _remarks(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
     if rule.doubt:
         yield f"Uncertain: {rule.doubt}."
     if rule.lost:
-        yield f"What is lost then: {rule.lost}"
+        yield f"Lost without it: {rule.lost}"
     if rule.alternatives:
         others = listed([cap.short for cap in rule.alternatives], "or")
-        yield f"{others} would do as well."
+        yield f"{others} would be enough, too."
     if rule.when:
         yield f"Only for some values of the argument {rule.when.arg}."
     for cap in sorted(rule.caps or ()):
@@ -100,7 +100,7 @@ def _remarks(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
 
 
 def _callers(rule: SiteRule, scope: NamespaceScope | None) -> Iterator[str]:
-    yield f"Asked by {_chains(rule.at)}"
+    yield f"Checked by {_chains(rule.at)}"
     if rule.below:
         yield f"when called from {_chains(rule.below)}"
     if rule.not_below:

@@ -48,13 +48,13 @@ def image_text(item: ImageInspection) -> Iterator[str]:
     yield "User"
     root = item.user.partition(":")[0] in ("", "0", "root")
     yield from paragraph(
-        f"{printable(item.user) or 'none is set'}: it runs as root, with what the runtime grants"
+        f"{printable(item.user) or 'not set'}: it runs as root, with the runtime's set"
         if root
-        else f"{printable(item.user)}: what the runtime grants it does not get at its start, but a "
-        "program that gives rights can take it"
+        else f"{printable(item.user)}: it does not start with the runtime's set, but a program "
+        "that grants privileges can give it"
     )
     yield "Command"
-    yield from paragraph(printable(shlex.join(item.argv)) or "none is set")
+    yield from paragraph(printable(shlex.join(item.argv)) or "not set")
     for head, texts in (
         ("Ports", item.ports),
         ("Volumes", item.volumes),
@@ -63,13 +63,13 @@ def image_text(item: ImageInspection) -> Iterator[str]:
         if texts:
             yield head
             yield from paragraph(printable(listed(list(texts))))
-    yield "Programs that give rights"
+    yield "Programs that grant privileges"
     for riser in item.risers:
         yield from bullet(_riser(riser))
     if item.risers:
-        yield from paragraph("no_new_privs (no-new-privileges) makes all of them harmless.")
+        yield from paragraph("no_new_privs (no-new-privileges) disables all of them.")
     else:
-        yield from paragraph("none: no set-user-ID program and no file capability")
+        yield from paragraph("none: no set-user-ID programs, no file capabilities")
     if item.unread:
         yield "Not readable"
         for text in item.unread:

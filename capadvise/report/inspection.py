@@ -153,11 +153,11 @@ def caps_text(caps: CapSet, catalog: Catalog) -> str:
 def _seccomp(posture: Posture) -> str:
     seccomp = posture.seccomp
     if seccomp is None:
-        return "whether seccomp filters them is not known"
+        return "whether a seccomp filter applies is unknown"
     if seccomp.mode == "off":
-        return "no seccomp filter: the kernel alone decides on each"
+        return "no seccomp filter"
     if seccomp.mode == "strict":
-        return "seccomp in strict mode: only read, write and exit are left"
+        return "seccomp strict mode: only read, write and exit are allowed"
     several = (seccomp.filters or 1) > 1
     who = f"{seccomp.filters} seccomp filters decide" if several else "a seccomp filter decides"
     return f"{who} before the kernel does"
@@ -167,9 +167,9 @@ def _closed(item: Inspection) -> Iterator[str]:
     if item.closed is None:
         return
     if not item.closed:
-        yield from paragraph("It refuses no call that the granted capabilities would open.")
+        yield from paragraph("It refuses no call that the granted capabilities allow.")
         return
-    yield from paragraph("It refuses these calls, though the granted capabilities would open them:")
+    yield from paragraph("It refuses these calls, although the granted capabilities allow them:")
     by_caps: dict[CapSet, list[str]] = {}
     for call, caps in item.closed:
         by_caps.setdefault(caps, []).append(call)
@@ -183,7 +183,7 @@ def _namespaces(posture: Posture) -> Iterator[Line]:
     unknown = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
     yield Line(f"its own: {listed(own) or 'none'}")
     if unknown:
-        yield Line(f"own or the host's, that cannot be told: {listed(unknown)}")
+        yield Line(f"own or the host's, unknown which: {listed(unknown)}")
     hosts = [name for name, whose in shared.items() if whose is Sharing.HOST]
     if shared.get("user") is Sharing.OWN:
         with_it = listed([PLAIN[name] for name in hosts]) or "none"
@@ -201,9 +201,9 @@ def _cgroup(cgroup: Cgroup | None) -> str:
         return "not known"
     limits = ", ".join(f"{name} {value}" for name, value in sorted(cgroup.limits.items()))
     tree = {
-        True: "its tree is mounted for writing: root inside can change limits",
-        False: "its tree cannot be written from inside",
-        None: "whether its tree can be written is not known",
+        True: "its tree is writable: root inside can change limits",
+        False: "its tree is read-only inside",
+        None: "whether its tree is writable is unknown",
     }[cgroup.writable]
     if cgroup.writable and cgroup.version != "v2":
         tree += ", and with SYS_ADMIN run programs on the host (release_agent)"
@@ -217,7 +217,7 @@ def _root(root: Root | None) -> Iterator[Line]:
     layers = f" of {root.layers} layer{'s' * (root.layers != 1)}" if root.layers else ""
     whose = "the host's own, " if root.host else ""
     if root.host is None and root.type != "overlay":
-        whose = "the host's own or another, that cannot be told: "
+        whose = "the host's own or another, unknown which: "
     rights = "read-only" if root.read_only else "writable"
     yield Line(f"{whose}{printable(root.type)}{layers}, {rights}")
     for mount in root.exposed:
@@ -226,12 +226,12 @@ def _root(root: Root | None) -> Iterator[Line]:
         what = EXPOSED.get(mount.kind, mount.kind)
         yield Line(printable(f"{mount.target}{source}{how}: {what}"), hangs=True)
     if not root.exposed and not root.host:
-        yield Line("nothing dangerous of the host is mounted in it")
+        yield Line("nothing dangerous of the host is mounted")
 
 
 def _mac(mac: Mac | None) -> str:
     if mac is None:
-        return "none: neither AppArmor nor SELinux nor Smack says anything of it"
+        return "none: not confined by AppArmor, SELinux or Smack"
     mode = f" ({mac.mode})" if mac.mode and mac.mode != mac.label else ""
     return printable(f"{MAC_NAMES.get(mac.module, mac.module)}, {mac.label}{mode}")
 

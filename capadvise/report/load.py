@@ -49,7 +49,7 @@ def load(path: Path, catalog: Catalog) -> Report:
         with path.open("rb") as file:  # /dev/zero has no size
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise BadInput(f"{path}: more than {MAX_BYTES >> 20} MiB are too many for a report")
+            raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large for a report")
         raw = json.loads(data.decode())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
@@ -76,7 +76,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
         raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
     recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:
-        raise BadInput("it holds no recording")
+        raise BadInput("it contains no recording")
     target, workload = raw["target"], raw["workload"]
     proposal = decide_all(recordings, catalog)
     proven = None if raw["proof"] is None else _load_proof(raw["proof"])

@@ -44,17 +44,17 @@ def merge(
         _same_target(named)
     recordings = numbered(item for _, report in named for item in report.recordings)
     if len({report.target.argv for _, report in named}) > 1:
-        notes.append(f"the command lines differ: `prove` runs that of {named[0][0]}")
+        notes.append(f"the command lines differ: `prove` uses the one of {named[0][0]}")
     posture, lost = _common([report.posture for _, report in named])
     if lost:
-        notes.append(f"these settings differ between the places of the runs: {', '.join(lost)}")
+        notes.append(f"these settings differ between the runs: {', '.join(lost)}")
     plain = Report(
         target, first.workload, posture, recordings, decide_all(recordings, catalog), None
     )
     report = _with_proof(plain, named, catalog, notes)
     if any(other.workload != report.workload for _, other in named):
         owner = next(path for path, other in named if other.workload == report.workload)
-        notes.append(f"the checks differ: the merged report keeps that of {owner}")
+        notes.append(f"the health checks differ: the merged report keeps the one of {owner}")
     return Merged(report, tuple(notes))
 
 
@@ -67,7 +67,7 @@ def _same_target(named: Sequence[tuple[str, Report]]) -> None:
             if field.name not in _VARIES and one != two:
                 raise BadInput(
                     f"{path} and {other} are of different targets: {field.name} {one} and {two}",
-                    hint="if they are runs of one service, name it: --as NAME",
+                    hint="if they are runs of the same service, name it: --as NAME",
                 )
 
 
@@ -128,12 +128,12 @@ def _with_proof(
             why = f"other runs need {', '.join(cap.short for cap in sorted(beyond))}"
             notes.append(
                 f"the proof of {path} no longer holds and is left out: "
-                + (why if beyond else "together the runs need another set")
+                + (why if beyond else "the combined runs need a different set")
             )
         elif kept is None:
             kept = replace(plain, workload=report.workload, proposal=proposal, proven=report.proven)
         elif report.proven != kept.proven:
-            notes.append(f"the proof of {path} is left out: one is enough")
+            notes.append(f"the proof of {path} is left out: one proof is enough")
     return plain if kept is None else kept
 
 

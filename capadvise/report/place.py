@@ -66,7 +66,7 @@ def _link(folder: int, name: str) -> Path | None:
     if not stat.S_ISLNK(status.st_mode):
         return None
     if _is_planted(folder, status, {os.geteuid()}):
-        raise PlantedLink(errno.EACCES, "it is a link that another user made in a shared folder")
+        raise PlantedLink(errno.EACCES, "it is another user's link in a shared folder")
     return Path(os.readlink(name, dir_fd=folder))
 
 

@@ -33,7 +33,7 @@ def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) 
     trials of a container had none of these."""
     proven = report.proven
     if proven and proven.isolation == "container" and proven.floor is not None and proven.complete:
-        return ("privileged is gone: the trials ran without it, and the check passed",)
+        return ("privileged removed: the trials ran without it, and the check passed",)
     checks = [
         check
         for recording in report.recordings
@@ -41,7 +41,7 @@ def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) 
         if check.ns is not Namespace.CHILD
     ]
     return (
-        "privileged is gone, and with it other powers than capabilities:",
+        "removing privileged also removes more than capabilities:",
         _devices(checks, catalog, language),
         _seccomp(report, checks, catalog, caps, language),
         _mac(report, checks),
@@ -63,10 +63,10 @@ def _devices(checks: list[Check], catalog: Catalog, language: str) -> str:
         "kubernetes": "a device plugin (Kubernetes has no other way without privileged)",
     }[language]
     if seen:
-        return f"devices of the host: they were used ({', '.join(seen)}); give them with {give}"
+        return f"devices of the host: used ({', '.join(seen)}); pass them with {give}"
     return (
-        "devices of the host: cannot be judged, opening one is not recorded; if it uses any beyond "
-        f"/dev/null and the like, give them with {give}"
+        "devices of the host: unknown, since opening one is not recorded; if it uses any "
+        f"besides /dev/null and the like, pass them with {give}"
     )
 
 
@@ -86,10 +86,10 @@ def _seccomp(
     where = where if language == "kubernetes" else ""
     if closed_calls:
         calls = ", ".join(closed_calls)
-        return f"seccomp: the default profile refuses {calls}, which it called{where}"
+        return f"seccomp: the default profile refuses {calls}, which it calls{where}"
     return (
-        f"seccomp: of the calls that were recorded the default profile refuses none{where}; calls "
-        "that ask for no capability are not recorded"
+        f"seccomp: the default profile refuses none of the recorded calls{where}; calls without "
+        "a capability check are not recorded"
     )
 
 
@@ -97,9 +97,9 @@ def _mac(report: Report, checks: list[Check]) -> str:
     names = {"apparmor", "selinux"}
     active = sorted({name for r in report.recordings for name in r.host.lsm} & names)
     mounts = sorted({c.syscall for c in checks if c.syscall in ("mount", "umount2", "move_mount")})
-    more = f"; docker's AppArmor profile refuses {mounts[0]}, which it called" if mounts else ""
+    more = f"; docker's AppArmor profile refuses {mounts[0]}, which it calls" if mounts else ""
     where = f" ({printable(', '.join(active))} was active there)" if active else ""
-    return f"AppArmor, SELinux: cannot be judged from a recording{where}{more}"
+    return f"AppArmor, SELinux: unknown from a recording{where}{more}"
 
 
 def _paths(checks: list[Check], catalog: Catalog) -> Iterator[str]:
@@ -112,11 +112,11 @@ def _paths(checks: list[Check], catalog: Catalog) -> Iterator[str]:
     )
     if writes:
         yield (
-            f"/proc/sys is read-only: {', '.join(writes)} changed a setting there; for settings of "
-            "namespaces there is sysctls:"
+            f"/proc/sys is read-only: {', '.join(writes)} changed a setting there; namespaced "
+            "settings can go under sysctls:"
         )
     yield (
-        f"{'the rest of ' if writes else ''}/proc and /sys: cannot be judged; some files are now "
-        "hidden (/proc/kcore, /proc/keys, /sys/firmware), /proc/sys and /sys are read-only"
+        f"{'the rest of ' if writes else ''}/proc and /sys: unknown; some files are now hidden "
+        "(/proc/kcore, /proc/keys, /sys/firmware), /proc/sys and /sys are read-only"
     )
-    yield "cgroups: cannot be judged; /sys/fs/cgroup is read-only, and devices are limited by them"
+    yield "cgroups: unknown; /sys/fs/cgroup is read-only, and cgroups limit devices"

@@ -26,7 +26,7 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
             counts[_what(item)] += item.count
     if not counts:
         return
-    yield "Refused, and by whom:"
+    yield "Refused calls, and what refused them:"
     ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
     for (call, code, by, program, evidence), count in ranked[:_MOST]:
         head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"

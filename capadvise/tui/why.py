@@ -80,7 +80,7 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
         page.say(f"{_capital(occasion)}.")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        page.say(f"{others} would do as well.")
+        page.say(f"{others} would be enough, too.")
     if need.self_restricting:
         page.say("Used to drop privileges: without it, the program may keep running privileged.")
     if need.remediation and choice.decision(need.cap) is not Decision.OUT:

@@ -12,7 +12,7 @@ from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.gate.consumers import CONSUMERS, EVERY, granted
 from capadvise.report.model import Report
 
-_WAY_OUT = "record a start of it (run), or prove the report; --partial replaces it all the same"
+_WAY_OUT = "record its start (run), or prove the report; --partial replaces the set anyway"
 
 
 def only_adding(
@@ -26,15 +26,15 @@ def only_adding(
     held = _held(change, language)
     if held >= EVERY:
         raise BadInput(
-            "the report has seen no start of its target, which ran before it was recorded: what it "
-            f"shows is not enough to replace all capabilities of {change.patched.service or 'it'}",
+            "the report did not observe the target's start, so it is not enough to replace all "
+            f"capabilities of {change.patched.service or 'it'}",
             hint=_WAY_OUT,
         )
     kept = held - caps
     if not kept:
         return snippet, []
     names = ", ".join(cap.short for cap in sorted(kept))
-    said = f"kept, though no need was seen: {names}: the start of the target was not recorded"
+    said = f"kept although no need was seen: {names}: the target's start was not recorded"
     more = snippet_of(report, caps | held, default(), set_name=snippet.set_name)
     return more, [f"{said}; {_WAY_OUT}"]
 

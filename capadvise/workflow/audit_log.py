@@ -43,16 +43,16 @@ def _chosen(log: str, refused: Sequence[Denial], program: str | None) -> list[De
     counts = programs(refused)
     if not counts:
         raise BadInput(
-            f"{log}: no refusal is in it",
-            hint="known are audit.log, ausearch, journalctl -k, dmesg and logcat",
+            f"{log}: it contains no refusal",
+            hint="supported: audit.log, ausearch, journalctl -k, dmesg and logcat",
         )
     wanted = program or (next(iter(counts)) if len(counts) == 1 else None)
     listed = ", ".join(f"{name} ({count})" for name, count in counts.most_common(10))
     if wanted is None:
-        raise BadInput(f"{log}: it is about several programs: {listed}", hint="--program NAME")
+        raise BadInput(f"{log}: it covers several programs: {listed}", hint="--program NAME")
     chosen = [d for d in refused if wanted in (d.program, d.exe, os.path.basename(d.exe or ""))]
     if not chosen:
-        raise BadInput(f"{log}: nothing of {wanted} is in it, only of {listed}")
+        raise BadInput(f"{log}: it has nothing about {wanted}, only about {listed}")
     return chosen
 
 
@@ -67,8 +67,10 @@ def _records(log: str) -> Iterator[Record]:
             for count, record in enumerate(failed):
                 if count >= MOST_RECORDS:
                     raise BadInput(
-                        f"{log}: more than {MOST_RECORDS} records of failures",
-                        hint="cut it to the days in question: ausearch --start, journalctl --since",
+                        f"{log}: more than {MOST_RECORDS} failure records",
+                        hint=(
+                            "limit it to the time in question: ausearch --start, journalctl --since"
+                        ),
                     )
                 yield record
     except OSError as error:

@@ -125,7 +125,7 @@ def _kind(path: str, text: str, *, in_folder: bool) -> str | None:
         raise BadInput(
             f"{path}: neither a compose file, a Kubernetes manifest, a quadlet, a unit nor "
             "config.json",
-            hint="units and quadlets are known by their names: *.service, *.conf, *.container",
+            hint="units and quadlets are recognised by name: *.service, *.conf, *.container",
         )
     if in_folder and kind == "compose" and not _is_compose(path, text):
         return None
@@ -148,9 +148,7 @@ def _left_out(group: Sequence[str]) -> Iterator[Remark]:
     for pattern in (each for path in group for each in read_besides(path)):
         for beside in sorted(glob(pattern)):
             if Path(beside) not in named:
-                yield Remark(
-                    group[0], 1, f"{beside} was not named: whoever reads {group[0]} reads it, too"
-                )
+                yield Remark(group[0], 1, f"{beside} was not named: reading {group[0]} includes it")
     place = Path(group[0])
     if place.name.startswith(("compose", "docker-compose")):
         yield from _named_by_env(place, named)
@@ -201,8 +199,8 @@ def _referring(path: str, kind: str, resolver: Resolver, catalog: Catalog) -> So
     """A kustomization or a chart: what it comes to, where something here resolves it."""
     rendered = None if kind == "template" else resolver.folder(path)
     if rendered is None:
-        what = "a template" if kind == "template" else "it takes in other files"
-        remark = Remark(path, 1, f"{path}: {what}, which --resolve can judge where its tool is")
+        what = "a template" if kind == "template" else "it includes other files"
+        remark = Remark(path, 1, f"{path}: {what}: use --resolve where its tool is installed")
         return Source((path,), "kubernetes", (), (), remarks=(remark,))
     return Source(
         (path,),
@@ -215,7 +213,7 @@ def _referring(path: str, kind: str, resolver: Resolver, catalog: Catalog) -> So
 
 def _references(path: str, text: str) -> Iterator[Remark]:
     for kind, tool, line in refers(text):
-        yield Remark(path, line, f"{kind} brings in other files, which {tool} resolves")
+        yield Remark(path, line, f"{kind} includes other files, which {tool} resolves")
 
 
 def _together(kind: str, first: str, texts: list[str]) -> tuple[Declared, ...]:

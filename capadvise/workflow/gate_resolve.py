@@ -43,7 +43,10 @@ class Resolver:
         if includes:
             raise BadInput(
                 f"{files}: what it includes cannot be judged: {why}",
-                hint="run the gate where docker compose works, or check the included files",
+                hint=(
+                    "run the gate where docker compose is installed, or check the "
+                    "included files too"
+                ),
             )
         said = f"{files}: judged as written, without extends and overrides: {why}"
         # Not the last word of each service: an override must not hide what it does not repeat.
@@ -72,7 +75,7 @@ class Resolver:
                 timeout=SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise BadInput(f"{path}: {argv[0]}: no answer in {SECONDS:g} s") from error
+            raise BadInput(f"{path}: {argv[0]}: did not answer within {SECONDS:g} s") from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
             raise BadInput(f"{path}: {argv[0]}: {last}")

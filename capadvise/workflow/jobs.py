@@ -21,12 +21,12 @@ from capadvise.workflow.notice import notice
 from capadvise.workload import Workload
 
 _SHARED = (
-    "the trials share all with this machine: mounts, network, host name, IPC, and every file that "
-    "they write to"
+    "the trials share everything with this machine: mounts, network, host name, IPC, and every "
+    "file they write to"
 )
 _WRITTEN = (
-    "the trials write to the real files: {cwd}, and all others of this machine but those below "
-    "/run and /dev/shm"
+    "the trials write to the real files: {cwd}, and every other file except those below /run "
+    "and /dev/shm"
 )
 PROVE_TIMEOUT = 30.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
@@ -90,8 +90,8 @@ def _of_report(path: Path, ways: Ways) -> Candidate:
     report = load(path, default())
     if len(report.recordings) > 1:
         notice(
-            f"note: {path} is merged of {len(report.recordings)} runs, and trials show only "
-            "what its own check needs"
+            f"note: {path} was merged from {len(report.recordings)} runs; trials only show what "
+            "its health check needs"
         )
     if ways.check is not None:
         report = with_check(report, ways.check)
@@ -148,7 +148,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     target = report.target
     invocation = recognize(target.argv)
     if invocation is None:
-        raise BadInput("the report's command starts no container that is known")
+        raise BadInput("the report's command starts no known container")
     client = Client(invocation.engine, invocation.client)
     there = choices(invocation, client, target.service, before)
     if ways.reuse_volumes:
@@ -171,15 +171,15 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
 def _require_success(report: Report, *, new_check: bool) -> None:
     if report.workload.kind == "daemon" and not report.workload.check:
         raise BadInput(
-            "the report holds no check, so that no trial could tell success",
+            "the report has no health check, so trials cannot tell success from failure",
             hint=how_to_check(report),
         )
     if report.recording.succeeded is not True and not new_check:
         failed = report.recording.succeeded is False
         raise BadInput(
-            f"the recorded run {'did not end well' if failed else 'was stopped, without a check'}, "
+            f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "
             "so that no trial could tell success",
-            hint="record it again so that it exits with 0, or give it a check that it passes",
+            hint="record a run that exits with 0, or pass a check that succeeds",
         )
 
 

@@ -182,7 +182,7 @@ class LiveRecorder:
             if isinstance(message, Progress):
                 self._progress = message
             else:
-                lost = Failed("the process that recorded was killed", None, Exit.FAILED)
+                lost = Failed("the recording process was killed", None, Exit.FAILED)
                 self._ended = message or lost
 
     def _read_judgements(self) -> None:

@@ -213,7 +213,7 @@ def _on_stderr(name: str) -> TrialListener:
 
     def expected(count: int) -> None:
         most[0] = count
-        progress(f"{name}: {count} trials, more if one of the set can go")
+        progress(f"{name}: {count} trials, more if a member can be dropped")
 
     def ended(trial: Trial) -> None:
         trials.append(trial)
@@ -222,7 +222,7 @@ def _on_stderr(name: str) -> TrialListener:
         progress(f"  trial {len(trials)}{more}: {trial_text(trial, trials[0].caps)}")
 
     def hopeless(why: str, output: str) -> None:
-        notice(f"{name} does not pass even with every capability: {why}")
+        notice(f"{name} fails even with every capability: {why}")
         for line in output.splitlines()[-20:]:
             print(f"    {printable(line)}", file=sys.stderr)
 

@@ -51,12 +51,12 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
         return invocation
     if hidden := behind(argv):
         raise BadInput(
-            f"{argv[0]} would start {hidden.engine}, whose containers are then not seen",
+            f"{argv[0]} starts {hidden.engine}, whose containers would not be observed",
             hint=f"sudo capadvise run -- {shlex.join(hidden.argv())}",
         )
     if container := existing(argv):
         raise BadInput(
-            f"{container}: a container that exists has the capabilities that it was made with",
+            f"{container}: an existing container keeps the capabilities that it was created with",
             hint="capadvise run -- docker run …, or watch it with: capadvise attach CONTAINER",
         )
     return None
@@ -72,7 +72,7 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     if command.unobserved and command.user and os.geteuid() != 0:
         raise BadInput("--user needs root", hint=with_sudo())
     if alone and not wishes.quiet:
-        notice(f"{alone}: retries alone show what it needs")
+        notice(f"{alone}: only retries show what it needs")
     with _kept(wishes) as before:
         if screens:
             return _on_screen(command, wishes, before)
@@ -231,13 +231,13 @@ def _containers_on_screen(
 def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishes) -> None:
     for name in swept:
         notice(
-            f"{name}: stopped and removed: an earlier capadvise was killed, and had given it every "
-            "capability"
+            f"{name}: stopped and removed: an earlier capadvise, which was killed, had given it "
+            "every capability"
         )
     if removed and not wishes.quiet:
         notice(
-            f"{', '.join(removed)}: removed: the recording gave it every capability; your own "
-            "command makes it anew"
+            f"{', '.join(removed)}: removed, since the recording gave it every capability; your "
+            "own command creates it again"
         )
 
 

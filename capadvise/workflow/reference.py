@@ -57,7 +57,7 @@ def first_trial(
         return Reference(job, *failed)
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
     if evidence.stop is not None and evidence.stop.killed:
-        cautions.append("it does not end when it is told to stop: how it stops is not proven")
+        cautions.append("it does not stop when told to: stopping is not proven")
     starts = len(job.workload.rounds) * len(passed)
     patient = _patient(job.workload, outcome.seconds / starts)
     job = replace(job, workload=patient, stop=evidence.stop, choices=tuple(passed))
@@ -65,9 +65,9 @@ def first_trial(
 
 
 _LEFT_OUT = {
-    "fresh": "with empty folders and new volumes it does not pass even with every capability",
-    "new-volumes": "with new volumes it does not pass even with every capability",
-    "copy": "on the data that was there it does not pass even with every capability",
+    "fresh": "with empty folders and new volumes it fails even with every capability",
+    "new-volumes": "with new volumes it fails even with every capability",
+    "copy": "on the existing data it fails even with every capability",
 }
 
 
@@ -78,7 +78,7 @@ def _as_far_as_it_passes(job: runner.Job, stop: runner.Stop) -> tuple[runner.Job
     if outcome.passed or not evidence.rounds_passed or job.workload.steps is not None:
         return job, part, []
     caution = (
-        f"a second start does not pass even with every capability ({outcome.why}): only the "
+        f"a second start fails even with every capability ({outcome.why}): only the "
         "first one is proven"
     )
     job = replace(job, workload=replace(job.workload, steps=ONE_START))

@@ -151,10 +151,20 @@ def test_compose_run_is_about_the_one_service(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "environment", "code", "said"),
     [
-        ("docker run BOX true", {"DOCKER_HOST": "tcp://192.0.2.1:2375"}, 3, "docker is elsewhere"),
-        ("docker -H ssh://host run BOX true", {}, 3, "docker is elsewhere (ssh://host)"),
+        (
+            "docker run BOX true",
+            {"DOCKER_HOST": "tcp://192.0.2.1:2375"},
+            3,
+            "docker runs on another machine",
+        ),
+        ("docker -H ssh://host run BOX true", {}, 3, "docker runs on another machine (ssh://host)"),
         ("docker run BOX true", {"DOCKER_HOST": "unix:///nowhere"}, 3, "unix:///nowhere"),
-        ("podman run BOX true", {"CONTAINER_HOST": "tcp://192.0.2.1:1"}, 3, "service elsewhere"),
+        (
+            "podman run BOX true",
+            {"CONTAINER_HOST": "tcp://192.0.2.1:1"},
+            3,
+            "service on another machine",
+        ),
         ("podman --remote run BOX true", {}, 3, "podman"),
         ("docker run --rm localhost:1/no/image true", {}, 3, "cannot be pulled"),
         ("docker run BOX true", {"PATH": "/nowhere"}, 3, "docker is not installed"),

@@ -79,7 +79,7 @@ def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:
     seen = record(tmp_path / "r.json", *words, options=("--prove",))
     assert seen.floor == {"CHOWN"}, seen.stderr
     (caution,) = seen.report["proof"]["cautions"]
-    assert caution.startswith("with empty folders and new volumes it does not pass")
+    assert caution.startswith("with empty folders and new volumes it fails")
 
 
 def test_a_prover_that_is_killed_leaves_nothing_mounted(volume: str, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_it_watches_a_container_with_exactly_the_set_of_its_page(place: Place) -
         ("SYS_PTRACE", "--cap-add SYS_PTRACE"),
         ("SYSLOG", "CAP_SYSLOG"),
         ("--pid=host", "--pid=host"),
-        (TRACING, "tracefs is not mounted here"),
+        (TRACING, "tracefs is not mounted"),
         ("docker.sock", "docker"),
     ],
 )

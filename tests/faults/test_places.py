@@ -102,7 +102,7 @@ def test_what_the_buffer_could_not_keep_is_counted_and_said(tmp_path: Path, mark
     assert one is not None
     assert one.recording.lost.signal > 0
     assert one.recording.lost.sys_admin > 0
-    assert f"{one.recording.lost.signal} events were lost: needs can be missing" in said
+    assert f"{one.recording.lost.signal} events dropped: needs can be missing" in said
     assert "its absence is unconfirmed" in " ".join(said.split())
     raw = json.loads(report.read_text())
     assert raw["proposal"]["cap_add"] == ["CHOWN"]  # no stack that was lost is taken for a need

@@ -80,7 +80,7 @@ def test_every_thread_is_watched(tmp_path: Path) -> None:
     assert (recording["attached"], recording["exit_status"]) == (True, None)
     assert recording["checks"][0]["program"].startswith("python")
     assert (result.report["target"]["kind"], result.report["target"]["user"]) == ("process", "0:0")
-    assert "it was running already" in result.stderr
+    assert "it was already running" in result.stderr
 
 
 def test_a_reload_shows_what_workers_ask(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_whatever_ends_it_nothing_of_it_stays(number: int, tmp_path: Path) -> No
     ("what", "said"),
     [
         ("4194305", "there is no process 4194305"),
-        ("2", "process 2 is a thread of the kernel"),
+        ("2", "process 2 is a kernel thread"),
         ("no-such-container", "no container no-such-container: "),
         ("\x1b[31m", "no container \\x1b[31m: "),
     ],

@@ -64,7 +64,7 @@ def test_what_the_second_start_needs_is_in_the_floor(tmp_path: Path) -> None:
     report = prove(tmp_path, FOWNER)
     assert phases(report) == {"CHOWN": ["first-start"], "FOWNER": ["later-start"]}
     assert failed_at(report) == {"CHOWN": "start", "FOWNER": "restart"}
-    said = "the workload fails when it is started again on what the first start left"
+    said = "the workload fails at the second start"
     assert lost_without(report, "FOWNER") == said
 
 
@@ -128,7 +128,7 @@ def test_a_second_start_that_never_passes_is_left_out_and_said_so(tmp_path: Path
     report = prove(tmp_path, f"command: '{script}'\ncheck: test $(stat -c %U once) = nobody\n")
     assert report["proposal"]["floor"] == ["CAP_CHOWN"]
     (caution,) = report["proof"]["cautions"]
-    assert caution.startswith("a second start does not pass even with every capability")
+    assert caution.startswith("a second start fails even with every capability")
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ SHUT = "{shut}"
 """A folder of uid 1 that nobody else may look into."""
 
 ROWS = [
-    Row((*WITHOUT_ADMIN, *NAME), "sethostname", "EPERM", "capability", "SYS_ADMIN was asked"),
+    Row((*WITHOUT_ADMIN, *NAME), "sethostname", "EPERM", "capability", "SYS_ADMIN was checked"),
     Row(filtered("sethostname", "EPERM", *NAME), "sethostname", "EPERM", "seccomp", "answered"),
     Row(filtered("sethostname", "ENOSYS", *NAME), "sethostname", "ENOSYS", "seccomp", "answered"),
     Row(filtered("sethostname", "KILL", *NAME), "sethostname", "SIGSYS", "seccomp", "SIGSYS"),
@@ -76,11 +76,11 @@ def test_who_refused(row: Row, run: Run, tmp_path: Path) -> None:
     ]
     assert [item["by"] for item in refused] == [row.by]
     assert row.evidence in refused[0]["evidence"]
-    assert "Refused, and by whom:" in done.stderr
+    assert "Refused calls, and what refused them:" in done.stderr
     assert f"  {row.by:10} {row.call} {row.errno}, " in done.stderr
 
 
 def test_a_run_without_refusals_says_nothing_of_them(run: Run) -> None:
     done = run("true")
     assert done.report["recordings"][0]["refusals"] == []
-    assert "Refused, and" not in done.stderr
+    assert "Refused calls," not in done.stderr

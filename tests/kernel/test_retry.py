@@ -170,8 +170,8 @@ def test_a_target_that_traces_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "caution"),
     [
-        ("x32", "makes system calls of another kind"),
-        ("int80_nowhere", "could not be made to change its sets"),
+        ("x32", "makes system calls of another architecture"),
+        ("int80_nowhere", "could not be made to change its capability sets"),
     ],
 )
 def test_what_could_not_be_tried_is_told_of(tmp_path: Path, name: str, caution: str) -> None:
@@ -232,7 +232,7 @@ def test_a_thread_whose_sets_cannot_be_changed_is_left_alone(tmp_path: Path) -> 
     )
     assert (done.stdout, done.returncode) == ("hidden\n", 0), done.stderr
     (caution,) = json.loads(report.read_text())["recordings"][0]["cautions"]
-    assert caution.startswith("sh could not be made to change its sets")
+    assert caution.startswith("sh could not be made to change its capability sets")
 
 
 def test_a_target_that_is_traced_already_is_an_error(tmp_path: Path) -> None:

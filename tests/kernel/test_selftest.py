@@ -64,10 +64,10 @@ def test_a_wrong_judgement_fails_it(tmp_path: Path) -> None:
     failed = [how for how, words in said.items() if words[0] == "no"]
     assert failed
     for how in failed:
-        assert " ".join(said[how][3:]) == "CHOWN is needed, and was not found"
+        assert " ".join(said[how][3:]) == "CHOWN is needed, but was not proposed"
     assert said["retry"][0] == "ok"
-    assert f"not found through: {', '.join(failed)}" in done.stdout
-    assert "until that is mended: CAPADVISE_OBSERVER=retry capadvise run" in done.stdout
+    assert f"wrong with: {', '.join(failed)}" in done.stdout
+    assert "until this is fixed: CAPADVISE_OBSERVER=retry capadvise run" in done.stdout
 
 
 def test_a_kernel_that_hides_its_symbols_fails_it_with_the_reason() -> None:

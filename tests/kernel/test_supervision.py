@@ -230,7 +230,7 @@ def test_an_ordinary_user_learns_what_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == (
-        "capadvise: seeing capability checks needs root: retries alone show what it needs"
+        "capadvise: seeing capability checks needs root: only retries show what it needs"
     )
     assert json.loads(report.read_text())["recordings"][0]["host"]["observer"] == "retry"
 
@@ -330,7 +330,7 @@ def test_doctor_tells_an_ordinary_user_that_root_is_missing() -> None:
     )
     assert done.returncode == 0
     assert "run it as root: " in done.stdout
-    assert "run uses retries alone" in done.stdout
+    assert "run uses retries only" in done.stdout
     assert "Traceback" not in done.stderr
 
 

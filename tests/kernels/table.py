@@ -74,7 +74,7 @@ def ended(pid: int) -> int:
         time.sleep(0.02)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    raise AssertionError(f"no end after {SECONDS} s")
+    raise AssertionError(f"still running after {SECONDS} s")
 
 
 def fresh() -> None:

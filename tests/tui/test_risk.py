@@ -74,7 +74,7 @@ def test_space_strikes_the_attacks_that_go_with_a_capability_and_says_what_break
             "high",
             "! Make yourself the owner of a mounted host file",
         ),
-        ((), "medium", "(man:chown(2)) But no system folder of the host is there for writing."),
+        ((), "medium", "(man:chown(2)) But no system folder of the host is mounted writable."),
     ],
 )
 def test_the_risk_is_that_of_the_place(mounted: tuple[Exposed, ...], risk: str, said: str) -> None:

@@ -54,8 +54,8 @@ def test_what_the_recording_could_not_see_is_no_error() -> None:
     assert more.what == "it holds LEASE, for which web.json shows no need"
     assert "SYS_ADMIN" in more.remedy
     assert (open_.rule, open_.severity) == ("over-permissioned", WARNING)
-    assert open_.what == "it holds SYS_ADMIN, of which web.json cannot tell"
-    assert open_.why == "SYS_ADMIN: checks of it were lost."
+    assert open_.what == "it holds SYS_ADMIN: web.json cannot tell whether it needs them"
+    assert open_.why == "SYS_ADMIN: events were dropped."
     proved = replace(seen, floor=frozenset[Cap]())
     (more,) = compared(proved, (*(c.short for c in seen.recommended), "SYS_ADMIN"))
     assert more.severity is ERROR
@@ -179,6 +179,6 @@ def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
     (found,) = against(service, BOTH, "web.json", partial=True)
     assert (found.severity, found.what) == (
         WARNING,
-        "it holds NET_RAW, of which web.json cannot tell",
+        "it holds NET_RAW: web.json cannot tell whether it needs them",
     )
     assert "its start was not seen" in found.why

@@ -91,9 +91,9 @@ def test_a_wrapper_of_the_newest_kernel_is_no_asker() -> None:
     ("function", "said"),
     [
         ("__set_oom_adj", "the call fails with EACCES, and programs usually go on"),
-        ("query_memregion_info", "Refused, the call succeeds all the same"),
+        ("query_memregion_info", "Refused, the call succeeds anyway"),
         ("megasas_mgmt_open", "Refused, the call fails with EACCES"),
-        ("megasas_mgmt_open", "It counts only in the machine's own user namespace"),
+        ("megasas_mgmt_open", "It counts only in the host's user namespace"),
         ("mtu_store", "It counts in the user namespace that owns the object"),
         ("sd_ioctl", "Uncertain: it is asked before every command"),
     ],

@@ -24,12 +24,12 @@ from tests.support.screens import CATALOG, NGINX
     [
         (["run"], 2, "no command to run"),
         (["run", "--"], 2, "no command to run"),
-        (["explain", "SYS_ADMIN", "--site", "may_mount"], 2, "one at a time"),
+        (["explain", "SYS_ADMIN", "--site", "may_mount"], 2, "cannot be combined"),
         (["explain", __file__], 2, "not a JSON file"),
         (["emit", "/nonexistent", "--format", "compose"], 2, "/nonexistent: No such file"),
         (["explain"], 2, "explain what?"),
         (["explain", "SYS_GOD"], 2, "'SYS_GOD' is neither a capability nor a report file"),
-        (["explain", "--site", "no_such_function"], 2, "no rule of the catalog names"),
+        (["explain", "--site", "no_such_function"], 2, "the catalog has no rule for"),
         (["catalog", "show", "x\x1b"], 2, "'x\\x1b'"),
     ],
 )
@@ -50,7 +50,7 @@ def test_errors_name_the_thing(
         (["explain", "sys_admin"], "CAP_SYS_ADMIN (number 21"),
         (
             ["explain", "--site", "__inet_bind"],
-            "NET_BIND_SERVICE is asked for: binding an IPv4 port",
+            "NET_BIND_SERVICE is checked: binding an IPv4 port",
         ),
         (["catalog", "list"], "10  NET_BIND_SERVICE   low"),
         (["catalog", "show", "CAP_NET_RAW"], "CAP_NET_RAW (number 13"),
@@ -75,8 +75,8 @@ def test_answers_go_to_stdout(
         ([], "COMMAND"),
         (["no-such-verb"], "no-such-verb"),
         (["emit", "x", "--format", "lisp"], "lisp"),
-        (["run", "--for", "soon", "--", "true"], "'soon' is no number of seconds above 0"),
-        (["run", "--for", "0", "--", "true"], "'0' is no number of seconds above 0"),
+        (["run", "--for", "soon", "--", "true"], "'soon' is not a number of seconds above 0"),
+        (["run", "--for", "0", "--", "true"], "'0' is not a number of seconds above 0"),
         (["diff", "a", "b", "c\x1b"], "c\\x1b"),
     ],
 )
@@ -137,7 +137,7 @@ def test_review_without_a_terminal_names_the_command_that_needs_none(
     assert main(["review", str(path)]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "capadvise: error: review needs a terminal",
-        f"capadvise: hint: capadvise explain '{path}' says the same as text",
+        f"capadvise: hint: capadvise explain '{path}' prints the same as text",
     ]
 
 

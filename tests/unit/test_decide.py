@@ -159,7 +159,7 @@ def test_what_is_not_known_is_worded_from_the_call_and_unproven() -> None:
     check = at("mtu_store_new", syscall="write", detail="/sys/class/net/lo/mtu")
     (need,) = decide(recording(check), FACTS).needs
     assert need.reason == (
-        "mtu_store_new in write(2) (/sys/class/net/lo/mtu), which the catalog does not know"
+        "mtu_store_new in write(2) (/sys/class/net/lo/mtu), an unknown call site"
     )
     assert need.proof is Proof.NONE
     assert need.of_unknown_site

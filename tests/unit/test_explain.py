@@ -162,8 +162,8 @@ def test_explanations_fit_a_terminal(cap: Cap) -> None:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("sethostname", "SYS_ADMIN is asked for: setting the host name"),
-        ("may_open", "DAC_OVERRIDE would do as well."),
+        ("sethostname", "SYS_ADMIN is checked: setting the host name"),
+        ("may_open", "DAC_OVERRIDE would be enough, too."),
         ("security_vm_enough_memory_mm", "Never a reason to"),
     ],
 )

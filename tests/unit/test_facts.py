@@ -184,15 +184,15 @@ def test_a_pair_without_candidates_is_missing() -> None:
 
 GOLDEN = """\
 Who grants it by default
-  - None of docker, podman, containerd and cri-o: it has to be added.
+  - None of docker, podman, containerd and cri-o: it must be added.
   - Kubernetes lets a pod add it only at the Pod Security level privileged.
 
-What it opens in seccomp, the filter of system calls
-  - docker's default profile opens with it mount, umount2, fsopen, fsconfig,
+What it unlocks in seccomp, the system call filter
+  - With it, docker's default profile allows mount, umount2, fsopen, fsconfig,
     fsmount, fspick, move_mount, open_tree and 18 more.
   - The capability is useless while its calls are closed, and a call that is let
     through without it is usually still refused by the kernel: it takes both.
-  - Closed in docker even with it: pivot_root, swapon, swapoff, keyctl and
+  - Blocked in docker even with it: pivot_root, swapon, swapoff, keyctl and
     io_uring_setup.
 """
 
@@ -206,8 +206,11 @@ def test_an_explanation_says_who_grants_it_and_what_it_opens() -> None:
     [
         ("KILL", "  - docker, podman, containerd and cri-o."),
         ("NET_RAW", "  - docker and containerd; not podman or cri-o."),
-        ("NET_RAW", "  - No system call: docker's default profile opens the same ones without it."),
-        ("SYS_BOOT", "  - docker's default profile opens with it reboot."),
+        (
+            "NET_RAW",
+            ("  - No system call: docker's default profile allows the same calls without it."),
+        ),
+        ("SYS_BOOT", "  - With it, docker's default profile allows reboot."),
     ],
 )
 def test_an_explanation_says(cap: str, said: str) -> None:

@@ -106,7 +106,7 @@ def test_projects_are_found_in_time_that_grows_with_the_files() -> None:
 
 def test_what_is_not_judged_fails_a_strict_gate(capsys: Out) -> None:
     for path, text, what in (
-        ("kustomization.yaml", "resources: [a.yaml]\n", "takes in other files"),
+        ("kustomization.yaml", "resources: [a.yaml]\n", "includes other files"),
         ("app.yaml", "apiVersion: x\nkind: HelmRelease\nspec: {}\n", "Flux resolves"),
         ("web.container", "[Container]\nImage=x\nDropCapability=all\nPod=a.pod\n", "joins a pod"),
     ):

@@ -73,7 +73,7 @@ def test_what_is_missing_is_said() -> None:
         wanted = ["sleep", "nginx", "tcp:7/http"]
         why = implicit_check.check(process.pid, [process.pid], wanted)
         process.kill()
-    assert why == "not there: nginx, tcp:7/http"
+    assert why == "missing: nginx, tcp:7/http"
 
 
 def test_what_is_started_anew_does_not_pass() -> None:
@@ -87,7 +87,7 @@ def test_what_is_started_anew_does_not_pass() -> None:
             why = implicit_check.check(process.pid, [process.pid, int(listed[0])], ["sleep"])
         finally:
             os.killpg(process.pid, 9)
-    assert why in ("ended, or was started anew: sleep", "not there: sleep")
+    assert why in ("ended or restarted: sleep", "not there: sleep")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ WEB = Inspection(
         ("umount2", parse_set(["SYS_ADMIN"])),
         ("bpf", parse_set(["BPF", "SYS_ADMIN"])),
     ),
-    unread=("its securebits: the kernel shows them to the process itself alone",),
+    unread=("the securebits: the kernel shows them only to the process itself",),
 )
 
 
@@ -145,8 +145,8 @@ def test_an_image() -> None:
         "web:1\\x1b[2J, image of docker, 2 layers",
         "",
         "User",
-        "  1000:1000: what the runtime grants it does not get at its start, but a program",
-        "  that gives rights can take it",
+        "  1000:1000: it does not start with the runtime's set, but a program that grants",
+        "  privileges can give it",
         "Command",
         "  nginx -g 'daemon off;'",
         "Ports",
@@ -155,17 +155,17 @@ def test_an_image() -> None:
         "  /data\\n",
         "Healthcheck",
         "  CMD-SHELL 'curl -f localhost'",
-        "Programs that give rights",
+        "Programs that grant privileges",
         "  - /bin/su\\x07 (layer 1): runs as uid 0",
         "  - /usr/bin/wall (layer 1): runs with gid 5",
         "  - /bin/ping (layer 2): holds NET_ADMIN and NET_RAW",
-        "  no_new_privs (no-new-privileges) makes all of them harmless.",
+        "  no_new_privs (no-new-privileges) disables all of them.",
         "Not readable",
         "  - layer 2: zstd is not known",
     ]
     plain = list(image_text(replace(IMAGE, user="", risers=(), unread=())))
-    assert "  none is set: it runs as root, with what the runtime grants" in plain
-    assert plain[-1] == "  none: no set-user-ID program and no file capability"
+    assert "  not set: it runs as root, with the runtime's set" in plain
+    assert plain[-1] == "  none: no set-user-ID programs, no file capabilities"
     assert json.loads(json.dumps(dump_image(IMAGE)))["risers"][2]["caps"] == [
         "CAP_NET_ADMIN",
         "CAP_NET_RAW",

@@ -61,7 +61,7 @@ def test_the_order_of_runs_does_not_change_the_set() -> None:
 
 def test_cautions_name_the_run_that_they_are_of() -> None:
     assert merged(report_of(BIND), report_of(CHOWN, interrupted=True)).report.proposal.cautions == (
-        "run 2: the run was interrupted: what it would have done later was not seen",
+        "run 2: the run was interrupted: what comes later was not observed",
     )
 
 
@@ -87,14 +87,14 @@ def test_different_targets_are_refused_unless_named() -> None:
     assert "--as NAME" in caught.value.hint
     made = merged(one, two, name="web")
     assert made.report.target == replace(one.target, name="web")
-    assert made.notes == ("the command lines differ: `prove` runs that of 1.json",)
+    assert made.notes == ("the command lines differ: `prove` uses the one of 1.json",)
 
 
 def test_other_arguments_are_the_same_target() -> None:
     two = report_of(CHOWN)
     two = replace(two, target=replace(two.target, argv=("nginx", "-t")))
     assert merged(report_of(BIND), two).notes == (
-        "the command lines differ: `prove` runs that of 1.json",
+        "the command lines differ: `prove` uses the one of 1.json",
     )
 
 
@@ -113,8 +113,7 @@ def test_settings_that_differ_are_left_open() -> None:
     made = merged(*(replace(report_of(BIND), posture=posture) for posture in (here, there)))
     assert made.report.posture == replace(here, sysctls={}, namespaces={})
     assert made.notes == (
-        "these settings differ between the places of the runs: a, kernel.dmesg_restrict, "
-        "net namespace, seccomp",
+        "these settings differ between the runs: a, kernel.dmesg_restrict, net namespace, seccomp",
     )
 
 
@@ -151,7 +150,7 @@ def test_the_workload_of_a_kept_proof_is_kept_and_named() -> None:
     two = replace(two, workload=replace(two.workload, check="curl -fs localhost/login"))
     made = merged(report_of(BIND), two)
     assert made.report.workload == two.workload
-    assert made.notes == ("the checks differ: the merged report keeps that of 2.json",)
+    assert made.notes == ("the health checks differ: the merged report keeps the one of 2.json",)
 
 
 # ------------------------------------------------------------------------------ on the command line

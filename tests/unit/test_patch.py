@@ -492,9 +492,9 @@ def test_any_container_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> 
 
 def test_what_a_container_cannot_have_is_said() -> None:
     text = "kind: Pod\nspec:\n  securityContext: {runAsNonRoot: true}\n  containers: [{name: c}]\n"
-    assert any("for user nonroot these are only bounds" in note for note in _notes(text))
+    assert any("user nonroot does not get these" in note for note in _notes(text))
     assert any(
-        "for user 7 these are only" in note
+        "user 7 does not get these" in note
         for note in _notes(text.replace("NonRoot: true", "User: 7"))
     )
     assert not any("only bounds" in note for note in _notes(text.replace("true", "false")))
@@ -529,13 +529,19 @@ BOMB = "a0: &a0 [x]\n" + "".join(
         ("compose", "services: {web: }\n", "web", "'web' is not a mapping", None),
         ("compose", "include: [b]\nservices: {web: {}}\n", "db", "no service 'db'", "includes"),
         ("compose", "services: {a: *x}\n", "a", "line 1: ", None),
-        ("compose", BOMB, None, "its aliases stand for too much", None),
+        ("compose", BOMB, None, "its aliases expand to too much", None),
         ("compose", "[" * 5000, None, "nest", None),
         ("compose", "services: {a: {}}\n---\nservices: {a: {}}\n", "a", "2 of its documents", None),
         ("kubernetes", POD, None, "it has 2 containers", "Pod/a/c, Pod/a/d"),
-        ("kubernetes", POD, "a", "'a' is several", "Pod/a/c"),
+        ("kubernetes", POD, "a", "several are called 'a'", "Pod/a/c"),
         ("kubernetes", POD, "pod/b", "no container 'pod/b'", "Pod/a/c"),
-        ("kubernetes", POD + "---\n" + POD.replace("a}", "b}"), "c", "'c' is several", "Pod/b/c"),
+        (
+            "kubernetes",
+            POD + "---\n" + POD.replace("a}", "b}"),
+            "c",
+            "several are called 'c'",
+            "Pod/b/c",
+        ),
         ("kubernetes", POD + "---\n" + POD, "a/c", "'Pod/a/c' twice", "a file of its own"),
         ("kubernetes", "kind: Widget\nspec: {}\n", None, "it has Widget", "Deployment"),
         ("kubernetes", "services: {}\n", None, "not a Kubernetes manifest", "Pod"),
@@ -583,7 +589,7 @@ QUOTED = """[Service]
 ExecStart=/bin/true
 CapabilityBoundingSet="CAP_CHOWN CAP_NET_BIND_SERVICE"
 """
-"""One word, which is no capability: systemd grants nothing."""
+"""One word, which is not a capability: systemd grants nothing."""
 
 
 def test_the_patcher_reads_words_as_the_gate_does() -> None:
@@ -691,5 +697,5 @@ def test_a_patch_without_effect_is_refused() -> None:
         ("quadlet", "[Container]\nImage=x\nPodmanArgs=--privileged\nDropCapability=all\n"),
         ("kubernetes", POD),
     ):
-        with pytest.raises((CannotPatch, BadInput), match=r"no effect|no service"):
+        with pytest.raises((CannotPatch, BadInput), match=r"no effect|is missing after"):
             effective(language, no_patch, text, None, snippet(()))

@@ -57,7 +57,7 @@ def test_what_is_forced_is_used_or_refused(tmp_path: Path) -> None:
         probes.choose(root, "tracepoint")
     with pytest.raises(BadInput, match="'strace' is none of tracepoint, fprobe, kprobe, retry"):
         probes.choose(root, "strace")
-    with pytest.raises(CannotObserve, match="asks for retries"):
+    with pytest.raises(CannotObserve, match="allows only retries"):
         probes.choose(root, "retry")
 
 

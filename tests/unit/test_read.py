@@ -224,12 +224,12 @@ def _repeated(anchor: str, use: str, times: int) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (_merges(60), "its aliases stand for too much"),
+        (_merges(60), "its aliases expand to too much"),
         ("x: &x\n  <<: *x\nservices:\n  a: *x\n", "the alias 'x' has no anchor before it"),
-        (_repeated("[" + "CHOWN," * 2000 + "]", "cap_add: *x", 5000), "stand for too much"),
+        (_repeated("[" + "CHOWN," * 2000 + "]", "cap_add: *x", 5000), "expand to too much"),
         (
             _repeated("{" + "".join(f"k{n}: 1," for n in range(5000)) + "}", "<<: *x", 2000),
-            "stand for too much",
+            "expand to too much",
         ),
     ],
     ids=["merges of merges", "merges itself", "one list, many times", "one mapping, many times"],
@@ -379,7 +379,7 @@ def test_systemd() -> None:
         (systemd.read, "A=b\n", "line 1: neither a section nor KEY=VALUE"),
         (systemd.read, "[Service\n", "line 1: a section must be written as [Name]"),
         (systemd.read, "[Service]\nNoNewPrivileges=x\n", "line 2: NoNewPrivileges= must be"),
-        (quadlet.read, "[Container]\nAddCapability='\n", "line 2: quotes that do not end"),
+        (quadlet.read, "[Container]\nAddCapability='\n", "line 2: an unclosed quote"),
         (oci.read, "{\n{", "line 2: "),
         (oci.read, "[" * 100_000, "line 1: "),
         (oci.read, "{}", "line 1: not a bundle's config.json"),

@@ -71,26 +71,26 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
         (call("mount", "ENOSYS", entered=False), CONFINED, "seccomp", "before the kernel's"),
         (call("?", "SIGSYS", entered=None), None, "seccomp", "sent SIGSYS"),
         (call("mkdir", "EROFS"), CONFINED, "mount", "read-only"),
-        (call("sethostname", "EPERM", HOST_NAME), CONFINED, "capability", "SYS_ADMIN was asked"),
+        (call("sethostname", "EPERM", HOST_NAME), CONFINED, "capability", "SYS_ADMIN was checked"),
         (call("sethostname", "EPERM", HOST_NAME, nested=True), None, "namespace", "SYS_ADMIN"),
         (call("sethostname", "EPERM", replace(HOST_NAME, ns=Namespace.HOST)), None, "namespace",
          "does not own"),
         (call("sethostname", "EPERM", replace(HOST_NAME, ns=Namespace.CHILD), nested=True), None,
-         "capability", "SYS_ADMIN was asked"),
+         "capability", "SYS_ADMIN was checked"),
         (call("openat", "EACCES", OPEN, uid=33), CONFINED, "mode", "DAC_OVERRIDE would override"),
-        (call("openat", "EACCES", OPEN), None, "capability", "DAC_OVERRIDE was asked"),
-        (call("openat", "EACCES", ACCESS, uid=33), None, "unknown", "no capability was asked"),
-        (call("openat", "EACCES"), CONFINED, "unknown", "may have been apparmor"),
+        (call("openat", "EACCES", OPEN), None, "capability", "DAC_OVERRIDE was checked"),
+        (call("openat", "EACCES", ACCESS, uid=33), None, "unknown", "no capability was checked"),
+        (call("openat", "EACCES"), CONFINED, "unknown", "apparmor, which confines it, may"),
         (call("openat", "EACCES"), LOOSE, "unknown", "a nodev mount"),
-        (call("openat", "EACCES", nested=True), None, "mode", "no number in the user namespace"),
-        (call("openat", "EPERM"), None, "unknown", "the control group shuts out"),
+        (call("openat", "EACCES", nested=True), None, "mode", "not mapped in the user namespace"),
+        (call("openat", "EPERM"), None, "unknown", "the control group denies"),
         (call("execve", "EACCES"), None, "mode", "noexec"),
         (call("openat", "EMFILE"), None, "limit", "RLIMIT_NOFILE"),
         (call("mlockall", "EPERM", LOCK), None, "limit", "RLIMIT_MEMLOCK; IPC_LOCK would lift it"),
         (call("mlock", "ENOMEM"), None, "limit", "RLIMIT_MEMLOCK"),
-        (call("kill", "EPERM"), None, "unknown", "no capability was asked"),
-        (call("ptrace", "EPERM", OVERCOMMIT), None, "unknown", "no capability was asked"),
-        (call("ptrace", "EPERM", UNKNOWN_SITE), None, "capability", "CAP_63 was asked"),
+        (call("kill", "EPERM"), None, "unknown", "no capability was checked"),
+        (call("ptrace", "EPERM", OVERCOMMIT), None, "unknown", "no capability was checked"),
+        (call("ptrace", "EPERM", UNKNOWN_SITE), None, "capability", "CAP_63 was checked"),
     ],
 )  # fmt: skip
 def test_who(known: RefusedCall, mac: Mac | None, by: str, evidence: str) -> None:
@@ -112,7 +112,7 @@ def test_for_people_the_telling_ones_come_first_and_names_are_escaped() -> None:
     filtered = told("mount", "EPERM", RefusedBy.SECCOMP, "\x1b[2J", 1, "a filter")
     lines = list(refusal_lines(report(seen(*noise, filtered)), CATALOG))
     assert lines[:2] == [
-        "Refused, and by whom:",
+        "Refused calls, and what refused them:",
         "  seccomp    mount EPERM, \\x1b[2J, 1×: a filter",
     ]
     assert lines[-1] == "  and 2 more: see `refusals` in the report"

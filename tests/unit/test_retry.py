@@ -377,7 +377,7 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     assert (listener.pid, listener.ended, listener.lossless) == (5, True, True)
     assert sum(item.count for item in got.checks) == 32
     assert [item.detail for item in got.checks[:2]] == ["a", "file 0"]
-    assert got.checks[-1].detail == "(others) (and 1 more with it left raised)"
+    assert got.checks[-1].detail == "(others) (and 1 more while it was held)"
     assert got.checks[0].first == 0.5
     assert [(item.syscall, item.count) for item in got.refused_calls] == [("mount", 2)]
     assert got.fixed_capsets == (("bird", frozenset({Cap(0), Cap(1)})),)

@@ -15,7 +15,7 @@ def test_saved_reports_are_listed_the_latest_first(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert main(["review"]) == 2
-    assert "no report is saved yet" in capsys.readouterr().err
+    assert "there is no saved report yet" in capsys.readouterr().err
     folder = tmp_path / "capadvise"
     folder.mkdir()
     for number, name in enumerate(("web-1", "db-2", "web-3")):

@@ -75,14 +75,14 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
         name = chosen(service, every, what="service")
     except BadInput as error:
         if any("include" in entries(root) for root, _ in places):
-            also = "it includes other files: patch the one that holds it"
+            also = "it includes other files: patch the file that defines the service"
             error.hint = f"{error.hint}; {also}" if error.hint else also
         raise
     within = [(root, services) for root, services in places if services.own(name)]
     if len(within) > 1:
         raise BadInput(
-            f"service {name!r} stands in {len(within)} of its documents",
-            hint="compose merges them: write it in one place",
+            f"service {name!r}appears in {len(within)} of its documents",
+            hint="compose merges them: define the service once",
         )
     return (*within[0], name)
 
@@ -231,7 +231,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             new = apply(new, open_up(doc, services, pair, pins))
         root, services, _ = _find(new, name)
         pairs = {text(key): (key, node) for key, node in services.pairs}
-        notes.append(f"{other} shared {', '.join(pins)} with {name}; it keeps what it had")
+        notes.append(f"{other} shared {', '.join(pins)} with {name}; it keeps its old values")
     return new, notes
 
 
@@ -249,7 +249,7 @@ def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
     before, after = documents(old), documents(new)
     if [_others(root, name) for root in before] != [_others(root, name) for root in after]:
         raise CannotPatch(
-            f"service {name!r} cannot be patched without changing something else",
+            f"service {name!r} cannot be changed without changing another one",
             hint="write its cap_drop, cap_add and privileged out in the service itself",
         )
     has = entries(entries(_find(new, name)[1])[name])
@@ -284,15 +284,15 @@ def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
         where = "in another file" if None in parents else "in this file"
         yield (
-            f"{name} extends a service {where}, whose lists compose would add to these: "
-            f"{_OVERRIDE} prevents it, and needs Docker Compose 2.24.4 or later"
+            f"{name} extends a service {where}, whose lists compose would merge into these: "
+            f"{_OVERRIDE} prevents that (Docker Compose 2.24.4 or later)"
         )
     for key, other in services.pairs:
         if any(parent is target(node) for parent in _parents(services, other)):
-            yield f"{text(key)} extends {name}, so what it may do changes too"
+            yield f"{text(key)} extends {name}, so its capabilities change too"
     yield from on_user(snippet, text(entries(node).get("user")))
     if not entries(node).keys() & {"image", "build", "extends"}:
         yield (
-            f"{name} has neither image nor build here: compose adds the cap_add of the file that "
-            "this one is used over"
+            f"{name} has neither image nor build here: compose also applies the cap_add of the "
+            "file that this one overrides"
         )

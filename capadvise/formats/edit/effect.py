@@ -31,8 +31,9 @@ def effective(
     if not _has(language, declared, snippet):
         name = f" of {patched.service}" if patched.service else ""
         raise CannotPatch(
-            f"the patch{name} would have no effect: whoever reads the file takes it differently",
-            hint="nothing was written: write the capabilities out in the service itself, once",
+            f"the patch{name} would have no effect: the program that reads the file would "
+            "see something else",
+            hint="nothing was written: list the capabilities once, in the service itself",
         )
     return patched
 
@@ -45,8 +46,8 @@ def _check_possible(declared: Declared, snippet: Snippet) -> None:
     for name, setting in declared.withheld:
         if name in names:
             raise CannotPatch(
-                f"{setting}= takes away {name}, which the set holds",
-                hint=f"take {setting}= out of the unit first, if the service needs {name}",
+                f"{setting}= takes away {name}, which is in the set",
+                hint=f"if the service needs {name}, remove {setting}= from the unit first",
             )
 
 
@@ -58,7 +59,7 @@ def _declared(language: str, patched: Patched) -> Declared:
     for declared in FORMATS[language].read(body):
         if declared.service == patched.service:
             return declared
-    raise BadInput(f"it has no service {patched.service!r} after the patch")
+    raise BadInput(f"the service {patched.service!r} is missing after the patch")
 
 
 def _has(language: str, declared: Declared, snippet: Snippet) -> bool:

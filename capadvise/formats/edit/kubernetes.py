@@ -81,11 +81,15 @@ def _find(body: str, service: str | None) -> _Container:
     if not every:
         kinds = {kind for root in documents(body) for kind, _ in _objects(root, None) if kind}
         has = f"it has {', '.join(sorted(kinds))}" if kinds else "not a Kubernetes manifest"
-        raise BadInput(f"no container can be patched: {has}", hint=f"kinds: {', '.join(POD_SPEC)}")
+        raise BadInput(
+            f"there is no container to patch: {has}", hint=f"kinds: {', '.join(POD_SPEC)}"
+        )
     known = [container.service for container in every]
     meant = known if service is None else _meant(service, known)
     if len(set(meant)) > 1:
-        asked = "--service says not which" if service is None else f"{service!r} is several"
+        asked = (
+            "choose one with --service" if service is None else (f"several are called {service!r}")
+        )
         some = ", ".join(meant[:12])
         raise BadInput(f"it has {len(known)} containers, and {asked}", hint=f"one of: {some}")
     name = meant[0] if meant else chosen(service, known, what="container")
@@ -157,7 +161,7 @@ def _container(doc: Document, node: Node, wanted: dict[str, Tree]) -> list[TextE
     if _right(node, wanted):
         return []
     if isinstance(node, Alias):
-        raise CannotPatch("the container is an alias of another one", hint="write it out")
+        raise CannotPatch("the container is an alias of another", hint="write it out")
     assert isinstance(node, Mapping)
     own = node.own("securityContext")
     if own is None:
@@ -253,7 +257,7 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
         doc = Document.of(new, item.root)
         new = apply(new, change(doc, item.node, gone, {"securityContext": tree}))
         items = list(_every(new))
-        notes.append(f"{item.service} shared its securityContext; it keeps what it had")
+        notes.append(f"{item.service} shared its securityContext; it keeps its old values")
     return new, notes
 
 
@@ -269,7 +273,7 @@ def _verify(old: str, new: str, service: str, wanted: dict[str, Tree]) -> None:
     before, after = list(_others(old, service)), list(_others(new, service))
     if before != after:
         raise CannotPatch(
-            f"{service} cannot be patched without changing something else",
+            f"{service} cannot be changed without changing another one",
             hint="write its securityContext out in the container itself",
         )
     if not _right(_find(new, service).node, wanted):

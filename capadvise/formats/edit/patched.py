@@ -37,7 +37,7 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
         raise BadInput(f"it has no {what}")
     if asked is None:
         raise BadInput(
-            f"it has {len(names)} {what}s, and --service says not which", hint=f"one of: {some}"
+            f"it has {len(names)} {what}s, and choose one with --service", hint=f"one of: {some}"
         )
     if asked in names:
         return asked
@@ -63,7 +63,7 @@ def patchable(what: str) -> Iterator[None]:
 def odd(what: str) -> CannotPatch:
     """The error for what has the right keys in ways that nobody uses."""
     return CannotPatch(
-        f"{what} is written in a way that cannot be patched",
+        f"{what} is written in a form that cannot be patched",
         hint="write each of its keys once, as KEY: VALUE",
     )
 
@@ -75,5 +75,5 @@ def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:
     elif not is_root(user):
         known = replace(snippet, user=user)
         if known.only_low_ports:
-            yield f"the sysctl {PORT_START} has to be 0 for it"
+            yield f"the sysctl {PORT_START} must be 0 for this"
         yield from engine.notes(known)

@@ -77,7 +77,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     new = _parse(apply(new.text, _drop(new)))
     new = _parse(apply(new.text, _add(new, snippet)))
     if not _is_as_wanted(new, snippet) or not same_but(unit, new, (_DROP, _ADD, _ARGS)):
-        raise CannotPatch("the unit is written in a way that cannot be patched")
+        raise CannotPatch("the unit is written in a form that cannot be patched")
     return Patched(
         normalized.restore(new.text), service or "", tuple(_notes(unit)), unprivileged=privileged
     )
@@ -165,4 +165,4 @@ def _args(unit: Unit) -> list[TextEdit]:
 
 def _notes(unit: Unit) -> Iterator[str]:
     if _drop_in(unit):
-        yield "what PodmanArgs= of the unit itself says is not in this file"
+        yield "PodmanArgs= of the unit itself is not in this file and was not considered"

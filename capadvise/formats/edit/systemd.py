@@ -41,7 +41,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     want = frozenset(cap for cap, _ in snippet.caps)
     right = _effective(new, _BOUNDING) == want and _effective(new, _AMBIENT) in (want, frozenset())
     if not right or not same_but(unit, new, (_BOUNDING, _AMBIENT)):
-        raise CannotPatch("the unit is written in a way that cannot be patched")
+        raise CannotPatch("the unit is written in a form that cannot be patched")
     return Patched(normalized.restore(new.text), service or "", tuple(_notes(unit, snippet)))
 
 
@@ -180,9 +180,9 @@ def _added(unit: Unit, key: str, lines: list[str]) -> TextEdit:
 def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:
     for item in unit.all_of(_SERVICE).assignments:
         if item.key.startswith("Exec") and has_plus(item):
-            yield f"{item.key}={item.value.split()[0]}: the + gives it all capabilities"
+            yield f"{item.key}={item.value.split()[0]}: its + gives it all capabilities"
     if _drop_in(unit) and unit.all_of(_SERVICE).last("User") is None:
         yield (
-            "the User= of the unit itself is not in this file: taken to be the one recorded, "
-            f"{snippet.user}; one that is not root also needs these as AmbientCapabilities="
+            f"User= is not in this file: assumed to be {snippet.user}, as recorded; a user other "
+            "than root also needs AmbientCapabilities="
         )

@@ -126,14 +126,12 @@ def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
     fields = record.fields
     name = _call_name(fields, syscalls)
     if fields.get("sig") in ("31", "SIGSYS"):
-        return _told(
-            RefusedBy.SECCOMP, record, "a filter of system calls sent SIGSYS", name, "SIGSYS"
-        )
+        return _told(RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS")
     code = _number(fields.get("code"), 16)
     if code is None or code & _ACTION_MASK != _ERRNO:
         return None  # logged, or handed to a tracer: not refused
     error = errno.errorcode.get(code & 0xFFFF)
-    return _told(RefusedBy.SECCOMP, record, "a filter of system calls answered", name, error)
+    return _told(RefusedBy.SECCOMP, record, "a seccomp filter answered", name, error)
 
 
 def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
@@ -146,7 +144,7 @@ def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
         error = errno.errorcode[-number]
     if error not in ("EPERM", "EACCES") or fields.get("success") == "yes":
         return None
-    evidence = "a system call failed; the log does not say who refused"
+    evidence = "a system call failed; the log does not say what refused it"
     return _told(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
 
 

@@ -107,4 +107,4 @@ def _evidence(denial: Denial, catalog: Catalog) -> str:
     if not candidates:
         return denial.evidence
     names = " or ".join(cap.short for cap in candidates)
-    return f"{denial.evidence}; it may have been {names} that was missing"
+    return f"{denial.evidence}; {names} may have been missing"

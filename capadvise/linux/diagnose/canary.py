@@ -45,7 +45,7 @@ def fire(root: Path) -> Check:
         if check.cap == _SETPCAP and check.syscall == "prctl":
             return check
     raise CannotObserve(
-        f"the {buffers.source.observer} shows nothing of a check that was made: this kernel's "
-        "check function is another one",
-        hint="try another observer: CAPADVISE_OBSERVER=kprobe capadvise doctor",
+        f"the {buffers.source.observer} missed a capability check that was made: this kernel "
+        "checks in another function",
+        hint="choose another observer: CAPADVISE_OBSERVER=kprobe capadvise doctor",
     )

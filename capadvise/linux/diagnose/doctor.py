@@ -105,14 +105,14 @@ def restrictions() -> Iterator[HostFact]:
     )
     mac = posture_of(os.getpid(), Machine.read(), sysctls=False).mac
     confined = mac is not None and mac.mode == "enforce"
-    said = "nothing confines capadvise itself"
+    said = "no security module confines capadvise itself"
     if mac is not None and confined:
         said = f"{mac.module} confines capadvise itself, as {printable(mac.label)}"
     yield HostFact(
         "confinement",
         not confined,
         said,
-        "what is refused below may be its doing: run capadvise outside of it" if confined else None,
+        "it may cause the failures below: run capadvise unconfined" if confined else None,
         needed=False,
     )
     paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"
@@ -156,11 +156,11 @@ def audit_records() -> HostFact:
         return HostFact(
             "audit records",
             False,
-            "not heard: refusals by a security module cannot be distinguished from others",
-            "AUDIT_READ, and the initial user and network namespaces; or import a log of auditd",
+            "not received: refusals by a security module cannot be distinguished from others",
+            "needs AUDIT_READ and the initial user and network namespaces; or import auditd's log",
             needed=False,
         )
-    return HostFact("audit records", True, "heard as the kernel makes them", needed=False)
+    return HostFact("audit records", True, "received from the kernel", needed=False)
 
 
 def retries() -> HostFact:
@@ -171,11 +171,13 @@ def retries() -> HostFact:
         return HostFact("retries", False, str(error), error.hint, needed=False)
     mapped = own_maps()
     if mapped is None:
-        said = "possible: run --retry; alone where the kernel cannot be traced"
+        said = "possible: run --retry; used alone where the kernel cannot be traced"
     elif all(len(ranges) > 1 for ranges in mapped.values()):
         said = "possible, as root of a user namespace with your subordinate ids"
     else:
-        said = "possible, as root of a user namespace with one id: no user can be switched"
+        said = (
+            "possible, as root of a user namespace with a single id: programs cannot switch users"
+        )
     return HostFact("retries", True, said, needed=False)
 
 

@@ -82,10 +82,10 @@ def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
 def compare(report: Report, known: CapSet, *, traced: bool) -> str | None:
     """What is wrong with a report of the target; None for nothing."""
     proposed = report.proposal.recommended - _OF_PATHS
-    wrong = [f"{cap.short} is needed, and was not found" for cap in sorted(known - proposed)]
-    wrong += [f"{cap.short} is proposed, and not needed" for cap in sorted(proposed - known)]
+    wrong = [f"{cap.short} is needed, but was not proposed" for cap in sorted(known - proposed)]
+    wrong += [f"{cap.short} is proposed, but not needed" for cap in sorted(proposed - known)]
     if traced and report.proposal.need(SYS_ADMIN).verdict is not Verdict.ADVISORY:
-        wrong.append("SYS_ADMIN is asked for at each mmap, and that was not seen")
+        wrong.append("the check for SYS_ADMIN at each mmap was not seen")
     return "; ".join(wrong) or None
 
 

@@ -28,7 +28,7 @@ def running(name: str) -> Container:
         raise BadInput(f"no container {name}: {why}", hint="docker ps lists them")
     if len(containers) > 1:
         raise BadInput(
-            f"several containers are called {name}", hint=f"say which: {', '.join(containers)}"
+            f"several containers are called {name}", hint=f"choose one: {', '.join(containers)}"
         )
     ((client, container),) = containers.values()
     ENGINES[client.engine].require(client)

@@ -58,8 +58,8 @@ def require_place() -> None:
         )
     if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
         raise CannotObserve(
-            "this is inside a pid namespace (a container?), where the kernel's trace cannot "
-            "be tied to processes",
+            "this is inside a pid namespace (a container?), where processes in the kernel's "
+            "trace cannot be identified",
             hint="run capadvise on the host, or start the container with --pid=host --privileged",
         )
 

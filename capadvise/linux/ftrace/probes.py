@@ -102,13 +102,13 @@ def choose(root: Path, forced: str | None = None) -> Observer:
     BadInput where what is forced cannot be had.
     """
     if forced == RETRY:
-        raise CannotObserve(f"{FORCE} asks for retries alone")
+        raise CannotObserve(f"{FORCE} allows only retries")
     if forced:
         if forced not in list(Observer):
             raise BadInput(f"{FORCE}: {forced!r} is none of {', '.join([*Observer, RETRY])}")
         wanted = Observer(forced)
         if missing := why_not(wanted, root):
-            raise BadInput(f"{FORCE} asks for {wanted}, but there are {missing}")
+            raise BadInput(f"{FORCE} asks for {wanted}, but it has {missing}")
         return wanted
     reasons = []
     for observer in Observer:
@@ -117,7 +117,7 @@ def choose(root: Path, forced: str | None = None) -> Observer:
             return observer
         reasons.append(f"{observer}: {missing}")
     raise CannotObserve(
-        "this kernel shows capability checks in no way that is known here; " + "; ".join(reasons),
+        "capadvise knows no way to observe capability checks on this kernel; " + "; ".join(reasons),
         hint="`capadvise doctor` lists what this machine offers",
     )
 
@@ -136,7 +136,7 @@ def why_not(observer: Observer, root: Path) -> str | None:
     if not re.search(r"^\s+f\S* <func-name>", readme, re.MULTILINE):
         return "no fprobe events (CONFIG_FPROBE_EVENTS, since Linux 6.5)"
     if _RETURN_ARGUMENTS not in readme:
-        return "only fprobe events that cannot see arguments at a return (they can since Linux 6.9)"
+        return "fprobe events, but without arguments at a return (they can since Linux 6.9)"
     return None
 
 

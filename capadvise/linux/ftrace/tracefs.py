@@ -36,7 +36,7 @@ def find() -> Path:
             if (path / "instances").is_dir():
                 return path
         except PermissionError as error:
-            raise CannotObserve(f"{path}: only root can look", hint=with_sudo()) from error
+            raise CannotObserve(f"{path}: readable by root only", hint=with_sudo()) from error
     try:
         return Path(f"/proc/self/fd/{libc.mount_detached('tracefs')}")
     except OSError as error:
@@ -45,11 +45,11 @@ def find() -> Path:
 
 def _not_mounted(error: OSError) -> CannotObserve:
     if error.errno == errno.EPERM and os.geteuid() != 0:
-        return CannotObserve("tracefs: only root can look", hint=with_sudo())
+        return CannotObserve("tracefs: readable by root only", hint=with_sudo())
     if error.errno == errno.EPERM:
         return CannotObserve(
-            "tracefs is not mounted here, and this root may not mount it: a container, or a "
-            "kernel in lockdown",
+            "tracefs is not mounted, and root may not mount it here: a container, or a kernel "
+            "in lockdown",
             hint="run capadvise on the host, or in a container with --pid=host --privileged",
         )
     return CannotObserve(

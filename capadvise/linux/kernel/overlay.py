@@ -67,9 +67,9 @@ def copy_folder(folder: int, copy: Path, name: str) -> None:
     )
     if int((size.stdout.split() or ["0"])[0]) > LARGEST_COPY_KB:
         raise CannotCover(
-            f"{name}: its file system allows no overlay, and with more than "
-            f"{LARGEST_COPY_KB >> 10} MB it is too large to be copied for each trial",
-            hint="keep it elsewhere, or let trials write to it: --in-place",
+            f"{name}: its file system supports no overlay, and with more than "
+            f"{LARGEST_COPY_KB >> 10} MB it is too large to copy for each trial",
+            hint="move it, or let trials write to it: --in-place",
         )
     words = ["cp", "-a", f"{path_of(folder)}/.", str(copy)]
     done = subprocess.run(words, capture_output=True, text=True, pass_fds=[folder])

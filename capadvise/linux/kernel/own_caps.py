@@ -29,22 +29,21 @@ class KeptCap(NamedTuple):
 
 
 TABLE = (
-    KeptCap("CHOWN", 0, "the report is given to the user who called sudo", sudo=True),
+    KeptCap("CHOWN", 0, "gives the report to the user who called sudo", sudo=True),
     KeptCap(
         "DAC_OVERRIDE",
         1,
-        "the report goes into a folder of the caller's; /proc/PID/fd of processes of other users",
+        "writes the report into the caller's folder; /proc/PID/fd of processes of other users",
     ),
     KeptCap(
         "KILL",
         5,
-        "when the guardian dies, what it leaves is killed, whoever it runs as; so is a check that "
-        "takes too long",
+        "kills what a dead guardian leaves, whatever its user, and a check that takes too long",
     ),
     KeptCap(
         "SYS_PTRACE",
         19,
-        "reading which program, sockets, namespaces and root a process of the target has",
+        "reads the program, sockets, namespaces and root of the target's processes",
     ),
 )
 """What the supervisor keeps. It needs none for the trace buffers: they are open, and root's."""

@@ -93,7 +93,7 @@ def run(program: Program, data: bytes) -> int:
         kind, source = operation & 0x07, (x if operation & 0x08 else k)
         if operation == 0x20:  # BPF_LD | BPF_W | BPF_ABS
             if k > len(data) - 4:
-                raise ValueError("a filter reads beyond what it is given")
+                raise ValueError("the filter reads beyond its input")
             a = int.from_bytes(data[k : k + 4], sys.byteorder)
         elif operation in (0x80, 0x81):  # the length, into A or X
             a, x = (len(data), x) if operation == 0x80 else (a, len(data))
@@ -114,5 +114,5 @@ def run(program: Program, data: bytes) -> int:
         elif operation in (0x07, 0x87):  # between A and X
             a, x = (a, a) if operation == 0x07 else (x, x)
         else:
-            raise ValueError(f"operation {operation:#x} is not allowed in a filter")
-    raise ValueError("a filter does not return")
+            raise ValueError(f"operation {operation:#x} is not allowed in a seccomp filter")
+    raise ValueError("the filter does not return")

@@ -21,8 +21,10 @@ from capadvise.linux.posture.cbpf import Program
 _MOST = 64
 _SECONDS = 10.0
 _SAID = {
-    errno.EPERM: "it may not be traced: that takes root, and that nobody else traces it",
-    errno.EACCES: "its filters may not be read: that takes SYS_ADMIN, without a filter of our own",
+    errno.EPERM: "it may not be traced: that needs root, and no other tracer",
+    errno.EACCES: (
+        "its filters may not be read: that needs SYS_ADMIN, and no seccomp filter on capadvise"
+    ),
     errno.EIO: "this kernel does not show filters (CONFIG_CHECKPOINT_RESTORE)",
     errno.ESRCH: "it is gone",
 }

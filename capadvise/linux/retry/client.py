@@ -136,7 +136,7 @@ class Listener:
     def finish(self) -> None:
         """The run is over: what is missing is missing."""
         if not self.lossless and self._started:
-            self._cautions["the retry tracer was killed: what came later was not seen"] = None
+            self._cautions["the retry tracer was killed: nothing after that was observed"] = None
 
     @property
     def distinct(self) -> int:
@@ -184,7 +184,7 @@ class Listener:
         count, raised = self._counts.get(fact["id"], (1, 0))
         detail = fact["detail"]
         if raised:
-            detail = f"{detail or ''} (and {raised} more with it left raised)".lstrip()
+            detail = f"{detail or ''} (and {raised} more while it was held)".lstrip()
         return Check(
             id=number,
             cap=Cap(fact["cap"]),
@@ -206,19 +206,20 @@ class Listener:
 
 
 _IN_NAMESPACE = (
-    "it ran as root of a user namespace: what only the host can grant was refused, whatever it held"
+    "it ran as root of a user namespace: calls that need a capability on the "
+    "host failed in any case"
 )
-_ONE_ID = "there are no subordinate ids for this user (/etc/subuid): switching users was not tried"
-_DAMAGED = "a message of the retry tracer was damaged: what it said is not known"
+_ONE_ID = "this user has no subordinate ids (/etc/subuid): switching users was not tried"
+_DAMAGED = "a message from the retry tracer was damaged and is lost"
 _CAUTIONS = {
-    "traces": "{} traces other processes, which it cannot do under retries: "
+    "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",
-    "let_go": "{} was detached so that the target itself could trace it: it ran with its full sets",
-    "injection_disabled": "{} could not be made to change its sets: "
-    "some of its calls were not tried without",
-    "other_calls": "{} makes system calls of another kind than this machine's: what they need was "
-    "not seen, and they were refused it. Run it without --retry",
-    "unknown": "{} succeeded with all capabilities and with none of those that are known for it",
+    "let_go": "{} was detached so that the target could trace it: it ran with all its capabilities",
+    "injection_disabled": "{} could not be made to change its capability sets: some of its "
+    "calls were not tried",
+    "other_calls": "{} makes system calls of another architecture: they were refused, and what "
+    "they need was not observed. Run it without --retry",
+    "unknown": "{} succeeded with all capabilities, but with none of the likely ones alone",
 }
 """What the tracer could not do."""
 _KINDS = MESSAGES | _CAUTIONS.keys()

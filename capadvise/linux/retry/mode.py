@@ -30,12 +30,12 @@ def require_retry() -> None:
     if importlib.util.find_spec("ptrace") is None:
         raise CannotObserve("the Python module ptrace is missing", hint="pip install python-ptrace")
     if platform.machine() not in MACHINES:
-        raise CannotObserve(f"retries know {' and '.join(MACHINES)}, not {platform.machine()}")
+        raise CannotObserve(f"retries support {' and '.join(MACHINES)}, not {platform.machine()}")
     scope = procfs.sysctl("kernel.yama.ptrace_scope") or "0"
     held = procfs.capability_sets().effective
     if scope == "3" or (scope == "2" and _SYS_PTRACE not in held):
         raise CannotObserve(
-            f"kernel.yama.ptrace_scope is {scope}: no process may be traced",
+            f"kernel.yama.ptrace_scope is {scope}: tracing is disabled",
             hint="sysctl kernel.yama.ptrace_scope=1, as root",
         )
     if os.geteuid() == 0:
@@ -43,7 +43,7 @@ def require_retry() -> None:
     for name, value in _RESTRICTIONS:
         if procfs.sysctl(name) == value:
             raise CannotObserve(
-                f"{name} is {value}: ordinary users cannot make a user namespace",
+                f"{name} is {value}: ordinary users cannot create user namespaces",
                 hint=with_sudo("run -- …"),
             )
 

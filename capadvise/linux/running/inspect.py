@@ -114,7 +114,7 @@ def process_of(text: str) -> int:
     if text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 31:
         return int(text)
     raise BadInput(
-        f"{text!r} names no process",
+        f"{text!r} is not a process",
         hint="inspect container:NAME, image:NAME, a pid, or self",
     )
 
@@ -125,11 +125,11 @@ def _argv(pid: int, proc: Path) -> tuple[str, ...]:
 
 
 def _unread(pid: int, posture: Posture) -> Iterator[str]:
-    who = "" if os.geteuid() == 0 else ": that takes root"
+    who = "" if os.geteuid() == 0 else ": that needs root"
     hidden = [n for n, sharing in posture.namespaces.items() if sharing is Sharing.UNKNOWN]
     if hidden and posture.root is None:
-        yield f"its namespaces and mounts could not be read{who}"
+        yield f"the namespaces and mounts could not be read{who}"
     if posture.securebits is None:
-        yield "its securebits: the kernel shows them to the process itself alone"
+        yield "the securebits: the kernel shows them only to the process itself"
     if posture.cgroup is None:
-        yield "its control group could not be read"
+        yield "the control group could not be read"

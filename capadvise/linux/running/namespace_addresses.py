@@ -44,8 +44,8 @@ def held_open(pid: int) -> Iterator[list[int]]:
             fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         except PermissionError as error:
             raise CannotObserve(
-                f"the namespaces of process {pid} may not be looked at",
-                hint="that takes CAP_SYS_PTRACE; in a container --cap-add SYS_PTRACE",
+                f"the namespaces of process {pid} may not be read",
+                hint="that needs CAP_SYS_PTRACE; in a container: --cap-add SYS_PTRACE",
             ) from error
         stack.callback(os.close, fd)
         while os.fstat(fd).st_ino != INITIAL_USER_NAMESPACE:

@@ -148,8 +148,8 @@ def _note_namespaces(
         own, *above = namespace_addresses.addresses(namespaces, trace.buffers, tracker)
         if not own:
             raise CannotObserve(
-                f"{running.target.name} is in a user namespace that cannot be entered, so that "
-                "checks against it cannot be told from others",
+                f"{running.target.name} is in a user namespace that capadvise cannot enter, so "
+                "checks against it cannot be distinguished from others",
                 hint="run capadvise in the initial user namespace, as root",
             )
         scope.namespace = own

@@ -114,10 +114,10 @@ def _below(shim: int, pid: int) -> Running | None:
 
 def _by_pid(pid: int) -> Running:
     if pid == os.getpid():
-        raise BadInput("that is capadvise itself")
+        raise BadInput("this is capadvise itself")
     if not os.path.exists(f"/proc/{pid}/exe") and not procfs.arguments(pid):
         dead = procfs.state(pid) in ("Z", "X", "")
-        raise BadInput(f"process {pid} {'has ended' if dead else 'is a thread of the kernel'}")
+        raise BadInput(f"process {pid} {'has ended' if dead else 'is a kernel thread'}")
     place = parse_place(procfs.cgroup(pid))
     if place is None or place.engine is None:
         # a rootless podman may have no control groups to use
@@ -159,7 +159,7 @@ def _first_of(container: str, pid: int) -> int:
 def _container(container: Container) -> Running:
     if procfs.process_of(container.pid) is None:
         raise CannotObserve(
-            f"the container {container.name} is not among this machine's processes",
+            f"the container {container.name} is not a process of this machine",
             hint=f"run capadvise where {container.engine} runs",
         )
     target = _target(container.pid, "container")

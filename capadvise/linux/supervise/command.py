@@ -26,7 +26,7 @@ class Command:
     check: str | None = None
     kind: str | None = None
     seconds: float | None = None
-    """End the recording after so long."""
+    """End the recording after this time."""
     stdout_to_stderr: bool = False
     terminal: int | None = None
     """A terminal that becomes the target's own: the inner end of a pty, which is closed here."""
@@ -59,7 +59,7 @@ def resolve(name: str) -> str:
         return os.path.abspath(path) if os.sep in path else path
     candidate = name if os.sep in name else None
     if candidate and os.path.exists(candidate):
-        raise CannotStart(f"{name}: is not an executable file", found=True)
+        raise CannotStart(f"{name}: not an executable file", found=True)
     raise CannotStart(f"{name}: command not found", found=False)
 
 

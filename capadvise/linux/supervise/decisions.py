@@ -24,7 +24,7 @@ class Limits:
     kind: str | None = None
     """oneshot or daemon; None: a health check that passes while the target lives tells."""
     seconds: float | None = None
-    """The recording ends after so long."""
+    """The recording ends after this time."""
     patience: float = 10.0
     """Between a SIGTERM that was passed on and SIGKILL."""
     stop_patience: float = 10.0

@@ -23,8 +23,8 @@ from capadvise.linux.tracking.tasks import Scope
 from capadvise.recording import Held, Host, Recording
 
 _UNREAD_CAPSET = (
-    "a program set its capabilities with capset(2); to which set was not read: it may need more "
-    "than was seen"
+    "a program called capset(2), and its arguments were not read: it may need more than was "
+    "observed"
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""

@@ -124,14 +124,14 @@ def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
 def check(pid: int, pids: list[int], wanted: list[str]) -> str | None:
     """Why it does not pass; None where it does."""
     if lacks := missing(pid, pids, wanted):
-        return f"not there: {', '.join(lacks)}"
+        return f"missing: {', '.join(lacks)}"
     before = {one: procfs.start_time(one) for one in pids if procfs.state(one) not in ("", "Z")}
     time.sleep(_GOES_ON)
     if procfs.state(pid) in ("", "Z"):
         return "it has ended"
     after = {one for one, start in before.items() if procfs.lives(one, start)}
     if lacks := missing(pid, sorted(after), wanted):
-        return f"ended, or was started anew: {', '.join(lacks)}"
+        return f"ended or restarted: {', '.join(lacks)}"
     _enter(pid)
     for place, _, protocol in (one.partition("/") for one in wanted):
         if protocol and not answers(int(place.partition(":")[2]), protocol):
@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> int:
     pid = int(os.environ.get("PID") or 0)
     pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
     if not pid:
-        print("it has not begun")
+        print("it has not started")
         return 1
     if arguments[:1] == ["--propose"]:
         print(" ".join(propose(pid, pids)))

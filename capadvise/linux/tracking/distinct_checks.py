@@ -48,10 +48,9 @@ class _Count:
 
 
 _LIMIT_REACHED = (
-    "the limit of distinct checks was reached: of those beyond it, the program, the user and the "
-    "arguments are unknown"
+    "limit of distinct checks reached: for later ones, the program, user and arguments are unknown"
 )
-_MALFORMED = "{} events of the trace buffer could not be read: what they told is not known"
+_MALFORMED = "{} events of the trace buffer could not be read"
 
 
 class DistinctChecks:

@@ -37,7 +37,7 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
     last = outcomes[-1]
     return TrialOutcome(
         passed=last.passed,
-        why=last.why if last.passed else f"on the data that was there: {last.why}",
+        why=last.why if last.passed else f"on the existing data: {last.why}",
         seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
         observed=_observed([outcome.observed for outcome in outcomes], choices),
         refused=frozenset().union(*(outcome.refused for outcome in outcomes)),

@@ -269,7 +269,7 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
                 timeout=seconds,
             ).returncode
         except subprocess.TimeoutExpired:
-            code = f"no end after {seconds:g} s"
+            code = f"still running after {seconds:g} s"
     if code and needed:
         said = end_of(log, 800).strip()
         raise StageError(f"{name} failed ({code}): {said}")

@@ -56,7 +56,7 @@ class Client:
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired as error:
-            raise EngineError(f"{self.engine}: no answer in {seconds:g} s") from error
+            raise EngineError(f"{self.engine}: did not answer within {seconds:g} s") from error
         if done.returncode:
             raise EngineError(f"{self.engine}: {last_line(done.stderr) or 'it failed'}")
         return done

@@ -55,7 +55,7 @@ def config_of(raw: Mapping[str, Any]) -> Config:
     image, or in an image's own file. Raises ValueError for what is none."""
     inner = raw.get("Config") or raw.get("config") or {}
     if not isinstance(inner, Mapping):
-        raise ValueError("the configuration is no mapping")
+        raise ValueError("the configuration is not a mapping")
     # podman keeps the healthcheck beside the configuration
     health = inner.get("Healthcheck") or raw.get("HealthCheck") or raw.get("Healthcheck")
     test = _texts(health.get("Test")) if isinstance(health, Mapping) else ()

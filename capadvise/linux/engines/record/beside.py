@@ -83,8 +83,8 @@ def _without_addresses(service: Mapping[str, Any]) -> dict[str, Any]:
 def not_twice(name: str) -> CannotObserve:
     """What uses the host's network."""
     return CannotObserve(
-        f"{name} uses the host's network, where the one that is up listens",
-        hint="--replace stops that one meanwhile, and starts it again",
+        f"{name} uses the host's network, whose ports the running one occupies",
+        hint="--replace stops the running one for the recording, and starts it again",
     )
 
 

@@ -48,7 +48,7 @@ def config(
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
-        raise NotResolved(f"docker compose: no answer in {SECONDS:g} s") from error
+        raise NotResolved(f"docker compose: did not answer within {SECONDS:g} s") from error
     except OSError as error:
         raise NotResolved(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:

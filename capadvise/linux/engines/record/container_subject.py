@@ -32,8 +32,8 @@ _LOG_LINES = 5
 _UNANSWERED = 10
 """Seconds that an engine may be silent: it takes less to start it anew."""
 _GONE = (
-    "the engine ended meanwhile and did not come back, so the container was killed; where it is "
-    "still listed, it has every capability: remove it"
+    "the engine ended and did not come back, so the container was killed; if it is still "
+    "listed, remove it: it has every capability"
 )
 
 

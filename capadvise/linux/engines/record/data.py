@@ -169,8 +169,8 @@ class TrialData:
     def _file(self, path: str) -> Path:
         if os.stat(path).st_size > LARGEST_COPY_KB << 10:
             raise BadInput(
-                f"{path} has more than {LARGEST_COPY_KB >> 10} MB: trials make no copy of it",
-                hint="let them write to it with --reuse-volumes, or mount it read-only",
+                f"{path} has more than {LARGEST_COPY_KB >> 10} MB: too large for trials to copy",
+                hint="let trials write to it with --reuse-volumes, or mount it read-only",
             )
         copy = self._folder / f"volume{len(self.made)}"
         shutil.copy2(path, copy)

@@ -18,7 +18,7 @@ _SPARE = 1 << 30
 """So many bytes stay free."""
 
 
-_WAY_OUT = "--replace records in its place, on its own data, and starts it again"
+_WAY_OUT = "--replace stops it, records on its own data, and starts it again"
 
 
 class DataCopies:
@@ -62,14 +62,14 @@ class DataCopies:
 
     def _require_room(self, path: str) -> None:
         if os.path.realpath(path) in ("/", "/usr", "/var", "/home", "/proc", "/sys", "/dev"):
-            raise BadInput(f"{path} is not copied: it is the machine's own", hint=_WAY_OUT)
+            raise BadInput(f"{path} is not copied: it belongs to the machine itself", hint=_WAY_OUT)
         done = subprocess.run(["du", "-sB1", path], capture_output=True, text=True)
         size = int((done.stdout.split() or ["0"])[0])
         free = shutil.disk_usage(self._folder).free
         if size > free - _SPARE:
             raise BadInput(
                 f"{path} has {_gigabytes(size)}, and {self._folder.parent} has room for "
-                f"{_gigabytes(max(0, free - _SPARE))}: no copy can be made",
+                f"{_gigabytes(max(0, free - _SPARE))}: too little for a copy",
                 hint=_WAY_OUT,
             )
 

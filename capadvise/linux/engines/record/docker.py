@@ -22,7 +22,7 @@ def require(docker: Client) -> None:
     where = endpoint(docker)
     if not where.startswith("unix://"):
         raise CannotObserve(
-            f"docker is elsewhere ({where}): its kernel is not the one seen here",
+            f"docker runs on another machine ({where}): its kernel cannot be observed from here",
             hint="run capadvise on that machine, or unset DOCKER_HOST and DOCKER_CONTEXT",
         )
     docker.call("version", "--format", "{{.Server.Version}}")
@@ -55,7 +55,7 @@ def threads(path: str) -> list[int]:
     threads = [thread for pid in sorted(pids - {0, 1}) for thread in procfs.threads(pid)]
     if not threads:
         raise CannotObserve(
-            f"the docker daemon behind {path} is not among this machine's processes",
+            f"the docker daemon behind {path} is not a process of this machine",
             hint="run capadvise where dockerd runs",
         )
     return threads

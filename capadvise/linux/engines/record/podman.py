@@ -21,6 +21,7 @@ def require(podman: Client) -> None:
 
 def _remote(where: str) -> CannotObserve:
     return CannotObserve(
-        f"podman speaks for a service elsewhere ({where}): its containers are not our descendants",
+        f"podman uses a service on another machine ({where}): its containers cannot be "
+        "observed from here",
         hint="run podman without --remote, CONTAINER_HOST and CONTAINER_CONNECTION",
     )

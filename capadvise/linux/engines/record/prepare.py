@@ -123,7 +123,7 @@ def _on_free_data(wish: _Wish, options: tuple[Option, ...]) -> tuple[Option, ...
         used = [one for source in _sources(option) for one in wish.there.users_of(source)]
         changed += volumes.of_options([option], copies) if used else [option]
         for one in used[:1]:
-            wish.say(f"{one.name} writes to {option.value}: the recording gets a copy")
+            wish.say(f"{one.name} writes to {option.value}: the recording uses a copy")
     return tuple(changed)
 
 
@@ -226,5 +226,5 @@ def would_stop(invocation: Invocation, client: Client) -> list[Container]:
 def _what_happens(up: list[Container], *, in_its_place: bool) -> str:
     names = ", ".join(sorted(one.name for one in up))
     if in_its_place:
-        return f"{names}: stopped now, and started again afterwards"
-    return f"{names}: not touched; the recording runs beside, on copies of the data"
+        return f"{names}: stopped for the recording, and started again afterwards"
+    return f"{names}: not touched; the recording runs beside it, on copies of its data"

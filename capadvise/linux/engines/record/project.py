@@ -28,7 +28,7 @@ def config(invocation: Invocation) -> dict[str, Any]:
         raise EngineError(str(error)) from error
     document = json.loads(text)
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
-        raise EngineError("docker compose resolves the project to no services")
+        raise EngineError("docker compose finds no services in the project")
     return document
 
 

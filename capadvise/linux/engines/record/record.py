@@ -73,7 +73,7 @@ def engine_of(invocation: Invocation) -> Client:
     """Its engine, which is there and is this machine's. Raises CannotObserve."""
     if invocation.engine == "podman" and os.geteuid() != 0:
         raise CannotObserve(
-            "only root sees what the containers of a rootless podman ask for",
+            "only root can observe the containers of a rootless podman",
             hint="start the container, then: sudo capadvise attach NAME",
         )
     require()
@@ -245,7 +245,7 @@ def _not_seen(run: Run) -> Exception:
     if status:
         return CannotObserve(f"{client} started no container: it ended with {status}")
     return CannotObserve(
-        "the container was not observed: another engine than the one that is traced has started it",
+        "the container was not observed: an engine started it that is not being traced",
         hint="run `capadvise doctor`",
     )
 

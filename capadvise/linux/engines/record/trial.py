@@ -79,7 +79,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     """
     invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
-        raise BadInput("the report's command starts no container that is known")
+        raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
     data = TrialData(client, top, plan["data"], plan["before"])
     with ExitStack() as undone:

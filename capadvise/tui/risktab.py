@@ -197,7 +197,8 @@ class RiskTab(Vertical):
         uses = self._state.uses.seen(need)
         if entry.uses:
             page.heading("Its uses")
-            page.say(f"{len(uses)} of its {len(entry.uses)} uses were seen.")
+            were = "was" if len(uses) == 1 else "were"
+            page.say(f"{len(uses)} of its {len(entry.uses)} uses {were} seen.")
         for use, checks in uses:
             use_lines(page, use, checks)
         if not uses:

@@ -42,9 +42,9 @@ def test_the_most_dangerous_comes_first_and_sys_admin_is_taken_apart() -> None:
         ]
         said = " ".join(shows(app, "#risk-sum").split())
         assert said.startswith("The recommended set: the worst risk is root-equivalent (SYS_ADMIN)")
-        assert said.endswith("Judged in a container that docker makes without further options.")
+        assert said.endswith("Judged in a container with docker's default options.")
         text = " ".join(shows(app, "#risk-text").split())
-        assert "1 of its 70 uses were seen." in text
+        assert "1 of its 70 uses was seen." in text
         assert "Seen 1×: host name" in text
         assert "• Instead: State it in the deployment" in text
 

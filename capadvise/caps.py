@@ -93,7 +93,7 @@ class Cap(int):
 CapSet = frozenset[Cap]
 
 SYS_ADMIN = Cap.parse("SYS_ADMIN")
-"""The capability that floods: asked at nearly every mmap and exec."""
+"""The capability that floods: checked at nearly every mmap and exec."""
 
 
 def from_mask(mask: int) -> CapSet:

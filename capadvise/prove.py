@@ -8,13 +8,16 @@ pass through a check that an observer could see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from capadvise import growing
 from capadvise.caps import Cap, CapSet
+from capadvise.comparisons import Comparisons
 from capadvise.decide import Proposal
-from capadvise.differences import Observed, compare
+from capadvise.differences import Observed
 from capadvise.proven import Proven, Trial, conclude
+from capadvise.sharing import Trials, shared, without_spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,9 @@ def prove(
         if not search.flaky:
             search.regain(_recommended(proposal, search, floor, untried))
             floor = search.with_alternatives(floor, proposal, risk)
+            floor = search.with_what_is_kept(
+                floor, _recommended(proposal, search, floor, untried) - untried, risk
+            )
             if try_setting is not None:
                 search.try_settings(floor, try_setting)
             sound = search.passes(_recommended(proposal, search, floor, untried))
@@ -104,7 +110,7 @@ def prove(
         floor = None
     return Proven(
         isolation,
-        tuple(search.trials),
+        search.comparisons.told(search.trials),
         floor,
         search.flaky,
         sound,
@@ -116,7 +122,7 @@ def prove(
 
 def _recommended(proposal: Proposal, search: _Search, floor: CapSet, untried: CapSet) -> CapSet:
     """What the trials so far recommend."""
-    interim = Proven("", tuple(search.trials), floor, untried=untried)
+    interim = Proven("", search.comparisons.told(search.trials), floor, untried=untried)
     return conclude(proposal, interim).recommended
 
 
@@ -141,6 +147,7 @@ class _Search:
     """What the removals began with: it passes, and loses least."""
 
     def __post_init__(self) -> None:
+        self.comparisons = Comparisons(self.first.observed, self._everything_again)
         self.outcomes[self.everything] = self.first
         self.best = self.everything
         self._note(self.everything, self.first)
@@ -158,7 +165,10 @@ class _Search:
         # this capability's doing.
         larger = self.outcomes.get(caps | {without}) if without is not None else None
         base = larger.observed if larger is not None and larger.passed else self.first.observed
-        lost = compare(base, outcome.observed) if outcome.passed else [outcome.why]
+        lost = [outcome.why]
+        if outcome.passed:
+            lost = self.comparisons.lost(base, outcome.observed)
+            self.comparisons.note(len(self.trials), base, outcome.observed)
         failed_at = outcome.failed_at
         trial = Trial(
             *(caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost)),
@@ -169,6 +179,30 @@ class _Search:
         if outcome.passed and self.best is not None and len(caps) < len(self.best):
             self.best = caps
         self.say(trial)
+
+    def _everything_again(self) -> Observed | None:
+        again = self.run_trial(self.everything)
+        self._note(self.everything, again, repeat=True)
+        return again.observed if again.passed else None
+
+    def with_what_is_kept(self, floor: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
+        """The floor, where a member's part can be done by what is recommended anyway; and nothing
+        is that another one makes needless."""
+
+        def passes(caps: CapSet, without: Cap, instead: tuple[str, ...]) -> bool:
+            if caps in self.outcomes:
+                passed = self.outcomes[caps].passed
+                return passed and (not instead or self._again(caps, without, instead))
+            return self._tries() < most and self.passes(caps, without, instead)
+
+        most = 3 + 2 * len(self.start)
+        trials = Trials(passes, self._as_good, self._by_power, risk)
+        floor = shared(trials, floor, recommended - floor)
+        without_spare(trials, floor, recommended - floor)
+        return floor
+
+    def _tries(self) -> int:
+        return sum(not trial.repeat for trial in self.trials)
 
     def passes(
         self, caps: CapSet, without: Cap | None = None, instead: tuple[str, ...] = ()
@@ -184,10 +218,12 @@ class _Search:
         passed = self.passes(caps, without)
         return passed if passed == expected else self._again(caps, without)
 
-    def _again(self, caps: CapSet, without: Cap | None) -> bool:
+    def _again(self, caps: CapSet, without: Cap | None, instead: tuple[str, ...] = ()) -> bool:
         """The trial of a set that was tried before, run once more."""
         again = self.run_trial(caps)
-        self._note(caps, again, without, repeat=True)
+        self._note(caps, again, without, repeat=True, instead=instead)
+        if again.passed and self.outcomes[caps].passed:
+            self.comparisons.equal(self.outcomes[caps].observed, again.observed)
         if again.passed != self.outcomes[caps].passed:
             self.flaky = True
             self.logs = (self.outcomes[caps].output, again.output)
@@ -265,7 +301,7 @@ class _Search:
         return first + sorted(caps - set(first))
 
     def _as_good(self, less: CapSet, caps: CapSet) -> bool:
-        return self.passes(less) and not compare(
+        return self.passes(less) and not self.comparisons.lost(
             self.outcomes[caps].observed, self.outcomes[less].observed
         )
 
@@ -273,47 +309,13 @@ class _Search:
         """A set that passes, from one that should."""
         if caps and self.surely(caps, expected=True):
             return caps
-        for grown in self._grow(caps, proposal):
+        own = self.first.kept & self.everything
+        for grown in growing.grown(caps, self._refused, own, self.everything, proposal):
             if self.passes(grown):
                 return grown
             caps = grown
-        rest = self.everything - caps
-        return caps | self._halve(caps, self._by_power(rest)[::-1])
+        rest = self._by_power(self.everything - caps)[::-1]
+        return caps | growing.halved(self.passes, caps, rest)
 
-    def _grow(self, caps: CapSet, proposal: Proposal) -> Iterator[CapSet]:
-        """The set, grown by what its own trials were refused, then by what programs keep for
-        themselves, then by the alternatives of its members."""
-        for _ in range(3):
-            refused = self.outcomes[caps].refused & self.everything
-            if refused <= caps:
-                break
-            caps = caps | refused
-            yield caps
-        own = self.first.kept & self.everything
-        if own != self.everything and not own <= caps:
-            caps = caps | own
-            yield caps
-        alternatives = frozenset(
-            cap
-            for need in proposal.needs
-            if need.cap in caps
-            for group in need.alternatives
-            for cap in group
-        )
-        if not alternatives & self.everything <= caps:
-            yield caps | (alternatives & self.everything)
-
-    def _halve(self, base: CapSet, candidates: Sequence[Cap]) -> CapSet:
-        """What must be added to ``base``; all candidates together are enough."""
-        if len(candidates) <= 1:
-            return frozenset(candidates)
-        middle = len(candidates) // 2
-        left, right = frozenset(candidates[:middle]), frozenset(candidates[middle:])
-        if self.passes(base | left):
-            return self._halve(base, candidates[:middle])
-        if self.passes(base | right):
-            return self._halve(base, candidates[middle:])
-        of_left = self._halve(base | right, candidates[:middle])
-        if self.passes(base | of_left):
-            return of_left
-        return of_left | self._halve(base | of_left, candidates[middle:])
+    def _refused(self, caps: CapSet) -> CapSet:
+        return self.outcomes[caps].refused & self.everything

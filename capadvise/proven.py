@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.differences import examples
 from capadvise.recording import Phase
 
 
@@ -57,14 +58,15 @@ _UNTRIED = "unknown: no trial reached what used it in the recording"
 
 
 def _replaced(proven: Proven, floor: CapSet) -> set[Cap]:
-    """What the floor does without, since a trial passed with something else in its place."""
+    """What is done without, since a trial passed with something else in its place: another member
+    of the floor, or so that nothing differed."""
     return {
         trial.without
         for trial in proven.trials
         if trial.without is not None
         and trial.passed
         and trial.instead
-        and trial.caps == floor
+        and (trial.caps == floor or not trial.differences)
         and trial.without not in floor
     }
 
@@ -104,7 +106,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
         needs[cap] = replace(proposal.need(cap), verdict=Verdict.TOLERATED, proof=Proof.TRIAL)
     for cap in (proposal.recommended | lost_by_one) - proven.floor - replaced:
         need = needs.get(cap) or proposal.need(cap)
-        needs[cap] = _tolerated(need, "; ".join(lost.get(cap, ())), proven)
+        needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
     kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
     return replace(
         proposal,
@@ -121,7 +123,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     for trial in proven.trials:
         if trial.without is not None and trial.without not in floor and not trial.instead:
             why = trial.differences
-            said = why if trial.passed else (f"in addition to the others: {'; '.join(why)}",)
+            said = why if trial.passed else (f"in addition to the others: {examples(why)}",)
             told[trial.without, trial.caps] = said  # of a repeat, what came the second time
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), said in told.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.caps import CapSet
+from capadvise.differences import examples
 from capadvise.proven import Proven, Trial
 from capadvise.report.escape import printable
 
@@ -54,5 +55,5 @@ def trial_name(trial: Trial, everything: CapSet) -> str:
 def trial_text(trial: Trial, everything: CapSet) -> str:
     """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
     result = "passes" if trial.passed else "fails"
-    more = f": {'; '.join(trial.differences)}" if trial.differences else ""
+    more = f": {examples(trial.differences)}" if trial.differences else ""
     return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]

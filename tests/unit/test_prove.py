@@ -335,3 +335,72 @@ def test_a_flaky_workload_shows_both_logs() -> None:
     assert proven.flaky
     assert proven.logs == ("passed: False\n", "passed: True\n")
     assert "The log of one ends with: passed: False" in list(proof_lines(proven))
+
+
+def test_what_differs_by_itself_is_not_recommended() -> None:
+    """A name that is another each time: of the 311 lines of one report, nothing was a loss."""
+    number = iter(range(100))
+
+    def observe(_: CapSet) -> Observed:
+        return Observed(0, files=((f"run/x.{next(number) * 7919:08}.tmp", "0:0 0644"),))
+
+    known = proposal("CHOWN FOWNER")
+    proven = Fake(needing("CHOWN"), observe).prove(known)
+    concluded = conclude(known, proven)
+    assert concluded.recommended == proven.floor == caps("CHOWN")
+    assert not any(trial.differences for trial in proven.trials if trial.passed)
+
+
+def test_what_is_lost_is_still_seen_beside_noise() -> None:
+    number = iter(range(100))
+
+    def observe(given: CapSet) -> Observed:
+        owner = "1:1 0644" if caps("FOWNER") <= given else "0:0 0644"
+        files = ((f"run/x.{next(number) * 7919:08}.tmp", "0:0 0644"), ("data", owner))
+        return Observed(0, files=files)
+
+    known = proposal("CHOWN FOWNER")
+    concluded = conclude(known, Fake(needing("CHOWN"), observe).prove(known))
+    assert concluded.recommended == caps("CHOWN FOWNER")
+    assert (
+        concluded.need(Cap.parse("FOWNER")).lost_without == "data is 0:0 0644 instead of 1:1 0644"
+    )
+
+
+ANY_OF = "CHOWN NET_ADMIN NET_BIND_SERVICE NET_RAW SYS_NICE SYS_TIME"
+"""What the entrypoint of pihole takes any one of."""
+
+
+def _any_of(given: CapSet) -> bool:
+    return caps("SETUID") <= given and bool(caps(ANY_OF) & given)
+
+
+def test_of_several_that_would_do_the_one_of_the_lowest_risk_is_taken() -> None:
+    proven = Fake(_any_of).prove(proposal(f"SETUID {ANY_OF}"))
+    assert proven.floor == caps("SETUID NET_BIND_SERVICE")
+
+
+@pytest.mark.parametrize("others", ["SYS_NICE", "NET_BIND_SERVICE SYS_NICE"])
+def test_of_several_that_would_do_the_one_that_is_kept_anyway_is_taken(others: str) -> None:
+    def observe(given: CapSet) -> Observed:
+        return Observed(0, files=(("data", "1:1 0644" if caps("CHOWN") <= given else "0:0 0644"),))
+
+    known = proposal(f"SETUID CHOWN {others}")
+    proven = Fake(_any_of, observe).prove(known)
+    concluded = conclude(known, proven)
+    assert (proven.floor, concluded.recommended) == (caps("SETUID CHOWN"),) * 2
+    once = [trial for trial in proven.trials if not trial.repeat]
+    assert len(once) <= 3 + 2 * len(known.recommended)
+
+
+def test_what_another_one_makes_needless_is_not_recommended() -> None:
+    """Without DAC_OVERRIDE alone something differs, and without FOWNER too, but not where the
+    other is there."""
+
+    def observe(given: CapSet) -> Observed:
+        good = bool(caps("FOWNER FSETID") & given) and caps("CHOWN") <= given
+        return Observed(0, files=(("data", "1:1 0644" if good else "0:0 0644"),))
+
+    known = proposal("SETUID CHOWN FOWNER FSETID")
+    concluded = conclude(known, Fake(needing("SETUID"), observe).prove(known))
+    assert concluded.recommended == caps("SETUID CHOWN FSETID")

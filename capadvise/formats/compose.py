@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from capadvise.errors import BadInput
 from capadvise.formats import compose_exposed, engine
@@ -58,18 +58,19 @@ def render(snippet: Snippet) -> str:
     return "".join(lines)
 
 
-def read(source: str) -> tuple[Declared, ...]:
-    """The services of a compose file. Variables and ``extends`` are left as written."""
+def read(source: str, *, folder: str = "") -> tuple[Declared, ...]:
+    """The services of a compose file, which lies in ``folder``. Variables and ``extends`` are left
+    as written."""
     documents = Documents(source, DIALECT)
     services: dict[str, Declared] = {}
     for keys in tops(documents):  # compose takes several documents as several files
-        folders = compose_exposed.bound_volumes(documents, keys)
+        project = compose_exposed.Project.of(documents, keys, folder)
         lines = key_lines(keys.get("services"))
         for name, node in documents.mapping(keys.get("services"), "services").items():
             if name in services:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
             at = lines.get(name, line(node))
-            services[name] = _service(documents, name, node, at, folders)
+            services[name] = _service(documents, name, node, at, project)
     return tuple(services.values())
 
 
@@ -87,7 +88,7 @@ def includes(source: str) -> bool:
 
 
 def _service(
-    documents: Documents, name: str, node: Node, at: int, folders: Mapping[str, str]
+    documents: Documents, name: str, node: Node, at: int, project: compose_exposed.Project
 ) -> Declared:
     keys = documents.mapping(node, f"service {name!r:.80}")
     drop = documents.texts(keys.get("cap_drop"), "cap_drop")
@@ -107,9 +108,10 @@ def _service(
         user=optional_text(keys.get("user"), "user"),
         no_new_privileges=said[-1][0] in _TRUE if said else None,
         lines=(*places, *drop, *add),
-        unresolved=tuple(_unresolved(keys, [*drop, *add])),
-        exposed=tuple(compose_exposed.exposed(documents, keys, folders)),
-        unjudged=tuple(compose_exposed.unjudged(keys)),
+        unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),
+        exposed=tuple(compose_exposed.exposed(documents, keys, project)),
+        unjudged=tuple(compose_exposed.unjudged(documents, keys)),
+        variables=tuple(compose_exposed.variables(documents, keys)),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from capadvise.formats import host_paths
 from capadvise.formats.declared import Exposure, ExposureAt
@@ -23,16 +24,62 @@ _OPTIONS = {
     ("seccomp", "unconfined"): Exposure.UNFILTERED,
     ("apparmor", "unconfined"): Exposure.UNCONFINED,
     ("label", "disable"): Exposure.UNCONFINED,
+    ("label", "type:spc_t"): Exposure.UNCONFINED,
+    ("label", "type:unconfined_t"): Exposure.UNCONFINED,
+    ("label", "type:container_runtime_t"): Exposure.UNCONFINED,
+    ("disable", ""): Exposure.UNCONFINED,
     ("systempaths", "unconfined"): Exposure.UNMASKED,
     ("unmask", "all"): Exposure.UNMASKED,
     ("writable-cgroups", "true"): Exposure.HOST_CGROUP,
 }
 
 
-def exposed(
-    documents: Documents, keys: Entries, folders: Mapping[str, str]
-) -> Iterator[ExposureAt]:
-    """All of a service. ``folders``: the host's, by the names of volumes that bind them."""
+@dataclass(slots=True)
+class Project:
+    """What a compose file says outside of its services that services refer to."""
+
+    folder: str = ""
+    """Where it lies: relative paths begin there. Empty where nobody knows."""
+    volumes: dict[str, list[str]] = field(default_factory=dict)
+    """The folders of the host that named volumes stand for."""
+    files: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(``secrets`` or ``configs``, name) → the host's file that is mounted."""
+    host_networks: set[str] = field(default_factory=set)
+    """Networks that are the host's own, as swarm names it."""
+
+    @classmethod
+    def of(cls, documents: Documents, top: Entries, folder: str) -> Project:
+        project = cls(folder)
+        for name, volume in _named(documents, top, "volumes"):
+            options = documents.mapping(volume.get("driver_opts"), "driver_opts")
+            device = optional_text(options.get("device"), "device") or ""
+            more = optional_text(options.get("o"), "o") or ""
+            layers = [part.partition("=")[2] for part in more.split(",")]
+            project.volumes[name] = [path for each in (device, *layers) for path in each.split(":")]
+        for group in ("secrets", "configs"):
+            for name, item in _named(documents, top, group):
+                project.files[group, name] = optional_text(item.get("file"), "file") or ""
+        for name, network in _named(documents, top, "networks"):
+            called = optional_text(network.get("name"), "name") or name
+            if called == "host" and "external" in network:
+                project.host_networks.add(name)
+        return project
+
+    def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
+        """What a volume, a file or a folder exposes."""
+        for path in self.volumes.get(source, [source]):
+            nearer = host_paths.below(self.folder, path)
+            judged = list(host_paths.mounted(nearer, at, writable=writable))
+            yield from judged or host_paths.mounted(path, at, writable=writable)
+
+
+def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str, Entries]]:
+    for name, node in documents.mapping(top.get(group), group).items():
+        yield name, documents.mapping(node, f"{name!r:.80} of {group}")
+
+
+def exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    """All of a service."""
     for key, exposure in _NAMESPACES.items():
         said = host_paths.expand(optional_text(keys.get(key), key) or "").strip().lower()
         if said == "host":
@@ -41,8 +88,8 @@ def exposed(
             yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
-    for node in documents.items(keys.get("volumes"), "volumes"):
-        yield from _volume(documents, node, folders)
+    yield from _networks(documents, keys, project)
+    yield from _mounts(documents, keys, project)
     for node in documents.items(keys.get("devices"), "devices"):
         yield host_paths.device(_device(documents, node), line(node))
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
@@ -56,27 +103,39 @@ def exposed(
 def security_option(option: str, at: int) -> Iterator[ExposureAt]:
     """What a ``security_opt`` opens, as docker and podman spell it."""
     name, _, value = option.replace("=", ":", 1).partition(":")
-    exposure = _OPTIONS.get((name.strip().lower(), host_paths.expand(value).strip().lower()))
+    said = host_paths.expand(value).strip().lower().replace("type=", "type:")
+    exposure = _OPTIONS.get((name.strip().lower(), said))
     if exposure is None and name.strip().lower() == "unmask":
         exposure = Exposure.UNMASKED
     if exposure is not None:
         yield ExposureAt(exposure, option, at)
 
 
-def bound_volumes(documents: Documents, top: Entries) -> dict[str, str]:
-    """The folders of the host that named volumes stand for."""
-    folders = {}
-    for name, node in documents.mapping(top.get("volumes"), "volumes").items():
-        volume = documents.mapping(node, f"volume {name!r:.80}")
-        options = documents.mapping(volume.get("driver_opts"), "driver_opts")
-        if device := optional_text(options.get("device"), "device"):
-            folders[name] = device
-    return folders
+def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    node = keys.get("networks")
+    if isinstance(node, MappingNode):
+        names = [(name, line(node)) for name in documents.mapping(node, "networks")]
+    else:
+        names = documents.texts(node, "networks")
+    for name, at in names:
+        if name in project.host_networks:
+            yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
 
 
-def _volume(documents: Documents, node: Node, folders: Mapping[str, str]) -> Iterator[ExposureAt]:
-    source, writable = _source(documents, node, "a volume")
-    yield from host_paths.mounted(folders.get(source, source), line(node), writable=writable)
+def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    """Volumes, and the files that secrets and configs are."""
+    for node in documents.items(keys.get("volumes"), "volumes"):
+        source, writable = _source(documents, node, "a volume")
+        yield from project.mounted(source, line(node), writable=writable)
+    for group in ("secrets", "configs"):
+        for node in documents.items(keys.get(group), group):
+            if isinstance(node, MappingNode):
+                inner = documents.mapping(node, f"an item of {group}")
+                name = optional_text(inner.get("source"), "source") or ""
+            else:
+                name = text(node, f"an item of {group}")
+            file = project.files.get((group, name), "")
+            yield from project.mounted(file, line(node), writable=False)
 
 
 def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
@@ -109,6 +168,18 @@ def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[Exposu
             if _is_on(hook.get("privileged")):
                 at = line(hook["privileged"])
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
+    develop = documents.mapping(keys.get("develop"), "develop")
+    for node in documents.items(develop.get("watch"), "watch"):
+        command = documents.mapping(node, "an item of watch").get("exec")
+        if isinstance(command, MappingNode):
+            inner = documents.mapping(command, "exec")
+            if _is_on(inner.get("privileged")):
+                at = line(inner["privileged"])
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a privileged command of watch", at)
+    yield from _privileged_builds(documents, keys)
+
+
+def _privileged_builds(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
     if not isinstance(keys.get("build"), MappingNode):
         return
     build = documents.mapping(keys["build"], "build")
@@ -127,8 +198,19 @@ def _is_on(node: Node | None) -> bool:
     return said is not None and said.lower() not in ("false", "0", "f", "n", "no", "off")
 
 
-def unjudged(keys: Entries) -> Iterator[tuple[str, int]]:
+def variables(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
+    """The sources of volumes that are settled elsewhere."""
+    for node in documents.items(keys.get("volumes"), "volumes"):
+        source, _ = _source(documents, node, "a volume")
+        if host_paths.has_variable(source):
+            yield source, line(node)
+
+
+def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
     """What gives more that does not stand in the file."""
+    for node in documents.items(keys.get("devices"), "devices"):
+        if host_paths.has_variable(_device(documents, node)):
+            yield "which device it gets depends on a variable", line(node)
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
     if "volumes_from" in keys:

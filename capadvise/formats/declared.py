@@ -37,6 +37,8 @@ class Exposure(StrEnum):
     """With all of /proc and /sys."""
     PRIVILEGED_COMMAND = "privileged-command"
     """A command of the service that runs with all capabilities, beside it."""
+    WINDOWS_HOST = "windows-host"
+    """On Windows, a container that is a process of the node (``hostProcess``)."""
     HOST_COMMAND = "host-command"
     """A command of the file that runs on the host, outside of the container."""
 
@@ -80,6 +82,8 @@ class Declared:
     """What else gives the service power over the host."""
     unjudged: tuple[tuple[str, int], ...] = ()
     """(sentence, line) of what may give more and cannot be judged from the file."""
+    variables: tuple[tuple[str, int], ...] = ()
+    """(source, line) of volumes that a variable settles."""
     withheld: tuple[tuple[str, str], ...] = ()
     """(capability, setting) of what other settings of a unit take away."""
     windows: bool = False

@@ -103,6 +103,7 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
         user=value_of(options, "user"),
         no_new_privileges=forbidden[-1] if forbidden else None,
         exposed=tuple(run_exposed.exposed(options, number)),
+        unjudged=tuple(run_exposed.unjudged(options, number)),
     )
 
 

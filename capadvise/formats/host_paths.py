@@ -4,108 +4,95 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from posixpath import normpath
+from posixpath import join, normpath
 
+from capadvise.formats import host_tables as tables
 from capadvise.formats.declared import Exposure, ExposureAt
 
-_SOCKET = re.compile(
-    r"(?:.*/)?(?:(?:docker|podman|containerd|crio|cri-?dockerd|dockershim|buildkitd|balena-engine)"
-    r"[\w.-]*\.sock|lxd/unix\.socket|libvirt-sock|kubelet\.sock|/run/systemd/private)"
-)
-_SOCKETS = (
-    *("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"),
-    *("/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/systemd/private"),
-    *("/var/run/podman/podman.sock", "/var/run/containerd/containerd.sock"),
-)
-_RUN = ("/run", "/var/run")
-_BUSES = ("/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket")
-_SYSTEM = (
-    *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/root", "/sbin", "/usr", "/var"),
-    *("/dev", "/proc", "/sys", "/home", "/run", "/var/run", "/var/lib", "/var/spool"),
-)
-"""Folders that are programs, settings or secrets of the host as a whole."""
-_SYSTEM_TREES = (
-    *("/bin", "/boot", "/lib/systemd", "/root/.ssh", "/sbin", "/usr/bin", "/usr/sbin"),
-    *(
-        "/usr/lib/systemd",
-        "/etc/cni",
-        "/etc/cron.d",
-        "/opt/cni",
-        "/etc/cron.daily",
-        "/etc/cron.hourly",
-        "/etc/crontab",
-    ),
-    *("/etc/docker", "/etc/group", "/etc/init.d", "/etc/kubernetes", "/etc/ld.so.preload"),
-    *("/etc/pam.d", "/etc/passwd", "/etc/profile", "/etc/profile.d", "/etc/shadow", "/etc/ssh"),
-    *("/etc/sudoers", "/etc/sudoers.d", "/etc/systemd", "/etc/udev", "/var/lib/containerd"),
-    *("/var/lib/containers", "/var/lib/docker", "/var/lib/kubelet", "/var/lib/rancher"),
-    *("/var/spool/cron", "/proc", "/sys", "/run/systemd", "/lib/modules", "/usr/lib/modules"),
-)
-"""The same with all that lies in them."""
-_PUBLIC = ("/lib/modules", "/usr/lib/modules", "/etc/passwd", "/etc/group", "/etc/profile")
-"""What anybody may read."""
-_KERNEL = ("/proc", "/sys")
-_DISK = re.compile(
-    r"/dev(/(mem|kmem|port|mapper(/.*)?|disk(/.*)?|block(/.*)?|(sd|hd|vd|xvd)[a-z]+\d*"
-    r"|nvme\d+n\d+(p\d+)?|mmcblk\d+(p\d+)?|dm-\d+|md\d+|loop\d+|loop-control))?"
-)
 _DEFAULT = re.compile(r"\$\{\w+:?[-+]([^{}]*)\}")
+_VARIABLE = re.compile(r"\$(?:\w+|\{\w+[^}]*\})")
+_HOME = re.compile(r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)")
+_GLOB = re.compile(r"/[^/]*[*?\[].*")
+_FAR = re.compile(r"(?:\./)?(?:\.\./){2,}\.\.(?:/|$)")
 
 
 def expand(path: str) -> str:
-    """A path with the defaults of its variables, without detours."""
-    path = expand_variables(path)
+    """A path with the defaults of its variables, without detours. One that goes far up from where
+    its file lies is taken to begin at the root."""
+    path = _HOME.sub("/home/~", expand_variables(path), count=1)
+    if _FAR.match(path):
+        path = "/" + normpath(path).replace("../", "").removesuffix("..")
+    path = _GLOB.sub("", path) or "/" if path.startswith("/") else path
     return "/" + normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def expand_variables(text: str) -> str:
     """With the defaults that compose has for variables that are not set."""
-    return _DEFAULT.sub(r"\1", text)
+    while (expanded := _DEFAULT.sub(r"\1", text)) != text:
+        text = expanded
+    return text
+
+
+def has_variable(text: str) -> bool:
+    """Whether something is left that only the environment settles."""
+    return _VARIABLE.search(_HOME.sub("", expand_variables(text.replace("$$", "")))) is not None
+
+
+def below(folder: str, path: str) -> str:
+    """A relative path that leaves the folder it is relative to, as one from the root."""
+    leaves = normpath(path).startswith("..") if path.startswith(".") else False
+    return normpath(join(folder, path)) if folder and leaves else path
 
 
 def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     """What a file or a folder of the host exposes that is mounted."""
     place = expand(path)
-    if _SOCKET.fullmatch(place):
+    if tables.SOCKET.fullmatch(place):
         yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
-    elif place in _BUSES:
+    elif tables.BUS.fullmatch(place):
         yield ExposureAt(Exposure.SYSTEM_BUS, path, line)
-    elif place == "/" or any(_holds(place, socket) for socket in _SOCKETS if _below(place, _RUN)):
+    elif place == "/" or tables.SOCKET_FOLDER.fullmatch(place):
         yield ExposureAt(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
         yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
-    elif _DISK.fullmatch(place):
+    elif tables.DISK.fullmatch(place):
         yield ExposureAt(Exposure.DISK, path, line)
     else:
         yield from _folder(place, path, line, writable=writable)
 
 
 def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    if not (place == "/" or place in _SYSTEM or _below(place, _SYSTEM_TREES)):
+    of_system = place == "/" or place in tables.SYSTEM or _below(place, tables.TREES)
+    if not of_system and not tables.HOME.fullmatch(place):
         return
     if writable:
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
-    elif _below(place, _KERNEL):
+    elif _below(place, tables.KERNEL):
         yield ExposureAt(Exposure.HOST_KERNEL, path, line)
-    elif not _below(place, _PUBLIC):
+    elif not _below(place, tables.PUBLIC):
         yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
 
 
 def device(path: str, line: int) -> ExposureAt:
     """What a device of the host exposes."""
-    disk = _DISK.fullmatch(expand(path))
+    disk = tables.DISK.fullmatch(expand(path))
     return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
 
 
 def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
     """What a rule of the devices cgroup exposes (``c 13:* rmw``)."""
-    words = rule.split()
-    if words[:1] in (["a"], ["b"]) or "*:*" in words[1:2]:
+    kind, number, *_ = (*rule.split(), "", "")
+    major, _, minor = number.partition(":")
+    if is_disk(kind, major, minor):
         yield ExposureAt(Exposure.DISK, f"device rule {rule}", line)
 
 
-def _holds(folder: str, path: str) -> bool:
-    return path.startswith(folder.rstrip("/") + "/")
+def is_disk(kind: str, major: str, minor: str) -> bool:
+    """Whether a device is a disk or the memory, by its numbers; ``*`` and nothing are all."""
+    if kind in ("a", "b") or major in ("*", ""):
+        return True
+    memory = major == "1" and minor in (*tables.MEMORY_MINORS, "*", "")
+    return memory or major in tables.DISK_MAJORS
 
 
 def _below(place: str, folders: tuple[str, ...]) -> bool:
-    return any(place == folder or _holds(folder, place) for folder in folders)
+    return any(place == folder or place.startswith(f"{folder}/") for folder in folders)

@@ -41,6 +41,7 @@ CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _LISTS = (*CONTAINERS, "steps", "sidecars", "sidecarContainers", "extraContainers")
 _SINGLE = ("container", "script", "stepTemplate")
 """Where kinds of their own keep containers."""
+_OPEN = ("hostNetwork", "hostPID", "hostIPC")
 _RESTRAINTS = ("privileged", "capabilities", "allowPrivilegeEscalation", "procMount")
 """What only the securityContext of a container has."""
 _NO_WORKLOADS = (
@@ -86,6 +87,8 @@ class FoundContainer:
     context: Entries
     """Its ``securityContext``."""
     pod: Entries
+    annotations: Entries
+    """Of its pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,10 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObj
     pod = _pod(documents, kind, keys)
     finder = _Finder(documents, f"{kind}/{name}")
     if pod is not None:
+        template = documents.mapping(pod.holder.get("metadata"), "metadata")
+        finder.annotations = documents.mapping(template.get("annotations"), "annotations")
         finder.take_pod(pod.spec)
+        finder.annotations = {}
     version = optional_text(keys.get("apiVersion"), "apiVersion")
     if (version, kind) not in _NO_WORKLOADS:
         finder.search(node, {}, "?")
@@ -183,6 +189,23 @@ def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
     return FoundPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
 
 
+def _is_on(node: Node | None) -> bool:
+    return (
+        isinstance(node, Scalar) and not node.style and node.value.lower() in ("true", "yes", "on")
+    )
+
+
+def host_volumes(documents: Documents) -> Iterator[tuple[str, str, int]]:
+    """(name, folder of a node, line) of the PersistentVolumes that stand for one."""
+    for each in objects(documents):
+        if each.kind == "PersistentVolume":
+            spec = documents.mapping(each.keys.get("spec"), "spec")
+            for key in ("hostPath", "local"):
+                place = documents.mapping(spec.get(key), key)
+                if path := optional_text(place.get("path"), "path"):
+                    yield each.name, path, line(spec[key])
+
+
 def _named(keys: Entries) -> str | None:
     """The name that a mapping has: that of a template is its container's, too."""
     name = keys.get("name")
@@ -195,6 +218,7 @@ class _Finder:
     def __init__(self, documents: Documents, owner: str) -> None:
         self.documents = documents
         self.owner = owner
+        self.annotations: Entries = {}
         self.containers: list[FoundContainer] = []
         self.taken: set[int] = set()
         """Containers and securityContexts that were found."""
@@ -219,7 +243,9 @@ class _Finder:
         name = keys.get("name")
         said = optional_text(name, "name") if isinstance(name, Scalar) else None
         service = f"{self.owner}/{said or called}"
-        self.containers.append(FoundContainer(service, line(node), keys, context, pod))
+        self.containers.append(
+            FoundContainer(service, line(node), keys, context, pod, self.annotations)
+        )
 
     def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
         """What has a securityContext of a container, or is one."""
@@ -229,6 +255,22 @@ class _Finder:
         elif self.restrains(node):
             self.taken.add(id(node))
             self.add(node, {}, keys, pod, called)
+
+    def _take_open(self, node: Node, keys: Entries, called: str) -> None:
+        """What shares something of the host with containers that are not written out: a kind of
+        its own makes them."""
+        if id(node) in self.taken or any(any(self.listed(key, keys[key])) for key in keys):
+            return
+        if any(map(_is_on, (keys.get(key) for key in _OPEN))) or self.has_host_path(keys):
+            self.taken.add(id(node))
+            self.add(node, keys, {}, keys, called)
+
+    def has_host_path(self, keys: Entries) -> bool:
+        """Whether a list of volumes has a folder of the host in it."""
+        volumes = keys.get("volumes")
+        items = self.documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else []
+        mappings = [item for item in items if isinstance(item, Mapping)]
+        return any("hostPath" in self.documents.mapping(item, "a volume") for item in mappings)
 
     def search(self, node: Node, pod: Entries, called: str) -> None:
         """What looks like a container, anywhere below a node. Its pod is what stands around it."""
@@ -247,6 +289,7 @@ class _Finder:
                     self.take(item, keys, _named(keys) or key)
         if id(node) not in self.taken:
             self._take_restrained(node, keys, pod, called)
+            self._take_open(node, keys, called)
         around = keys if pod.keys().isdisjoint(CONTAINERS) else pod
         for key, value in keys.items():
             self.search(value, around, key)

@@ -16,6 +16,8 @@ _HOST = {
     "hostIPC": Exposure.HOST_IPC,
     "shareProcessNamespace": Exposure.SHARED_PROCESSES,
 }
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_FREE_TYPES = ("spc_t", "unconfined_t", "container_runtime_t")
 _PROFILES = {
     "seccompProfile": Exposure.UNFILTERED,
     "appArmorProfile": Exposure.UNCONFINED,
@@ -37,12 +39,36 @@ def exposed(documents: Documents, own: FoundContainer, context: Entries) -> Iter
                 yield ExposureAt(exposure, f"{key}: Unconfined", line(profile))
     if optional_text(context.get("procMount"), "procMount") == "Unmasked":
         yield ExposureAt(Exposure.UNMASKED, "procMount: Unmasked", line(context["procMount"]))
+    yield from _labels(documents, own, context)
     yield from _folders(documents, own)
+
+
+def _labels(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[ExposureAt]:
+    """Labels and annotations that switch off SELinux or AppArmor, and processes of the node."""
+    selinux = context.get("seLinuxOptions")
+    if isinstance(selinux, Mapping):
+        kind = optional_text(documents.mapping(selinux, "seLinuxOptions").get("type"), "type")
+        if kind in _FREE_TYPES:
+            yield ExposureAt(Exposure.UNCONFINED, f"seLinuxOptions: {kind}", line(selinux))
+    annotation = own.annotations.get(f"{_APPARMOR}{own.service.rpartition('/')[2]}")
+    if annotation is not None and optional_text(annotation, _APPARMOR) == "unconfined":
+        yield ExposureAt(Exposure.UNCONFINED, "AppArmor: unconfined", line(annotation))
+    whole = documents.mapping(own.pod.get("securityContext"), "securityContext")
+    for place in (own.context, whole):
+        options = place.get("windowsOptions")
+        if isinstance(options, Mapping):
+            switch = documents.mapping(options, "windowsOptions").get("hostProcess")
+            if flag(switch, "hostProcess"):
+                yield ExposureAt(Exposure.WINDOWS_HOST, "hostProcess: true", line(options))
 
 
 def _folders(documents: Documents, container: FoundContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
     mounts = container.keys.get("volumeMounts")
+    if container.keys is container.pod:  # nobody says who mounts them
+        for path, at in paths.values():
+            yield from host_paths.mounted(path, at, writable=True)
+        return
     if not paths or not isinstance(mounts, Sequence):
         return
     writable: dict[str, bool] = {}

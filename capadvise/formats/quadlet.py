@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from capadvise.formats import flags, host_paths, podman_args, run_exposed, unit_file
+from capadvise.formats.compose_exposed import security_option
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.snippet import Snippet, comment
 
@@ -44,6 +45,11 @@ def declared(container: unit_file.Section) -> Declared:
     """What a section says, or those of a quadlet and its drop-ins together."""
     args = podman_args.words(container)
     passed = flags.declared(args, "container", container.line)
+    if any(word.startswith("--rootfs") for word in args):  # then the image is a folder
+        folder = container.last("Image")
+        image = [] if folder is None else [folder.value.strip('"').partition(":")[0]]
+        root = [each for path in image for each in host_paths.mounted(path, 1, writable=True)]
+        passed = replace(passed, exposed=(*passed.exposed, *root))
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
@@ -60,7 +66,39 @@ def declared(container: unit_file.Section) -> Declared:
         no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
         lines=(*places, *drop, *add),
         exposed=(*_exposed(container), *passed.exposed),
-        unjudged=tuple(_unjudged(container)),
+        unjudged=(*passed.unjudged, *_unjudged(container)),
+    )
+
+
+OTHERS = {
+    ".build": "Build",
+    ".image": "Image",
+    ".kube": "Kube",
+    ".network": "Network",
+    ".pod": "Pod",
+    ".volume": "Volume",
+}
+"""Suffix of a unit that makes no container → its section."""
+
+
+def read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
+    """What a pod, a volume or another unit gives to the containers that use it; nothing where it
+    gives nothing."""
+    unit = unit_file.parse(source, quadlet=True)
+    section = unit.all_of(OTHERS[suffix]) if drop_in else unit.section(OTHERS[suffix])
+    exposed = list(_exposed(section))
+    for item in section.values("Device"):
+        exposed += host_paths.mounted(item.value.strip('"'), item.line, writable=True)
+    unjudged = [*_unjudged(section)]
+    for item in section.values("PodmanArgs"):
+        exposed += flags.declared(
+            unit_file.split(item.value, item.line, "c"), "", item.line
+        ).exposed
+        unjudged.append((f"PodmanArgs={item.value} can give it anything", item.line))
+    if not exposed and not unjudged:
+        return ()
+    return (
+        Declared("container", section.line, ("ALL",), exposed=(*exposed,), unjudged=(*unjudged,)),
     )
 
 
@@ -78,6 +116,7 @@ def _or(said: bool | None, otherwise: bool | None) -> bool | None:
 
 _OPTIONS = {
     "AddDevice": "device",
+    "LogOpt": "log-opt",
     "Mount": "mount",
     "Network": "network",
     "UserNS": "userns",
@@ -96,7 +135,10 @@ def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
             for value in values:
                 yield from run_exposed.of_option(option, value, item.line)
     for item in container.values("Rootfs"):
-        yield from host_paths.mounted(item.value.strip('"'), item.line, writable=True)
+        folder = item.value.strip('"').partition(":")[0]
+        yield from host_paths.mounted(folder, item.line, writable=True)
+    for item in container.values("SecurityLabelType"):
+        yield from security_option(f"label=type:{item.value}", item.line)
     if (seccomp := container.last("SeccompProfile")) and seccomp.value == "unconfined":
         yield ExposureAt(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
     if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):
@@ -118,5 +160,21 @@ def _unjudged(container: unit_file.Section) -> Iterator[tuple[str, int]]:
         for item in container.values(key):
             yield f"{key}={item.value}: {what}", item.line
     for item in container.others:
-        if item.section == "Service" and item.key.startswith("Exec") and item.value:
-            yield f"{item.key}= in [Service] runs on the host, not in the container", item.line
+        if item.section == "Service" and item.value:
+            yield from _of_service(item)
+
+
+def _of_service(item: unit_file.Assignment) -> Iterator[tuple[str, int]]:
+    """What of podman's own service can change what it gives."""
+    if item.key == "EnvironmentFile":
+        yield (
+            "EnvironmentFile= in [Service] is podman's own: CONTAINERS_CONF can be in it",
+            item.line,
+        )
+    elif item.key.startswith("Exec"):
+        yield f"{item.key}= in [Service] runs on the host, not in the container", item.line
+    elif item.key in ("Environment", "PassEnvironment"):
+        for word in unit_file.split(item.value, item.line, "shell-like"):
+            name = word.partition("=")[0]
+            if name.startswith(("CONTAINERS_", "CONTAINER_")):
+                yield f"{name} makes podman read other settings, which can give anything", item.line

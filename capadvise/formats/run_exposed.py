@@ -18,6 +18,14 @@ _NAMESPACES = {
     "cgroupns": Exposure.HOST_CGROUP,
 }
 _OWN_USERS = ("auto", "keep-id", "nomap")
+_ON = ("", "1", "t", "true")
+_SPECIFIERS = {"%t": "/run", "%h": "/home/~", "%E": "/etc", "%S": "/var/lib", "%%": "%"}
+"""As they are for a service of the system; a home is somebody's."""
+_ELSEWHERE = {
+    "volumes-from": "it has the volumes of another container",
+    "pod": "it joins a pod, whose settings stand elsewhere",
+    "pod-id-file": "it joins a pod, whose settings stand elsewhere",
+}
 
 
 def exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
@@ -28,8 +36,8 @@ def exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
 
 def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     """What one option exposes."""
-    if name in _NAMESPACES and value.partition(":")[0].strip() == "host":
-        yield ExposureAt(_NAMESPACES[name], f"--{name}=host", line)
+    if name in _NAMESPACES and value.partition(":")[0].strip() in ("host", "ns"):
+        yield ExposureAt(_NAMESPACES[name], f"--{name}={value}", line)
     elif name == "pid" and value not in ("", "private"):
         yield ExposureAt(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
     elif name == "userns" and value.partition(":")[0] in _OWN_USERS:
@@ -47,20 +55,34 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     if name in ("volume", "v"):
         source, *rest = value.split(":")
         modes = rest[1].split(",") if len(rest) > 1 else []
-        yield from host_paths.mounted(source, line, writable="ro" not in modes) if rest else ()
+        yield from _mounted(source, line, writable="ro" not in modes) if rest else ()
     elif name == "mount":
         yield from _mount(value, line)
     elif name == "device":
         yield host_paths.device(value.removeprefix("-").partition(":")[0], line)
     elif name == "device-cgroup-rule":
         yield from host_paths.device_rule(value, line)
+    elif name == "log-opt" and value.startswith("path="):
+        yield from _mounted(value.removeprefix("path="), line, writable=True)
 
 
 def _mount(value: str, line: int) -> Iterator[ExposureAt]:
     """``type=bind,source=/a,target=/b,ro``."""
     fields = dict(part.partition("=")[::2] for part in value.split(","))
     source = fields.get("source") or fields.get("src") or ""
-    read_only = any(
-        key in fields and fields[key] not in ("false", "0") for key in ("ro", "readonly")
-    )
-    yield from host_paths.mounted(source, line, writable=not read_only)
+    read_only = any(fields.get(key, "f").lower() in _ON for key in ("ro", "readonly"))
+    yield from _mounted(source, line, writable=not read_only)
+
+
+def _mounted(source: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
+    """What a source exposes; systemd fills in the specifiers of a quadlet."""
+    for specifier, folder in _SPECIFIERS.items():
+        source = source.replace(specifier, folder)
+    yield from host_paths.mounted(source, line, writable=writable)
+
+
+def unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]:
+    """What gives more that does not stand in the command line."""
+    for option in options:
+        if option.name in _ELSEWHERE:
+            yield f"--{option.name} {option.value}: {_ELSEWHERE[option.name]}", line

@@ -15,7 +15,11 @@ _WITHHELD = {
     "ProtectClock": ("SYS_TIME", "WAKE_ALARM"),
 }
 """Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
-_ENGINE_GROUPS = ("docker", "podman", "lxd", "incus-admin", "libvirt")
+_GROUPS = {
+    **dict.fromkeys(("docker", "podman", "lxd", "incus-admin", "libvirt"), Exposure.CONTROL_SOCKET),
+    **dict.fromkeys(("disk", "kmem"), Exposure.DISK),
+}
+"""Root-equivalent groups, and what they reach."""
 
 
 def withheld(service: Section) -> Iterator[tuple[str, str]]:
@@ -26,7 +30,7 @@ def withheld(service: Section) -> Iterator[tuple[str, str]]:
 
 
 def exposed(service: Section) -> Iterator[ExposureAt]:
-    """Commands with all capabilities, and groups that control an engine."""
+    """Commands with all capabilities, and groups that control an engine or a disk."""
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
         if not key.startswith("Exec"):
@@ -36,8 +40,8 @@ def exposed(service: Section) -> Iterator[ExposureAt]:
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
-            if group in _ENGINE_GROUPS:
-                yield ExposureAt(Exposure.CONTROL_SOCKET, f"{key}={group}", line)
+            if group in _GROUPS:
+                yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
 
 
 def has_plus(command: Assignment) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared, Exposure
+from capadvise.formats.user_names import may_be_root
 from capadvise.gate.consumers import ALL, Consumer
 from capadvise.gate.finding import Level, Reached, Violation
 
@@ -27,6 +28,7 @@ _BASELINE: dict[Exposure, str] = {
     Exposure.UNCONFINED: "AppArmor",
     Exposure.UNMASKED: "/proc Mount Type",
     Exposure.PRIVILEGED_COMMAND: "Privileged Containers",
+    Exposure.WINDOWS_HOST: "HostProcess",
 }
 
 
@@ -78,5 +80,5 @@ def _of_restricted(declared: Declared, consumer: Consumer, catalog: Catalog) -> 
             yield violation("Capabilities", f"adds {name}")
     if declared.no_new_privileges is not True:
         yield violation("Privilege Escalation", "does not forbid new privileges")
-    if (declared.user or "root").partition(":")[0] in ("0", "root", ""):
+    if may_be_root(declared.user):
         yield violation("Running as Non-root", "does not say that its user is not root")

@@ -233,6 +233,16 @@ def _duplicates(service: Service) -> Iterator[Finding]:
 
 def _variables(service: Service) -> Iterator[Finding]:
     """What is settled by the environment: another one settles it differently."""
+    if sources := [source for source, _ in service.declared.variables]:
+        yield service.finding(
+            "variable",
+            sources[0],
+            f"{', '.join(printable(each)[:60] for each in dict.fromkeys(sources))} depends on a "
+            "variable",
+            "Nobody can tell from the file what is mounted.",
+            "Write the path itself, or give the variable a default.",
+            severity=Severity.NOTE,
+        )
     if service.declared.unresolved:
         return
     for _, written in service.written:

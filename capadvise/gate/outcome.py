@@ -198,7 +198,16 @@ _PASTED = ("privileged", "add-all", "no-drop-all")
 
 
 def _without_lines(declared: Declared) -> Declared:
-    return replace(declared, line=1, lines=(), unresolved=(), exposed=(), unjudged=())
+    nothing: tuple[()] = ()
+    return replace(
+        declared,
+        line=1,
+        lines=nothing,
+        unresolved=nothing,
+        exposed=nothing,
+        unjudged=nothing,
+        variables=nothing,
+    )
 
 
 def _compared(

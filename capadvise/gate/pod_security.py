@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from capadvise.formats.user_names import is_root
 from capadvise.formats.yaml_reader import Entries, flag, is_null, line, optional_text
 from capadvise.formats.yaml_tree import Node
 from capadvise.gate.finding import Level, Reached, Violation
@@ -208,8 +209,9 @@ def _non_root(pod: Pod) -> Iterator[Said]:
 
 def _not_user_0(pod: Pod) -> Iterator[Said]:
     for whose, context, at in () if pod.own_users else pod.contexts():
-        if optional_text(context.get("runAsUser"), "runAsUser") == "0":
-            yield f"runAsUser: 0 of {whose}", at
+        user = optional_text(context.get("runAsUser"), "runAsUser")
+        if user is not None and is_root(user):
+            yield f"runAsUser: {user} of {whose}", at
 
 
 def _seccomp(pod: Pod) -> Iterator[Said]:

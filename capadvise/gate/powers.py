@@ -163,6 +163,12 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
         "It runs with all capabilities, whatever the service's own set is.",
         "Run it with the service's own rights.",
     ),
+    Exposure.WINDOWS_HOST: (
+        "privileged",
+        _ERROR,
+        "It is a process of the node, with all rights of its user there.",
+        "Remove it.",
+    ),
     Exposure.HOST_COMMAND: (
         "host-command",
         _WARNING,

@@ -9,6 +9,7 @@ from itertools import chain
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared
+from capadvise.formats.user_names import may_be_root
 from capadvise.gate.consumers import CONSUMERS, Consumer, Winner, defaults, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 
@@ -49,8 +50,7 @@ class Service:
     @property
     def bounded_only(self) -> bool:
         """Whether it starts as a user for whom additions only bound what can be gained."""
-        named = self.uid not in ("0", "root", "") and not set(self.uid) & set("$%")
-        return self.consumer.bounds_only and named
+        return self.consumer.bounds_only and not may_be_root(self.declared.user)
 
     @property
     def usual(self) -> CapSet:
@@ -77,7 +77,10 @@ class Service:
         """(file, line) where something was last written, else where the service begins."""
         for path, declared in reversed(self.written):
             exposed = ((item.what, item.line) for item in declared.exposed)
-            lists = (declared.lines, declared.unresolved, declared.unjudged, exposed)
+            lists = (
+                *(declared.lines, declared.unresolved, declared.unjudged, declared.variables),
+                exposed,
+            )
             for said, line in chain.from_iterable(lists):
                 if said == what:
                     return path, line

@@ -9,15 +9,18 @@ from glob import escape
 from pathlib import PurePath
 
 from capadvise.errors import BadInput
+from capadvise.formats import quadlet
 from capadvise.formats.manifests import REFERRING
 from capadvise.formats.yaml_reader import Documents, is_null
-from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Scalar, entries, target
+from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Scalar, ambiguous, entries, target
 
 UNIT_KINDS = {".service": "Service", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
 """Suffix of a unit → the section in which systemd looks for capabilities."""
-_COMPOSE_NAMES = ("compose", "docker-compose")
+QUADLETS = (".container", *quadlet.OTHERS)
+"""Suffixes of podman's units."""
+COMPOSE_NAMES = ("compose", "docker-compose")
 _COMPOSE_KEYS = ("name", "version", "include", "networks", "volumes", "configs", "secrets")
-_OVERRIDES = tuple(f"{stem}.override" for stem in _COMPOSE_NAMES)
+OVERRIDES = tuple(f"{stem}.override" for stem in COMPOSE_NAMES)
 CHARTS = ("Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization")
 """Files that say where others come from."""
 
@@ -26,15 +29,17 @@ def recognize(path: str, text: str) -> str | None:
     """The format, by name and content; None for a file of none. Raises BadInput, with the line, for
     what is not YAML, and for what two formats claim."""
     place = _unit(path)
-    if place.suffix == ".container":
+    if place.suffix in QUADLETS:
         return "quadlet"
     if place.suffix in UNIT_KINDS or (place.suffix == ".conf" and dropped_in(path)):
         return "systemd"
     claims = set(_claims(path, Documents(text).roots))
     if text.lstrip("\ufeff \t\r\n").startswith("{") and _is_bundle(text):
         claims.add("oci")
-    if not claims and not text.strip() and PurePath(path).name.startswith(_COMPOSE_NAMES):
+    if not claims and not text.strip() and PurePath(path).name.startswith(COMPOSE_NAMES):
         return "compose"
+    if not claims and (odd := _odd_key(Documents(text).roots)):
+        raise ambiguous(odd, "a key at the top that is no plain text")
     if len(claims) > 1:
         raise BadInput(
             f"line 1: ambiguous: it is {' and '.join(sorted(claims))} at once",
@@ -45,7 +50,7 @@ def recognize(path: str, text: str) -> str | None:
 
 def _claims(path: str, roots: Sequence[Node]) -> Iterator[str]:
     name = PurePath(path).name
-    named = name.startswith(_COMPOSE_NAMES)
+    named = name.startswith(COMPOSE_NAMES)
     for root in roots:
         keys = entries(root)
         kind = target(keys.get("kind", EMPTY))
@@ -57,6 +62,15 @@ def _claims(path: str, roots: Sequence[Node]) -> Iterator[str]:
             yield "compose"
         if _has_services(keys) or ("include" in keys and all(_is_compose_key(key) for key in keys)):
             yield "compose"
+
+
+def _odd_key(roots: Sequence[Node]) -> int | None:
+    """The line of a key that some reader could take for ``kind`` or ``services``."""
+    for root in map(target, roots):
+        for key, _ in root.pairs if isinstance(root, Mapping) else ():
+            if not isinstance(key, Scalar) or key.tag is not None:
+                return key.line
+    return None
 
 
 def _has_services(keys: Mapping_[str, Node]) -> bool:
@@ -101,70 +115,44 @@ def unit_section(path: str) -> str:
     return UNIT_KINDS.get(_unit(path).suffix, "Service")
 
 
+def unit_suffix(path: str) -> str:
+    """``.container`` of a quadlet and of its drop-ins."""
+    return _unit(path).suffix
+
+
 def _unit(path: str) -> PurePath:
-    """The unit that a file is, or is a drop-in of."""
+    """The unit that a file is, or is a drop-in of; those of a whole type are of any (``*``)."""
     place = PurePath(path)
-    is_drop_in = place.suffix == ".conf" and place.parent.suffix == ".d"
-    return place.parent.with_suffix("") if is_drop_in else place
+    if place.suffix != ".conf" or place.parent.suffix != ".d":
+        return place
+    unit = place.parent.with_suffix("")
+    return unit.with_name(f"*.{unit.name}") if f".{unit.name}" in _KINDS else unit
 
 
-def projects(paths: Sequence[str]) -> list[list[str]]:
-    """Files that belong together; each other file by itself.
-
-    A compose file is an override of an earlier one in the same folder when it has the same name
-    with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
-    They count in the order given. A drop-in belongs to the unit or quadlet that lies beside its
-    folder; they count in the order of their names.
-    """
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for path in sorted(dict.fromkeys(paths), key=dropped_in):  # after the units
-        own, base = (path,), _base(path)
-        groups.setdefault(base if base in groups else own, []).append(path)
-        if (main := _main(path)) is not None:
-            groups.setdefault(main, groups[own])
-    groups_in_order = list({id(group): group for group in groups.values()}.values())
-    for group in groups_in_order:
-        if dropped_in(group[-1]):
-            group.sort(key=lambda path: (dropped_in(path), PurePath(path).name))
-    return groups_in_order
-
-
-def _main(path: str) -> tuple[str, ...] | None:
-    """The name under which a file's additions find it."""
-    place = PurePath(path)
-    stem, *parts = place.name.split(".")
-    if stem in _COMPOSE_NAMES and len(parts) == 1:
-        return str(place.parent), stem
-    is_unit = place.suffix in (".container", *UNIT_KINDS)
-    return ("unit", str(place)) if is_unit else None
-
-
-def _base(path: str) -> tuple[str, ...]:
-    """The name under which an addition finds what it is added to."""
-    place = PurePath(path)
-    if dropped_in(path):
-        return "unit", str(_unit(path))
-    stem, *parts = place.name.split(".")
-    if stem in _COMPOSE_NAMES and len(parts) == 2:
-        return str(place.parent), stem
-    return (path,)
+_KINDS = (*QUADLETS, *UNIT_KINDS)
 
 
 def read_besides(path: str) -> tuple[str, ...]:
     """Patterns of the files that the consumer of a file reads unasked."""
     place = PurePath(path)
-    if place.stem in _COMPOSE_NAMES:
-        overrides = [escape(str(place.with_name(name))) for name in _OVERRIDES]
+    if place.stem in COMPOSE_NAMES:
+        overrides = [escape(str(place.with_name(name))) for name in OVERRIDES]
         return tuple(f"{name}.{suffix}" for name in overrides for suffix in ("yaml", "yml"))
-    if dropped_in(path) or place.suffix not in (".container", *UNIT_KINDS):
+    return tuple(f"{escape(folder)}/*.conf" for folder in drop_in_folders(path))
+
+
+def drop_in_folders(path: str) -> tuple[str, ...]:
+    """Where the drop-ins of a unit lie, the most special first: those of ``foo-bar.service`` in
+    ``foo-bar.service.d``, ``foo-.service.d`` and ``service.d``; an instance has its template's."""
+    place = PurePath(path)
+    if dropped_in(path) or place.suffix not in _KINDS:
         return ()
-    # foo-bar.service, foo-.service and service have their drop-ins; so has the template foo@.
     first, at, _ = place.stem.partition("@")
     stems = [place.stem, *([f"{first}@"] if at else [])]
     parts = place.stem.split("-")
-    stems += ["-".join(parts[:count]) + "-" for count in range(1, len(parts))]
+    stems += ["-".join(parts[:count]) + "-" for count in range(len(parts) - 1, 0, -1)]
     names = [f"{stem}{place.suffix}" for stem in dict.fromkeys(stems)] + [place.suffix[1:]]
-    return tuple(f"{escape(str(place.with_name(name)))}.d/*.conf" for name in names)
+    return tuple(str(place.with_name(f"{name}.d")) for name in names)
 
 
 def dropped_in(path: str) -> bool:

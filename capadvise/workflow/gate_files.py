@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
-import stat
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from glob import glob
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
-from capadvise.formats import FORMATS, compose, quadlet, systemd
+from capadvise.formats import FORMATS, compose, host_paths, manifests, quadlet, systemd
 from capadvise.formats.declared import Declared
-from capadvise.formats.yaml_tree import template_hint
+from capadvise.formats.yaml_reader import Documents
+from capadvise.formats.yaml_tree import EMPTY, entries, template_hint
 from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Source, Unusable
+from capadvise.gate.projects import projects
 from capadvise.gate.sources import (
-    CHARTS,
-    UNIT_KINDS,
     dropped_in,
-    projects,
-    read_besides,
     recognize,
     refers,
     service_name,
     unit_section,
+    unit_suffix,
+)
+from capadvise.workflow.gate_paths import (
+    STDIN,
+    left_out,
+    named_together,
+    paths_of,
+    read_with,
+    started_by,
 )
 from capadvise.workflow.gate_resolve import Resolver
 
 MAX_CHARACTERS = 16 << 20
 """A larger file is no configuration."""
-STDIN = "-"
-_ENDINGS = (".yaml", ".yml", ".container", ".conf", *UNIT_KINDS)
-_UNITS = {"quadlet": quadlet, "systemd": systemd}
 _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 """What ``read`` calls the service of a file that has but one, and no name for it."""
 
@@ -54,60 +58,73 @@ class Gathered:
     """Files of a folder that are nothing of ours."""
 
 
+@dataclass
+class _Read:
+    """The files that are ours, in the order in which they were met."""
+
+    gathered: Gathered
+    texts: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    found: set[str] = field(default_factory=set)
+    """Those that lay in a folder: nobody named them."""
+    seen: set[str] = field(default_factory=set)
+
+    def visit(self, path: str, *, in_folder: bool) -> None:
+        """A file, and those that its consumer reads with it."""
+        if (known := os.path.normpath(path)) in self.seen and path != STDIN:
+            return
+        self.seen.add(known)
+        try:
+            text = _text(path)
+            kind = _kind(path, text, in_folder=in_folder)
+            more = () if kind is None else (*read_with(path), *started_by(path, text))
+        except BadInput as error:
+            self.gathered.unusable.append(Unusable(path, str(error), error.hint))
+            return
+        if kind is None:
+            self.gathered.skipped += 1
+            return
+        self.texts[path], self.kinds[path] = text, kind
+        if in_folder:
+            self.found.add(path)
+        for other in more:
+            if os.path.isfile(other):
+                self.visit(other, in_folder=False)
+
+
 def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False) -> Gathered:
     """Read everything; what cannot be used does not stop the rest."""
     gathered = Gathered()
-    paths: list[str] = []
-    texts: dict[str, str] = {}
-    kinds: dict[str, str] = {}
-    for path, in_folder in _paths(arguments):
-        try:
-            texts[path] = _text(path)
-            kind = _kind(path, texts[path], in_folder=in_folder)
-        except BadInput as error:
-            gathered.unusable.append(Unusable(path, str(error), error.hint))
-            continue
-        if kind is None:
-            gathered.skipped += 1
-            continue
-        kinds[path] = kind
-        paths.append(path)
+    read = _Read(gathered)
+    for path, in_folder in paths_of(arguments):
+        read.visit(path, in_folder=in_folder)
     resolver = Resolver(always=resolve)
-    for group in projects(paths):
+    firsts: set[str] = set()
+    for group in projects(list(read.kinds), read.found, named_together):
         try:
-            source = _source(group, kinds[group[0]], texts, catalog, resolver)
-            accepted = [item for path in group for item in comments(path, texts[path])]
+            source = _source(group, read.kinds[group[0]], read.texts, catalog, resolver)
+            if group[0] in firsts:
+                source = _of_last(source)
+            else:
+                gathered.acceptances += [
+                    item for path in group for item in comments(path, read.texts[path])
+                ]
         except BadInput as error:
             gathered.unusable.append(Unusable(group[0], str(error), error.hint))
             continue
-        gathered.sources.append(replace(source, remarks=(*source.remarks, *_left_out(group))))
-        gathered.acceptances += accepted
+        firsts.add(group[0])
+        remarks = left_out(group, read.texts)
+        gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
     return gathered
 
 
-# ------------------------------------------------------------------------------ finding files
+def _of_last(source: Source) -> Source:
+    """The services that the last of several files says something of: the others were judged."""
+    named = {item.service for item in source.written[-1][1]}
+    return replace(source, declared=tuple(x for x in source.declared if x.service in named))
 
 
-def _paths(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """(path, whether it was found in a folder), each once."""
-    seen: set[str] = set()
-    for argument in arguments:
-        inside = _walk(argument) if argument != STDIN and os.path.isdir(argument) else None
-        for path in [argument] if inside is None else inside:
-            if path not in seen:
-                seen.add(path)
-                yield path, inside is not None
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """The files of a tree that can be ours, in the order of their names; links are not followed."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in (".git", "node_modules"))
-        for name in sorted(names):
-            path = os.path.join(root, name)
-            wanted = name.endswith(_ENDINGS) or name in (*CHARTS, "config.json")
-            if (wanted or name.endswith(".json")) and stat.S_ISREG(os.lstat(path).st_mode):
-                yield path
+# ------------------------------------------------------------------------------ recognizing
 
 
 def _kind(path: str, text: str, *, in_folder: bool) -> str | None:
@@ -116,55 +133,60 @@ def _kind(path: str, text: str, *, in_folder: bool) -> str | None:
         try:
             kind = recognize(path, text)
         except BadInput:
-            if in_folder and path.endswith(".json"):
+            if in_folder and path.endswith(".json") and not _can_be_ours(text):
                 return None
             if in_folder and "{{" in text:
                 return "template"
             raise
-    if kind is None and not in_folder:
+    return _found(path, text, kind) if in_folder else _named(path, kind)
+
+
+def _named(path: str, kind: str | None) -> str:
+    """The format of a file that somebody named."""
+    if kind is None:
         raise BadInput(
             f"{path}: neither a compose file, a Kubernetes manifest, a quadlet, a unit nor "
             "config.json",
             hint="units and quadlets are recognised by name: *.service, *.conf, *.container",
         )
-    if in_folder and kind == "compose" and not _is_compose(path, text):
+    return kind
+
+
+def _found(path: str, text: str, kind: str | None) -> str | None:
+    """The format of a file of a folder: others are called as ours are."""
+    if kind == "compose" and not _is_compose(path, text):
+        return None
+    if kind == "systemd" and _OTHER_UNIT.match(text) and "[Service]" not in text:
         return None
     return kind
 
 
+_OTHER_UNIT = re.compile(r"\s*(?:#.*\s*)*(?:\[D-BUS Service\]|<)")
+"""Files of D-Bus and of avahi, which are called as units are."""
+_KEYS = re.compile(r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00""")
+
+
+def _can_be_ours(text: str) -> bool:
+    """Whether JSON that cannot be read as YAML can say something to somebody who reads JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _KEYS.search(text) is not None
+    return isinstance(value, dict) and not value.keys().isdisjoint(
+        ("kind", "apiVersion", "items", "services", "ociVersion")
+    )
+
+
 def _is_compose(path: str, text: str) -> bool:
-    """Other programs have files with services, too."""
+    """Other programs have files with services, too: theirs have no images."""
     if PurePath(path).name.startswith(("compose", "docker-compose")):
         return True
-    try:
-        return any(item.service for item in compose.read(text)) and "image:" in text
-    except BadInput:
-        return False
+    services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
+    each = [entries(service) for group in services for service in entries(group).values()]
+    return any(not keys.keys().isdisjoint(_OF_COMPOSE) for keys in each)
 
 
-def _left_out(group: Sequence[str]) -> Iterator[Remark]:
-    """Overrides and drop-ins that lie beside the files, and files that ``.env`` names."""
-    named = set(map(Path, group))
-    for pattern in (each for path in group for each in read_besides(path)):
-        for beside in sorted(glob(pattern)):
-            if Path(beside) not in named:
-                yield Remark(group[0], 1, f"{beside} was not named: reading {group[0]} includes it")
-    place = Path(group[0])
-    if place.name.startswith(("compose", "docker-compose")):
-        yield from _named_by_env(place, named)
-
-
-def _named_by_env(place: Path, named: set[Path]) -> Iterator[Remark]:
-    try:
-        lines = (place.parent / ".env").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    for line in lines:
-        key, _, value = line.partition("=")
-        if key.strip().removeprefix("export ").strip() == "COMPOSE_FILE":
-            for name in value.strip().strip("\"'").split(":"):
-                if place.parent / name not in named:
-                    yield Remark(str(place), 1, f"{name} was not named: .env makes compose read it")
+_OF_COMPOSE = ("image", "build", "extends", "privileged", "cap_add", "provider")
 
 
 # ------------------------------------------------------------------------------ reading
@@ -188,6 +210,8 @@ def _source(
     if kind == "kubernetes":
         pods = _levels(first, texts[first], catalog)
         return replace(source, pods=pods, remarks=tuple(_references(first, texts[first])))
+    if kind == "quadlet" and unit_suffix(first) != ".container":
+        return replace(source, declared=tuple(item for _, items in written for item in items))
     if len(paths) > 1:  # a unit and its drop-ins
         with _in(", ".join(paths), ""):
             whole = _together(kind, first, [texts[path] for path in paths])
@@ -214,6 +238,10 @@ def _referring(path: str, kind: str, resolver: Resolver, catalog: Catalog) -> So
 def _references(path: str, text: str) -> Iterator[Remark]:
     for kind, tool, line in refers(text):
         yield Remark(path, line, f"{kind} includes other files, which {tool} resolves")
+    for name, folder, line in manifests.host_volumes(Documents(text, manifests.DIALECT)):
+        if any(host_paths.mounted(folder, line, writable=True)):
+            what = f"PersistentVolume/{name} gives {folder} of a node to whoever claims it"
+            yield Remark(path, line, what)
 
 
 def _together(kind: str, first: str, texts: list[str]) -> tuple[Declared, ...]:
@@ -235,10 +263,19 @@ def _declared(path: str, kind: str, text: str) -> tuple[Declared, ...]:
         if kind == "systemd":
             services = systemd.read(text, section=unit_section(path), drop_in=dropped_in(path))
         elif kind == "quadlet":
-            services = quadlet.read(text, drop_in=dropped_in(path))
+            services = _quadlet(path, text)
+        elif kind == "compose":
+            services = compose.read(text, folder=os.path.dirname(os.path.abspath(path)))
         else:
             services = FORMATS[kind].read(text)
     return tuple(_called(path, kind, item) for item in services)
+
+
+def _quadlet(path: str, text: str) -> tuple[Declared, ...]:
+    suffix = unit_suffix(path)
+    if suffix == ".container":
+        return quadlet.read(text, drop_in=dropped_in(path))
+    return quadlet.read_other(text, suffix, drop_in=dropped_in(path))
 
 
 def _called(path: str, kind: str, declared: Declared) -> Declared:

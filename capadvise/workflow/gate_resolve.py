@@ -9,6 +9,7 @@ from pathlib import Path
 
 from capadvise.errors import BadInput
 from capadvise.formats import compose
+from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.gate.outcome import Remark, Source
 
 SECONDS = 30.0
@@ -24,9 +25,8 @@ class Resolver:
     def compose(self, source: Source, texts: Sequence[str]) -> Source:
         """What docker compose makes of a project, where that is not what is written. It takes
         80 ms."""
-        open_ends = any(item.unresolved for _, items in source.written for item in items)
         includes = any(map(compose.includes, texts))
-        if not (self.always or len(source.paths) > 1 or open_ends or includes):
+        if not (self.always or includes or _is_open(source)):
             return source
         from capadvise.linux.engines.record.compose import NotResolved, resolved
 
@@ -39,6 +39,7 @@ class Resolver:
                 continue
             said = f"{files}: judged without its variables: {why}"
             remarks = (Remark(source.paths[0], 1, said),) if why else ()
+            declared = tuple(_with_what_is_lost(item, source) for item in declared)
             return replace(source, declared=declared, remarks=remarks)
         if includes:
             raise BadInput(
@@ -80,3 +81,32 @@ class Resolver:
             last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
             raise BadInput(f"{path}: {argv[0]}: {last}")
         return done.stdout
+
+
+def _is_new(item: ExposureAt) -> bool:
+    """Whether a docker compose that does not know it yet leaves it out of a service."""
+    return item.kind is Exposure.PRIVILEGED_COMMAND or item.what == "use_api_socket"
+
+
+def _with_what_is_lost(resolved: Declared, source: Source) -> Declared:
+    """A docker compose that is older than the one that runs the project drops what it does not
+    know (hooks, providers) from what it resolves: what is written counts, too."""
+    written = [item for _, items in source.written for item in items]
+    same = [item for item in written if item.service == resolved.service]
+    exposed = [each for item in same for each in item.exposed if _is_new(each)]
+    unjudged = [each for item in same for each in item.unjudged]
+    known = {(item.kind, item.what) for item in resolved.exposed}
+    return replace(
+        resolved,
+        exposed=(*resolved.exposed, *(e for e in exposed if (e.kind, e.what) not in known)),
+        unjudged=tuple(dict.fromkeys((*resolved.unjudged, *unjudged))),
+    )
+
+
+def _is_open(source: Source) -> bool:
+    """Whether what is written is not all that counts."""
+    services = [item for _, items in source.written for item in items]
+    if len(source.paths) > 1 or any(item.unresolved for item in services):
+        return True
+    variables = any(item.variables for item in services)
+    return variables and Path(source.paths[0]).with_name(".env").exists()

@@ -77,6 +77,7 @@ def texts(draw: Draw) -> str:
     return _dump(draw, top) + tail
 
 
+_FORBIDDEN = {"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 MOUNTS = [{"destination": "/proc", "type": "proc", "source": "proc"}]
 LINUX = [
@@ -85,7 +86,8 @@ LINUX = [
         [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
     ),
     ("maskedPaths", ["/proc/kcore"]),
-    ("seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}),
+    ("readonlyPaths", ["/proc/sys"]),
+    ("seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [_FORBIDDEN]}),
 ]
 
 

@@ -48,6 +48,8 @@ def texts(draw: Draw) -> str:
     return framed(draw, Writer(draw, ("!reset", "!override")).document(top), separators=False)
 
 
+OF_DEFAULT = "SETFCAP"
+"""What a service holds that does not drop ALL, and would not hold otherwise."""
 INCLUDED = "services: {bad: {image: x, privileged: true}}\n"
 
 
@@ -67,4 +69,6 @@ def granted(path: Path) -> set[str] | None:
         if service.get("privileged"):
             found.add("privileged")
         found |= {str(name).upper() for name in service.get("cap_add") or []}
+        if "ALL" not in [str(name).upper() for name in service.get("cap_drop") or []]:
+            found.add(OF_DEFAULT)
     return found - {"NET_BIND_SERVICE"}

@@ -104,11 +104,14 @@ def _grants(value: Any) -> Iterator[str]:
         return
     for group in ("containers", "initContainers", "ephemeralContainers"):
         for container in value.get(group) or []:
-            context = container.get("securityContext") if isinstance(container, dict) else None
-            if isinstance(context, dict):
-                yield from _context(context)
+            if isinstance(container, dict):
+                yield from _context(container.get("securityContext") or {})
     for item in value.values():
         yield from _grants(item)
+
+
+OF_DEFAULT = "SETFCAP"
+"""What a container holds that does not drop ALL, and would not hold otherwise."""
 
 
 def _context(context: dict[str, Any]) -> Iterator[str]:
@@ -117,3 +120,6 @@ def _context(context: dict[str, Any]) -> Iterator[str]:
     caps = context.get("capabilities")
     added = caps.get("add") if isinstance(caps, dict) else None
     yield from (str(name) for name in added or [] if name != "NET_BIND_SERVICE")
+    dropped = caps.get("drop") if isinstance(caps, dict) else None
+    if "ALL" not in (dropped or []):
+        yield OF_DEFAULT

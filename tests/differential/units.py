@@ -147,7 +147,8 @@ def podman_arguments(path: Path) -> set[str] | None:
     if not lines:
         return None
     words = shlex.split(lines[-1].removeprefix("ExecStart="))
-    words = words[: words.index("x")] if "x" in words else words
+    image = next((at for at, word in enumerate(words) if word in ("x", "y")), len(words))
+    words = words[:image]
     found = {
         word for word in words if word.startswith("--privileged") and not word.endswith("=false")
     }

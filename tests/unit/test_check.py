@@ -30,8 +30,9 @@ from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import RULES, Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.outcome import Source, examine
+from capadvise.gate.projects import projects
 from capadvise.gate.service import Service
-from capadvise.gate.sources import projects, recognize, service_name
+from capadvise.gate.sources import recognize, service_name
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.support.cost import loaded
@@ -377,12 +378,12 @@ def test_a_drop_in_need_not_speak_of_capabilities(
         assert ",line=1," in capsys.readouterr().out
 
 
-def test_an_override_that_was_not_named_is_told(
+def test_an_override_that_was_not_named_is_judged_and_a_drop_in_told(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("compose.override.yml").write_text("services: {quiet: {privileged: true}}\n")
-    main(["check", "./compose.yaml"])
-    assert "compose.override.yml was not named" in capsys.readouterr().out
+    assert main(["check", "./compose.yaml"]) == 1
+    assert "compose.override.yml, line 1: quiet: it is privileged" in capsys.readouterr().out
     Path("[a]").mkdir()
     Path("[a]/web.service").write_text("[Service]\n")
     Path("[a]/web.service.d").mkdir()

@@ -19,8 +19,8 @@ from capadvise.gate.consumers import CONSUMERS, granted
 from capadvise.gate.finding import Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
+from capadvise.gate.projects import projects
 from capadvise.gate.service import Service
-from capadvise.gate.sources import projects
 from capadvise.report.save import save
 from tests.support.recordings import BIND, CHOWN, report_of
 

@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-
-POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n"
-SOUND = "capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false"
-
-
-def pod(context: str, *, more: str = "") -> str:
-    return f"{POD}  - name: c\n    image: x\n    securityContext: {{{context}}}\n{more}"
-
+from tests.support.hostile import BOX, SERVICE, SOUND, START, UNIT, pod, service
 
 BAD = "{name: d, securityContext: {privileged: true}}"
 KUBERNETES = {
@@ -54,13 +47,6 @@ KUBERNETES = {
     "only in name on Windows": pod("privileged: true", more="  os: {name: windows}\n"),
     "a separator of lines": pod(SOUND).replace("image: x", "image: x # \u2028    stdin: true"),
 }
-SERVICE = "image: x, cap_drop: [ALL]"
-
-
-def service(more: str) -> str:
-    return f"services: {{a: {{{SERVICE}, {more}}}}}\n"
-
-
 COMPOSE = {
     "a null tag": service("cap_add: !!null [SYS_ADMIN]"),
     "a binary key": service("!!binary cHJpdmlsZWdlZA==: true"),
@@ -83,8 +69,6 @@ COMPOSE = {
     "two kinds at once": f"kind: Pod\nservices: {{a: {{{SERVICE}}}}}\n",
     "a variable": service("privileged: '${P:-false}'"),
 }
-START = "[Service]\nExecStart=/bin/true\n"
-UNIT = START + "CapabilityBoundingSet=CAP_CHOWN\n"
 UNITS = {
     "a plus": UNIT.replace("=/bin/true", "=+/bin/true"),
     "a plus behind others": UNIT.replace("=/bin/true", "=-@+/bin/true x"),
@@ -105,7 +89,6 @@ UNITS = {
     "a group": UNIT + "User=nobody\nSupplementaryGroups=docker\n",
     "ambient, inverted": UNIT + "AmbientCapabilities=~CAP_CHOWN\n",
 }
-BOX = "[Container]\nImage=x\nDropCapability=all\n"
 QUADLETS = {
     "an escape": BOX + "PodmanArgs=--privile\\x67ed\n",
     "an escaped equals": BOX + "PodmanArgs=--cap-add\\x3dALL\n",

@@ -81,7 +81,7 @@ def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
     within = [(root, services) for root, services in places if services.own(name)]
     if len(within) > 1:
         raise BadInput(
-            f"service {name!r}appears in {len(within)} of its documents",
+            f"service {name!r} appears in {len(within)} of its documents",
             hint="compose merges them: define the service once",
         )
     return (*within[0], name)

@@ -91,7 +91,7 @@ def _find(body: str, service: str | None) -> _Container:
             "choose one with --service" if service is None else (f"several are called {service!r}")
         )
         some = ", ".join(meant[:12])
-        raise BadInput(f"it has {len(known)} containers, and {asked}", hint=f"one of: {some}")
+        raise BadInput(f"it has {len(known)} containers: {asked}", hint=f"one of: {some}")
     name = meant[0] if meant else chosen(service, known, what="container")
     if len(meant) > 1:
         raise BadInput(f"it has {name!r} twice", hint="put each into a file of its own")

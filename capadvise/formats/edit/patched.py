@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import engine
 from capadvise.formats.edit.layout import Item
-from capadvise.formats.edit.yaml_values import is_root
 from capadvise.formats.snippet import PORT_START, Snippet
+from capadvise.formats.user_names import is_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
         raise BadInput(f"it has no {what}")
     if asked is None:
         raise BadInput(
-            f"it has {len(names)} {what}s, and choose one with --service", hint=f"one of: {some}"
+            f"it has {len(names)} {what}s: choose one with --service", hint=f"one of: {some}"
         )
     if asked in names:
         return asked

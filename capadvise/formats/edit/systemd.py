@@ -18,11 +18,11 @@ from capadvise.formats.edit.text_edits import (
     replace_lines,
 )
 from capadvise.formats.edit.unit_edits import add, emptied, reason, same_but
-from capadvise.formats.edit.yaml_values import is_root
 from capadvise.formats.snippet import Snippet, comment
 from capadvise.formats.systemd import add_up, capability_number
 from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split
+from capadvise.formats.user_names import is_root
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"

@@ -43,8 +43,3 @@ def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | No
     """Whether a list says exactly this."""
     said = [fits(name) for name in names(node)]
     return len(said) == len(want) and set(said) == want
-
-
-def is_root(user: str | None) -> bool:
-    """Whether a ``user:`` or ``runAsUser`` is root, or says nothing."""
-    return user is None or user.partition(":")[0] in ("", "0", "root")

@@ -1,0 +1,96 @@
+"""Which files are one project: overrides of a compose file, drop-ins of a unit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from os.path import normpath
+from pathlib import PurePath
+
+from capadvise.gate.sources import COMPOSE_NAMES, OVERRIDES, drop_in_folders, dropped_in
+
+
+def projects(
+    paths: Sequence[str],
+    found: Container[str] = (),
+    together: Callable[[str], list[str]] = lambda path: [],
+) -> list[list[str]]:
+    """Files that belong together; each other file by itself.
+
+    A compose file is an override of an earlier one in the same folder when it has the same name
+    with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
+    They count in the order given. Where nobody gave one (``found`` in a folder), each that is not
+    called override is a project of its own with what it overrides. ``together`` names those that
+    make one project whatever they are called. A drop-in belongs to each unit beside its folder.
+    """
+    grouping = _Grouping(found)
+    known = {normpath(path): path for path in paths}
+    # What is found comes in the order of names: compose.override.yaml before compose.yaml.
+    ordered = sorted(dict.fromkeys(paths), key=lambda p: p in found and _main(p) is None)
+    drop_ins: dict[str, dict[str, str]] = {}
+    for path in filter(dropped_in, ordered):
+        drop_ins.setdefault(str(PurePath(path).parent), {})[PurePath(path).name] = path
+    for path in ordered:
+        if not dropped_in(path):
+            named = [known[place] for x in together(path) if (place := normpath(x)) in known]
+            grouping.add(path, named)
+    for group in grouping.groups.values():
+        group += _dropped_into(group[0], drop_ins)
+    read = {folder for path in grouping.groups for folder in drop_in_folders(path)}
+    alone = [[p] for p in filter(dropped_in, ordered) if str(PurePath(p).parent) not in read]
+    return [*grouping.groups.values(), *grouping.variants, *alone]
+
+
+class _Grouping:
+    """Projects as files come one after the other."""
+
+    def __init__(self, found: Container[str]) -> None:
+        self.found = found
+        self.groups: dict[str, list[str]] = {}
+        """By their first file."""
+        self.variants: list[list[str]] = []
+        self.mains: dict[tuple[str, ...], str] = {}
+        self.taken: set[str] = set()
+
+    def add(self, path: str, named: list[str]) -> None:
+        """Put a file where it belongs. ``named``: a project that somebody made of it and others."""
+        if path in self.taken:
+            return
+        if len(named) > 1:
+            self.groups[path] = named
+            self.taken.update(named)
+        elif (main := self.mains.get(_base(path))) is None:
+            self.groups[path] = [path]
+            if (name := _main(path)) is not None:
+                self.mains[name] = path
+        elif path in self.found and PurePath(path).stem not in OVERRIDES:
+            self.variants.append([*self.groups[main], path])
+        else:
+            self.groups[main].append(path)
+
+
+def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The drop-ins of a unit in the order of their names; of two with one name, that of the more
+    special folder counts (unit_file_find_dropin_paths)."""
+    by_name: dict[str, str] = {}
+    for folder in drop_in_folders(path):
+        for name, drop_in in drop_ins.get(folder, {}).items():
+            by_name.setdefault(name, drop_in)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _main(path: str) -> tuple[str, ...] | None:
+    """The name under which a file's additions find it."""
+    place = PurePath(path)
+    stem, *parts = place.name.split(".")
+    if stem in COMPOSE_NAMES and len(parts) == 1:
+        return str(place.parent), stem
+    return None
+
+
+def _base(path: str) -> tuple[str, ...]:
+    """The name under which an addition finds what it is added to."""
+    place = PurePath(path)
+    stem, *parts = place.name.split(".")
+    if stem in COMPOSE_NAMES and len(parts) == 2:
+        return str(place.parent), stem
+    return (path,)

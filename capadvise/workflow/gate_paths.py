@@ -1,0 +1,100 @@
+"""Which files ``check`` looks at: those it is given, what lies in folders, and what these name."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from glob import glob
+from pathlib import Path
+
+from capadvise.formats.unit_file import parse
+from capadvise.gate.outcome import Remark
+from capadvise.gate.sources import CHARTS, QUADLETS, UNIT_KINDS, read_besides
+
+STDIN = "-"
+_ENDINGS = (".yaml", ".yml", ".json", ".conf", *QUADLETS, *UNIT_KINDS)
+_COMPOSE_FILE = re.compile(r"\s*(?:export\s+)?COMPOSE_FILE\s*[=:](.*)")
+
+
+def paths_of(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """(path, whether it was found in a folder), each once."""
+    seen: set[str] = set()
+    for argument in arguments:
+        inside = _walk(argument) if argument != STDIN and os.path.isdir(argument) else None
+        for path in [argument] if inside is None else inside:
+            if path not in seen:
+                seen.add(path)
+                yield path, inside is not None
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """The files of a tree that can be ours, in the order of their names. Links to files count, as
+    they do for whoever reads them; links to folders are not followed."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in (".git", "node_modules"))
+        for name in sorted(names):
+            path = os.path.join(root, name)
+            if name.endswith(_ENDINGS) or name in CHARTS:
+                try:
+                    mode = os.stat(path).st_mode
+                except OSError:  # a link to nothing
+                    continue
+                if stat.S_ISREG(mode):
+                    yield path
+
+
+def started_by(path: str, text: str) -> tuple[str, ...]:
+    """The manifests that a ``.kube`` unit starts. Raises BadInput for what is no unit."""
+    if not path.endswith(".kube"):
+        return ()
+    said = parse(text, quadlet=True).all_of("Kube").values("Yaml")
+    return tuple(os.path.join(os.path.dirname(path), item.value.strip("\"'")) for item in said)
+
+
+def read_with(path: str) -> list[str]:
+    """What docker compose reads with a file unasked: overrides, and what ``.env`` names."""
+    return [*_beside(path), *named_together(path)] if _is_compose(path) else []
+
+
+def _beside(path: str) -> list[str]:
+    return [each for pattern in read_besides(path) for each in sorted(glob(pattern))]
+
+
+def _is_compose(path: str) -> bool:
+    return os.path.basename(path).startswith(("compose", "docker-compose"))
+
+
+def named_together(path: str) -> list[str]:
+    """The project that ``.env`` makes of a compose file and others, in its order."""
+    folder = os.path.dirname(path)
+    names = [os.path.join(folder, name) for name in _named_by_env(folder)]
+    return names if path in names else []
+
+
+def left_out(group: Sequence[str], texts: dict[str, str]) -> Iterator[Remark]:
+    """Overrides and drop-ins that lie beside the files, and files that these or ``.env`` name."""
+    named, known = (set(map(os.path.normpath, paths)) for paths in (group, texts))
+    for path in group:
+        for beside in _beside(path):
+            if os.path.normpath(beside) not in known:
+                yield Remark(path, 1, f"{beside} was not named: reading {path} includes it")
+        for started in started_by(path, texts[path]):
+            if os.path.normpath(started) not in known:
+                yield Remark(path, 1, f"{started}, which it starts, could not be read")
+    folder = os.path.dirname(group[0])
+    for name in _named_by_env(folder) if _is_compose(group[0]) else ():
+        place = os.path.normpath(os.path.join(folder, name))
+        if place not in named:
+            yield Remark(group[0], 1, f"{place} was not named: .env makes compose read it")
+
+
+def _named_by_env(folder: str) -> list[str]:
+    """The files that ``.env`` names."""
+    try:
+        lines = Path(folder, ".env").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    settings = [match[1] for line in lines if (match := _COMPOSE_FILE.match(line))]
+    return [name for said in settings[-1:] for name in said.strip().strip("\"'").split(":")]

@@ -21,7 +21,7 @@ class Effect(IntEnum):
     DENIED = 0
     ADVISORY = 1
     TOLERATED = 2
-    """Refused in a run that ended well all the same."""
+    """Refused in a run that succeeded anyway."""
     USED = 3
 
 
@@ -228,7 +228,7 @@ def _looks_at_chosen(check: Check, context: Context) -> bool:
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
         return check.program not in context.setting_listers
     if check.cap == _PERFMON and check.program not in context.foreign_readers:
-        return False  # Linux 6.18 asks it first, of one's own processes too: mm_access
+        return False  # Linux 6.18 asks it first, of the caller's own processes too: mm_access
     if check.program in context.descriptor_readers and check.cap != _PERFMON:
         return True
     if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):

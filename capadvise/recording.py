@@ -157,7 +157,7 @@ class DeniedCheck:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who refused, as somebody else says: an audit log, the retries, an older report."""
+    """Who refused, as another source says: an audit log, the retries, an older report."""
 
     by: RefusedBy
     evidence: str

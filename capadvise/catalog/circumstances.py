@@ -28,7 +28,7 @@ class Circumstance(StrEnum):
     HOST_IPC = "host-ipc"
     HOST_NAME = "host-name"
     HOST_FILES = "host-files"
-    """A folder of the machine is there for writing."""
+    """A folder of the host is mounted writable."""
     ENGINE_SOCKET = "engine-socket"
     """docker.sock or its like is there."""
     HOST_DEVICE = "host-device"

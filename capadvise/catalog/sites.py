@@ -41,10 +41,10 @@ class Meaning(StrEnum):
     ADVISORY = "advisory"
     """The answer changes only accounting."""
     LOOKING = "looking"
-    """Refused, a process cannot be looked into: it defeats a program that looks at chosen
+    """Refused, a process cannot be inspected: it defeats a program that looks at chosen
     processes, and only shortens the list of one that goes through all."""
     FOREIGN_CREDENTIALS = "foreign-credentials"
-    """Asked of somebody else's credentials (an overlayfs mounter)."""
+    """Checked against another's credentials (an overlayfs mounter)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class SiteRule:
     """What is lost without it, where nothing fails."""
     refused: str | None = None
     """The error that a refused call fails with, where one is known. An optional check with it makes
-    the call fail, and programs go on all the same."""
+    the call fail, and programs go on anyway."""
     doubt: str | None = None
     """Why the check alone does not tell that the capability is needed."""
     scope: NamespaceScope | None = None

@@ -1,4 +1,4 @@
-"""Typed reading of YAML nodes, as consumers decode them: for files that belong to somebody else.
+"""Typed reading of YAML nodes, as consumers decode them: for files that belong to others.
 
 Unlike ``strict``, which reads our own files, it lets unknown keys be. Nothing is constructed: a
 text stays a text. What two readers could read differently is refused as ambiguous, with its line:

@@ -1,7 +1,7 @@
 """YAML as a tree of places: what stands where in a text, aliases kept as aliases.
 
 One tree for reading (``yaml_reader``) and for patching (``edit``), so that the two cannot disagree.
-A text is changed by edits at offsets (``edit.text_edits``), never written anew: whoever owns the
+A text is changed by edits at offsets (``edit.text_edits``), never written again: whoever owns the
 file keeps every byte that need not change. The text is hostile: its size is bounded, and so is what
 its aliases stand for.
 """

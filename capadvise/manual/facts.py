@@ -17,15 +17,15 @@ _CAPABILITIES = """\
 # Capabilities
 
 What capadvise knows of each capability: what it permits, what an attacker gains by it, what to do
-instead, and who grants it. Change `catalog/capabilities/`, not this page. What the kernel asks each
-for, function by function, is in [sites](sites.md).
+instead, and who grants it. Change `catalog/capabilities/`, not this page. The kernel functions that
+check each one are in [sites](sites.md).
 """
 _SITES = """\
 # Site rules
 
-What a question of the kernel means, told by who asked: [the meanings](judgement.md). The first rule
-that matches decides; a rule of several capabilities stands under each of them. Change
-`catalog/sites/`, not this page. `a<b` means that `a` asked and was called by `b`.
+What a capability check [means](judgement.md#meanings), by the kernel function that makes it. The first
+rule that matches decides; a rule for several capabilities appears under each of them. Change
+`catalog/sites/`, not this page. `a<b` means that `a` makes the check and was called by `b`.
 """
 
 
@@ -104,7 +104,7 @@ def _uses(entry: Entry) -> Iterator[str]:
             yield "- Only in the initial user namespace."
         if use.narrower:
             yield f"- Narrower: {', '.join(cap.name for cap in use.narrower)}"
-        yield f"- Asked by: {code(use.functions)}"
+        yield f"- Checked by: {code(use.functions)}"
 
 
 def _edits(edits: Edits) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _edits(edits: Edits) -> Iterator[str]:
 
 def _refusal(entry: Entry) -> Iterator[str]:
     errors = f"Calls fail with {', '.join(entry.errno)}." if entry.errno else "No call fails."
-    yield from ("", f"**Without it.** {errors} Asked in {code(entry.syscalls)}.")
+    yield from ("", f"**Without it.** {errors} Checked in {code(entry.syscalls)}.")
     if entry.silent:
         yield ""
         yield from (f"- Without an error: {prose(text)}" for text in entry.silent)
@@ -125,7 +125,7 @@ def _rules(title: str, rules: Sequence[SiteRule]) -> Iterator[str]:
     if not rules:
         return
     yield from ("", f"## {title}", "")
-    yield from head("rule", "asked by", "meaning", "what the program was doing", "source")
+    yield from head("rule", "checked by", "meaning", "what the program was doing", "source")
     for rule in rules:
         text = rule.text + (f" (lost without it: {rule.lost})" if rule.lost else "")
         asked = code(rule.at) + (f" below {code(rule.below)}" if rule.below else "")
@@ -141,7 +141,7 @@ def _meaning(rule: SiteRule) -> str:
     if rule.when is not None:
         said += f", depending on the call's {code([rule.when.arg])}"
     if rule.implies:
-        said += f"; takes {', '.join(cap.short for cap in sorted(rule.implies))} besides"
+        said += f"; also needs {', '.join(cap.short for cap in sorted(rule.implies))}"
     since = f"Linux {rule.since} and later" if rule.since else ""
     until = f"up to Linux {rule.until}" if rule.until else ""
     return "; ".join(filter(None, (said, since, until)))

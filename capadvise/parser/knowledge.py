@@ -1,4 +1,4 @@
-"""The arguments of what tells what capadvise knows: catalog, help, completions."""
+"""The arguments of catalog, help and completions."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ A report is a service's when its file is called after it (web.json for web), or 
 target is. A Kubernetes container may be called web.app or app, as its path ends.
 
 An error fails the gate; with --strict, a warning does too. A file that cannot be judged, or that
-its readers take differently, ends with 2; the others are judged all the same. A comment accepts a
+its readers take differently, ends with 2; the others are judged anyway. A comment accepts a
 finding: # capadvise: accept RULE, reason: TEXT. `capadvise help gate` says more.
 
 example: capadvise check compose.yaml --against baseline/ --output github

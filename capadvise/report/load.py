@@ -1,4 +1,4 @@
-"""Reading a report file. It is judged anew: the recording is the truth, a verdict only a view."""
+"""Reading a report file. It is judged again: the recording is the truth, a verdict only a view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where report files go: their folders and owners, and no link that somebody else planted.
+"""Where report files go: their folders and owners, and no link that another user planted.
 
 A folder with the sticky bit, as /tmp is, belongs to many: there, a link of another user's is not
 followed, as the kernel does not where fs.protected_symlinks is on. Folders are opened one by one,

@@ -63,7 +63,7 @@ class CapadviseApp(App[None]):
         return next(screen for screen in self.screen_stack if isinstance(screen, Main))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that work everywhere do not where all keys are somebody else's."""
+        """Keys that work everywhere do not where another screen takes all keys."""
         ours = action in ("quit", "help", "help_quit", "command_palette", "suspend_process")
         return not (ours and self._screen_stack and self.main.takes_keys)
 
@@ -86,7 +86,7 @@ class CapadviseApp(App[None]):
             remember(theme=theme.name)
 
     def on_unmount(self) -> None:
-        """The signals are somebody else's again."""
+        """The signals go to their earlier handler again."""
         for number in _ENDING:
             asyncio.get_running_loop().remove_signal_handler(number)
 
@@ -94,7 +94,7 @@ class CapadviseApp(App[None]):
         self.main.leave(128 + number)
 
     def _look_for_terminal(self) -> None:
-        """The signal may have been for somebody else."""
+        """The signal may have been for another handler."""
         if gone():
             self._end(signal.SIGHUP)
 

@@ -51,8 +51,8 @@ MEANINGS = {
     Meaning.SELF_RESTRICTING: "used to drop privileges",
     Meaning.OPTIONAL: "if refused, nothing fails",
     Meaning.ADVISORY: "the result changes only accounting",
-    Meaning.LOOKING: "if refused, a process cannot be looked into",
-    Meaning.FOREIGN_CREDENTIALS: "checked with somebody else's credentials",
+    Meaning.LOOKING: "if refused, a process cannot be inspected",
+    Meaning.FOREIGN_CREDENTIALS: "checked against another's credentials",
 }
 EFFECTS = {
     Effect.USED: "needed",

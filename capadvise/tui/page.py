@@ -13,7 +13,7 @@ from textual.visual import RenderOptions, Visual
 
 
 class Wrapped(Visual):
-    """Something that is drawn anew for each width."""
+    """Something that is drawn again for each width."""
 
     _width = -1
     _content = Content("")

@@ -90,6 +90,6 @@ COMMANDS = (
     ("view: next target", "target", "Another service or container"),
     ("view: freeze", "freeze", "Stop drawing; the recording goes on"),
     ("target: type into it", "type", "Give it the keyboard; ctrl+] takes it back"),
-    ("target: stop", "stop", "SIGTERM, and SIGKILL for what does not heed it"),
+    ("target: stop", "stop", "SIGTERM, and SIGKILL for what ignores it"),
 )
 """Name, action and explanation."""

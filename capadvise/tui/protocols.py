@@ -74,7 +74,7 @@ class Now:
     evidence, one check for each need is enough: the deciding one."""
     lost: Lost = field(default_factory=Lost)
     stopping: float | None = None
-    """Seconds until what does not heed SIGTERM is killed; None while nothing is being stopped."""
+    """Seconds until what ignores SIGTERM is killed; None while nothing is being stopped."""
     name: str = ""
     """Of a service or a container; empty where there is one target only."""
     health: Health | None = None

@@ -118,7 +118,7 @@ class Save(ModalScreen[str | None]):
     @on(Select.Changed, "#set")
     @on(Select.Changed, "#service")
     def _draw(self) -> None:
-        """Plan anew, and show it."""
+        """Plan again, and show it."""
         services = self.query_one("#service", Select)
         service = services.value if isinstance(services.value, str) else self._service
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)

@@ -32,6 +32,13 @@ FORBIDDEN = {
     r"nothing hangs": "the result is ignored",
     r"(may|can) go on with more": "may keep running privileged",
     r"refused, though": "denied, no effect",
+    r"all the same": "anyway",
+    r"somebody else": "another user, another process",
+    r"(?<!no)\banew\b": "again",
+    r"is there for writing": "is mounted writable",
+    r"question of the kernel": "capability check",
+    r"hang(s)? on the answer": "depends on the result",
+    r"nobody says": "there is no evidence",
 }
 """What GLOSSARY names as not to be said → what is said."""
 FILES = sorted(

@@ -70,7 +70,7 @@ def self_test() -> Iterator[Tried]:
 
 def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
     """What the target needs where ports from ``port_start`` on are free for everybody, and there
-    are ids besides one's own, or not."""
+    are ids besides our own, or not."""
     needs = ["SYS_CHROOT"]
     if port_start > self_check_target.PORT:
         needs.append("NET_BIND_SERVICE")

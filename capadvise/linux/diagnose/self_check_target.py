@@ -12,7 +12,7 @@ import sys
 
 PORT = 11
 ID = 1
-"""An id of somebody else, that a user namespace with subordinate ids maps, too."""
+"""An id of another user that a user namespace with subordinate ids maps, too."""
 
 if __name__ == "__main__":
     with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ _SIGSYS = "sig == 31 && code == 1"
 _SCAN = "openat"
 _SCANS = 'filename.ustring == "/proc" || filename.ustring == "/proc/"'
 """To list all processes is to open the folder /proc itself (Linux 5.17 compares such texts). Who
-does not, and looks into processes all the same, was told which ones."""
+does not, and looks into processes anyway, was told which ones."""
 
 
 class CallEvents:

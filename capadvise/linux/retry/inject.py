@@ -38,7 +38,7 @@ class Injector:
         machine.op(request, thread.tid, 0, number)
 
     def before(self, thread: Thread, mask: int) -> None:
-        """Before a call: change the effective set, then let it begin anew."""
+        """Before a call: change the effective set, then let it begin again."""
         thread.injecting = mask
         processor = self.processors[thread.arch]
         if thread.filtered or not (arguments := self.arguments(thread, mask)):

@@ -6,7 +6,7 @@ its last thread is gone. If it dies, the kernel kills what it traces (PTRACE_O_E
 
 A call is stopped at its entry (seccomp) and at its end. One that fails with an error behind which
 a capability can stand is made again: the tracer turns the same instruction into a capset, raises a
-candidate, and lets the thread make the call anew. The set is lowered when the next call of
+candidate, and lets the thread make the call again. The set is lowered when the next call of
 interest begins. A signal that arrives in between is delivered first, as if nothing had been tried.
 """
 
@@ -201,7 +201,7 @@ class Tracer:
 
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
-        must find the program as it was, and the call is made anew after it."""
+        must find the program as it was, and the call is made again after it."""
         if thread.step is CallStep.INJECT:
             self.injector.restore(thread)
         if thread.step in (CallStep.INJECT, CallStep.AGAIN):

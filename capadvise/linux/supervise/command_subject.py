@@ -82,9 +82,9 @@ class CommandSubject:
         """Nothing is to be noted."""
 
     def stop(self) -> None:
-        """SIGTERM; SIGKILL follows for what does not heed it."""
+        """SIGTERM; SIGKILL follows for what ignores it."""
         self._guardian.send({"signal": signal.SIGTERM})
-        self._guardian.send({"signal": signal.SIGCONT})  # one that is stopped can heed it then
+        self._guardian.send({"signal": signal.SIGCONT})  # a stopped one can react to it then
 
     def end_rest(self) -> None:
         """As a shell dies and leaves its child."""

@@ -2,7 +2,7 @@
 again, and goes on. A program of its own: ``$CAPADVISE_CHECK`` in the environment of every check.
 
 ``tcp:6379/redis redis-server`` as arguments: each socket listens, and where a protocol is named, it
-is spoken; each program runs; and a moment later none of them has been started anew. ``--propose``
+is spoken; each program runs; and a moment later none of them has been restarted. ``--propose``
 prints such arguments for what listens and runs now. ``PID`` and ``PIDS`` say whose.
 """
 

@@ -3,7 +3,7 @@
 Reading the trace buffers takes a system call for each page, and in one process with the screen each
 of them would wait for Python's lock: events would be lost. So the recorder is forked off before any
 thread starts, and judging is done in a third process. The recorder saves the report; where the
-screen is killed, it stops the target, saves all the same, and puts the terminal back.
+screen is killed, it stops the target, saves anyway, and puts the terminal back.
 
 On the pipes: single bytes to the recorder (``g``: go, ``s``: stop; again: kill), pickled
 values from it, recordings to the judge, proposals from it.

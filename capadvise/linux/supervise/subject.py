@@ -35,7 +35,7 @@ class Subject(Protocol):
 
     @property
     def health(self) -> HealthSeen | None:
-        """What a health check says that somebody else makes, as an engine does."""
+        """The result of a health check that is not ours, such as an engine's."""
 
     def update(self) -> Sequence[Happening]:
         """What has become of it since the last call."""

@@ -79,7 +79,7 @@ class DistinctChecks:
         self._entered: set[int] = set()
         """The user namespaces that a followed task was in, and those that it was to enter."""
         self._owners: set[int] | None = None
-        """Of the user namespaces that there are, when first somebody else's is asked about."""
+        """The user namespaces that exist, once a check is against another one than the target's."""
 
     @property
     def cautions(self) -> tuple[str, ...]:

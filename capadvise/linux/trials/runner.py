@@ -70,7 +70,7 @@ class Job:
     workload: Workload
     isolation: str
     """``workload``: in a scratch directory; ``command``: where it was started; ``container``: made
-    anew by its engine; ``none``."""
+    again by its engine; ``none``."""
     cwd: str | None = None
     """None: the scratch directory."""
     user: str | None = None

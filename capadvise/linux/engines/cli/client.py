@@ -99,7 +99,7 @@ class Client:
         return self.call(*words, *(() if running else ("--all",))).split()
 
     def stop(self, ids: Iterable[str], seconds: float) -> None:
-        """SIGTERM (or the image's own stop signal), and SIGKILL for what does not heed it."""
+        """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""
         if ids := tuple(ids):
             with suppress(EngineError):  # it may be gone
                 self.call("stop", f"--time={seconds:.0f}", *ids, seconds=seconds + SECONDS)

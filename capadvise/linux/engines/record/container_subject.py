@@ -30,7 +30,7 @@ from capadvise.linux.supervise.health_seen import HealthSeen
 
 _LOG_LINES = 5
 _UNANSWERED = 10
-"""Seconds that an engine may be silent: it takes less to start it anew."""
+"""Seconds that an engine may be silent: restarting it takes less."""
 _GONE = (
     "the engine ended and did not come back, so the container was killed; if it is still "
     "listed, remove it: it has every capability"

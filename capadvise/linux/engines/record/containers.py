@@ -164,7 +164,7 @@ class DockerRoster(Roster):
     def update(self) -> None:
         """Read the events that have come."""
         self._read()
-        if self._events.ended and self.running():  # the daemon is gone, or was started anew
+        if self._events.ended and self.running():  # the daemon is gone, or was restarted
             time.sleep(1)
             self.settle()
 

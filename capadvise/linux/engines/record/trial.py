@@ -1,4 +1,4 @@
-"""A trial of a container: made anew with the trial's set, under the engine's own defaults, and
+"""A trial of a container: created again with the trial's set, under the engine's own defaults, and
 started again for each further round."""
 
 from __future__ import annotations

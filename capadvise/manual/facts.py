@@ -23,8 +23,8 @@ check each one are in [sites](sites.md).
 _SITES = """\
 # Site rules
 
-What a capability check [means](judgement.md#meanings), by the kernel function that makes it. The first
-rule that matches decides; a rule for several capabilities appears under each of them. Change
+What a capability check [means](judgement.md#meanings), by the kernel function that makes it. The
+first rule that matches decides; a rule for several capabilities appears under each of them. Change
 `catalog/sites/`, not this page. `a<b` means that `a` makes the check and was called by `b`.
 """
 

@@ -43,7 +43,7 @@ class Probe:
 
     @property
     def slow_to_close(self) -> int:
-        """A descriptor of which another process should hold the last copy: with that one, the kernel
+        """A descriptor whose last copy another process should hold: closing that one, the kernel
         waits for all processors, some 70 ms."""
         return self._open[-1]
 

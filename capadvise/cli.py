@@ -57,7 +57,8 @@ def _call(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(*words[:1]).parse_args(words)
     code = COMMANDS[args.subcommand](args)
     sys.stdout.flush()
     return int(code)

@@ -9,7 +9,6 @@ from pathlib import Path
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.supervise.command import Command
-from capadvise.workflow.prove import exit_code
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -54,7 +53,11 @@ def command(args: argparse.Namespace) -> int:
         reports, status = record_containers(invocation, target, wishes, show)
     if args.json:
         print_json(*reports, several=several)
-    return exit_code(reports) if args.prove else _exit_code(status)
+    if args.prove:
+        from capadvise.workflow.prove import exit_code  # trials: other runs do without
+
+        return exit_code(reports)
+    return _exit_code(status)
 
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:

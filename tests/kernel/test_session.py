@@ -30,3 +30,40 @@ def test_what_fails_while_the_buffers_are_made_leaves_none() -> None:
     A process of its own: the recorder's takes orphans in."""
     done = subprocess.run([sys.executable, "-c", HIDDEN], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("the addresses are hidden\n[]\n", 0), done.stderr
+
+
+RECORDED = """
+import os, struct
+from capadvise.linux.ftrace import ringbuffer, tracefs
+from capadvise.linux.ftrace.instances import Buffers
+
+def asks():
+    os.setuid(0)
+
+buffers = Buffers(tracefs.find(), missing=frozenset())
+pids = []
+
+def followed():
+    if not pids:
+        asks()  # all is enabled, and nobody is followed yet: nothing of this is recorded
+    pids.append(os.getpid())
+    return pids[:1]
+
+try:
+    buffers.open(followed)
+    kinds = [kind for _, page in buffers.quiet.pages() if page
+             for _, kind, pid, _ in ringbuffer.events(page)]
+    print(len(kinds))
+    asks()
+    names = {buffers.types.enters.get(kind) for _, page in buffers.quiet.pages() if page
+             for _, kind, pid, _ in ringbuffer.events(page)}
+    print("setuid" in names)
+finally:
+    buffers.close()
+    buffers.remove()
+"""
+
+
+def test_nothing_is_recorded_before_it_is_known_whom_to_follow() -> None:
+    done = subprocess.run([sys.executable, "-c", RECORDED], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("0\nTrue\n", 0), done.stderr

@@ -97,6 +97,20 @@ def test_the_command_line_loads_nothing_slow() -> None:
     assert not slow & loaded("import capadvise.cli")
 
 
+def test_before_a_run_starts_nothing_is_loaded_that_judges_or_tries() -> None:
+    """Its target waits for every import."""
+    later = {"capadvise.decide", "capadvise.catalog", "capadvise.report.text", "capadvise.prove"}
+    later |= {"capadvise.linux.trials", "concurrent.futures", "logging"}
+    assert not later & loaded("import capadvise.cli, capadvise.commands.run")
+
+
+@pytest.mark.parametrize("name", ["run", "emit", "help"])
+def test_the_parser_of_one_subcommand_is_that_of_all(name: str) -> None:
+    alone = {verb: parser.format_help() for verb, _, parser in verbs(build_parser(name))}
+    of_all = {verb: parser.format_help() for verb, _, parser in verbs(build_parser())}
+    assert alone == {name: of_all[name]}
+
+
 def test_every_subcommand_of_the_parser_has_a_command() -> None:
     assert set(COMMANDS) == {name for name, _, _ in verbs(build_parser())}
 

@@ -109,14 +109,14 @@ class Buffers:
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Make both at once: most of the time goes into waiting for the kernel.
 
-        ``pids`` gives what to follow; without any, an instance would record the whole machine.
+        ``pids`` gives what to follow; without any, an instance would record the whole machine. It
+        is called last: all is enabled while the target is still being started.
         """
-        other = Background(lambda: self._instance(self.names[1], FLOOD_KB, pids))
-        third = Background(lambda: self._make_denied(pids))
+        other = Background(lambda: self._instance(self.names[1], FLOOD_KB))
+        third = Background(self._make_denied)
         try:
             self.quiet = self._instance(self.names[0], QUIET_KB)
             self._calls = CallEvents(self.quiet, self._closable, self._refusable)
-            self.quiet.follow(pids)
             self._probe()
         finally:
             for making in (other, third):  # what they make is to be removed, too
@@ -125,16 +125,15 @@ class Buffers:
         both = Background(self._record_flood)
         self.types = self._record_quiet()
         both.result()
-        self._record_denied(third.result())
+        self._record_denied(denied := third.result())
+        for instance in (self.quiet, self.flood, *([denied] if denied else [])):
+            instance.follow(pids)
+            instance.record()
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
-    def _instance(
-        self, name: str, size: int, pids: Callable[[], list[int]] | None = None
-    ) -> tracefs.Instance:
+    def _instance(self, name: str, size: int) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, name, buffer_kb=size)
         self._opened.append(instance)
-        if pids is not None:
-            instance.follow(pids)
         return instance
 
     def _probe(self) -> None:
@@ -195,10 +194,10 @@ class Buffers:
             "returned": self.source.returned,
         }
 
-    def _make_denied(self, pids: Callable[[], list[int]]) -> tracefs.Instance | None:
+    def _make_denied(self) -> tracefs.Instance | None:
         if not self._denied:
             return None
-        instance = self._instance(self._denied, DENIED_KB, pids)
+        instance = self._instance(self._denied, DENIED_KB)
         tracefs.write(instance.folder / "trace_clock", "mono")
         return instance
 
@@ -233,11 +232,11 @@ class Buffers:
         self.flood.stop()
 
     def _open_exec_watch(self) -> tracefs.Instance:
-        instance = tracefs.Instance(self.root, self._exec_watch_name, buffer_kb=EXEC_WATCH_KB)
-        self._opened.append(instance)
+        instance = self._instance(self._exec_watch_name, EXEC_WATCH_KB)
         instance.filter(EXEC_EVENT, f'filename ~ "*{self._watched_program}"')
         instance.filter(FORK_EVENT, f'parent_comm == "{self._watched_program}"')
         instance.enable([EXEC_EVENT, FORK_EVENT])
+        instance.record()
         return instance
 
     def newly_executed(self) -> set[int]:

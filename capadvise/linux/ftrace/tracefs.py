@@ -95,6 +95,7 @@ class Instance:
     """One private buffer. Whoever makes it must see to its removal: the guardian does."""
 
     def __init__(self, root: Path, name: str, *, buffer_kb: int) -> None:
+        """Nothing is recorded before ``record``."""
         self.folder = root / "instances" / name
         self._pages: list[int] = []
         try:
@@ -107,6 +108,7 @@ class Instance:
             write(self.folder / "trace_clock", "mono")
         write(self.folder / "buffer_size_kb", str(buffer_kb))
         write(self.folder / "options" / "event-fork", "1")
+        write(self.folder / "tracing_on", "0")
         self._pages = [
             os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             for cpu in sorted((self.folder / "per_cpu").iterdir())
@@ -154,6 +156,10 @@ class Instance:
                 known |= new
         finally:
             os.close(fd)
+
+    def record(self) -> None:
+        """Record what is enabled, from now on."""
+        write(self.folder / "tracing_on", "1")
 
     def wake_at_once(self) -> list[int]:
         """What to wait for in ``select``, which returns with the first event."""

@@ -49,7 +49,8 @@ def observe(
         user=user,
         listener=listener,
         tracing=None if command.unobserved else Tracing(table=table),
-        meanwhile=lambda: _preload(meanwhile),
+        loading=_load,
+        meanwhile=meanwhile,
     ) as ready:
         from capadvise.linux.supervise.record_command import record_held  # loaded meanwhile
 
@@ -83,8 +84,5 @@ def _require_retry() -> None:
     require_retry()
 
 
-def _preload(meanwhile: Callable[[], object]) -> None:
-    """Load what is needed when the target is held, and then the rest."""
+def _load() -> None:
     import capadvise.linux.supervise.record_command  # noqa: F401 - observe() finds it loaded
-
-    meanwhile()

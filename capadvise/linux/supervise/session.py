@@ -86,6 +86,7 @@ def session(
     tracing: Tracing | None,
     listener: Listener | None = None,
     sweep: Sequence[list[list[str]]] = (),
+    loading: Callable[[], object] = lambda: None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
@@ -93,7 +94,8 @@ def session(
 
     ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
-    ``"left"``. ``meanwhile`` is called in a thread of its own; the target does not wait for it.
+    ``"left"``. ``loading`` is called in a thread of its own while the buffers are made, and
+    ``meanwhile`` when they are: the target waits for neither.
     Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
@@ -116,9 +118,10 @@ def session(
         held = Background(lambda: _wait_for(guardian, "held"))
         also = tracing.also if tracing else list
         ready = Background(lambda: buffers.open(lambda: _followed(held.result(), also)))
-        Background(lambda: _load(meanwhile))
+        Background(loading)
         trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
+        Background(lambda: _load(meanwhile))
         sys.setswitchinterval(turn)
         yield Session(guardian, signals, buffers, trace, held.result(), listener)
     finally:

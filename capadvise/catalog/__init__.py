@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -33,10 +34,12 @@ class Catalog:
 
     def entry(self, cap: Cap) -> Entry | None:
         """What is known of a capability; None for one newer than the catalog."""
-        from capadvise.catalog.capabilities import load_entry
+        from capadvise.catalog.capabilities import entry_of, file_name
 
         if cap not in self._entries:
-            self._entries[cap] = load_entry(self.folder / "capabilities", cap)
+            text = self._compiled["entries"].get(cap.name)
+            path = self.folder / "capabilities" / file_name(cap)
+            self._entries[cap] = entry_of(path, json.loads(text)) if text else None
         return self._entries[cap]
 
     def risk(self, cap: Cap) -> str | None:

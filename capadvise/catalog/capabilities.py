@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import strict
-from capadvise.caps import NAMES, Cap
+from capadvise.caps import Cap
 from capadvise.catalog.circumstances import Where, parse_where
 from capadvise.catalog.ways import Edits, Remediation, parse_edits, parse_remediation
 from capadvise.errors import BadInput
@@ -122,23 +122,22 @@ def file_name(cap: Cap) -> str:
     return f"{cap.short.lower()}.yaml"
 
 
-def load_entry(folder: Path, cap: Cap) -> Entry | None:
-    """The entry of one capability; None for one that the catalog does not know.
-
-    Raises BadInput with file, line and key when the file breaks the schema.
-    """
-    if cap >= len(NAMES):
-        return None
+def raw_entry(folder: Path, cap: Cap) -> Any:
+    """What the file of one capability holds. Raises BadInput where it is no YAML."""
     path = folder / file_name(cap)
     try:
-        return parse_entry(path, path.read_text(encoding="utf-8"))
+        return strict.load(path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
 
 
 def parse_entry(path: Path, text: str) -> Entry:
     """The text of one capability file; ``path`` is for messages and for the name."""
-    raw = strict.load(path, text)
+    return entry_of(path, strict.load(path, text))
+
+
+def entry_of(path: Path, raw: Any) -> Entry:
+    """What one capability file holds."""
     strict.keys(path, raw, required=_REQUIRED, optional=("risk_conditions", "uses"))
     cap = _cap(path, raw["name"])
     if cap != raw["number"] or path.name != file_name(cap):

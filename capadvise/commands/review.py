@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
@@ -12,6 +13,9 @@ from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.workflow.reports import saved_reports
 from capadvise.workflow.screens import has_screens, open_app, pick, prover
+
+if TYPE_CHECKING:
+    from capadvise.tui.main import Main
 
 
 def command(args: argparse.Namespace) -> int:
@@ -28,10 +32,15 @@ def _review(path: Path) -> int:
             "review needs a terminal",
             hint=f"capadvise explain {shlex.quote(str(path))} prints the same as text",
         )
-    from capadvise.tui.main import Main
-    from capadvise.tui.protocols import Over
+    from capadvise.tui.first_frame import of_review
 
-    return open_app(Main(default(), overs=[Over(report, path)], prover=prover)) or Exit.OK
+    def make() -> Main:
+        from capadvise.tui.main import Main
+        from capadvise.tui.protocols import Over
+
+        return Main(default(), overs=[Over(report, path)], prover=prover)
+
+    return open_app(make, of_review(report, default())) or Exit.OK
 
 
 def _choose() -> int:

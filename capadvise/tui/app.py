@@ -74,6 +74,7 @@ class CapadviseApp(App[None]):
     def on_mount(self) -> None:
         """Signals are to end it in order."""
         gc.freeze()  # a recording can be a million objects, and none of them will be garbage
+        gc.enable()
         loop = asyncio.get_running_loop()
         for number in _ENDING:
             loop.add_signal_handler(number, self._end, number)

@@ -9,7 +9,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Click
+from textual.geometry import Region
 from textual.style import Style
+from textual.widget import Widget
 from textual.widgets import Static
 
 from capadvise.caps import Cap
@@ -76,8 +78,10 @@ class Board(Wrapped):
         shape: str,
     ) -> None:
         """``shape``: ``small``, ``usual`` or ``named``."""
-        self._lamps, self._score, self._state = lit, score, state
+        self._lamps, self._score, self.state = lit, score, state
         self._selected, self._shape = selected, shape
+        self.lit = tuple(lit), score, selected, shape
+        """All but the last row."""
 
     def lines(self, width: int) -> list[Content]:
         """The rows of the board."""
@@ -117,7 +121,7 @@ class Board(Wrapped):
 
     def _side(self, room: int) -> list[Content]:
         """Three lines, the most important first; two of them can be all."""
-        score, state = self._score, self._state
+        score, state = self._score, self.state
         whole = score_text(score)
         if self._shape == "small":
             if whole.cell_length <= room:
@@ -133,7 +137,7 @@ class Board(Wrapped):
         return [whole, self._legend(room), state.truncate(room, ellipsis=True)]
 
     def _line(self, width: int) -> Content:
-        state = self._state
+        state = self.state
         legend = self._legend(max(0, width - state.cell_length - 4))
         return Content.assemble(" ", state, "   ", legend).truncate(width, ellipsis=True)
 
@@ -153,6 +157,28 @@ class Board(Wrapped):
                 break
             line = longer
         return line
+
+
+class Lamps(Widget):
+    """Shows a board; while a target is idle, the row with the time alone is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(id="board")
+        self.auto_links = False  # a lamp is clicked, and keeps its colour
+        self._board: Board | None = None
+
+    def show(self, board: Board) -> None:
+        """Draw what changed."""
+        before, self._board = self._board, board
+        if before is None or before.lit != board.lit:
+            self.refresh()
+        elif before.state.plain != board.state.plain:
+            width, height = self.content_size
+            self.refresh(Region(0, height - 1, width, 1))
+
+    def render(self) -> Board | str:
+        """The board."""
+        return self._board or ""
 
 
 def _name_style(lamp: Lamp, selected: Cap | None) -> str:

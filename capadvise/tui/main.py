@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
@@ -27,7 +27,7 @@ from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui.acting import Actions
 from capadvise.tui.choice import Choice
-from capadvise.tui.header import Board, Tabs, shape_of
+from capadvise.tui.header import Board, Lamps, Tabs, shape_of
 from capadvise.tui.keys import Keys
 from capadvise.tui.livetab import LONGEST, LiveTab
 from capadvise.tui.output import Output
@@ -39,7 +39,7 @@ from capadvise.tui.risktab import RiskTab
 from capadvise.tui.state import TargetState
 from capadvise.tui.status import doing
 
-_BUSY, _QUIET = 0.1, 0.3
+_BUSY, _QUIET = 0.1, 0.5
 """Seconds between two looks at a recording: where something moves, and where nothing does."""
 
 
@@ -91,9 +91,7 @@ class Main(Actions, Screen[None]):
     def compose(self) -> ComposeResult:
         self.live.lay_out(self.app.size)  # the target is told a size once, not twice
         yield Tabs()
-        board = Static(id="board", markup=False)
-        board.auto_links = False  # a lamp is clicked, and keeps its colour
-        yield board
+        yield Lamps()
         with ContentSwitcher(initial=self.place, id="tabs"):
             yield self.live
             yield self.review
@@ -190,7 +188,7 @@ class Main(Actions, Screen[None]):
             self.selected,
             shape=shape_of(*self.size),
         )
-        self.query_one("#board", Static).update(board, layout=False)
+        self.query_one(Lamps).show(board)
 
     def watch_place(self, place: str) -> None:
         """Another tab, and the focus on its list."""

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from capadvise.catalog import default
 from capadvise.decide import Proposal
@@ -30,6 +31,10 @@ from capadvise.linux.supervise.live_recorder import (
 )
 from capadvise.linux.supervise.pty import Pty
 from capadvise.tui.protocols import Health, Now, Over
+
+if TYPE_CHECKING:
+    from capadvise.tui.main import Main
+    from capadvise.tui.output import Output
 
 
 class LiveRecorder:
@@ -213,21 +218,35 @@ def show_live(
 
     Raises what the job raises.
     """
-    from capadvise.tui.main import Main
+    from capadvise.tui.first_frame import of_recording
     from capadvise.workflow.screens import open_app, prover
 
-    main = Main(default(), source=recorder, prover=lambda path: prover(path, before), prove=prove)
+    mains: list[Main] = []
+
+    def make() -> Main:
+        from capadvise.tui.main import Main
+
+        place = partial(prover, before=before)
+        mains.append(Main(default(), source=recorder, prover=place, prove=prove))
+        return mains[0]
+
     try:
-        open_app(main)
+        open_app(make, of_recording(recorder.argv, default()))
     finally:
         try:
             overs = recorder.close()
         finally:  # also where nothing was recorded: the target may have said why
-            main.live.output.feed(recorder.output())
-            for line in main.live.output.terminal.text():
-                print(line)
+            for main in mains:
+                _print_output(main.live.output, recorder)
     if not overs:
         raise CapadviseError("the TUI could not be opened", hint="try --no-tui")
-    reports = [state.choice.report if state.choice else None for state in main.states]
+    reports = [state.choice.report if state.choice else None for state in mains[0].states]
     newest = dict(enumerate(reports))
     return [replace(over, report=newest.get(n) or over.report) for n, over in enumerate(overs)]
+
+
+def _print_output(output: Output, recorder: LiveRecorder) -> None:
+    """What the target wrote, below the command that was typed."""
+    output.feed(recorder.output())
+    for line in output.terminal.text():
+        print(line)

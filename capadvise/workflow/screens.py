@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
     from capadvise.tui.protocols import Prover
 
 
-def open_app(main: Main) -> int:
-    """Show it until the user leaves; the exit code."""
-    from capadvise.tui.app import CapadviseApp
-    from capadvise.tui.remembered import remembered
-    from capadvise.tui.theme import ask_background, theme
+def open_app(make: Callable[[], Main], early: Draw) -> int:
+    """Show it until the user leaves; the exit code. ``early``: what there is to see at once."""
+    from capadvise.tui.first_frame import first_frame
 
-    chosen, keys = remembered()
-    look = theme(os.environ, ask_background(sys.stdin.fileno()))
-    app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys)
+    gc.disable()  # 300 modules are loaded, and none of them will be garbage; the app enables it
+    with first_frame(early):
+        from capadvise.tui.app import CapadviseApp
+        from capadvise.tui.remembered import remembered
+        from capadvise.tui.theme import ask_background, theme
+
+        chosen, keys = remembered()
+        look = theme(os.environ, ask_background(sys.stdin.fileno()))
+        main = make()
+        app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys)
     app.run()
     return app.return_code or 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.runs import CAPADVISE, Run
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
 
 
 def prove(tmp_path: Path, text: str, *, code: int = 0) -> dict[str, Any]:
@@ -214,3 +217,16 @@ def test_what_is_started_in_the_root_folder_is_proven_there(tmp_path: Path) -> N
         made.unlink()
     assert json.loads(report.read_text())["proposal"]["floor"] == ["CAP_CHOWN"], done.stderr
     assert written < report.stat().st_mtime_ns - 500_000_000, "a trial wrote to the real file"
+
+
+def test_a_burst_after_a_long_silence_is_seen_whole(run: Run) -> None:
+    """Where nothing happens, the recorder reads more seldom, and wakes with the first event."""
+    loop = f"{sys.executable} {PROGRAMS / 'mmap_loop.py'} 100000 f"
+    done = run("sh", "-c", f"touch f; sleep 4; {loop}; chown 0 f")
+    (recording,) = done.report["recordings"]
+    assert done.code == 0, done.stderr
+    assert recording["lost"] == {"signal": 0, "sys_admin": 0}
+    chown = next(c for c in recording["checks"] if c["cap"] == "CAP_CHOWN")
+    assert chown["first"] > 4
+    probes = sum(c["count"] for c in recording["checks"] if c["cap"] == "CAP_SYS_ADMIN")
+    assert probes >= 100_000

@@ -271,6 +271,10 @@ class Buffers:
         self._unmatched = lambda: reader.unmatched
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
+    def wake_at_once(self) -> list[int]:
+        """What to wait for in ``select``, which returns with the first event."""
+        return [*self.quiet.wake_at_once(), *self.flood.wake_at_once()]
+
     def lost(self) -> Lost:
         """What the kernel could not keep or probe, and answers of which no question was seen."""
         from capadvise.recording import Lost  # start-up does without

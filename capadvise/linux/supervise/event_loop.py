@@ -28,6 +28,8 @@ _UNREAD_CAPSET = (
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
+_QUIET_ROUND, _QUIET_AFTER = 0.2, 2.0
+"""The same, where so many seconds passed without any event."""
 
 
 class EventLoop:
@@ -46,7 +48,7 @@ class EventLoop:
         self.state = State()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
         """(program, effective uid, effective gid) when the health check passed."""
-        self.clock = time.monotonic()
+        self.clock = self._busy = time.monotonic()
         self._began = datetime.datetime.now(datetime.UTC)
         self._signals, self._limits = signals, limits
         self._check_limit, self._tell = command.check_limit, command.doubt
@@ -99,8 +101,7 @@ class EventLoop:
         """Read until the subject has ended. ``each_round`` is called after each round."""
         complete = self.sources.read()  # the exec: were it overwritten, nothing would be counted
         while not self.subject.ended:
-            fds = [*self.subject.fds, self._signals.fd, *self.sources.fds]
-            select.select(fds, [], [], _ROUND if complete else 0)
+            self._wait(complete)
             complete = self.sources.read()
             self._update()
             self._take_signals()
@@ -115,6 +116,20 @@ class EventLoop:
             if decisions.check_after_end(self._limits, self.state.health):
                 passed = self._check_to_its_end()
                 self.state = replace(self.state, health=replace(self.state.health, passed=passed))
+
+    def _wait(self, complete: bool) -> None:
+        """Until the next round, which comes later where nothing was written for some time: then,
+        the first event wakes us."""
+        fds = [*self.subject.fds, self._signals.fd, *self.sources.fds]
+        now = time.monotonic()
+        if self._checker is None and now - self._busy > _QUIET_AFTER and self.sources.events:
+            ready = select.select([*fds, *self.sources.events], [], [], _QUIET_ROUND)[0]
+            written = any(fd in self.sources.events for fd in ready)
+        else:
+            select.select(fds, [], [], _ROUND if complete else 0)
+            written = bool(select.select(self.sources.events, [], [], 0)[0])
+        if written or not complete:
+            self._busy = now
 
     def _update(self) -> None:
         for happened in self.subject.update():

@@ -139,6 +139,7 @@ class RecorderProcess:
         self._healths: dict[str, HealthHistory] = {}
         """Of the targets' own."""
         self._began = 0.0
+        self._told: Progress | None = None
         for fd in (orders, judged):
             os.set_blocking(fd, False)
 
@@ -191,7 +192,7 @@ class RecorderProcess:
         if now >= self._next_look:
             self._count(loop, so_far)
             if not self._alone and not _unread(self._progress_fd):
-                self._send(self._progress(loop))
+                self._tell(self._progress(loop))
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
 
     def _count(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
@@ -235,6 +236,11 @@ class RecorderProcess:
             return
         with contextlib.suppress(OSError):
             _send(self._recordings, {target.name: target.recordings for target in targets})
+
+    def _tell(self, progress: Progress) -> None:
+        if progress != self._told:  # while nothing happens, nobody is woken
+            self._send(progress)
+            self._told = progress
 
     def _send(self, value: Progress | Ended | Failed) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more

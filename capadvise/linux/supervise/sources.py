@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.linux.audit.live import AuditListener
@@ -35,6 +36,9 @@ class TraceBuffers(Protocol):
 
     def drain(self, reader: PageReader) -> bool:
         """Read what is there; False where there was too much for one round."""
+
+    def wake_at_once(self) -> list[int]:
+        """What to wait for in ``select``, which returns with the first event."""
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
@@ -101,6 +105,11 @@ class Sources:
     def fds(self) -> list[int]:
         """What wakes the event loop: the tracer waits for it to read."""
         return [self._retries.fd] if self._retries and not self._retries.ended else []
+
+    @cached_property
+    def events(self) -> list[int]:
+        """What can be read once the kernel has written an event."""
+        return self._buffers.wake_at_once()
 
     def read(self) -> bool:
         """Read what is there; False where there was too much for one round."""

@@ -34,6 +34,10 @@ class NoBuffers:
         del reader
         return True
 
+    def wake_at_once(self) -> list[int]:
+        """Nothing comes."""
+        return []
+
     def now(self) -> int:
         """No clock is needed."""
         return 0

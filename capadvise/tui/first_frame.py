@@ -1,0 +1,169 @@
+"""What is on the screen while Textual is being loaded: the lamps, the score and the needs, as text.
+
+A fraction of the time that the first frame of the app takes; the app then draws over it. Nothing
+here imports Textual.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.decide import Proposal
+from capadvise.report.escape import printable
+from capadvise.report.lamps import (
+    SIGNS,
+    Lamp,
+    Light,
+    RisksHere,
+    Score,
+    all_caps,
+    how_known,
+    lamps,
+    score,
+    usual_risks,
+)
+from capadvise.report.model import Report
+from capadvise.tui.choice import Choice
+from capadvise.tui.rows import (
+    NOT_CHECKED,
+    Counts,
+    Row,
+    SortOrder,
+    arranged,
+    review_rows,
+    short_count,
+)
+
+Draw = Callable[[int, int], Sequence[str]]
+"""The lines for a screen of so many columns and rows."""
+_BOLD, _DIM, _REVERSE = "1", "2", "7"
+_COLOURS = {
+    Light.ROOT: "1;31",
+    Light.NEEDED: "1;32",
+    Light.OPTIONAL: "33",
+    Light.OPTIONAL_KEPT: "1;33",
+    Light.DENIED: "31",
+    Light.DARK: _DIM,
+}
+_TABS = ("1 Live", "2 Review", "3 Proof", "4 Risk")
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
+
+
+@contextmanager
+def first_frame(draw: Draw) -> Iterator[None]:
+    """Shown until the block ends, which loads the app and makes it; removed only if that fails.
+    Keys that are pressed meanwhile are not echoed, and are the app's."""
+    fd = sys.stdin.fileno()
+    size = os.get_terminal_size(sys.stdout.fileno())
+    text = "\r\n".join(list(draw(size.columns, size.lines))[: size.lines])
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setcbreak(fd, termios.TCSANOW)
+        _write(f"{_ENTER}{text}")
+        yield
+    except BaseException:
+        _write(_LEAVE)
+        raise
+    finally:
+        termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def of_review(report: Report, catalog: Catalog) -> Draw:
+    """The needs of a saved report."""
+    choice, risks = Choice(report), RisksHere(report, catalog)
+    caps = all_caps(report.recording.host.last_cap, report.proposal)
+    lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
+    worth = score(caps, choice.caps, risks, how_known(report, choice.caps))
+    rows = review_rows(choice, lit, risks, Counts())
+    title = " ".join(report.target.argv)
+
+    def draw(width: int, height: int) -> list[str]:
+        return [
+            *_head(title, "2 Review", lit, worth, width, height),
+            *(_cut(line, width) for line in _listed(rows)),
+        ]
+
+    return draw
+
+
+def of_recording(argv: Sequence[str], catalog: Catalog, last_cap: int = 40) -> Draw:
+    """A recording that is about to begin."""
+    caps, nothing = tuple(map(Cap, range(last_cap + 1))), Proposal((), frozenset())
+    risks = usual_risks(caps, catalog)
+    lit = lamps(caps, nothing, frozenset(), frozenset(), risks)
+    worth = score(caps, frozenset(), risks, "starting …")
+    return lambda width, height: _head(" ".join(argv), "1 Live", lit, worth, width, height)
+
+
+# ------------------------------------------------------------------------------------ the lines
+
+Part = tuple[str, str]
+"""A text and its look."""
+
+
+def _head(
+    title: str, tab: str, lit: Sequence[Lamp], worth: Score, width: int, height: int
+) -> list[str]:
+    top = [(" capadvise ", _BOLD)]
+    top += [(f" {name} ", f"{_BOLD};{_REVERSE}" if name == tab else "") for name in _TABS]
+    room = width - sum(len(text) for text, _ in top) - 1
+    top.append((printable(title)[:room].rjust(room), ""))
+    rows = 2 if height < 20 or width < 70 else 3
+    across, step = -(-len(lit) // rows), " " * (rows - 2)
+    lines = [_cut(top, width)]
+    for number in range(rows):
+        row = lit[number * across : (number + 1) * across]
+        parts = [(" ", ""), *(_lamp(lamp, step) for lamp in row)]
+        if number == 0:
+            room = width - across * (rows - 1) - 3
+            short = f"{worth.numbers} · {worth.after}"
+            parts += [("  ", ""), (str(worth) if len(str(worth)) <= room else short, _BOLD)]
+        lines.append(_cut(parts, width))
+    return [*lines, ""]
+
+
+def _lamp(lamp: Lamp, step: str) -> Part:
+    return f"{SIGNS[lamp.light]}{step}", _COLOURS.get(lamp.light, "")
+
+
+def _listed(rows: Sequence[Row]) -> Iterator[list[Part]]:
+    for group, members in arranged(rows, SortOrder.RISK, None).items():
+        folded = group == NOT_CHECKED
+        names = f"  {', '.join(row.cap.short for row in members)}" if folded else ""
+        yield [(f"  {group} ", _BOLD), (f"{len(members)}{names}", _DIM)]
+        for row in () if folded else members:
+            count = f"{short_count(row.checks or row.incidental):>6}× " if row.checks else ""
+            yield [
+                ("  ", ""),
+                (f"{SIGNS[row.light]} ", _COLOURS.get(row.light, "")),
+                (f"{row.cap.short:19}", _BOLD),
+                (f"{row.risk:16}", "1;31" if row.risk == "root-equivalent" else ""),
+                (count, _DIM),
+                (row.call, ""),
+            ]
+
+
+def _cut(parts: Sequence[Part], width: int) -> str:
+    """One line, as long as there is room; colours only where they are wanted."""
+    plain, line = bool(os.environ.get("NO_COLOR")), ""
+    for text, look in parts:
+        shown, width = text[:width], width - len(text)
+        if plain:
+            look = ";".join(code for code in look.split(";") if code in (_BOLD, _DIM, _REVERSE))
+        line += f"\x1b[{look}m{shown}\x1b[0m" if look and shown else shown
+        if width <= 0:
+            break
+    return line

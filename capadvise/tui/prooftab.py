@@ -309,7 +309,8 @@ class ProofTab(Vertical):
         what = about(trial, self.trials[:row], self._choice.report.proposal.recommended)
         result = "passes" if trial.passed else "fails"
         page.say(f"Trial {row + 1}, {what}: it {result} after {trial.seconds:.1f} s.")
-        had = set_text(trial.caps) if row else f"all {len(trial.caps)}"
+        whole = trial.caps == self.trials[0].caps
+        had = f"all {len(trial.caps)}" if whole else set_text(trial.caps)
         page.say(Content.assemble(("It had: ", "dim"), had))
         for text in trial.differences:
             first, *more = text.rstrip().split("\n")

@@ -49,10 +49,12 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "2 nothing ✗ fails 0.5 s exited with 1",
             "3 recommended set ✓ passes 0.5 s",
             "4 without CHOWN ✗ fails 0.5 s exited with 1",
-            "5 without SETUID ✓ passes 0.5 s nginx runs as 0:0",
-            "6 without SETUID, again ✓ passes 0.5 s nginx runs as 0:0",
-            "7 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
-            "8 without CHOWN ✗ fails 0.5 s exited with 1",
+            "5 everything, again ✓ passes 0.5 s",
+            "6 without SETUID ✓ passes 0.5 s nginx runs as 0:0",
+            "7 without SETUID, again ✓ passes 0.5 s nginx runs as 0:0",
+            "8 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
+            "9 without CHOWN ✗ fails 0.5 s exited with 1",
+            "10 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
         ]
         assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
         assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")
@@ -70,8 +72,10 @@ def test_a_trial_says_what_it_had_and_what_differed() -> None:
 
     async def script(pilot: Session) -> None:
         await press(pilot, "3", "down", "down", "down", "down")
+        assert "It had: all 41" in shows(app, "#trial-text")
+        await press(pilot, "down")
         assert shows(app, "#trial-text").splitlines() == [
-            "Trial 5, without SETUID: it passes after 0.5 s.",
+            "Trial 6, without SETUID: it passes after 0.5 s.",
             "It had: CHOWN, NET_BIND_SERVICE",
             "• nginx runs as 0:0",
         ]

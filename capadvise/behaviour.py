@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog.signs import Sign, Signs
+from capadvise.catalog.signs import ImportSign, Sign, Signs
 from capadvise.recording import Check, Recording
 
 _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
+
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
+_CHOWN = Cap.parse("CHOWN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ class Context:
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
     """How often a program opened environ, maps, io or the like of a process."""
+    private_readers: frozenset[str]
+    """Programs that were let into files of a process that its user alone can open, for they may
+    trace it."""
+    tracers: frozenset[str]
+    """Programs that traced another process, as debuggers do."""
+    terminal_givers: frozenset[str]
+    """Programs that gave a terminal to a user."""
+    imports: frozenset[tuple[str, str]]
+    """(program, function) of those that tell something."""
     calls: frozenset[tuple[str, str | None]]
     """The system calls in which each program was asked."""
     foreign_readers: frozenset[str]
@@ -64,11 +76,30 @@ class Context:
             ),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            private_readers=frozenset(
+                _times(
+                    (check for check in granted if check.cap == _SYS_PTRACE),
+                    Sign.PROCESS_PRIVATE_FILES,
+                    signs,
+                )
+            ),
+            tracers=frozenset(_times(granted, Sign.TRACING, signs)),
+            terminal_givers=frozenset(
+                _times(
+                    (check for check in granted if check.cap == _CHOWN), Sign.TERMINAL_OWNER, signs
+                )
+            ),
+            imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=frozenset(
                 _times((check for check in granted if check.cap in _FILES), Sign.FILE_OPEN, signs)
             ),
         )
+
+    def importers(self, symbols: ImportSign) -> frozenset[str]:
+        """Programs that import one of these functions."""
+        names = self.signs.symbols[symbols]
+        return frozenset(program for program, name in self.imports if name in names)
 
 
 def mounts_overlays(recording: Recording, signs: Signs) -> bool:

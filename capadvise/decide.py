@@ -184,45 +184,37 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
         item = replace(item, start=recording.start)
         check, rule = item.check, item.rule
         yield check.cap, item
-        for cap in implied(check, rule):
-            yield (
-                cap,
-                Judged(
-                    check,
-                    rule,
-                    Effect.USED,
-                    "mapping root into a user namespace that it made",
-                    uncertain="the kernel makes no check for it: inferred from the call",
-                    start=recording.start,
-                ),
-            )
+        for cap, also in implied(check, rule, context):
+            yield cap, replace(also, start=recording.start)
 
 
 # ------------------------------------------------------------------------------ one capability
 
 
+_VERDICTS = {
+    Effect.USED: Verdict.USED,
+    Effect.TOLERATED: Verdict.TOLERATED,
+    Effect.ADVISORY: Verdict.ADVISORY,
+    Effect.DENIED: Verdict.DENIED,
+}
+
+
 def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     """The strongest of what the checks of one capability say."""
     effect = max(item.effect for item in judged)
-    deciding = [item for item in judged if item.effect == effect]
+    ordered = sorted(judged, key=lambda item: (item.check.retried is None, -item.check.count))
+    deciding = [item for item in ordered if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
-    deciding.sort(key=lambda item: (item.check.retried is None, -item.check.count))
-    used = effect is Effect.USED
-    uncertain = None
-    if all(item.uncertain for item in deciding):
-        uncertain = deciding[0].uncertain
+    optional = all(item.likely_optional for item in deciding)
+    used = effect is Effect.USED and not optional
+    uncertain = deciding[0].uncertain if all(item.uncertain for item in deciding) else None
     return Need(
         cap=cap,
-        verdict={
-            Effect.USED: Verdict.USED,
-            Effect.TOLERATED: Verdict.TOLERATED,
-            Effect.ADVISORY: Verdict.ADVISORY,
-            Effect.DENIED: Verdict.DENIED,
-        }[effect],
+        verdict=Verdict.ADVISORY if optional else _VERDICTS[effect],
         proof=_proof(deciding) if used else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=uncertain,
-        lost_without=next((item.lost for item in deciding if item.lost), None),
+        lost_without=next(filter(None, (item.lost for item in deciding)), None),
         self_restricting=used and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from capadvise import asides
 from capadvise.behaviour import Context
 from capadvise.caps import Cap
 from capadvise.catalog import Meaning, SiteRule
@@ -37,6 +38,8 @@ class Judged:
     self_restricting: bool = False
     uncertain: str | None = None
     lost: str | None = None
+    likely_optional: bool = False
+    """As far as one run tells, the program would have gone on without; ``uncertain`` says why."""
     start: int = 1
     """Of the recording: which start of a lifecycle."""
 
@@ -50,7 +53,6 @@ class Judged:
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
-_PERFMON = Cap.parse("PERFMON")
 _SETFCAP = Cap.parse("SETFCAP")
 _IN_PASSING = (Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.FOREIGN_CREDENTIALS)
 UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
@@ -76,14 +78,10 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
 def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:
     """What the rule alone decides; None where what the program does decides."""
     match rule.meaning:
-        case Meaning.OPTIONAL if _missed(check, rule, context):
+        case Meaning.OPTIONAL if doubt := _missed(check, rule, context):
             return Judged(
-                check,
-                rule,
-                Effect.USED,
-                rule.text,
-                rule.alternatives,
-                uncertain="programs usually go on without it; this run failed",
+                *(check, rule, Effect.USED, rule.text, rule.alternatives),
+                uncertain=doubt,
                 lost=rule.lost,
             )
         case Meaning.ADVISORY | Meaning.OPTIONAL:
@@ -92,7 +90,7 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
             return Judged(check, rule, Effect.ADVISORY, rule.text)
         case Meaning.SILENT:
             return _silent(check, rule)
-        case Meaning.LOOKING if not _looks_at_chosen(check, context):
+        case Meaning.LOOKING if not asides.looks_at_chosen(check, context):
             return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.ADVISORY, rule.text)
@@ -103,17 +101,13 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     """A check that decides, unless the program comes by it on its way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
         return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
-    if check.program in context.socket_listers and context.signs.shows(
-        Sign.PROCESS_DESCRIPTORS, check.site
-    ):
-        return Judged(
-            check, rule, Effect.ADVISORY, "looking up the owners of the sockets that it lists"
-        )
-    if _is_a_lister_reading_processes(check, context):
-        return Judged(
-            check, rule, Effect.ADVISORY, "reading /proc files of the processes that it lists"
-        )
-    return _decides(check, context, rule, rule.text)
+    if aside := asides.aside(check, context):
+        return Judged(check, rule, Effect.ADVISORY, aside.why, lost=aside.lost)
+    judged = _decides(check, context, rule, rule.text)
+    doubt = asides.likely_optional(check, context)
+    if doubt and check.granted and judged.effect is Effect.USED:
+        return replace(judged, uncertain=doubt, likely_optional=True)
+    return judged
 
 
 def unknown(check: Check) -> str:
@@ -214,37 +208,13 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
 
 
-def _missed(check: Check, rule: SiteRule, context: Context) -> bool:
-    """Whether a call failed for want of what programs usually do without, in a run that did not
-    end well."""
+def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
+    """Why a call that programs usually do without can be needed anyway; None where it is
+    not: it failed, in a run that failed, or this program cannot do without."""
     refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
-    return refused and check.cap not in context.permitted and context.failed
-
-
-def _looks_at_chosen(check: Check, context: Context) -> bool:
-    """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
-    through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
-    sake of the descriptors: those that were let in there need to follow the links as well."""
-    if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
-        return check.program not in context.setting_listers
-    if check.cap == _PERFMON and check.program not in context.foreign_readers:
-        return False  # Linux 6.18 asks it first, of the caller's own processes too: mm_access
-    if check.program in context.descriptor_readers and check.cap != _PERFMON:
-        return True
-    if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
-        return True
-    return check.program not in context.listers
-
-
-def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
-    """ps opens the environ of every process, pidstat its io, and does without. A path is not
-    recorded, but each such file asks for PERFMON or SYS_PTRACE too, when opened or read."""
-    return (
-        check.cap == _DAC_READ_SEARCH
-        and check.program in context.listers
-        and context.signs.shows(Sign.FILE_OPEN, check.site)
-        and check.count <= context.memory_opens.get(check.program, 0)
-    )
+    if refused and check.cap not in context.permitted and context.failed:
+        return "programs usually go on without it; this run failed"
+    return asides.cannot_do_without(check, context)
 
 
 def one_question(judged: Sequence[Judged]) -> list[Judged]:
@@ -283,10 +253,18 @@ def _call(item: Judged) -> tuple[object, ...]:
     return item.check.program, item.check.syscall, item.check.site
 
 
-def implied(check: Check, rule: SiteRule | None) -> frozenset[Cap]:
+_MAPS_ROOT = "mapping root into a user namespace that it made"
+_INFERRED = "the kernel makes no check for it: inferred from the call"
+
+
+def implied(check: Check, rule: SiteRule | None, context: Context) -> Iterable[tuple[Cap, Judged]]:
     """Capabilities that are needed though the kernel never asks for them: mapping user 0 of the
     parent into a new user namespace needs SETFCAP in the sets of whoever made it (create_user_ns
-    reads the bit itself, since Linux 5.12). Only root maps its own id 0."""
-    if rule is None or check.ns is not Namespace.CHILD or not check.granted or check.uid != 0:
-        return frozenset()
-    return rule.implies
+    reads the bit itself, since Linux 5.12). Only root maps its own id 0. And programs look at what
+    they hold, and end."""
+    if rule is not None and check.ns is Namespace.CHILD and check.granted and check.uid == 0:
+        for cap in rule.implies:
+            yield cap, Judged(check, rule, Effect.USED, _MAPS_ROOT, uncertain=_INFERRED)
+    if (demand := asides.looks_for(check, context)) is not None:
+        cap, why = demand
+        yield cap, Judged(check, rule, Effect.USED, why, uncertain="inferred from its imports")

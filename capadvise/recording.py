@@ -112,7 +112,9 @@ class Check:
     @property
     def place(self) -> tuple[str, ...]:
         """What the rules of the catalog are about: the call site, or what stands for it."""
-        return self.site if self.origin is Origin.KERNEL else (self.origin,)
+        if self.origin is Origin.KERNEL:
+            return self.site
+        return (self.origin, self.syscall) if self.syscall else (self.origin,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,8 @@ class Recording:
     setid_exec: bool = False
     proc_scanners: frozenset[str] | None = None
     """Programs that listed all processes below /proc; None where that was not recorded."""
+    imports: frozenset[tuple[str, str]] = frozenset()
+    """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each program that called capset for a set of its own without
     having looked at what it had: it cannot adapt to less."""

@@ -22,6 +22,10 @@ class Sign(StrEnum):
     PROCESS_DESCRIPTORS = "process-descriptors"
     PROCESS_MAPS = "process-maps"
     PROCESS_PRIVATE_FILES = "process-private-files"
+    TRACING = "tracing"
+    CLONED_NAMESPACES = "cloned-namespaces"
+    AUDIT_MESSAGE = "audit-message"
+    TERMINAL_OWNER = "terminal-owner"
     FILE_OPEN = "file-open"
     NETLINK_REQUEST = "netlink-request"
     PERMISSION = "permission"
@@ -32,11 +36,19 @@ class Sign(StrEnum):
     OVERCOMMIT = "overcommit"
 
 
+class ImportSign(StrEnum):
+    """What it tells of a program that it imports one of these functions."""
+
+    AUDIT_MESSAGE = "audit-message"
+    AUDIT_CONTROL = "audit-control"
+
+
 @dataclass(frozen=True, slots=True)
 class Signs:
     """All of the file."""
 
     functions: Mapping[Sign, frozenset[str]]
+    symbols: Mapping[ImportSign, frozenset[str]]
     many_links: int
     few_states: int
     many_settings: int
@@ -56,6 +68,7 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
     """The value of what ``parse_signs`` gave."""
     return Signs(
         functions={Sign(key): frozenset(names) for key, names in facts["functions"].items()},
+        symbols={ImportSign(key): frozenset(names) for key, names in facts["symbols"].items()},
         many_links=facts["numbers"]["many-links"],
         few_states=facts["numbers"]["few-states"],
         many_settings=facts["numbers"]["many-settings"],

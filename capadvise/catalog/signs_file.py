@@ -9,7 +9,7 @@ from typing import Any
 
 from capadvise import strict
 from capadvise.catalog import values
-from capadvise.catalog.signs import Sign
+from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.errors import BadInput
 
 _NUMBERS = ("many-links", "few-states", "many-settings")
@@ -22,8 +22,11 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
     Raises BadInput with file and line.
     """
     raw = strict.load(path, text)
-    strict.keys(path, raw, required=("functions", "numbers", "calls", "asked", "failed_anyway"))
+    strict.keys(
+        path, raw, required=("functions", "symbols", "numbers", "calls", "asked", "failed_anyway")
+    )
     functions = _named(path, raw["functions"], tuple(Sign))
+    symbols = _named(path, raw["symbols"], tuple(ImportSign))
     calls = _named(path, raw["calls"], _CALLS)
     strict.keys(path, raw["numbers"], required=_NUMBERS)
     numbers = {key: _number(path, raw["numbers"][key]) for key in _NUMBERS}
@@ -33,6 +36,7 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
         raise BadInput(f"{values.at(path, raw)}: {unknown[0]!r} is not the name of an error")
     return {
         "functions": functions,
+        "symbols": symbols,
         "numbers": numbers,
         "calls": calls,
         "asked": asked,

@@ -11,7 +11,7 @@ from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
 from capadvise.posture import Mac
 from capadvise.proven import Proven
-from capadvise.recording import Check, Recording
+from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
@@ -63,6 +63,20 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     }
 
 
+def _image_file(file: ImageFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "layer": file.layer,
+        "change": str(file.change),
+        "owner": file.owner,
+        "became": file.became,
+    }
+
+
+def _imports(recording: Recording) -> list[dict[str, str]]:
+    return [{"program": p, "function": function} for p, function in sorted(recording.imports)]
+
+
 def _steps(workload: Workload) -> list[dict[str, str | None]] | None:
     if workload.steps is None:
         return None
@@ -93,22 +107,14 @@ def dump_recording(
             "ambient": names(recording.held.ambient),
         },
         "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
-        "image_files": [
-            {
-                "path": file.path,
-                "layer": file.layer,
-                "change": str(file.change),
-                "owner": file.owner,
-                "became": file.became,
-            }
-            for file in recording.image_files
-        ],
+        "image_files": [_image_file(file) for file in recording.image_files],
         "attached": recording.attached,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
         "proc_scanners": (
             None if recording.proc_scanners is None else sorted(recording.proc_scanners)
         ),
+        "imports": _imports(recording),
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
@@ -146,7 +152,7 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
         "detail": check.detail,
         "options": None if check.options is None else [str(option) for option in check.options],
         "origin": str(check.origin),
-        "site": list(check.place),
+        "site": list(check.site) if check.origin is Origin.KERNEL else [str(check.origin)],
         "program": check.program,
         "pid": check.pid,
         "uid": check.uid,

@@ -175,6 +175,9 @@ def load_recording(raw: Any) -> Recording:
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         proc_scanners=_scanners(raw.get("proc_scanners")),
+        imports=frozenset(
+            (_text(item["program"]), _text(item["function"])) for item in raw.get("imports", ())
+        ),
         fixed_capsets=tuple(
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),

@@ -36,6 +36,11 @@ SERVER = f"{PYTHON} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
 HOLDER = "sleep 60 >/dev/null 2>&1 & echo $! > pid"
 """A process of the same user that the target did not start."""
+OTHER = """
+setpriv --reuid=65534 --clear-groups sleep 60 >/dev/null 2>&1 & echo $! > pid
+until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
+"""
+"""A process of another user."""
 ROOTLESS = """
 setpriv --reuid=65534 --clear-groups unshare -U sleep 60 >/dev/null 2>&1 & echo $! > pid
 until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
@@ -127,6 +132,7 @@ ROWS = [
     ),
     # Nor here: an exec fails when the file gives more than may be held.
     Row("./t", "SYS_NICE", setup="cp /bin/true t; setcap cap_sys_nice=ep t"),
+    Row("./t", "", setup="cp /bin/true t; setcap cap_sys_nice=p t"),
     # Nor here, while as much is held as by the process in question: a target with less is asked.
     Row("sh: renice -n 5 -p $(cat pid)", "SYS_NICE", setup=HOLDER, check="kill $(cat pid)"),
     Row(
@@ -134,6 +140,17 @@ ROWS = [
         "SYS_PTRACE",
         setup=HOLDER,
     ),
+    # Nor here: whoever looks into a process in /proc needs more than that one holds.
+    Row("sh: readlink /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
+    Row(
+        "sh: readlink /proc/$(cat pid)/ns/net", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"
+    ),
+    Row("sh: nsenter -t $(cat pid) -u true", "SYS_ADMIN SYS_PTRACE", never="", setup=HOLDER),
+    Row("sh: cat /proc/$(cat pid)/comm; kill $(cat pid)", "", setup=HOLDER),
+    Row("sh: readlink /proc/1/exe; true", "", never="SYS_PTRACE SYS_ADMIN"),
+    # A list is shorter without; one process that was chosen is what it is about.
+    Row("sh: ps e -p $(cat pid) -o args=", "DAC_OVERRIDE SYS_PTRACE", setup=OTHER),
+    Row("ps axe -o args=", "", never="SYS_PTRACE PERFMON DAC_READ_SEARCH", setup=OTHER),
     # What another user's namespace holds is not one's own, as what one made is.
     Row("sh: kill $(cat pid)", "KILL", setup=ROOTLESS),
     Row(

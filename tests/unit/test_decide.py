@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import Cap, CapSet, parse_set
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Proof, Verdict, decide, decide_all
 from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
@@ -153,6 +153,60 @@ def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     assert names == set()
     names = {cap.name for cap in decide(recording(link, fd), FACTS).recommended}
     assert names == {"CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"}
+
+
+def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
+    """It opens mem and auxv of the process that it traces; other files are its own business."""
+    traces = replace(at("decides", cap=Cap(19)), site=("ns_capable", "decides", "ptrace_attach"))
+    memory = replace(at("looking", cap=Cap(19)), site=("ns_capable", "looking", "proc_mem_open"))
+    opened = replace(at("write", cap=Cap(1)), site=("ns_capable", "read", "may_open"))
+    wanted = {"CAP_SYS_PTRACE"}
+    assert {c.name for c in decide(recording(traces, memory, opened), FACTS).recommended} == wanted
+    more = replace(opened, count=2)
+    names = {cap.name for cap in decide(recording(traces, memory, more), FACTS).recommended}
+    assert names == {*wanted, "CAP_DAC_OVERRIDE"}
+
+
+NAMESPACES = ("ns_capable", "copy_namespaces", "copy_process")
+NEWNS, NEWIPC, NEWNET = 0x00020000, 0x08000000, 0x40000000
+
+
+@pytest.mark.parametrize(
+    ("flags", "also", "wanted"),
+    [
+        (NEWIPC, None, set()),
+        (NEWNET, None, set()),
+        (NEWIPC | NEWNS, None, {"CAP_SYS_ADMIN"}),
+        (None, None, {"CAP_SYS_ADMIN"}),
+        (NEWIPC, at("__x64_sys_sethostname", cap=Cap(21)), {"CAP_SYS_ADMIN"}),
+        (NEWNET, at("dev_ioctl", cap=Cap(16), syscall="ioctl"), {"CAP_SYS_ADMIN"}),
+    ],
+)
+def test_namespaces_that_only_isolate_children_are_likely_optional(
+    flags: int | None, also: Check | None, wanted: set[str]
+) -> None:
+    args = () if flags is None else (("flags", flags),)
+    clone = replace(CHECK, cap=Cap(21), site=NAMESPACES, syscall="clone", args=args)
+    proposal = decide(recording(clone, *[also] * bool(also)), default())
+    assert {cap.name for cap in proposal.recommended} - {"CAP_SYS_MODULE"} == wanted
+    uncertain = proposal.need(Cap(21)).uncertain
+    assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
+
+
+def test_who_logs_by_itself_and_gives_a_terminal_needs_to_log() -> None:
+    """sshd; su lets PAM log, and goes on when that is refused."""
+    logs = replace(CHECK, cap=Cap(29), site=("ns_capable", "audit_receive_msg"))
+    gives = replace(CHECK, cap=Cap(0), site=("ns_capable", "setattr_prepare", "simple_setattr"))
+    own = {"imports": frozenset({("p", "audit_log_acct_message")})}
+
+    def wanted(*checks: Check, **more: object) -> set[str]:
+        return {c.short for c in decide(recording(*checks, **more), default()).recommended}
+
+    assert wanted(logs, gives, **own) == {"AUDIT_WRITE", "CHOWN"}
+    assert wanted(logs, **own) == set()
+    assert wanted(logs, gives) == {"CHOWN"}
+    controls = {"imports": own["imports"] | {("p", "audit_can_control")}}
+    assert wanted(logs, **controls) == {"AUDIT_WRITE", "AUDIT_CONTROL"}
 
 
 def test_what_is_not_known_is_worded_from_the_call_and_unproven() -> None:

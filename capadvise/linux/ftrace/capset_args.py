@@ -22,7 +22,7 @@ class CapsetArguments:
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
-        self.probe = Probe(root, "capset", _RECORD.size, _program)
+        self.probe = Probe(root, _RECORD.size, {"capset": _program})
         self._of: dict[int, deque[CapSet | None]] = {}
 
     def take(self, tid: int) -> CapSet | None:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
+from capadvise.linux.ftrace.bpf_probe import Probe
 from capadvise.linux.ftrace.call_events import CallEvents
 from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.probes import Observer
+from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 from capadvise.linux.ftrace.removal import remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
@@ -100,6 +102,7 @@ class Buffers:
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
         self._capset_arguments: CapsetArguments | None = None
+        self._proc_lookups: ProcLookups | None = None
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -213,13 +216,16 @@ class Buffers:
         instance.filter(self.source.check, quiet)
         instance.enable([self.source.check])
 
-    def read_capsets(self) -> list[int]:
-        """Read what capset(2) is asked for, too. Returns the descriptors of which the guardian is
-        to hold copies: whoever closes the last one waits for the kernel."""
+    def read_pointers(self) -> list[int]:
+        """Read what arguments of some calls point to, too. Returns the descriptors of which the
+        guardian is to hold copies: whoever closes the last one waits for the kernel."""
         with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
             self._capset_arguments = CapsetArguments(self.root)
-            return [self._capset_arguments.probe.slow_to_close]
-        return []
+            self._proc_lookups = ProcLookups(self.root)
+        return [fd for probe in self._pointer_probes() for fd in probe.slow_to_close]
+
+    def _pointer_probes(self) -> list[Probe]:
+        return [each.probe for each in (self._capset_arguments, self._proc_lookups) if each]
 
     @property
     def observer(self) -> str:
@@ -259,8 +265,12 @@ class Buffers:
         self.flood.follow(lambda: more)
 
     def capset_asked(self, tid: int) -> CapSet | None:
-        """See ``ImpliedNeeds``."""
+        """See ``PointerReader``, as the next one."""
         return None if self._capset_arguments is None else self._capset_arguments.take(tid)
+
+    def lookups(self) -> Iterable[Lookup]:
+        """Those since the last time."""
+        return () if self._proc_lookups is None else self._proc_lookups.take()
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
@@ -289,8 +299,8 @@ class Buffers:
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             instance.close()
-        if self._capset_arguments is not None:
-            self._capset_arguments.probe.close()
+        for probe in self._pointer_probes():
+            probe.close()
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""

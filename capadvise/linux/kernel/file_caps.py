@@ -62,26 +62,23 @@ def gain(path: str) -> Gain:
         return Gain()
 
 
-def gain_of_exec(pid: int, path: str, places: Iterable[str]) -> Gain:
-    """What a process has become by the exec of ``path``: what it executes tells, while it lives.
-    Afterwards the path does, as one of these processes (``/proc/PID``) would find it from its root
-    and its working folder: the first that is there."""
+def open_executed(pid: int, path: str, places: Iterable[str]) -> int | None:
+    """A descriptor (O_PATH) of what a process executes, while it lives; by its path in /proc alone,
+    the process could end between two looks at it. Afterwards the path tells, as one of these
+    processes (``/proc/PID``) would find it from its root and its working folder: the first that is
+    there."""
     with suppress(OSError):
-        return _gain(os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC))
+        return os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
     for place in places:
         with suppress(OSError):
             start = "" if path.startswith("/") else os.readlink(f"{place}/cwd")
-            return _gain(libc.open_in_root(f"{place}/root", os.path.join(start, path)))
-    return Gain()
+            return libc.open_in_root(f"{place}/root", os.path.join(start, path))
+    return None
 
 
-def _gain(handle: int) -> Gain:
-    """Of an open file, which is closed: by its path in /proc, the process could end between the
-    look at its mode and that at its capabilities."""
-    try:
-        return _gain_of(f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
+def gain_of(handle: int) -> Gain:
+    """What an exec of an open file changes."""
+    return gain(f"/proc/self/fd/{handle}")
 
 
 def _gain_of(path: str) -> Gain:

@@ -59,6 +59,7 @@ SIGNATURES: dict[str, str] = {
     "process_vm_readv": "pid:pid",
     "process_vm_writev": "pid:pid",
     "kcmp": "pid pid",
+    "pidfd_open": "pid:pid",
     **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid"),
     "sched_setscheduler": "pid:pid",
     "sched_setaffinity": "pid:pid",

@@ -43,7 +43,7 @@ RESULTS: tuple[str, ...] = (
     *("execve", "execveat", "quotactl", "open_by_handle_at", "iopl", "ioperm"),
     *("shmctl", "shmget", "msgctl", "semctl", "setxattr", "lsetxattr", "fsetxattr", "removexattr"),
     *("lremovexattr", "fremovexattr", "link", "linkat", "process_madvise"),
-    *("pidfd_getfd", "pidfd_send_signal", "kcmp", "userfaultfd", "seccomp"),
+    *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "kcmp", "userfaultfd", "seccomp"),
     *("landlock_restrict_self", "vhangup", "setrlimit", "timerfd_create", "timer_create"),
     *("io_uring_setup", "utimensat", "memfd_create"),
 )

@@ -125,7 +125,7 @@ def _loop(
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, Entering(running, scope), running.pid, 0, 0),
         opened_by=opened_by,
-        capset_asked=trace.buffers.capset_asked,
+        pointers=trace.buffers,
     )
     subject = RunningSubject(running, scope, ready.guardian, trace, tracker)
     sources = Sources(trace.buffers, tracker)

@@ -249,7 +249,8 @@ class EventLoop:
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
-            proc_scanners=(None if scope.proc_scanners is None else frozenset(scope.proc_scanners)),
+            proc_scanners=scope.listers,
+            imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)

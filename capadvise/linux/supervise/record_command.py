@@ -83,5 +83,5 @@ def _tracker(ready: Session, starts: OneCommand, ids: tuple[int, int]) -> CheckT
     return Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, *ids),
         retried=retried,
-        capset_asked=trace.buffers.capset_asked,
+        pointers=trace.buffers,
     )

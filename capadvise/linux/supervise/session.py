@@ -101,7 +101,7 @@ def session(
     path = resolve(command.argv[0]) if command else None
     traced = _buffers(tracing, command) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
-    fds = [int(traced.root.name), *traced.read_capsets()] if traced else []
+    fds = [int(traced.root.name), *traced.read_pointers()] if traced else []
     signals = Signals()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)

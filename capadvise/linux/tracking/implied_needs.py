@@ -6,18 +6,55 @@ For some, the kernel makes no check at all; for the rest, only once the target h
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Protocol
 
-from capadvise.caps import CapSet
-from capadvise.linux.kernel import file_caps, procfs, syscalls
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import default
+from capadvise.linux.ftrace.proc_lookups import Lookup
+from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
-CALLS = syscalls.REACHING | {"capget", "capset", "prctl"}
+_OPENS, _ENTERS = "pidfd_open", "setns"
+CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, _ENTERS}
 """Those that tell something when they end."""
 _OWN_SETS = 64
+_FILES = 4096
+_TRACE = Cap.parse("SYS_PTRACE")
+_NAMESPACE = "ns/"
+_PRIVATE = re.compile(
+    r"(exe|root|cwd|environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack)\Z"
+    r"|(fd|ns|map_files)/."
+)
+"""Files of a process that take the right to trace it (ptrace_may_access() in fs/proc/base.c)."""
+
+
+class PointerReader(Protocol):
+    """Tells what pointers among the arguments of calls point to."""
+
+    def capset_asked(self, tid: int) -> CapSet | None:
+        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
+        None where that could not be read."""
+
+    def lookups(self) -> Iterable[Lookup]:
+        """Which processes were looked into since the last time."""
+
+
+class _NoPointers:
+    def capset_asked(self, tid: int) -> CapSet | None:
+        return None
+
+    def lookups(self) -> Iterable[Lookup]:
+        return ()
+
+
+NO_POINTERS = _NoPointers()
 
 
 class ImpliedNeeds:
@@ -27,23 +64,28 @@ class ImpliedNeeds:
         self,
         counts: DistinctChecks,
         knows: Callable[[int], bool],
-        capset_asked: Callable[[int], CapSet | None],
+        pointers: PointerReader,
         *,
         here: bool,
         retried: bool,
         scans_told: bool,
     ) -> None:
-        """``knows``: whether a thread is followed. ``capset_asked``: the permitted set that a
-        thread's oldest call of capset(2) asked for, once for each call; None where that could not
-        be read. ``here``: the target has our files and pids, as a command has and a container has
-        not. ``retried``: see ``Tracker``. ``scans_told``: events tell who lists processes."""
-        self._counts, self._knows, self._capset_asked = counts, knows, capset_asked
+        """``knows``: whether a thread is followed. ``here``: the target has our files and pids, as
+        a command has and a container has not. ``retried``: see ``Tracker``. ``scans_told``: events
+        tell who lists processes."""
+        self._counts, self._knows, self._pointers = counts, knows, pointers
         self._here, self._retried, self._scans_told = here, retried, scans_told
+        self._lookups: tuple[Lookup, ...] = ()
+        self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
         places = [f"/proc/{scope.root}", *["/proc/self"] * self._here]
-        gain = file_caps.gain_of_exec(pid, path, places)
+        gain = file_caps.Gain()
+        if (handle := file_caps.open_executed(pid, path, places)) is not None:
+            gain = file_caps.gain_of(handle)
+            self._note_imports(handle, PurePosixPath(path).name, scope)
+            os.close(handle)
         scope.setid_exec |= gain.changes
         if scope.proc_scanners is None and self._scans_told:
             scope.proc_scanners = set()
@@ -51,6 +93,14 @@ class ImpliedNeeds:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
             _must_hold(task, scope, gain.demanded)
+
+    def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
+        file = os.fstat(handle)
+        place = file.st_dev, file.st_ino, file.st_mtime_ns
+        if place not in self._imports and len(self._imports) < _FILES:
+            wanted = frozenset[str]().union(*default().signs.symbols.values())
+            self._imports[place] = elf.imported(handle, wanted)
+        scope.imports |= {(program, name) for name in self._imports.get(place, ())}
 
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
         """One of CALLS has ended."""
@@ -66,11 +116,14 @@ class ImpliedNeeds:
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
                 _must_hold(task, scope, syscalls.made_ambient(task.values))
+        elif begun and call == _OPENS:
+            task.note_pidfd(result)
         elif begun:
             self._reached(time, pid, task, call, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
-        asked = self._capset_asked(pid)  # each call is told once: not only those that count
+        # each call is told once: not only those that count
+        asked = self._pointers.capset_asked(pid)
         told = task.looked or self._retried  # by the tracer, which makes such calls itself
         if task.scope is None or told or result not in (0, -errno.EPERM):
             return
@@ -80,11 +133,46 @@ class ImpliedNeeds:
         else:
             _must_hold(task, task.scope, asked)
 
+    def note_lookups(self, tasks: Mapping[int, Task]) -> None:
+        """Processes that were looked into in /proc, up to the last round: what is read now can be
+        of a thread whose start is read in the next one."""
+        before, self._lookups = self._lookups, tuple(self._pointers.lookups())
+        for lookup in before:
+            task = tasks.get(lookup.thread)
+            if task is None or (scope := task.scope) is None:
+                continue
+            if lookup.told:
+                scope.told.add(task.program)
+            elif task.program in (scope.proc_scanners or ()):
+                continue
+            if self._here and not task.nested and self._needs_trace(lookup, scope):
+                self._counts.add_implied(
+                    scope.started, lookup.thread, task, lookup.call, _TRACE, task.phase
+                )
+
+    def _needs_trace(self, lookup: Lookup, scope: Scope) -> bool:
+        """Whether what was looked at takes the right to trace a process that is not the target's
+        own. Where the users differ, the kernel asks by itself. Programs look at their ancestors to
+        know where they run; their namespaces they open to enter them."""
+        enters = lookup.call == "openat" and lookup.file.startswith(_NAMESPACE)
+        if not _PRIVATE.match(lookup.file) or self._knows(lookup.pid):
+            return False
+        if not enters and lookup.pid in _ancestors(scope.root):
+            return False
+        with suppress(OSError):
+            return bool(procfs.capability_sets(lookup.pid).permitted)
+        return False
+
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
         the target is no container."""
-        args = syscalls.arguments(call, task.values, task.uids, task.gids)
-        reached = syscalls.reaches(call, args) if self._here else None
+        reached = None
+        if self._here and call == _ENTERS:
+            other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
+            reached = None if other is None else (other, _TRACE)
+        elif self._here:
+            args = syscalls.arguments(call, task.values, task.uids, task.gids)
+            reached = syscalls.reaches(call, args)
         if reached is None or reached[0] == pid or self._knows(reached[0]):
             return
         other, cap = reached
@@ -97,3 +185,10 @@ def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:
     """Capabilities that must be permitted, though no check asks for them."""
     if caps and len(scope.fixed_capsets) < _OWN_SETS:
         scope.fixed_capsets[task.program, caps] = None
+
+
+def _ancestors(pid: int) -> set[int]:
+    above = {1}
+    while (pid := procfs.parent(pid)) > 0 and pid not in above:
+        above.add(pid)
+    return above

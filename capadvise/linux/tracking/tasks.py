@@ -12,6 +12,8 @@ from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
+_PIDFDS = 64
+
 
 @dataclass(slots=True, eq=False)
 class Scope:
@@ -30,6 +32,10 @@ class Scope:
     setid_exec: bool = False
     proc_scanners: set[str] | None = None
     """Programs that listed all processes; None where that is not recorded."""
+    told: set[str] = field(default_factory=set)
+    """Programs that were told in their arguments which process to look into."""
+    imports: set[tuple[str, str]] = field(default_factory=set)
+    """(program, function of a library) of those that tell something."""
     unread_capset: bool = False
     """What a program asked for with capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)
@@ -37,6 +43,11 @@ class Scope:
     (user_namespaces(7))."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
     refusals: Counter[Raw] = field(default_factory=Counter)
+
+    @property
+    def listers(self) -> frozenset[str] | None:
+        """Programs that listed all processes, and not for the sake of one."""
+        return None if self.proc_scanners is None else frozenset(self.proc_scanners - self.told)
 
 
 @dataclass(slots=True)
@@ -67,6 +78,8 @@ class Task:
     """The pointer of its user namespace, where that is known."""
     nested: bool = False
     """It has gone into a user namespace that the target made."""
+    pidfds: tuple[tuple[int, int], ...] = ()
+    """(descriptor, the process that it stands for), the last ones."""
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
 
@@ -98,6 +111,10 @@ class Task:
             if users and call == "unshare":
                 self.note_users_made()
             self.nested |= users
+
+    def note_pidfd(self, fd: int) -> None:
+        """The call under way, pidfd_open(2), has given this descriptor."""
+        self.pidfds = (*self.pidfds[-_PIDFDS:], (fd, self.values[0]))
 
     def note_scan(self) -> None:
         """It lists all processes."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import Cap
 from capadvise.linux.ftrace import ringbuffer
 from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
 from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
@@ -17,6 +17,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
+from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
@@ -41,12 +42,11 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
-        capset_asked: Callable[[int], CapSet | None] = lambda _: None,
+        pointers: PointerReader = NO_POINTERS,
     ) -> None:
-        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
-        are the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp
-        filter would let through if it had this capability. ``early`` is told of each exec as soon
-        as it was read. ``capset_asked``: see ``ImpliedNeeds``."""
+        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset are
+        the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp filter
+        would let through with this capability. ``early`` is told of each exec once it was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -60,17 +60,17 @@ class Tracker:
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
         self.counts = DistinctChecks(symbols)
-        self._order = EventSorter(
-            types, self.counts.is_overcommit, self._sighted if early else None
-        )
+        sighted = self._sighted if early else None
+        self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early = early
         here, scans = isinstance(starts, OneCommand), types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            self.counts, self.knows, capset_asked, here=here, retried=retried, scans_told=scans
+            self.counts, self.knows, pointers, here=here, retried=retried, scans_told=scans
         )
 
     def finish(self) -> None:
         """Nothing more will come: count the checks whose stack never arrived."""
+        self._implied.note_lookups(self._tasks)
         self._count(*self._order.rest())
         self._answered(self._pairing.settle_all())
         self._pairing.end_of_round()
@@ -100,6 +100,7 @@ class Tracker:
             asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
             self._answered(self._pairing.many(asked, count))
         self._pairing.end_of_round()
+        self._implied.note_lookups(self._tasks)
         for pid in self._ended_before:
             self._tasks.pop(pid, None)
         self._ended_before, self._ended = self._ended, set()
@@ -124,8 +125,8 @@ class Tracker:
             if task.scope is None:
                 self.starts.called(pid, task, task.call, task.values)
         elif kind == types.sigsys:
-            self._settle(pid, self._task(pid))
-            self._task(pid).signalled = True
+            self._settle(pid, task := self._task(pid))
+            task.signalled = True
         elif kind in types.exits:
             self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
@@ -274,8 +275,7 @@ class Tracker:
 
     def scope_of(self, pid: int) -> Scope | None:
         """Whose a process is or was, as far as was read."""
-        task = self._tasks.get(pid)
-        return self._refused_pids.get(pid) if task is None else task.scope
+        return task.scope if (task := self._tasks.get(pid)) else self._refused_pids.get(pid)
 
     def _refused(
         self,

@@ -184,7 +184,7 @@ def _run(
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
-        capset_asked=trace.buffers.capset_asked,
+        pointers=trace.buffers,
     )
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),

@@ -1,0 +1,131 @@
+"""Checks that a program comes by on its way to something else, or does without; and those that it
+needs where others do without. What it does in the rest of the run tells. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from capadvise.behaviour import Context
+from capadvise.caps import Cap
+from capadvise.catalog.signs import ImportSign, Sign
+from capadvise.recording import Check
+
+_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
+_DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_PERFMON = Cap.parse("PERFMON")
+_AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
+
+
+class Aside(NamedTuple):
+    """What a program does by the way."""
+
+    why: str
+    lost: str | None = None
+
+
+def aside(check: Check, context: Context) -> Aside | None:
+    """What a check is about that does not decide whether the program does its job."""
+    if check.program in context.socket_listers and context.signs.shows(
+        Sign.PROCESS_DESCRIPTORS, check.site
+    ):
+        return Aside("looking up the owners of the sockets that it lists")
+    if _is_a_lister_reading_processes(check, context):
+        return Aside("reading /proc files of the processes that it lists")
+    if _is_a_tracer_reading_processes(check, context):
+        return Aside(
+            "opening files of the process that it traces",
+            "reading and writing its memory through /proc: ptrace(2) does it word by word",
+        )
+    return None
+
+
+def likely_optional(check: Check, context: Context) -> str | None:
+    """Why a program would have gone on without; None where nothing speaks for it.
+
+    Who makes containers gives them a view of files of their own, too. Who forks children into other
+    new namespaces alone, and sets nothing up there, isolates them where it can (vsftpd): their work
+    is the same without."""
+    flags = dict(check.args).get("flags")
+    if check.syscall != "clone" or flags is None or flags & _CLONE_NEWNS:
+        return None
+    if not context.signs.shows(Sign.CLONED_NAMESPACES, check.site):
+        return None
+    if flags & _CLONE_NEWNET and any(
+        (check.program, call) in context.calls for call in _SETS_UP_NETWORKS
+    ):
+        return None
+    return (
+        "likely optional: it only isolates children, and programs usually fork without new "
+        "namespaces where those are refused; capadvise prove tells"
+    )
+
+
+def cannot_do_without(check: Check, context: Context) -> str | None:
+    """Why this program needs what others do without: it sends audit messages by itself (others let
+    PAM do it), and it configures audit, or it gives a user a terminal, as sshd does, which ends the
+    login that it cannot log."""
+    if not context.signs.shows(Sign.AUDIT_MESSAGE, check.site):
+        return None
+    if check.program not in context.importers(ImportSign.AUDIT_MESSAGE):
+        return None
+    if check.program in context.importers(ImportSign.AUDIT_CONTROL):
+        return "its messages can be all that it is for"
+    if check.program in context.terminal_givers:
+        return "some programs end a login that they cannot log, others go on"
+    return None
+
+
+def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:
+    """A capability that a program looks for in its own sets, to end where it is not there."""
+    if not context.signs.shows(Sign.AUDIT_MESSAGE, check.site):
+        return None
+    if check.program not in context.importers(ImportSign.AUDIT_CONTROL):
+        return None
+    return _AUDIT_CONTROL, "looking for it in its own sets (audit_can_control() of libaudit)"
+
+
+def looks_at_chosen(check: Check, context: Context) -> bool:
+    """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
+    through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
+    sake of the descriptors: those that were let in there need to follow the links as well."""
+    if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
+        return check.program not in context.setting_listers
+    if check.cap == _PERFMON and (
+        check.program not in context.foreign_readers or check.program in context.private_readers
+    ):
+        return False  # Linux 6.18 asks it too, of the caller's own processes as well: mm_access
+    if check.program in context.descriptor_readers and check.cap != _PERFMON:
+        return True
+    if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
+        return True
+    return check.program not in context.listers
+
+
+def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
+    """ps opens the environ of every process, pidstat its io, and does without."""
+    return (
+        check.cap == _DAC_READ_SEARCH
+        and check.program in context.listers
+        and _opens_private_files(check, context)
+    )
+
+
+def _is_a_tracer_reading_processes(check: Check, context: Context) -> bool:
+    """gdb opens mem and auxv of the process that it traces, and asks by ptrace(2) where it is
+    refused."""
+    return (
+        check.cap in (_DAC_READ_SEARCH, _DAC_OVERRIDE)
+        and check.program in context.tracers
+        and _opens_private_files(check, context)
+    )
+
+
+def _opens_private_files(check: Check, context: Context) -> bool:
+    """A path is not recorded, but each such file asks for PERFMON or SYS_PTRACE too, when opened or
+    read."""
+    return context.signs.shows(
+        Sign.FILE_OPEN, check.site
+    ) and check.count <= context.memory_opens.get(check.program, 0)

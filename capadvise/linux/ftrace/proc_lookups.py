@@ -1,0 +1,125 @@
+"""Which processes a thread looks into in /proc: paths that it opens, and links that it reads.
+
+A program that lists all processes may have been told of one of them anyway, in its arguments.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from capadvise.linux.ftrace.bpf_probe import (
+    FIRST,
+    SECOND,
+    Probe,
+    begin,
+    follow,
+    note,
+    only_if_at_most,
+    only_if_begins,
+    push,
+    read,
+)
+
+_EXEC = "execve"
+_PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND}
+"""Call, and which argument is the path. The C library makes these for all others."""
+_CALLS = (_EXEC, *_PATHS)
+_WORDS, _LENGTH = 8, 16
+"""So many arguments of a program are read, and so many bytes of each."""
+_RECORD = struct.Struct(f"<IIQ{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
+"""Thread, process, the number of the call, and what was read: a path; or where the arguments of a
+program stand, and they themselves but for the first."""
+_CALL_AT, _TEXT_AT = 8, 16
+_WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
+_PATH_LENGTH = 48
+_PROCESSES = 4096
+_OPTION = re.compile(r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)")
+"""An option with numbers of processes: -p, p, --pid=, -q, -tp, as programs have it that list
+processes (ps, top, pidstat, lsof)."""
+
+
+class Lookup(NamedTuple):
+    """A thread looks into a process."""
+
+    thread: int
+    call: str
+    pid: int
+    """As the thread sees it: in its own pid namespace."""
+    file: str
+    """``environ``, ``ns/uts``; as far as it was read."""
+    told: bool
+    """The number stands among the arguments of its program."""
+
+
+class ProcLookups:
+    """Threads of the initial pid namespace."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises OSError as ``Probe``."""
+        programs = {call: partial(_program_of_path, call) for call in _PATHS}
+        self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
+        self._told: dict[int, frozenset[int]] = {}
+
+    def take(self) -> Iterator[Lookup]:
+        """Those since the last time."""
+        for record in self.probe.records():
+            thread, process, number, read_ = _RECORD.unpack(record)
+            if _CALLS[number] == _EXEC:
+                if len(self._told) >= _PROCESSES:
+                    self._told.clear()
+                self._told[process] = processes_named(words_of(read_))
+            elif (place := parse(text(read_))) is not None:
+                pid, file = place
+                told = pid in self._told.get(process, ())
+                yield Lookup(thread, _CALLS[number], pid, file, told)
+
+
+def parse(path: str) -> tuple[int, str] | None:
+    """Process and file of a path below /proc; None for others."""
+    match = re.match(r"/proc/+(\d+)(?:/+task/+\d+)?/*(.*)", path, re.DOTALL)
+    return (int(match[1]), match[2]) if match else None
+
+
+def words_of(raw: bytes) -> Iterator[str]:
+    """The arguments of a program, but for the first."""
+    for at in range(_WORDS_AT - _TEXT_AT, len(raw), _LENGTH):
+        yield text(raw[at : at + _LENGTH])
+
+
+def processes_named(words: Iterable[str]) -> frozenset[int]:
+    """The numbers that an option names as those of processes."""
+    named: set[int] = set()
+    follows = False
+    for word in words:
+        option = _OPTION.match(word)
+        values = word[option.end() :] if option else word if follows else ""
+        named |= {int(value) for value in re.findall(r"[0-9]{1,10}", values)}
+        follows = option is not None and not values
+    return frozenset(named)
+
+
+def text(raw: bytes) -> str:
+    """Up to its end."""
+    return raw.partition(b"\0")[0].decode(errors="replace")
+
+
+def _program_of_path(call: str, queue: int) -> bytes:
+    size = _RECORD.size
+    code = [*begin(size), *read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
+    code += only_if_begins(size, _TEXT_AT, b"/proc/")
+    code += only_if_at_most(size, _TEXT_AT + len("/proc/"), b"9")
+    return b"".join([*code, *note(size, _CALL_AT, _CALLS.index(call)), *push(size, queue)])
+
+
+def _program_of_exec(queue: int) -> bytes:
+    size = _RECORD.size
+    code = [*begin(size), *read(size, SECOND, _TEXT_AT, 8 * (_WORDS + 1))]
+    for number in range(_WORDS):
+        pointer = _TEXT_AT + 8 * (number + 1)
+        code += follow(size, pointer, _WORDS_AT + _LENGTH * number, _LENGTH)
+    return b"".join([*code, *push(size, queue)])

@@ -1,0 +1,59 @@
+"""What is read of paths and arguments: the programs themselves are tested in tests/kernel."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from capadvise.linux.ftrace import proc_lookups
+from capadvise.linux.ftrace.bpf_probe import only_if_at_most, only_if_begins
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/proc/12/environ", (12, "environ")),
+        ("/proc//12//ns/uts", (12, "ns/uts")),
+        ("/proc/12/task/13/maps", (12, "maps")),
+        ("/proc/12", (12, "")),
+        ("/proc/12/map_files/7f0000000000-7f00", (12, "map_files/7f0000000000-7f00")),
+        ("/proc/sys/kernel", None),
+        ("/proc/self/exe", None),
+        ("/processes/1", None),
+        ("/proc/1\n2/exe", (1, "\n2/exe")),
+    ],
+)
+def test_a_path_names_process_and_file(path: str, place: tuple[int, str] | None) -> None:
+    assert proc_lookups.parse(path) == place
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("-e -p 12", {12}),
+        ("-p12", {12}),
+        ("--pid=12,13", {12, 13}),
+        ("--pid 12", {12}),
+        ("e -o args= -p 12", {12}),
+        ("p 12 13", {12}),
+        ("-Tp 12", {12}),
+        ("-q 12", {12}),
+        ("aux", set()),
+        ("-n 1 -b", set()),
+        ("1 2", set()),
+        ("--ppid 2", set()),
+        ("-p", set()),
+    ],
+)
+def test_an_option_names_processes(words: str, named: set[int]) -> None:
+    """A number by itself can be anything: top -n 1, pidstat 1."""
+    assert proc_lookups.processes_named(words.split()) == named
+
+
+def test_a_jump_over_the_end_lands_behind_it() -> None:
+    for code in (only_if_begins(16, 8, b"/proc/"), only_if_at_most(16, 8, b"9")):
+        (at,) = [at for at, op in enumerate(code) if op[0] in (0x1D, 0xB5)]
+        (offset,) = struct.unpack_from("<h", code[at], 2)
+        assert at + 1 + offset == len(code)
+        assert all(len(op) == 8 for op in code)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from capadvise import growing
+from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet
 from capadvise.comparisons import Comparisons
 from capadvise.decide import Proposal
@@ -52,14 +53,11 @@ class Interrupted(Exception):
 
 RunTrial = Callable[[CapSet], TrialOutcome]
 TrySetting = Callable[[CapSet, str], TrialOutcome]
-"""A trial of a set on a machine with another setting (``name=value`` of a sysctl)."""
 Say = Callable[[Trial], None]
-Ahead = Callable[[Sequence[CapSet]], None]
-"""Told which sets are likely to be tried next, so that they can be tried side by side."""
+Ahead = Callable[[Sequence[Attempt]], None]
+"""Told what is likely to be tried next, the likeliest first, so that trials run side by side."""
 Risk = Callable[[Cap], int]
 """How far a capability takes an attacker: more is worse."""
-SETTINGS = {Cap.parse("NET_BIND_SERVICE"): "net.ipv4.ip_unprivileged_port_start=0"}
-"""What makes a capability needless."""
 
 
 def fewest(recommended: CapSet) -> int:
@@ -89,15 +87,17 @@ def prove(
     """
     if not first.passed:
         raise NotProvable(first)
-    search = _Search(everything, first, run_trial, say, removal_order, ahead)
+    changeable = try_setting is not None
+    attempts = LikelyAttempts(proposal, everything, removal_order, changeable=changeable)
+    search = _Search(attempts, first, run_trial, say, ahead)
     floor: CapSet | None = None
     complete = True
     sound: bool | None = None
     try:
-        floor = search.floor(proposal.recommended & everything, proposal)
+        floor = search.floor()
         if not search.flaky:
             search.regain(_recommended(proposal, search, floor, untried))
-            floor = search.with_alternatives(floor, proposal, risk)
+            floor = search.with_alternatives(floor, risk)
             floor = search.with_what_is_kept(
                 floor, _recommended(proposal, search, floor, untried) - untried, risk
             )
@@ -130,12 +130,10 @@ def _recommended(proposal: Proposal, search: _Search, floor: CapSet, untried: Ca
 class _Search:
     """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
 
-    everything: CapSet
+    attempts: LikelyAttempts
     first: TrialOutcome
     run_trial: RunTrial
     say: Say
-    removal_order: Sequence[Cap]
-    """What takes an attacker farthest first; what it leaves out follows by its number."""
     ahead: Ahead
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
@@ -148,9 +146,9 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.comparisons = Comparisons(self.first.observed, self._everything_again)
-        self.outcomes[self.everything] = self.first
-        self.best = self.everything
-        self._note(self.everything, self.first)
+        self.outcomes[self.attempts.everything] = self.first
+        self.best = self.attempts.everything
+        self._note(self.attempts.everything, self.first)
 
     def _note(
         self,
@@ -181,8 +179,8 @@ class _Search:
         self.say(trial)
 
     def _everything_again(self) -> Observed | None:
-        again = self.run_trial(self.everything)
-        self._note(self.everything, again, repeat=True)
+        again = self.run_trial(self.attempts.everything)
+        self._note(self.attempts.everything, again, repeat=True)
         return again.observed if again.passed else None
 
     def with_what_is_kept(self, floor: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
@@ -196,7 +194,7 @@ class _Search:
             return self._tries() < most and self.passes(caps, without, instead)
 
         most = 3 + 2 * len(self.start)
-        trials = Trials(passes, self._as_good, self._by_power, risk)
+        trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
         floor = shared(trials, floor, recommended - floor)
         without_spare(trials, floor, recommended - floor)
         return floor
@@ -227,58 +225,55 @@ class _Search:
         if again.passed != self.outcomes[caps].passed:
             self.flaky = True
             self.logs = (self.outcomes[caps].output, again.output)
-            self.outcomes[caps] = again
+        self.outcomes[caps] = again  # it is observed: the first one need not have been
         return again.passed
 
-    def floor(self, recommended: CapSet, proposal: Proposal) -> CapSet:
+    def floor(self) -> CapSet:
         """A set that passes, and fails without any one member."""
-        self.start = recommended
-        self._announce(frozenset(), recommended)
+        recommended = self.start = self.attempts.recommended
+        self._announce(self.attempts.at_first())
         if self.surely(frozenset(), expected=not recommended):
             return frozenset()
-        caps = self.start = self._repair(recommended, proposal)
+        caps = self.start = self._repair(recommended)
         known: CapSet | None = None
         # What failed without a member of a larger set can pass without it now: a program that
         # cannot become another user need not hand over its files. Sets are tried once.
         while caps != known and not self.flaky:
             known = caps
-            for number, cap in enumerate(order := self._by_power(caps)):
-                self._announce(*(caps - {later} for later in order[number:]))
+            for number, cap in enumerate(order := self.attempts.by_power(caps)):
+                self._announce(self.attempts.removals(caps, order[number:]))
                 if self.surely(caps - {cap}, expected=False, without=cap):
                     caps = caps - {cap}
                 if self.flaky:
                     break
         return caps
 
-    def _announce(self, *sets: CapSet) -> None:
-        """Most fail without a member: the next removals are known before this one has ended."""
-        self.ahead([caps for caps in sets if caps not in self.outcomes])
+    def _announce(self, attempts: Sequence[Attempt]) -> None:
+        wanted = [one for one in attempts if one.change or one.caps not in self.outcomes]
+        self.ahead(list(dict.fromkeys(wanted)))
 
-    def with_alternatives(self, floor: CapSet, proposal: Proposal, risk: Risk) -> CapSet:
+    def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:
         """The floor, with what is less of a risk in the place of a member where that passes, too.
         Each alternative is tried, as far as the budget goes."""
-        most = 3 + 2 * len(proposal.recommended)
-        for cap in self._by_power(floor):
-            for group in proposal.need(cap).alternatives:
-                others = frozenset(group)
-                if not others <= self.everything - floor:
-                    continue
-                if sum(not trial.repeat for trial in self.trials) >= most:
-                    return floor
-                caps = floor - {cap} | others
-                names = tuple(other.short for other in group)
-                passed = self.passes(caps, without=cap, instead=names)
-                if passed and max(map(risk, others)) < risk(cap):
-                    floor = caps
-                    break
+        most = 3 + 2 * len(self.attempts.proposal.recommended)
+        for cap, group, _ in list(self.attempts.others(floor)):
+            if cap not in floor or frozenset(group) & floor:
+                continue  # another one has taken its place
+            if self._tries() >= most:
+                break
+            caps = floor - {cap} | frozenset(group)
+            passed = self.passes(caps, without=cap, instead=tuple(one.short for one in group))
+            if passed and max(map(risk, group)) < risk(cap):
+                floor = caps
         return floor
 
     def try_settings(self, floor: CapSet, try_setting: TrySetting) -> None:
         """What is needless where the machine is set so."""
-        for cap in sorted(floor & SETTINGS.keys()):
-            setting = SETTINGS[cap]
-            caps = floor - {cap}
-            self._note(caps, try_setting(caps, setting), cap, instead=(setting,))
+        for caps, change in self.attempts.changes(floor):
+            if change is not None:
+                outcome = try_setting(caps, change)
+                (cap,) = floor - caps
+                self._note(caps, outcome, cap, instead=(change,))
 
     def regain(self, chosen: CapSet) -> None:
         """Where the set that is to be recommended fails, or loses what it began with: find out by
@@ -288,34 +283,32 @@ class _Search:
         if not caps - chosen or not self.passes(caps) or self._as_good(chosen, caps):
             return
         told = {(trial.caps, trial.without) for trial in self.trials}
-        for cap in self._by_power(caps - chosen):
+        for cap in self.attempts.by_power(caps - chosen):
             less = caps - {cap}
             if less in self.outcomes and (less, cap) not in told:  # it was about another one
                 self._again(less, cap)
             if self.passes(less, without=cap) and self._as_good(less, caps):
                 caps = less
 
-    def _by_power(self, caps: CapSet) -> list[Cap]:
-        """The most powerful first."""
-        first = [cap for cap in self.removal_order if cap in caps]
-        return first + sorted(caps - set(first))
-
     def _as_good(self, less: CapSet, caps: CapSet) -> bool:
         return self.passes(less) and not self.comparisons.lost(
             self.outcomes[caps].observed, self.outcomes[less].observed
         )
 
-    def _repair(self, caps: CapSet, proposal: Proposal) -> CapSet:
+    def _repair(self, caps: CapSet) -> CapSet:
         """A set that passes, from one that should."""
         if caps and self.surely(caps, expected=True):
             return caps
-        own = self.first.kept & self.everything
-        for grown in growing.grown(caps, self._refused, own, self.everything, proposal):
+        own = self.first.kept & self.attempts.everything
+        attempts = self.attempts
+        for grown in growing.grown(
+            caps, self._refused, own, attempts.everything, attempts.proposal
+        ):
             if self.passes(grown):
                 return grown
             caps = grown
-        rest = self._by_power(self.everything - caps)[::-1]
+        rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
         return caps | growing.halved(self.passes, caps, rest)
 
     def _refused(self, caps: CapSet) -> CapSet:
-        return self.outcomes[caps].refused & self.everything
+        return self.outcomes[caps].refused & self.attempts.everything

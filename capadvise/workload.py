@@ -77,7 +77,8 @@ class Workload:
     check_after: float = 0.0
     """Seconds after the start before which the check is not tried: a try can get in its way."""
     steps: tuple[Step, ...] | None = None
-    """A lifecycle; None: a daemon is started twice, a oneshot once, and checked each time."""
+    """A lifecycle, each stop of which is judged; None: a daemon is started, checked, stopped in an
+    orderly way, started and checked again; a oneshot is started once and checked."""
 
     @property
     def rounds(self) -> tuple[Round, ...]:

@@ -29,8 +29,8 @@ def command(args: argparse.Namespace) -> int:
     several = len(chosen) != 1
     if args.output:
         check_writable(Path(args.output), folder=several)
-    stop = Stop()
-    results = prove_all(chosen, args.output, stop, args.jobs)
+    with Stop() as stop:
+        results = prove_all(chosen, args.output, stop, args.jobs)
     reports = [result for result in results if isinstance(result, Report)]
     if args.json:
         documents = [dump(report, default()) for report in reports]

@@ -40,16 +40,6 @@ class Candidate:
     job: Job
     known: Report | None = None
     """What was recorded of it, unless it is a workload of a file."""
-    exclusive: bool = False
-    """It does not run beside others."""
-
-    @property
-    def alone(self) -> bool:
-        """Whether no two of its trials run side by side: they share what they write to, or a
-        network."""
-        job = self.job
-        shared = job.isolation == "none" or job.in_place or job.reuse_volumes or job.on_host
-        return self.exclusive or shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +72,10 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
         if ways.in_place:
             raise BadInput("--in-place is for a report; a workload file has a folder of its own")
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
-        job = Job(named.argv, named.workload, "workload", bench=bench)
-        yield Candidate(named.name, job, exclusive=named.exclusive)
+        yield Candidate(
+            named.name,
+            Job(*(named.argv, named.workload, "workload"), bench=bench, exclusive=named.exclusive),
+        )
 
 
 def _of_report(path: Path, ways: Ways) -> Candidate:

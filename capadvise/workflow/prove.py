@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
@@ -27,7 +28,7 @@ from capadvise.report.model import Report
 from capadvise.report.proof_text import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
-from capadvise.workflow.reference import first_trial
+from capadvise.workflow.reference import Reference, first_trial
 from capadvise.workflow.reports import keep, report_path
 from capadvise.workflow.side_by_side import SideBySide
 
@@ -55,7 +56,7 @@ def prove_all(
     share = max(1, (os.cpu_count() or 1) // max(1, workers))
     results: dict[str, Report | BrokenTrial] = {}
     for exclusive, at_once in ((False, workers), (True, 1)):
-        group = [candidate for candidate in chosen if candidate.exclusive is exclusive]
+        group = [candidate for candidate in chosen if candidate.job.exclusive is exclusive]
         calls = [
             partial(_prove_and_save, one, output, stop, share, several=several) for one in group
         ]
@@ -90,12 +91,12 @@ def exit_code(reports: Iterable[Report]) -> Exit:
 def prove_report(report: Report, before: Mapping[str, str] | None = None) -> Report:
     """Prove what was just recorded; ``before``: what was kept before that. What stands in the way
     is said, and the report as good as before; Ctrl-C ends the trials and keeps the best set."""
-    stop = runner.Stop()
     name = report.target.name
     try:
         candidate = Candidate(name, job_of(report, before=before), report)
-        call = partial(prove_job, candidate, stop, _on_stderr(name), os.cpu_count() or 1)
-        return until_interrupted([call], stop, 1)[0].result()
+        with runner.Stop() as stop:
+            call = partial(prove_job, candidate, stop, _on_stderr(name), os.cpu_count() or 1)
+            return until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")
     except CapadviseError as error:
@@ -133,50 +134,88 @@ def prove_job(
 
     Raises BrokenTrial when no trial could be made.
     """
-    known = candidate.known
-    everything = runner.everything(candidate.job)
-    reference = first_trial(candidate.job, stop, listener.starting)
-    job, first, evidence = reference.job, reference.outcome, reference.evidence
+    job = candidate.job
+    everything = runner.everything(job)
+
+    def run_trial(attempt: Attempt, observed: bool, part: runner.Stop) -> TrialOutcome:
+        listener.starting(attempt.caps)
+        settings = () if attempt.change is None else (attempt.change,)
+        one = replace(job, observed=observed, settings=settings)
+        return choices.run(one, attempt.caps, part)[0]
+
+    with SideBySide(run_trial, stop, 1 if job.alone else workers) as trials:
+
+        def begun(reference: Reference) -> None:
+            nonlocal job
+            if not _alike(job, reference.job):
+                trials.ahead(())
+            job = reference.job
+            trials.expect(_usual(reference))
+            proposal = _before_trials(candidate, reference).proposal
+            attempts = LikelyAttempts(
+                proposal, everything, default().removal_order, changeable=job.takes_settings
+            )
+            trials.ahead(attempts.at_first())
+
+        reference = first_trial(job, stop, listener.starting, begun)
+        if reference.outcome.passed:
+            begun(reference)
+        report = _before_trials(candidate, reference)
+        listener.expected(fewest(report.proposal.recommended))
+        try:
+            proven = prove(
+                report.proposal,
+                everything,
+                reference.outcome,
+                trials,
+                isolation=job.isolation,
+                removal_order=default().removal_order,
+                untried=_unused(candidate, report.proposal, reference),
+                say=listener.ended,
+                ahead=trials.ahead,
+                risk=_risk,
+                try_setting=trials if job.takes_settings else None,
+            )
+        except NotProvable as error:
+            listener.hopeless(error.outcome.why, reference.evidence.output)
+            seconds, why = error.outcome.seconds, error.outcome.why
+            trial = Trial(everything, False, seconds, differences=(why,))
+            return replace(report, proven=Proven(job.isolation, (trial,), None))
+    early = () if trials.broken is None else (f"the trials ended early: {trials.broken}",)
+    proven = replace(proven, cautions=(*reference.cautions, *early))
+    return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+
+def _before_trials(candidate: Candidate, reference: Reference) -> Report:
+    """What the recordings propose."""
+    known, job, evidence = candidate.known, reference.job, reference.evidence
     recordings = _recordings(known, job, evidence)
-    report = Report(
+    return Report(
         known.target if known else replace(evidence.target, name=candidate.name),
         job.workload,
         known.posture if known else evidence.posture,
         recordings,
         decide_all(recordings, default()),
     )
-    listener.expected(fewest(report.proposal.recommended))
 
-    def run_trial(caps: CapSet, observed: bool, part: runner.Stop) -> TrialOutcome:
-        listener.starting(caps)
-        return choices.run(replace(job, observed=observed), caps, part)[0]
 
-    def try_setting(caps: CapSet, setting: str) -> TrialOutcome:
-        listener.starting(caps)
-        return choices.run(replace(job, settings=(setting,)), caps, stop)[0]
+def _alike(one: runner.Job, other: runner.Job) -> bool:
+    """Whether what came of one counts for the other."""
+    return (one.workload.steps, one.choices, _manner(one.stop)) == (
+        other.workload.steps,
+        other.choices,
+        _manner(other.stop),
+    )
 
-    with SideBySide(run_trial, stop, 1 if candidate.alone else workers) as trials:
-        try:
-            proven = prove(
-                report.proposal,
-                everything,
-                first,
-                trials,
-                isolation=job.isolation,
-                removal_order=default().removal_order,
-                untried=_unused(report.proposal, evidence.recordings) if known else frozenset(),
-                say=listener.ended,
-                ahead=trials.ahead,
-                risk=_risk,
-                try_setting=try_setting if job.takes_settings else None,
-            )
-        except NotProvable as error:
-            listener.hopeless(error.outcome.why, evidence.output)
-            trial = Trial(everything, False, first.seconds, differences=(first.why,))
-            return replace(report, proven=Proven(job.isolation, (trial,), None))
-    early = () if trials.broken is None else (f"the trials ended early: {trials.broken}",)
-    proven = replace(proven, cautions=(*reference.cautions, *early))
-    return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+def _manner(stop: runner.StopSeen | None) -> tuple[bool, bool] | None:
+    return None if stop is None else (stop.killed, stop.clean)
+
+
+def _usual(reference: Reference) -> float:
+    """Seconds until a start has passed its check, or never will."""
+    starts = reference.evidence.rounds_passed * len(reference.job.choices)
+    return 0.5 + reference.outcome.seconds / starts
 
 
 def _risk(cap: Cap) -> int:
@@ -197,10 +236,12 @@ def _recordings(
     return numbered([*seen, *later])
 
 
-def _unused(proposal: Proposal, trial: Sequence[Recording]) -> CapSet:
+def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> CapSet:
     """What was used in the recording, but not in a trial: what somebody did by hand then, or what
     was to be done but once."""
-    in_trial = decide_all(trial, default())
+    if candidate.known is None:
+        return frozenset()
+    in_trial = decide_all(reference.evidence.recordings, default())
     others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
     return proposal.recommended - in_trial.recommended - frozenset(others)
 

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capadvise.caps import CapSet
+from capadvise.linux.kernel import procfs
 from capadvise.linux.trials import choices, runner
-from capadvise.linux.trials.choices import Part
+from capadvise.linux.trials.runner import Part, SoFar
 from capadvise.prove import TrialOutcome
 from capadvise.workload import ONE_START, Workload
 
 _SHORTEST = 6.0
 """Seconds that a trial is given at least, where one passes sooner with every capability."""
+
+_LITTLE = 512 << 20
+"""Bytes of memory; a scratch directory that may take no more than that is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,34 @@ class Reference:
 
 
 def first_trial(
-    job: runner.Job, stop: runner.Stop, starting: Callable[[CapSet], None]
+    job: runner.Job,
+    stop: runner.Stop,
+    starting: Callable[[CapSet], None],
+    begun: Callable[[Reference], None] | None = None,
 ) -> Reference:
     """The trial with everything. Of the data and of a lifecycle that nobody asked for, as much is
-    kept as it passes with.
+    kept as it passes with. ``begun`` is told what its first start has shown.
 
     Raises BrokenTrial when it could not be made.
     """
     starting(runner.everything(job))
+    if job.isolation == "workload" and job.cwd is None:
+        in_memory = replace(job, memory=_spare_memory())
+        reference = _reference(in_memory, stop, begun)
+        if reference.outcome.passed or not in_memory.memory:
+            return reference
+    return _reference(job, stop, begun)  # there are files that only a disk can hold
+
+
+def _spare_memory() -> int:
+    """A part of what is free; 0 where that is little."""
+    part = procfs.available_memory() // 4
+    return part if part >= _LITTLE else 0
+
+
+def _reference(
+    job: runner.Job, stop: runner.Stop, begun: Callable[[Reference], None] | None
+) -> Reference:
     cautions: list[str] = []
     passed: dict[str, Part] = {}
     failed: Part | None = None
@@ -43,7 +67,8 @@ def first_trial(
         if choice == "new-volumes" and "fresh" in passed:
             continue
         one = replace(job, choices=(choice,))
-        lifecycle, part, caution = _as_far_as_it_passes(one, stop)
+        so_far = None if begun is None or len(job.choices) > 1 else _told(one, begun)
+        lifecycle, part, caution = _as_far_as_it_passes(one, stop, so_far)
         job = replace(job, workload=lifecycle.workload)
         cautions += caution
         if part[0].passed:
@@ -58,10 +83,22 @@ def first_trial(
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
     if evidence.stop is not None and evidence.stop.killed:
         cautions.append("it does not stop when told to: stopping is not proven")
-    starts = len(job.workload.rounds) * len(passed)
-    patient = _patient(job.workload, outcome.seconds / starts)
-    job = replace(job, workload=patient, stop=evidence.stop, choices=tuple(passed))
+    job = _as_it_passed(replace(job, choices=tuple(passed)), outcome, evidence)
     return Reference(job, outcome, evidence, tuple(dict.fromkeys(cautions)))
+
+
+def _told(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
+    return lambda part: begun(Reference(_as_it_passed(job, *part), *part))
+
+
+def _as_it_passed(
+    job: runner.Job, outcome: TrialOutcome, evidence: runner.TrialEvidence
+) -> runner.Job:
+    """As the other trials are made."""
+    starts = evidence.rounds_passed * len(job.choices)
+    return replace(
+        job, workload=_patient(job.workload, outcome.seconds / starts), stop=evidence.stop
+    )
 
 
 _LEFT_OUT = {
@@ -71,9 +108,11 @@ _LEFT_OUT = {
 }
 
 
-def _as_far_as_it_passes(job: runner.Job, stop: runner.Stop) -> tuple[runner.Job, Part, list[str]]:
+def _as_far_as_it_passes(
+    job: runner.Job, stop: runner.Stop, so_far: SoFar | None
+) -> tuple[runner.Job, Part, list[str]]:
     everything = runner.everything(job)
-    part = runner.run_once(job, everything, stop)
+    part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
     if outcome.passed or not evidence.rounds_passed or job.workload.steps is not None:
         return job, part, []

@@ -66,23 +66,23 @@ class ReviewProver:
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
         """Search for the floor."""
-        self._stop = runner.Stop()
         listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
         candidate = Candidate(report.target.name, self._job(report), report)
-        return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
+        with runner.Stop() as self._stop:
+            return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""
-        self._stop = stop = runner.Stop()
-        job, reference = self._reference(self._job(report), starting)
-        everything = runner.everything(job)
-        known = report.proven
-        first = Trial(everything, reference.passed, reference.seconds)
-        if known is None:
-            ended(first)
-            known = Proven(job.isolation, (first,), everything, complete=False)
-        starting(caps)
-        outcome, _ = choices.run(job, caps, stop)
+        with runner.Stop() as self._stop:
+            job, reference = self._reference(self._job(report), starting)
+            everything = runner.everything(job)
+            known = report.proven
+            if known is None:
+                first = Trial(everything, reference.passed, reference.seconds)
+                ended(first)
+                known = Proven(job.isolation, (first,), everything, complete=False)
+            starting(caps)
+            outcome, _ = choices.run(job, caps, self._stop)
         lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
         trial = Trial(
             caps,

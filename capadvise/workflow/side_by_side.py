@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
+from capadvise.attempts import Attempt
 from capadvise.caps import CapSet
 from capadvise.linux.trials.runner import BrokenTrial, Stop
 from capadvise.prove import Interrupted, TrialOutcome
 
-Run = Callable[[CapSet, bool, Stop], TrialOutcome]
-"""One trial of a set. The second argument: whether its checks are observed, too."""
+Run = Callable[[Attempt, bool, Stop], TrialOutcome]
+"""One trial. The second argument: whether its checks are observed, too."""
+_LONG = 60.0
+_WAITING = 2
+"""For each trial that works, one may do nothing but wait for its time-out."""
+
+
+class Places:
+    """So many trials at once, in the order in which they come. One that takes longer than usual
+    most likely waits for what will never come, and gives up its place."""
+
+    def __init__(self, count: int) -> None:
+        self._lock, self._free, self.usual = threading.Lock(), count, _LONG
+        self._waiting: deque[threading.Event] = deque()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A place, until the end or until it has taken too long."""
+        self._take()
+        held = threading.Lock()
+
+        def give_up() -> None:
+            if held.acquire(blocking=False):
+                self._give_back()
+
+        timer = threading.Timer(self.usual, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_up()
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        turn.wait()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 @dataclass(slots=True)
@@ -26,9 +77,10 @@ class SideBySide:
 
     def __init__(self, run: Run, stop: Stop, workers: int) -> None:
         self._run, self._stop, self._workers = run, stop, workers
-        self._pool = ThreadPoolExecutor(max(1, workers))
-        self._begun: dict[CapSet, _Begun] = {}
-        self._removals: set[CapSet] = set()
+        self._places = Places(max(1, workers))
+        self._pool = ThreadPoolExecutor(_WAITING * workers if workers > 1 else 1)
+        self._begun: dict[Attempt, _Begun] = {}
+        self._ahead: set[Attempt] = set()
         self.broken: str | None = None
         """Why the trials ended, where one could not be made any more."""
 
@@ -44,33 +96,43 @@ class SideBySide:
         self._give_up(self._begun)
         self._pool.shutdown()
 
-    def ahead(self, sets: Sequence[CapSet]) -> None:
-        """Begin with the first of these. What was begun and is not among them is given up."""
-        self._removals |= set(sets)
-        self._give_up([caps for caps in self._begun if caps not in sets])
-        for caps in sets[: self._workers if self._workers > 1 else 0]:
-            if caps not in self._begun:
-                self._begin(caps)
+    def expect(self, seconds: float) -> None:
+        """Until a start has passed its check, or never will."""
+        self._places.usual = seconds
 
-    def __call__(self, caps: CapSet) -> TrialOutcome:
+    def ahead(self, attempts: Sequence[Attempt]) -> None:
+        """Begin with these. What was begun and is not among them is given up."""
+        self._ahead |= set(attempts)
+        self._give_up(self._begun.keys() - set(attempts))
+        for attempt in attempts if self._workers > 1 else ():
+            if attempt not in self._begun:
+                self._begin(attempt)
+
+    def __call__(self, caps: CapSet, change: str | None = None) -> TrialOutcome:
         """One trial. What is tried again is observed: it contradicted what was expected."""
-        if caps not in self._begun:
-            self._begin(caps)
-        begun = self._begun.pop(caps)
-        self._removals.discard(caps)
+        attempt = Attempt(caps, change)
+        if attempt not in self._begun:
+            self._begin(attempt)
+        begun = self._begun.pop(attempt)
+        self._ahead.discard(attempt)
         try:
             return begun.future.result()
         except BrokenTrial as error:
             self.broken = str(error)
             raise Interrupted from error
 
-    def _begin(self, caps: CapSet) -> None:
+    def _begin(self, attempt: Attempt) -> None:
         stop = self._stop.part()
-        observed = caps not in self._removals
-        self._begun[caps] = _Begun(self._pool.submit(self._run, caps, observed, stop), stop)
+        observed = attempt not in self._ahead
+        future = self._pool.submit(self._run_in_place, attempt, observed, stop)
+        self._begun[attempt] = _Begun(future, stop)
 
-    def _give_up(self, sets: Sequence[CapSet] | dict[CapSet, _Begun]) -> None:
-        for caps in list(sets):
-            begun = self._begun.pop(caps)
+    def _run_in_place(self, attempt: Attempt, observed: bool, stop: Stop) -> TrialOutcome:
+        with self._places.one():
+            return self._run(attempt, observed, stop)
+
+    def _give_up(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in list(attempts):
+            begun = self._begun.pop(attempt)
             if not begun.future.cancel():
                 begun.stop.ask()

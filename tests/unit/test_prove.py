@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from capadvise.attempts import Attempt
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
@@ -315,10 +316,10 @@ def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
 
 
 def test_what_is_tried_next_is_told_ahead() -> None:
-    told: list[CapSet] = []
+    told: list[Attempt] = []
     fake = Fake(needing("CHOWN SETUID"))
-    search(fake, proposal("CHOWN SETUID"), ahead=lambda sets: told.extend(sets[:2]))
-    assert set(fake.tried[1:]) <= set(told)
+    search(fake, proposal("CHOWN SETUID"), ahead=told.extend)
+    assert {Attempt(given) for given in fake.tried[1:]} <= set(told)
 
 
 def test_a_flaky_workload_shows_both_logs() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
+from capadvise.attempts import Attempt
 from capadvise.caps import CapSet, parse_set
 from capadvise.differences import Observed
 from capadvise.linux.trials.runner import BrokenTrial, Stop
 from capadvise.prove import Interrupted, TrialOutcome
-from capadvise.workflow.side_by_side import SideBySide
+from capadvise.workflow.side_by_side import Places, SideBySide
 
 CHOWN, KILL, NOTHING = parse_set(["CHOWN"]), parse_set(["KILL"]), parse_set([])
+
+
+def attempts(*sets: CapSet) -> list[Attempt]:
+    return [Attempt(caps) for caps in sets]
 
 
 class Trials:
@@ -26,7 +32,8 @@ class Trials:
         for caps in (CHOWN, KILL, NOTHING):
             self.begun[caps], self.go[caps] = threading.Event(), threading.Event()
 
-    def __call__(self, caps: CapSet, observed: bool, stop: Stop) -> TrialOutcome:
+    def __call__(self, attempt: Attempt, observed: bool, stop: Stop) -> TrialOutcome:
+        caps = attempt.caps
         self.observed.append((caps, observed))
         self.begun[caps].set()
         while not self.go[caps].wait(0.005):
@@ -39,31 +46,31 @@ class Trials:
 def test_two_are_under_way_at_once() -> None:
     run = Trials()
     with SideBySide(run, Stop(), 2) as trials:
-        trials.ahead([CHOWN, KILL, NOTHING])
+        trials.ahead(attempts(CHOWN, KILL, NOTHING))
         assert run.begun[CHOWN].wait(5)
         assert run.begun[KILL].wait(5)
         assert not run.begun[NOTHING].is_set()
         for caps in (CHOWN, KILL):
             run.go[caps].set()
             assert trials(caps).passed
-    assert run.observed == [(CHOWN, False), (KILL, False)]
+    assert not any(observed for _, observed in run.observed)
 
 
 def test_what_nobody_asks_for_any_more_is_ended() -> None:
     run = Trials()
     with SideBySide(run, Stop(), 2) as trials:
-        trials.ahead([CHOWN, KILL])
+        trials.ahead(attempts(CHOWN, KILL))
         assert run.begun[KILL].wait(5)
         run.go[CHOWN].set()
         assert trials(CHOWN).passed
-        trials.ahead([NOTHING])
+        trials.ahead(attempts(NOTHING))
     assert KILL in run.ended
 
 
 def test_what_is_tried_again_is_observed() -> None:
     run = Trials()
     with SideBySide(run, Stop(), 1) as trials:
-        trials.ahead([CHOWN])
+        trials.ahead(attempts(CHOWN))
         run.go[CHOWN].set()
         assert trials(CHOWN).passed
         assert trials(CHOWN).passed
@@ -73,7 +80,7 @@ def test_what_is_tried_again_is_observed() -> None:
 def test_who_ends_all_ends_those_ahead() -> None:
     run, stop = Trials(), Stop()
     with SideBySide(run, stop, 2) as trials:
-        trials.ahead([CHOWN, KILL])
+        trials.ahead(attempts(CHOWN, KILL))
         assert run.begun[CHOWN].wait(5)
         stop.ask()
         with pytest.raises(Interrupted):
@@ -81,10 +88,37 @@ def test_who_ends_all_ends_those_ahead() -> None:
 
 
 def test_a_trial_that_cannot_be_made_ends_the_search_and_says_why() -> None:
-    def broken(caps: CapSet, observed: bool, stop: Stop) -> TrialOutcome:
+    def broken(attempt: Attempt, observed: bool, stop: Stop) -> TrialOutcome:
         raise BrokenTrial("the disk is full")
 
     with SideBySide(broken, Stop(), 1) as trials:
         with pytest.raises(Interrupted):
             trials(CHOWN)
         assert trials.broken == "the disk is full"
+
+
+def test_one_that_takes_long_lets_another_begin() -> None:
+    """It waits for its time-out."""
+    run = Trials()
+    with SideBySide(run, Stop(), 2) as trials:
+        trials.expect(0.05)
+        trials.ahead(attempts(CHOWN, KILL, NOTHING))
+        assert run.begun[NOTHING].wait(5)
+
+
+def test_they_begin_in_order() -> None:
+    order: list[int] = []
+
+    def take(number: int) -> None:
+        with places.one():
+            order.append(number)
+
+    places = Places(1)
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(5)]
+    with places.one():
+        for thread in threads:
+            thread.start()
+            time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]

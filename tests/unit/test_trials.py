@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.before import keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
-from capadvise.linux.trials import runner
+from capadvise.linux.trials import runner, sandbox
 from capadvise.linux.trials.sandbox import end_of
+from capadvise.linux.trials.stages import Stage
 from capadvise.workload import Workload
 
 
@@ -61,32 +62,40 @@ def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
 def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
     """The folder can be entered by all: the target may run as another user."""
     job = runner.Job(("true",), Workload(), "command", cwd="/")
-    folders: list[Path] = []
 
     class Looked(runner.Stop):
-        def start(self, command: list[str]) -> subprocess.Popen[bytes]:
-            assert command[1:4] == ["-P", "-m", "capadvise.linux.trials.sandbox"]
-            assert command[5:] == [str(os.getpid())]
-            folders.append(Path(command[4]))
-            return super().start(["mkdir", command[4]])
+        def start(self) -> Stage:
+            stage = super().start()
+            words = procfs.arguments(stage.pid)
+            assert list(words[1:4]) == ["-P", "-m", "capadvise.linux.trials.sandbox"]
+            assert words[4:] == (words[4],)  # a descriptor
+            stage.kill()
+            return stage
 
-    with pytest.raises(runner.BrokenTrial, match="without a result"):
-        runner.run_once(job, frozenset(), Looked())
-    assert not folders[0].exists()
+    with pytest.raises(runner.BrokenTrial, match="without a result"), Looked() as stop:
+        runner.run_once(job, frozenset(), stop)
+    assert not list(Path("/tmp").glob(f"capadvise-trial-{procfs.mark()}-*"))
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["before it was told", "after"])
 def test_a_stage_whose_prover_is_gone_leaves_nothing(told: bool, tmp_path: Path) -> None:
     """It may have died before the stage could ask to be told of its death."""
     job = runner.Job(("touch", str(tmp_path / "ran")), Workload(), "none", cwd=str(tmp_path))
-    plan = json.dumps(runner._plan(job, frozenset(), tmp_path / "top")) if told else ""
-    stage = [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"]
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    done = subprocess.run(
-        [*stage, str(tmp_path / "top"), str(gone.pid)], input=plan, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    plan = json.dumps(runner._plan(job, frozenset(), tmp_path / "top") | {"tells": False})
+    ours, theirs = socket.socketpair()
+    ours.sendall(plan.encode() + b"\n" if told else b"")
+    ours.shutdown(socket.SHUT_WR)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            sandbox.stage(theirs.fileno(), 1 << 22)  # no pid is as high
+        finally:
+            os._exit(0)
+    theirs.close()
+    os.waitpid(pid, 0)
+    assert ours.makefile("rb").read() == b"%d\n" % pid
+    assert list(tmp_path.iterdir()) == []
+    ours.close()
 
 
 def test_of_endless_output_the_end_is_read(tmp_path: Path) -> None:

@@ -187,6 +187,15 @@ def mark() -> str:
     return f"{os.getpid()}-{start_time('self')}"
 
 
+def available_memory() -> int:
+    """Bytes that programs can have without swapping; 0 where that is unknown."""
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 def abandoned(folder: Path, prefix: str) -> list[Path]:
     """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is gone.
 

@@ -30,12 +30,14 @@ def observe(
     *,
     onlooker: Onlooker | None = None,
     table: Reading | None = None,
+    seen: Callable[[Observation], object] = lambda _: None,
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
     ``meanwhile`` is called in another thread, for work that will be needed afterwards.
     ``onlooker`` is called between two rounds of reading. ``table``: the kernel's symbols, if they
-    are being read.
+    are being read. ``seen`` is told as soon as the command has ended; the kernel takes a while to
+    remove the trace buffers.
     Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user) if command.user else None
@@ -54,7 +56,9 @@ def observe(
     ) as ready:
         from capadvise.linux.supervise.record_command import record_held  # loaded meanwhile
 
-        return record_held(ready, command, user, onlooker)
+        observation = record_held(ready, command, user, onlooker)
+        seen(observation)
+        return observation
 
 
 def choose(command: Command) -> tuple[Command, str | None]:

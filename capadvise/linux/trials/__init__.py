@@ -1,4 +1,4 @@
 """Running a workload under a chosen set of capabilities, isolated from the machine.
 
-``runner`` starts ``sandbox`` as a program of its own, once for each trial.
+``runner`` asks ``stages`` for a process for each trial; what happens in it is in ``sandbox``.
 """

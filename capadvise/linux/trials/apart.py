@@ -8,58 +8,78 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Generic, NoReturn, TypeVar
 
 from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import libc
 
 _T = TypeVar("_T")
+Call = Callable[[Callable[[_T], None]], object]
+"""A call that tells its result, and may have something to undo after that."""
 
 
-class Apart(CapadviseError):
+class FailedApart(CapadviseError):
     """The call failed, or its process was killed."""
 
 
-def call_apart(call: Callable[[], _T]) -> _T:
-    """Fork, call, and wait; SIGTERM goes to the process, which ends in its own way then.
+class Apart(Generic[_T]):
+    """A process that makes a call. SIGTERM goes to it while it is waited for, and it ends in its
+    own way then."""
 
-    Raises Apart with what the call raised.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read)
-        libc.set_parent_death_signal(signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _call(call, write)
-    os.close(write)
-    handler = signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __init__(self, call: Call[_T]) -> None:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._read, write = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._read)
+            libc.set_parent_death_signal(signal.SIGTERM)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            _make(call, os.fdopen(write, "wb"))
+        os.close(write)
+
+    def result(self) -> _T:
+        """As soon as it is told. Raises FailedApart with what the call raised."""
+        with self._passing_on(), os.fdopen(self._read, "rb") as pipe:
+            try:
+                result, problem = pickle.load(pipe)
+            except (EOFError, pickle.UnpicklingError):
+                raise FailedApart("its process was killed") from None
+        if problem is not None:
+            raise FailedApart(problem)
+        value: _T = result
+        return value
+
+    def wait(self) -> None:
+        """Until everything is undone."""
+        with self._passing_on():
+            os.waitpid(self._pid, 0)
+
+    @contextmanager
+    def _passing_on(self) -> Iterator[None]:
+        handler = signal.signal(signal.SIGTERM, lambda *_: os.kill(self._pid, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _make(call: Call[_T], pipe: BinaryIO) -> NoReturn:
+    told = False
+
+    def tell(result: _T | None, problem: str | None = None) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            pickle.dump((result, problem), pipe)
+            pipe.close()
+
     try:
-        with os.fdopen(read, "rb") as pipe:
-            data = pipe.read()
-        os.waitpid(pid, 0)
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-    if not data:
-        raise Apart("its process was killed")
-    result, problem = pickle.loads(data)
-    if problem is not None:
-        raise Apart(problem)
-    value: _T = result
-    return value
-
-
-def _call(call: Callable[[], object], write: int) -> NoReturn:
-    value: tuple[object, str | None]
-    try:
-        value = call(), None
+        call(tell)
     except (CapadviseError, OSError) as error:
-        value = None, str(error) or type(error).__name__
+        tell(None, str(error) or type(error).__name__)
     except SystemExit:
-        value = None, "it was ended"
-    with os.fdopen(write, "wb") as pipe:
-        pickle.dump(value, pipe)
+        tell(None, "it was ended")
     os._exit(0)

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from capadvise.caps import CapSet
 from capadvise.differences import Observed
-from capadvise.linux.trials.runner import Job, Stop, StopSeen, TrialEvidence, run_once
+from capadvise.linux.trials.runner import Job, Part, Stop, StopSeen, TrialEvidence, run_once
 from capadvise.prove import TrialOutcome
-
-Part = tuple[TrialOutcome, TrialEvidence]
 
 
 def run(job: Job, caps: CapSet, stop: Stop) -> Part:

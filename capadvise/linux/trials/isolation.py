@@ -22,9 +22,12 @@ _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
-def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None, *, in_place: bool) -> None:
+def isolate(
+    kind: str, top: Path, fresh: list[str], cwd: str | None, *, in_place: bool, memory: int
+) -> None:
     """New mount, network, UTS and IPC namespaces; covers over what programs write to: of a recorded
-    command, over all that is on disk. Raises OSError and CannotCover."""
+    command, over all that is on disk. ``memory``: bytes that its scratch directory may have there;
+    0 where it is on disk. Raises OSError and CannotCover."""
     if kind in ("none", "container"):  # the engine makes what a container has for itself
         return
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
@@ -34,6 +37,8 @@ def isolate(kind: str, top: Path, fresh: list[str], cwd: str | None, *, in_place
     _loopback_up()
     if not in_place:
         _cover(kind, top, fresh, cwd)
+    if memory and cwd is None:  # what is thrown away need not wait for a disk
+        libc.mount("scratch", str(top / "w"), 0, "tmpfs", f"mode=0755,size={memory}")
     if kind == "command":
         for name, value in values.items():
             sysctls[name].write_text(value)

@@ -15,11 +15,13 @@ from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.trials import steps
 from capadvise.recording import Phase, Recording
-from capadvise.workload import Act, Round, Step
+from capadvise.workload import Act, Step
 
 CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
 """Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
 _KILLED = 128 + 9
+_HURRIED = 0.3
+"""Seconds for a stop that nobody judges: what ends a trial is thrown away."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
 
@@ -35,7 +37,8 @@ class RoundResult:
     failed_at: str | None
     """``start``, ``exec``, ``reload`` or ``stop``."""
     stop: dict[str, Any] | None
-    """Of a daemon that was told to stop: how it did, as a later trial's plan takes it."""
+    """Of a daemon that was told to stop, and is judged by that: how it did, as a later trial's plan
+    takes it."""
 
 
 def run_rounds(
@@ -47,9 +50,12 @@ def run_rounds(
         folder = top / f"round{number}"
         folder.mkdir()
         script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
+        judged = plan["last_stop"] or number < len(plan["rounds"])
+        patience = command.patience if judged else min(_HURRIED, command.patience)
         began = time.time()
-        observation = run(number, replace(command, check=script))
-        result = _result(plan, observation, folder, steps_, (began, time.time()), last_line())
+        observation = run(number, replace(command, check=script, patience=patience))
+        times = began, time.time()
+        result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)
         recordings = tuple(
             _labelled(recording, number, steps.reloaded_at(folder, steps_))
             for recording in observation.recordings
@@ -91,9 +97,10 @@ def _result(
     plan: dict[str, Any],
     observation: Observation,
     folder: Path,
-    steps_: Round,
     times: tuple[float, float],
     words: str,
+    *,
+    judged_stop: bool,
 ) -> RoundResult:
     seconds = times[1] - times[0]
     if plan["kind"] != "daemon":
@@ -104,6 +111,8 @@ def _result(
         failed = steps.failed_act(folder)
         why = _daemon_failed(plan, observation, seconds, failed, words)
         return RoundResult((), observation, False, why, failed or "start", None)
+    if not judged_stop:
+        return RoundResult((), observation, True, "", None, None)
     stop = _stop(plan, observation, times[1] - passed_at)
     why = _stop_failed(plan, stop)
     return RoundResult((), observation, why is None, why or "", why and "stop", stop)

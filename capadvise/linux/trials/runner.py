@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,10 @@ from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.scratch import scratch_of_child
+from capadvise.linux.trials.stages import Stage, Stages
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording, Target
@@ -96,8 +96,19 @@ class Job:
     """Its checks are seen; without, a trial is sooner over."""
     settings: tuple[str, ...] = ()
     """``name=value`` of sysctls of its network."""
+    memory: int = 0
+    """Bytes of memory that its scratch directory may take; 0: it is on disk."""
+    exclusive: bool = False
+    """It does not run beside others."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether no two of its trials run side by side: they share what they write to, or a
+        network."""
+        shared = self.isolation == "none" or self.in_place or self.reuse_volumes or self.on_host
+        return self.exclusive or shared
 
     @property
     def takes_settings(self) -> bool:
@@ -126,6 +137,8 @@ def everything(job: Job) -> CapSet:
     return procfs.capability_sets().bounding if job.limit is None else job.limit
 
 
+_UNDOING = 100.0
+"""Seconds that it may take to remove what a trial made."""
 _PATIENCE, _SOON = 10.0, 2.0
 """Seconds that a daemon may take to stop, as long as docker gives it; of one that does not stop in
 that time, and at least."""
@@ -134,15 +147,30 @@ that time, and at least."""
 class Stop:
     """Ends all trials that are under way, from another thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Stages | None = None) -> None:
+        """``stages``: of whose part this is."""
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Stage] = set()
         self._parts: list[Stop] = []
+        self._stages = stages or Stages()
+        self._endings: list[Background[None]] = []
         self.asked = False
+
+    def __enter__(self) -> Stop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait until nothing of any trial is left."""
+        self._wait_for_endings()
+        self._stages.close()
+
+    def _wait_for_endings(self) -> None:
+        for ending in (*self._endings, *(one for part in self._parts for one in part._endings)):
+            ending.wait()
 
     def part(self) -> Stop:
         """Ends some of the trials; those that this one ends are ended, too."""
-        part = Stop()
+        part = Stop(self._stages)
         with self._lock:
             part.asked = self.asked
             self._parts.append(part)
@@ -152,62 +180,73 @@ class Stop:
         """End them, and let none start any more."""
         with self._lock:
             self.asked = True
-            for process in self._running:
-                process.terminate()
+            for stage in self._running:
+                stage.terminate()
             parts = list(self._parts)
         for part in parts:
             part.ask()
 
-    def start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        """Start a trial. Raises Interrupted when it is too late."""
+    def start(self) -> Stage:
+        """Where a trial can be made. Raises Interrupted when it is too late."""
         with self._lock:
             if self.asked:
                 raise Interrupted
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._running.add(process)
-            return process
+            stage = self._stages.open()
+            self._running.add(stage)
+            return stage
 
-    def ended(self, process: subprocess.Popen[bytes]) -> None:
-        """Forget a trial. Raises Interrupted when it was ended by ``ask``."""
+    def ended(self, stage: Stage, undo: Callable[[], None], *, wait: bool) -> None:
+        """Forget a trial, and undo it in the background unless others would notice. Raises
+        Interrupted when it was ended by ``ask``."""
         with self._lock:
-            self._running.discard(process)
-            if self.asked:
-                raise Interrupted
+            self._running.discard(stage)
+        ending = Background(undo)
+        self._endings.append(ending)
+        if wait:
+            ending.wait()
+        if self.asked:
+            raise Interrupted
 
 
-def run_once(job: Job, caps: CapSet, stop: Stop) -> tuple[TrialOutcome, TrialEvidence]:
-    """One trial, with the first of the choices.
+Part = tuple[TrialOutcome, "TrialEvidence"]
+SoFar = Callable[[Part], None]
+
+
+def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) -> Part:
+    """One trial, with the first of the choices. ``so_far`` is told what came of the first start
+    while the next one is made.
 
     Raises BrokenTrial when it could not be made, Interrupted when it was ended.
     """
-    with scratch_of_child() as top:
-        # By pipes: a file would hold the environment, arguments and paths, which are secrets.
-        plan = json.dumps(_plan(job, caps, top)).encode()
-        stage = [sys.executable, "-P", "-m", "capadvise.linux.trials.sandbox"]
-        process = stop.start([*stage, str(top), str(os.getpid())])
-        seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
-        try:
-            result, _ = process.communicate(plan, seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            result, _ = process.communicate()
-        # It kills what it started; where it was killed itself, its set-up would live on.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        if process.returncode < 0:
-            remove_left_by(process.pid)
-        stop.ended(process)
-        if not result:
-            raise BrokenTrial("the trial ended without a result")
-        raw = json.loads(result)
+    place = ExitStack()
+    top = place.enter_context(scratch_of_child())
+    try:
+        stage = stop.start()
+    except Interrupted:
+        place.close()
+        raise
+    # By a connection: a file would hold the environment, arguments and paths, which are secrets.
+    plan = json.dumps(_plan(job, caps, top) | {"tells": so_far is not None}).encode()
+    seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
+    result = stage.ask(plan, seconds, lambda line: so_far(_part(line, job)) if so_far else None)
+    stop.ended(stage, partial(_undo, stage, place, killed=not result), wait=job.alone)
+    if not result:
+        raise BrokenTrial("the trial ended without a result")
+    return _part(result, job)
+
+
+def _part(result: bytes, job: Job) -> Part:
+    raw = json.loads(result)
     if "broken" in raw:
         raise BrokenTrial(raw["broken"])
     return _outcome(raw), _evidence(raw, job)
+
+
+def _undo(stage: Stage, place: ExitStack, *, killed: bool) -> None:
+    stage.wait(_UNDOING)
+    if killed:
+        remove_left_by(stage.pid)
+    place.close()
 
 
 def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
@@ -218,6 +257,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
     else:
         env = dict(os.environ) | {"W": job.cwd}
     return {
+        "top": str(top),
         "limits": given_limits(),
         "argv": list(job.argv),
         "cwd": job.cwd,
@@ -231,9 +271,11 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "teardown": workload.teardown,
         "kind": workload.kind,
         "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],
+        "last_stop": workload.steps is not None,
         "patience": _PATIENCE if job.stop is None else job.stop.patience,
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
+        "memory": job.memory,
         "observed": job.observed or job.isolation == "container",
         "settings": list(job.settings),
         "data": job.choices[0],

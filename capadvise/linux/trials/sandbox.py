@@ -1,9 +1,8 @@
 """One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
 
-Run as ``python -P -m capadvise.linux.trials.sandbox FOLDER PROVER``: a folder to make, and the
-process that waits for the result. The plan comes on the standard input, the result goes to the
-standard output, both as JSON. Nothing that it starts survives it: it is a
-child subreaper, and what the target started is the guardian's.
+A stage (see ``stages``): the plan comes on its connection, and the result goes there, a line of
+JSON each. Nothing that it starts survives it: it is a child subreaper, and what the target started
+is the guardian's.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from capadvise.caps import Cap
 from capadvise.catalog import default
@@ -32,14 +32,24 @@ from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
-from capadvise.linux.trials.apart import call_apart
+from capadvise.linux.trials.apart import Apart
 from capadvise.linux.trials.isolation import isolate
 from capadvise.linux.trials.rounds import RoundResult, RunRound, run_rounds
+from capadvise.linux.trials.stages import SO_FAR, serve
 from capadvise.recording import Recording
 from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 
 _LARGEST_OUTPUT = 20000
+OUT, ERR = "stdout", "stderr"
+"""The files of a trial's folder that hold what its target printed."""
+
+
+class Tell(Protocol):
+    """Gives a result to the prover."""
+
+    def __call__(self, result: dict[str, Any], *, so_far: bool = False) -> None:
+        """``so_far``: of what has been done up to now. Else only the first one counts."""
 
 
 class StageError(Exception):
@@ -47,48 +57,67 @@ class StageError(Exception):
 
 
 def main() -> None:
-    """Make the trial that the plan describes; always write a result."""
-    top, prover = Path(sys.argv[1]), int(sys.argv[2])
+    """Run as a program: ``sandbox.py FD``. What a trial needs is loaded once."""
+    import capadvise.linux.engines.record.trial
+    import capadvise.linux.supervise.record_command  # noqa: F401
+
+    default()
+    serve(socket.socket(fileno=int(sys.argv[1])), stage)
+
+
+def stage(answer: int, server: int) -> None:
+    """Make the trial that the plan describes; always tell a result. ``server``: whose end is told
+    by a signal, and means that the prover is gone."""
     libc.become_subreaper()
     libc.set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    prover = socket.socket(fileno=answer)
+    prover.sendall(b"%d\n" % os.getpid())
     try:
-        answer = _private_pipe()
-        plan = json.load(sys.stdin)
+        plan = json.loads(prover.makefile("rb").readline())
+        top = Path(plan["top"])
         adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
+        if os.getppid() != server:  # it ended before we asked to be told
+            return
     except (ValueError, SystemExit):  # the prover was killed before it had told us
         return
+    told: list[dict[str, Any]] = []
+    undone: list[Apart[Any]] = []
+
+    def tell(result: dict[str, Any], *, so_far: bool = False) -> None:
+        if not told:
+            told.extend([] if so_far else [result])
+            prover.sendall((SO_FAR if so_far else b"") + json.dumps(result).encode() + b"\n")
+
     try:
-        if os.getppid() != prover:  # before we asked to be told
-            raise SystemExit
         top.mkdir()
         top.chmod(0o755)
-        result = trial(plan, top)
+        trial(plan, top, tell, undone)
     except (StageError, CapadviseError) as error:
-        result = {"broken": str(error)}
+        tell({"broken": str(error)})
+    except BrokenPipeError:  # the prover was killed
+        pass
     except OSError as error:
-        result = {"broken": f"{error.filename or top}: {error.strerror}"}
+        tell({"broken": f"{error.filename or top}: {error.strerror}"})
     except SystemExit:  # SIGTERM before the target ran
-        result = {"broken": "the trial was ended"}
+        tell({"broken": "the trial was ended"})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        kill_descendants(reap_all)
-        if os.getppid() != prover:  # it was killed: what we made is left to us
-            shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
-    with suppress(BrokenPipeError), os.fdopen(answer, "w") as out:
-        json.dump(result, out)
+        _end_all(undone)
+        shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
 
 
-def _private_pipe() -> int:
-    """Where the result goes: what we start gets the standard error in its place."""
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    return answer
+def _end_all(undone: list[Apart[Any]]) -> None:
+    """Wait for those that remove trace buffers, and kill what is left then."""
+    while undone:
+        undone.pop().wait()
+    kill_descendants(reap_all)
 
 
-def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
-    """All rounds, from set-up to tear-down."""
+def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
+    """All rounds, from set-up to tear-down. ``tell``: the result, as soon as it is known; what the
+    rounds still undo then is in ``undone``."""
     work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
@@ -98,36 +127,48 @@ def trial(plan: dict[str, Any], top: Path) -> dict[str, Any]:
     _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
-    out, err = top / "stdout", top / "stderr"
-    began = time.monotonic()
     if plan["isolation"] == "container":
-        from capadvise.linux.engines.record.trial import container_trial
-
-        of_container: list[Files] = []
-        with container_trial(plan, top, out, err) as container:
-
-            def run(number: int, command: Command) -> Observation:
-                result: tuple[Observation, Files]
-                result = call_apart(lambda: container.run(number, command))
-                of_container.append(result[1])
-                return result[0]
-
-            rounds = _rounds(plan, top, run, out, err)
-            files = of_container[-1]
+        _trial_of_container(plan, top, tell)
     else:
-        rounds = _rounds(
-            plan, top, lambda _, command: call_apart(lambda: observe(command)), out, err
-        )
+
+        def run(_: int, command: Command) -> Observation:
+            undone.append(Apart(lambda seen: observe(command, seen=seen)))
+            observation: Observation = undone[-1].result()
+            return observation
+
+        rounds, seconds = _rounds(plan, top, run, tell)
         files = () if plan["isolation"] == "none" else snapshot(work)
-    seconds = time.monotonic() - began
-    kill_descendants(reap_all)
+        tell(_result(plan, top, rounds, files, seconds))
+    _end_all(undone)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
-    return _result(plan, rounds, files, seconds, end_of(err, _LARGEST_OUTPUT), end_of(out, 2000))
+
+
+def _trial_of_container(plan: dict[str, Any], top: Path, tell: Tell) -> None:
+    from capadvise.linux.engines.record.trial import container_trial
+
+    files: list[Files] = []
+    with container_trial(plan, top, top / OUT, top / ERR) as container:
+
+        def run(number: int, command: Command) -> Observation:
+            call: Apart[tuple[Observation, Files]] = Apart(
+                lambda seen: seen(container.run(number, command))
+            )
+            observation, left = call.result()
+            files.append(left)
+            call.wait()
+            return observation
+
+        rounds, seconds = _rounds(plan, top, run, tell)
+        tell(_result(plan, top, rounds, files[-1], seconds))
 
 
 def _isolate(plan: dict[str, Any], top: Path) -> None:
     try:
-        isolate(plan["isolation"], top, plan["fresh"], plan["cwd"], in_place=plan["in_place"])
+        isolate(
+            *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
+            in_place=plan["in_place"],
+            memory=plan["memory"],
+        )
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
     for setting in plan["settings"] if plan["isolation"] != "container" else ():
@@ -139,20 +180,25 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
 
 
 def _rounds(
-    plan: dict[str, Any], top: Path, run: RunRound, out: Path, err: Path
-) -> list[RoundResult]:
+    plan: dict[str, Any], top: Path, run: RunRound, tell: Tell
+) -> tuple[list[RoundResult], float]:
+    """What came of each, and how long all took. What is known after the first is told at once: the
+    prover begins with others then."""
+
     def logged_run(number: int, command: Command) -> Observation:
-        with logged(out, err):
+        with logged(top / OUT, top / ERR):
             return run(number, command)
 
     def words() -> str:
-        return last_words(end_of(err, _LARGEST_OUTPUT))
+        return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
 
-    results = []
+    began = time.monotonic()
+    results: list[RoundResult] = []
     for result in run_rounds(plan, top, command_of(plan), logged_run, words):
         results.append(result)
-        kill_descendants(reap_all)
-    return results
+        if plan["tells"] and len(results) == 1 < len(plan["rounds"]) and result.passed:
+            tell(_result(plan, top, results, (), time.monotonic() - began), so_far=True)
+    return results, time.monotonic() - began
 
 
 def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
@@ -167,13 +213,9 @@ def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
 
 
 def _result(
-    plan: dict[str, Any],
-    rounds: list[RoundResult],
-    files: Files,
-    seconds: float,
-    text: str,
-    printed: str,
+    plan: dict[str, Any], top: Path, rounds: list[RoundResult], files: Files, seconds: float
 ) -> dict[str, Any]:
+    text, printed = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000)
     last = rounds[-1]
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings]
@@ -198,6 +240,11 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
     }
+
+
+def _said(top: Path, name: str, size: int) -> str:
+    """What the target printed. The name of its scratch directory is another one in each trial."""
+    return end_of(top / name, size).replace(f"{top}/w", "$W")
 
 
 def _wanted(recording: Recording) -> list[str]:
@@ -237,7 +284,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         patience=plan["patience"],
         unobserved=not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
-        wait=True,  # what descends from us is killed next, the guardian included
+        wait=True,  # what descends from us is killed then, the guardian included
     )
 
 

@@ -1,0 +1,68 @@
+"""What a trial can run with, and which trials are likely. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from capadvise.caps import Cap, CapSet
+from capadvise.decide import Proposal
+
+SETTINGS = {Cap.parse("NET_BIND_SERVICE"): "net.ipv4.ip_unprivileged_port_start=0"}
+"""What makes a capability needless."""
+
+
+class Attempt(NamedTuple):
+    """What one trial runs with."""
+
+    caps: CapSet
+    change: str | None = None
+    """``name=value`` of a sysctl that the machine has otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyAttempts:
+    """The trials that a proposal leads to."""
+
+    proposal: Proposal
+    everything: CapSet
+    removal_order: Sequence[Cap]
+    """What takes an attacker farthest first; what it leaves out follows by its number."""
+    changeable: bool
+    """Whether the machine can have other settings for a trial."""
+
+    @property
+    def recommended(self) -> CapSet:
+        """What can be given of what is recommended."""
+        return self.proposal.recommended & self.everything
+
+    def by_power(self, caps: CapSet) -> list[Cap]:
+        """The most powerful first."""
+        first = [cap for cap in self.removal_order if cap in caps]
+        return first + sorted(caps - set(first))
+
+    def at_first(self) -> list[Attempt]:
+        """Of nothing, of the recommended set, and what follows where that is the floor."""
+        caps = self.recommended
+        return [Attempt(frozenset()), Attempt(caps), *self.removals(caps, self.by_power(caps))]
+
+    def removals(self, caps: CapSet, untried: Iterable[Cap]) -> list[Attempt]:
+        """Most sets fail without a member: what comes next is known before a trial has ended.
+        ``untried``: the members that were not taken away yet, in order."""
+        others = (tried for _, _, tried in self.others(caps))
+        sets = (*(caps - {cap} for cap in untried), *others)
+        return [*map(Attempt, sets), *self.changes(caps)]
+
+    def others(self, caps: CapSet) -> Iterator[tuple[Cap, tuple[Cap, ...], CapSet]]:
+        """Each member with what the kernel would accept in its place, and the set with that."""
+        for cap in self.by_power(caps):
+            for group in self.proposal.need(cap).alternatives:
+                others = frozenset(group)
+                if others <= self.everything - caps:
+                    yield cap, group, caps - {cap} | others
+
+    def changes(self, caps: CapSet) -> list[Attempt]:
+        """Without a member, on a machine whose settings make it needless."""
+        wanted = sorted(caps & SETTINGS.keys()) if self.changeable else []
+        return [Attempt(caps - {cap}, SETTINGS[cap]) for cap in wanted]

@@ -104,7 +104,8 @@ def _grants(value: Any) -> Iterator[str]:
         return
     for group in ("containers", "initContainers", "ephemeralContainers"):
         for container in value.get(group) or []:
-            if isinstance(container, dict):
+            # What has neither of a kind that nobody knows need not be a container.
+            if isinstance(container, dict) and {"image", "securityContext"} & container.keys():
                 yield from _context(container.get("securityContext") or {})
     for item in value.values():
         yield from _grants(item)

@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.errors import BadInput, Exit
+from capadvise.errors import BadInput, CannotPatch, Exit
 from capadvise.formats.edit import PATCHES
+from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import plan
 from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.privileged import other_powers
 from capadvise.workflow.adding import only_adding
+from capadvise.workflow.confirm import confirm
 from capadvise.workflow.notice import notice
 
 
@@ -24,12 +27,15 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
             f"--into cannot patch {args.format}", hint=f"what it can: {', '.join(PATCHES)}"
         )
     change = plan(Path(args.into), args.format, args.service, snippet)
+    _ask_for_others(change.patched, consent=args.with_dependents or args.dry_run)
     notes: list[str] = []
     if report.partial and not args.partial:
         snippet, notes = only_adding(report, snippet, change, args.format)
         change = plan(Path(args.into), args.format, args.service, snippet)
     patched = change.patched
     notes += [*snippet.cautions, *snippet.notes, *patched.notes]
+    if patched.dependents and not change.empty:
+        notes.append(f"{_names(patched)} extend {patched.service}: their capabilities change too")
     if patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)
@@ -39,8 +45,22 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     if change.empty:
         notice(f"{what}: nothing to change")
         return Exit.OK
+    confirm(change, args.format, snippet)
     print(change.diff(), end="", flush=True)
     if not args.dry_run:
         change.write()
         notice(f"{what}: written")
     return Exit.OK
+
+
+def _ask_for_others(patched: Patched, *, consent: bool) -> None:
+    """Whoever patches one service need not mean those that extend it."""
+    if patched.dependents and not consent:
+        raise CannotPatch(
+            f"{_names(patched)} extend {patched.service}: their capabilities would change too",
+            hint="--with-dependents, if that is meant; --dry-run shows the change",
+        )
+
+
+def _names(patched: Patched) -> str:
+    return ", ".join(map(printable, patched.dependents))

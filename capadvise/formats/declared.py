@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -60,6 +60,8 @@ class Declared:
     service: str
     """As ``--service`` takes it: ``web``; for Kubernetes ``Deployment/web/app``. Where a file holds
     one that has no name, the language's own word for it."""
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
+    """What else it is called: a quadlet with a ContainerName by its file, too."""
     line: int = 1
     """Where the service begins in its file, counted from 1."""
     drop: tuple[str, ...] = ()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from contextlib import suppress
@@ -20,6 +21,7 @@ from capadvise.formats.snippet import Snippet
 from capadvise.report.escape import printable
 from capadvise.report.place import folder_of
 
+_CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 MAX_BYTES = 16 << 20
 """A larger file is none that people keep by hand."""
 
@@ -66,10 +68,10 @@ def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Ch
     none, CannotPatch where more would change than is meant."""
     units = language in ("quadlet", "systemd")
     before = _read(path, new=units and path.parent.suffix == ".d")
-    if units:
-        _named(path, service)
     try:
         text = (before or b"").decode()
+        if units:
+            _check_name(path, service, text)
         return Change(path, before, PATCHES[language](text, service, snippet))
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8") from error
@@ -96,11 +98,13 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     return data
 
 
-def _named(path: Path, service: str | None) -> None:
-    """A unit file is one service: its own, or that of the folder of drop-ins it lies in."""
+def _check_name(path: Path, service: str | None, text: str) -> None:
+    """A unit file is one service: its own, or that of the folder of drop-ins it lies in. A
+    quadlet's container can have a name of its own."""
     unit = path.parent.name.removesuffix(".d") if path.parent.suffix == ".d" else path.name
-    if service not in (None, unit, unit.rpartition(".")[0]):
-        raise BadInput(f"{path}: it has no service {service!r}", hint=f"it has: {unit}")
+    called = set(_CONTAINER_NAME.findall(text))
+    if service not in (None, unit, unit.rpartition(".")[0], *called):
+        raise BadInput(f"it has no service {service!r}", hint=f"it has: {unit}")
 
 
 def _lines(parts: list[str]) -> list[str]:

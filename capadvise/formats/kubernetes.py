@@ -48,7 +48,7 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
                 yield f"{key}: {int(value)}"
     if snippet.unprivileged:
         yield "privileged: false # if it opens devices of the host, list them under devices:"
-    if _forbids_escalation(snippet):
+    if forbids_escalation(snippet):
         yield "allowPrivilegeEscalation: false"
     if snippet.default_seccomp:
         yield "seccompProfile:"
@@ -65,7 +65,7 @@ def _has_other_uid(snippet: Snippet) -> bool:
     return not snippet.root and snippet.ids[0].isdecimal()
 
 
-def _forbids_escalation(snippet: Snippet) -> bool:
+def forbids_escalation(snippet: Snippet) -> bool:
     """Kubernetes takes a container with SYS_ADMIN for one that may escalate."""
     return engine.no_new_privileges(snippet) and all(cap != SYS_ADMIN for cap, _ in snippet.caps)
 
@@ -77,7 +77,7 @@ def _level(snippet: Snippet) -> str:
     if not caps <= addable["baseline"]:
         return "privileged"
     restricted = caps <= addable["restricted"] and _has_other_uid(snippet)
-    if restricted and _forbids_escalation(snippet) and snippet.default_seccomp:
+    if restricted and forbids_escalation(snippet) and snippet.default_seccomp:
         return "restricted"
     return "baseline"
 

@@ -7,8 +7,8 @@ found by what they look like.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from capadvise.errors import BadInput
 from capadvise.formats.yaml_reader import (
@@ -35,6 +35,7 @@ POD_SPEC: dict[str, tuple[str, ...]] = {
     "PodTemplate": ("template", "spec"),
 }
 """Where each kind keeps the specification of its pod."""
+DEFAULT_NAMESPACE = "default"
 NON_ROOT = "nonroot"
 """The user of a container with ``runAsNonRoot``, whose image names it."""
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
@@ -105,10 +106,23 @@ class FoundObject:
 
     kind: str
     name: str
+    namespace: str
     line: int
     keys: Entries
     pod: FoundPod | None
     containers: tuple[FoundContainer, ...]
+
+    @property
+    def title(self) -> str:
+        """``Deployment/web``."""
+        return f"{self.kind}/{self.name}"
+
+    def within_namespace(self) -> FoundObject:
+        """With the namespace before all names: another one has an object of the same name."""
+        containers = tuple(
+            replace(each, service=f"{self.namespace}/{each.service}") for each in self.containers
+        )
+        return replace(self, kind=f"{self.namespace}/{self.kind}", containers=containers)
 
 
 def check_separators(source: str) -> None:
@@ -123,7 +137,17 @@ def check_separators(source: str) -> None:
 
 def objects(documents: Documents) -> list[FoundObject]:
     """All objects of all documents; those in lists, too."""
-    return [each for root in documents.roots for each in _objects(documents, root)]
+    found = [each for root in documents.roots for each in _objects(documents, root)]
+    shared = ambiguous_titles((each.title, each.namespace) for each in found)
+    return [each.within_namespace() if each.title in shared else each for each in found]
+
+
+def ambiguous_titles(objects: Iterable[tuple[str, str]]) -> set[str]:
+    """The KIND/NAME that stand in several namespaces, of pairs with the namespace."""
+    places: dict[str, set[str]] = {}
+    for title, namespace in objects:
+        places.setdefault(title, set()).add(namespace)
+    return {title for title, namespaces in places.items() if len(namespaces) > 1}
 
 
 def _objects(documents: Documents, root: Node) -> Iterator[FoundObject]:
@@ -175,7 +199,8 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObj
     version = optional_text(keys.get("apiVersion"), "apiVersion")
     if (version, kind) not in _NO_WORKLOADS:
         finder.search(node, {}, "?")
-    return FoundObject(kind, name, line(root), keys, pod, tuple(finder.containers))
+    namespace = optional_text(metadata.get("namespace"), "namespace") or DEFAULT_NAMESPACE
+    return FoundObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))
 
 
 def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
+from capadvise.formats.declared import Declared
 from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -41,8 +42,14 @@ class Baseline:
             self._reports[path] = load(path, self.catalog)
         return self._reports[path]
 
+    def of(self, declared: Declared) -> Path | None:
+        """The report of a service, by any of its names; None where there is none. Raises BadInput
+        where several fit."""
+        found = (self.find(name) for name in (declared.service, *declared.aliases))
+        return next((path for path in found if path is not None), None)
+
     def find(self, service: str) -> Path | None:
-        """The report of a service; None where there is none. Raises BadInput where several fit."""
+        """As ``of``, by one name."""
         if self.single and self.alone:
             return self.paths[0]
         parts = service.split("/")

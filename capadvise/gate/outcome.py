@@ -180,7 +180,7 @@ def _judge(
     if not written:  # of a file that is included
         written = ((source.paths[0], _without_lines(declared)),)
     consumer = CONSUMERS[source.format]
-    path = None if baseline is None else baseline.find(declared.service)
+    path = None if baseline is None else baseline.of(declared)
     needed = frozenset[Cap]()
     if baseline is not None and path is not None:
         needed = baseline.report(path).proposal.recommended

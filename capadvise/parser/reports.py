@@ -40,7 +40,7 @@ def emit(verbs: Verbs) -> None:
     parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
     parser.add_argument(
         "--service",
-        metavar="[KIND/]NAME[/CONTAINER]",
+        metavar="[[NAMESPACE/]KIND/]NAME[/CONTAINER]",
         help="which one to patch, where the file has several",
     )
     parser.add_argument(
@@ -50,6 +50,11 @@ def emit(verbs: Verbs) -> None:
             "with --into: let a report that did not observe the start (attach) take "
             "capabilities away"
         ),
+    )
+    parser.add_argument(
+        "--with-dependents",
+        action="store_true",
+        help="with --into: also change the compose services that extend this one",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
@@ -113,7 +118,7 @@ def check(verbs: Verbs) -> None:
     parser.add_argument(
         "--resolve",
         action="store_true",
-        help="let docker compose, kubectl kustomize and helm resolve the files",
+        help="let docker compose, quadlet, systemd, kustomize and helm resolve the files",
     )
     parser.add_argument(
         "--fix",

@@ -212,15 +212,18 @@ def _source(
         return replace(source, pods=pods, remarks=tuple(_references(first, texts[first])))
     if kind == "quadlet" and unit_suffix(first) != ".container":
         return replace(source, declared=tuple(item for _, items in written for item in items))
+    every = [texts[path] for path in paths]
     if len(paths) > 1:  # a unit and its drop-ins
         with _in(", ".join(paths), ""):
-            whole = _together(kind, first, [texts[path] for path in paths])
-        return replace(source, declared=tuple(map(partial(_called, first, kind), whole)))
-    return source
+            whole = _together(kind, first, every)
+        source = replace(source, declared=tuple(map(partial(_called, first, kind), whole)))
+    return source if kind == "oci" else resolver.unit(source, every, catalog)
 
 
 def _referring(path: str, kind: str, resolver: Resolver, catalog: Catalog) -> Source:
     """A kustomization or a chart: what it comes to, where something here resolves it."""
+    if kind == "template" and resolver.covers(path):
+        return Source((path,), "kubernetes", (), ())
     rendered = None if kind == "template" else resolver.folder(path)
     if rendered is None:
         what = "a template" if kind == "template" else "it includes other files"
@@ -281,7 +284,9 @@ def _quadlet(path: str, text: str) -> tuple[Declared, ...]:
 def _called(path: str, kind: str, declared: Declared) -> Declared:
     """By its own name, where the file has none for it."""
     has_none = declared.service == _ONLY.get(kind)
-    return replace(declared, service=service_name(path, kind)) if has_none else declared
+    if has_none:
+        return replace(declared, service=service_name(path, kind))
+    return replace(declared, aliases=(service_name(path, kind),)) if kind in _ONLY else declared
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.errors import CapadviseError
+from capadvise.errors import CannotPatch, CapadviseError
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.snippet import snippet_of
 from capadvise.gate.baseline import Baseline
 from capadvise.gate.outcome import Source
+from capadvise.report.escape import printable
+from capadvise.workflow.confirm import confirm
 from capadvise.workflow.notice import notice
 
 
@@ -22,7 +24,7 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
         if source.format not in PATCHES:
             continue
         for declared in source.declared:
-            report = baseline.find(declared.service)
+            report = baseline.of(declared)
             if report is not None and not declared.windows:
                 _fix(source, declared.service, report, baseline)
 
@@ -35,7 +37,10 @@ def _fix(source: Source, service: str, report: Path, baseline: Baseline) -> None
     asked = service if source.format in ("compose", "kubernetes") else None
     try:
         change = plan(path, source.format, asked, snippet)
+        if others := change.patched.dependents:
+            raise CannotPatch(f"{', '.join(map(printable, others))} extend it: patch it by hand")
         if not change.empty:
+            confirm(change, source.format, snippet)
             print(change.diff(), end="", flush=True)
             change.write()
             notice(f"{path}: {service}: written")

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.formats import compose
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
+from capadvise.gate.consumers import CONSUMERS, granted
 from capadvise.gate.outcome import Remark, Source
-
-SECONDS = 30.0
-"""It reads files; one that takes longer hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +56,60 @@ class Resolver:
     def folder(self, path: str) -> str | None:
         """The manifests that a kustomization or a chart comes to; None where nobody is asked, or
         nobody is here to ask. Raises BadInput where the tool refuses it."""
-        place = Path(path)
-        if place.name == "Chart.yaml":
-            argv = ["helm", "template", "capadvise", str(place.parent)]
-        else:
-            argv = ["kubectl", "kustomize", str(place.parent)]
-        if not self.always or shutil.which(argv[0]) is None:
+        if not self.always:
             return None
-        import subprocess  # here: 8 ms that most checks need not spend
+        place = Path(path)
+        chart = place.name == "Chart.yaml"
+        from capadvise.workflow import ask_consumer
 
-        try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="backslashreplace",
-                timeout=SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BadInput(f"{path}: {argv[0]}: did not answer within {SECONDS:g} s") from error
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-            raise BadInput(f"{path}: {argv[0]}: {last}")
-        return done.stdout
+        for argv in _CHART if chart else _KUSTOMIZATION:
+            if shutil.which(argv[0]) is not None:
+                return ask_consumer.rendered(path, [*argv, str(place.parent)])
+        return None
+
+    def covers(self, template: str) -> bool:
+        """Whether a template is of a chart that is resolved as a whole."""
+        charts = (each / "Chart.yaml" for each in Path(template).parents)
+        return self.always and shutil.which("helm") is not None and any(p.exists() for p in charts)
+
+    def unit(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
+        """A unit as systemd takes it, a quadlet as quadlet does, where they are here."""
+        if not self.always or not source.declared:
+            return source
+        from capadvise.workflow import ask_consumer
+
+        files = ask_consumer.around(source.paths, texts)
+        name = Path(source.paths[0]).name
+        (written,) = source.declared
+        if source.format == "quadlet":
+            made = ask_consumer.container(name, files)
+            declared = written if made is None else _with_what_is_made(written, made)
+            return replace(source, declared=(declared,))
+        groups = ask_consumer.bounding(name, files) or {}
+        read = {cap.name for cap in granted(written, CONSUMERS["systemd"], catalog)}
+        unseen = [group for group, held in groups.items() if held and read.isdisjoint(group)]
+        remarks = [
+            Remark(source.paths[0], 1, f"systemd also gives it one of {', '.join(sorted(group))}")
+            for group in unseen
+        ]
+        return replace(source, remarks=(*source.remarks, *remarks))
+
+
+_CHART = (("helm", "template", "capadvise"),)
+_KUSTOMIZATION = (("kubectl", "kustomize"), ("kustomize", "build"))
+
+
+def _with_what_is_made(written: Declared, made: Declared) -> Declared:
+    """A quadlet with what its command line has: also what its pod, volumes and defaults add."""
+    kinds = {item.kind for item in written.exposed}
+    more = [replace(item, line=written.line) for item in made.exposed if item.kind not in kinds]
+    return replace(
+        written,
+        drop=made.drop,
+        add=made.add,
+        privileged=made.privileged,
+        exposed=(*written.exposed, *more),
+    )
 
 
 def _is_new(item: ExposureAt) -> bool:

@@ -54,7 +54,7 @@ def test_the_diff_is_shown_and_the_file_written(
 ) -> None:
     assert emit(saved, file, "--service", "web") == 0
     said = capsys.readouterr()
-    assert said.out.startswith(f"--- {file}\n+++ {file}\n@@ -1,4 +1,7 @@\n")
+    assert said.out.startswith(f"--- {file}\n+++ {file}\n@@ -1,4 +1,9 @@\n")
     assert "-    privileged: true # for now\n+    cap_drop:\n" in said.out
     assert f"capadvise: {file}: web: written\n" in said.err
     assert file.read_text().startswith(PATCHED)

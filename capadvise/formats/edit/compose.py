@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a service have what the snippet says and nothing else. Raises BadInput for what is no
     compose file and for a service that is not there, CannotPatch where more would change."""
     normalized = NormalizedText.of(content)
-    root, services, name = _find(normalized.body, service)
+    root, services, name = find(normalized.body, service)
     wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
     plan = _Plan(Document.of(normalized.body, root), services, name, wanted)
     edits = plan.edits()
@@ -58,10 +59,11 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         name,
         (*pinned, *_notes(services, name, snippet)),
         unprivileged=plan.privileged,
+        dependents=tuple(_dependents(services, name)),
     )
 
 
-def _find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
+def find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
     """The document and the services that a service stands in, and its name."""
     places = []
     for root in documents(body):
@@ -205,13 +207,21 @@ def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
         yield node
 
 
+def _dependents(services: Mapping, name: str) -> Iterator[str]:
+    """The services that extend one, through others too."""
+    pair = services.own(name)
+    for key, other in services.pairs:
+        if pair and any(parent is pair[1] for parent in _parents(services, other)):
+            yield text(key) or ""
+
+
 def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     """Where other services took their keys from the changed one, they get what they had; and a
     note on each. One after the other: what one is given can be what another takes."""
     notes: list[str] = []
-    root, services, _ = _find(new, name)
+    root, services, _ = find(new, name)
     pairs = {text(key): (key, node) for key, node in services.pairs}
-    for other, had in entries(_find(old, name)[1]).items():
+    for other, had in entries(find(old, name)[1]).items():
         pair = pairs.get(other)
         if pair is None or other == name:
             continue
@@ -229,7 +239,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             new = apply(new, change(doc, pair[1], gone, pins))
         else:
             new = apply(new, open_up(doc, services, pair, pins))
-        root, services, _ = _find(new, name)
+        root, services, _ = find(new, name)
         pairs = {text(key): (key, node) for key, node in services.pairs}
         notes.append(f"{other} shared {', '.join(pins)} with {name}; it keeps its old values")
     return new, notes
@@ -252,7 +262,7 @@ def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
             f"service {name!r} cannot be changed without changing another one",
             hint="write its cap_drop, cap_add and privileged out in the service itself",
         )
-    has = entries(entries(_find(new, name)[1])[name])
+    has = entries(entries(find(new, name)[1])[name])
     right = not is_on(has.get("privileged")) and all(
         same(has.get(key), frozenset(item.text for item in want.items), as_docker_takes_it)
         for key, want in wanted.items()
@@ -275,6 +285,21 @@ def _others(root: Node, name: str) -> Any:
     return rest, each
 
 
+def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
+    """All that an edit of some keys of a service must leave as it is."""
+    services = entries(root).get("services")
+    rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
+    each = {} if services is None else entries(services)
+    return rest, {
+        service: {
+            what: value(item)
+            for what, item in entries(node).items()
+            if service != name or what not in keys
+        }
+        for service, node in each.items()
+    }
+
+
 def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
     """What the owner of the file must know."""
     pair = services.own(name)
@@ -287,9 +312,6 @@ def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
             f"{name} extends a service {where}, whose lists compose would merge into these: "
             f"{_OVERRIDE} prevents that (Docker Compose 2.24.4 or later)"
         )
-    for key, other in services.pairs:
-        if any(parent is target(node) for parent in _parents(services, other)):
-            yield f"{text(key)} extends {name}, so its capabilities change too"
     yield from on_user(snippet, text(entries(node).get("user")))
     if not entries(node).keys() & {"image", "build", "extends"}:
         yield (

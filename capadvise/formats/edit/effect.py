@@ -9,6 +9,7 @@ from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import FORMATS, quadlet, systemd
 from capadvise.formats.declared import Declared
 from capadvise.formats.edit.patched import Patched
+from capadvise.formats.edit.restraints import restrained
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet
 
@@ -28,14 +29,15 @@ def effective(
     patched = patch(text, service, snippet)
     declared = _declared(language, patched)
     _check_possible(declared, snippet)
-    if not _has(language, declared, snippet):
+    if not has(language, declared, snippet):
         name = f" of {patched.service}" if patched.service else ""
         raise CannotPatch(
             f"the patch{name} would have no effect: the program that reads the file would "
             "see something else",
             hint="nothing was written: list the capabilities once, in the service itself",
         )
-    return patched
+    more = restrained(language, patched, declared, snippet)
+    return more if has(language, _declared(language, more), snippet) else patched
 
 
 def _check_possible(declared: Declared, snippet: Snippet) -> None:
@@ -62,7 +64,7 @@ def _declared(language: str, patched: Patched) -> Declared:
     raise BadInput(f"the service {patched.service!r} is missing after the patch")
 
 
-def _has(language: str, declared: Declared, snippet: Snippet) -> bool:
+def has(language: str, declared: Declared, snippet: Snippet) -> bool:
     """Whether a service is granted what the snippet says and nothing else."""
     wanted = {int(cap) for cap, _ in snippet.caps}
     number = systemd.capability_number if language == "systemd" else _number

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from capadvise.errors import BadInput, CannotPatch
@@ -15,8 +14,9 @@ from capadvise.formats.edit.changes import (
     open_up,
     release,
 )
+from capadvise.formats.edit.containers import FileContainer, every, find
 from capadvise.formats.edit.layout import Item, Listing, Tree, source
-from capadvise.formats.edit.patched import Patched, chosen, odd, on_user, patchable, reasons
+from capadvise.formats.edit.patched import Patched, odd, on_user, patchable, reasons
 from capadvise.formats.edit.text_edits import NormalizedText, TextEdit, apply
 from capadvise.formats.edit.yaml_values import (
     as_docker_takes_it,
@@ -24,7 +24,9 @@ from capadvise.formats.edit.yaml_values import (
     names,
     text,
 )
-from capadvise.formats.manifests import CONTAINERS, NON_ROOT, POD_SPEC
+from capadvise.formats.manifests import (
+    NON_ROOT,
+)
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.yaml_tree import (
     EMPTY,
@@ -40,21 +42,11 @@ from capadvise.formats.yaml_tree import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Container:
-    """A container and where it stands. ``service`` is ``KIND/NAME/CONTAINER``."""
-
-    service: str
-    root: Node
-    pod: Node
-    node: Node
-
-
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     """Let a container have what the snippet says and nothing else. Raises BadInput for what is no
     manifest and for a container that is not there, CannotPatch where more would change."""
     normalized = NormalizedText.of(content)
-    container = _find(normalized.body, service)
+    container = find(normalized.body, service)
     if not isinstance(target(container.node), Mapping):
         raise BadInput(f"container {container.service!r} is not a mapping")
     doc = Document.of(normalized.body, container.root)
@@ -71,83 +63,6 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         (*pinned, *_notes(container, snippet)),
         unprivileged=is_on(_context(container.node).get("privileged")),
     )
-
-
-# ------------------------------------------------------------------------------ finding
-
-
-def _find(body: str, service: str | None) -> _Container:
-    every = list(_every(body))
-    if not every:
-        kinds = {kind for root in documents(body) for kind, _ in _objects(root, None) if kind}
-        has = f"it has {', '.join(sorted(kinds))}" if kinds else "not a Kubernetes manifest"
-        raise BadInput(
-            f"there is no container to patch: {has}", hint=f"kinds: {', '.join(POD_SPEC)}"
-        )
-    known = [container.service for container in every]
-    meant = known if service is None else _meant(service, known)
-    if len(set(meant)) > 1:
-        asked = (
-            "choose one with --service" if service is None else (f"several are called {service!r}")
-        )
-        some = ", ".join(meant[:12])
-        raise BadInput(f"it has {len(known)} containers: {asked}", hint=f"one of: {some}")
-    name = meant[0] if meant else chosen(service, known, what="container")
-    if len(meant) > 1:
-        raise BadInput(f"it has {name!r} twice", hint="put each into a file of its own")
-    return every[known.index(name)]
-
-
-def _meant(service: str, known: list[str]) -> list[str]:
-    """``[KIND/]NAME[/CONTAINER]``, the kind in any case; else a container's own name."""
-    asked = service.split("/")
-    kinds = {name.partition("/")[0].lower() for name in known}
-    if asked[0].lower() in kinds | {kind.lower() for kind in POD_SPEC} and len(asked) > 1:
-        kinds, asked = {asked[0].lower()}, asked[1:]
-    names_meant = []
-    for name in known:
-        kind, *rest = name.split("/")
-        if kind.lower() in kinds and rest[: len(asked)] == asked:
-            names_meant.append(name)
-    return names_meant or [name for name in known if name.rpartition("/")[2] == service]
-
-
-def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node]]:
-    """Objects with their kinds, those in lists too; a typed list implies the kind of its items."""
-    keys = entries(node)
-    kind = text(keys.get("kind")) or implied
-    items = target(keys["items"]) if "items" in keys else None
-    if kind and kind.endswith("List") and isinstance(items, Sequence):
-        for item in items.items:
-            yield from _objects(item, kind.removesuffix("List") or None)
-    else:
-        yield kind, node
-
-
-def _path(kind: str, item: Node) -> tuple[str, ...]:
-    """Where an object keeps its pod; empty for one without. A kind that is not known (Rollout) can
-    have a template as a Deployment has."""
-    if kind in POD_SPEC:
-        return POD_SPEC[kind]
-    template = POD_SPEC["Deployment"]
-    return template if "containers" in entries(_inside(item, template)) else ()
-
-
-def _inside(item: Node, path: tuple[str, ...]) -> Node:
-    for key in path:
-        item = entries(item).get(key, EMPTY)
-    return item
-
-
-def _containers(root: Node, kind: str, item: Node) -> Iterator[_Container]:
-    pod = _inside(item, _path(kind, item))
-    metadata = entries(entries(item).get("metadata", EMPTY))
-    name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
-    for key in CONTAINERS:
-        group = target(entries(pod).get(key, EMPTY))
-        for node in group.items if isinstance(group, Sequence) else ():
-            container = text(entries(node).get("name")) or "?"
-            yield _Container(f"{kind}/{name}/{container}", root, pod, node)
 
 
 def _context(container: Node) -> dict[str, Node]:
@@ -245,8 +160,8 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
     """Where other containers took their securityContext from the changed one, they get what they
     had; and a note on each. One after the other: what one is given can be what another takes."""
     notes: list[str] = []
-    items = list(_every(new))
-    for index, was in enumerate(_every(old)):
+    items = list(every(new))
+    for index, was in enumerate(every(old)):
         item = items[index]
         had, has = (entries(x.node).get("securityContext") for x in (was, item))
         same = (had and value(had)) == (has and value(has))
@@ -256,46 +171,38 @@ def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
         gone = [pair for pair in (item.node.own("securityContext"),) if pair]
         doc = Document.of(new, item.root)
         new = apply(new, change(doc, item.node, gone, {"securityContext": tree}))
-        items = list(_every(new))
+        items = list(every(new))
         notes.append(f"{item.service} shared its securityContext; it keeps its old values")
     return new, notes
 
 
-def _every(body: str) -> Iterator[_Container]:
-    for root in documents(body):
-        for kind, item in _objects(root, None):
-            if kind and _path(kind, item):
-                yield from _containers(root, kind, item)
-
-
 def _verify(old: str, new: str, service: str, wanted: dict[str, Tree]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
-    before, after = list(_others(old, service)), list(_others(new, service))
+    before, after = list(others(old, service)), list(others(new, service))
     if before != after:
         raise CannotPatch(
             f"{service} cannot be changed without changing another one",
             hint="write its securityContext out in the container itself",
         )
-    if not _right(_find(new, service).node, wanted):
+    if not _right(find(new, service).node, wanted):
         raise odd(f"{service}")
 
 
-def _others(body: str, service: str) -> Iterator[Any]:
+def others(
+    body: str, service: str, keys: tuple[str, ...] = ("privileged", "capabilities")
+) -> Iterator[Any]:
     """All that a patch of a container must leave as it is, for each document."""
-    for root in documents(body):
-        instead: dict[int, Any] = {}
-        for kind, item in _objects(root, None):
-            for container in _containers(root, kind, item) if kind and _path(kind, item) else ():
-                rest = {key: value(inner) for key, inner in entries(container.node).items()}
-                context = {key: value(inner) for key, inner in _context(container.node).items()}
-                if container.service == service:
-                    context.pop("privileged", None)
-                    context.pop("capabilities", None)
-                instead[id(target(container.node))] = rest | {"securityContext": context}
-        yield value(root, instead)
+    instead: dict[int, Any] = {}
+    for container in every(body):
+        rest = {key: value(inner) for key, inner in entries(container.node).items()}
+        context = {key: value(inner) for key, inner in _context(container.node).items()}
+        if container.service == service:
+            context = {key: said for key, said in context.items() if key not in keys}
+        instead[id(target(container.node))] = rest | {"securityContext": context}
+    yield from (value(root, instead) for root in documents(body))
 
 
-def _notes(container: _Container, snippet: Snippet) -> Iterator[str]:
+def _notes(container: FileContainer, snippet: Snippet) -> Iterator[str]:
     """What the owner of the manifest must know."""
     places = [
         entries(entries(place).get("securityContext", EMPTY))

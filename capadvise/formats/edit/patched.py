@@ -25,6 +25,8 @@ class Patched:
     """What its owner must know, one sentence each."""
     unprivileged: bool = False
     """Whether it was privileged before."""
+    dependents: tuple[str, ...] = ()
+    """Other services that change with it, since they extend it."""
 
 
 def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:

@@ -29,18 +29,27 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     return config(_compose(), files, *more, environment=_OFFLINE)
 
 
+def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
+    """As ``resolved``, of one file that lies in a folder and need not be there yet."""
+    more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
+    options = ["--project-directory", folder, "--file", "-"]
+    return config(_compose(), options, *more, environment=_OFFLINE, given=text)
+
+
 def config(
     compose: Sequence[str],
     options: Sequence[str],
     *more: str,
     environment: Mapping[str, str] | None = None,
+    given: str = "",
 ) -> str:
-    """What ``compose [options] config`` makes of a project, as JSON. Raises NotResolved."""
+    """What ``compose [options] config`` makes of a project, as JSON; ``given`` is what it reads
+    from its standard input. Raises NotResolved."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             errors="backslashreplace",

@@ -1,0 +1,63 @@
+"""Whether a patch takes effect for the program that reads the file, where that is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capadvise.errors import BadInput, CannotPatch
+from capadvise.formats.edit.effect import has
+from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet
+from capadvise.workflow import ask_consumer
+
+
+def confirm(change: Change, language: str, snippet: Snippet) -> None:
+    """Raises CannotPatch where it takes the new text otherwise than it is meant.
+    Of a drop-in alone nobody can say what it comes to."""
+    if change.path.parent.suffix == ".d":
+        return
+    before = (change.before or b"").decode().removeprefix("\ufeff")
+    after = change.patched.text.removeprefix("\ufeff")
+    new = _takes(after, change, language, snippet)
+    if new is None and _takes(before, change, language, snippet) is None:
+        return
+    if not new:
+        raise CannotPatch(
+            f"{change.path}: {_PROGRAMS[language]} would not give {change.patched.service or 'it'} "
+            "what the patch says",
+            hint="nothing was written: list the capabilities once, in the service itself",
+        )
+
+
+_PROGRAMS = {
+    "compose": "docker compose",
+    "kubernetes": "kubectl",
+    "quadlet": "quadlet",
+    "systemd": "systemd",
+}
+
+
+def _takes(text: str, change: Change, language: str, snippet: Snippet) -> bool | None:
+    """Whether a service gets what is meant; None where nobody can be asked."""
+    name = change.path.name
+    units = language in ("systemd", "quadlet")
+    files = ask_consumer.around([str(change.path)], [text]) if units else {}
+    if language == "systemd":
+        groups = ask_consumer.bounding(name, files)
+        wanted = {cap.name for cap, _ in snippet.caps}
+        if groups is None:
+            return None
+        return all(held is not wanted.isdisjoint(group) for group, held in groups.items())
+    try:
+        if language == "quadlet":
+            declared = ask_consumer.container(name, files)
+        else:
+            every = (
+                ask_consumer.services(text, Path(change.path).resolve().parent)
+                if language == "compose"
+                else ask_consumer.containers(text)
+            )
+            declared = ask_consumer.named(every, change.patched.service)
+    except BadInput:  # what it shows is not what this reader takes
+        return None
+    return None if declared is None else has(language, declared, snippet)

@@ -1,0 +1,210 @@
+"""``emit --into`` writes what ``emit`` writes: no new privileges and the default seccomp filter,
+where the recording shows no harm; and it changes nobody else unasked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.cli import main
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.files import plan
+from capadvise.formats.line_diff import unified
+from capadvise.report.save import save
+from tests.support.patching import snippet
+from tests.support.recordings import CATALOG, RECORDING, report
+
+SAFE = replace(snippet(("CHOWN",)), no_new_privileges=True, default_seccomp=True)
+POD = "kind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: x\n"
+DONE = "      capabilities:\n        drop: [ALL]\n        add: [CHOWN]\n"
+
+
+def patched(language: str, text: str, service: str | None = None) -> str:
+    new = PATCHES[language](text, service, SAFE).text
+    assert PATCHES[language](new, service, SAFE).text == new
+    return new
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", "    security_opt:\n      - no-new-privileges:true\n"),
+        (
+            "    security_opt:\n      - label=disable # why\n",
+            "      - label=disable # why\n      - no-new-privileges:true\n",
+        ),
+        ("    security_opt: [a=b]\n", "    security_opt: [a=b, no-new-privileges:true]\n"),
+        (
+            "    security_opt:\n      - no-new-privileges:false\n",
+            "    security_opt:\n      - no-new-privileges:true\n",
+        ),
+        ("    security_opt: [no-new-privileges]\n", "    security_opt: [no-new-privileges]\n"),
+        ("    security_opt: []\n", "    security_opt:\n      - no-new-privileges:true\n"),
+    ],
+)
+def test_compose(options: str, expected: str) -> None:
+    text = f"services:\n  web:\n    image: x\n{options}    tty: true\n  db:\n    image: y\n"
+    new = patched("compose", text, "web")
+    assert expected in new
+    assert new.endswith("\n  db:\n    image: y\n")
+    assert FORMATS["compose"].read(new)[0].no_new_privileges
+
+
+def test_options_that_several_share_stay_those_of_the_others() -> None:
+    text = (
+        "x: &o\n  security_opt: &s [a=b]\nservices:\n  web:\n    <<: *o\n    image: x\n"
+        "  db:\n    image: x\n    security_opt: *s\n"
+    )
+    new = patched("compose", text, "web")
+    web, db = FORMATS["compose"].read(new)
+    assert (web.no_new_privileges, db.no_new_privileges) == (True, None)
+    assert new.startswith("x: &o\n  security_opt: &s [a=b]\n")
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ("", ["allowPrivilegeEscalation: false", "type: RuntimeDefault"]),
+        (f"    securityContext:\n{DONE}", ["allowPrivilegeEscalation: false", "RuntimeDefault"]),
+        (
+            "    securityContext: {allowPrivilegeEscalation: true, privileged: true}\n",
+            ["privileged: false", "allowPrivilegeEscalation: false", "RuntimeDefault"],
+        ),
+        (
+            "    securityContext:\n      seccompProfile: {type: Unconfined}\n",
+            ["type: RuntimeDefault"],
+        ),
+        (
+            "    securityContext:\n      seccompProfile:\n        type: Localhost\n"
+            "        localhostProfile: a.json\n",
+            ["type: Localhost", "localhostProfile: a.json"],
+        ),
+    ],
+)
+def test_kubernetes(context: str, expected: list[str]) -> None:
+    new = patched("kubernetes", POD + context)
+    assert all(line in new for line in expected), new
+    assert "Unconfined" not in new
+    assert "privileged: true" not in new
+    assert FORMATS["kubernetes"].read(new)[0].no_new_privileges
+
+
+def test_a_filter_of_the_pod_is_enough() -> None:
+    text = POD + "  securityContext: {seccompProfile: {type: RuntimeDefault}}\n"
+    assert patched("kubernetes", text).count("seccompProfile") == 1
+
+
+def test_units() -> None:
+    box = patched("quadlet", "[Container]\nImage=x\n[Service]\nRestart=always\n")
+    assert "\nNoNewPrivileges=true\n[Service]\n" in box
+    unit = "[Service]\nExecStart=/bin/x\nNoNewPrivileges=no\n"
+    assert "NoNewPrivileges=true\n" in patched("systemd", unit)
+
+
+@pytest.mark.parametrize("language", ["compose", "kubernetes", "quadlet", "systemd"])
+def test_where_it_would_do_harm_it_is_not_written(language: str) -> None:
+    """A set-id program was started; a call was seen that the default filter never lets through."""
+    texts = {
+        "compose": "services:\n  web:\n    image: x\n",
+        "kubernetes": POD,
+        "quadlet": "[Container]\nImage=x\n",
+        "systemd": "[Service]\nExecStart=/bin/x\n",
+    }
+    harmed = replace(SAFE, no_new_privileges=False, default_seccomp=False)
+    new = PATCHES[language](texts[language], None, harmed).text
+    assert "rivileges" not in new.replace("Privileged", "")
+    assert "seccomp" not in new
+    assert "Escalation" not in new
+
+
+# ------------------------------------------------------------------------------ names
+
+
+TWO = "".join(
+    f"kind: Deployment\nmetadata: {{name: web, namespace: {name}}}\nspec: {{template: {{spec: "
+    "{containers: [{name: c, image: x}]}}}\n---\n"
+    for name in ("a", "b")
+)
+
+
+def test_the_namespace_tells_two_of_one_name_apart() -> None:
+    names = [each.service for each in FORMATS["kubernetes"].read(TWO)]
+    assert names == ["a/Deployment/web/c", "b/Deployment/web/c"]
+    for asked in ("b/Deployment/web/c", "b/deployment/web"):
+        result = PATCHES["kubernetes"](TWO, asked, SAFE)
+        assert result.service == names[1]
+        first, second, _ = result.text.split("---\n")
+        assert first == TWO.split("---\n")[0]
+        assert "CHOWN" in second
+    with pytest.raises(BadInput, match="several are called 'Deployment/web'"):
+        PATCHES["kubernetes"](TWO, "Deployment/web", SAFE)
+
+
+def test_a_namespace_need_not_be_said_where_one_is_enough() -> None:
+    one = TWO.split("---\n")[0]
+    for asked in ("Deployment/web/c", "a/Deployment/web/c", "web/c", "c"):
+        assert PATCHES["kubernetes"](one, asked, SAFE).service == "Deployment/web/c"
+
+
+def test_a_quadlet_goes_by_its_file_and_by_its_container(tmp_path: Path) -> None:
+    path = tmp_path / "web.container"
+    path.write_text("[Container]\nImage=x\nContainerName=front\n")
+    for name in ("web", "web.container", "front"):
+        assert "DropCapability=all" in plan(path, "quadlet", name, SAFE).patched.text
+    with pytest.raises(BadInput):
+        plan(path, "quadlet", "other", SAFE)
+
+
+@pytest.mark.parametrize("name", ["web", "front"])
+def test_a_report_goes_by_either_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.container").write_text("[Container]\nImage=x\nContainerName=front\n")
+    (tmp_path / "reports").mkdir()
+    save(tmp_path / "reports" / f"{name}.json", report(RECORDING), CATALOG)
+    main(["check", str(tmp_path / "web.container"), "--against", str(tmp_path / "reports")])
+    assert "no-report" not in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------ others
+
+
+EXTENDED = (
+    "services:\n  base:\n    image: x\n  web:\n    extends: base\n"
+    "  task:\n    extends: {service: web}\n  alone:\n    image: y\n"
+)
+
+
+def test_what_extends_it_is_changed_only_with_consent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, file = tmp_path / "r.json", tmp_path / "compose.yml"
+    save(saved, report(RECORDING), CATALOG)
+    file.write_text(EXTENDED)
+    emit = ["emit", str(saved), "--format", "compose", "--into", str(file), "--service"]
+    assert main([*emit, "base"]) == 2
+    assert "web, task extend base" in capsys.readouterr().err
+    assert file.read_text() == EXTENDED
+    assert main([*emit, "base", "--dry-run"]) == 0
+    assert file.read_text() == EXTENDED
+    assert main([*emit, "alone"]) == 0
+    assert main([*emit, "base", "--with-dependents"]) == 0
+    assert "web, task extend base: their capabilities change too" in capsys.readouterr().err
+    assert "cap_drop" in file.read_text().partition("web:")[0]
+
+
+def test_a_diff_has_the_fewest_lines() -> None:
+    """In a file of similar documents, a change in two places is shown there only."""
+    part = ["kind: a\n", "spec:\n", "  x: 1\n", "---\n"]
+    old = part * 500
+    new = [*old[:40], "  y: 2\n", *old[40:1000], "  y: 2\n", *old[1001:]]
+    lines = list(unified(old, new, ("a", "b")))
+    assert [line for line in lines[2:] if line[0] in "+-"] == [
+        "+  y: 2\n",
+        "-kind: a\n",
+        "+  y: 2\n",
+    ]

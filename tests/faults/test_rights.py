@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.support.runs import CAPADVISE
 from tests.support.tmux import Tmux
 from tests.support.wait import until
 
+UNDER_FILTER = Path(__file__).parents[1] / "programs" / "under_filter.py"
 RUN = (CAPADVISE, "run", "-q", "-o", "/dev/null")
 
 
@@ -65,6 +67,17 @@ def test_of_run(marked: Marked, options: tuple[str, ...]) -> None:
     (target,) = marked.processes()
     assert procfs.capability_sets(target).permitted == procfs.capability_sets().bounding
     end(process)
+
+
+@pytest.mark.parametrize("call", ["capset", "capget"])
+def test_a_filter_that_refuses_to_give_them_up_stops_nothing(tmp_path: Path, call: str) -> None:
+    report = tmp_path / "r.json"
+    filtered = [sys.executable, UNDER_FILTER, call, "EPERM"]
+    command = [CAPADVISE, "run", "-o", report, "--", "chown", "1", tmp_path]
+    done = subprocess.run([*filtered, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(report.read_text())["proposal"]["recommended"] == ["CAP_CHOWN"]
 
 
 def test_of_attach(marked: Marked) -> None:

@@ -333,7 +333,7 @@ def test_what_an_ordinary_user_learns(
     as_nobody: Any, command: str, subids: str, expected: tuple[str, str, str, bool] | None
 ) -> None:
     said, report = as_nobody(command, subids)
-    assert "retries alone" in said
+    assert "only retries show" in said
     cautions = " ".join(report["recordings"][0]["cautions"])
     assert "root of a user namespace" in cautions
     assert ("switching users" in cautions) is (not subids)

@@ -243,7 +243,7 @@ def test_in_another_pid_namespace_retries_alone_are_left(tmp_path: Path) -> None
     )
     assert done.returncode == 0
     assert "pid namespace" in done.stderr
-    assert "retries alone" in done.stderr
+    assert "only retries show" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT"])

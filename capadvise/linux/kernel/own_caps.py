@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from capadvise.linux.kernel import libc
@@ -60,9 +61,10 @@ def kept() -> frozenset[int]:
 
 def keep(numbers: Iterable[int] | None = None) -> None:
     """Give up all else, in the calling thread. Only as root: what another user executes would not
-    get it back. Raises OSError."""
+    get it back. Where a seccomp filter refuses capset(2), we go on with what we were given."""
     if os.geteuid() != 0:
         return
     mask = sum(1 << number for number in (kept() if numbers is None else numbers))
-    _, permitted, inheritable = libc.capget()
-    libc.capset(permitted & mask, permitted & mask, inheritable)
+    with suppress(OSError):
+        _, permitted, inheritable = libc.capget()
+        libc.capset(permitted & mask, permitted & mask, inheritable)

@@ -6,9 +6,10 @@ their digest. Where it does not fit them (somebody is editing), they are read th
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 from capadvise import strict
 from capadvise.caps import NAMES, Cap, names
 from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
-from capadvise.catalog.sites import among
 from capadvise.errors import BadInput
 
 FILE = "compiled.json"
@@ -112,14 +112,20 @@ def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
         rule = rule_of(folder, item)
         scope = joined(
             asker.scope
-            for function in named
-            if any(among(function, (pattern.partition("<")[0],)) for pattern in rule.at)
+            for pattern in rule.at
+            for function in _named(pattern.partition("<")[0], named)
             for asker in named[function]
             if rule.caps is None or asker.cap in rule.caps
         )
         if scope and "*" not in rule.at:
             item.setdefault("scope", str(scope))
     return raw
+
+
+def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
+    if "*" in pattern:
+        return fnmatch.filter(functions, pattern)
+    return [pattern] if pattern in functions else []
 
 
 def dump(facts: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ ROOT = Path(capadvise.__file__).parent
 TREES = {
     str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))
 }
+NODES = [(path, node) for path, tree in TREES.items() for node in ast.walk(tree)]
 LINES, FUNCTION_LINES, COMPLEXITY = 350, 60, 15
 
 COMPLEX = {
@@ -30,10 +31,9 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def functions() -> Iterator[tuple[str, ast.AST, int]]:
     """Of each function: where, what, and how many lines it has."""
-    for path, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, _FUNCTIONS):
-                yield f"{path}:{node.name}", node, (node.end_lineno or 0) - node.lineno + 1
+    for path, node in NODES:
+        if isinstance(node, _FUNCTIONS):
+            yield f"{path}:{node.name}", node, (node.end_lineno or 0) - node.lineno + 1
 
 
 def complexity(node: ast.AST) -> int:
@@ -71,10 +71,9 @@ def test_no_function_branches_too_often() -> None:
 
 def test_no_class_name_has_two_meanings() -> None:
     places = defaultdict(list)
-    for path, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(path)
+    for path, node in NODES:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            places[node.name].append(path)
     ambiguous = {name: paths for name, paths in places.items() if len(paths) > 1}
     assert ambiguous == {}
 
@@ -82,8 +81,7 @@ def test_no_class_name_has_two_meanings() -> None:
 def test_libc_is_loaded_in_one_place() -> None:
     loading = {
         path
-        for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for path, node in NODES
         if isinstance(node, ast.Attribute) and node.attr in ("CDLL", "PyDLL")
     }
     assert loading == {"linux/kernel/libc.py"}

@@ -42,13 +42,18 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("postgres", b"", b"HTTP/1.0 400", False),
         ("banner", b"220 mail ESMTP\r\n", b"", True),
         ("banner", b"SSH-2.0-OpenSSH_9.9\r\n", b"", True),
-        ("banner", b"", b"", False),
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
     ],
 )
 def test_protocol(protocol: str, first: bytes, answer: bytes, spoken: bool) -> None:
     with _server(first, answer) as port:
         assert implicit_check.answers(port, protocol) is spoken
+
+
+def test_who_says_nothing_speaks_no_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implicit_check, "_PATIENCE", 0.3)
+    with _server(b"", b"") as port:
+        assert not implicit_check.answers(port, "banner")
 
 
 def test_who_does_not_listen_does_not_answer() -> None:
@@ -76,9 +81,10 @@ def test_what_is_missing_is_said() -> None:
     assert why == "missing: nginx, tcp:7/http"
 
 
-def test_what_is_started_anew_does_not_pass() -> None:
+def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash loop looks well at every single moment."""
-    loop = "while :; do sleep 0.3; done"
+    monkeypatch.setattr(implicit_check, "_GOES_ON", 0.3)
+    loop = "while :; do sleep 0.1; done"
     with subprocess.Popen(["sh", "-c", loop], start_new_session=True) as process:
         try:
             words = ["pgrep", "-P", str(process.pid)]

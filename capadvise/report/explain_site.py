@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
-from capadvise.catalog.sites import among, rule_of_asker
+from capadvise.catalog.sites import Sites, among, rule_of_asker
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 
@@ -41,24 +42,28 @@ _SCOPE = {
 def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
-    rules = catalog.sites.rules
-    exact = [rule for rule in rules if among(function, _names(rule))]
+    rules = _named(catalog.sites)
+    exact = [rule for rule, names in rules if among(function, names)]
     exact += [rule_of_asker(a) for a in catalog.askers if a.function == function and a.meaning]
     return exact or [
-        rule for rule in rules if len(function) > 3 and any(function in n for n in _names(rule))
+        rule for rule, names in rules if len(function) > 3 and any(function in n for n in names)
     ]
 
 
 def similar(function: str, catalog: Catalog) -> list[str]:
     """Functions that the catalog knows and that are spelled nearly so."""
-    known = {name for rule in catalog.sites.rules for name in _names(rule)}
+    known = {name for _, names in _named(catalog.sites) for name in names}
     known |= {asker.function for asker in catalog.askers}
     return get_close_matches(function, sorted(known), n=3)
 
 
-def _names(rule: SiteRule) -> Sequence[str]:
-    """All functions of a rule; ``a<b`` is two of them, and ``*`` is none."""
-    return [n for at in (*rule.at, *rule.below) for n in at.split("<") if n != "*"]
+@lru_cache(maxsize=1)
+def _named(sites: Sites) -> list[tuple[SiteRule, list[str]]]:
+    """Each rule and all its functions; ``a<b`` is two of them, and ``*`` is none."""
+    return [
+        (rule, [name for at in (*rule.at, *rule.below) for name in at.split("<") if name != "*"])
+        for rule in sites.rules
+    ]
 
 
 def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:

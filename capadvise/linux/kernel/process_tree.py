@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
+from capadvise.linux.kernel.own_cgroup import OwnCgroup
+
 
 def descendants(root: int) -> list[int]:
     """Pids below a process, from /proc. Orphans stay below the nearest subreaper."""
@@ -27,12 +29,15 @@ def descendants(root: int) -> list[int]:
     return pids
 
 
-def kill_descendants(reap: Callable[[], bool]) -> None:
-    """Kill all descendants of this process until ``reap`` (False: there is none) says so.
+def kill_descendants(reap: Callable[[], bool], cgroup: OwnCgroup | None = None) -> None:
+    """Kill all descendants of this process until ``reap`` (False: there is none) says so, and what
+    is in a group, which is removed then.
 
     What is there after the first time may fork faster than it is killed: from then on all are
     stopped first. Not at once: if we are killed in between, what is stopped stays.
     """
+    if cgroup is not None:
+        cgroup.kill()
     numbers = [signal.SIGKILL]
     while reap():
         for number in numbers:
@@ -41,6 +46,8 @@ def kill_descendants(reap: Callable[[], bool]) -> None:
                     os.kill(pid, number)
         time.sleep(0.002)
         numbers = [signal.SIGSTOP, signal.SIGKILL]
+    if cgroup is not None:
+        cgroup.end()
 
 
 def reap_all() -> bool:

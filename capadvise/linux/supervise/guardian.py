@@ -31,6 +31,7 @@ if __name__ == "__main__":
 from capadvise.linux.ftrace.removal import remove_instances, remove_probes
 from capadvise.linux.kernel import json_lines, libc, own_caps, uapi
 from capadvise.linux.kernel.odd_start import fill_streams, restore_limits
+from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
 
@@ -71,7 +72,7 @@ def main() -> None:
         guardian.run()
     finally:
         # The target was forked before, and stays in the terminal's session.
-        kill_descendants(guardian.reap)
+        kill_descendants(guardian.reap, guardian.cgroup)
         remove_containers(guardian.plan["sweep"])
         remove_instances(plan["instances"])
         if plan["probes"]:
@@ -87,6 +88,7 @@ class Guardian:
     ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0
+        self.cgroup = OwnCgroup(*plan["cgroup"]) if plan["cgroup"] else None
 
     def send(self, **message: Any) -> None:
         json_lines.send(self.report, message)
@@ -107,7 +109,7 @@ class Guardian:
             # It may be held for long: whoever is at the other end must see ours end.
             for fd in (go_write, failed_read, self.commands.fd, self.report):
                 os.close(fd)
-            start(self.plan, go_read, failed_write)
+            start(self.plan, self.cgroup, go_read, failed_write)
         os.close(go_read)
         os.close(failed_write)
         if self.plan["terminal"] is not None:
@@ -162,11 +164,12 @@ class Guardian:
 
     def watch(self) -> None:
         """Until the tree is gone, or the supervisor."""
+        populated = [self.cgroup.events] if self.cgroup else []
         while True:
-            ready, _, _ = select.select([self.commands.fd, self.wake], [], [])
+            ready, _, _ = select.select([self.commands.fd, self.wake], [], populated)
             if self.wake in ready:
                 os.read(self.wake, 4096)
-            if not self.reap():
+            if not self.goes_on():
                 self.send(empty=True)
                 break
             if self.commands.fd in ready:
@@ -178,14 +181,23 @@ class Guardian:
             for command in self.commands.read():
                 self.obey(command)
 
+    def goes_on(self) -> bool:
+        """Whether anything of the target's is left. In a pid namespace that was there before,
+        orphans are that namespace's, and not ours."""
+        return self.reap() or (self.cgroup is not None and self.cgroup.populated())
+
+    def left(self) -> list[int]:
+        """What the target has left, when it has ended itself."""
+        return [*descendants(os.getpid()), *(self.cgroup.pids() if self.cgroup else [])]
+
     def obey(self, command: Any) -> None:
         if command == "kill":
-            kill_descendants(self.reap)
+            kill_descendants(self.reap, self.cgroup)
         elif command == "left":
             self.plan["sweep"] = []
         elif isinstance(command, dict) and "signal" in command:
             # Where the target has ended and left a daemon, the signal is for what it left.
-            for pid in [self.target] if self.target else descendants(os.getpid()):
+            for pid in [self.target] if self.target else set(self.left()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, command["signal"])
 
@@ -217,9 +229,11 @@ def let_go() -> None:
     os.close(nowhere)
 
 
-def start(plan: dict[str, Any], go: int, failed: int) -> NoReturn:
+def start(plan: dict[str, Any], cgroup: OwnCgroup | None, go: int, failed: int) -> NoReturn:
     """In the child: become what the plan says, wait, exec."""
     try:
+        if cgroup is not None:
+            cgroup.join()
         enter_namespace(plan, go, failed)
         prepare(plan)
         os.write(failed, b"ready\n")

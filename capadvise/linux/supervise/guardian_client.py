@@ -17,6 +17,7 @@ from typing import Any
 
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines, libc, own_caps
+from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 
 _SI_USER = (0, -6)
@@ -30,8 +31,10 @@ class GuardianProcess:
     """The process that starts and owns the target. All of DESIGN's promises about ``kill -9``
     rest on it: it sees our end by the pipe, and we see its end by the other one."""
 
-    def __init__(self, fds: Iterable[int] = ()) -> None:
-        """Start it. It inherits ``fds`` besides, and keeps them from the target."""
+    def __init__(self, fds: Iterable[int] = (), cgroup: OwnCgroup | None = None) -> None:
+        """Start it. It inherits ``fds`` besides, and keeps them from the target. ``cgroup``: which
+        the target will be in."""
+        self._cgroup = cgroup
         # If the guardian dies first, its orphans come to us, and we kill them.
         libc.become_subreaper()
         prctl = importlib.util.find_spec("prctl")
@@ -141,7 +144,7 @@ class GuardianProcess:
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""
         self._process.wait()
-        kill_descendants(reap_all)
+        kill_descendants(reap_all, self._cgroup)
 
 
 class Signals:

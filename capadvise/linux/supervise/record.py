@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import require
+from capadvise.linux.supervise import target_cgroup
 from capadvise.linux.supervise.command import Command, user_of
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.session import Tracing, session
@@ -46,14 +47,18 @@ def observe(
         from capadvise.linux.retry.mode import listener as make_listener
 
         listener = make_listener(command.retry)
-    with session(
-        command,
-        user=user,
-        listener=listener,
-        tracing=None if command.unobserved else Tracing(table=table),
-        loading=_load,
-        meanwhile=meanwhile,
-    ) as ready:
+    with (
+        target_cgroup.made() as cgroup,
+        session(
+            command,
+            user=user,
+            listener=listener,
+            cgroup=cgroup,
+            tracing=None if command.unobserved else Tracing(table=table),
+            loading=_load,
+            meanwhile=meanwhile,
+        ) as ready,
+    ):
         from capadvise.linux.supervise.record_command import record_held  # loaded meanwhile
 
         observation = record_held(ready, command, user, onlooker)

@@ -17,6 +17,7 @@ from capadvise.linux.ftrace.kallsyms import Reading, Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.odd_start import given_limits
+from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervise.command import Command, resolve
 from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
@@ -87,6 +88,7 @@ def session(
     listener: Listener | None = None,
     sweep: Sequence[list[list[str]]] = (),
     loading: Callable[[], object] = lambda: None,
+    cgroup: OwnCgroup | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
@@ -94,14 +96,14 @@ def session(
 
     ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
-    ``"left"``. ``loading`` is called in a thread of its own while the buffers are made, and
-    ``meanwhile`` when they are: the target waits for neither.
+    ``"left"``. ``cgroup``: the target's own. ``loading`` is called in a thread of its own while the
+    buffers are made, and ``meanwhile`` when they are: the target waits for neither.
     Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
     traced = _buffers(tracing, command) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
-    fds = [int(traced.root.name), *traced.read_pointers()] if traced else []
+    fds = _guarded(traced, cgroup)
     signals = Signals()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
@@ -110,9 +112,9 @@ def session(
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
-    guardian = _guardian(fds, command, listener)
+    guardian = _guardian(fds, command, listener, cgroup)
     sweeps = list(sweep)
-    guardian.send(_plan(command, path, user, signals, buffers, fds, sweeps, retry))
+    guardian.send(_plan(command, path, user, signals, buffers, fds, sweeps, retry, cgroup))
     ready: Background[None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
@@ -133,6 +135,12 @@ def session(
         buffers.close()
         _end(guardian, buffers, sweeps, wait=command is None or command.wait)
         signals.restore()
+
+
+def _guarded(traced: Buffers | None, cgroup: OwnCgroup | None) -> list[int]:
+    """Descriptors for the guardian: of what it removes in the end."""
+    fds = [int(traced.root.name), *traced.read_pointers()] if traced else []
+    return fds if cgroup is None else [*fds, cgroup.parent]
 
 
 def _buffers(tracing: Tracing, command: Command | None) -> Buffers:
@@ -168,11 +176,14 @@ def _retry_plan(
 
 
 def _guardian(
-    fds: list[int], command: Command | None, listener: Listener | None
+    fds: list[int],
+    command: Command | None,
+    listener: Listener | None,
+    cgroup: OwnCgroup | None,
 ) -> GuardianProcess:
     """Start it; what it inherits for itself or for the target is closed here."""
     terminal = command.terminal if command else None
-    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal])
+    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal], cgroup)
     if terminal is not None:
         os.close(terminal)
     if listener is not None:
@@ -189,6 +200,7 @@ def _plan(
     fds: list[int],
     sweep: list[list[list[str]]],
     retry: dict[str, Any] | None,
+    cgroup: OwnCgroup | None,
 ) -> dict[str, Any]:
     """What the guardian is told; see there."""
     command = command or Command(())
@@ -205,6 +217,7 @@ def _plan(
         "terminal": command.terminal,
         "sweep": sweep,
         "limits": given_limits(),
+        "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,
     }
 

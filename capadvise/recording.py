@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -290,6 +291,10 @@ class Recording:
     """What the observers could not do, a sentence each."""
     start: int = 1
     """Of a lifecycle, which start: from the second on, on what the first one left."""
+
+
+USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
+"""``uid``, ``uid:gid``, or names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.decide import Need
 from capadvise.errors import BadInput
-from capadvise.recording import Namespace
+from capadvise.recording import USER, Namespace
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _BIND = parse_set(["NET_BIND_SERVICE"])
 _OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
-_USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
 LONGEST_REASON = 90
 """Characters of a comment beside a capability: a line of a file stays one line."""
 _YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
@@ -130,7 +129,7 @@ def snippet_of(
     Raises BadInput for a report whose user is no user.
     """
     user = report.target.user or "0:0"
-    if not _USER.fullmatch(user):
+    if not USER.fullmatch(user):
         raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
     return Snippet(

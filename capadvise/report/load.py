@@ -13,6 +13,7 @@ from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
+    USER,
     Check,
     CheckOption,
     FileChange,
@@ -86,7 +87,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             _text(target["name"]),
             _texts(target["argv"]),
             _text(target["cwd"]),
-            _text(target["user"]),
+            _user(target["user"]),
             *(_optional(target[key], str) for key in _OF_CONTAINERS),
         ),
         workload=Workload(
@@ -105,6 +106,12 @@ def _load(raw: Any, catalog: Catalog) -> Report:
         proposal=proposal if proven is None else conclude(proposal, proven),
         proven=proven,
     )
+
+
+def _user(raw: Any) -> str:
+    if (user := _text(raw)) and not USER.fullmatch(user):
+        raise BadInput(f"the user {user!r:.60} is not of the form uid:gid")
+    return user
 
 
 def _steps(raw: Any) -> tuple[Step, ...] | None:

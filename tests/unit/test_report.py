@@ -88,6 +88,7 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         (("recordings", 0, "refused_calls", 0, "denied"), 5),
         (("recordings", 0, "audit"), [{"syscall": "mount\x1b[2J"}]),
         (("recordings", 0, "refused_calls", 0, "errno"), "EPERM\x1b[2J"),
+        (("target", "user"), "0:0\nprivileged: true"),
         (("recordings", 0, "succeeded"), 1),
         (("workload", "check"), ["x"]),
         (("target", "argv", 0), None),

@@ -18,6 +18,8 @@ from capadvise.errors import BadInput
 MAX_BYTES = 1 << 20
 """A larger file is not a workload."""
 MOST_STEPS = 50
+IMPLICIT_CHECK = "CAPADVISE_CHECK"
+"""The variable in a check's environment that holds how to call the implicit check's program."""
 KINDS = ("oneshot", "daemon")
 
 
@@ -248,3 +250,21 @@ def _text(path: Path, raw: Any, key: str) -> str | None:
 
 def _wrong(path: Path, raw: Any, key: str, expected: str) -> BadInput:
     return BadInput(f"{path}: line {raw[strict.LINE]}: {key!r} must be {expected}")
+
+
+def implicit_check(script: str | None) -> str | None:
+    """What the health check does of a container that has none of its own: ``listens on tcp 6379 and
+    answers redis; runs redis-server``; None for another check."""
+    command, *arguments = (script or "").split() or [""]
+    if command != f"${IMPLICIT_CHECK}":
+        return None
+    sockets, names = [], []
+    for one in arguments:
+        place, _, protocol = one.partition("/")
+        kind, colon, port = place.partition(":")
+        if colon and port.isdecimal():
+            sockets.append(f"{kind} {port}" + (f" and answers {protocol}" if protocol else ""))
+        else:
+            names.append(one)
+    parts = [f"listens on {', '.join(sockets)}"] if sockets else []
+    return "; ".join([*parts, *([f"runs {', '.join(names)}"] if names else [])])

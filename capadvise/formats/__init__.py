@@ -43,7 +43,7 @@ FORMATS: dict[str, Format] = {
     "quadlet": Format("capadvise.formats.quadlet"),
     "systemd": Format("capadvise.formats.systemd"),
     "oci": Format("capadvise.formats.oci"),
-    "markdown": Format("capadvise.formats.markdown", is_configuration=False),
+    "markdown": Format("capadvise.formats.markdown", is_configuration=False, is_page=True),
     "html": Format("capadvise.formats.html", is_configuration=False, is_page=True),
     "svg": Format("capadvise.formats.svg", is_configuration=False, is_page=True),
     "sarif": Format("capadvise.formats.sarif", is_configuration=False),

@@ -61,10 +61,11 @@ def _page(sheet: Sheet) -> Iterator[str]:
         yield from _needs(kept)
     else:
         yield "<p>No capability is needed: drop all of them.</p>"
+    yield from _proof(sheet)
+    yield from _risk(sheet)
     if rest := [need for need in sheet.needs if not need.kept]:
         yield "<h2>Checked, not in the set</h2>"
         yield from _needs(rest)
-    yield from _proof(sheet)
     yield "<h2>Notes</h2><ul>"
     for note in (*sheet.notes, sheet.recorded):
         yield f"<li>{escape(note)}</li>"
@@ -101,9 +102,21 @@ def _needs(needs: list[SheetNeed]) -> Iterator[str]:
     yield "</tbody></table>"
 
 
+def _risk(sheet: Sheet) -> Iterator[str]:
+    yield f"<h2>Risk: {escape(sheet.score.risk)}</h2>"
+    yield f"<p>{escape(sheet.place)}, with this set, an attacker who takes over the program "
+    if not sheet.attacks:
+        yield "gains nothing from capabilities that the catalog knows.</p>"
+        return
+    yield "could:</p><ul>"
+    for attack in sheet.attacks:
+        yield f"<li><b>{escape(attack.cap.short)}</b>: {escape(attack.text)}</li>"
+    yield "</ul>"
+
+
 def _proof(sheet: Sheet) -> Iterator[str]:
-    yield "<h2>Proof</h2>"
-    yield from (f"<p>{escape(line)}</p>" for line in sheet.proof)
+    yield "<h2>Proof, and what was not tested</h2>"
+    yield from (f"<p>{escape(line)}</p>" for line in (*sheet.proof, *sheet.tested))
     if not sheet.trials:
         return
     yield "<table><thead><tr><th>Trial</th><th>Result</th><th>Seconds</th><th>What differed</th>"

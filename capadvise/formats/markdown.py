@@ -1,24 +1,32 @@
-"""A table for a pull request or a wiki."""
+"""A document for a pull request or a wiki: set, proof, what was not tested, and risk."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from capadvise.decide import Proof, Verdict
 from capadvise.formats.snippet import Snippet
+from capadvise.report.lamps import SIGNS
+from capadvise.report.sheet import Sheet
+from capadvise.report.words import PROOFS, VERDICTS, risk_word
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
 """What Markdown, or the HTML in it, takes for more than text."""
 
 
 def render(snippet: Snippet) -> str:
-    """One row for each capability that is kept."""
+    """One row for each capability that is kept; for a report, proof, tests and risk, too."""
     return "".join(f"{line}\n" for line in _lines(snippet))
 
 
 def _lines(snippet: Snippet) -> Iterator[str]:
+    sheet = None if snippet.sheet is None else snippet.sheet()
     yield f"### Capabilities of {_text(snippet.name)} ({snippet.set_title.removeprefix('the ')})"
     yield ""
+    if sheet is not None:
+        lamps = "".join(SIGNS[lamp.light] for lamp in sheet.lamps)
+        yield from ("```", lamps, str(sheet.score), "```", "")
     if snippet.kept:
         yield "Drop all; add:"
         yield ""
@@ -26,13 +34,32 @@ def _lines(snippet: Snippet) -> Iterator[str]:
         yield "| --- | --- | --- | --- | --- | --- |"
         for kept in snippet.kept:
             lost = kept.lost_without or ("it fails" if kept.verdict == "required" else "not tried")
-            cells = (kept.verdict, kept.proof, kept.risk or "unknown", kept.reason, lost)
+            words = (VERDICTS[Verdict(kept.verdict)], PROOFS[Proof(kept.proof)])
+            cells = (*words, risk_word(kept.risk), kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
         yield "Drop all: no capability is needed."
+    if sheet is not None:
+        yield from _review(sheet)
     if notes := (*snippet.cautions, *snippet.notes):
         yield ""
         yield from (f"- {_text(note)}" for note in notes)
+
+
+def _review(sheet: Sheet) -> Iterator[str]:
+    for line in (*sheet.proof, *sheet.tested):
+        yield ""
+        yield _text(line)
+    yield ""
+    if not sheet.attacks:
+        yield f"Risk: {sheet.score.risk}."
+        return
+    yield (
+        f"Risk: {sheet.score.risk}. {_text(sheet.place)}, with this set, an attacker who takes "
+        "over the program could:"
+    )
+    yield ""
+    yield from (f"- {_text(attack.cap.short)}: {_text(attack.text)}" for attack in sheet.attacks)
 
 
 def _text(text: str) -> str:

@@ -14,6 +14,7 @@ from capadvise.catalog.sites import among, asker
 from capadvise.catalog.ways import EditPlace, Edits
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Effect, Judged
+from capadvise.report.words import risk_word
 
 
 def needed_checks(need: Need) -> list[Judged]:
@@ -83,7 +84,8 @@ def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterato
     for attack, circumstance in remains.depends:
         yield "?", f"If {circumstance}: {named(attack)}"
     for condition in remains.worse:
-        yield "?", f"If {condition.when}, the risk is {condition.risk}: {condition.reason}"
+        risk = risk_word(condition.risk)
+        yield "?", f"If {condition.when}, the risk is {risk}: {condition.reason}"
     for attack, obstacle in remains.closed:
         yield "×", f"{named(attack)} But {obstacle}."
 

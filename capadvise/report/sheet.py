@@ -4,16 +4,19 @@ pages that are exported are made of it."""
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.judge import Effect
 from capadvise.report.escape import printable
+from capadvise.report.explain_facts import possibilities, remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, trial_name
+from capadvise.report.tested import tested_lines
 from capadvise.report.text import evidence_line
 from capadvise.report.words import PROOFS, VERDICTS, risk_word
 
@@ -48,6 +51,16 @@ class SheetTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class SheetAttack:
+    """What an attacker could do with one capability of the set, where it ran."""
+
+    cap: Cap
+    certain: bool
+    """Possible there; else only under the condition that the text begins with."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sheet:
     """All of it."""
 
@@ -59,8 +72,13 @@ class Sheet:
     needs: tuple[SheetNeed, ...]
     proof: tuple[str, ...]
     trials: tuple[SheetTrial, ...]
+    tested: tuple[str, ...]
+    """What was exercised, and what was not."""
+    place: str
+    """Where the risks are judged."""
+    attacks: tuple[SheetAttack, ...]
     notes: tuple[str, ...]
-    """What could not be seen, and what the risks are those of."""
+    """What could not be observed, and which needs are uncertain."""
     recorded: str
     """When, how long, by which observer."""
 
@@ -89,6 +107,9 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
             )
             for trial in (proven.trials if proven else ())
         ),
+        tested=tuple(map(_text, tested_lines(report))),
+        place=_text(judged_in(report)[1] or "Where it ran"),
+        attacks=tuple(_attacks(report, caps, catalog, risks)),
         notes=tuple(_notes(report)),
         recorded=_recorded(report),
     )
@@ -116,13 +137,23 @@ def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed
     )
 
 
+def _attacks(
+    report: Report, caps: CapSet, catalog: Catalog, risks: RisksHere
+) -> Iterator[SheetAttack]:
+    """The worst first; what is not possible there is left out."""
+    place, _ = judged_in(report)
+    entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap)) is not None]
+    for entry in sorted(entries, key=lambda entry: -(risks.get(entry.cap) or 0)):
+        for mark, text in possibilities(remaining(entry, place), lambda attack: attack.what):
+            if mark != "×":
+                yield SheetAttack(entry.cap, mark == "!", _text(text))
+
+
 def _notes(report: Report) -> list[str]:
-    _, where = judged_in(report)
-    risks = f"{where or 'Where it ran'}: the risks are judged there."
     doubts = [
         f"{n.cap.short} is uncertain: {n.uncertain}" for n in report.proposal.needs if n.uncertain
     ]
-    return [_text(text) for text in (*report.proposal.cautions, *doubts, risks)]
+    return [_text(text) for text in (*report.proposal.cautions, *doubts)]
 
 
 def _recorded(report: Report) -> str:

@@ -16,6 +16,7 @@ from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
+from capadvise.report.tested import tested_lines
 from capadvise.report.words import VERDICTS, risk_word
 
 ORIGINS = {
@@ -65,6 +66,7 @@ def proposal_text(
     for text in (
         *_sets(report),
         *(proof_lines(report.proven) if report.proven is not None else ()),
+        *tested_lines(report),
         *_rest(proposal),
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):

@@ -17,9 +17,7 @@ from capadvise.catalog import Catalog
 from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
-from capadvise.report.lamps import SIGNS
 from capadvise.report.save import write
-from capadvise.report.sheet import sheet_of
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.keys import Keys
@@ -32,13 +30,7 @@ KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
 def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
     """The three texts, by the ending of their files."""
     snippet = chosen(choice, catalog)
-    texts = {ending: FORMATS[name].render(snippet) for ending, name in KINDS.items()}
-    sheet = sheet_of(choice.report, choice.caps, catalog, choice.set_name)
-    lamps = "".join(SIGNS[lamp.light] for lamp in sheet.lamps)
-    head = f"```\n{lamps}\n{sheet.score}\n```\n\n"
-    proof = "".join(f"\n{line}\n" for line in sheet.proof)
-    texts[".md"] = head + texts[".md"] + proof
-    return texts
+    return {ending: FORMATS[name].render(snippet) for ending, name in KINDS.items()}
 
 
 class Export(ModalScreen[str | None]):

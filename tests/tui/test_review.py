@@ -237,7 +237,7 @@ def test_the_palette_has_every_action_that_does_something_now() -> None:
             "target: stop",
         }
         assert commands[0] == "go: live", "ours come first"
-        pages = {"html", "svg"}
+        pages = {"html", "markdown", "svg"}
         assert {f"format: {name}" for name in set(FORMATS) - pages} <= titles
 
     drive(app, script)

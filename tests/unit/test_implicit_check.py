@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from capadvise import workload
 from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise import implicit_check
 
@@ -113,7 +114,7 @@ def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_in_words(script: str | None, words: str | None) -> None:
-    assert implicit_check.described(script) == words
+    assert workload.implicit_check(script) == words
 
 
 def test_who_handles_a_signal() -> None:

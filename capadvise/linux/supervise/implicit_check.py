@@ -17,9 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.linux.kernel import libc, procfs, uapi
+from capadvise.workload import IMPLICIT_CHECK
 
-COMMAND = "CAPADVISE_CHECK"
-"""The variable that holds how to call this program."""
 _GOES_ON = 1.0
 """Seconds between the two looks."""
 _PATIENCE = 3.0
@@ -32,7 +31,7 @@ _DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of
 
 def variable() -> dict[str, str]:
     """For the environment of a check."""
-    return {COMMAND: f"{sys.executable} -P -m {__name__}"}
+    return {IMPLICIT_CHECK: f"{sys.executable} -P -m {__name__}"}
 
 
 def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
@@ -142,23 +141,6 @@ def check(pid: int, pids: list[int], wanted: list[str]) -> str | None:
 def _enter(pid: int) -> None:
     with open(f"/proc/{pid}/ns/net", "rb") as namespace:
         libc.setns(namespace.fileno(), uapi.CLONE_NEWNET)
-
-
-def described(script: str | None) -> str | None:
-    """``listens on tcp 6379 and answers redis; runs redis-server``; None for another check."""
-    command, *arguments = (script or "").split() or [""]
-    if command != f"${COMMAND}":
-        return None
-    sockets, names = [], []
-    for one in arguments:
-        place, _, protocol = one.partition("/")
-        kind, colon, port = place.partition(":")
-        if colon and port.isdecimal():
-            sockets.append(f"{kind} {port}" + (f" and answers {protocol}" if protocol else ""))
-        else:
-            names.append(one)
-    parts = [f"listens on {', '.join(sockets)}"] if sockets else []
-    return "; ".join([*parts, *([f"runs {', '.join(names)}"] if names else [])])
 
 
 def main(arguments: list[str]) -> int:

@@ -25,7 +25,6 @@ from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.kernel.scratch import LARGE, scratch
-from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
@@ -39,7 +38,7 @@ from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
 from capadvise.recording import Held, Recording, Target
-from capadvise.workload import Workload
+from capadvise.workload import Workload, implicit_check
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def observe_containers(
                 start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
             )
         for one in seen.each:
-            if words := implicit_check.described(one.workload.check):
+            if words := implicit_check(one.workload.check):
                 say(f"{one.target.name} has no health check: trials see that it {words}")
         return replace(seen, swept=swept)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
+from capadvise.workload import IMPLICIT_CHECK
 
 STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
@@ -60,4 +61,4 @@ def _proposed(root: int, pids: list[int]) -> str | None:
     arguments = done.stdout.split()
     if done.returncode or not arguments:
         return None
-    return f"${implicit_check.COMMAND} {shlex.join(arguments)}"
+    return f"${IMPLICIT_CHECK} {shlex.join(arguments)}"

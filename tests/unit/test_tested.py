@@ -1,0 +1,71 @@
+"""What was exercised, and what was not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from capadvise.caps import parse_set
+from capadvise.proven import Proven
+from capadvise.report import tested as exercised
+from capadvise.report.model import Report
+from capadvise.workload import Act, Step, Workload
+from tests.support.screens import NGINX
+
+PROVEN = Proven(isolation="command", trials=(), floor=parse_set(["CHOWN"]), complete=True)
+RELOAD = (Step(Act.START), Step(Act.CHECK), Step(Act.RELOAD), Step(Act.CHECK), Step(Act.STOP))
+
+
+def with_(workload: Workload, proven: Proven | None = PROVEN) -> Report:
+    return replace(NGINX, workload=workload, proven=proven)
+
+
+@pytest.mark.parametrize(
+    ("workload", "tested", "not_tested"),
+    [
+        (
+            Workload("daemon", check="curl -fs\nlocalhost"),
+            "start, health check (curl -fs localhost), stop; then all of it again on the data of "
+            "the first start",
+            "reloads, and whatever the health check does not use",
+        ),
+        (
+            Workload("daemon", check="$CAPADVISE_CHECK tcp:80 nginx"),
+            "start, health check (listens on tcp 80; runs nginx), stop; then all of it again on "
+            "the data of the first start",
+            "reloads, and whatever the health check does not use",
+        ),
+        (
+            Workload("daemon", check="true", steps=RELOAD),
+            "start, health check, reload, health check, stop",
+            "whatever the health check does not use",
+        ),
+        (
+            Workload("oneshot"),
+            "one run, judged by its exit status",
+            "other arguments, input and files",
+        ),
+        (
+            Workload("oneshot", check="test -e \x1b[2J"),
+            r"one run, judged by its health check (test -e \x1b[2J)",
+            "other arguments, input and files",
+        ),
+    ],
+)
+def test_a_proof(workload: Workload, tested: str, not_tested: str) -> None:
+    assert list(exercised.tested_lines(with_(workload))) == [
+        f"Tested in each trial: {tested}.",
+        f"Not tested: {not_tested}.",
+    ]
+
+
+def test_a_recording() -> None:
+    (line,) = exercised.tested_lines(with_(Workload("oneshot"), None))
+    assert line == "Recorded: one run. Not recorded: whatever the program did not do meanwhile."
+
+
+def test_what_the_cautions_say_is_not_said_twice() -> None:
+    report = with_(Workload("daemon"), None)
+    attached = replace(report, recordings=(replace(report.recording, attached=True),))
+    assert list(exercised.tested_lines(attached)) == []

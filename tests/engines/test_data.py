@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -69,6 +70,21 @@ def test_a_folder_is_as_it_was_before_the_recording(tmp_path: Path) -> None:
     seen = record(tmp_path / "r.json", *words, options=CHECK)
     assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
     assert (folder / "count").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("owner", [5, None])
+def test_an_empty_folder_has_the_owner_that_it_had_before_the_recording(
+    owner: int | None, tmp_path: Path
+) -> None:
+    """Also where the engine makes it: ``chown`` must be needed again on the next host."""
+    folder = tmp_path / "data"
+    if owner:
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+    script = "test $(stat -c %u /data) = 7 || chown 7 /data"
+    words = (*RUN, f"--volume={folder}:/data", BOX, "sh", "-c", script)
+    seen = record(tmp_path / "r.json", *words, options=("--prove",))
+    assert seen.floor == {"CHOWN"}, seen.stderr
 
 
 def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:

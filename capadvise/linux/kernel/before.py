@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
+from typing import Any
 
 MOST_ENTRIES = 50_000
 MOST_CONTENT = 256 << 20
@@ -50,9 +51,26 @@ def keep(folder: str, store: Path) -> bool:
     return True
 
 
+def was_full(store: Path) -> bool:
+    """Whether there was anything in the folder."""
+    return len(_listing(store)) > 1
+
+
+def restore_root(folder: str, store: Path) -> None:
+    """Give an empty folder the owner and the mode that the one that was kept had."""
+    uid, gid, mode, *_ = _listing(store)["."]
+    os.chown(folder, uid, gid)
+    os.chmod(folder, stat.S_IMODE(mode))
+
+
+def _listing(store: Path) -> dict[str, Any]:
+    listing: dict[str, Any] = json.loads((store / _LISTING).read_text())
+    return listing
+
+
 def restore(folder: str, store: Path) -> None:
     """Make a folder what it was: the copy or overlay of the one that was kept."""
-    listing = json.loads((store / _LISTING).read_text())
+    listing = _listing(store)
     for path, name in list(_below(folder)):
         if name not in listing:
             _remove(path)

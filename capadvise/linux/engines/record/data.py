@@ -29,8 +29,8 @@ FRESH, NEW_VOLUMES, COPY = "fresh", "new-volumes", "copy"
 as they were."""
 Before = Mapping[str, str]
 """``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
-many entries for that, so that trials begin with what is there later. What was not there, or held
-nothing, is missing."""
+many entries for that, so that trials begin with what is there later. What was not there is missing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,29 @@ def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[st
     kept = {}
     for number, source in enumerate(sources(invocation, client)):
         store = folder / f"before{number}"
-        if source.full:
-            kept[source.key] = str(store) if before.keep(source.place, store) else ""
+        kept[source.key] = str(store) if before.keep(source.place, store) else ""
     return kept
+
+
+def _was_full(kept: Before | None, key: str) -> bool:
+    """Whether there was something in it before the recording; without ``kept``, nothing is known of
+    that time, and what is there now counts."""
+    if kept is None:
+        return True
+    store = kept.get(key)
+    return store is not None and (store == "" or before.was_full(Path(store)))
 
 
 def choices(
     invocation: Invocation, client: Client, service: str | None, kept: Before | None
 ) -> list[str]:
-    """What trials can begin with that differs. Without ``kept``, nothing is known of the time
-    before the recording, and what is there now counts."""
-    there = [source for source in sources(invocation, client, service) if source.full]
-    if kept is not None:  # what the recording itself has made is no data of the user's
-        there = [source for source in there if source.key in kept]
+    """What trials can begin with that differs. What the recording itself has made is no data of the
+    user's."""
+    there = [
+        source
+        for source in sources(invocation, client, service)
+        if source.full and _was_full(kept, source.key)
+    ]
     if not there:
         return [FRESH]
     kinds = {source.key.partition(":")[0] for source in there}
@@ -138,20 +148,19 @@ class TrialData:
         if not stat.S_ISDIR(mode):
             return path  # a socket or a device
         key = f"bind:{path}"
-        empty = self._choice == FRESH or not self._was_there(key)
-        return str(self._emptied(path) if empty else self._seen(path, key))
+        if self._kept is not None and key not in self._kept:
+            return str(self._new())  # the engine has made it for the recording
+        empty = self._choice == FRESH or not _was_full(self._kept, key)
+        return str(self._emptied(path, key) if empty else self._seen(path, key))
 
     def volume(self, name: str) -> str | None:
         """None: a new one."""
         real = real_name(self.project, name)
         key = f"volume:{real}"
         place = mountpoint(self._client, real) if self._choice == COPY else None
-        if place is None or not os.listdir(place) or not self._was_there(key):
+        if place is None or not os.listdir(place) or not _was_full(self._kept, key):
             return None
         return str(self._seen(place, key))
-
-    def _was_there(self, key: str) -> bool:
-        return self._kept is None or key in self._kept
 
     def _new(self) -> Path:
         folder = self._folder / f"volume{len(self.made)}"
@@ -160,10 +169,12 @@ class TrialData:
         self.made.append(folder)
         return folder
 
-    def _emptied(self, path: str) -> Path:
+    def _emptied(self, path: str, key: str) -> Path:
         folder = self._new()
         with _opened(path) as fd:
             same_root(fd, folder)
+        if store := (self._kept or {}).get(key):  # the recording may have given it to another user
+            before.restore_root(str(folder), Path(store))
         return folder
 
     def _file(self, path: str) -> Path:

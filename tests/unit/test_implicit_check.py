@@ -25,7 +25,7 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
             connection, _ = listener.accept()
             with connection:
                 connection.sendall(first)
-                if not first and connection.recv(512):
+                if (answer or not first) and connection.recv(512):
                     connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
@@ -43,6 +43,11 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("postgres", b"", b"HTTP/1.0 400", False),
         ("banner", b"220 mail ESMTP\r\n", b"", True),
         ("banner", b"SSH-2.0-OpenSSH_9.9\r\n", b"", True),
+        ("ssh", b"SSH-2.0-OpenSSH_9.9\r\n", b"\0\0\4\x2c\x0a\x14", True),
+        ("ssh", b"SSH-2.0-dropbear\r\n\0\0\4\x2c\x0a\x14", b"", True),
+        ("ssh", b"SSH-2.0-OpenSSH_9.9\r\n", b"", False),
+        ("smtp", b"220 mail ESMTP\r\n", b"250-mail\r\n250 SMTPUTF8\r\n", True),
+        ("smtp", b"220 (vsFTPd 3.0.5)\r\n", b"530 Please login with USER and PASS.\r\n", False),
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
     ],
 )

@@ -71,28 +71,65 @@ def programs(pids: Iterable[int]) -> frozenset[str]:
 
 def answers(port: int, protocol: str) -> bool:
     """Whether a protocol is spoken at a port of this network namespace."""
-    kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
-    question, is_answer = PROTOCOLS[protocol]
-    try:
-        with socket.socket(socket.AF_INET, kind) as tried:
-            tried.settimeout(_PATIENCE if question else _PATIENCE / 3)
-            tried.connect(("127.0.0.1", port))
+    heard = b""
+    with suppress(OSError), _connected(port, protocol) as tried:
+        for question, is_answer in PROTOCOLS[protocol]:
             if question:
                 tried.sendall(question)
-            return is_answer(tried.recv(512))
+            if not is_answer(heard):  # it may have come with what was said before
+                heard += _said(tried)
+            if not is_answer(heard):
+                return False
+        return True
+    return False
+
+
+def _connected(port: int, protocol: str) -> socket.socket:
+    kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
+    tried = socket.socket(socket.AF_INET, kind)
+    tried.settimeout(_PATIENCE)
+    try:
+        tried.connect(("127.0.0.1", port))
     except OSError:
-        return False
+        tried.close()
+        raise
+    return tried
 
 
-PROTOCOLS: dict[str, tuple[bytes, Callable[[bytes], bool]]] = {
-    "banner": (b"", lambda said: said.startswith((b"220", b"SSH-", b"+OK", b"* OK"))),
-    "mysql": (b"", lambda said: said[4:5] == b"\x0a"),
-    "redis": (b"PING\r\n", lambda said: said.startswith((b"+PONG", b"-NOAUTH"))),
-    "postgres": (b"\0\0\0\x08\x04\xd2\x16\x2f", lambda said: said in (b"S", b"N")),
-    "http": (b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", lambda said: said.startswith(b"HTTP/")),
-    "dns": (_DNS, lambda said: said[:2] == _DNS[:2]),
+def _said(tried: socket.socket) -> bytes:
+    return tried.recv(4096)
+
+
+def _greets(port: int) -> bool:
+    """Whether it speaks first."""
+    with suppress(OSError), _connected(port, "banner") as tried:
+        tried.settimeout(_PATIENCE / 3)
+        return bool(_said(tried))
+    return False
+
+
+def _begins(*words: bytes) -> Callable[[bytes], bool]:
+    return lambda heard: heard.startswith(words)
+
+
+def _exchanges_keys(heard: bytes) -> bool:
+    """SSH_MSG_KEXINIT in the first packet after the line with the version: OpenSSH leaves it to a
+    process that has dropped its privileges."""
+    return heard.partition(b"\n")[2][5:6] == b"\x14"
+
+
+PROTOCOLS: dict[str, tuple[tuple[bytes, Callable[[bytes], bool]], ...]] = {
+    "ssh": ((b"", _begins(b"SSH-")), (b"SSH-2.0-capadvise\r\n", _exchanges_keys)),
+    "smtp": ((b"", _begins(b"220")), (b"EHLO localhost\r\n", lambda heard: b"\n250" in heard)),
+    "banner": ((b"", _begins(b"220", b"SSH-", b"+OK", b"* OK")),),
+    "mysql": ((b"", lambda heard: heard[4:5] == b"\x0a"),),
+    "redis": ((b"PING\r\n", _begins(b"+PONG", b"-NOAUTH")),),
+    "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda heard: heard in (b"S", b"N")),),
+    "http": ((b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", _begins(b"HTTP/")),),
+    "dns": ((_DNS, lambda heard: heard[:2] == _DNS[:2]),),
 }
-"""What is said first, and what is an answer. In this order: who speaks first is listened to."""
+"""What is said, and what is an answer to it: judged by all that was heard so far. Who speaks first
+is listened to."""
 
 
 def propose(pid: int, pids: Iterable[int]) -> list[str]:
@@ -109,9 +146,14 @@ def _with_protocol(place: str) -> str:
     if kind == "udp":
         tried = ["dns"] if port == "53" else []
     else:
-        tried = [name for name in PROTOCOLS if name != "dns"]
+        greets = _greets(int(port))
+        tried = [name for name in PROTOCOLS if name != "dns" and _listens_first(name) == greets]
     spoken = next((name for name in tried if answers(int(port), name)), None)
     return f"{place}/{spoken}" if spoken else place
+
+
+def _listens_first(protocol: str) -> bool:
+    return PROTOCOLS[protocol][0][0] == b""
 
 
 def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:

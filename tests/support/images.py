@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import pwd
+import struct
 import subprocess
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+
+from capadvise.caps import Cap
 
 _LEFT_OUT = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info")
 _PROGRAMS = ("/usr/bin/", "/usr/sbin/", "/usr/lib/")
@@ -21,27 +26,42 @@ _USERS += "redis:x:999:999::/data:/bin/sh\npostgres:x:998:998::/data:/bin/sh\n"
 _GROUPS = "root:x:0:\nadm:x:4:\nwww-data:x:33:\nredis:x:999:\npostgres:x:998:\n"
 
 
-def debian(tar: Path, packages: Sequence[str], files: dict[str, str]) -> None:
+def debian(
+    tar: Path,
+    packages: Sequence[str],
+    files: Mapping[str, str],
+    owners: Mapping[str, str] = MappingProxyType({}),
+    filecaps: Mapping[str, Cap] = MappingProxyType({}),
+) -> None:
     """A root file system with these packages of the host and the libraries that they load.
 
-    ``files``: path → text; those below /usr/local/bin are made executable.
+    ``files``: path → text; scripts, and those below /usr/local/bin, are made executable.
+    ``owners``: path of a folder → a user of the host. ``filecaps``: path → what ``setcap`` gives.
     """
     listed = subprocess.run(["dpkg", "-L", *packages], check=True, capture_output=True, text=True)
     wanted = {_merged(line) for line in listed.stdout.splitlines() if line.startswith("/")}
     wanted = {path for path in wanted if os.path.lexists(path) and not path.startswith(_LEFT_OUT)}
     wanted |= {_merged(library) for library in _libraries(wanted)}
+    given = {"etc/passwd": _USERS, "etc/group": _GROUPS, **files}
+    wanted -= {f"/{name}" for name in (*given, *owners)}  # docker takes no name twice
     with tarfile.open(tar, "w") as archive:
         for name in _FOLDERS:
-            _add(archive, name, tarfile.DIRTYPE, mode=0o1777 if name == "tmp" else 0o755)
+            if name not in owners:
+                _add(archive, name, tarfile.DIRTYPE, mode=0o1777 if name == "tmp" else 0o755)
         for name, target in _LINKS.items():
             _add(archive, name, tarfile.SYMTYPE, link=target)
         for path in sorted(wanted):
             if os.path.islink(path) or not os.path.isdir(path) or path.lstrip("/") not in _FOLDERS:
-                archive.add(path, path.lstrip("/"), recursive=False)
-        given = {"etc/passwd": _USERS, "etc/group": _GROUPS, **files}
+                item = archive.gettarinfo(path, path.lstrip("/"))
+                if cap := filecaps.get(path):
+                    item.pax_headers = {"SCHILY.xattr.security.capability": _permitted(cap)}
+                _put(archive, item, path)
         for name, text in given.items():
-            mode = 0o755 if name.startswith("usr/local/bin") else 0o644
+            program = name.startswith("usr/local/bin") or text.startswith("#!")
+            mode = 0o755 if program else 0o644
             _add(archive, name, tarfile.REGTYPE, mode=mode, text=text)
+        for name, user in owners.items():
+            _add(archive, name, tarfile.DIRTYPE, mode=0o755, owner=user)
 
 
 def _add(
@@ -52,10 +72,35 @@ def _add(
     mode: int = 0o777,
     link: str = "",
     text: str = "",
+    owner: str = "root",
 ) -> None:
     item = tarfile.TarInfo(name)
     item.type, item.mode, item.linkname, item.size = kind, mode, link, len(text.encode())
+    item.uid, item.gid = pwd.getpwnam(owner)[2:4]
     archive.addfile(item, io.BytesIO(text.encode()))
+
+
+def static(tar: Path, programs: Mapping[str, str], files: Mapping[str, str]) -> None:
+    """Nothing but static programs (name → path on the host) and files, as ``FROM scratch``."""
+    with tarfile.open(tar, "w") as archive:
+        for name, path in programs.items():
+            archive.add(path, name, recursive=False)
+        for name, text in files.items():
+            _add(archive, name, tarfile.REGTYPE, mode=0o644, text=text)
+
+
+def _put(archive: tarfile.TarFile, item: tarfile.TarInfo, path: str) -> None:
+    if item.isreg():
+        with open(path, "rb") as file:
+            archive.addfile(item, file)
+    else:
+        archive.addfile(item)
+
+
+def _permitted(cap: Cap) -> str:
+    """``=ep`` as the extended attribute has it: vfs_cap_data of linux/capability.h."""
+    bits = 1 << cap
+    return struct.pack("<5I", 0x02000001, bits & 0xFFFFFFFF, 0, bits >> 32, 0).decode()
 
 
 def _merged(path: str) -> str:

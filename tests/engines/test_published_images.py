@@ -1,0 +1,28 @@
+"""Images as they are published: one call proves a set that survives a restart, a new volume and a
+folder of another owner. More of them: ``python -m tests.images.run``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.images.recipe import recipe
+from tests.images.run import tried
+
+pytestmark = [pytest.mark.kernel]
+
+
+@pytest.mark.parametrize(
+    ("name", "floor"),
+    [
+        ("redis", {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}),
+        ("nginx", {"CHOWN", "SETGID", "SETUID"}),
+        ("haproxy", set()),
+        ("scratch", set()),
+    ],
+)
+def test_what_is_proven_without_any_option_holds(name: str, floor: set[str]) -> None:
+    row = tried(recipe(name))
+    assert row.proven, row.said
+    assert not row.failures
+    assert not row.spare
+    assert {*row.floor} == floor

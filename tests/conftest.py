@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,10 @@ from tests.support import golden  # noqa: E402
 gc.set_threshold(
     50_000
 )  # thousands of small tests leave few cycles: looking for them took a tenth of the time
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts these tests in the background has them ignore it, and with them every
+    # program that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 

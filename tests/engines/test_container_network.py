@@ -17,9 +17,11 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 PING = f"{MARK}-ping:1"
 PORTS = "net.ipv4.ip_unprivileged_port_start"
 GROUPS = "net.ipv4.ping_group_range"
+# Its input stays open: at its end the client would leave, whether it has sent something or not.
 BIND = (
     *("sh", "-c"),
-    "nc -l -p 80 >/tmp/got & for i in $(seq 30); do sleep 0.3; kill -0 $! || break; "
+    "mkfifo /tmp/in; nc -l -p 80 <>/tmp/in >/tmp/got & "
+    "for i in $(seq 30); do sleep 0.3; kill -0 $! || break; "
     "echo works | nc 127.0.0.1 80 && break; done 2>&-; wait; grep . /tmp/got",
 )
 

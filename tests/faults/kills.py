@@ -15,6 +15,7 @@ from pathlib import Path
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
+from capadvise.report.model import Report
 from tests.faults.aftermath import containers, nothing_is_left, ours, sound
 from tests.support.containers import BOX, CLIENTS, ENVIRONMENT
 from tests.support.processes import Marked
@@ -142,26 +143,52 @@ def kill_once(name: str, number: int, folder: Path) -> None:
         marked.end()
 
 
-def suspend(name: str, seconds: float, folder: Path) -> None:
-    """Let everything stand still, as a machine that sleeps. Raises AssertionError where something
-    is left or lost."""
+def disturb(name: str, folder: Path, disturbance: Callable[[list[int]], None]) -> Report:
+    """Record while something happens that must change nothing; what came of it. Raises
+    AssertionError where something is left or lost."""
     kind, marked = KINDS[name], Marked()
     process = started(kind, folder, marked.word)
     try:
         until(marked.processes)
         time.sleep(0.5)
-        stopped = [process.pid, *descendants(process.pid), *marked.processes()]
-        for number in (signal.SIGSTOP, signal.SIGCONT):
-            for pid in stopped if number == signal.SIGSTOP else reversed(stopped):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
-            time.sleep(seconds if number == signal.SIGSTOP else 0.5)
+        disturbance([process.pid, *descendants(process.pid), *marked.processes()])
         process.send_signal(signal.SIGINT if name == "attach" else signal.SIGTERM)
         process.wait(60)
         if name == "attach":
             assert len(marked.processes()) == 3
             marked.end()
         nothing_is_left(marked, {process.pid})
-        assert sound(folder / "r.json") is not None, (folder / "log").read_text()
+        report = sound(folder / "r.json")
+        assert report is not None, (folder / "log").read_text()
+        return report
     finally:
         marked.end()
+
+
+def suspend(name: str, seconds: float, folder: Path) -> None:
+    """Let everything stand still, as a machine that sleeps."""
+
+    def stop(pids: list[int]) -> None:
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in pids if number == signal.SIGSTOP else reversed(pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            time.sleep(seconds if number == signal.SIGSTOP else 0.5)
+
+    disturb(name, folder, stop)
+
+
+def turn_back(name: str, seconds: float, folder: Path) -> None:
+    """Set the clock back, for a second."""
+
+    def turn(_: list[int]) -> None:
+        now, began = time.time(), time.monotonic()
+        time.clock_settime(time.CLOCK_REALTIME, now - seconds)
+        try:
+            time.sleep(1)
+        finally:
+            time.clock_settime(time.CLOCK_REALTIME, now + time.monotonic() - began)
+
+    report = disturb(name, folder, turn)
+    assert 1 < report.recording.seconds < 60
+    assert all(check.first < 60 for check in report.recording.checks)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import KINDS, kill_once, suspend
+from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS
 
 
@@ -24,3 +24,8 @@ def test_kill_9_at_any_moment(
 @pytest.mark.parametrize("name", ["run", "run --retry", "attach"])
 def test_the_machine_sleeps(name: str, full: bool, tmp_path: Path) -> None:
     suspend(name, 30 if full else 3, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run", "run --retry", "attach"])
+def test_the_clock_is_set_back(name: str, full: bool, tmp_path: Path) -> None:
+    turn_back(name, 3600 if full else 5, tmp_path)

@@ -15,6 +15,7 @@ from tests.faults.aftermath import sound
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
+ROOT = Path(__file__).parents[2]
 MOUNTS = Path("/proc/self/mounts")
 
 LISTING = "exec 9>{}; for fd in 0 1 2 3 4 5 6 7 8; do [ -e /proc/$$/fd/$fd ] && echo $fd >&9; done"
@@ -122,22 +123,25 @@ def test_few_processes(few_processes: Path, rounds: int, tmp_path: Path) -> None
 
 WORKLOAD = """
 name: writes
-setup: "head -c 1M /dev/zero > $W/large"
-command: [chown, "1", large]
+setup: "touch f; head -c 1M /dev/zero > /tmp/large"
+command: [chown, "1", f]
 """
 TMP_IS_FULL = """
 mount --make-rprivate /
 touch f
 "$1" run -q -o first.json -- sh -c "chown 1 f"
+exec 8<"$2" # this may be below /tmp itself
 mount -t tmpfs -o size=64k full /tmp
+mkdir -p "$2" && mount --bind /proc/self/fd/8 "$2"
 "$1" prove w.yaml -o w.json >/dev/null 2>said
 echo $?
+rm /tmp/large
 head -c 1M /dev/zero > /tmp/fill
 "$1" prove first.json -o proven.json >/dev/null 2>&1
 echo $?
 "$1" run -q -o again.json -- sh -c "chown 1 f; exit 7"
 echo $?
-ls -A /tmp
+ls -A /tmp | grep -vxF "$(echo "$2" | cut -d/ -f3)"
 """
 
 
@@ -146,7 +150,7 @@ def test_tmp_is_full() -> None:
         folder = Path(name)
         (folder / "w.yaml").write_text(WORKLOAD)
         done = subprocess.run(
-            ["unshare", "--mount", "bash", "-c", TMP_IS_FULL, "bash", CAPADVISE],
+            ["unshare", "--mount", "bash", "-c", TMP_IS_FULL, "bash", CAPADVISE, str(ROOT)],
             cwd=folder,
             capture_output=True,
             text=True,

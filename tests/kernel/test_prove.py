@@ -166,20 +166,24 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
 
 
 def host() -> dict[str, object]:
-    """What trials must not change."""
+    """What trials must not change. Neighbours may meanwhile change what is not of these trials."""
     listing = subprocess.run(
-        "find /etc /var/spool /var/tmp -mindepth 1 -printf '%p %m %u %g %T@\\n' | sort",
+        "find /etc /var/spool -mindepth 1 -printf '%p %m %u %g %T@\\n' | sort; ls /var/tmp | grep "
+        + MARKED,
         shell=True,
         capture_output=True,
         text=True,
     ).stdout
     return {
-        "ipc": subprocess.run(["ipcs"], capture_output=True, text=True).stdout,
+        "ipc": f" {SEGMENT} " in subprocess.run(["ipcs"], capture_output=True, text=True).stdout,
         "files": listing,
         "cgroups": Path("/proc/self/cgroup").read_text(),
-        "scratch": procfs.abandoned(Path("/tmp"), "capadvise-trial-"),
         "hostname": os.uname().nodename,
     }
+
+
+MARKED, SEGMENT = "trial-made-this", 48271
+"""A file in /var/tmp and the bytes of a shared memory segment, as nobody else has."""
 
 
 OTHER_MOUNTS = """
@@ -199,18 +203,21 @@ def test_the_host_is_unchanged_after_trials(tmp_path: Path) -> None:
 name: w
 kind: daemon
 setup: |
-  useradd -M trialuser; touch /var/tmp/x; ipcmk -M 4096; mount -t tmpfs none /mnt; (sleep 900 &)
+  useradd -M trialuser; touch /var/tmp/MARKED; ipcmk -M SEGMENT
+  mount -t tmpfs none /mnt; (sleep 900 &)
   hostname changed
 command: setsid sleep 901 & sleep 902 & chown nobody f; exec sleep 903
 check: test "$(stat -c %U f)" = nobody
 timeout: 3
 """
+    text = text.replace("MARKED", MARKED).replace("SEGMENT", str(SEGMENT))
     path = workload(tmp_path, text.replace("hostname changed", "touch f; hostname changed"))
     prove(path, before=("unshare", "-m", "sh", "-c", OTHER_MOUNTS, "sh", str(tmp_path)))
     then, now = (set((tmp_path / name).open()) for name in ("before", "after"))
     assert not now - then
     until(lambda: not leftovers())
     assert host() == before
+    until(lambda: not procfs.abandoned(Path("/tmp"), "capadvise-trial-"))
     lines = {pid: procfs.command_line(pid) for pid in set(procfs.processes()) - processes}
     assert not {pid: line for pid, line in lines.items() if b"sleep\x0090" in line}
 

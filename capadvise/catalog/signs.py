@@ -41,6 +41,7 @@ class ImportSign(StrEnum):
 
     AUDIT_MESSAGE = "audit-message"
     AUDIT_CONTROL = "audit-control"
+    CAPABILITY_TEST = "capability-test"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,31 @@ def test_a_set_uid_program_that_becomes_root_for_good_needs_setuid(
     result = run("./suid", "-I", "-c", script, options=("--user", "nobody"))
     assert result.code == 0, result.stderr
     assert "SETUID" in result.recommended
+
+
+def test_a_set_that_is_handed_to_the_next_program_is_needed(run: Run) -> None:
+    """capsh looks at what it holds; what it hands over it demands, as container runtimes do."""
+    result = run("capsh", "--caps=cap_net_admin,cap_setpcap=ep", "--", "-c", "true")
+    assert result.recommended == {"NET_ADMIN", "SETPCAP"}, result.stderr
+
+
+@pytest.mark.parametrize(("imports", "wanted"), [("raw", "KILL NET_RAW"), ("capget", "")])
+def test_who_can_test_what_it_holds_adapts(
+    run: Run, tmp_path: Path, imports: str, wanted: str
+) -> None:
+    """A program that gets its sets only to replace them demands the new ones (systemd-networkd)."""
+    work = tmp_path / "w"
+    work.mkdir()
+    get = "capget" if imports == "capget" else "(long)syscall(125, "
+    call = f"{get}(&h, d)" if imports == "capget" else f"{get}&h, d)"
+    (work / "p.c").write_text(
+        "#include <unistd.h>\nint capget(void *, void *);\nint main(void) {\n"
+        "  unsigned h[2] = {0x20080522, 0}, d[6];\n"
+        f"  if ({call.replace('&h', 'h')}) return 1;\n"
+        "  unsigned mask = 1 << 5 | 1 << 13; d[0] = d[1] = mask; d[2] = d[3] = d[4] = d[5] = 0;\n"
+        "  return (int)syscall(126, h, d); }\n"
+    )
+    subprocess.run(["gcc", "-w", "-o", work / "p", work / "p.c"], check=True)
+    result = run("./p")
+    assert result.code == 0, result.stderr
+    assert result.recommended == set(wanted.split()), result.stderr

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
+from capadvise.catalog.signs import ImportSign
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
@@ -25,6 +26,8 @@ _OPENS, _ENTERS = "pidfd_open", "setns"
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, _ENTERS}
 """Those that tell something when they end."""
 _OWN_SETS = 64
+_FEW = 20
+"""A set with more members than half of all was not put together from nothing."""
 _FILES = 4096
 _TRACE = Cap.parse("SYS_PTRACE")
 _NAMESPACE = "ns/"
@@ -123,15 +126,32 @@ class ImpliedNeeds:
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is told once: not only those that count
-        asked = self._pointers.capset_asked(pid)
-        told = task.looked or self._retried  # by the tracer, which makes such calls itself
-        if task.scope is None or told or result not in (0, -errno.EPERM):
-            return
-        task.looked = True  # what comes later takes away from this set
+        asked, scope = self._pointers.capset_asked(pid), task.scope
+        if scope is None or self._retried or result not in (0, -errno.EPERM):
+            return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
-            task.scope.unread_capset = True
+            scope.unread_capset |= not (task.looked or task.settled)
+        elif task.looked and len(asked) > _FEW:
+            return  # its own, with a few changes
         else:
-            _must_hold(task, task.scope, asked)
+            task.handed = asked
+            if not task.settled and not (task.looked and self._adapts(task.program, scope)):
+                _must_hold(task, scope, asked)
+                task.settled = True
+
+    def _adapts(self, program: str, scope: Scope) -> bool:
+        """Whether a program that has looked at its sets can have kept what it had of those that it
+        would like to hold."""
+        tests = default().signs.symbols[ImportSign.CAPABILITY_TEST]
+        return any((program, name) in scope.imports for name in tests)
+
+    def executes(self, task: Task) -> None:
+        """A task becomes another program: what it has set last was for that one, as container
+        runtimes do."""
+        if task.scope is not None and not task.nested:
+            _must_hold(task, task.scope, task.handed)
+        task.looked = task.settled = False
+        task.handed = frozenset()
 
     def note_lookups(self, tasks: Mapping[int, Task]) -> None:
         """Processes that were looked into in /proc, up to the last round: what is read now can be

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
@@ -62,7 +62,11 @@ class Task:
     """Time stamp: what it did before does not count."""
     phase: Phase = Phase.RUN
     looked: bool = False
-    """It has asked for its own capabilities, or has set them."""
+    """It has asked for its own capabilities."""
+    settled: bool = False
+    """It has set them, and will only take away from those."""
+    handed: CapSet = frozenset()
+    """What it has set last, perhaps for the program that it executes next."""
     call: str | None = None
     values: tuple[int, ...] = ()
     pending: list[Key] = field(default_factory=list)
@@ -111,6 +115,10 @@ class Task:
             if users and call == "unshare":
                 self.note_users_made()
             self.nested |= users
+
+    def forked(self, *, nested: bool) -> Task:
+        """What a child begins as."""
+        return replace(self, call=None, values=(), pending=[], nested=nested, handed=frozenset())
 
     def note_pidfd(self, fd: int) -> None:
         """The call under way, pidfd_open(2), has given this descriptor."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -137,7 +136,7 @@ class Tracker:
                 above.note_users_made()
                 above.call, above.values = None, ()  # its end is recorded only where it fails
             nested = above.nested or makes
-            self._tasks[child] = replace(above, call=None, values=(), pending=[], nested=nested)
+            self._tasks[child] = above.forked(nested=nested)
             self._lives(child)
         elif kind == types.exec:
             self._exec(time, event)
@@ -158,8 +157,8 @@ class Tracker:
         path = ringbuffer.text(event, self.types.exec_filename)
         if task.scope is None:
             self.starts.executed(time, pid, task, path)
+        self._implied.executes(task)
         task.program = PurePosixPath(path).name or path
-        task.looked = False
         if task.scope is not None:
             self._implied.executed(pid, task, task.scope, path)
             self._order.begun = True

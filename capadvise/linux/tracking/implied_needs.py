@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -29,6 +30,7 @@ _OWN_SETS = 64
 _FEW = 20
 """A set with more members than half of all was not put together from nothing."""
 _FILES = 4096
+_ROUNDS = 3
 _TRACE = Cap.parse("SYS_PTRACE")
 _NAMESPACE = "ns/"
 _PRIVATE = re.compile(
@@ -79,6 +81,7 @@ class ImpliedNeeds:
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self._here, self._retried, self._scans_told = here, retried, scans_told
         self._lookups: tuple[Lookup, ...] = ()
+        self._looked_into: list[tuple[int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
@@ -165,23 +168,27 @@ class ImpliedNeeds:
                 scope.told.add(task.program)
             elif task.program in (scope.proc_scanners or ()):
                 continue
-            if self._here and not task.nested and self._needs_trace(lookup, scope):
-                self._counts.add_implied(
-                    scope.started, lookup.thread, task, lookup.call, _TRACE, task.phase
-                )
+            if self._here and not task.nested and _needs_trace(lookup, scope):
+                self._looked_into.append((_ROUNDS, lookup, replace(task)))  # as it is now
+        self._settle_lookups()
 
-    def _needs_trace(self, lookup: Lookup, scope: Scope) -> bool:
-        """Whether what was looked at takes the right to trace a process that is not the target's
-        own. Where the users differ, the kernel asks by itself. Programs look at their ancestors to
-        know where they run; their namespaces they open to enter them."""
-        enters = lookup.call == "openat" and lookup.file.startswith(_NAMESPACE)
-        if not _PRIVATE.match(lookup.file) or self._knows(lookup.pid):
-            return False
-        if not enters and lookup.pid in _ancestors(scope.root):
-            return False
-        with suppress(OSError):
-            return bool(procfs.capability_sets(lookup.pid).permitted)
-        return False
+    def finish(self, tasks: Mapping[int, Task]) -> None:
+        """Nothing more will come."""
+        self.note_lookups(tasks)
+        self._settle_lookups(last=True)
+
+    def _settle_lookups(self, *, last: bool = False) -> None:
+        """Count what was not about a process of the target's own: of one that was just forked, the
+        start can be read some rounds later."""
+        waiting, self._looked_into = self._looked_into, []
+        for rounds, lookup, task in waiting:
+            if self._knows(lookup.pid) or (scope := task.scope) is None:
+                continue
+            if rounds and not last:
+                self._looked_into.append((rounds - 1, lookup, task))
+                continue
+            time, thread = scope.started, lookup.thread
+            self._counts.add_implied(time, thread, task, lookup.call, _TRACE, task.phase)
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
@@ -212,3 +219,15 @@ def _ancestors(pid: int) -> set[int]:
     while (pid := procfs.parent(pid)) > 0 and pid not in above:
         above.add(pid)
     return above
+
+
+def _needs_trace(lookup: Lookup, scope: Scope) -> bool:
+    """Whether what was looked at takes the right to trace a process that holds capabilities. Where
+    the users differ, the kernel makes a check. Programs look at their ancestors to know where they
+    run; their namespaces they open to enter them."""
+    enters = lookup.call == "openat" and lookup.file.startswith(_NAMESPACE)
+    if not _PRIVATE.match(lookup.file) or (not enters and lookup.pid in _ancestors(scope.root)):
+        return False
+    with suppress(OSError):
+        return bool(procfs.capability_sets(lookup.pid).permitted)
+    return False

@@ -71,6 +71,7 @@ class Tracker:
         """Nothing more will come: count the checks whose stack never arrived."""
         self._implied.note_lookups(self._tasks)
         self._count(*self._order.rest())
+        self._implied.finish(self._tasks)
         self._answered(self._pairing.settle_all())
         self._pairing.end_of_round()
 

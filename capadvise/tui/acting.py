@@ -54,13 +54,9 @@ class Actions(Proving):
 
     def action_lamp(self, number: int) -> None:
         """A lamp was clicked."""
-        if self.place == "live":
-            self.live.caps.select(Cap(number))
-        elif self.place == "risk":
-            self.risk.select(Cap(number))
-        else:
+        if not self.tab.LISTS_CAPS:
             self.place = "review"
-            self.review.caps.select(Cap(number))
+        self.tab.select(Cap(number))
         self.show_board()
 
     def action_target(self, by: int = 1) -> None:
@@ -120,7 +116,7 @@ class Actions(Proving):
             for item in self.active_bindings.values()
             if item.binding.id in ours
         ]
-        self.app.push_screen(HelpScreen(keys, self.tab.HELP or ""))
+        self.app.push_screen(HelpScreen(keys, self.tab.HELP))
 
     # --------------------------------------------------------------------------- the recording
 

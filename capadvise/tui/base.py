@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from capadvise.tui.prooftab import ProofTab
     from capadvise.tui.protocols import LiveSource
     from capadvise.tui.reviewtab import ReviewTab
-    from capadvise.tui.risktab import RiskTab
     from capadvise.tui.state import TargetState
+    from capadvise.tui.tab import MainTab
 
     Base = Screen[None]
 else:
@@ -36,7 +36,6 @@ class OfMain(Base):
         live: LiveTab
         review: ReviewTab
         proof: ProofTab
-        risk: RiskTab
         leaving: bool
         catalog: Catalog
 
@@ -47,7 +46,7 @@ class OfMain(Base):
         @property
         def selected(self) -> Cap | None: ...
         @property
-        def tab(self) -> LiveTab | ReviewTab | ProofTab | RiskTab: ...
+        def tab(self) -> MainTab: ...
         @property
         def takes_keys(self) -> bool: ...
         def choose(self, choice: Choice) -> None: ...

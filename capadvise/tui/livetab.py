@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from capadvise.caps import Cap
 from capadvise.decide import Verdict
 from capadvise.report.escape import printable
 from capadvise.report.lamps import SIGNS
@@ -32,6 +33,7 @@ from capadvise.tui.page import Wrapped
 from capadvise.tui.protocols import Health
 from capadvise.tui.rows import INCIDENTAL
 from capadvise.tui.state import TargetState
+from capadvise.tui.tab import MainTab, Shown
 
 LONGEST = 200
 """Characters of a command line that are worth showing."""
@@ -107,11 +109,12 @@ def health_text(health: Health | None) -> Content:
     )
 
 
-class LiveTab(Vertical):
+class LiveTab(MainTab):
     """The tab."""
 
     HELP = help.LIVE
     FOCUS = "#live-caps"
+    LISTS_CAPS = True
 
     class Chosen(Message):
         """Enter on a capability, or a click."""
@@ -160,14 +163,23 @@ class LiveTab(Vertical):
         """The panes are laid out for the size."""
         self.lay_out(event.size)
 
+    @property
+    def selected(self) -> Cap | None:
+        """The highlighted capability."""
+        return self.caps.selected
+
+    def select(self, cap: Cap) -> None:
+        """Highlight a capability."""
+        self.caps.select(cap)
+
     def lay_out(self, size: Size) -> None:
         """Side by side where there is room."""
         self.set_class(size.width >= 120, "wide")
         self.set_class(size.height < 16, "low")
 
-    def show(self, states: Sequence[TargetState], current: int) -> None:
+    def show(self, shown: Shown) -> None:
         """Draw what changed."""
-        state = states[current]
+        states, state = shown.states, shown.state
         self._show_targets(states)
         if state is not self._state:
             self._state, self.event = state, None

@@ -38,6 +38,7 @@ from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.risktab import RiskTab
 from capadvise.tui.state import TargetState
 from capadvise.tui.status import doing
+from capadvise.tui.tab import MainTab, Shown
 
 _BUSY, _QUIET = 0.1, 0.5
 """Seconds between two looks at a recording: where something moves, and where nothing does."""
@@ -85,7 +86,12 @@ class Main(Actions, Screen[None]):
         )
         self.review = ReviewTab(catalog)
         self.proof = ProofTab()
-        self.risk = RiskTab(catalog)
+        self.tabs: dict[str, MainTab] = {
+            "live": self.live,
+            "review": self.review,
+            "proof": self.proof,
+            "risk": RiskTab(catalog),
+        }
         self._title = printable(shlex.join(title)[:LONGEST])
 
     def compose(self) -> ComposeResult:
@@ -93,10 +99,7 @@ class Main(Actions, Screen[None]):
         yield Tabs()
         yield Lamps()
         with ContentSwitcher(initial=self.place, id="tabs"):
-            yield self.live
-            yield self.review
-            yield self.proof
-            yield self.risk
+            yield from self.tabs.values()
         yield Keys()
 
     def on_mount(self) -> None:
@@ -135,18 +138,12 @@ class Main(Actions, Screen[None]):
     @property
     def selected(self) -> Cap | None:
         """The highlighted capability of the tab that is shown."""
-        if self.place == "live":
-            return self.live.caps.selected
-        return self.risk.selected if self.place == "risk" else self.review.caps.selected
+        return (self.tab if self.tab.LISTS_CAPS else self.review).selected
 
     @property
-    def tab(self) -> LiveTab | ReviewTab | ProofTab | RiskTab:
+    def tab(self) -> MainTab:
         """The tab that is shown."""
-        tabs: dict[str, LiveTab | ReviewTab | ProofTab | RiskTab] = {
-            **{"live": self.live, "review": self.review},
-            **{"proof": self.proof, "risk": self.risk},
-        }
-        return tabs[self.place]
+        return self.tabs[self.place]
 
     @property
     def takes_keys(self) -> bool:
@@ -157,15 +154,9 @@ class Main(Actions, Screen[None]):
 
     def show(self) -> None:
         """Draw the tab that is shown, and what is over all of them."""
-        state = self.state
         with self.app.batch_update():
-            match self.place:
-                case "live":
-                    self.live.show(self.states, self.current)
-                case "review":
-                    self.review.show(state, self.format_name)
-                case "risk":
-                    self.risk.show(state)
+            if self.place != "proof":
+                self.tab.show(self._shown)
             self.show_board()
         if self.place == "proof":
             self._show_proof()
@@ -174,8 +165,12 @@ class Main(Actions, Screen[None]):
 
     def _show_proof(self) -> None:
         """Its keys work on every tab."""
-        self.proof.show(self.state)
+        self.proof.show(self._shown)
         self.refresh_bindings()
+
+    @property
+    def _shown(self) -> Shown:
+        return Shown(self.states, self.states.index(self.state), self.format_name)
 
     def show_board(self) -> None:
         """The lamps, and what goes on."""
@@ -300,7 +295,7 @@ class Main(Actions, Screen[None]):
 
     def _prove_at_once(self) -> None:
         self.place = "proof"
-        self.proof.show(self.state)
+        self.proof.show(self._shown)
         if self.proof.can_start:
             self.action_prove()
 

@@ -26,7 +26,7 @@ from capadvise.tui.choice import Choice
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.page import Page
 from capadvise.tui.protocols import Prover
-from capadvise.tui.state import TargetState
+from capadvise.tui.tab import MainTab, Shown
 from capadvise.tui.trials import about, guessed_check, progress, tried
 from capadvise.tui.trialtext import TrialLine, say_proven
 
@@ -34,7 +34,7 @@ _FAILURE = "failure"
 ASKED = "Shell command that succeeds when the program works:"
 
 
-class ProofTab(Vertical):
+class ProofTab(MainTab):
     """The tab. Trials run in a thread, which posts messages."""
 
     HELP = help.PROOF
@@ -99,8 +99,9 @@ class ProofTab(Vertical):
         self.query_one("#check-form").display = False
         self.query_one("#check-start").display = False
 
-    def show(self, state: TargetState) -> None:
+    def show(self, shown: Shown) -> None:
         """The trials that the report holds, where none are under way."""
+        state = shown.state
         choice, self._prover = state.choice, state.prover
         before, self._choice = self._choice, choice
         if choice is None:

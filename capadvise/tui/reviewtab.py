@@ -22,17 +22,19 @@ from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
 from capadvise.tui.snippets import rendered
 from capadvise.tui.state import TargetState
+from capadvise.tui.tab import MainTab, Shown
 from capadvise.tui.why import why
 
 VIEWS = ("why", "evidence", "snippet")
 """What stands beside the list; one at a time where there is little room."""
 
 
-class ReviewTab(Vertical):
+class ReviewTab(MainTab):
     """The tab."""
 
     HELP = help.REVIEW
     FOCUS = "#caps"
+    LISTS_CAPS = True
 
     view = reactive("why", init=False)
 
@@ -63,6 +65,15 @@ class ReviewTab(Vertical):
         self.query_one("#search").display = False
         self.watch_view(self.view)
 
+    @property
+    def selected(self) -> Cap | None:
+        """The highlighted capability."""
+        return self.caps.selected
+
+    def select(self, cap: Cap) -> None:
+        """Highlight a capability."""
+        self.caps.select(cap)
+
     def watch_view(self, view: str) -> None:
         """Bring one pane to the front (the others show where there is room)."""
         for name in VIEWS:
@@ -74,8 +85,9 @@ class ReviewTab(Vertical):
         self.set_class(event.size.width < 70, "stacked")
         self.set_class(event.size.height < 16, "low")
 
-    def show(self, state: TargetState, format_name: str) -> None:
+    def show(self, shown: Shown) -> None:
         """Draw all of it."""
+        state, format_name = shown.state, shown.format_name
         another = state is not self._state
         self._state, self._format = state, format_name
         if another:

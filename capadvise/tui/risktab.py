@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.widgets import OptionList, Static
@@ -27,6 +27,7 @@ from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.messages import Moved
 from capadvise.tui.page import Page
 from capadvise.tui.state import TargetState
+from capadvise.tui.tab import MainTab, Shown
 from capadvise.tui.why import instead, risk_lines, use_lines
 
 _PLACE = "risk-place"
@@ -38,11 +39,12 @@ def by_risk(choice: Choice, risks: Risks) -> list[Cap]:
     return sorted(choice.caps | choice.start, key=lambda cap: (-int(risks.get(cap) or 9), cap))
 
 
-class RiskTab(Vertical):
+class RiskTab(MainTab):
     """The tab."""
 
     HELP = help.RISK
     FOCUS = "#risk-caps"
+    LISTS_CAPS = True
 
     def __init__(self, catalog: Catalog) -> None:
         super().__init__(id="risk")
@@ -83,9 +85,9 @@ class RiskTab(Vertical):
         if f"risk-{int(cap)}" in ids:
             self.table.highlighted = ids.index(f"risk-{int(cap)}")
 
-    def show(self, state: TargetState) -> None:
+    def show(self, shown: Shown) -> None:
         """Draw the list; the text follows the highlight."""
-        self._state = state
+        state = self._state = shown.state
         choice = state.choice
         if choice is None:
             self.query_one("#risk-sum", Static).update("The risks follow when it has ended.")

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from capadvise.formats import compose, flags, kubernetes
 from capadvise.formats.declared import Declared
 from capadvise.formats.unit_file import parse, split
 from capadvise.gate.sources import QUADLETS
+from capadvise.linux.engines.cli.answer import NoAnswer, TooLate, answer_of
 
 SECONDS = 30.0
 """They read files; one that takes longer hangs."""
@@ -28,12 +28,12 @@ _QUADLET = ("/usr/libexec/podman/quadlet", "/usr/lib/podman/quadlet")
 
 def services(text: str, folder: Path) -> tuple[Declared, ...] | None:
     """The services of a compose file, by docker compose."""
-    from capadvise.linux.engines.record.compose import NotResolved, resolved_text
+    from capadvise.linux.engines.record.compose import resolved_text
 
     for variables in (True, False):
         try:
             return compose.read(resolved_text(text, str(folder), variables=variables))
-        except NotResolved:
+        except NoAnswer:
             continue
     return None
 
@@ -101,20 +101,9 @@ def around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
 def rendered(path: str, argv: Sequence[str]) -> str:
     """What a tool makes of a kustomization or a chart. Raises BadInput where it refuses it."""
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BadInput(f"{path}: {argv[0]}: did not answer within {SECONDS:g} s") from error
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-        raise BadInput(f"{path}: {argv[0]}: {last}")
-    return done.stdout
+        return answer_of(argv, argv[0], SECONDS).stdout
+    except NoAnswer as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def members(group: str) -> set[str]:
@@ -141,19 +130,13 @@ def _output(
     if shutil.which(argv[0]) is None:
         return None
     try:
-        done = subprocess.run(
-            argv,
-            input=given,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=SECONDS,
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BadInput(f"{argv[0]}: did not answer within {SECONDS:g} s") from error
-    return done.stdout if done.returncode == 0 else None
+        return answer_of(
+            argv, argv[0], SECONDS, given=given, folder=folder, environment=environment
+        ).stdout
+    except TooLate as error:
+        raise BadInput(str(error)) from error
+    except NoAnswer:
+        return None
 
 
 def named(declared: Sequence[Declared] | None, service: str) -> Declared | None:

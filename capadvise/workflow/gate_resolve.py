@@ -27,13 +27,14 @@ class Resolver:
         includes = any(map(compose.includes, texts))
         if not (self.always or includes or _is_open(source)):
             return source
-        from capadvise.linux.engines.record.compose import NotResolved, resolved
+        from capadvise.linux.engines.cli.answer import NoAnswer
+        from capadvise.linux.engines.record.compose import resolved
 
         files, why = ", ".join(source.paths), ""
         for variables in (True, False):
             try:
                 declared = compose.read(resolved(source.paths, variables=variables))
-            except NotResolved as error:
+            except NoAnswer as error:
                 why = why or str(error)
                 continue
             said = f"{files}: judged without its variables: {why}"

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from capadvise.errors import CannotObserve, CapadviseError
+from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
 from capadvise.linux.engines.cli.container import Container, parse_inspect
 
 SECONDS = 60.0
@@ -47,19 +48,9 @@ class Client:
         if shutil.which(self.argv[0]) is None:
             raise EngineError(f"{self.argv[0]} is not installed")
         try:
-            done = subprocess.run(
-                [*self.argv, *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="backslashreplace",
-                timeout=seconds,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise EngineError(f"{self.engine}: did not answer within {seconds:g} s") from error
-        if done.returncode:
-            raise EngineError(f"{self.engine}: {last_line(done.stderr) or 'it failed'}")
-        return done
+            return answer_of([*self.argv, *words], self.engine, seconds)
+        except NoAnswer as error:
+            raise EngineError(str(error)) from error
 
     def inspect(self, *names: str) -> tuple[Container, ...]:
         """Containers by name or id. Raises EngineError when one is not there."""
@@ -120,13 +111,6 @@ class Client:
         if ids := tuple(ids):
             with suppress(EngineError):
                 self.call("rm", "--force", "--volumes", *ids)
-
-
-def last_line(text: str) -> str:
-    """Of what a client printed: the line that says what is wrong."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("See '")]
-    return lines[-1] if lines else ""
 
 
 def rm_by_label(argv: Sequence[str], label: str) -> list[list[str]]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 
-from capadvise.errors import CapadviseError
-from capadvise.linux.engines.cli.client import last_line
+from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
 
 SECONDS = 30.0
 """It reads files and variables; one that takes longer hangs."""
@@ -16,14 +13,10 @@ _OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OC
 """A file under review must not make us fetch another from the network."""
 
 
-class NotResolved(CapadviseError):
-    """docker compose is not there, or does not take the files."""
-
-
 def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     """The project of these files, later ones overriding earlier ones, as JSON; with the services
     of all profiles. Variables can be left as they are: one that must be set need not be then.
-    Raises NotResolved."""
+    Raises NoAnswer."""
     files = [word for path in paths for word in ("--file", path)]
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
     return config(_compose(), files, *more, environment=_OFFLINE)
@@ -44,25 +37,9 @@ def config(
     given: str = "",
 ) -> str:
     """What ``compose [options] config`` makes of a project, as JSON; ``given`` is what it reads
-    from its standard input. Raises NotResolved."""
+    from its standard input. Raises NoAnswer."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
-    try:
-        done = subprocess.run(
-            argv,
-            input=given,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=SECONDS,
-            env={**os.environ, **(environment or {})},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotResolved(f"docker compose: did not answer within {SECONDS:g} s") from error
-    except OSError as error:
-        raise NotResolved(f"{argv[0]}: {error.strerror}") from error
-    if done.returncode:
-        raise NotResolved(f"docker compose: {last_line(done.stderr) or 'it failed'}")
-    return done.stdout
+    return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
 
 
 def _compose() -> list[str]:
@@ -71,4 +48,4 @@ def _compose() -> list[str]:
         return ["docker", "compose"]
     if shutil.which("docker-compose"):
         return ["docker-compose"]
-    raise NotResolved("docker compose is not installed")
+    raise NoAnswer("docker compose is not installed")

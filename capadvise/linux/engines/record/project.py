@@ -11,6 +11,7 @@ from typing import Any
 
 from capadvise.errors import CannotObserve
 from capadvise.formats.pflag import Option, words
+from capadvise.linux.engines.cli.answer import NoAnswer
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import compose
@@ -24,7 +25,7 @@ def config(invocation: Invocation) -> dict[str, Any]:
     """
     try:
         text = compose.config(invocation.compose, words(invocation.project))
-    except compose.NotResolved as error:
+    except NoAnswer as error:
         raise EngineError(str(error)) from error
     document = json.loads(text)
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):

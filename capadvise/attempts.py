@@ -49,10 +49,11 @@ class LikelyAttempts:
 
     def removals(self, caps: CapSet, untried: Iterable[Cap]) -> list[Attempt]:
         """Most sets fail without a member: what comes next is known before a trial has ended.
-        ``untried``: the members that were not taken away yet, in order."""
+        ``untried``: the members that were not taken away yet, in order. The last one is with
+        everything once more, which tells noise from losses."""
         others = (tried for _, _, tried in self.others(caps))
         sets = (*(caps - {cap} for cap in untried), *others)
-        return [*map(Attempt, sets), *self.changes(caps)]
+        return [*map(Attempt, sets), *self.changes(caps), Attempt(self.everything)]
 
     def others(self, caps: CapSet) -> Iterator[tuple[Cap, tuple[Cap, ...], CapSet]]:
         """Each member with what the kernel would accept in its place, and the set with that."""

@@ -249,7 +249,8 @@ class _Search:
         return caps
 
     def _announce(self, attempts: Sequence[Attempt]) -> None:
-        wanted = [one for one in attempts if one.change or one.caps not in self.outcomes]
+        known = self.outcomes.keys() - {self.attempts.everything}
+        wanted = [one for one in attempts if one.change or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 
     def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:

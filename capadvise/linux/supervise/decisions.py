@@ -16,6 +16,9 @@ ENDS_ITSELF = 0.3
 """Seconds in which a target without a kind, whose health check has passed, may show that it is a
 oneshot whose work was done, and no daemon."""
 
+_AGAIN = 5.0
+"""Seconds after which what was killed is killed once more, where it is not gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -28,7 +31,8 @@ class Limits:
     patience: float = 10.0
     """Between a SIGTERM that was passed on and SIGKILL."""
     stop_patience: float = 10.0
-    """Between our own stop and SIGKILL; an engine that stops a container waits for itself."""
+    """Between our own stop and SIGKILL; an engine that stops a container waits for itself. 0: it is
+    killed."""
     owned: bool = True
     """The target ends with the recording. What was attached to goes on."""
     ends_by_interrupt: bool = False
@@ -181,6 +185,8 @@ def _stop(limits: Limits, state: State, now: float) -> Decision:
         return state, (Order.STOP,)
     if state.kill_at is not None:
         return state, ()
+    if not limits.stop_patience:  # what it would say or do while it stops is of no interest
+        return replace(state, kill_at=now + _AGAIN), (Order.NOTE_ENDING, Order.KILL)
     stopping = replace(state, kill_at=now + limits.stop_patience)
     return stopping, (Order.NOTE_ENDING, Order.STOP)
 

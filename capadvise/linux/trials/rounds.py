@@ -20,8 +20,6 @@ from capadvise.workload import Act, Step
 CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
 """Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
 _KILLED = 128 + 9
-_HURRIED = 0.3
-"""Seconds for a stop that nobody judges: what ends a trial is thrown away."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
 
@@ -51,7 +49,7 @@ def run_rounds(
         folder.mkdir()
         script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
         judged = plan["last_stop"] or number < len(plan["rounds"])
-        patience = command.patience if judged else min(_HURRIED, command.patience)
+        patience = command.patience if judged else 0.0
         began = time.time()
         observation = run(number, replace(command, check=script, patience=patience))
         times = began, time.time()

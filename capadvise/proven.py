@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
@@ -52,6 +53,15 @@ class Proven:
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials of others in its place."""
         return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
+
+
+ENDED_EARLY = "the trials ended early"
+
+
+def unfinished(isolation: str, trials: Sequence[Trial]) -> Proven:
+    """What is known while trials are still made."""
+    passed = [trial.caps for trial in trials if trial.passed]
+    return Proven(isolation, tuple(trials), min(passed, key=len, default=None), complete=False)
 
 
 _UNTRIED = "unknown: no trial reached what used it in the recording"

@@ -27,15 +27,20 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     elif proven.floor is None:
         yield f"Not proven: the health check fails even with every capability ({trials})."
     elif not proven.complete:
-        few = len(proven.floor) <= 12
-        best = set_text(proven.floor) if few else "all that were tried"
+        everything = proven.floor == proven.trials[0].caps
+        best = "every capability" if everything else set_text(proven.floor)
         yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
+        yield from _cautions(proven)
     else:
         without = ", and fails without any one of its members" if proven.floor else ""
         yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
-        yield from (f"Caution: {printable(caution)}." for caution in proven.cautions)
+        yield from _cautions(proven)
+
+
+def _cautions(proven: Proven) -> Iterator[str]:
+    return (f"Caution: {printable(caution)}." for caution in proven.cautions)
 
 
 def trial_name(trial: Trial, everything: CapSet) -> str:

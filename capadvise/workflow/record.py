@@ -287,5 +287,5 @@ def _prove_and_save(
 ) -> tuple[Report, Path | None]:
     from capadvise.workflow.prove import prove_report
 
-    report = prove_report(report, before)
+    report = prove_report(report, path, before)
     return report, None if path is None else keep(path, report)

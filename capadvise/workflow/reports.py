@@ -82,6 +82,16 @@ def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> P
     return None
 
 
+def keep_so_far(path: Path | None, report: Report) -> None:
+    """Save what is known in the place of the report that follows: we may be killed before that."""
+    from capadvise.catalog import default
+    from capadvise.report.save import save
+
+    if path is not None and (path.is_file() or not path.exists()):
+        with suppress(BadInput):
+            save(path, report, default())
+
+
 def _in_tmp(name: str) -> Path:
     return Path("/tmp") / report_path(None, name).name
 

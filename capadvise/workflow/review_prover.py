@@ -20,7 +20,7 @@ from capadvise.report.save import save
 from capadvise.tui.protocols import Ended, Starting
 from capadvise.workflow.check_proposal import with_check
 from capadvise.workflow.jobs import Candidate, job_of
-from capadvise.workflow.prove import TrialListener, prove_job
+from capadvise.workflow.proof import TrialListener, prove_job
 from capadvise.workflow.reference import Reference, first_trial
 
 

@@ -17,7 +17,22 @@ from capadvise.report.load import load
 from capadvise.report.model import Report
 from tests.support.processes import Marked, leftovers
 from tests.support.recordings import CATALOG, SCHEMA
+from tests.support.runs import CAPADVISE
 from tests.support.wait import until
+
+
+def in_mounts_of_its_own(script: str, folder: Path) -> str:
+    """Run it in a mount namespace; what it printed."""
+    (folder / "f").touch()
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script, "bash", CAPADVISE],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def kind_of(pid: int) -> str | None:

@@ -20,6 +20,7 @@ from tests.support.containers import CLIENTS, box_images
 _TESTS = {
     "disk full, folder gone, no files": ("test_reports.py", "test_places.py"),
     "hidden in another pid namespace": ("test_cgroup.py",),
+    "in the middle of a proof": ("test_proofs.py",),
     "engine killed": ("test_engine.py",),
     "guardian stopped by the target": ("test_stopped.py",),
     "no streams, descriptors, memory": ("test_odd_starts.py",),

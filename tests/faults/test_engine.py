@@ -8,8 +8,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,13 +25,27 @@ from tests.support.wait import until
 IMAGE = "capadvise-dies:1"
 
 
-@dataclass(frozen=True)
 class Engine:
     """A docker daemon, with the containerd that it starts itself."""
 
-    daemon: subprocess.Popen[bytes]
-    containerd: tuple[int, ...]
-    socket: str
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.socket = folder, f"unix://{folder}/sock"
+        self.client = ["docker", f"--host={self.socket}"]
+        self.start()
+
+    def start(self) -> None:
+        words = ["--iptables=false", "--ip6tables=false", "--bridge=none", f"--host={self.socket}"]
+        words += [f"--data-root={self._folder}/data", f"--exec-root={self._folder}/exec"]
+        with (self._folder / "log").open("a") as log:
+            self.daemon = subprocess.Popen(
+                [tool("dockerd"), *words, f"--pidfile={self._folder}/pid"], stdout=log, stderr=log
+            )
+        ready = [*self.client, "info"]
+        until(
+            lambda: not subprocess.call(ready, stdout=-3, stderr=-3),
+            shows=(self._folder / "log").read_text,
+        )
+        self.containerd = tuple(descendants(self.daemon.pid))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,26 +60,19 @@ class Engine:
             if "containerd" in " ".join(procfs.arguments(pid)[:1]):
                 os.kill(pid, signal.SIGKILL)
 
+    def restart(self) -> None:
+        """As its unit does."""
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.start()
+
 
 @pytest.fixture
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("engine")
-    socket = f"unix://{folder}/sock"
-    words = ["--iptables=false", "--ip6tables=false", "--bridge=none", f"--host={socket}"]
-    words += [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
-    with (folder / "log").open("w") as log:
-        daemon = subprocess.Popen(
-            [tool("dockerd"), *words, f"--pidfile={folder}/pid"], stdout=log, stderr=log
-        )
-    called = ["docker", f"--host={socket}"]
-    ready = ["docker", f"--host={socket}", "info"]
-    until(
-        lambda: not subprocess.call(ready, stdout=-3, stderr=-3),
-        shows=(folder / "log").read_text,
-    )
+    one = Engine(folder)
     images.box(folder / "box.tar", tool("busybox"))
-    images.load(folder / "box.tar", IMAGE, called)
-    one = Engine(daemon, tuple(descendants(daemon.pid)), socket)
+    images.load(folder / "box.tar", IMAGE, one.client)
     yield one
     one.kill()
     subprocess.run(f"umount -l {folder}/exec/netns/* {folder}/data", shell=True)
@@ -95,3 +102,42 @@ def test_the_engine_dies(engine: Engine, full: bool, marked: Marked, tmp_path: P
     assert "Traceback" not in said
     assert "the engine ended and did not come back" in " ".join(said.split())
     assert json.loads((tmp_path / "r.json").read_text())["proposal"]["cap_add"] == ["CHOWN"]
+
+
+def test_the_engine_is_restarted_in_the_middle_of_a_proof(
+    engine: Engine, marked: Marked, tmp_path: Path
+) -> None:
+    """The trials so far are kept, none is judged that the engine has ended, and nothing is left."""
+    volume, report = tmp_path / "data", tmp_path / "r.json"
+    volume.mkdir()
+    inside = ["docker", "run", "--rm", "--network=none", f"--volume={volume}:/mine", IMAGE]
+    steps = "echo x >> /mine/count; chown 1 /data/file && chmod 600 /data/file && touch /up"
+    script = f"trap 'exit 0' TERM; {steps}; sleep {marked.word} & wait"
+    check = 'docker exec "$CONTAINER" test -e /up && sleep 1'
+    words = ("run", "--prove", "--check", check, "-o", str(report), "--", *inside)
+    process = subprocess.Popen(
+        [CAPADVISE, *words, "sh", "-c", script],
+        env=engine.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def trials() -> list[dict[str, Any]]:
+        proof = json.loads(report.read_text())["proof"] if report.exists() else None
+        made: list[dict[str, Any]] = proof["trials"] if proof else []
+        return made
+
+    until(lambda: len(trials()) >= 2, 100)
+    before = trials()
+    engine.restart()
+    _, said = process.communicate(timeout=200)
+    nothing_is_left(marked, {process.pid})
+    assert sound(report) is not None, said
+    assert "Traceback" not in said
+    assert trials()[: len(before)] == before
+    labelled = [*engine.client, "ps", "--all", "--quiet", "--filter=label=capadvise.trial"]
+    assert subprocess.check_output(labelled) == b""
+    assert (volume / "count").read_text() == "x\n"
+    judged = [trial for trial in trials() if "CAP_CHOWN" in trial["caps"] and not trial["passed"]]
+    assert not judged, said

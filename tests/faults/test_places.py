@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.aftermath import nothing_is_left, sound
+from tests.faults.aftermath import in_mounts_of_its_own, nothing_is_left, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
@@ -48,20 +48,6 @@ for _ in range(30000): os.chown("f", 1, 1)
 for _ in range(60000): mmap.mmap(-1, 4096).close()
 open("done", "w").close()
 """
-
-
-def in_mounts_of_its_own(script: str, folder: Path) -> str:
-    """Run it in a mount namespace; what it printed."""
-    (folder / "f").touch()
-    done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", script, "bash", CAPADVISE],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_full_disk_keeps_the_report_that_is_there(tmp_path: Path) -> None:

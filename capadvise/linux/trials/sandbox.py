@@ -41,6 +41,8 @@ from capadvise.report.dump import dump_recording
 from capadvise.report.posture import dump_posture
 
 _LARGEST_OUTPUT = 20000
+_ROOM = 64 << 10
+"""A disk with less than so many bytes is full."""
 OUT, ERR = "stdout", "stderr"
 """The files of a trial's folder that hold what its target printed."""
 
@@ -217,6 +219,8 @@ def _result(
 ) -> dict[str, Any]:
     text, printed = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000)
     last = rounds[-1]
+    if not last.passed:
+        _require_room(top, Path.cwd())
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings]
     posture = rounds[0].observation.posture
@@ -240,6 +244,14 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
     }
+
+
+def _require_room(*places: Path) -> None:
+    """A failure on a full disk tells nothing of capabilities."""
+    for place in places:
+        space = os.statvfs(place)
+        if space.f_blocks and space.f_bavail * space.f_frsize < _ROOM:
+            raise StageError(f"no space left on the disk that holds {place}")
 
 
 def _said(top: Path, name: str, size: int) -> str:

@@ -3,6 +3,7 @@ started again for each further round."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
+
+_RETURNS = 30.0
+"""Seconds in which an engine that was ended answers again, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,26 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 
 
 def _remove(start: Start) -> None:
+    """An engine that is just being started again is waited for."""
+    end = time.monotonic() + _RETURNS
+    while True:
+        try:
+            _remove_all(start)
+            return
+        except EngineError:  # the next start of ours removes what is left then
+            if time.monotonic() > end:
+                return
+        time.sleep(0.5)
+
+
+def _remove_all(start: Start) -> None:
     client = start.client
-    with suppress(EngineError):
-        client.remove(client.labelled(start.label))
+    client.remove(client.labelled(start.label))
     if start.project:
         of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
         for kind in ("volume", "network"):
-            with suppress(EngineError):
-                if names := client.call(kind, "ls", "--quiet", of_project).split():
+            if names := client.call(kind, "ls", "--quiet", of_project).split():
+                with suppress(EngineError):
                     client.call(kind, "rm", *names)
 
 

@@ -1,0 +1,191 @@
+"""The proof of one workload: its trials are made, and what they show is put into its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from capadvise.attempts import Attempt, LikelyAttempts
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import default
+from capadvise.decide import Proposal, decide_all
+from capadvise.linux.trials import choices, runner
+from capadvise.prove import TrialOutcome, fewest, prove
+from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
+from capadvise.recording import Recording
+from capadvise.report.merge import numbered
+from capadvise.report.model import Report
+from capadvise.workflow.jobs import Candidate
+from capadvise.workflow.reference import Reference, first_trial
+from capadvise.workflow.side_by_side import SideBySide
+
+
+@dataclass(frozen=True, slots=True)
+class TrialListener:
+    """Who is told of the trials of one workload as they go. Called in the thread that runs them."""
+
+    expected: Callable[[int], None]
+    """With the number of trials, if the recommended set works and is the floor."""
+    starting: Callable[[CapSet], None]
+    ended: Callable[[Trial], None]
+    hopeless: Callable[[str, str], None]
+    """It fails even with everything: why, and what it printed."""
+
+
+def prove_job(
+    candidate: Candidate,
+    stop: runner.Stop,
+    listener: TrialListener,
+    workers: int = 1,
+    *,
+    so_far: Callable[[Report], object] = lambda _: None,
+) -> Report:
+    """Run the trials of one workload, so many side by side; the report says what came of them.
+    ``so_far`` is given one after each trial.
+
+    Raises BrokenTrial when no trial could be made.
+    """
+    proof = _Proof(candidate, stop, listener, workers, so_far)
+    with proof.trials:
+        return proof.report()
+
+
+class _Proof:
+    """Of one workload."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        stop: runner.Stop,
+        listener: TrialListener,
+        workers: int,
+        so_far: Callable[[Report], object],
+    ) -> None:
+        self._candidate, self._stop = candidate, stop
+        self._listener, self._so_far = listener, so_far
+        self._job = candidate.job
+        """As trials are made: the first one tells."""
+        self.trials = SideBySide(self._run, stop, 1 if self._job.alone else workers)
+
+    def _run(self, attempt: Attempt, observed: bool, part: runner.Stop) -> TrialOutcome:
+        self._listener.starting(attempt.caps)
+        settings = () if attempt.change is None else (attempt.change,)
+        one = replace(self._job, observed=observed, settings=settings)
+        return choices.run(one, attempt.caps, part)[0]
+
+    def _begin(self, reference: Reference) -> None:
+        """Begin with the likely ones. What has begun before counts if it is made as the others."""
+        if not _alike(self._job, reference.job):
+            self.trials.ahead(())
+        self._job = reference.job
+        self.trials.expect(_usual(reference))
+        attempts = LikelyAttempts(
+            _before_trials(self._candidate, reference).proposal,
+            runner.everything(self._job),
+            default().removal_order,
+            changeable=self._job.takes_settings,
+        )
+        self.trials.ahead(attempts.at_first())
+
+    def report(self) -> Report:
+        """With what all trials show."""
+        reference = first_trial(self._job, self._stop, self._listener.starting, self._begin)
+        report = _before_trials(self._candidate, reference)
+        if not reference.outcome.passed:
+            return self._hopeless(report, reference)
+        self._begin(reference)
+        self._listener.expected(fewest(report.proposal.recommended))
+        proven = self._search(report, reference)
+        broken = self.trials.broken
+        early = () if broken is None else (f"{ENDED_EARLY}: {broken}",)
+        proven = replace(proven, cautions=(*reference.cautions, *early))
+        return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+    def _search(self, report: Report, reference: Reference) -> Proven:
+        made: list[Trial] = []
+
+        def say(trial: Trial) -> None:
+            made.append(trial)
+            self._listener.ended(trial)
+            self._so_far(replace(report, proven=unfinished(self._job.isolation, made)))
+
+        return prove(
+            report.proposal,
+            runner.everything(self._job),
+            reference.outcome,
+            self.trials,
+            isolation=self._job.isolation,
+            removal_order=default().removal_order,
+            untried=_unused(self._candidate, report.proposal, reference),
+            say=say,
+            ahead=self.trials.ahead,
+            risk=_risk,
+            try_setting=self.trials if self._job.takes_settings else None,
+        )
+
+    def _hopeless(self, report: Report, reference: Reference) -> Report:
+        outcome = reference.outcome
+        self._listener.hopeless(outcome.why, reference.evidence.output)
+        everything = runner.everything(self._job)
+        trial = Trial(everything, False, outcome.seconds, differences=(outcome.why,))
+        return replace(report, proven=Proven(self._job.isolation, (trial,), None))
+
+
+def _before_trials(candidate: Candidate, reference: Reference) -> Report:
+    """What the recordings propose."""
+    known, job, evidence = candidate.known, reference.job, reference.evidence
+    recordings = _recordings(known, job, evidence)
+    return Report(
+        known.target if known else replace(evidence.target, name=candidate.name),
+        job.workload,
+        known.posture if known else evidence.posture,
+        recordings,
+        decide_all(recordings, default()),
+    )
+
+
+def _alike(one: runner.Job, other: runner.Job) -> bool:
+    """Whether what came of one counts for the other."""
+    return (one.workload.steps, one.choices, _manner(one.stop)) == (
+        other.workload.steps,
+        other.choices,
+        _manner(other.stop),
+    )
+
+
+def _manner(stop: runner.StopSeen | None) -> tuple[bool, bool] | None:
+    return None if stop is None else (stop.killed, stop.clean)
+
+
+def _usual(reference: Reference) -> float:
+    """Seconds until a start has passed its check, or never will."""
+    starts = reference.evidence.rounds_passed * len(reference.job.choices)
+    return 0.5 + reference.outcome.seconds / starts
+
+
+def _risk(cap: Cap) -> int:
+    levels = ("low", "medium", "high", "root")
+    level = default().risk(cap)
+    return levels.index(level) if level in levels else len(levels)
+
+
+def _recordings(
+    known: Report | None, job: runner.Job, evidence: runner.TrialEvidence
+) -> tuple[Recording, ...]:
+    """What was recorded, and the starts that no recording has seen: those of the trial with
+    everything, on what its first start left, and with other data."""
+    if known is None:
+        return numbered(evidence.recordings)
+    later = [item for item in evidence.recordings if item.start > 1 or len(job.choices) > 1]
+    seen = [recording for recording in known.recordings if recording.start == 1]
+    return numbered([*seen, *later])
+
+
+def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> CapSet:
+    """What was used in the recording, but not in a trial: what somebody did by hand then, or what
+    was to be done but once."""
+    if candidate.known is None:
+        return frozenset()
+    in_trial = decide_all(reference.evidence.recordings, default())
+    others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
+    return proposal.recommended - in_trial.recommended - frozenset(others)

@@ -100,6 +100,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
         read.visit(path, in_folder=in_folder)
     resolver = Resolver(always=resolve)
     firsts: set[str] = set()
+    known = set(map(os.path.normpath, read.texts))
     for group in projects(list(read.kinds), read.found, named_together):
         try:
             source = _source(group, read.kinds[group[0]], read.texts, catalog, resolver)
@@ -113,7 +114,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
             gathered.unusable.append(Unusable(group[0], str(error), error.hint))
             continue
         firsts.add(group[0])
-        remarks = left_out(group, read.texts)
+        remarks = left_out(group, read.texts, known)
         gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
     return gathered
 
@@ -156,13 +157,11 @@ def _found(path: str, text: str, kind: str | None) -> str | None:
     """The format of a file of a folder: others are called as ours are."""
     if kind == "compose" and not _is_compose(path, text):
         return None
-    if kind == "systemd" and _OTHER_UNIT.match(text) and "[Service]" not in text:
-        return None
+    if kind == "systemd" and not dropped_in(path) and f"[{unit_section(path)}]" not in text:
+        return None  # it runs nothing, or is of D-Bus or avahi
     return kind
 
 
-_OTHER_UNIT = re.compile(r"\s*(?:#.*\s*)*(?:\[D-BUS Service\]|<)")
-"""Files of D-Bus and of avahi, which are called as units are."""
 _KEYS = re.compile(r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00""")
 
 

@@ -73,9 +73,10 @@ def named_together(path: str) -> list[str]:
     return names if path in names else []
 
 
-def left_out(group: Sequence[str], texts: dict[str, str]) -> Iterator[Remark]:
-    """Overrides and drop-ins that lie beside the files, and files that these or ``.env`` name."""
-    named, known = (set(map(os.path.normpath, paths)) for paths in (group, texts))
+def left_out(group: Sequence[str], texts: dict[str, str], known: set[str]) -> Iterator[Remark]:
+    """Overrides and drop-ins that lie beside the files, and files that these or ``.env`` name.
+    ``known``: the places of all files that were read."""
+    named = set(map(os.path.normpath, group))
     for path in group:
         for beside in _beside(path):
             if os.path.normpath(beside) not in known:

@@ -128,3 +128,11 @@ def test_a_variable_that_env_sets_is_filled_in(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(service("volumes: ['$V:/v']"))
     (tmp_path / ".env").write_text("V=/var/run/docker.sock\n")
     assert main(["check", "--strict", str(tmp_path / "compose.yaml")]) == 1
+
+
+def test_a_unit_that_runs_nothing_is_no_error_but_its_drop_in_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.service").write_text("[Unit]\nSuccessAction=reboot\n")
+    assert main(["check", "--strict", str(tmp_path)]) == 0
+    (tmp_path / "a.service.d").mkdir()
+    (tmp_path / "a.service.d" / "1.conf").write_text("[Service]\nExecStart=+/bin/sh\n")
+    assert main(["check", "--strict", str(tmp_path)]) == 1

@@ -124,12 +124,13 @@ def _summary(outcome: Outcome) -> str:
         counts.append(f"{len(outcome.accepted)} accepted")
     services = _count(len(outcome.services), "service")
     files = _count(len(outcome.files), "file")
-    more = f", {_count(outcome.skipped, 'file')} of other kinds skipped" if outcome.skipped else ""
-    if outcome.unusable:
-        more += f", {_count(len(outcome.unusable), 'file')} could not be judged"
-    result = "passed" if outcome.passed else "failed"
     counted = ", ".join(counts) or "nothing found"
-    return f"{result}: {counted} in {services} of {files}{more}"
+    parts = [f"{counted} in {services} of {files}"] if outcome.files or not outcome.unusable else []
+    if outcome.skipped:
+        parts.append(f"{_count(outcome.skipped, 'file')} of other kinds skipped")
+    if outcome.unusable:
+        parts.append(f"{_count(len(outcome.unusable), 'file')} could not be judged")
+    return f"{'passed' if outcome.passed else 'failed'}: {', '.join(parts)}"
 
 
 def _count(number: int, what: str) -> str:

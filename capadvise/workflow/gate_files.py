@@ -32,6 +32,7 @@ from capadvise.gate.sources import (
 )
 from capadvise.workflow.gate_paths import (
     STDIN,
+    empty_folders,
     left_out,
     named_together,
     paths_of,
@@ -44,6 +45,9 @@ MAX_CHARACTERS = 16 << 20
 """A larger file is no configuration."""
 _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 """What ``read`` calls the service of a file that has but one, and no name for it."""
+
+
+_OF_STDIN = "standard input is YAML or JSON; units and quadlets are recognised by name"
 
 
 @dataclass
@@ -79,7 +83,8 @@ class _Read:
             kind = _kind(path, text, in_folder=in_folder)
             more = () if kind is None else (*read_with(path), *started_by(path, text))
         except BadInput as error:
-            self.gathered.unusable.append(Unusable(path, str(error), error.hint))
+            hint = error.hint or (_OF_STDIN if path == STDIN else None)
+            self.gathered.unusable.append(Unusable(path, str(error), hint))
             return
         if kind is None:
             self.gathered.skipped += 1
@@ -98,6 +103,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
     read = _Read(gathered)
     for path, in_folder in paths_of(arguments):
         read.visit(path, in_folder=in_folder)
+    gathered.sources += map(_nothing, empty_folders(arguments, read.kinds))
     resolver = Resolver(always=resolve)
     firsts: set[str] = set()
     known = set(map(os.path.normpath, read.texts))
@@ -117,6 +123,12 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
         remarks = left_out(group, read.texts, known)
         gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
     return gathered
+
+
+def _nothing(folder: str) -> Source:
+    """A folder in which nothing was judged: whoever named it expected something."""
+    what = "no compose file, manifest, quadlet, unit or bundle is in this folder"
+    return Source((folder,), "kubernetes", (), (), remarks=(Remark(folder, 1, what),))
 
 
 def _of_last(source: Source) -> Source:

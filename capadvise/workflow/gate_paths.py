@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from glob import glob
 from pathlib import Path
 
@@ -43,6 +43,17 @@ def _walk(folder: str) -> Iterator[str]:
                     continue
                 if stat.S_ISREG(mode):
                     yield path
+
+
+def empty_folders(arguments: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """The folders that were named and have none of these files below them."""
+    judged = [os.path.abspath(path) for path in paths]
+    folders = [each for each in arguments if each != STDIN and os.path.isdir(each)]
+    return [
+        each
+        for each in folders
+        if not any(path.startswith(os.path.join(os.path.abspath(each), "")) for path in judged)
+    ]
 
 
 def started_by(path: str, text: str) -> tuple[str, ...]:

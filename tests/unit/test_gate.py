@@ -96,6 +96,32 @@ def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch, capsys: Out) 
     assert answer["files"][0]["paths"] == ["-"]
 
 
+def test_a_folder_with_nothing_in_it_is_no_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    """A gate that is pointed at the wrong place would pass for ever."""
+    Path("empty").mkdir()
+    Path("empty/notes.yaml").write_text("a: b\n")
+    status, answer = check(capsys, "empty")
+    assert (status, rules(answer), answer["skipped"]) == (0, [("not-judged", None)], 1)
+    assert check(capsys, "empty", "--strict")[0] == 1
+    Path("empty/compose.yaml").write_text(GOOD)
+    assert check(capsys, "empty", "--strict")[0] == 0
+
+
+def test_the_last_line_says_what_could_not_be_judged(capsys: Out) -> None:
+    assert main(["check", "nosuch"]) == 2
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "failed: 1 file could not be judged"
+
+
+def test_units_on_standard_input_are_told_how(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    text = b"[Service]\nExecStart=/bin/x\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert main(["check", "-"]) == 2
+    assert "units and quadlets are recognised by name" in capsys.readouterr().err
+
+
 def test_projects_are_found_in_time_that_grows_with_the_files() -> None:
     """Each file is looked up, not held against every other one."""
     paths = [f"{n}/compose.yaml" for n in range(4000)] + [

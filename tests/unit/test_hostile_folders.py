@@ -94,6 +94,7 @@ FOLDERS: dict[str, tuple[int, dict[str, str]]] = {
             "y.service": "<?xml version='1.0'?>\n<service-group/>\n",
             ".gitlab-ci.yml": "services: [docker:dind]\n",
             "services.yaml": "services: {a: {class: X, arguments: []}}\n",
+            "compose.yaml": QUIET,
             "tsconfig.json": '{\n // c\n "a": 1\n}',
         },
     ),
@@ -132,6 +133,7 @@ def test_a_variable_that_env_sets_is_filled_in(tmp_path: Path) -> None:
 
 def test_a_unit_that_runs_nothing_is_no_error_but_its_drop_in_counts(tmp_path: Path) -> None:
     (tmp_path / "a.service").write_text("[Unit]\nSuccessAction=reboot\n")
+    (tmp_path / "b.service").write_text(UNIT)
     assert main(["check", "--strict", str(tmp_path)]) == 0
     (tmp_path / "a.service.d").mkdir()
     (tmp_path / "a.service.d" / "1.conf").write_text("[Service]\nExecStart=+/bin/sh\n")

@@ -104,6 +104,11 @@ def test_before_a_run_starts_nothing_is_loaded_that_judges_or_tries() -> None:
     assert not later & loaded("import capadvise.cli, capadvise.commands.run")
 
 
+def test_before_the_target_executes_no_catalog_is_loaded() -> None:
+    """It takes 20 ms, and can be read while the target runs."""
+    assert "capadvise.catalog" not in loaded("import capadvise.linux.supervise.record_command")
+
+
 @pytest.mark.parametrize("name", ["run", "emit", "help"])
 def test_the_parser_of_one_subcommand_is_that_of_all(name: str) -> None:
     alone = {verb: parser.format_help() for verb, _, parser in verbs(build_parser(name))}

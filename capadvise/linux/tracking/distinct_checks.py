@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from capadvise.caps import Cap
-from capadvise.catalog import default
-from capadvise.catalog.signs import Sign, Signs
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.tasks import Key, Scope, Task
@@ -99,7 +97,7 @@ class DistinctChecks:
         known = self._overcommit.get(stack)
         if known is None:
             site, _ = self.site(stack)
-            known = self._overcommit[stack] = _signs().shows(Sign.OVERCOMMIT, site[:2])
+            known = self._overcommit[stack] = _shows("overcommit", site[:2])
         return known
 
     def look_at_ports(self) -> None:
@@ -256,7 +254,7 @@ class DistinctChecks:
         """A task that is followed is in a user namespace, or is about to enter one."""
         if within not in self._inside and len(self._inside) < _NAMESPACES:
             self._inside.add(within)
-        if about != within and _signs().shows(Sign.USER_NAMESPACE_ENTERED, self.site(stack)[0]):
+        if about != within and _shows("user-namespace-entered", self.site(stack)[0]):
             self._entered.add(about)
 
     def _asked_about(self, key: Key, scope: Scope) -> Namespace:
@@ -284,10 +282,13 @@ class DistinctChecks:
         return Namespace.HOST if above else Namespace.CHILD
 
 
-@cache
-def _signs() -> Signs:
-    """Read while the target runs: not before its start."""
-    return default().signs
+def _shows(sign: str, site: Sequence[str]) -> bool:
+    """Whether a call site has this ``Sign``. The catalog is read while the target runs: not before
+    its start, which would wait for it."""
+    from capadvise.catalog import default
+    from capadvise.catalog.signs import Sign
+
+    return default().signs.shows(Sign(sign), site)
 
 
 def _of_any(key: Key) -> Key:

@@ -15,8 +15,6 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog import default
-from capadvise.catalog.signs import ImportSign
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
@@ -104,7 +102,7 @@ class ImpliedNeeds:
         file = os.fstat(handle)
         place = file.st_dev, file.st_ino, file.st_mtime_ns
         if place not in self._imports and len(self._imports) < _FILES:
-            wanted = frozenset[str]().union(*default().signs.symbols.values())
+            wanted = frozenset[str]().union(*_imports_that_tell().values())
             self._imports[place] = elf.imported(handle, wanted)
         scope.imports |= {(program, name) for name in self._imports.get(place, ())}
 
@@ -145,7 +143,7 @@ class ImpliedNeeds:
     def _adapts(self, program: str, scope: Scope) -> bool:
         """Whether a program that has looked at its sets can have kept what it had of those that it
         would like to hold."""
-        tests = default().signs.symbols[ImportSign.CAPABILITY_TEST]
+        tests = _imports_that_tell()["capability-test"]
         return any((program, name) in scope.imports for name in tests)
 
     def executes(self, task: Task) -> None:
@@ -206,6 +204,13 @@ class ImpliedNeeds:
         with suppress(OSError):
             if procfs.capability_sets(other).permitted:
                 self._counts.add_implied(time, pid, task, call, cap, phase)
+
+
+def _imports_that_tell() -> dict[str, frozenset[str]]:
+    """By ``ImportSign``. The catalog is read while the target runs: not before its start."""
+    from capadvise.catalog import default
+
+    return {str(sign): functions for sign, functions in default().signs.symbols.items()}
 
 
 def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:

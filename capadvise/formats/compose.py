@@ -106,6 +106,7 @@ def _service(
         add=tuple(cap for cap, _ in add),
         privileged=_privileged(keys),
         user=optional_text(keys.get("user"), "user"),
+        groups=bool(documents.items(keys.get("group_add"), "group_add")),
         no_new_privileges=said[-1][0] in _TRUE if said else None,
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),

@@ -72,6 +72,8 @@ class Declared:
     privileged: bool = False
     user: str | None = None
     """None: the image or the unit's default decides."""
+    groups: bool = field(default=False, kw_only=True)
+    """It has groups besides its user's own: one can be that of a socket or a disk."""
     no_new_privileges: bool | None = None
     """Kubernetes: ``allowPrivilegeEscalation: false``. None: not said."""
     lines: tuple[tuple[str, int], ...] = ()

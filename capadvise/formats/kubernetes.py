@@ -124,6 +124,7 @@ def _declared(documents: Documents, container: FoundContainer) -> Declared:
         add=tuple(cap for cap, _ in add),
         privileged=flag(own.get("privileged"), "privileged") is True,
         user=uid if uid is None or gid is None else f"{uid}:{gid}",
+        groups=any(said.get(key) for key in ("supplementalGroups", "fsGroup")),
         no_new_privileges=None if escalation is None else not escalation,
         lines=(*((what, line(node)) for what, node in places if node is not None), *drop, *add),
         exposed=tuple(pod_exposed.exposed(documents, container, said)),

@@ -58,6 +58,7 @@ def read(source: str) -> tuple[Declared, ...]:
             add=tuple(dict.fromkeys(held)),
             ambient=_names(sets, "ambient"),
             user=f"{ids[0]}:{ids[1]}",
+            groups=bool(user.get("additionalGids")),
             no_new_privileges=process.get("noNewPrivileges") is True,
             exposed=tuple(bundle_exposed.exposed(config)),
         ),

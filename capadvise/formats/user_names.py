@@ -16,6 +16,12 @@ def is_root(user: str | None) -> bool:
     return name in ("", "root") or odd
 
 
+def has_group(user: str | None) -> bool:
+    """Whether ``user:group`` names a group that is not the user's own, nobody's or root's."""
+    name, _, group = (user or "").partition(":")
+    return group not in ("", name, "0", "root", "65534", "nobody", "nogroup")
+
+
 def may_be_root(user: str | None) -> bool:
     """The same, or what is settled elsewhere: a variable, a specifier."""
     return is_root(user) or not set((user or "").partition(":")[0]).isdisjoint("$%")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.capabilities import Risk
 from capadvise.formats.declared import Exposure, ExposureAt
+from capadvise.formats.user_names import has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
@@ -210,7 +211,8 @@ _SAID = {
 
 def _severity(service: Service, item: ExposureAt) -> Severity:
     severity = _EXPOSURES[item.kind][1]
-    if item.kind in _OF_ROOT and service.bounded_only:
+    grouped = service.declared.groups or has_group(service.declared.user)
+    if item.kind in _OF_ROOT and service.bounded_only and not grouped:
         return _WARNING
     if item.kind is Exposure.PRIVILEGED_COMMAND and service.consumer.on_host:
         return _ERROR if item.what.startswith("ExecStart=") else _WARNING

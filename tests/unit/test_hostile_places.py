@@ -205,6 +205,30 @@ def test_root_in_another_spelling_is_root(user: str, tmp_path: Path) -> None:
     assert main(["check", str(tmp_path / "compose.yaml")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (
+            "compose.yaml",
+            service("user: '1', group_add: ['999'], volumes: ['/run/docker.sock:/s']"),
+        ),
+        ("compose.yaml", service("user: '1:999', volumes: ['/run/docker.sock:/s']")),
+        ("pod.yaml", mounted("/run/docker.sock", more=", runAsUser: 1, runAsGroup: 999")),
+        (
+            "pod.yaml",
+            mounted("/run/docker.sock", more=", runAsUser: 1")
+            + "  securityContext: {supplementalGroups: [999]}\n",
+        ),
+    ],
+)
+def test_a_group_lets_another_user_reach_the_socket(file: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(text)
+    assert main(["check", str(tmp_path / file)]) == 1
+    alone = text.replace("999", "1").replace("group_add", "x-group").replace("supplem", "x")
+    (tmp_path / file).write_text(alone)
+    assert main(["check", str(tmp_path / file)]) == 0
+
+
 SOUND_FILES = {
     "compose.yaml": service(
         "volumes: ['./data:/d', '..:/work', '/etc/localtime:/etc/localtime', 'v:/v', "

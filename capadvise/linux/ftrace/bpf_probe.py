@@ -27,7 +27,8 @@ class Probe:
     ) -> None:
         """``root`` is that of tracefs; ``programs`` make the code for each call from the queue's
         descriptor. Raises OSError where the kernel or its lockdown refuses."""
-        self._size, self._queue = size, libc.bpf_queue(size, _QUEUE)
+        self._queue = libc.bpf_queue(size, _QUEUE)
+        self._pop = libc.bpf_popping(self._queue, size)
         self.slow_to_close: list[int] = []
         """Descriptors whose last copies another process should hold: closing those, the kernel
         waits for all processors, some 70 ms each."""
@@ -48,7 +49,7 @@ class Probe:
 
     def records(self) -> Iterator[bytes]:
         """What was read and not taken yet, the oldest first."""
-        while (record := libc.bpf_pop(self._queue, self._size)) is not None:
+        while (record := self._pop()) is not None:
             yield record
 
     def close(self) -> None:

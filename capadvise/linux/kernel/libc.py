@@ -7,9 +7,11 @@ retries and the processes that they fork call it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from typing import NoReturn
 
 from capadvise.linux.kernel import uapi
@@ -158,14 +160,21 @@ def bpf_queue(size: int, entries: int) -> int:
     return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries, 0)
 
 
-def bpf_pop(queue: int, size: int) -> bytes | None:
-    """The oldest value of a queue; None where it is empty."""
+def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
+    """What takes the oldest value out of a queue; it returns None where that is empty. Values can
+    be many: all is prepared once."""
     value = ctypes.create_string_buffer(size)
-    try:
-        _bpf(uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, "<IIQQQ", queue, 0, 0, ctypes.addressof(value), 0)
-    except FileNotFoundError:
-        return None
-    return value.raw
+    attributes = _bpf_attributes("<IIQQQ", queue, 0, 0, ctypes.addressof(value), 0)
+    command, number = uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, _bpf_number()
+
+    def pop() -> bytes | None:
+        if _libc.syscall(number, command, attributes, _BPF_ATTRIBUTES) < 0:
+            if ctypes.get_errno() == errno.ENOENT:
+                return None
+            oserror("bpf")
+        return value.raw
+
+    return pop
 
 
 def bpf_load_tracepoint_program(code: bytes) -> int:
@@ -198,10 +207,17 @@ _BPF_ATTRIBUTES = 120
 
 
 def _bpf(command: int, layout: str, *values: int) -> int:
-    attributes = struct.pack(layout, *values).ljust(_BPF_ATTRIBUTES, b"\0")
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    number = uapi.BPF.get(os.uname().machine, uapi.BPF_OTHERS)
-    return _syscall("bpf", number, command, buffer, len(attributes))
+    attributes = _bpf_attributes(layout, *values)
+    return _syscall("bpf", _bpf_number(), command, attributes, _BPF_ATTRIBUTES)
+
+
+def _bpf_attributes(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    packed = struct.pack(layout, *values).ljust(_BPF_ATTRIBUTES, b"\0")
+    return ctypes.create_string_buffer(packed, len(packed))
+
+
+def _bpf_number() -> int:
+    return uapi.BPF.get(os.uname().machine, uapi.BPF_OTHERS)
 
 
 def _prctl(name: str, option: int, *arguments: int) -> int:

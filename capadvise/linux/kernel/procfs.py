@@ -197,17 +197,21 @@ def available_memory() -> int:
 
 
 def abandoned(folder: Path, prefix: str) -> list[Path]:
-    """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is gone.
-
-    Processes are listed after the folder: one that starts meanwhile is alive.
-    """
+    """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is
+    gone."""
     marked = []
     for path in folder.glob(f"{prefix}*"):
         fields = path.name.removeprefix(prefix).split("-")
         if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
             marked.append((path, (int(fields[0]), int(fields[1]))))
-    alive = living() if marked else set()
-    return [path for path, process in marked if process not in alive]
+    return [path for path, process in marked if not _is_there(*process)]
+
+
+def _is_there(pid: int, started: int) -> bool:
+    """Also as a zombie: those who wait for it clean up."""
+    with suppress(OSError):
+        return start_time(pid) == started
+    return False
 
 
 def parse_sockets(text: str) -> dict[int, tuple[str, int]]:

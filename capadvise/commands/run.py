@@ -72,7 +72,11 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
             )
         return
     if args.user:
-        raise BadInput("--user is for commands", hint=f"{invocation.engine} run --user USER …")
+        raise BadInput(
+            "--user is for commands",
+            hint=f"{invocation.engine} run --user USER …, or for the podman of that user: "
+            f"capadvise run -- sudo -u {args.user} podman run …",
+        )
     if args.retry:
         raise BadInput("--retry is for commands: a container's processes are the engine's")
 

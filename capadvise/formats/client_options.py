@@ -29,6 +29,8 @@ other."""
 
 PROGRAMS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
 """Program → its engine."""
+CLIENTS = frozenset((*PROGRAMS, "docker-compose", "podman-compose", "nerdctl"))
+"""All that start containers by an engine."""
 CLIENT = {
     "docker": Grammar(
         frozenset(("debug", "help", "tls", "tlsverify", "version")),

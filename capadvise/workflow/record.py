@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,13 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput, Declined
-from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
+from capadvise.linux.engines.cli.invocation import (
+    Invocation,
+    existing,
+    recognize,
+    starts_otherwise,
+)
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.supervise.observation import working_directory
 from capadvise.workflow.notice import confirmed, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
+from capadvise.workflow.started_containers import with_started_containers
 
 if TYPE_CHECKING:
     from capadvise.linux.running.target import Running
@@ -49,15 +54,15 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
     invocation = recognize(argv)
     if invocation is not None:
         return invocation
-    if hidden := behind(argv):
-        raise BadInput(
-            f"{argv[0]} starts {hidden.engine}, whose containers would not be observed",
-            hint=f"sudo capadvise run -- {shlex.join(hidden.argv())}",
-        )
     if container := existing(argv):
         raise BadInput(
             f"{container}: an existing container keeps the capabilities that it was created with",
             hint="capadvise run -- docker run …, or watch it with: capadvise attach CONTAINER",
+        )
+    if other := starts_otherwise(argv):
+        raise BadInput(
+            f"{other}: its containers cannot be recorded from their start",
+            hint="start them, then watch each: capadvise attach CONTAINER",
         )
     return None
 
@@ -131,6 +136,7 @@ def _over(
     """Judged and saved."""
     from capadvise.tui.protocols import Over  # what it knows of is loaded by now
 
+    observation = with_started_containers(observation)
     report, path = judge_and_save(observation, wishes.output, several=several, say=say)
     return Over(report, path, observation.check_passed, observation.check_said)
 

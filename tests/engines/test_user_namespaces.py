@@ -69,12 +69,29 @@ def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
     assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)
 
 
-def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, str]:
-    """Attach to a container of redis's image, and execute its entrypoint in it."""
+def test_a_rootless_podman_from_its_start(top: Path, tmp_path: Path) -> None:
+    """Called as the user calls it, with what makes us that user before it."""
+    with rootless_podman(top) as client:
+        load(client, top)
+        words = (*client, "run", "--rm", "--network=none", REDIS)
+        seen = record(tmp_path / "report.json", *words, options=("--prove",))
+        assert not call(*client, "ps", "-aq").stdout
+    assert seen.recommended == DROPS, seen.stderr
+    assert seen.floor == DROPS, seen.stderr
+    assert {(cap, "target") for cap in DROPS} <= namespaces(seen.report)
+
+
+def load(client: tuple[str, ...], top: Path) -> None:
+    """The image of redis, for another user."""
     image = top / "redis.tar"
     subprocess.run(["docker", "save", "-o", str(image), REDIS], check=True)
     image.chmod(0o644)
     assert call(*client, "load", "-q", "-i", str(image)).returncode == 0
+
+
+def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, str]:
+    """Attach to a container of redis's image, and execute its entrypoint in it."""
+    load(client, top)
     name = f"capadvise-rootless-{time.monotonic_ns()}"
     run = ("run", "-d", "--name", name, "--network=none", "--entrypoint=sleep", REDIS, "1000")
     done = call(*client, *run)
@@ -98,7 +115,11 @@ def test_where_a_rootless_container_cannot_be_seen_it_is_said() -> None:
     readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     become = ("setpriv", "--reuid=65534", *readable, CAPADVISE)
     for words, said, remediation_of in (
-        (("run", "--", "podman", "run", "--rm", "x"), "a rootless podman", "sudo capadvise attach"),
+        (
+            ("run", "--", "podman", "run", "--rm", "x"),
+            "a rootless podman",
+            "run -- sudo -u nobody podman run",
+        ),
         (("attach", "x"), "needs root", "sudo"),
     ):
         done = subprocess.run([*become, *words], capture_output=True, text=True)

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.cli.invocation import Invocation, behind, existing, recognize
+from capadvise.linux.engines.cli.invocation import Invocation, existing, recognize, starts_otherwise
 
 
 def _seen(text: str) -> Invocation:
@@ -67,12 +67,43 @@ def test_other_commands_are_commands(command: str) -> None:
     assert recognize(shlex.split(command)) is None
 
 
-def test_a_client_behind_sudo_is_found() -> None:
-    found = behind(shlex.split("sudo -E -u root docker run --rm x true"))
-    assert found is not None
-    assert shlex.join(found.argv()) == "docker run --rm x true"
-    assert behind(["sudo", "nginx"]) is None
-    assert behind(["echo", "docker", "run", "x"]) is None
+@pytest.mark.parametrize(
+    ("command", "client"),
+    [
+        ("sudo -E -u ann podman run --rm x true", "sudo -E -u ann podman"),
+        ("env A=b timeout 60 docker -D run --rm x true", "env A=b timeout 60 docker --debug"),
+        ("runuser -u ann -- podman run --rm x true", "runuser -u ann -- podman"),
+    ],
+)
+def test_what_stands_before_a_client_stays_before_all_its_calls(command: str, client: str) -> None:
+    found = _seen(command)
+    assert shlex.join(found.client) == client
+    assert shlex.join(found.argv()) == f"{client} run --rm x true"
+
+
+def test_compose_behind_sudo_is_called_so() -> None:
+    found = _seen("sudo A=1 docker compose -f a.yaml up web")
+    assert shlex.join(found.argv()) == "sudo A=1 docker compose --file=a.yaml up web"
+    for command in ("sudo nginx", "echo docker run x", "env"):
+        assert recognize(shlex.split(command)) is None, command
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("podman kube play pod.yaml", "podman kube play"),
+        ("podman --log-level=debug start web", "podman start"),
+        ("docker container start web", "docker start"),
+        ("docker stack deploy -c x.yaml shop", "docker stack deploy"),
+        ("podman-compose -f x.yaml up -d", "podman-compose up"),
+        ("/usr/local/bin/nerdctl --namespace k8s.io run nginx", "nerdctl run"),
+        ("docker ps", None),
+        ("podman kube down pod.yaml", None),
+        ("nginx start", None),
+    ],
+)
+def test_what_starts_containers_in_another_way(command: str, what: str | None) -> None:
+    assert starts_otherwise(shlex.split(command)) == what
 
 
 def test_what_is_done_with_existing_containers_is_told_from_the_rest() -> None:

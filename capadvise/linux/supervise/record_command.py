@@ -13,6 +13,7 @@ from capadvise.linux.posture.read import posture_at_exec
 from capadvise.linux.supervise.command import Command, name_of
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
+from capadvise.linux.supervise.engine_clients import EngineClients
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
@@ -30,9 +31,10 @@ def record_held(
 ) -> Observation:
     """Let it go, and follow it to its end. See ``record.observe``."""
     cwd = working_directory()
+    clients = EngineClients()
     ids = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     starts = OneCommand(ready.held)
-    loop = _loop(ready, command, starts, ids)
+    loop = _loop(ready, command, starts, ids, clients)
     sets = procfs.capability_sets(ready.held)
     posture = posture_at_exec(ready.held)
     held = Held(
@@ -60,10 +62,17 @@ def record_held(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
+        engine_clients=tuple(clients.seen),
     )
 
 
-def _loop(ready: Session, command: Command, starts: OneCommand, ids: tuple[int, int]) -> EventLoop:
+def _loop(
+    ready: Session,
+    command: Command,
+    starts: OneCommand,
+    ids: tuple[int, int],
+    clients: EngineClients,
+) -> EventLoop:
     listener = ready.listener
     subject = CommandSubject(
         ready.guardian,
@@ -71,17 +80,20 @@ def _loop(ready: Session, command: Command, starts: OneCommand, ids: tuple[int, 
         own_terminal=command.terminal is not None,
         tracer=(lambda: listener.pid) if listener else lambda: 0,
     )
-    sources = Sources(ready.buffers, _tracker(ready, starts, ids), listener)
+    sources = Sources(ready.buffers, _tracker(ready, starts, ids, clients), listener)
     limits = Limits(command.kind, command.seconds, command.patience, command.patience)
     return EventLoop(subject, sources, ready.signals, command, limits)
 
 
-def _tracker(ready: Session, starts: OneCommand, ids: tuple[int, int]) -> CheckTracker:
+def _tracker(
+    ready: Session, starts: OneCommand, ids: tuple[int, int], clients: EngineClients
+) -> CheckTracker:
     if (trace := ready.trace) is None:
         return NoTracker(ready.listener)
     retried = ready.listener is not None
     return Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, *ids),
+        early=clients.sighted,
         retried=retried,
         pointers=trace.buffers,
     )

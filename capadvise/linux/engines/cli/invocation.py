@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from capadvise.formats.client_options import (
@@ -17,7 +17,13 @@ from capadvise.formats.client_options import (
 from capadvise.formats.pflag import Option, is_on, value_of, words
 
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach"))
-_WRAPPERS = frozenset(("sudo", "doas", "env", "timeout", "nice", "nohup", "setsid", "time"))
+_WRAPPERS = frozenset(
+    (
+        *("sudo", "doas", "runuser", "setpriv", "unshare", "env", "timeout", "nice", "nohup"),
+        *("ionice", "chrt", "setsid", "time", "chronic", "systemd-inhibit"),
+    )
+)
+"""What changes how a program runs, and executes it with the words that follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,8 @@ class Invocation:
     engine: str
     """``docker`` or ``podman``."""
     client: tuple[str, ...]
-    """The program and the options before its command: ``docker -H unix:///…``."""
+    """The program and the options before its command: ``docker -H unix:///…``; with what stands
+    before it: ``sudo -u ann podman``. All that is asked of the engine is asked so."""
     verb: str
     """``run``, ``compose up`` or ``compose run``."""
     options: tuple[Option, ...]
@@ -69,6 +76,8 @@ class Invocation:
 def recognize(argv: Sequence[str]) -> Invocation | None:
     """The containers that a command line starts; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
+    if program in _WRAPPERS:
+        return _behind(argv)
     if program == "docker-compose":
         return _compose(("docker",), (argv[0],), argv[1:])
     if program not in PROGRAMS:
@@ -87,11 +96,14 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     return Invocation(engine, client, "run", given, rest)
 
 
-def behind(argv: Sequence[str]) -> Invocation | None:
-    """The containers that a command starts through ``sudo`` and its like."""
-    if PurePath(argv[0]).name not in _WRAPPERS:
-        return None
-    return next(filter(None, (recognize(argv[at:]) for at in range(1, len(argv)))), None)
+def _behind(argv: Sequence[str]) -> Invocation | None:
+    """Of a client that ``sudo`` or the like executes: it stays before all calls of it."""
+    for at in range(1, len(argv)):
+        if inner := recognize(argv[at:]):
+            before = tuple(argv[:at])
+            compose = (*before, *inner.compose) if inner.compose else ()
+            return replace(inner, client=(*before, *inner.client), compose=compose)
+    return None
 
 
 def existing(argv: Sequence[str]) -> str | None:
@@ -104,6 +116,30 @@ def existing(argv: Sequence[str]) -> str | None:
         rest = COMPOSE.parse(rest[1:])[1]
     verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")
     return f"{program} … {verb}" if verb in _OF_EXISTING else None
+
+
+_OTHERWISE = {
+    "podman": (("kube", "play"), ("play", "kube"), ("compose",), ("start",), ("restart",)),
+    "docker": (("start",), ("restart",), ("stack", "deploy"), ("service", "create")),
+    "podman-compose": (("up",), ("run",), ("start",)),
+    "nerdctl": (("run",), ("start",), ("compose",)),
+}
+"""What else starts containers, by the first words after the options."""
+
+
+def starts_otherwise(argv: Sequence[str]) -> str | None:
+    """``podman kube play``: what starts containers in a way that cannot be recorded from their
+    start; None for any other command."""
+    program = PurePath(argv[0]).name if argv else ""
+    engine = PROGRAMS.get(program, program)
+    words = CLIENT[engine].parse(argv[1:])[1] if engine in CLIENT else tuple(argv[1:])
+    plain = [word for word in words if not word.startswith("-")]
+    plain = plain[1:] if plain[:1] == ["container"] else plain
+    for verb in _OTHERWISE.get(engine, ()):
+        found = tuple(plain[: len(verb)]) == verb or (engine not in CLIENT and verb[0] in plain)
+        if found:
+            return " ".join((program, *verb))
+    return None
 
 
 def _compose(

@@ -111,10 +111,21 @@ class ContainerStarts:
         return next((p.scope for p in begun if p.id and p.id in text), None)
 
     def _look(self, place: StartedContainer, pid: int) -> None:
-        if place.id is None and (match := _ID.search(procfs.cgroup(pid))):
-            place.id = match[0]  # conmon forks and ends at once: it may have been gone
+        if place.id is None:  # conmon forks and ends at once: it may have been gone
+            match = _ID.search(procfs.cgroup(pid))
+            place.id = match[0] if match else _told_by_shim(pid)
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
+
+
+def _told_by_shim(pid: int) -> str | None:
+    """The id in the command line of what keeps the container: a rootless podman may have no control
+    groups."""
+    for _ in range(4):  # the runtime may stand between
+        pid = procfs.parent(pid)
+        if is_shim(procfs.comm(pid)):
+            return container_id(procfs.arguments(pid))
+    return None
 
 
 def is_command(command: Sequence[str], pid: int, path: str) -> bool:

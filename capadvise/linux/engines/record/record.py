@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from capadvise.errors import CannotObserve, CannotStart
-from capadvise.formats.pflag import value_of
 from capadvise.linux.engines.cli.client import RECORDING_LABEL, Client, EngineError, rm_by_label
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
@@ -17,41 +17,26 @@ from capadvise.linux.engines.record import service_names
 from capadvise.linux.engines.record.beside import check_of
 from capadvise.linux.engines.record.container_starts import ContainerStarts, StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
-from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
+from capadvise.linux.engines.record.containers import ContainerState, Roster
 from capadvise.linux.engines.record.leftovers import sweep
 from capadvise.linux.engines.record.prepare import Start, for_recording
 from capadvise.linux.engines.record.registry import ENGINES
+from capadvise.linux.engines.record.seen import Run, observation, observations, so_far
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.kernel import own_caps
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.kernel.scratch import LARGE, scratch
+from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.health_seen import HealthSeen
-from capadvise.linux.supervise.observation import Observation, working_directory
-from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
 from capadvise.linux.supervise.sources import Sources
-from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
-from capadvise.posture import Posture
-from capadvise.recording import Held, Recording, Target
-from capadvise.workload import Workload, implicit_check
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A start that is followed."""
-
-    start: Start
-    loop: EventLoop
-    subject: ContainerSubject
-    check: str | None
-    kind: str | None
-    check_after: float
-    """As the user gave them."""
+from capadvise.workload import implicit_check
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +58,18 @@ def engine_of(invocation: Invocation) -> Client:
     if invocation.engine == "podman" and os.geteuid() != 0:
         raise CannotObserve(
             "only root can observe the containers of a rootless podman",
-            hint="start the container, then: sudo capadvise attach NAME",
+            hint=with_sudo(f"run -- sudo -u {_own_name()} {shlex.join(invocation.argv())}"),
         )
     require()
     client = Client(invocation.engine, invocation.client)
     ENGINES[client.engine].require(client)
     return client
+
+
+def _own_name() -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return f"#{os.geteuid()}"
 
 
 def observe_containers(
@@ -155,13 +146,13 @@ def run_containers(
         try:
             ready.release()
             run.loop.run(
-                None if onlooker is None else lambda: onlooker(run.loop, lambda: _so_far(run))
+                None if onlooker is None else lambda: onlooker(run.loop, lambda: so_far(run))
             )
-            each = tuple(_observations(run))
+            each = tuple(observations(run))
             if at_end is not None:
                 at_end(run)
                 each = each or (
-                    _observation(run, ContainerState(""), StartedContainer(0, None), ()),
+                    observation(run, ContainerState(""), StartedContainer(0, None), ()),
                 )
         finally:
             roster.close()
@@ -247,97 +238,3 @@ def _not_seen(run: Run) -> Exception:
         "the container was not observed: an engine started it that is not being traced",
         hint="run `capadvise doctor`",
     )
-
-
-def _so_far(run: Run) -> list[TargetSoFar]:
-    """Each service or container that has begun, in the order in which they did."""
-    targets = []
-    for members in _groups(run):
-        entry = members[0][0]
-        recordings = tuple(_recording_so_far(run, *member) for member in members)
-        ended = entry.exit_status is not None
-        name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
-        health = HealthSeen(True) if entry.healthy else run.subject.engine_health.of(entry)
-        targets.append(TargetSoFar(name, recordings, ended, health))
-    return targets
-
-
-def _groups(run: Run) -> Iterator[list[tuple[ContainerState, StartedContainer]]]:
-    """What is looked at, by service or container."""
-    groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
-    for entry in list(run.subject.roster.entries.values()):
-        wanted = not run.start.services or entry.service in run.start.services
-        if wanted and run.subject.is_target(entry):
-            for place in run.subject.places(entry):
-                groups.setdefault(entry.service or entry.id, []).append((entry, place))
-    yield from groups.values()
-
-
-def _observations(run: Run) -> Iterator[Observation]:
-    for members in _groups(run):
-        entry, place = members[0]
-        recordings = tuple(_recording(run, *member) for member in members)
-        yield _observation(run, entry, place, recordings)
-
-
-def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
-    recording = _recording_so_far(run, entry, place)
-    return replace(recording, image_files=entry.look_at_files(place.root))
-
-
-def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
-    assert place.scope is not None
-    status = entry.exit_status if entry.exit_status is not None else run.subject.status
-    sets = place.sets
-    bounding = sets.bounding if sets else procfs.capability_sets().bounding
-    permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
-    held = Held(bounding, permitted, sets.ambient if sets else frozenset())
-    healthy = entry.healthy or run.subject.implicit_check(entry) is not None
-    return run.loop.recording(place.scope, held, status, healthy=healthy)
-
-
-def _observation(
-    run: Run, entry: ContainerState, place: StartedContainer, recordings: tuple[Recording, ...]
-) -> Observation:
-    invocation, loop = run.start.invocation, run.loop
-    image = entry.image or invocation.image or ""
-    given = value_of(invocation.options, "name")
-    nothing = loop.recording(Scope(0, 0, 0), Held(*3 * [frozenset()]), run.subject.status)
-    return Observation(
-        recordings=recordings or (nothing,),
-        target=Target(
-            kind="container",
-            name=entry.service or given or image_name(image or invocation.rootfs or ""),
-            argv=invocation.argv(),
-            cwd=working_directory(),
-            user=f"{place.user[0]}:{place.user[1]}",
-            image=image or None,
-            engine=run.start.client.engine,
-            container=entry.name or entry.id,
-            service=entry.service,
-        ),
-        workload=_workload(run, entry),
-        posture=place.posture or Posture(),
-        check_passed=loop.state.health.passed,
-        check_said=loop.check_said,
-        credentials=loop.credentials,
-    )
-
-
-def _workload(run: Run, entry: ContainerState) -> Workload:
-    """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
-    check, kind = run.check, run.loop.kind
-    if entry.id in run.subject.ended_by_us:
-        container = entry.container
-        if check is None and container and container.healthcheck:
-            check = healthcheck(run.start.client, container)
-        check = check or run.subject.implicit_check(entry)
-        kind = run.kind or "daemon"
-    elif len(run.start.services) > 1:  # the check was for those that went on
-        check, kind = None, "oneshot"
-    return Workload(kind, check=check, check_after=run.check_after if check else 0.0)
-
-
-def image_name(image: str) -> str:
-    """``registry/team/nginx:1.27@sha256:…`` is ``nginx``."""
-    return PurePosixPath(image.partition("@")[0]).name.partition(":")[0] or "container"

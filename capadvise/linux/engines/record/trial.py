@@ -20,7 +20,8 @@ from capadvise.linux.engines.record import beside, grant, project, volumes
 from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
 from capadvise.linux.engines.record.prepare import Start
-from capadvise.linux.engines.record.record import Run, engine_of, run_containers
+from capadvise.linux.engines.record.record import engine_of, run_containers
+from capadvise.linux.engines.record.seen import Run
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command

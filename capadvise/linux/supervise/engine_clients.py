@@ -1,0 +1,22 @@
+"""Clients of container engines that a command executes: a script, make, sudo."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from capadvise.formats.client_options import CLIENTS
+from capadvise.linux.kernel import procfs
+
+
+class EngineClients:
+    """Each is looked at while it lives: it waits for its engine."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, tuple[str, ...]], None] = {}
+        """uid and arguments."""
+
+    def sighted(self, pid: int, path: str) -> None:
+        """A program was executed just now."""
+        if PurePosixPath(path).name in CLIENTS and (words := procfs.arguments(pid)):
+            ids = procfs.ids(pid)
+            self.seen[ids[0][0] if ids else 0, words] = None

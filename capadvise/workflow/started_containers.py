@@ -1,0 +1,60 @@
+"""What a command started besides: containers, which are their engine's children. A caution says so,
+names them, and what to type to record them instead."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from capadvise.linux.engines.cli.invocation import Invocation, recognize, starts_otherwise
+from capadvise.linux.kernel.sudo import as_root
+
+if TYPE_CHECKING:
+    from capadvise.linux.supervise.observation import Observation
+
+
+def with_started_containers(observation: Observation) -> Observation:
+    """The observation, with a caution for each start of a container in its recording."""
+    cautions = tuple(dict.fromkeys(_cautions(observation)))
+    if not cautions or not observation.recordings:
+        return observation
+    first, *rest = observation.recordings
+    first = replace(first, cautions=(*first.cautions, *cautions))
+    return replace(observation, recordings=(first, *rest))
+
+
+def _cautions(observation: Observation) -> Iterator[str]:
+    name = observation.target.name
+    for uid, words in observation.engine_clients:
+        if invocation := recognize(words):
+            typed = shlex.join((*_become(uid), *invocation.argv()))
+            yield (
+                f"{name} started {_what(invocation)}, and this report is about {name} alone; to "
+                f"record what runs in it: {as_root()} run -- {typed}"
+            )
+        elif other := starts_otherwise(words):
+            yield (
+                f"{name} started containers ({other}), and this report is about {name} alone; to "
+                f"record one while it runs: {as_root()} attach CONTAINER"
+            )
+
+
+def _become(uid: int) -> Sequence[str]:
+    """What makes the same call another user's."""
+    if uid == os.geteuid():
+        return ()
+    name = f"#{uid}"
+    with suppress(KeyError):
+        name = pwd.getpwuid(uid).pw_name
+    return ("sudo", "-u", name)
+
+
+def _what(invocation: Invocation) -> str:
+    if invocation.verb == "run":
+        return f"the container {invocation.name or f'of {invocation.image or invocation.rootfs}'}"
+    return f"services of a compose project{''.join(f' {one}' for one in invocation.rest[:3])}"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from capadvise import foreign
 from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
@@ -120,6 +121,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     """Judge several runs of one target together. Each check is judged by what its own run held and
     came to; a need is the strongest over all runs."""
     needs, seen = _needs(recordings, catalog)
+    needs |= _undeliverable(needs, recordings)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
@@ -137,8 +139,22 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
             for cap in sorted(settled)
         ),
         recommended=chosen,
-        cautions=tuple(cautions_of(recordings)),
+        cautions=(*cautions_of(recordings), *foreign.cautions_of(recordings)),
     )
+
+
+def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
+    """What a user other than root asked for in vain, because a folder of the host is another's."""
+    if not foreign.folders_of(recordings):
+        return {}
+    return {
+        cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
+        for cap, need in needs.items()
+        if need.verdict is Verdict.USED
+        and foreign.undeliverable(
+            cap, ((item.effect, item.check.granted) for item in need.evidence)
+        )
+    }
 
 
 def _only(need: Need, recordings: Sequence[Recording]) -> str | None:

@@ -256,6 +256,20 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignFolder:
+    """A folder of the host in a container whose user may not write to it."""
+
+    path: str
+    """In the container."""
+    source: str
+    """On the host."""
+    owner: str
+    """``uid:gid``."""
+    user: str
+    """``uid:gid`` of the container's first process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One run."""
 
@@ -276,6 +290,7 @@ class Recording:
     known."""
     image_files: tuple[ImageFile, ...] = ()
     """Files of the image that were changed, the first ones."""
+    foreign_folders: tuple[ForeignFolder, ...] = ()
     attached: bool = False
     """The target ran before it was watched, and may run on."""
     io_uring: bool = False

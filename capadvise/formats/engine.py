@@ -10,13 +10,14 @@ from capadvise.formats.snippet import PORT_START, Snippet
 
 def no_new_privileges(snippet: Snippet) -> bool:
     """Whether to forbid new privileges: not where file capabilities are the way to work."""
-    way_without = snippet.root or not snippet.caps or snippet.only_low_ports
+    by_sysctl = bool(sysctls(snippet))
+    way_without = snippet.root or not snippet.caps or by_sysctl
     return bool(snippet.no_new_privileges) and way_without
 
 
 def sysctls(snippet: Snippet) -> dict[str, str]:
     """What does the work of a capability that has no effect for this user."""
-    return {PORT_START: "0"} if snippet.only_low_ports else {}
+    return {PORT_START: "0"} if snippet.only_low_ports and not snippet.host_network else {}
 
 
 def notes(snippet: Snippet) -> Iterator[str]:
@@ -28,16 +29,19 @@ def notes(snippet: Snippet) -> Iterator[str]:
             "recorded as root: if the image sets another user, start it as user 0, or these "
             "have no effect"
         )
-    elif snippet.only_low_ports:
+    elif snippet.only_low_ports and snippet.host_network:
         yield (
-            f"user {snippet.user} can bind low ports because of the sysctl; with host "
-            "networking, which forbids the sysctl, give the program file capabilities: setcap "
-            f"{snippet.file_capabilities} PROGRAM"
+            f"user {snippet.user} does not get NET_BIND_SERVICE at its start, and with host "
+            f"networking the engine refuses the sysctl: set {PORT_START} on the host, publish a "
+            "port of a network of its own instead, or (not tried) give the program in the image "
+            f"file capabilities: setcap {snippet.file_capabilities} PROGRAM, without no_new_privs"
         )
+    elif snippet.only_low_ports:
+        yield f"user {snippet.user} can bind low ports because of the sysctl"
     else:
         yield (
             f"user {snippet.user} does not get these at its start; give the program in the image "
-            f"file capabilities (setcap {snippet.file_capabilities} PROGRAM) and leave "
+            f"file capabilities (setcap {snippet.file_capabilities} PROGRAM; not tried) and leave "
             "no_new_privs off, or start as root and let it switch user"
         )
     if not snippet.only_low_ports and any(

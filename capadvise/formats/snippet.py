@@ -13,6 +13,7 @@ from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.decide import Need
 from capadvise.errors import BadInput
+from capadvise.posture import Sharing
 from capadvise.recording import USER, Namespace
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
@@ -58,6 +59,8 @@ class Snippet:
     """``uid``, ``uid:gid``, or names."""
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
+    host_network: bool = False
+    """It has the machine's network, of which no container may change a setting."""
     no_new_privileges: bool | None = False
     """No set-id program and none with file capabilities was started: forbidding it does no harm.
     None: nobody looked at all that was started."""
@@ -139,12 +142,18 @@ def snippet_of(
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
         argv=report.target.argv,
+        host_network=_on_host_network(report),
         no_new_privileges=_gains_nothing(report),
         default_seccomp=_default_seccomp(report, catalog),
         kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
         sheet=partial(_sheet, report, caps, catalog, set_name),
     )
+
+
+def _on_host_network(report: Report) -> bool:
+    sharing = report.posture.namespaces.get("net")
+    return report.target.kind == "container" and sharing is Sharing.HOST
 
 
 def _sheet(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:

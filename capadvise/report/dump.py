@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from capadvise import __version__
@@ -108,6 +109,7 @@ def dump_recording(
         },
         "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
         "image_files": [_image_file(file) for file in recording.image_files],
+        "foreign_folders": [asdict(folder) for folder in recording.foreign_folders],
         "attached": recording.attached,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,

@@ -17,6 +17,7 @@ from capadvise.recording import (
     Check,
     CheckOption,
     FileChange,
+    ForeignFolder,
     Held,
     Host,
     ImageFile,
@@ -177,6 +178,10 @@ def load_recording(raw: Any) -> Recording:
                 _text(item["became"]),
             )
             for item in raw["image_files"]
+        ),
+        foreign_folders=tuple(
+            ForeignFolder(*(_text(item[key]) for key in ("path", "source", "owner", "user")))
+            for item in raw.get("foreign_folders", [])
         ),
         attached=bool(raw["attached"]),
         io_uring=bool(raw["io_uring"]),

@@ -20,6 +20,7 @@ from capadvise.proven import ENDED_EARLY, Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.proof_text import trial_text
+from capadvise.workflow.given_folders import stands_in_the_way, with_folders_given
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import TrialListener, prove_job
@@ -86,13 +87,16 @@ def prove_report(
     obstacle is told, and the report is as before; Ctrl-C ends them and keeps the best set."""
     name = report.target.name
     try:
-        candidate = Candidate(name, job_of(report, before=before), report)
         with runner.Stop() as stop:
-            call = partial(
-                prove_job,
-                *(candidate, stop, _on_stderr(name), os.cpu_count() or 1),
-                so_far=partial(keep_so_far, path),
-            )
+            if stands_in_the_way(report):
+                call = partial(with_folders_given, report, before, stop)
+            else:
+                call = partial(
+                    prove_job,
+                    *(Candidate(name, job_of(report, before=before), report), stop),
+                    *(_on_stderr(name), os.cpu_count() or 1),
+                    so_far=partial(keep_so_far, path),
+                )
             return until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")

@@ -34,9 +34,9 @@ def top() -> Iterator[Path]:
 
 def namespaces(report: dict[str, Any]) -> set[tuple[str, str]]:
     """(capability, namespace) of what was granted in a call of its own credentials."""
-    (recording,) = report["recordings"]
     return {
         (check["cap"].removeprefix("CAP_"), check["ns"])
+        for recording in report["recordings"]
         for check in recording["checks"]
         if check["granted"] and check["creds"] == "own"
     }

@@ -76,6 +76,6 @@ def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:
         yield from engine.notes(snippet)
     elif not is_root(user):
         known = replace(snippet, user=user)
-        if known.only_low_ports:
+        if known.only_low_ports and not known.host_network:
             yield f"the sysctl {PORT_START} must be 0 for this"
         yield from engine.notes(known)

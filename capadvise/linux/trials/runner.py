@@ -94,6 +94,8 @@ class Job:
     """It writes to the user's own files."""
     observed: bool = True
     """Its checks are seen; without, a trial is sooner over."""
+    owner: str | None = None
+    """``uid:gid``: who a container's folders and volumes belong to in its trials."""
     settings: tuple[str, ...] = ()
     """``name=value`` of sysctls of its network."""
     memory: int = 0
@@ -278,6 +280,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "memory": job.memory,
         "observed": job.observed or job.isolation == "container",
         "settings": list(job.settings),
+        "owner": job.owner,
         "data": job.choices[0],
         "before": job.before,
         "engine": shlex.join(job.engine),

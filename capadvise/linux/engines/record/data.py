@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -124,9 +125,17 @@ class _Recorder:
 class TrialData:
     """What one trial is given: a ``volumes.Data``."""
 
-    def __init__(self, client: Client, folder: Path, choice: str, kept: Before | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        folder: Path,
+        choice: str,
+        kept: Before | None,
+        owner: str | None = None,
+    ) -> None:
+        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of."""
         self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
-        self._overlays = _sees_our_mounts(client)
+        self._overlays, self._owner = _sees_our_mounts(client), owner
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
 
@@ -142,16 +151,16 @@ class TrialData:
         try:
             mode = os.stat(path).st_mode
         except OSError:  # the engine makes it, a folder
-            return str(self._new())
+            return str(self._owned(self._new()))
         if stat.S_ISREG(mode):
             return str(self._file(path))
         if not stat.S_ISDIR(mode):
             return path  # a socket or a device
         key = f"bind:{path}"
         if self._kept is not None and key not in self._kept:
-            return str(self._new())  # the engine has made it for the recording
+            return str(self._owned(self._new()))  # the engine has made it for the recording
         empty = self._choice == FRESH or not _was_full(self._kept, key)
-        return str(self._emptied(path, key) if empty else self._seen(path, key))
+        return str(self._owned(self._emptied(path, key) if empty else self._seen(path, key)))
 
     def volume(self, name: str) -> str | None:
         """None: a new one."""
@@ -159,8 +168,13 @@ class TrialData:
         key = f"volume:{real}"
         place = mountpoint(self._client, real) if self._choice == COPY else None
         if place is None or not os.listdir(place) or not _was_full(self._kept, key):
-            return None
-        return str(self._seen(place, key))
+            return None if self._owner is None else str(self._owned(self._new()))
+        return str(self._owned(self._seen(place, key)))
+
+    def _owned(self, folder: Path) -> Path:
+        if self._owner is not None:
+            subprocess.run(["chown", "-R", self._owner, "--", str(folder)], check=True)
+        return folder
 
     def _new(self) -> Path:
         folder = self._folder / f"volume{len(self.made)}"

@@ -10,6 +10,7 @@ from capadvise.formats.pflag import value_of
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
 from capadvise.linux.engines.record.containers import ContainerState, healthcheck
+from capadvise.linux.engines.record.foreign_folders import foreign_folders
 from capadvise.linux.engines.record.prepare import Start
 from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise.event_loop import EventLoop
@@ -68,7 +69,9 @@ def observations(run: Run) -> Iterator[Observation]:
 
 def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
     recording = _recording_so_far(run, entry, place)
-    return replace(recording, image_files=entry.look_at_files(place.root))
+    files, container = entry.look_at_files(place.root), entry.container
+    foreign = foreign_folders(container, place.user, place.root) if container else ()
+    return replace(recording, image_files=files, foreign_folders=foreign)
 
 
 def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:

@@ -86,7 +86,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     if invocation is None:
         raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
-    data = TrialData(client, top, plan["data"], plan["before"])
+    data = TrialData(client, top, plan["data"], plan["before"], plan["owner"])
     with ExitStack() as undone:
         undone.callback(data.close)
         start = _start(invocation, plan, top, data)

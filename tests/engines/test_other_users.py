@@ -1,0 +1,67 @@
+"""Containers of a user other than root: no engine gives that user a capability, so none is advised
+where something else helps; what is advised works when it is done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import BOX, call, record
+from tests.support.runs import CAPADVISE
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
+USER = "1234"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of root, where nobody else may write."""
+    place = tmp_path / "own"
+    place.mkdir(mode=0o755)
+    return place
+
+
+def test_a_folder_of_another_owner_is_to_be_given_and_a_trial_has_tried_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    command = ("--network=none", f"--user={USER}", "-v", f"{folder}:/own", BOX)
+    words = ("docker", "run", "--rm", *command, "touch", "/own/f")
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    assert seen.recommended == set(), seen.stderr
+    assert seen.code == 1
+    assert f"once {folder} belongs to user {USER}:0, it works" in seen.stderr
+    assert f"chown -R {USER} {folder}" in seen.stderr
+    assert "fsGroup: 1234" in seen.stderr
+    assert os.stat(folder).st_uid == 0
+    assert not list(folder.iterdir())
+    os.chown(folder, int(USER), -1)
+    again = record(tmp_path / "report.json", *words, options=("--prove",))
+    assert (again.floor, again.code) == (set(), 0), again.stderr
+    applied = call("docker", "run", "--rm", "--cap-drop=ALL", *command, "touch", "/own/g")
+    assert applied.returncode == 0, applied.stderr
+
+
+def test_what_giving_the_folder_does_not_mend_is_said(folder: Path, tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--network=none", f"--user={USER}", "-v", f"{folder}:/own")
+    command = (BOX, "sh", "-ec", "touch /own/f; touch /files/f")
+    seen = record(tmp_path / "report.json", *words, *command, options=("--prove",))
+    assert "it still fails: " in seen.stderr
+
+
+def test_host_networking_gets_no_sysctl(tmp_path: Path) -> None:
+    """runc refuses it, and what is emitted must start."""
+    report = tmp_path / "report.json"
+    start = ("docker", "run", "--rm", "--network=host", f"--user={USER}", BOX)
+    record(report, *start, "httpd", "-f", "-p", "81", "-h", "/data", options=("--for", "3"))
+    for form in ("docker", "compose"):
+        words = [CAPADVISE, "emit", str(report), "--format", form]
+        emitted = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        settings = [line for line in emitted.splitlines() if not line.strip().startswith("#")]
+        assert not [line for line in settings if "sysctl" in line or "no-new-priv" in line]
+        assert "NET_BIND_SERVICE" in emitted
+        assert "ip_unprivileged_port_start on the host" in " ".join(
+            emitted.replace("#", "").split()
+        )

@@ -94,3 +94,25 @@ def test_the_user_is_the_configured_one_not_that_of_what_runs(tmp_path: Path) ->
     with container(DOCKER, REDIS, "--entrypoint=", drop) as name:
         result = attach(name, lambda: None, tmp_path / "report.json")
     assert result.report["target"]["user"] == "0:0"
+
+
+@pytest.mark.parametrize("by", ["restart", "policy"])
+def test_it_goes_on_with_the_next_start(
+    by: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """From the first instruction of the container's program."""
+    again = "test ! -e /tmp/again || chown 5 /etc"
+    wait = "trap 'exit 1' TERM; while :; do sleep 0.1; done"
+    script = f"{again}; touch /tmp/again; {wait}"
+    policy = ("--restart=always",) if by == "policy" else ()
+
+    def during() -> None:
+        words = {"restart": ("restart", "-t", "5"), "policy": ("exec",)}[by]
+        more = ("sh", "-c", "kill -TERM 1") if by == "policy" else ()
+        done = call(*DOCKER, *words, name, *more)
+        assert done.returncode in (0, 137), done.stderr
+        time.sleep(3)
+
+    with container(DOCKER, image_of(DOCKER, request), *policy, script) as name:
+        seen = attach(name, during, tmp_path / "report.json")
+    assert seen.recommended == {"CHOWN"}, seen.stderr

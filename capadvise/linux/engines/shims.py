@@ -7,13 +7,14 @@ from itertools import pairwise
 
 CONMON = "conmon"
 """podman and CRI-O start one for each container, and one for each ``exec``."""
-_CONTAINERD_SHIM = "containerd-shim"  # containerd-shim-runc-v2 and others
-_RUNTIMES = ("runc", "crun", "youki", CONMON, _CONTAINERD_SHIM)
+CONTAINERD_SHIM = "containerd-shim"
+"""Of docker: containerd-shim-runc-v2 and others; so much of it, the kernel keeps as its name."""
+_RUNTIMES = ("runc", "crun", "youki", CONMON, CONTAINERD_SHIM)
 
 
 def is_shim(name: str) -> bool:
     """Whether a program of this name keeps a container as long as that lives."""
-    return name == CONMON or name.startswith(_CONTAINERD_SHIM)
+    return name == CONMON or name.startswith(CONTAINERD_SHIM)
 
 
 def is_runtime(name: str) -> bool:

@@ -16,7 +16,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.image.ownership import changed_files
-from capadvise.linux.engines.shims import CONMON
+from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.running import namespace_addresses
@@ -36,6 +36,8 @@ from capadvise.posture import Posture
 from capadvise.recording import Held, Recording
 from capadvise.workload import Workload
 
+_WATCHED = {"podman": CONMON, "cri": CONMON, "docker": CONTAINERD_SHIM}
+"""Who starts what enters the container, or starts it again."""
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 """Where the kernel's name for a call is another one than that of the profiles."""
 
@@ -61,7 +63,7 @@ def attach(
         tracing = Tracing(
             missing=everything() - held.permitted,
             closable=opened_by,
-            exec_watch=CONMON if running.target.engine in ("podman", "cri") else "",
+            exec_watch=_WATCHED.get(running.target.engine or "", ""),
             also=lambda: _threads(running),
         )
         with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from capadvise.linux.engines.cli.cgroup_path import parse_place
@@ -11,6 +12,7 @@ from capadvise.linux.engines.record.container_starts import healthcheck_command,
 from capadvise.linux.engines.shims import is_runtime
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
+from capadvise.linux.running.restarts import Restarts
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.decisions import Happening, SupervisorLost
 from capadvise.linux.supervise.guardian_client import GuardianProcess
@@ -39,7 +41,9 @@ class Entering:
 
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:
         """The program, which may have ended since."""
-        if task.inside and not path.startswith(_ITSELF) and not self._is_elsewhere(pid):
+        if path.startswith(_ITSELF):
+            return
+        if (task.inside and not self._is_elsewhere(pid)) or self.running.has(pid):
             task.scope, task.since = self.scope, time
             if is_command(self._healthcheck, pid, path):
                 task.phase = Phase.HEALTHCHECK
@@ -70,6 +74,8 @@ class RunningSubject:
         self._scope, self._guardian = scope, guardian
         self._buffers, self._tracker = trace.buffers, own
         self._seen: set[int] = set()
+        known = running.description
+        self._restarts = Restarts(known.engine, known.id) if known else None
         self.fds = (guardian.report,)
         self.ended = False
 
@@ -87,7 +93,7 @@ class RunningSubject:
         self._guardian.read()
         if self._running.target.kind == "container":
             self._follow_newcomers()
-        self.ended |= not self._lives()
+        self.ended |= not self._lives() and not self._comes_again()
         if self._guardian.ended and not self.ended:
             self.ended = True
             return [SupervisorLost()]
@@ -105,6 +111,16 @@ class RunningSubject:
             self._buffers.drain(self._tracker)  # if it was followed, its exec is known now
             for thread in procfs.threads(pid):
                 self._tracker.enter(thread, scope)
+
+    def _comes_again(self) -> bool:
+        """The container is the same, with another first process."""
+        if self._restarts is None:
+            return False
+        if (known := self._restarts.look()) is not None:
+            own = procfs.namespace(known.pid, "pid")
+            self._running = replace(self._running, pid=known.pid, pid_namespace=own)
+            self._since = procfs.start_time(known.pid)
+        return not self._restarts.over
 
     def _lives(self) -> bool:
         if procfs.lives(self._running.pid, self._since):

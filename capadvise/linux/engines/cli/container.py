@@ -62,6 +62,11 @@ class Container:
     """All of it, for what is not named here."""
 
     @property
+    def restarting(self) -> bool:
+        """Its engine waits a while, and then starts it again."""
+        return bool((self.raw.get("State") or {}).get("Restarting"))
+
+    @property
     def stop_signal(self) -> int:
         """What tells it to stop."""
         given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"

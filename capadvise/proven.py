@@ -118,6 +118,9 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
         need = needs.get(cap) or proposal.need(cap)
         needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
     kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
+    for cap, need in needs.items():
+        if need.verdict is Verdict.UNUSED and cap not in proven.floor:
+            needs[cap] = replace(need, uncertain=None)  # trials passed without it
     return replace(
         proposal,
         needs=tuple(needs[cap] for cap in sorted(needs)),
@@ -182,4 +185,6 @@ def _reason(need: Need) -> str:
         return need.reason
     if any(judged.check.phase is Phase.STOP for judged in need.evidence):
         return need.reason
+    if need.evidence and need.reason:
+        return f"found by trial: {need.reason}"
     return "found by trial: no capability check shows what it is needed for"

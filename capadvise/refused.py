@@ -67,17 +67,20 @@ def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[R
     what confines the target."""
     counts: Counter[Refusal] = Counter()
     for call in (*recording.refused_calls, *_without_end(recording, catalog)):
-        counts[refusal(call, catalog.sites, mac)] += call.count
+        counts[refusal(call, catalog.sites, mac, recording.held.permitted)] += call.count
     judged = tuple(replace(item, count=times) for item, times in counts.items())
     return with_denials(judged, recording.audit)
 
 
-def refusal(item: RefusedCall, sites: Sites, mac: Mac | None) -> Refusal:
-    """The one who refused, with the evidence; not counted."""
+def refusal(
+    item: RefusedCall, sites: Sites, mac: Mac | None, held: CapSet = frozenset()
+) -> Refusal:
+    """The one who refused, with the evidence; not counted. ``held``: what the target could have
+    had."""
     if item.told is not None:
         by, evidence = item.told.by, item.told.evidence
     else:
-        by, evidence = _who(item, sites, mac)
+        by, evidence = _who(item, sites, mac, held)
     return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
 
 
@@ -94,7 +97,7 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
             yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
 
 
-def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, str]:
+def _who(item: RefusedCall, sites: Sites, mac: Mac | None, held: CapSet) -> tuple[RefusedBy, str]:
     if item.errno == "SIGSYS":
         return RefusedBy.SECCOMP, "a seccomp filter sent SIGSYS"
     if item.entered is False:
@@ -102,7 +105,7 @@ def _who(item: RefusedCall, sites: Sites, mac: Mac | None) -> tuple[RefusedBy, s
     if item.errno == "EROFS":
         return RefusedBy.MOUNT, "the file system is mounted read-only"
     asked = [(question, rule) for question in item.denied if (rule := _rule(question, sites))]
-    return _asked(item, asked) if asked else _unasked(item, mac)
+    return _asked(item, asked, held) if asked else _unasked(item, mac)
 
 
 def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
@@ -133,7 +136,7 @@ _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 
 
 def _asked(
-    item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]]
+    item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]], held: CapSet
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
     for question, rule in asked:
@@ -149,7 +152,8 @@ def _asked(
         )
     if caps <= _OF_FILES and item.uid:
         return RefusedBy.MODE, f"owner and mode of a file; {wanted} would override them"
-    return RefusedBy.CAPABILITY, f"{what}: {wanted} was checked and is missing"
+    missing = "had been given up by the program itself" if caps <= held else "is missing"
+    return RefusedBy.CAPABILITY, f"{what}: {wanted} was checked and {missing}"
 
 
 def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:

@@ -96,6 +96,8 @@ def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, 
     run = ("run", "-d", "--name", name, "--network=none", "--entrypoint=sleep", REDIS, "1000")
     done = call(*client, *run)
     assert done.returncode == 0, done.stderr
+    found = call(CAPADVISE, "inspect", f"container:{name}")
+    assert "container " + name in found.stdout, found.stderr
     script = "sleep 1; entrypoint redis-server >&- 2>&- & sleep 4"
     words = [*client, "exec", name, "sh", "-c", script]
     try:

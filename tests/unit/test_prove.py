@@ -13,10 +13,11 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
-from capadvise.judge import UNKNOWN_SITE
+from capadvise.judge import UNKNOWN_SITE, Effect, Judged
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.report.proof_text import proof_lines
+from tests.support.recordings import BIND
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 
@@ -405,3 +406,21 @@ def test_what_another_one_makes_needless_is_not_recommended() -> None:
     known = proposal("SETUID CHOWN FOWNER FSETID")
     concluded = conclude(known, Fake(needing("SETUID"), observe).prove(known))
     assert concluded.recommended == caps("SETUID CHOWN FSETID")
+
+
+def test_what_trials_passed_without_is_not_uncertain_any_more() -> None:
+    """io_uring was used, and its workers were not seen: the trials had them, too."""
+    unseen = Need(Cap(10), Verdict.UNUSED, Proof.NONE, "not checked", uncertain="io_uring")
+    known = Proposal((*proposal("CHOWN").needs, unseen), caps("CHOWN"))
+    after = conclude(known, Fake(needing("CHOWN")).prove(known))
+    assert after.need(Cap(10)).uncertain is None
+    assert known.need(Cap(10)).uncertain == "io_uring"
+
+
+def test_a_need_that_was_found_by_trial_keeps_what_its_checks_say() -> None:
+    """Never that no check tells what it is for, above the very check."""
+    judged = Judged(BIND, None, Effect.DENIED, "opening a file")
+    refused = Need(Cap(0), Verdict.DENIED, Proof.NONE, "giving a file away", evidence=(judged,))
+    known = Proposal((refused,), frozenset())
+    after = conclude(known, Fake(needing("CHOWN")).prove(known))
+    assert after.need(Cap(0)).reason == "found by trial: giving a file away"

@@ -160,3 +160,13 @@ def test_what_the_audit_told_names_who_refused() -> None:
         (RefusedBy.UNKNOWN, 1),
         (RefusedBy.MAC, 1),
     }
+
+
+def test_who_gave_it_up_itself_is_not_told_that_it_is_missing() -> None:
+    """sshd tries whether it can become root again, and is refused as it expects."""
+    known = call("sethostname", "EPERM", HOST_NAME)
+    caps = frozenset({Cap.parse("SYS_ADMIN")})
+    assert refusal(known, SITES, None).evidence.endswith("SYS_ADMIN was checked and is missing")
+    assert refusal(known, SITES, None, caps).evidence.endswith(
+        "SYS_ADMIN was checked and had been given up by the program itself"
+    )

@@ -20,6 +20,7 @@ from capadvise.linux.posture.cbpf import Program, answer
 from capadvise.linux.posture.lsm_labels import sandbox_of_runtime
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.posture.seccomp_filters import filters_of
+from capadvise.linux.running.target import by_name
 from capadvise.posture import Posture, Sharing
 
 
@@ -60,7 +61,10 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
     kind, colon, name = text.partition(":")
     if not (colon and kind == "container" and name):
         return inspect(process_of(text), machine)
-    container = running(name)
+    try:
+        container = running(name)
+    except BadInput:  # another user's podman knows it
+        return inspect(by_name(name).pid, machine, f"container {name}")
     inspected = inspect(container.pid, machine, f"{container.engine} container {container.name}")
     sandbox = sandbox_of_runtime(str(container.raw.get("HostConfig", {}).get("Runtime", "")))
     if sandbox and not inspected.posture.sandbox:

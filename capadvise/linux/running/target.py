@@ -76,10 +76,10 @@ def find(what: str) -> Running:
             return _by_pid(pid)
         if len(what) < _SHORTEST_ID:
             raise BadInput(f"there is no process {what}")
-    return _by_name(what)
+    return by_name(what)
 
 
-def _by_name(name: str) -> Running:
+def by_name(name: str) -> Running:
     """A container that docker or podman tells of, else one of another user's podman."""
     try:
         return _container(names.running(name))

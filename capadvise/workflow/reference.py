@@ -12,6 +12,8 @@ from capadvise.linux.trials.runner import Part, SoFar
 from capadvise.prove import TrialOutcome
 from capadvise.workload import ONE_START, Workload
 
+_SHORTEST_STILL = 3.0
+"""Seconds that one may stand still at least, before it is given up."""
 _SHORTEST = 6.0
 """Seconds that a trial is given at least, where one passes sooner with every capability."""
 
@@ -96,8 +98,12 @@ def _as_it_passed(
 ) -> runner.Job:
     """As the other trials are made."""
     starts = evidence.rounds_passed * len(job.choices)
+    seconds = outcome.seconds / starts
     return replace(
-        job, workload=_patient(job.workload, outcome.seconds / starts), stop=evidence.stop
+        job,
+        workload=_patient(job.workload, seconds),
+        stop=evidence.stop,
+        still_limit=max(_SHORTEST_STILL, 2 * seconds) + job.workload.check_after,
     )
 
 

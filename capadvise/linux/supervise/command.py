@@ -38,6 +38,9 @@ class Command:
     """Seconds after the start before which the check is not tried."""
     check_limit: float = 30.0
     """Seconds for one try of the check."""
+    still_limit: float | None = None
+    """Seconds: a target that fails its health check, and runs no program that it has not run before
+    for so long, is killed."""
     doubt: Callable[[str], None] | None = None
     """Told how the health check fails, where it has failed for some seconds, and now and then after
     that."""

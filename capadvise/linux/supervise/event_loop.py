@@ -17,6 +17,7 @@ from capadvise.linux.supervise.decisions import Due, Limits, Order, State
 from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.supervise.health_seen import HealthHistory
+from capadvise.linux.supervise.progress import StandingStill
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
@@ -56,6 +57,10 @@ class EventLoop:
         self.health = HealthHistory()
         """Of its own health check, or of the one that an engine makes."""
         self._checker: Checker | None = None
+        limit = command.still_limit
+        self._standing_still = StandingStill(limit) if limit is not None else None
+        self.stood_still = False
+        """It was killed, since nothing new happened any more."""
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
         if command.check:
@@ -108,6 +113,7 @@ class EventLoop:
             self._decide(decisions.Tick())
             self._check()
             self._follow_health()
+            self._end_what_stands_still()
             if each_round is not None:
                 each_round()
         self.sources.finish()
@@ -186,6 +192,17 @@ class EventLoop:
         if not self.subject.begun:
             self._begun_at = now
         return now < self._begun_at + self._check_after
+
+    def _end_what_stands_still(self) -> None:
+        watch, now = self._standing_still, time.monotonic() - self.clock
+        hopeless = self.state.health.passed is False and self.state.kill_at is None
+        if watch is not None and hopeless and watch.look(now, self._programs):
+            self.stood_still = True
+            self.order_stop()
+            self.order_stop()
+
+    def _programs(self) -> set[str]:
+        return {procfs.comm(pid) for pid in self.subject.pids()}
 
     def _follow_health(self) -> None:
         now = time.monotonic() - self.clock

@@ -27,6 +27,8 @@ class Observation:
     """What the check printed when it was last run."""
     credentials: tuple[tuple[str, int, int], ...]
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
+    stood_still: bool = False
+    """It was killed: its health check failed, and nothing new happened any more."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

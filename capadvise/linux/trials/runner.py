@@ -102,6 +102,9 @@ class Job:
     """Bytes of memory that its scratch directory may take; 0: it is on disk."""
     exclusive: bool = False
     """It does not run beside others."""
+    still_limit: float | None = None
+    """Of a daemon: seconds without anything new after which a failing trial ends; None: at its
+    time-out."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
 
@@ -270,6 +273,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "setup": workload.setup,
         "check": workload.check,
         "check_after": workload.check_after,
+        "still_limit": job.still_limit if workload.kind == "daemon" else None,
         "teardown": workload.teardown,
         "kind": workload.kind,
         "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],

@@ -290,6 +290,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         user=plan["user"],
         check=plan["check"],
         check_after=plan["check_after"],
+        still_limit=plan["still_limit"],
         kind=plan["kind"],
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),

@@ -107,7 +107,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     if proven.flaky or proven.floor is None or not proven.complete:
         return proposal
     lost = _lost(proposal, proven, proven.floor)
-    needs = {need.cap: need for need in proposal.needs}
+    needs = {need.cap: _without_doubt(need) for need in proposal.needs}
     for cap in proven.floor:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
@@ -118,15 +118,17 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
         need = needs.get(cap) or proposal.need(cap)
         needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
     kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
-    for cap, need in needs.items():
-        if need.verdict is Verdict.UNUSED and cap not in proven.floor:
-            needs[cap] = replace(need, uncertain=None)  # trials passed without it
     return replace(
         proposal,
         needs=tuple(needs[cap] for cap in sorted(needs)),
         recommended=proven.floor | kept,
         floor=proven.floor,
     )
+
+
+def _without_doubt(need: Need) -> Need:
+    """What no check was seen of: trials have passed without it, or tell that it is required."""
+    return replace(need, uncertain=None) if need.verdict is Verdict.UNUSED else need
 
 
 def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:

@@ -152,8 +152,10 @@ def snippet_of(
 
 
 def _on_host_network(report: Report) -> bool:
+    """One that ends at once is gone before its namespaces are read: then its options tell."""
     sharing = report.posture.namespaces.get("net")
-    return report.target.kind == "container" and sharing is Sharing.HOST
+    said = {"--network=host", "--net=host"} & set(report.target.argv)
+    return report.target.kind == "container" and (sharing is Sharing.HOST or bool(said))
 
 
 def _sheet(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:

@@ -46,9 +46,11 @@ def proposal_text(
     *,
     as_root: str = "sudo capadvise",
     columns: int = 80,
+    file: str | None = None,
 ) -> Iterator[str]:
     """The page that ``run`` prints, line by line: the answer, the table, what limits it, what to do
-    next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal."""
+    next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal. ``file``: where
+    the target is configured, if that is known."""
     columns = min(max(columns, NARROWEST), WIDEST)
     proposal = report.proposal
 
@@ -75,7 +77,7 @@ def proposal_text(
         yield from ("", *refused)
     if saved is not None:
         yield ""
-        yield from _next_steps(report, saved, as_root)
+        yield from _next_steps(report, saved, as_root, file)
 
 
 def answer(report: Report, catalog: Catalog) -> str:
@@ -291,14 +293,17 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         yield f"Uncertain: {', '.join(caps)}: {reason}"
 
 
-def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
+def _next_steps(report: Report, saved: Path, as_root: str, file: str | None) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
     if report.proven is None and report.recording.succeeded and not report.recording.attached:
         yield f"  {printable(as_root)} prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
-    yield f"  capadvise emit {printable(name)} --format {_format_of(report)}"
+    into = ""
+    if file and report.target.service:
+        into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
+    yield f"  capadvise emit {printable(name)} --format {_format_of(report)}{printable(into)}"
 
 
 def _format_of(report: Report) -> str:

@@ -139,7 +139,12 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
         if ended.check_passed and daemon:
             print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
         text = proposal_text(
-            report, default(), ended.path, as_root=as_root(), columns=columns(sys.stderr)
+            report,
+            default(),
+            ended.path,
+            as_root=as_root(),
+            columns=columns(sys.stderr),
+            file=_compose_file(report),
         )
         print("", *text, sep="\n", file=sys.stderr)
     if ended.check_passed is False:
@@ -147,6 +152,22 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
             "the health check did not pass; the proposal covers what was seen until then"
             f"{_last_line(ended.check_said)}"
         )
+
+
+_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""In the order in which compose looks for them."""
+
+
+def _compose_file(report: Report) -> str | None:
+    """The one file of the service that was recorded; None where there are several, or none."""
+    target = report.target
+    if target.service is None:
+        return None
+    words = [word for word in target.argv if word.startswith("--file=")]
+    given = [word.partition("=")[2] for word in words]
+    there = [name for name in _COMPOSE_FILES if os.path.isfile(os.path.join(target.cwd, name))]
+    files = given or there[:1]
+    return files[0] if len(files) == 1 else None
 
 
 def print_json(*reports: Report, several: bool = False) -> None:

@@ -19,6 +19,8 @@ from capadvise.report.escape import printable
 from capadvise.report.load import load, load_recording
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
+from capadvise.tui.protocols import Over
+from capadvise.workflow.reports import show_proposal
 from tests.support.golden import assert_golden
 from tests.support.recordings import CATALOG, CHOWN, RECORDING, SCHEMA, report
 
@@ -155,3 +157,23 @@ def test_what_stands_for_a_check_is_declared_and_older_reports_name_it_by_the_si
     assert load_recording(written).checks == (check,)
     del entry["origin"]
     assert load_recording(written).checks == (check,)
+
+
+@pytest.mark.parametrize(
+    ("argv", "file"),
+    [
+        (("docker", "compose", "up", "web"), "compose.yml"),
+        (("docker", "compose", "--file=other file.yaml", "up"), "'other file.yaml'"),
+        (("docker", "compose", "--file=a.yaml", "--file=b.yaml", "up"), None),
+    ],
+)
+def test_the_next_step_of_a_service_is_to_patch_its_file(
+    argv: tuple[str, ...], file: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "compose.yml").touch()
+    known = report()
+    target = replace(known.target, argv=argv, cwd=str(tmp_path), service="web", kind="container")
+    show_proposal(Over(replace(known, target=target), Path("r.json")), quiet=False)
+    steps = capsys.readouterr().err.splitlines()
+    into = f" --into {file} --service web" if file else ""
+    assert f"  capadvise emit r.json --format compose{into}" in steps

@@ -47,14 +47,14 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
             yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
     if "user" in own:
         yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
-    if not _filters(linux.get("seccomp")):
+    if not filters(linux.get("seccomp")):
         yield ExposureAt(Exposure.UNFILTERED, "no seccomp filter", 1)
     for name in ("maskedPaths", "readonlyPaths"):
         if not linux.get(name):
             yield ExposureAt(Exposure.UNMASKED, f"no {name}", 1)
 
 
-def _filters(seccomp: Any) -> bool:
+def filters(seccomp: Any) -> bool:
     """Whether a filter forbids anything."""
     if not isinstance(seccomp, dict):
         return False

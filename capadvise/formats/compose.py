@@ -113,6 +113,7 @@ def _service(
         exposed=tuple(compose_exposed.exposed(documents, keys, project)),
         unjudged=tuple(compose_exposed.unjudged(documents, keys)),
         variables=tuple(compose_exposed.variables(documents, keys)),
+        profiles=tuple(compose_exposed.profiles(options)),
     )
 
 

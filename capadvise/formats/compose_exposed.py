@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from capadvise.formats import host_paths
@@ -196,6 +196,14 @@ def _is_on(node: Node | None) -> bool:
     """Whether a switch is on, or can be: a variable is settled elsewhere."""
     said = optional_text(node, "a switch")
     return said is not None and said.lower() not in ("false", "0", "f", "n", "no", "off")
+
+
+def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """The files that hold a seccomp filter."""
+    for option, at in options:
+        name, _, value = option.replace("=", ":", 1).partition(":")
+        if name == "seccomp" and value not in ("unconfined", "builtin") and "$" not in value:
+            yield value, at
 
 
 def variables(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:

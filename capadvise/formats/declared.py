@@ -86,6 +86,8 @@ class Declared:
     """What else gives the service power over the host."""
     unjudged: tuple[tuple[str, int], ...] = ()
     """(sentence, line) of what may give more and cannot be judged from the file."""
+    profiles: tuple[tuple[str, int], ...] = ()
+    """(path, line) of seccomp filters that stand in files of their own."""
     variables: tuple[tuple[str, int], ...] = ()
     """(source, line) of volumes that a variable settles."""
     withheld: tuple[tuple[str, str], ...] = ()

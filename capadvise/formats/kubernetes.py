@@ -10,7 +10,8 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import engine, manifests, pod_exposed
 from capadvise.formats.declared import Declared
-from capadvise.formats.manifests import DIALECT, NON_ROOT, FoundContainer
+from capadvise.formats.manifest_containers import FoundContainer
+from capadvise.formats.manifests import DIALECT, NON_ROOT
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.yaml_reader import Documents, flag, is_null, line, optional_text
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from capadvise.formats import host_paths
 from capadvise.formats.declared import Exposure, ExposureAt
-from capadvise.formats.manifests import FoundContainer
+from capadvise.formats.manifest_containers import FoundContainer
 from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
 from capadvise.formats.yaml_tree import Mapping, Sequence
 

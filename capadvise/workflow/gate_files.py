@@ -38,6 +38,7 @@ from capadvise.workflow.gate_paths import (
     paths_of,
     read_with,
     started_by,
+    with_profiles,
 )
 from capadvise.workflow.gate_resolve import Resolver
 
@@ -217,7 +218,9 @@ def _source(
     written = tuple((path, _declared(path, kind, texts[path])) for path in paths)
     source = Source(tuple(paths), kind, written[0][1], written)
     if kind == "compose":
-        return resolver.compose(source, [texts[path] for path in paths])
+        folder = os.path.dirname(first)
+        source = resolver.compose(source, [texts[path] for path in paths])
+        return replace(source, declared=tuple(with_profiles(x, folder) for x in source.declared))
     if kind == "kubernetes":
         pods = _levels(first, texts[first], catalog)
         return replace(source, pods=pods, remarks=tuple(_references(first, texts[first])))

@@ -31,6 +31,9 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
 
 def _fix(source: Source, service: str, report: Path, baseline: Baseline) -> None:
     loaded = baseline.report(report)
+    if loaded.partial:
+        notice(f"note: {service}: {report} did not observe its start: it takes nothing away")
+        return
     snippet = snippet_of(loaded, loaded.proposal.recommended, default())
     holders = [path for path, items in source.written if any(i.service == service for i in items)]
     path = Path(holders[0] if holders else source.paths[0])

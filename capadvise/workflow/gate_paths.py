@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
+from capadvise.formats.bundle_exposed import filters
+from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.unit_file import parse
 from capadvise.gate.outcome import Remark
 from capadvise.gate.sources import CHARTS, QUADLETS, UNIT_KINDS, read_besides
@@ -82,6 +86,21 @@ def named_together(path: str) -> list[str]:
     folder = os.path.dirname(path)
     names = [os.path.join(folder, name) for name in _named_by_env(folder)]
     return names if path in names else []
+
+
+def with_profiles(declared: Declared, folder: str) -> Declared:
+    """With what the seccomp filters in files of their own come to: some let everything through."""
+    for path, line in declared.profiles:
+        try:
+            profile = json.loads(Path(folder, path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            unread = (f"its seccomp profile {path} could not be read", line)
+            declared = replace(declared, unjudged=(*declared.unjudged, unread))
+            continue
+        if not filters(profile):
+            open_ = ExposureAt(Exposure.UNFILTERED, f"seccomp={path}, which forbids nothing", line)
+            declared = replace(declared, exposed=(*declared.exposed, open_))
+    return declared
 
 
 def left_out(group: Sequence[str], texts: dict[str, str], known: set[str]) -> Iterator[Remark]:

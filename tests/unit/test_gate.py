@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from capadvise.gate.lint import lint
 from capadvise.gate.projects import projects
 from capadvise.gate.service import Service
 from capadvise.report.save import save
-from tests.support.recordings import BIND, CHOWN, report_of
+from tests.support.recordings import BIND, CHOWN, RECORDING, report, report_of
 
 CATALOG = default()
 Out = pytest.CaptureFixture[str]
@@ -355,6 +356,21 @@ def test_what_a_report_recommends_is_shown_and_can_be_applied(capsys: Out) -> No
     assert main([*argv, "--fix"]) == 0
     assert "-    privileged: true" in capsys.readouterr().out
     assert main(argv) == 0
+
+
+def test_what_saw_no_start_is_not_applied(capsys: Out) -> None:
+    """Nor is what would change the services that extend the one that is meant."""
+    recording = replace(RECORDING, attached=True)
+    save(Path("baseline/dind.json"), report(recording), CATALOG)
+    Path("compose.yaml").write_text(BAD)
+    main(["check", "compose.yaml", "--against", "baseline", "--fix"])
+    assert "did not observe its start" in capsys.readouterr().err
+    assert Path("compose.yaml").read_text() == BAD
+    save(Path("baseline/dind.json"), report_of(BIND, CHOWN), CATALOG)
+    Path("compose.yaml").write_text(BAD + "  other: {extends: dind}\n")
+    main(["check", "compose.yaml", "--against", "baseline", "--fix"])
+    assert "other extend it: patch it by hand" in capsys.readouterr().err
+    assert "privileged: true" in Path("compose.yaml").read_text()
 
 
 def test_notes_never_fail_the_gate(capsys: Out) -> None:

@@ -18,6 +18,7 @@ POD = (
 ADMIN = "[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"
 QUIET = service("init: true")
 LOUD = "services: {a: {privileged: true}}\n"
+FILTERED = service("security_opt: ['seccomp:./p.json']")
 FOLDERS: dict[str, tuple[int, dict[str, str]]] = {
     "JSON with tabs": (1, {"pod.json": json.dumps(json.loads(POD), indent="\t")}),
     "JSON with a separator of lines": (2, {"pod.json": POD.replace('"a"', '"a\u2028"')}),
@@ -75,6 +76,15 @@ FOLDERS: dict[str, tuple[int, dict[str, str]]] = {
     "what .env names with a colon": (
         1,
         {"compose.yaml": QUIET, "o.yaml": LOUD, ".env": "COMPOSE_FILE: 'compose.yaml:o.yaml'\n"},
+    ),
+    "a filter that lets all through": (
+        1,
+        {"compose.yaml": FILTERED, "p.json": '{"defaultAction": "SCMP_ACT_ALLOW"}'},
+    ),
+    "a filter that is not there": (1, {"compose.yaml": FILTERED}),
+    "a filter that filters": (
+        0,
+        {"compose.yaml": FILTERED, "p.json": '{"defaultAction": "SCMP_ACT_ERRNO"}'},
     ),
     "a drop-in that another one hides": (
         0,

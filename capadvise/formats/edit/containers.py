@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from capadvise.errors import BadInput
 from capadvise.formats.edit.patched import chosen
 from capadvise.formats.edit.yaml_values import text
-from capadvise.formats.manifests import (
-    CONTAINERS,
-    DEFAULT_NAMESPACE,
-    POD_SPEC,
-    ambiguous_titles,
-)
+from capadvise.formats.manifest_containers import CONTAINERS
+from capadvise.formats.manifests import DEFAULT_NAMESPACE, POD_SPEC, ambiguous_titles
 from capadvise.formats.yaml_tree import EMPTY, Node, Sequence, documents, entries, target
 
 

@@ -13,8 +13,15 @@ import struct
 import sys
 
 NUMBERS = {
-    "x86_64": {"sethostname": 170, "mkdir": 83, "getcwd": 79, "capget": 125, "capset": 126},
-    "aarch64": {"sethostname": 161, "getcwd": 17, "capget": 90, "capset": 91},
+    "x86_64": {
+        "sethostname": 170,
+        "mkdir": 83,
+        "getcwd": 79,
+        "capget": 125,
+        "capset": 126,
+        "unshare": 272,
+    },
+    "aarch64": {"sethostname": 161, "getcwd": 17, "capget": 90, "capset": 91, "unshare": 97},
 }
 LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # linux/filter.h
 ERRNO, KILL_PROCESS, ALLOW = 0x00050000, 0x80000000, 0x7FFF0000  # linux/seccomp.h

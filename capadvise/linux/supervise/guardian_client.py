@@ -105,7 +105,7 @@ class GuardianProcess:
             select.select([self.report], [], [], _LOOK)  # the target may have stopped it
             self._unread = self.read()
             if self.ended and not self._unread:
-                raise CannotStart("the guardian ended before the target started", found=False)
+                raise CannotStart("the guardian ended before the target started", found=True)
         return self._unread.pop(0)
 
     def leave_containers(self) -> None:

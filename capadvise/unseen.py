@@ -55,7 +55,7 @@ def _cautions(recording: Recording) -> Iterable[str]:
     if recording.io_uring:
         yield "io_uring was used: the checks of its worker threads were not observed"
     if recording.interrupted:
-        yield "the run was interrupted: what comes later was not observed"
+        yield "it was stopped: what it does later, such as a reload, was not observed"
     elif recording.succeeded is False:
         yield "the run failed: what a successful run needs was not observed"
     if refused := _refused_by_the_host(recording):

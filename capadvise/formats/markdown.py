@@ -33,7 +33,7 @@ def _lines(snippet: Snippet) -> Iterator[str]:
         yield "| capability | verdict | proof | risk | reason | without it |"
         yield "| --- | --- | --- | --- | --- | --- |"
         for kept in snippet.kept:
-            lost = kept.lost_without or ("it fails" if kept.verdict == "required" else "not tried")
+            lost = kept.lost_without or ("it fails" if kept.verdict == "required" else "not tested")
             words = (VERDICTS[Verdict(kept.verdict)], PROOFS[Proof(kept.proof)])
             cells = (*words, risk_word(kept.risk), kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"

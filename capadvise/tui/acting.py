@@ -110,11 +110,11 @@ class Actions(Proving):
 
     def action_help(self) -> None:
         """The keys of this tab, and what it is about."""
-        ours = {binding.id for binding in BINDINGS}
+        order = [binding.id for binding in BINDINGS]
+        ours = [item.binding for item in self.active_bindings.values() if item.binding.id in order]
         keys = [
-            (self.app.get_key_display(item.binding), described(item.binding))
-            for item in self.active_bindings.values()
-            if item.binding.id in ours
+            (self.app.get_key_display(binding), described(binding))
+            for binding in sorted(ours, key=lambda binding: order.index(binding.id))
         ]
         self.app.push_screen(HelpScreen(keys, self.tab.HELP))
 

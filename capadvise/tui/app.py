@@ -123,7 +123,10 @@ class CapadviseApp(App[None]):
         return str(target)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Ours first, by area; those that would do nothing are left out."""
+        """Ours, by area; those that would do nothing are left out. Of Textual's, those that we have
+        not: the palette sorts by name."""
         if isinstance(screen, Main):
             yield from screen.offers()
-        yield from super().get_system_commands(screen)
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Screenshot"):
+                yield command._replace(title=f"view: {command.title.lower()}")

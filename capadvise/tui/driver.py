@@ -1,16 +1,43 @@
-"""The terminal under the screens, and what Textual's own driver lacks: that it may go away.
+"""The terminal under the screens, and what Textual's own driver lacks: that it may go away, and
+that Escape is a key.
 
 Where the terminal is closed, that driver waits for ever for a thread that died of the first failed
-write. And a closing terminal sends SIGCONT, which it takes for the end of a suspension.
+write. A closing terminal sends SIGCONT, which it takes for the end of a suspension. And a key right
+behind Escape is taken for Alt with that key, or for another one: a program in the pane wants both.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import select
+from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
+from textual._xterm_parser import XTermParser
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+_TO_ESCAPE = re.compile(r"[^\x1b]*\x1b|[^\x1b]+")
+_INTRODUCERS = "\x1b[O"
+"""What follows Escape where a terminal sends a sequence."""
+
+
+class KeyParser(XTermParser):
+    """Makes keys of what a terminal sends."""
+
+    _after_escape = False
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """Escape is a key of its own unless a sequence begins with it."""
+        for part in _TO_ESCAPE.findall(data) or [data]:
+            waits = self._after_escape and self._timeout_time is not None
+            if waits and part and part[0] not in _INTRODUCERS:
+                self._timeout_time = 0.0  # as if the user had waited
+                yield from self.tick()
+            self._after_escape = part.endswith("\x1b")
+            yield from super().feed(part)
 
 
 class _MayBeGone:
@@ -44,6 +71,11 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._file: Any = _MayBeGone(cast(TextIO, self._file))
+
+    def run_input_thread(self) -> None:
+        """With our parser."""
+        linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
+        super().run_input_thread()
 
     def _sigcont_application(self, *arguments: Any) -> None:
         if self._must_signal_resume:  # it was suspended before

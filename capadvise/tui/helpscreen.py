@@ -6,13 +6,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from capadvise.tui.help import LAMPS
-from capadvise.tui.keys import Keys
+from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
 
 _COLUMN = 50
@@ -51,7 +50,7 @@ class HelpScreen(ModalScreen[None]):
         self._keys, self._text = keys, text
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="help") as box:
+        with KeyedScroll(id="help") as box:
             box.border_title, box.border_subtitle = "Help", "esc closes"
             yield Static(KeyTable(self._keys), markup=False)
             yield Static(self._page(), markup=False)

@@ -335,7 +335,7 @@ class Main(Actions, Screen[None]):
         if self.choice is not None:
             for name in (name for name, form in FORMATS.items() if not form.is_page):
                 use = partial(self.use_format, name)
-                yield SystemCommand(f"format: {name}", "Show the snippet in it", use)
+                yield SystemCommand(f"snippet: {name}", "Show it in this language", use)
 
 
 def _stopped(over: Over) -> bool:

@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.binding import Binding
 from textual.events import Blur, Key, Paste, Resize
 from textual.geometry import Size
+from textual.keys import key_to_character
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -61,9 +62,9 @@ def key_bytes(key: str, character: str | None, *, application: bool = False) -> 
         return _KEYS[key]
     if key.startswith("ctrl+") and len(key) == len("ctrl+") + 1:
         return bytes([ord(key[-1]) & 0x1F])
-    if key.startswith("alt+"):  # also Escape with a key right behind it: nothing distinguishes them
+    if key.startswith("alt+"):
         plain = key.removeprefix("alt+")
-        return b"\x1b" + key_bytes(plain, character or (plain if len(plain) == 1 else None))
+        return b"\x1b" + key_bytes(plain, character or key_to_character(plain))
     return character.encode(errors="replace") if character else b""
 
 

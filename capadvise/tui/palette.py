@@ -57,7 +57,7 @@ BINDINGS = (
         Binding(str(number), f"go('{tab}')", tab.capitalize(), show=False, id=f"go-{tab}")
         for number, tab in enumerate(TABS, 1)
     ),
-    Binding("ctrl+c", "interrupt", "Stop", show=False, id="interrupt"),
+    Binding("ctrl+c", "interrupt", "Stop, or quit", show=False, id="interrupt"),
     Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
 )
 """In the order of the bottom line; its end goes where there is no room."""

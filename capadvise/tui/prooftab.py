@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
@@ -23,7 +24,7 @@ from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
-from capadvise.tui.keys import KeyedList
+from capadvise.tui.keys import KeyedList, KeyedScroll
 from capadvise.tui.page import Page
 from capadvise.tui.protocols import Prover
 from capadvise.tui.tab import MainTab, Shown
@@ -89,15 +90,20 @@ class ProofTab(MainTab):
             yield Static(id="check-note", markup=False)
             yield Button("Start the trials", id="check-start", variant="primary", compact=True)
         yield KeyedList(id="trials", markup=False)
-        with VerticalScroll(id="trial", can_focus=True):
+        with KeyedScroll(id="trial"):
             yield Static(id="trial-text", markup=False)
 
     def on_mount(self) -> None:
         """Titles."""
         self.query_one("#trials").border_title = "Trials"
         self.query_one("#trial").border_title = "What differed"
+        self.query_one("#trial").display = False
         self.query_one("#check-form").display = False
         self.query_one("#check-start").display = False
+
+    def on_resize(self, event: Resize) -> None:
+        """The list first where there is little room."""
+        self.set_class(event.size.height < 16, "low")
 
     def show(self, shown: Shown) -> None:
         """The trials that the report holds, where none are under way."""
@@ -292,6 +298,7 @@ class ProofTab(MainTab):
         option = self.query_one("#trials", OptionList).highlighted_option
         text, page = self.query_one("#trial-text", Static), Page()
         box = self.query_one("#trial")
+        box.display = option is not None
         if option is not None and option.id == _FAILURE:
             box.border_title = "Why"
             for line in (self.failure or "").splitlines():

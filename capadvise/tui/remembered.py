@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from capadvise.errors import CapadviseError
+
 _BYTES = 64 << 10
 
 
@@ -35,7 +37,10 @@ def _values() -> dict[str, Any]:
 
 def remember(*, theme: str) -> None:
     """Keep a choice, where that can be done."""
-    with suppress(OSError):
+    from capadvise.report.save import write
+
+    with suppress(OSError, CapadviseError):
         path = _file()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{json.dumps(_values() | {'theme': theme}, indent=1)}\n", encoding="utf-8")
+        text = json.dumps(_values() | {"theme": theme}, indent=1)
+        write(path, f"{text}\n", private=False)

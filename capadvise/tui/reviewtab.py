@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.reactive import reactive
@@ -17,6 +17,7 @@ from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
+from capadvise.tui.keys import KeyedScroll
 from capadvise.tui.messages import Moved
 from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
@@ -50,11 +51,11 @@ class ReviewTab(MainTab):
         with Vertical(id="left"):
             yield Input(placeholder="name, verdict, what for …", id="search", compact=True)
             yield self.caps
-            with VerticalScroll(id="status-box", can_focus=True):
+            with KeyedScroll(id="status-box"):
                 yield Static(id="status", markup=False)
-        with VerticalScroll(id="why", can_focus=True):
+        with KeyedScroll(id="why"):
             yield Static(id="why-text", markup=False)
-        with VerticalScroll(id="snippet", can_focus=True):
+        with KeyedScroll(id="snippet"):
             yield Static(id="snippet-text", markup=False)
         yield EvidenceTree()
 
@@ -140,7 +141,7 @@ class ReviewTab(MainTab):
 
     @on(OptionList.OptionHighlighted, "#caps")
     def _highlighted(self) -> None:
-        self.query_one("#why", VerticalScroll).scroll_home(animate=False)
+        self.query_one("#why", KeyedScroll).scroll_home(animate=False)
         self.draw_why()
         self.post_message(Moved())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Resize
 from textual.widgets import OptionList, Static
@@ -22,7 +22,7 @@ from capadvise.report.lamps import Risks, worst
 from capadvise.report.words import risk_word
 from capadvise.tui import help
 from capadvise.tui.choice import Choice, Decision, loss
-from capadvise.tui.keys import KeyedList
+from capadvise.tui.keys import KeyedList, KeyedScroll
 from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.messages import Moved
 from capadvise.tui.page import Page
@@ -55,7 +55,7 @@ class RiskTab(MainTab):
         yield Static(id="risk-sum", markup=False)
         with Horizontal():
             yield KeyedList(id="risk-caps", markup=False)
-            with VerticalScroll(id="risk-why", can_focus=True):
+            with KeyedScroll(id="risk-why"):
                 yield Static(id="risk-text", markup=False)
 
     def on_mount(self) -> None:
@@ -65,6 +65,7 @@ class RiskTab(MainTab):
     def on_resize(self, event: Resize) -> None:
         """One above the other where there is little room."""
         self.set_class(event.size.width < 70, "stacked")
+        self.set_class(event.size.height < 16, "low")
 
     @property
     def table(self) -> OptionList:
@@ -152,7 +153,7 @@ class RiskTab(MainTab):
 
     @on(OptionList.OptionHighlighted, "#risk-caps")
     def _highlighted(self) -> None:
-        self.query_one("#risk-why", VerticalScroll).scroll_home(animate=False)
+        self.query_one("#risk-why", KeyedScroll).scroll_home(animate=False)
         self.draw()
         self.post_message(Moved())
 

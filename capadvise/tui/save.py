@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
@@ -22,7 +22,7 @@ from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
 from capadvise.tui.files import PathSuggester, format_of
-from capadvise.tui.keys import Keys
+from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
 from capadvise.tui.saving import Plan, file_name, plan
@@ -69,9 +69,9 @@ class Save(ModalScreen[str | None]):
                 yield Input(self._first, id="file", compact=True, suggester=PathSuggester())
                 yield Label("Service", id="service-label")
                 yield Select[str]([], compact=True, id="service", prompt="which one?")
-            with VerticalScroll(id="preview", can_focus=True):
+            with KeyedScroll(id="preview"):
                 yield Static(id="preview-text", markup=False)
-            with VerticalScroll(id="said-box", can_focus=True):
+            with KeyedScroll(id="said-box"):
                 yield Static(id="said", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Save", id="do-save", variant="primary", compact=True)

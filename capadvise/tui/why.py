@@ -128,4 +128,5 @@ def use_lines(page: Page, use: Use, checks: int) -> None:
 
 
 def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
+    first = text.partition(" ")[0]
+    return text if "_" in first else f"{text[:1].upper()}{text[1:]}"  # a function keeps its name

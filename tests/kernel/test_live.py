@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,7 @@ def test_a_prompt_is_answered_and_the_terminal_is_as_it_was(user: Tmux, tmp_path
     user.wait("status=0")
     script = r'printf "\033]0;title\007\033[31mYour name? "; read name; echo "I am $name"; exit 5'
     start(user, "sh", "-c", script)
-    user.wait("Your name?")
-    user.press("i", "i", until="your keys go to it", pause=20)
+    user.wait("Your name?", "your keys go to it")  # it waits for a line, and gets the keys
     user.type("q")
     user.keys("Enter")
     user.wait("I am q", "exited with 5")
@@ -237,10 +237,7 @@ def test_an_editor_in_the_shell_takes_the_pane_and_gives_it_back(user: Tmux) -> 
     user.wait("capadvise", "~", "new.txt")
     user.keys("i")
     user.type("written in the pane")
-    user.keys("Escape")
-    time.sleep(0.5)  # as a person does: a key right behind it would make it Alt
-    user.type(":wq")
-    user.keys("Enter")
+    user.keys("Escape", ":", "w", "q", "Enter")  # at once: none of these is Alt
     user.wait("$ vi -u NONE new.txt")
     user.type("cat new.txt; exit")
     user.keys("Enter")
@@ -301,6 +298,61 @@ def test_suspending_and_going_on_draws_all_of_it_again(user: Tmux) -> None:
     user.wait("capadvise", "Capabilities", "Output of", "q Stop")
     user.keys("q")
     user.wait("you stopped it")
+
+
+def test_stopped_by_a_signal_it_goes_on_where_it_was(user: Tmux) -> None:
+    start(user, "sh", "-c", f"touch f; chown nobody f; sleep {4000 + os.getpid() % 1000}.75")
+    user.wait("● recording", "● CHOWN")
+    marker = f"sleep {4000 + os.getpid() % 1000}.75"
+    capadvise = min(pid for pid in running(marker) if procfs.comm(pid) == "capadvise")
+    os.kill(capadvise, signal.SIGTSTP)
+    user.wait("Stopped")
+    user.type("fg")
+    user.keys("Enter")
+    user.wait("● CHOWN", "● recording", "q Stop")
+    user.keys("q")
+    user.wait("you stopped it", "it was stopped: what it does")
+
+
+def test_a_busy_loop_is_followed_and_keys_are_answered(user: Tmux) -> None:
+    code = "import os\nopen('f', 'w')\nwhile True: os.chown('f', 1, 1)"
+    start(user, sys.executable, "-c", code)
+    user.wait("● CHOWN", "k×", "● recording")
+    user.keys("u")
+    user.wait("▾ Incidental")
+    user.keys("w")
+    user.wait("display frozen")
+    user.keys("w")
+    until(lambda: "display frozen" not in user.screen())
+    user.keys("q")
+    user.wait("you stopped it", "✓ ● CHOWN")
+
+
+def test_attach_to_a_process_shows_it_and_leaves_it(user: Tmux) -> None:
+    argv = ["sh", "-c", "while :; do touch f; chown nobody f; sleep 0.2; done"]
+    with subprocess.Popen(argv, cwd=user.folder, stdout=subprocess.DEVNULL) as target:
+        try:
+            user.run(CAPADVISE, "attach", "-o", "r.json", str(target.pid))
+            user.wait("● recording", "● CHOWN", "chown[")
+            assert "Output of" not in user.screen()
+            user.keys("q")
+            user.wait("✓ ● CHOWN", "detached after")
+            user.keys("q")
+            user.wait("status=0")
+            assert target.poll() is None
+        finally:
+            target.kill()
+
+
+def test_events_are_gone_through_when_it_has_ended(user: Tmux) -> None:
+    start(user, "sh", "-c", "touch f; chown nobody f; sleep 1.5; nice -n -5 true")
+    user.wait("Not checked")
+    user.keys("1")
+    shown = user.wait("exited with 0", "SYS_NICE needed: nice[")
+    assert set("▁▂▃▄▅▆▇█") & set(shown)
+    user.press("Left", "Left", until="CHOWN needed: chown[")
+    assert re.search(r"\(\d of \d\) CHOWN needed", user.screen())
+    user.press("Right", "Right", until="SYS_NICE needed: nice[")
 
 
 def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class Tmux:
     """One shell in a tmux server of its own."""
 
     def __init__(self, folder: Path, width: int, height: int) -> None:
+        self.folder = folder
         self._base = [tool("tmux"), "-S", str(folder / "tmux"), "-f", "/dev/null"]
         env = {**os.environ, "TERM": "xterm-256color", "HOME": str(folder)}
         size = ["-x", str(width), "-y", str(height), "-c", str(folder)]

@@ -238,7 +238,7 @@ def test_the_palette_has_every_action_that_does_something_now() -> None:
         }
         assert commands[0] == "go: live", "ours come first"
         pages = {"html", "markdown", "svg"}
-        assert {f"format: {name}" for name in set(FORMATS) - pages} <= titles
+        assert {f"snippet: {name}" for name in set(FORMATS) - pages} <= titles
 
     drive(app, script)
 

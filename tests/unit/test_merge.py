@@ -61,7 +61,7 @@ def test_the_order_of_runs_does_not_change_the_set() -> None:
 
 def test_cautions_name_the_run_that_they_are_of() -> None:
     assert merged(report_of(BIND), report_of(CHOWN, interrupted=True)).report.proposal.cautions == (
-        "run 2: the run was interrupted: what comes later was not observed",
+        "run 2: it was stopped: what it does later, such as a reload, was not observed",
     )
 
 

@@ -16,6 +16,8 @@ import termios
 import threading
 from typing import Any
 
+from capadvise.linux.supervise.prompts import is_read
+
 KEPT = 256 << 10
 """Bytes of output that wait for whoever looks at them, of more the end; and bytes of keys that wait
 for a target that does not read, of more the beginning."""
@@ -31,6 +33,7 @@ class Pty:
     def __init__(self) -> None:
         """Made like the terminal that we were started on; before that is put into another mode."""
         self.fd, self.inner = pty.openpty()
+        self._device = os.fstat(self.inner).st_rdev
         os.set_blocking(self.fd, False)  # who types never waits for a target that does not read
         self._before: list[Any] | None = None
         with contextlib.suppress(termios.error):  # erase and interrupt keys as the user has them
@@ -71,12 +74,12 @@ class Pty:
     @property
     def wants_keys(self) -> bool:
         """Whether a program takes single keys: it has switched line editing off, as shells and
-        full-screen programs do."""
+        full-screen programs do; or whether it waits for a line."""
         try:
             mode = termios.tcgetattr(self.fd)[3]
         except termios.error:
             return False
-        return not mode & termios.ICANON
+        return not mode & termios.ICANON or is_read(self.fd, self._device)
 
     def _read(self) -> None:
         while data := self._written():

@@ -52,6 +52,28 @@ def test_what_a_container_needs(
     assert not containers(engine)
 
 
+def test_a_set_uid_program_behind_a_link_is_found_in_the_root_of_the_container(
+    tmp_path: Path,
+) -> None:
+    """As Alpine has su: a link with an absolute path, which leads elsewhere on this machine."""
+    files = tmp_path / "bin"
+    files.mkdir()
+    (files / "bbsuid").write_bytes(Path("/bin/busybox").read_bytes())
+    (files / "bbsuid").chmod(0o4755)
+    (files / "su").symlink_to("/opt/bench/bbsuid")
+    words = ("docker", "run", "--rm", "--network=none", "-v", f"{files}:/opt/bench:ro")
+    command = ("sh", "-c", "exec /opt/bench/su -c true root")
+    seen = record(tmp_path / "report.json", *words, "--user=1000:1000", BOX, *command)
+    assert seen.report["recordings"][0]["setid_exec"] is True, seen.stderr
+    emitted = subprocess.run(
+        [CAPADVISE, "emit", str(tmp_path / "report.json"), "--format", "docker"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "no-new-privileges" not in emitted
+
+
 def test_a_need_for_the_host_name_names_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     record(path, "docker", "run", "--rm", "--network=none", BOX, "hostname", "x")

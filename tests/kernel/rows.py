@@ -75,6 +75,12 @@ ROWS = [
         net="sysctl -qw net.ipv4.ping_group_range='1 0'",
     ),
     Row("chown nobody f", "CHOWN", setup="touch f", check='test "$(stat -c %U f)" = nobody'),
+    Row(
+        f"{PYTHON} {PROGRAMS}/int80_chown.py f 65534",
+        "CHOWN",
+        setup="touch f",
+        check='test "$(stat -c %U f)" = nobody',
+    ),
     Row("chmod 644 f", "FOWNER", setup=FOREIGN, check='test "$(stat -c %a f)" = 644'),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),

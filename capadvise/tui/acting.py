@@ -246,7 +246,8 @@ class Actions(Proving):
 
     def _told(self, said: str | None) -> None:
         if said is not None:
-            self.notify(printable(said), title="Saved", markup=False)
+            more = " n: the next target." if len(self.states) > 1 else ""
+            self.notify(f"{printable(said)}.{more}", title="Saved", markup=False)
 
     def action_copy(self) -> None:
         """The snippet to the terminal's clipboard."""

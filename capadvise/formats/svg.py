@@ -33,7 +33,7 @@ def render(snippet: Snippet) -> str:
     return "".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" ',
-            f'width="{_WIDTH}" height="{height}" role="img">\n',
+            f'width="{_WIDTH}" height="{height}" role="img" xml:space="preserve">\n',
             f"<title>{escape(sheet.name)}: {escape(str(sheet.score))}</title>\n",
             f"<style>\n{STYLE}</style>\n",
             f'<rect class="ground" x=".5" y=".5" width="{_WIDTH - 1}" height="{height - 1}" ',
@@ -70,7 +70,7 @@ def _body(sheet: Sheet) -> Iterator[tuple[int, str]]:
     y += down * _LINE + 12
     for need in sheet.needs:
         if need.kept:
-            line = f"{need.cap.short}  {need.risk}  {need.reason}"
+            line = f"{need.cap.short:18}  {need.risk:15}  {need.reason}"
             yield y, _words(_LEFT, y, "", line[:108] + ("…" if len(line) > 108 else ""))
             y += _LINE
     for line in (*sheet.proof, sheet.recorded):

@@ -91,6 +91,11 @@ class Need:
         return sum(judged.check.count for judged in self.evidence)
 
     @property
+    def why(self) -> str:
+        """The reason, and when."""
+        return f"{self.reason}; {self.only}" if self.only else self.reason
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """When in a lifecycle it is used, as far as checks tell."""
         used = {judged.when for judged in self.evidence if judged.effect is Effect.USED}

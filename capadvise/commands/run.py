@@ -9,6 +9,7 @@ from pathlib import Path
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.supervise.command import Command
+from capadvise.workflow.check_proposal import CHECKS
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -68,7 +69,7 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
             raise BadInput(
                 "--prove needs --check SHELL: without it, a trial of a daemon cannot tell "
                 "success from failure",
-                hint="for one that listens on port 80: --check 'exec 3<>/dev/tcp/127.0.0.1/80'",
+                hint=CHECKS,
             )
         return
     if args.user:

@@ -169,7 +169,7 @@ def _kept(need: Need, catalog: Catalog) -> Kept:
         need.cap,
         str(need.verdict),
         str(need.proof),
-        one_line(need.reason),
+        one_line(need.why),
         catalog.risk(need.cap),
         need.lost_without and one_line(need.lost_without),
         need.uncertain and one_line(need.uncertain),

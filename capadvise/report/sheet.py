@@ -131,7 +131,7 @@ def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed
         VERDICTS[need.verdict],
         risk_word(risks.get(cap)),
         PROOFS[need.proof],
-        _text(need.reason),
+        _text(need.why),
         _text(call),
         _text(need.lost_without or ""),
     )

@@ -36,8 +36,8 @@ def _trial(workload: Workload) -> str:
             "its exit status" if workload.check is None else f"its health check{_check(workload)}"
         )
     if workload.steps is None:
-        check = f"start, health check{_check(workload)}, stop"
-        return f"{check}; then all of it again on the data of the first start"
+        check = f"start, health check{_check(workload)}"
+        return f"{check}, stop; then start and health check again on the data of the first start"
     rounds = [", ".join(["start", *(_ACTS[step.act] for step in one)]) for one in workload.rounds]
     stop = ", stop" if workload.kind == "daemon" else ""
     return "; then ".join(f"{steps}{stop}" for steps in rounds)

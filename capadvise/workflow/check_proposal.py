@@ -12,6 +12,15 @@ _SECONDS = 5
 """A target that lives so long has not failed at its start."""
 
 
+_CONNECTS = "exec 3<>/dev/tcp/127.0.0.1/{port}"
+_LIVES = f'sleep {_SECONDS}; kill -0 "${{PIDS%%,*}}"'
+CHECKS = (
+    "a check is a shell command that exits with 0 when the target works: for one that listens on "
+    f"port 80, '{_CONNECTS.format(port=80)}'; for one that is to live {_SECONDS} s, '{_LIVES}'"
+)
+"""One sentence, where nothing was seen of the target yet."""
+
+
 def check_proposal(report: Report) -> str:
     """A shell command that passes when the target works: that something listens on a port that it
     was seen to bind, else that it lives."""
@@ -20,12 +29,12 @@ def check_proposal(report: Report) -> str:
         for check in recording.checks:
             port = _PORT.match(check.detail or "")
             if check.syscall == "bind" and port and int(port[1]) and not container:
-                return f"exec 3<>/dev/tcp/127.0.0.1/{port[1]}"
+                return _CONNECTS.format(port=port[1])
     if container:
         engine = report.target.engine or "docker"
         state = f'{engine} inspect --format {{{{.State.Running}}}} "$CONTAINER"'
         return f"sleep {_SECONDS}; {state} | grep -q true"
-    return f'sleep {_SECONDS}; kill -0 "${{PIDS%%,*}}"'
+    return _LIVES
 
 
 def how_to_check(report: Report) -> str:

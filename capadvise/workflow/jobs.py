@@ -16,7 +16,7 @@ from capadvise.linux.engines.record.data import Before, choices
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.report.model import Report
-from capadvise.workflow.check_proposal import how_to_check, with_check
+from capadvise.workflow.check_proposal import CHECKS, how_to_check, with_check
 from capadvise.workflow.notice import notice
 from capadvise.workload import Workload
 
@@ -64,7 +64,7 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
         return
     for named in workload.load(path):
         if named.workload.kind == "daemon" and not named.workload.check:
-            raise BadInput(f"{path}: {named.name}: a daemon needs a check")
+            raise BadInput(f"{path}: {named.name}: a daemon needs a check", hint=CHECKS)
         if not ways.isolate:
             raise BadInput("--no-isolate is for a report; a workload file is always isolated")
         if ways.check is not None:
@@ -171,7 +171,9 @@ def _require_success(report: Report, *, new_check: bool) -> None:
         raise BadInput(
             f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "
             "so that no trial could tell success",
-            hint="record a run that exits with 0, or pass a check that succeeds",
+            hint="record a run that exits with 0, or pass a check that succeeds"
+            if failed
+            else how_to_check(report),
         )
 
 

@@ -102,6 +102,8 @@ def prove_report(
         notice("interrupted before the first trial ended")
     except CapadviseError as error:
         notice(f"not proven: {error}")
+        if error.hint:
+            notice(f"hint: {error.hint}")
     return report
 
 

@@ -26,13 +26,15 @@ def with_(workload: Workload, proven: Proven | None = PROVEN) -> Report:
     [
         (
             Workload("daemon", check="curl -fs\nlocalhost"),
-            "start, health check (curl -fs localhost), stop; then all of it again on the data of "
+            "start, health check (curl -fs localhost), stop; then start and "
+            "health check again on the data of "
             "the first start",
             "reloads, and whatever the health check does not use",
         ),
         (
             Workload("daemon", check="$CAPADVISE_CHECK tcp:80 nginx"),
-            "start, health check (listens on tcp 80; runs nginx), stop; then all of it again on "
+            "start, health check (listens on tcp 80; runs nginx), stop; "
+            "then start and health check again on "
             "the data of the first start",
             "reloads, and whatever the health check does not use",
         ),

@@ -18,7 +18,8 @@ class Attempt(NamedTuple):
 
     caps: CapSet
     change: str | None = None
-    """``name=value`` of a sysctl that the machine has otherwise."""
+    """``name=value`` of a sysctl that the machine has otherwise, or ``group=NAME,…``: groups of the
+    target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,15 @@ class Interrupted(Exception):
 
 RunTrial = Callable[[CapSet], TrialOutcome]
 TrySetting = Callable[[CapSet, str], TrialOutcome]
+FindGroups = Callable[[], str | None]
+"""The groups of the files that DAC capabilities are used for, as the change of an attempt."""
 Say = Callable[[Trial], None]
 Ahead = Callable[[Sequence[Attempt]], None]
 """Told what is likely to be tried next, the likeliest first, so that trials run side by side."""
 Risk = Callable[[Cap], int]
 """How far a capability takes an attacker: more is worse."""
+
+_OVERRIDE, _READ_SEARCH = Cap.parse("DAC_OVERRIDE"), Cap.parse("DAC_READ_SEARCH")
 
 
 def fewest(recommended: CapSet) -> int:
@@ -79,6 +83,7 @@ def prove(
     ahead: Ahead = lambda _: None,
     risk: Risk = lambda _: 0,
     try_setting: TrySetting | None = None,
+    groups: FindGroups = lambda: None,
 ) -> Proven:
     """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
     ``untried``. ``removal_order`` is the catalog's.
@@ -102,7 +107,7 @@ def prove(
                 floor, _recommended(proposal, search, floor, untried) - untried, risk
             )
             if try_setting is not None:
-                search.try_settings(floor, try_setting)
+                search.try_changes(floor, try_setting, groups)
             sound = search.passes(_recommended(proposal, search, floor, untried))
     except Interrupted:
         complete, floor = False, search.best
@@ -268,9 +273,13 @@ class _Search:
                 floor = caps
         return floor
 
-    def try_settings(self, floor: CapSet, try_setting: TrySetting) -> None:
-        """What is needless where the machine is set so."""
-        for caps, change in self.attempts.changes(floor):
+    def try_changes(self, floor: CapSet, try_setting: TrySetting, groups: FindGroups) -> None:
+        """What is needless where the machine is set so, or where the target has a group."""
+        attempts = self.attempts.changes(floor)
+        dac = [cap for cap in (_OVERRIDE, _READ_SEARCH) if cap in floor]
+        if dac and (change := groups()) is not None:
+            attempts += [Attempt(floor - {cap}, change) for cap in dac]
+        for caps, change in attempts:
             if change is not None:
                 outcome = try_setting(caps, change)
                 (cap,) = floor - caps

@@ -9,7 +9,6 @@ from pathlib import Path
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.supervise.command import Command
-from capadvise.workflow.check_proposal import CHECKS
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -66,6 +65,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")
         if args.prove and args.kind == "daemon" and not args.check:
+            from capadvise.workflow.check_proposal import CHECKS  # the usual run has no use for it
+
             raise BadInput(
                 "--prove needs --check SHELL: without it, a trial of a daemon cannot tell "
                 "success from failure",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.record.data import Before, choices
+from capadvise.linux.engines.record.data import Before, choices, sources
+from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -129,6 +130,7 @@ def job_of(
         cwd=target.cwd,
         user=None if uid == "0" else uid,
         before=before,
+        cautions=_not_kept(before, [("cwd", target.cwd or "")]),
         in_place=ways.in_place,
     )
 
@@ -145,6 +147,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     there = choices(invocation, client, target.service, before)
     if ways.reuse_volumes:
         there = there[:1]
+    places = [(source.key, source.place) for source in sources(invocation, client, target.service)]
     return Job(
         target.argv,
         work,
@@ -157,7 +160,27 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
         before=before,
+        cautions=_not_kept(before, places),
     )
+
+
+def _not_kept(before: Before | None, places: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What trials cannot begin with. ``places``: key in ``before`` → where it is."""
+    sentences = []
+    for key, place in places:
+        store = (before or {}).get(key)
+        if store == "":
+            sentences.append(
+                f"{place} has too many files to be kept as it was before the recording: trials "
+                "begin with what the recording left"
+            )
+        elif store and (changed := changed_since(place, Path(store))):
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            sentences.append(
+                f"{changed[0]}{more}: more than {MOST_CONTENT >> 20} MB cannot be kept without "
+                "reflinks: trials begin with the content that the recording left"
+            )
+    return tuple(sentences)
 
 
 def _require_success(report: Report, *, new_check: bool) -> None:

@@ -9,7 +9,7 @@ from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
-from capadvise.linux.trials import choices, runner
+from capadvise.linux.trials import choices, groups, runner
 from capadvise.prove import TrialOutcome, fewest, prove
 from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.recording import Recording
@@ -69,9 +69,23 @@ class _Proof:
 
     def _run(self, attempt: Attempt, observed: bool, part: runner.Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps)
-        settings = () if attempt.change is None else (attempt.change,)
-        one = replace(self._job, observed=observed, settings=settings)
-        return choices.run(one, attempt.caps, part)[0]
+        job = replace(self._job, observed=observed)
+        if attempt.change is not None:
+            gids = groups.of_change(attempt.change)
+            job = replace(job, groups=gids) if gids else replace(job, settings=(attempt.change,))
+        return choices.run(job, attempt.caps, part)[0]
+
+    def _groups(self) -> str | None:
+        """Of the files that it has no right to: retries tell which these are. Containers have none:
+        their processes are the engine's."""
+        if self._job.isolation == "container":
+            return None
+        retried = replace(self._job, retry=True, choices=self._job.choices[:1])
+        try:
+            _, evidence = runner.run_once(retried, runner.everything(retried), self._stop)
+        except runner.BrokenTrial:  # there are no retries here
+            return None
+        return groups.as_change(evidence.groups)
 
     def _begin(self, reference: Reference) -> None:
         """Begin with the likely ones. What has begun before counts if it is made as the others."""
@@ -121,6 +135,7 @@ class _Proof:
             ahead=self.trials.ahead,
             risk=_risk,
             try_setting=self.trials if self._job.takes_settings else None,
+            groups=self._groups,
         )
 
     def _hopeless(self, report: Report, reference: Reference) -> Report:

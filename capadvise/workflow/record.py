@@ -96,7 +96,7 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
 
     with scratch() as folder:
         store = folder / "cwd"
-        yield {"cwd": str(store)} if before.keep(working_directory(), store) else None
+        yield {"cwd": str(store) if before.keep(working_directory(), store) else ""}
 
 
 def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) -> Over:

@@ -62,7 +62,7 @@ def _spare_memory() -> int:
 def _reference(
     job: runner.Job, stop: runner.Stop, begun: Callable[[Reference], None] | None
 ) -> Reference:
-    cautions: list[str] = []
+    cautions: list[str] = list(job.cautions)
     passed: dict[str, Part] = {}
     failed: Part | None = None
     for choice in job.choices:

@@ -205,6 +205,23 @@ def test_trials_in_place_write_to_the_real_files_and_say_so(run: Run, tmp_path: 
     assert (tmp_path / "w" / "count").read_text().count("x") > 1
 
 
+@pytest.mark.parametrize("user", [(), ("--user", "nobody")], ids=["root", "nobody"])
+def test_a_group_of_the_file_is_tried_in_the_place_of_a_capability(
+    run: Run, tmp_path: Path, user: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    for one in (folder, *folder.parents[:-1]):
+        one.chmod(one.stat().st_mode | 0o5)
+    for name, group in (("of-adm", 4), ("of-shadow", 42)):
+        (folder / name).touch()
+        os.chown(folder / name, 5, group)
+        (folder / name).chmod(0o640)
+    result = run("cat", "of-adm", "of-shadow", options=("--prove", *user))
+    (need,) = [one for one in result.report["needs"] if one["cap"] == "CAP_DAC_OVERRIDE"]
+    assert {"instead": "group=adm,shadow", "passed": True} in need["tried"], result.stderr
+
+
 def test_what_is_started_in_the_root_folder_is_proven_there(tmp_path: Path) -> None:
     """The folders of the root are covered, and it is read-only itself."""
     made, report = Path("/srv/capadvise-test-made"), tmp_path / "r.json"

@@ -316,6 +316,23 @@ def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
     assert (need.verdict, need.tried) == (Verdict.REQUIRED, ((setting, True),))
 
 
+def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
+    asked: list[tuple[CapSet, str]] = []
+
+    def try_setting(given: CapSet, setting: str) -> TrialOutcome:
+        asked.append((given, setting))
+        return TrialOutcome(True, "", 0.1, Observed(0))
+
+    known = proposal("DAC_OVERRIDE CHOWN")
+    fake = Fake(needing("DAC_OVERRIDE CHOWN"))
+    proven = search(fake, known, try_setting=try_setting, groups=lambda: "group=adm")
+    assert asked == [(caps("CHOWN"), "group=adm")]
+    assert conclude(known, proven).need(Cap.parse("DAC_OVERRIDE")).tried == (("group=adm", True),)
+    fake = Fake(needing("CHOWN"))
+    proven = search(fake, proposal("CHOWN"), try_setting=try_setting, groups=lambda: "group=adm")
+    assert len(asked) == 1, "the floor passes over no file's mode"
+
+
 def test_what_is_tried_next_is_told_ahead() -> None:
     told: list[Attempt] = []
     fake = Fake(needing("CHOWN SETUID"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.before import keep, restore
+from capadvise.linux.kernel.before import changed_since, keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner, sandbox
@@ -53,8 +53,10 @@ def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
     (folder / "large").write_text("four")
     mode = (folder / "large").stat().st_mode
     assert keep(str(folder), store)
+    assert changed_since(str(folder), store) == []
     (folder / "large").write_text("other")
     (folder / "large").chmod(0o400)
+    assert changed_since(str(folder), store) == [str(folder / "large")]
     restore(str(folder), store)
     assert ((folder / "large").read_text(), (folder / "large").stat().st_mode) == ("other", mode)
 

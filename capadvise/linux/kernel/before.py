@@ -88,6 +88,18 @@ def restore(folder: str, store: Path) -> None:
                 os.chmod(path, stat.S_IMODE(mode))
 
 
+def changed_since(folder: str, store: Path) -> list[str]:
+    """The files that are others now, and whose content was too much to be kept: they stay as they
+    are now when the folder is restored."""
+    listing = json.loads((store / _LISTING).read_text())
+    return [
+        os.path.join(folder, name)
+        for name, (_, _, mode, size, time, kept) in listing.items()
+        if stat.S_ISREG(mode) and kept is None
+        if _differs(os.path.join(folder, name), mode, size, time)
+    ]
+
+
 def _differs(path: str, mode: int, size: int, time: int) -> bool:
     try:
         status = os.lstat(path)

@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Command:
     stdout_to_stderr: bool = False
     terminal: int | None = None
     """A terminal that becomes the target's own: the inner end of a pty, which is closed here."""
+    groups: tuple[int, ...] = ()
+    """Supplementary groups, besides those that it has anyway."""
     caps: CapSet | None = None
     """The bounding set; None: as it is."""
     patience: float = 10.0
@@ -75,18 +77,19 @@ def name_of(argv: tuple[str, ...]) -> str:
     return program
 
 
-def user_of(name: str) -> dict[str, Any]:
-    """uid, gid and groups of a user, by name or number. Raises BadInput for one unknown."""
+def user_of(name: str, more: Sequence[int] = ()) -> dict[str, Any]:
+    """uid, gid and groups of a user, by name or number, with ``more`` groups. Raises BadInput for
+    one unknown."""
     try:
         entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except KeyError:
         if not name.isdecimal():
             raise BadInput(f"--user {name}: there is no such user") from None
-        return {"uid": int(name), "gid": int(name), "groups": [int(name)], "env": {}}
+        return {"uid": int(name), "gid": int(name), "groups": [int(name), *more], "env": {}}
     return {
         "uid": entry.pw_uid,
         "gid": entry.pw_gid,
-        "groups": os.getgrouplist(entry.pw_name, entry.pw_gid),
+        "groups": [*os.getgrouplist(entry.pw_name, entry.pw_gid), *more],
         # As systemd does: looking into the caller's home would show needs that are not the
         # program's.
         "env": {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name},

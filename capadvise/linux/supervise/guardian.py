@@ -288,6 +288,8 @@ def prepare(plan: dict[str, Any]) -> None:
         own(plan["terminal"])
     if plan["stdout_to_stderr"]:
         os.dup2(2, 1)
+    if plan["groups"]:
+        os.setgroups(plan["groups"])
     if plan["caps"] is not None:
         limit(frozenset(plan["caps"]))
     if plan["user"]:
@@ -338,8 +340,7 @@ def become(user: dict[str, Any]) -> None:
 def held(name: str) -> int:
     """One of this process's capability sets, as a mask."""
     with open("/proc/self/status", encoding="utf-8") as status:
-        fields = dict(line.split(":", 1) for line in status if ":" in line)
-    return int(fields[name], 16)
+        return int(next(line for line in status if line.startswith(f"{name}:")).split()[1], 16)
 
 
 if __name__ == "__main__":

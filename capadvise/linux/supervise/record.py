@@ -41,7 +41,7 @@ def observe(
     remove the trace buffers.
     Raises CannotObserve or CannotStart when nothing ran.
     """
-    user = user_of(command.user) if command.user else None
+    user = user_of(command.user, command.groups) if command.user else None
     listener = None
     if command.retry:
         from capadvise.linux.retry.mode import listener as make_listener

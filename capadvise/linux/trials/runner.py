@@ -88,6 +88,8 @@ class Job:
     """What a container's trial begins with, each of these: see ``engines.record.data``."""
     before: Mapping[str, str] | None = None
     """What was kept before the recording; None: nothing is known of that time."""
+    cautions: tuple[str, ...] = ()
+    """What of its data trials cannot have, a sentence each."""
     on_host: bool = False
     """A container that has the machine's network."""
     in_place: bool = False
@@ -98,6 +100,10 @@ class Job:
     """``uid:gid``: who a container's folders and volumes belong to in its trials."""
     settings: tuple[str, ...] = ()
     """``name=value`` of sysctls of its network."""
+    groups: tuple[int, ...] = ()
+    """Supplementary groups that it does not have otherwise."""
+    retry: bool = False
+    """Each call that is refused is made again with a capability, which tells its arguments."""
     memory: int = 0
     """Bytes of memory that its scratch directory may take; 0: it is on disk."""
     exclusive: bool = False
@@ -135,6 +141,8 @@ class TrialEvidence:
     output: str
     rounds_passed: int
     stop: StopSeen | None
+    groups: tuple[int, ...] = ()
+    """Of the files that it has no right to, where it was retried."""
 
 
 def everything(job: Job) -> CapSet:
@@ -285,6 +293,8 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "observed": job.observed or job.isolation == "container",
         "settings": list(job.settings),
         "owner": job.owner,
+        "groups": list(job.groups),
+        "retry": job.retry,
         "data": job.choices[0],
         "before": job.before,
         "engine": shlex.join(job.engine),
@@ -323,5 +333,6 @@ def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
         posture=load_posture(raw["posture"]),
         output=raw["output"],
         rounds_passed=raw["rounds_passed"],
+        groups=tuple(raw["groups"]),
         stop=None if raw["stop"] is None else StopSeen(**raw["stop"]),
     )

@@ -29,10 +29,11 @@ from capadvise.linux.kernel import before, libc
 from capadvise.linux.kernel.odd_start import adopt_limits
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 from capadvise.linux.kernel.snapshot import Files, snapshot
-from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.command import Command, user_of
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
 from capadvise.linux.trials.apart import Apart
+from capadvise.linux.trials.groups import of_refused_files
 from capadvise.linux.trials.isolation import isolate
 from capadvise.linux.trials.rounds import RoundResult, RunRound, run_rounds
 from capadvise.linux.trials.stages import SO_FAR, serve
@@ -177,7 +178,7 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
         name, _, value = setting.partition("=")
         Path("/proc/sys", *name.split(".")).write_text(value)
     store = (plan["before"] or {}).get("cwd")
-    if plan["isolation"] == "command" and not plan["in_place"] and store is not None:
+    if plan["isolation"] == "command" and not plan["in_place"] and store:
         before.restore(plan["cwd"], Path(store))
 
 
@@ -236,6 +237,7 @@ def _result(
         "files": files,
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
         "refused": sorted({name for recording in recordings for name in _wanted(recording)}),
+        "groups": _groups(plan, recordings) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
         ],
@@ -244,6 +246,11 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
     }
+
+
+def _groups(plan: dict[str, Any], recordings: list[Recording]) -> tuple[int, ...]:
+    user = 0 if plan["user"] is None else user_of(plan["user"])["uid"]
+    return of_refused_files(recordings, Path.cwd(), user)
 
 
 def _require_room(*places: Path) -> None:
@@ -295,7 +302,9 @@ def command_of(plan: dict[str, Any]) -> Command:
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
-        unobserved=not plan["observed"],
+        groups=tuple(plan["groups"]),
+        retry="auto" if plan["retry"] else None,
+        unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
         wait=True,  # what descends from us is killed then, the guardian included
     )

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,13 +96,14 @@ class Stages:
     """Where stages come from. The process behind it is started with the first."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._requests: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def open(self) -> Stage:
-        """A new one. Not to be called by two threads at once."""
+        """A new one."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, self._lock:
             if self._requests is None:
                 self._requests = self._start()
             try:

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.kernel]
         ("nginx", {"CHOWN", "SETGID", "SETUID"}),
         ("haproxy", set()),
         ("scratch", set()),
+        ("fuse", {"DAC_OVERRIDE", "SYS_ADMIN"}),
     ],
 )
 def test_what_is_proven_without_any_option_holds(name: str, floor: set[str]) -> None:

@@ -255,6 +255,22 @@ def _wrong(path: Path, raw: Any, key: str, expected: str) -> BadInput:
 def implicit_check(script: str | None) -> str | None:
     """What the health check does of a container that has none of its own: ``listens on tcp 6379 and
     answers redis; runs redis-server``; None for another check."""
+    parts = _parts(script)
+    if parts is None:
+        return None
+    sockets = [place + (f" and answers {spoken}" if spoken else "") for place, spoken in parts[0]]
+    said = [f"listens on {', '.join(sockets)}"] if sockets else []
+    return "; ".join([*said, *([f"runs {', '.join(parts[1])}"] if parts[1] else [])])
+
+
+def only_listens(script: str | None) -> tuple[str, ...]:
+    """``tcp 445``: the ports of which such a check sees only that they are listened on."""
+    sockets, _ = _parts(script) or ((), ())
+    return tuple(place for place, spoken in sockets if not spoken)
+
+
+def _parts(script: str | None) -> tuple[list[tuple[str, str]], list[str]] | None:
+    """Each port with the protocol that is spoken there, and the names of the programs."""
     command, *arguments = (script or "").split() or [""]
     if command != f"${IMPLICIT_CHECK}":
         return None
@@ -263,8 +279,7 @@ def implicit_check(script: str | None) -> str | None:
         place, _, protocol = one.partition("/")
         kind, colon, port = place.partition(":")
         if colon and port.isdecimal():
-            sockets.append(f"{kind} {port}" + (f" and answers {protocol}" if protocol else ""))
+            sockets.append((f"{kind} {port}", protocol))
         else:
             names.append(one)
-    parts = [f"listens on {', '.join(sockets)}"] if sockets else []
-    return "; ".join([*parts, *([f"runs {', '.join(names)}"] if names else [])])
+    return sockets, names

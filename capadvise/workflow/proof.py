@@ -18,6 +18,11 @@ from capadvise.report.model import Report
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.reference import Reference, first_trial
 from capadvise.workflow.side_by_side import SideBySide
+from capadvise.workload import only_listens
+
+_UNASKED = (
+    "trials see only that it listens on {}, not that a client is served there; --check can ask it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ class _Proof:
         proven = self._search(report, reference)
         broken = self.trials.broken
         early = () if broken is None else (f"{ENDED_EARLY}: {broken}",)
-        proven = replace(proven, cautions=(*reference.cautions, *early))
+        cautions = (*reference.cautions, *_unasked(report.workload.check), *early)
+        proven = replace(proven, cautions=cautions)
         return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
     def _search(self, report: Report, reference: Reference) -> Proven:
@@ -204,3 +210,8 @@ def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> C
     in_trial = decide_all(reference.evidence.recordings, default())
     others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
     return proposal.recommended - in_trial.recommended - frozenset(others)
+
+
+def _unasked(check: str | None) -> list[str]:
+    ports = ", ".join(only_listens(check))
+    return [_UNASKED.format(ports)] if ports else []

@@ -102,13 +102,17 @@ def test_nginx_needs_to_bind_where_low_ports_are_privileged(tmp_path: Path) -> N
 
 
 def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
-    """A set below which it does not come up fails; one option is enough."""
-    serve = "chown 5 /data/file && exec httpd -f -p 80 -h /data"
+    """A set below which it does not come up fails; one option is enough. What cannot be asked for
+    anything is said."""
+    serve = "chown 5 /data/file; nc -ll -p 81 -e true & exec httpd -f -p 80 -h /data"
     words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-ec", serve)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
     assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
-    assert "listens on tcp 80 and answers http; runs httpd" in seen.stderr
-    assert seen.report["workload"]["check"] == "$CAPADVISE_CHECK tcp:80/http httpd"
+    assert "listens on tcp 80 and answers http, tcp 81; runs httpd, nc" in seen.stderr
+    check = "$CAPADVISE_CHECK tcp:80/http tcp:81 httpd nc"
+    assert seen.report["workload"]["check"] == check
+    cautions = seen.report["proof"]["cautions"]
+    assert cautions[-1].startswith("trials see only that it listens on tcp 81, "), cautions
 
 
 def test_a_check_from_the_host_reaches_a_published_port(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from capadvise.caps import parse_set
 from capadvise.proven import Proven
 from capadvise.report import tested as exercised
 from capadvise.report.model import Report
-from capadvise.workload import Act, Step, Workload
+from capadvise.workload import Act, Step, Workload, only_listens
 from tests.support.screens import NGINX
 
 PROVEN = Proven(isolation="command", trials=(), floor=parse_set(["CHOWN"]), complete=True)
@@ -60,6 +60,12 @@ def test_a_proof(workload: Workload, tested: str, not_tested: str) -> None:
         f"Tested in each trial: {tested}.",
         f"Not tested: {not_tested}.",
     ]
+
+
+def test_ports_that_are_only_listened_on() -> None:
+    asked = "$CAPADVISE_CHECK tcp:445 tcp:80/http udp:123 smbd"
+    assert only_listens(asked) == ("tcp 445", "udp 123")
+    assert only_listens("nc -z localhost 445") == ()
 
 
 def test_a_recording() -> None:

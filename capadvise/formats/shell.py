@@ -15,12 +15,12 @@ def join(words: Iterable[str]) -> str:
 
 
 def quote(word: str) -> str:
-    """The word in quotes where it needs them. What could steer the terminal that it is shown on
-    becomes an escape, in quotes that bash, ksh and zsh know (``$'…'``)."""
+    """The word in quotes where it needs them. What could steer the terminal that it is shown on, or
+    a CI job, becomes an escape, in quotes that bash, ksh and zsh know (``$'…'``)."""
     if printable(word) == word:
         return shlex.quote(word)
     escaped = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\{byte:03o}"
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\':#" else f"\\{byte:03o}"
         for byte in _bytes(word)
     )
     return f"$'{escaped}'"

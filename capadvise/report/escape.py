@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control characters, direction overrides, surrogates, unassigned, line separators."""
+_LOG_COMMAND = re.compile(
+    r":(?=:(?:add-|remove-|save-|set-|stop-|internal-|debug|echo|error|warning|notice|group|endgroup))"
+    r"|#(?=#(?:vso|teamcity)?\[)"
+)
+"""Where the log of a CI job begins a command: GitHub's, Azure's, TeamCity's. At the start of a line
+for some of them, but a line of ours can be wrapped anywhere."""
 
 
 def printable(text: str) -> str:
-    """The text with all that could steer a terminal or break a line written as an escape."""
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSAFE else char
-        for char in text
-    )
+    """The text with all that could steer a terminal or a CI job, or break a line, written as an
+    escape."""
+    safe = "".join(map(_escaped, text))
+    return _LOG_COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", safe)
+
+
+def _escaped(char: str) -> str:
+    if unicodedata.category(char) in _UNSAFE:
+        return char.encode("unicode_escape").decode()
+    return char

@@ -203,7 +203,7 @@ def _scanners(raw: Any) -> frozenset[str] | None:
 
 
 def _load_check(raw: Any) -> Check:
-    site = _texts(raw["site"])
+    site = tuple(map(_word, _texts(raw["site"])))
     # Older reports tell of the origin by the site alone; newer ones by both, for older readers.
     origin = Origin(raw.get("origin", site[0] if site[:1] in _STAND_INS else Origin.KERNEL))
     return Check(

@@ -86,6 +86,7 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         # What is shown as it stands there: no report may steer a terminal.
         (("recordings", 0, "checks", 0, "syscall"), "bind\x1b[31m"),
         (("recordings", 0, "checks", 0, "without"), "EPERM\n::error::"),
+        (("recordings", 0, "checks", 0, "site", 0), "inet_bind\x1f"),
         (("recordings", 0, "refused_calls", 0, "syscall"), None),
         (("recordings", 0, "refused_calls", 0, "denied"), 5),
         (("recordings", 0, "audit"), [{"syscall": "mount\x1b[2J"}]),

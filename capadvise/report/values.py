@@ -83,5 +83,5 @@ def word(value: Any) -> str:
     writes a report file can."""
     name = text(value)
     if printable(name) != name:
-        raise BadInput(f"{name!r:.60} is not the name of a system call, of a function or of an error")
+        raise BadInput(f"{name!r:.60} is no name of a call, of a function or of an error")
     return name

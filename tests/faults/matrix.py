@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def _row(fault: str, tries: list[Callable[[], None]]) -> int:
             attempt()
         except AssertionError as error:
             bad += 1
-            print(error, *error.__notes__, sep="\n", file=sys.stderr)
+            traceback.print_exception(error)
     print(f"{fault:36} {len(tries):6} {bad:13}", flush=True)
     return bad
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +10,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from capadvise.catalog import default
 from capadvise.errors import BadInput
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import snippet_of
-from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
-from capadvise.report.explain_report import report_text
 from capadvise.report.load import load
 from capadvise.report.merge import merge
-from capadvise.report.model import Report
-from capadvise.report.text import proposal_text
 from tests.fuzz.strategies import CONTROL, TEXTS, mutated, steering
-from tests.support.recordings import RECORDING, report
-
-CATALOG = default()
-SOUND = json.loads(json.dumps(dump(report(RECORDING, "nginx"), CATALOG))) | {"needs": []}
-
-
-def shown(one: Report) -> Iterator[tuple[str, str]]:
-    """All that people and machines get to read of a report, by name."""
-    yield "proposal", "\n".join(proposal_text(one, CATALOG, Path("/tmp/r.json")))
-    yield "explain", "\n".join(report_text(one, CATALOG))
-    yield "diff", "\n".join(diff_text(diff(one, report(RECORDING, "nginx"))))
-    snippet = snippet_of(one, one.proposal.recommended, CATALOG)
-    for name, language in FORMATS.items():
-        yield name, language.render(snippet)
+from tests.support.hostile_reports import CATALOG, SOUND, hostile, shown
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -58,20 +37,6 @@ def test_a_damaged_report_is_refused_or_harmless(tmp_path: Path, raw: Any) -> No
     merge([("a", one), ("b", one)], CATALOG, name="x")
     path.write_text(json.dumps(dump(one, CATALOG)))
     assert load(path, CATALOG) == one
-
-
-def hostile(text: str) -> dict[str, Any]:
-    """A report in which every text that a traced process chooses is this one."""
-    raw: dict[str, Any] = json.loads(json.dumps(SOUND))
-    raw["target"] |= {"name": text, "argv": [text, text], "cwd": text}
-    recording = raw["recordings"][0]
-    for check in recording["checks"]:
-        check |= {"program": text, "detail": text}
-    for refusal in recording["refusals"]:
-        refusal["program"] = text
-    for own in recording["own_sets"]:
-        own["program"] = text
-    return raw
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -158,7 +158,8 @@ def test_github_commands_cannot_be_forged(place: Path, capsys: pytest.CaptureFix
     assert main(["check", "x,y:z.yaml", "--output", "github"]) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(
-        "::error file=x%2Cy%3Az.yaml,line=1,title=capadvise privileged::a\\n::error::%250A b: it is"
+        "::error file=x%2Cy%3Az.yaml,line=1,title=capadvise privileged::"
+        "a\\n\\x3a:error::%250A b: it is"
     )
 
 

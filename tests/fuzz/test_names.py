@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from capadvise.cli import main
 from capadvise.report.load import load
 from tests.fuzz.strategies import steering
-from tests.fuzz.test_reports import CATALOG, hostile, shown
+from tests.support.hostile_reports import CATALOG, hostile, shown
 
 NAMES = {
     "lines": "a\nprivileged: true\r\n  - b",

@@ -68,6 +68,8 @@ COMPOSE = {
     "the socket by a switch": service("use_api_socket: true"),
     "two kinds at once": f"kind: Pod\nservices: {{a: {{{SERVICE}}}}}\n",
     "a variable": service("privileged: '${P:-false}'"),
+    "a reset that a merge undoes": "x: &x {cap_add: [SYS_MODULE]}\n"
+    + service("cap_add: !reset [KILL], <<: *x"),
 }
 UNITS = {
     "a plus": UNIT.replace("=/bin/true", "=+/bin/true"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -247,3 +248,11 @@ def test_a_burst_after_a_long_silence_is_seen_whole(run: Run) -> None:
     assert chown["first"] > 4
     probes = sum(c["count"] for c in recording["checks"] if c["cap"] == "CAP_SYS_ADMIN")
     assert probes >= 100_000
+
+
+def test_nobody_turns_in_circles_while_a_target_sleeps(run: Run) -> None:
+    """The supervisor, and the guardian that it waits for, in seconds of processor time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run("sleep", "5").code == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.5

@@ -184,10 +184,8 @@ class Guardian:
     def goes_on(self) -> bool:
         """Whether anything of the target's is left. In a pid namespace that was there before,
         orphans are that namespace's, and not ours."""
-        below = self.reap()
-        # looked at in any case: select returns at once until a change was read
-        inside = self.cgroup is not None and self.cgroup.populated()
-        return below or inside
+        inside = self.cgroup is not None and self.cgroup.populated()  # read: or select returns
+        return self.reap() or inside
 
     def left(self) -> list[int]:
         """What the target has left, when it has ended itself."""

@@ -182,8 +182,7 @@ class Guardian:
                 self.obey(command)
 
     def goes_on(self) -> bool:
-        """Whether anything of the target's is left. In a pid namespace that was there before,
-        orphans are that namespace's, and not ours."""
+        """Whether anything of the target's is left. Orphans in an older pid namespace are not."""
         inside = self.cgroup is not None and self.cgroup.populated()  # read: or select returns
         return self.reap() or inside
 

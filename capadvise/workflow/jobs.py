@@ -193,7 +193,7 @@ def _require_success(report: Report, *, new_check: bool) -> None:
         failed = report.recording.succeeded is False
         raise BadInput(
             f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "
-            "so that no trial could tell success",
+            "so trials cannot tell success from failure",
             hint="record a run that exits with 0, or pass a check that succeeds"
             if failed
             else how_to_check(report),

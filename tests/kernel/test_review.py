@@ -54,6 +54,6 @@ def test_where_the_recorded_run_failed_the_screen_says_that_nothing_can_be_prove
     path = tmp_path / "report.json"
     report = load(path, default())
     assert ReviewProver(path).obstacle(report) == (
-        "the recorded run failed, so trials cannot tell success from failure (record it again "
-        "so that it exits with 0, or give it a check that it passes)"
+        "the recorded run failed, so trials cannot tell success from failure (record a run "
+        "that exits with 0, or pass a check that succeeds)"
     )

@@ -345,7 +345,8 @@ def test_attach_to_a_process_shows_it_and_leaves_it(user: Tmux) -> None:
 
 
 def test_events_are_gone_through_when_it_has_ended(user: Tmux) -> None:
-    start(user, "sh", "-c", "touch f; chown nobody f; sleep 1.5; nice -n -5 true")
+    loop = "for n in 1 2 3 4 5 6 7 8 9; do sleep 0.3; chown nobody f; done"
+    start(user, "sh", "-c", f"touch f; {loop}; nice -n -5 true")
     user.wait("Not checked")
     user.keys("1")
     shown = user.wait("exited with 0", "SYS_NICE needed: nice[")
@@ -364,7 +365,7 @@ def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: P
     (gone / "f").unlink()
     gone.rmdir()
     user.run(CAPADVISE, "review", "r.json")
-    user.wait("CAP_CHOWN")
+    user.wait("CAP_CHOWN", "p Prove")
     user.keys("p")
     user.wait("✗ not proven", "gone")
     user.keys("2", "3")

@@ -186,7 +186,7 @@ def _safe(name: str) -> str:
 def short_reason(need: Need) -> str:
     """What a reviewer of the file reads: who does what, to what.
 
-    ``chown: giving a file to another user or group (uid 999)``; without the remarks in brackets
+    ``chown: changing a file's owner or group (uid 999)``; without the remarks in brackets
     that the catalog makes. At most ``LONGEST_REASON`` characters.
     """
     decided = max(need.evidence, key=lambda item: item.effect, default=None)

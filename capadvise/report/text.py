@@ -83,7 +83,7 @@ def proposal_text(
 def answer(report: Report, catalog: Catalog) -> str:
     """What the whole report comes down to: how many are needed, and what that changes.
 
-    ``Needs 4 of 41 capabilities, proven. docker grants 14 by default: drop 10.``
+    ``Needs 4 of 41 capabilities, proven. docker grants 14 by default: 10 of them are not needed.``
     """
     caps = report.proposal.recommended
     total = report.recording.host.last_cap + 1
@@ -101,17 +101,18 @@ def answer(report: Report, catalog: Catalog) -> str:
     text = f"Needs {len(caps)} of {total} capabilities, {known}."
     grants = next(r.grants for r in catalog.baselines.runtimes if r.name == "docker")
     drop, add = len(grants - caps), caps - grants
-    changes = [f"drop {drop}"] * bool(drop) + [f"add {set_text(add)}"] * bool(add)
+    changes = [f"{drop} of them are not needed"] * bool(drop)
+    changes += [f"add {set_text(add)}"] * bool(add)
     if not changes:
         return f"{text} These are docker's {len(grants)} defaults."
-    return f"{text} docker grants {len(grants)} by default: {', '.join(changes)}."
+    return f"{text} docker grants {len(grants)} by default: {'; '.join(changes)}."
 
 
 def _sets(report: Report) -> Iterator[str]:
     caps, proven = report.proposal.recommended, report.proven
     floor = proven.floor if proven is not None and proven.complete and not proven.flaky else None
     if floor == caps:
-        yield f"Recommended and minimal set (floor): {set_text(caps)}"
+        yield f"Recommended set, also the minimal set (floor): {set_text(caps)}"
         return
     if caps:
         yield f"Recommended set: {set_text(caps)}"
@@ -224,7 +225,7 @@ def _remarks(need: Need) -> Iterator[str]:
 
 def _alternatives(need: Need) -> Iterator[str]:
     for other, passed in need.tried:
-        yield f"tried in its place: {printable(other)} {'passes' if passed else 'fails'}"
+        yield f"alternative that {'passed' if passed else 'failed'}: {printable(other)}"
     if need.alternatives and not need.tried:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         yield f"alternative: {others}"
@@ -275,7 +276,7 @@ def _rest(proposal: Proposal) -> Iterator[str]:
     """What was checked and is not needed: a line for each verdict."""
     for verdict, said in (
         (Verdict.TOLERATED, "Optional, nothing was lost without it"),
-        (Verdict.ADVISORY, "Incidental, not needed"),
+        (Verdict.ADVISORY, "Checked, but not needed (incidental)"),
         (Verdict.DENIED, "Denied, no effect"),
     ):
         caps = [

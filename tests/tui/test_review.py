@@ -165,7 +165,7 @@ def test_the_evidence_leads_from_program_to_call_site_and_meaning() -> None:
             "chown, uid 33  granted, needed  5×",
         )
         assert "capable_wrt_inode_uidgid ← setattr_prepare" in lines
-        assert "means: giving a file to another user or group" in lines
+        assert "means: changing a file's owner or group" in lines
 
     drive(app, script)
 

@@ -75,7 +75,7 @@ def test_less_is_named_with_what_it_is_for() -> None:
     (found,) = compared(BOTH, ("NET_BIND_SERVICE",))
     assert (found.rule, found.severity) == ("under-permissioned", ERROR)
     assert found.what == "it lacks CHOWN, which web.json shows a need for"
-    assert found.why.startswith("CHOWN: giving a file to another user or group")
+    assert found.why.startswith("CHOWN: changing a file's owner or group")
     assert found.remedy == "Add CHOWN."
 
 

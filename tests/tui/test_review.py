@@ -76,9 +76,9 @@ def test_space_drops_the_highlighted_capability_everywhere_and_z_takes_it_back()
         assert "41 → 2" in shows(app, "#board")
         said = " ".join(shows(app, "#status").split())
         assert said.startswith("Your set: 2 kept. Not tested: y tests exactly this set.")
-        assert "Without CHOWN: giving a file to another user" in said
+        assert "Without CHOWN: changing a file's owner or group" in said
         assert said.endswith("docker's default 14 → 2 (−12)")
-        assert "Dropped by you. Without it: giving a file to another user" in " ".join(
+        assert "Dropped by you. Without it: changing a file's owner or group" in " ".join(
             shows(app, "#why-text").split()
         )
         await press(pilot, "z")

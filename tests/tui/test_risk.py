@@ -58,7 +58,7 @@ def test_space_strikes_the_attacks_that_go_with_a_capability_and_says_what_break
         await press(pilot, "4", "space")
         assert str(app.query_one("#risk-caps", OptionList).options[0].prompt).startswith("− CHOWN")
         text = " ".join(shows(app, "#risk-text").split())
-        assert "− Without it: giving a file to another user" in text
+        assert "− Without it: changing a file's owner or group" in text
         assert "What an attacker can no longer do − If a system folder" in text
         assert "medium before your changes" in shows(app, "#risk-sum")
         assert "41 → 1 · root-equivalent → low" in shows(app, "#board")

@@ -42,7 +42,7 @@ def test_a_new_file_is_written_when_save_is_pressed_and_not_before(tmp_path: Pat
             assert line.startswith(drawn.rstrip("…"))
         assert list(tmp_path.iterdir()) == [path]
         assert [note.message for note in app._notifications] == [
-            f"the recommended set (3) written to {path}"
+            f"the recommended set (3) written to {path}."
         ]
 
     drive(app, script)

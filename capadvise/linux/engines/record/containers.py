@@ -91,12 +91,15 @@ class Roster:
             if place.id is None:  # all that descends from the client is ours, named or not
                 place.id = f"below {place.runtime}"
         self.update()
+        alive = self.alive()
         for entry in self.entries.values():
             entry.running = False
             with suppress(EngineError, BadInput):
                 container = self.client.find(entry.id)
                 if container is not None:
-                    entry.running, entry.exit_status = container.running, container.exit_status
+                    # podman notes a moment later that it has ended, and nobody tells us then
+                    entry.running = container.running and entry.id in alive
+                    entry.exit_status = None if container.running else container.exit_status
 
     def running(self) -> list[str]:
         """Ids of those that run."""

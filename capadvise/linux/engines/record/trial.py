@@ -95,7 +95,8 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 
 
 def _remove(start: Start) -> None:
-    """An engine that is just being started again is waited for."""
+    """An engine that is just being started again is waited for, and a podman that has not yet noted
+    that a container has ended."""
     end = time.monotonic() + _RETURNS
     while True:
         try:
@@ -110,6 +111,8 @@ def _remove(start: Start) -> None:
 def _remove_all(start: Start) -> None:
     client = start.client
     client.remove(client.labelled(start.label))
+    if left := client.labelled(start.label):
+        raise EngineError(f"not removed: {', '.join(left)}")
     if start.project:
         of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
         for kind in ("volume", "network"):

@@ -156,7 +156,7 @@ def test_tmp_is_full() -> None:
             text=True,
         )
         said = (folder / "said").read_text()
-        assert done.stdout.split() == ["1", "0", "7", "fill"], done.stderr + said
+        assert done.stdout.split() == ["1", "1", "7", "fill"], done.stderr + said
         assert "Traceback" not in said + done.stderr
         assert "writes: setup failed" in said
         for report in ("proven.json", "again.json"):

@@ -76,8 +76,7 @@ def main() -> None:
         remove_containers(guardian.plan["sweep"])
         remove_instances(plan["instances"])
         if plan["probes"]:
-            root = os.path.dirname(os.path.dirname(plan["instances"][0]))
-            remove_probes(root, plan["probes"])
+            remove_probes(os.path.dirname(os.path.dirname(plan["instances"][0])), plan["probes"])
 
 
 class Guardian:
@@ -88,7 +87,9 @@ class Guardian:
     ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0
-        self.cgroup = OwnCgroup(*plan["cgroup"]) if plan["cgroup"] else None
+        self.cgroup: OwnCgroup | None = None
+        with contextlib.suppress(FileNotFoundError):  # the supervisor has ended, and removed it
+            self.cgroup = OwnCgroup(*plan["cgroup"]) if plan["cgroup"] else None
 
     def send(self, **message: Any) -> None:
         json_lines.send(self.report, message)
@@ -102,8 +103,7 @@ class Guardian:
             while not self.commands.ended:
                 self.commands.read()
             return
-        go_read, go_write = os.pipe()
-        failed_read, failed_write = os.pipe()
+        (go_read, go_write), (failed_read, failed_write) = os.pipe(), os.pipe()
         self.target = os.fork()
         if self.target == 0:
             # It may be held for long: whoever is at the other end must see ours end.

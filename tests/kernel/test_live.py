@@ -181,7 +181,7 @@ def test_however_capadvise_is_ended_the_target_ends_and_the_report_is_kept(
         os.kill(capadvise, signal.SIGTERM)
         assert "Recommended set: CHOWN" in user.wait("status=143")
     else:
-        user.wait("none dropped", "CHOWN: giving")
+        user.wait("none dropped", "CHOWN: changing")
         os.kill(capadvise, signal.SIGKILL)
         report_of(tmp_path)
         user.run("stty")

@@ -52,10 +52,15 @@ def sweep() -> None:
 
 def remove(folder: Path) -> None:
     """Remove a folder, and what is mounted in it first: of that, nothing is deleted."""
-    for target in reversed(procfs.mount_points(folder)):
-        with suppress(OSError):
-            libc.unmount(target)
+    unmount(folder)
     if not procfs.mount_points(folder):
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():  # another's in a sticky folder: we may have given up our capabilities
             subprocess.run(["rm", "-rf", "--", folder], check=False)
+
+
+def unmount(folder: Path) -> None:
+    """Unmount what is mounted in a folder, in our own namespace: what is mounted on stays."""
+    for target in reversed(procfs.mount_points(folder)):
+        with suppress(OSError):
+            libc.unmount(target)

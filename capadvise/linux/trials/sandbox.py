@@ -28,6 +28,7 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import before, libc
 from capadvise.linux.kernel.odd_start import adopt_limits
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
+from capadvise.linux.kernel.scratch import unmount
 from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command, user_of
 from capadvise.linux.supervise.observation import Observation
@@ -108,6 +109,7 @@ def stage(answer: int, server: int) -> None:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_all(undone)
+        unmount(top)
         shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
 
 

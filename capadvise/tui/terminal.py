@@ -33,7 +33,7 @@ _BEHIND = 128 << 10
 
 _STRINGS = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|(?=\x1b))")
 """Titles, clipboards, colours, device strings: nothing of them is shown."""
-_CSI = re.compile(r"\x1b\[([<=>?]?)([0-9:;]*)([ -/]*)([@-~])")
+_CSI = re.compile(r"\x1b\[([<=>?]*)([0-9:;<=>?]*)([ -/]*)([@-~])")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
 _SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
 _STRANGE = re.compile(r"[^\x00-\x7e]+")
@@ -46,7 +46,7 @@ _ANSWER_KIND = b"\x1b[?6c"
 def _known(match: re.Match[str]) -> str:
     """A control sequence as pyte takes it; nothing where it has another meaning than pyte knows."""
     mark, text, between, final = match.groups()
-    if between or mark in ("<", "=", ">") or (mark == "?" and final not in "hl"):
+    if between or mark not in ("", "?") or (mark and final not in "hl") or set(text) & {*"<=>?"}:
         return ""
     numbers = text.replace(":", ";").split(";")[: _PARAMETERS.get(final, 1)]
     return f"\x1b[{mark}{';'.join(number[:4] for number in numbers)}{final}"

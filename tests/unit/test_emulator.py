@@ -133,3 +133,11 @@ def test_cursor_keys_follow_the_mode_that_the_program_asked_for() -> None:
     terminal = Terminal(20, 4)
     terminal.feed(b"\x1b[?1h")
     assert key_bytes("up", None, application=terminal.screen.application_keys) == b"\x1bOA"
+
+
+@pytest.mark.parametrize("odd", [b"\x1b[??r", b"\x1b[1?r", b"\x1b[?1?A", b"\x1b[<?5r", b"\x1b[?1r"])
+def test_an_odd_control_sequence_is_left_out(odd: bytes) -> None:
+    """pyte's own functions do not take every mark."""
+    terminal = Terminal(5, 2)
+    terminal.feed(odd + b"ab")
+    assert [line.rstrip() for line in terminal.text()] == ["ab"]

@@ -55,9 +55,8 @@ class SheetAttack:
     """What an attacker could do with one capability of the set, where it ran."""
 
     cap: Cap
-    certain: bool
-    """Possible there; else only under the condition that the text begins with."""
     text: str
+    """Begins with the condition under which it is possible, if that is not known to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _attacks(
     for entry in sorted(entries, key=lambda entry: -(risks.get(entry.cap) or 0)):
         for mark, text in possibilities(remaining(entry, place), lambda attack: attack.what):
             if mark != "×":
-                yield SheetAttack(entry.cap, mark == "!", _text(text))
+                yield SheetAttack(entry.cap, _text(text))
 
 
 def _notes(report: Report) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.decide import Need, Proof, Verdict
+from capadvise.decide import Proof, Verdict
 
 VERDICTS = {
     Verdict.REQUIRED: "required",
@@ -24,11 +24,6 @@ _RISKS = {"root": "root-equivalent"}
 def risk_word(risk: object) -> str:
     """The word for a level of risk; None is one that nobody knows."""
     return "unknown" if risk is None else _RISKS.get(str(risk), str(risk))
-
-
-def verdict_word(need: Need) -> str:
-    """The word for a verdict."""
-    return VERDICTS[need.verdict]
 
 
 def risk_of(risk: object) -> str:

@@ -9,7 +9,6 @@ from rich.cells import cell_len, set_cell_size
 from rich.color import Color, ColorParseError
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding
 from textual.events import Blur, Key, Paste, Resize
 from textual.geometry import Size
 from textual.keys import key_to_character
@@ -17,6 +16,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from capadvise.tui.keys import SCROLLING
 
 if TYPE_CHECKING:
     from pyte.screens import Char
@@ -100,12 +101,7 @@ def _colour(name: str) -> str | None:
 class Output(ScrollView, can_focus=True):
     """The terminal; the end stays in sight unless the user scrolls up."""
 
-    BINDINGS: ClassVar = [
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
-        Binding("g", "scroll_home", "Top", show=False),
-        Binding("G", "scroll_end", "Bottom", show=False),
-    ]
+    BINDINGS: ClassVar = SCROLLING
 
     class Typed(Message):
         """Keys for the target."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from tests.support.gate_files import parameters
 from tests.support.hostile import BOX, SERVICE, SOUND, START, UNIT, pod, service
 
 BAD = "{name: d, securityContext: {privileged: true}}"
@@ -127,20 +128,10 @@ BUNDLES = {
     "a mount": PROCESS
     % ("", ', "mounts": [{"destination": "/h", "source": "/", "options": ["rbind"]}]'),
 }  # fmt: skip
-EVERY = [
-    (f"{file}: {name}", file, text)
-    for file, texts in (
-        ("pod.yaml", KUBERNETES),
-        ("compose.yaml", COMPOSE),
-        ("a.service", UNITS),
-        ("a.container", QUADLETS),
-        ("config.json", BUNDLES),
-    )
-    for name, text in texts.items()
-]
+EVERY = parameters(KUBERNETES, COMPOSE, UNITS, QUADLETS, BUNDLES)
 
 
-@pytest.mark.parametrize(("file", "text"), [row[1:] for row in EVERY], ids=[r[0] for r in EVERY])
+@pytest.mark.parametrize(("file", "text"), EVERY)
 def test_it_does_not_pass(
     file: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
+from tests.support.gate_files import parameters
 from tests.support.hostile import BOX, SOUND, UNIT, pod, service
 
 
@@ -176,17 +177,7 @@ BUNDLES = {
     "up to the root": with_mount("bind", DEEP, "rbind"),
     "a root file system far up": bundle(root={"path": DEEP}),
 }
-EVERY = [
-    pytest.param(file, text, id=f"{file}: {name}")
-    for file, texts in (
-        ("pod.yaml", KUBERNETES),
-        ("compose.yaml", COMPOSE),
-        ("a.service", UNITS),
-        ("a.container", QUADLETS),
-        ("config.json", BUNDLES),
-    )
-    for name, text in texts.items()
-]
+EVERY = parameters(KUBERNETES, COMPOSE, UNITS, QUADLETS, BUNDLES)
 
 
 @pytest.mark.parametrize(("file", "text"), EVERY)

@@ -110,9 +110,8 @@ def _remove(start: Start) -> None:
 
 def _remove_all(start: Start) -> None:
     client = start.client
-    client.remove(client.labelled(start.label))
-    if left := client.labelled(start.label):
-        raise EngineError(f"not removed: {', '.join(left)}")
+    if ids := client.labelled(start.label):
+        client.call("rm", "--force", "--volumes", *ids)
     if start.project:
         of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
         for kind in ("volume", "network"):

@@ -27,6 +27,10 @@ _LOOK = 0.1
 """Seconds after which a guardian that does not answer is looked at."""
 
 
+class GuardianLost(CannotStart):
+    """It ended without a word."""
+
+
 class GuardianProcess:
     """The process that starts and owns the target. All of DESIGN's promises about ``kill -9``
     rest on it: it sees our end by the pipe, and we see its end by the other one."""
@@ -100,12 +104,12 @@ class GuardianProcess:
         return messages
 
     def read_one(self) -> dict[str, Any]:
-        """Wait for its next message. Raises CannotStart when it dies without one."""
+        """Wait for its next message. Raises GuardianLost when it dies without one."""
         while not self._unread:
             select.select([self.report], [], [], _LOOK)  # the target may have stopped it
             self._unread = self.read()
             if self.ended and not self._unread:
-                raise CannotStart("the guardian ended before the target started", found=True)
+                raise GuardianLost("the guardian ended before the target started", found=True)
         return self._unread.pop(0)
 
     def leave_containers(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,11 @@ from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervise.command import Command, resolve
-from capadvise.linux.supervise.guardian_client import GuardianProcess, Signals
+from capadvise.linux.supervise.guardian_client import (
+    GuardianLost,
+    GuardianProcess,
+    Signals,
+)
 from capadvise.linux.supervise.untraced import NoBuffers
 
 if TYPE_CHECKING:
@@ -69,9 +73,11 @@ class Session:
     listener: Listener | None
 
     def release(self) -> None:
-        """Let the target exec. Raises CannotStart."""
+        """Let the target exec. Raises CannotStart. A guardian that is gone before it could tell
+        was most likely ended by the target, which runs then: its subject sees that."""
         self.guardian.send("go")
-        _wait_for(self.guardian, "started")
+        with suppress(GuardianLost):
+            _wait_for(self.guardian, "started")
 
     def traced(self) -> Trace:
         """For those who always trace."""

@@ -181,8 +181,10 @@ class Sites:
         """In which user namespace the capability must be held; None where that is not known."""
         rows = self._askers().get((*asker(site), "")[0], ())
         exact = joined(row.scope for row in rows if row.cap in (cap, None))
+        if exact not in (None, NamespaceScope.BOTH):
+            return exact
         rule = self.match(cap, site)
-        return exact or (rule.scope if rule else None)
+        return (rule.scope if rule else None) or exact
 
     def _first_match(self, cap: Cap, site: tuple[str, ...], own_mounts: bool) -> SiteRule | None:
         inner = asker(site)

@@ -10,13 +10,14 @@ from capadvise.behaviour import mounts_overlays
 from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
-from capadvise.posture import Mac
+from capadvise.posture import Mac, Posture
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
+from capadvise.user_namespace import Fit, fit_of, place
 from capadvise.workload import Workload
 
 
@@ -52,13 +53,14 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "posture": dump_posture(report.posture),
         "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
-        "needs": [_need(need, catalog) for need in proposal.needs],
+        "needs": [_need(need, catalog, report.posture) for need in proposal.needs],
         "proposal": {
             "set": "recommended",
             "cap_drop": ["ALL"],
             "cap_add": [cap.short for cap in caps],
             "recommended": names(caps),
             "floor": None if proposal.floor is None else names(proposal.floor),
+            "user_namespace": _fit(fit_of(proposal, catalog, report.posture)),
         },
         "proof": None if report.proven is None else _proof(report.proven),
     }
@@ -167,7 +169,12 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
     }
 
 
-def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
+def _fit(fit: Fit) -> dict[str, Any]:
+    return {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids}
+
+
+def _need(need: Need, catalog: Catalog, posture: Posture) -> dict[str, Any]:
+    scope = place(need, catalog, posture).scope
     return {
         "cap": need.cap.name,
         "verdict": str(need.verdict),
@@ -179,6 +186,7 @@ def _need(need: Need, catalog: Catalog) -> dict[str, Any]:
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),
+        "scope": None if scope is None else str(scope),
         "evidence": [judged.check.id for judged in need.evidence],
         "tried": [{"instead": other, "passed": passed} for other, passed in need.tried],
         "phases": list(need.phases),

@@ -69,7 +69,7 @@ SIGNATURES: dict[str, str] = {
     "ioprio_set": "which:- who:pid",
     "prlimit64": "pid:pid resource:resource",
     "setrlimit": "resource",
-    "mount": "name path name",
+    "mount": "name path name flags:-",
     **dict.fromkeys(("fsopen", "sethostname", "setdomainname", "mq_open"), "name"),
     "setuid": "uid:id",
     "setgid": "gid:id",

@@ -1,0 +1,195 @@
+"""Whether a need could be met in a user namespace of its own, such as a rootless container's. Pure.
+
+Three things decide: whether the kernel asks about the machine's user namespace or about the one
+that owns the object (the site rule's scope), whose that object is here (the network namespace of
+the container or the host's), and what the call asks for (a file system, a socket option, an id).
+A trial there says more: ``capadvise prove --userns``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from capadvise.caps import Cap
+from capadvise.catalog import Catalog
+from capadvise.catalog.askers import NamespaceScope
+from capadvise.decide import Need, Proposal
+from capadvise.judge import Judged
+from capadvise.posture import Posture, Sharing
+from capadvise.recording import Check, Namespace, Origin
+
+
+class NeedScope(StrEnum):
+    """In which user namespace a need can be met."""
+
+    USER_NAMESPACE = "user-namespace"
+    """In one of the target's own, with the namespaces that containers have besides."""
+    HOST = "host"
+    """In the machine's alone, or one that owns something of the machine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a need can be met."""
+
+    scope: NeedScope | None
+    """None: a trial has to tell."""
+    why: str = ""
+    """What stands in the way, or is not known: ``mknod(2)``."""
+    ids: int = 0
+    """So many ids must be mapped, from 0 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a whole set could be held in a user namespace."""
+
+    fits: bool | None
+    ids: int
+    """So many ids it takes, at least as many as engines map by default."""
+    outside: tuple[tuple[Cap, str], ...]
+    """What cannot be met there, and why."""
+    open: tuple[tuple[Cap, str], ...]
+    """What only a trial can tell."""
+
+
+USUAL_IDS = 65_536
+"""Ids that engines and Kubernetes map for a container."""
+_NO_ID = (1 << 32) - 1
+"""-1: "leave it as it is"."""
+_IDS = frozenset(["uid", "gid", "ruid", "rgid", "euid", "egid", "suid", "sgid"])
+_MOUNTABLE = frozenset(
+    [
+        *("binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "devpts", "fuse", "mqueue"),
+        *("overlay", "proc", "ramfs", "sysfs", "tmpfs"),
+    ]
+)
+"""File systems with FS_USERNS_MOUNT (Linux 6.12): others are for the machine's root alone."""
+_FILE_SYSTEM = re.compile(r"(?:.*, )?([a-z0-9_.]{1,32})")
+"""The type, as the last that is said of a call."""
+_BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount"])
+"""Rules about mounts whose scope hangs on the type of the file system."""
+_SAME_FILE_SYSTEM = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
+"""MS_BIND, MS_MOVE, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: mounts nothing new."""
+_HOST_OPTIONS = frozenset([1, 32, 33, 46, 69, 70])
+"""SO_DEBUG, SO_SNDBUFFORCE, SO_RCVBUFFORCE, and the three of busy polling: sk_setsockopt() asks
+capable()."""
+_SOCKET_OPTION = "sockopt-admin"
+_OF_NETWORK = "CAP_NET_"
+_NAMESPACE_OF = {
+    **dict.fromkeys(("mount", "umount", "umount2", "fsopen", "fsmount", "fspick"), "mnt"),
+    **dict.fromkeys(("move_mount", "open_tree", "mount_setattr", "pivot_root"), "mnt"),
+    **dict.fromkeys(("sethostname", "setdomainname"), "uts"),
+    "reboot": "pid",
+}
+"""Call → the namespace that it changes; the owner of that one is asked about."""
+_OF_CAPABILITY = {"CAP_IPC_OWNER": "ipc"}
+_NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "process"}
+
+
+def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
+    """Whether the recommended set could be held in a user namespace of the target's own."""
+    placed = [
+        (need.cap, place(need, catalog, posture))
+        for need in proposal.needs
+        if need.cap in proposal.recommended
+    ]
+    outside = tuple((cap, where.why) for cap, where in placed if where.scope is NeedScope.HOST)
+    doubtful = tuple((cap, where.why) for cap, where in placed if where.scope is None)
+    ids = max((where.ids for _, where in placed), default=0)
+    fits = False if outside else None if doubtful else True
+    return Fit(fits, max(ids, USUAL_IDS), outside, doubtful)
+
+
+def place(need: Need, catalog: Catalog, posture: Posture) -> Placed:
+    """Where a need can be met: the checks that make it one decide, and the worst of them."""
+    strongest = max((item.effect for item in need.evidence), default=None)
+    deciding = [item for item in need.evidence if item.effect == strongest]
+    if not deciding:
+        return of_capability(need.cap, catalog)
+    return _worst([place_of_check(item, need.cap, catalog, posture) for item in deciding])
+
+
+def _worst(placed: Sequence[Placed]) -> Placed:
+    ids = max(one.ids for one in placed)
+    for scope in (NeedScope.HOST, None):
+        why = dict.fromkeys(one.why for one in placed if one.scope is scope)
+        if why:
+            return Placed(scope, " and ".join(why), ids)
+    return Placed(NeedScope.USER_NAMESPACE, ids=ids)
+
+
+def of_capability(cap: Cap, catalog: Catalog) -> Placed:
+    """As far as the capability tells by itself, where no call site is known."""
+    entry = catalog.entry(cap)
+    said = entry.user_namespace if entry else ""
+    if said.startswith("No"):
+        return Placed(NeedScope.HOST, "whatever it is used for")
+    return Placed(
+        NeedScope.USER_NAMESPACE if said.startswith("Yes") else None, "what it is used for"
+    )
+
+
+def place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
+    """Where one check can be answered with yes."""
+    check = judged.check
+    call = f"{check.syscall}(2)" if check.syscall else "a page fault"
+    if check.ns is Namespace.HOST:
+        return Placed(NeedScope.HOST, call)
+    if check.ns is Namespace.CHILD or _was_granted_there(check, posture):
+        return Placed(NeedScope.USER_NAMESPACE)
+    if check.retried is not None or check.origin is not Origin.KERNEL:
+        known = of_capability(cap, catalog)
+        return Placed(known.scope, call)
+    scope = catalog.sites.scope(check.cap, check.site)
+    if scope is NamespaceScope.BOTH:
+        scope = _by_arguments(check, judged.rule.id if judged.rule else "")
+    match scope:
+        case NamespaceScope.INITIAL:
+            return Placed(NeedScope.HOST, call)
+        case NamespaceScope.OWNER:
+            return _with_owner(check, call, posture)
+    nowhere = of_capability(cap, catalog).scope is NeedScope.HOST
+    return Placed(NeedScope.HOST if nowhere else None, call)
+
+
+def _was_granted_there(check: Check, posture: Posture) -> bool:
+    """It ran in a user namespace of its own, and got what it asked for."""
+    inside = posture.namespaces.get("user") is Sharing.OWN
+    return inside and check.granted and check.ns is Namespace.TARGET
+
+
+def _by_arguments(check: Check, rule: str) -> NamespaceScope | None:
+    """Where one function asks about either: what the call asked for tells."""
+    args = dict(check.args)
+    if rule == _SOCKET_OPTION and "name" in args:
+        on_host = args.get("level", 1) == 1 and args["name"] in _HOST_OPTIONS
+        return NamespaceScope.INITIAL if on_host else NamespaceScope.OWNER
+    if rule in _BY_TYPE:
+        if check.syscall == "mount" and args.get("flags", 0) & _SAME_FILE_SYSTEM:
+            return NamespaceScope.OWNER
+        named = _FILE_SYSTEM.fullmatch(check.detail or "")
+        if named:
+            known = named[1].partition(".")[0] in _MOUNTABLE
+            return NamespaceScope.OWNER if known else NamespaceScope.INITIAL
+    return None
+
+
+def _with_owner(check: Check, call: str, posture: Posture) -> Placed:
+    """The owner of an object is asked about: whose is it?"""
+    kind = "net" if check.cap.name.startswith(_OF_NETWORK) else _OF_CAPABILITY.get(check.cap.name)
+    kind = kind or _NAMESPACE_OF.get(check.syscall or "")
+    match posture.namespaces.get(kind, Sharing.UNKNOWN) if kind else Sharing.OWN:
+        case Sharing.HOST:
+            return Placed(NeedScope.HOST, f"{call} in the host's {_NAMES[kind or '']} namespace")
+        case Sharing.UNKNOWN:
+            return Placed(None, f"{call}: whose {_NAMES[kind or '']} namespace that is")
+    return Placed(NeedScope.USER_NAMESPACE, ids=_ids(check.args))
+
+
+def _ids(args: Iterable[tuple[str, int]]) -> int:
+    named = (value & _NO_ID for name, value in args if name in _IDS)
+    return max((value + 1 for value in named if value != _NO_ID), default=0)

@@ -1,0 +1,119 @@
+"""In which user namespace a need can be met: by call site, whose object it is, and arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from capadvise.decide import decide
+from capadvise.posture import Posture, Sharing
+from capadvise.recording import Namespace, Retried
+from capadvise.report.dump import dump
+from capadvise.user_namespace import NeedScope, fit_of, place
+from tests.support.recordings import CATALOG, check, recording, report
+
+OWN = Posture(namespaces=dict.fromkeys(("mnt", "net", "uts", "ipc", "pid"), Sharing.OWN))
+HOST = Posture(namespaces=dict.fromkeys(("user", "mnt", "net", "uts", "ipc", "pid"), Sharing.HOST))
+ROOTLESS = replace(OWN, namespaces=OWN.namespaces | {"user": Sharing.OWN})
+CHOWN = ("CHOWN", "chown_ok setattr_prepare ext4_setattr notify_change", "fchownat")
+BIND = ("NET_BIND_SERVICE", "ns_capable __inet_bind inet_bind_sk", "bind")
+MARK = ("NET_ADMIN", "sk_setsockopt do_sock_setsockopt", "setsockopt")
+MOUNT = ("SYS_ADMIN", "mount_capable do_new_mount path_mount", "mount")
+HOSTNAME = ("SYS_ADMIN", "__x64_sys_sethostname", "sethostname")
+MKNOD = ("MKNOD", "vfs_mknod do_mknodat", "mknodat")
+
+
+def args(**values: int) -> dict[str, Any]:
+    return {"args": tuple(values.items())}
+
+
+TABLE = [
+    # what is asked of the machine's user namespace, wherever it runs
+    (MKNOD, {}, OWN, NeedScope.HOST),
+    (("SYS_TIME", "cap_settime do_sys_settimeofday64", "settimeofday"), {}, OWN, NeedScope.HOST),
+    (("SYS_RESOURCE", "do_prlimit", "prlimit64"), {}, OWN, NeedScope.HOST),
+    (("SYS_NICE", "can_nice set_one_prio", "setpriority"), {}, OWN, NeedScope.HOST),
+    (("IPC_LOCK", "can_do_mlock do_mlock", "mlock"), {}, OWN, NeedScope.HOST),
+    (("SYS_MODULE", "__do_sys_finit_module", "finit_module"), {}, OWN, NeedScope.HOST),
+    # what is asked of the owner: of ids and processes it is one's own
+    (CHOWN, {}, HOST, NeedScope.USER_NAMESPACE),
+    (("KILL", "check_kill_permission", "kill"), {}, HOST, NeedScope.USER_NAMESPACE),
+    (("SYS_CHROOT", "__x64_sys_chroot", "chroot"), {}, HOST, NeedScope.USER_NAMESPACE),
+    (("SYS_ADMIN", "unshare_nsproxy_namespaces", "unshare"), {}, HOST, NeedScope.USER_NAMESPACE),
+    # whose network, hostname or mounts?
+    (BIND, {}, OWN, NeedScope.USER_NAMESPACE),
+    (BIND, {}, HOST, NeedScope.HOST),
+    (BIND, {}, Posture(), None),
+    (HOSTNAME, {}, OWN, NeedScope.USER_NAMESPACE),
+    (HOSTNAME, {}, HOST, NeedScope.HOST),
+    (("SYS_ADMIN", "path_umount", "umount2"), {}, OWN, NeedScope.USER_NAMESPACE),
+    (("SYS_ADMIN", "path_umount", "umount2"), {}, HOST, NeedScope.HOST),
+    (("NET_ADMIN", "rtnetlink_rcv_msg", "sendto"), {}, OWN, NeedScope.USER_NAMESPACE),
+    # what the call asks for
+    (MARK, args(level=1, name=36), OWN, NeedScope.USER_NAMESPACE),
+    (MARK, args(level=1, name=33), OWN, NeedScope.HOST),
+    (MARK, {}, OWN, None),
+    (MOUNT, {"detail": "tmpfs"}, OWN, NeedScope.USER_NAMESPACE),
+    (MOUNT, {"detail": "fuse.sshfs"}, OWN, NeedScope.USER_NAMESPACE),
+    (MOUNT, {"detail": "tmpfs"}, HOST, NeedScope.HOST),
+    (MOUNT, {"detail": "ext4"}, OWN, NeedScope.HOST),
+    (MOUNT, {}, OWN, None),
+    (MOUNT, args(flags=0x1000), OWN, NeedScope.USER_NAMESPACE),
+    # what was seen of a run in a user namespace of its own
+    (CHOWN, {}, ROOTLESS, NeedScope.USER_NAMESPACE),
+    (MOUNT, {}, ROOTLESS, NeedScope.USER_NAMESPACE),
+    (MKNOD, {"ns": Namespace.HOST, "granted": False, "result": -1}, ROOTLESS, NeedScope.HOST),
+    # without a call site
+    (("CHOWN", (), "chown"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN,
+     NeedScope.USER_NAMESPACE),
+    (("MKNOD", (), "mknod"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN, NeedScope.HOST),
+    (("SYS_ADMIN", (), "mount"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN, None),
+    (("CHOWN", "nobody_knows", "chown"), {}, OWN, None),
+    (("MKNOD", "nobody_knows", "mknod"), {}, OWN, NeedScope.HOST),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "more", "posture", "scope"), TABLE)
+def test_scope(
+    asked: tuple[str, str, str], more: dict[str, Any], posture: Posture, scope: NeedScope | None
+) -> None:
+    judged = decide(recording(check(*asked, **more)), CATALOG)
+    assert place(judged.needs[0], CATALOG, posture).scope is scope
+
+
+def test_one_use_that_is_for_the_host_decides() -> None:
+    both = decide(recording(check(*HOSTNAME), check(*MOUNT, detail="ext4")), CATALOG)
+    where = place(both.needs[0], CATALOG, OWN)
+    assert (where.scope, where.why) == (NeedScope.HOST, "mount(2)")
+    fit = fit_of(both, CATALOG, OWN)
+    assert fit.fits is False
+    assert [(cap.short, why) for cap, why in fit.outside] == [("SYS_ADMIN", "mount(2)")]
+
+
+def test_what_is_incidental_does_not_decide() -> None:
+    noise = check("SYS_ADMIN", "cap_vm_enough_memory __vm_enough_memory mmap_region", "mmap")
+    fit = fit_of(decide(recording(check(*CHOWN), noise), CATALOG), CATALOG, OWN)
+    assert (fit.fits, fit.ids) == (True, 65_536)
+
+
+@pytest.mark.parametrize(
+    ("uid", "ids"),
+    [(33, 65_536), (65_535, 65_536), (70_000, 70_001), (0xFFFFFFFF, 65_536), (1 << 32, 65_536)],
+)
+def test_ids_that_must_be_mapped(uid: int, ids: int) -> None:
+    seen = decide(recording(check(*CHOWN, **args(uid=uid, gid=0xFFFFFFFF))), CATALOG)
+    assert fit_of(seen, CATALOG, OWN).ids == ids
+
+
+def test_the_report_says_it() -> None:
+    told = dump(report(), CATALOG)
+    assert told["needs"][0]["scope"] in ("user-namespace", "host", None)
+    inside = dump(replace(report(), posture=OWN), CATALOG)
+    assert inside["proposal"]["user_namespace"] == {"fits": True, "ids": 65_536}
+    assert {need["cap"]: need["scope"] for need in inside["needs"]}["CAP_NET_BIND_SERVICE"] == (
+        "user-namespace"
+    )
+    outside = dump(replace(report(), posture=HOST), CATALOG)
+    assert outside["proposal"]["user_namespace"] == {"fits": False, "ids": None}

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from capadvise.linux.kernel import libc, procfs, uapi
 from capadvise.workload import IMPLICIT_CHECK
@@ -63,9 +64,27 @@ def _sockets(pid: int) -> list[str]:
     return inodes
 
 
+class Running(NamedTuple):
+    """A process and the program that it runs: after an exec it is another one."""
+
+    pid: int
+    started: int
+    program: str
+
+
+def running(pids: Iterable[int]) -> frozenset[Running]:
+    """What of them has not ended."""
+    seen = set()
+    for pid in pids:
+        with suppress(OSError):  # it is gone
+            if procfs.state(pid) not in ("", "Z", "X"):
+                seen.add(Running(pid, procfs.start_time(pid), procfs.comm(pid)))
+    return frozenset(seen)
+
+
 def programs(pids: Iterable[int]) -> frozenset[str]:
     """The names of what runs; a name with a blank cannot be an argument."""
-    names = {procfs.comm(pid) for pid in pids if procfs.state(pid) not in ("", "Z", "X")}
+    names = {one.program for one in running(pids)}
     return frozenset(name for name in names if name and not set(name) & set(" \t\n'\"\\$`"))
 
 

@@ -1,5 +1,5 @@
 """When a container without a health check of its own has started: what listens and what runs in it
-does not change any more."""
+does not change any more. What ran all that time is to run in each trial."""
 
 from __future__ import annotations
 
@@ -8,24 +8,56 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
+from capadvise.linux.supervise.implicit_check import Running
 from capadvise.workload import IMPLICIT_CHECK
 
 STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
 _LONGEST = 10.0
 _EVERY = 0.25
+_OFTEN = 2
+"""What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
+
+
+class Stability:
+    """What of a container still changes, and what lasts, told from looks at it now and then."""
+
+    def __init__(self) -> None:
+        self.began = self.changed = -1.0
+        """When it was first looked at, and when something was last seen to be different."""
+        self._sockets: frozenset[str] = frozenset()
+        self._since: dict[Running, float] = {}
+        self._ended: Counter[str] = Counter()
+
+    def look(self, now: float, sockets: frozenset[str], running: frozenset[Running]) -> None:
+        """``sockets``: the ports that it listens on."""
+        if self.began < 0:
+            self.began = self.changed = now
+        replaced = _programs(self._since) - _programs(self._since.keys() & running)
+        different = _programs(running) - _programs(self._since) | replaced
+        if sockets != self._sockets or any(self._ended[one] < _OFTEN for one in different):
+            self.changed = now
+        self._ended.update(replaced)
+        self._sockets = sockets
+        self._since = {one: self._since.get(one, now) for one in running}
+
+    @property
+    def lasting(self) -> list[int]:
+        """The processes that have been there since the last change."""
+        return sorted(one.pid for one, since in self._since.items() if since <= self.changed)
 
 
 class Settling:
     """One container."""
 
     def __init__(self) -> None:
-        self._began = self._changed = self._next = 0.0
-        self._seen: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+        self._next = 0.0
+        self._stability = Stability()
         self._proposal: Background[str | None] | None = None
 
     def look(self, root: int, pids: Callable[[], list[int]]) -> None:
@@ -33,14 +65,13 @@ class Settling:
         now = time.monotonic()
         if now < self._next or self._proposal is not None:
             return
-        self._next, self._began = now + _EVERY, self._began or now
+        self._next, seen = now + _EVERY, self._stability
         there = pids()
-        seen = implicit_check.listening(root, there), implicit_check.programs(there)
-        if seen != self._seen:
-            self._seen, self._changed = seen, now
-        steady = max(STEADY, min(_LONGEST, self._changed - self._began))
-        if there and now - self._changed > steady:
-            self._proposal = Background(lambda: _proposed(root, there))
+        seen.look(now, implicit_check.listening(root, there), implicit_check.running(there))
+        steady = max(STEADY, min(_LONGEST, seen.changed - seen.began))
+        if there and now - seen.changed > steady:
+            lasting = seen.lasting
+            self._proposal = Background(lambda: _proposed(root, lasting))
 
     @property
     def settled(self) -> bool:
@@ -51,6 +82,10 @@ class Settling:
     def check(self) -> str | None:
         """The health check that it passes."""
         return self._proposal.result() if self._proposal and self._proposal.ended else None
+
+
+def _programs(running: Iterable[Running]) -> set[str]:
+    return {one.program for one in running}
 
 
 def _proposed(root: int, pids: list[int]) -> str | None:

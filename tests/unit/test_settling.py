@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterable
 
 import pytest
 
 from capadvise.linux.engines.record.settling import Stability
+from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise.implicit_check import Running
+from tests.support.wait import until
 
 HELD, WEB = Running(1, 10, "init"), Running(2, 12, "web")
 SHELL = Running(1, 10, "sh")  # it becomes init by an exec
@@ -50,3 +54,23 @@ def test_a_port_is_a_change() -> None:
     for now, ports in enumerate([{"tcp:80"}, {"tcp:80"}, {"tcp:80", "tcp:443"}, {"tcp:443"}]):
         stability.look(now, frozenset(ports), frozenset({HELD}))
     assert (stability.began, stability.changed) == (0, 3)
+
+
+def test_who_starts_slowly_is_waited_for() -> None:
+    """On a loaded machine a start can be silent for long."""
+    stability, running = Stability(), frozenset({HELD})
+    for now in range(9):
+        stability.look(now, frozenset(), running, busy=now < 6)
+    assert (stability.changed, stability.steady) == (0, 3)
+    for now in range(9, 100):
+        stability.look(now, frozenset(), running, busy=True)
+    assert stability.steady > 70  # it never ceases
+
+
+def test_who_is_busy() -> None:
+    with subprocess.Popen(["sh", "-c", "kill -STOP $$; while :; do :; done"]) as process:
+        until(lambda: procfs.state(process.pid) == "T")
+        assert not procfs.is_busy(process.pid)
+        process.send_signal(signal.SIGCONT)
+        until(lambda: procfs.is_busy(process.pid))
+        process.kill()

@@ -126,6 +126,11 @@ def threads(pid: int, proc: Path = PROC) -> list[int]:
         return []
 
 
+def is_busy(pid: int, proc: Path = PROC) -> bool:
+    """Whether a thread of it runs, or waits for a processor or a disk."""
+    return any(state(thread, proc) in ("R", "D") for thread in threads(pid, proc))
+
+
 def process_of(thread: int, proc: Path = PROC) -> int | None:
     """The process that a thread belongs to; None when it is gone."""
     try:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.implicit_check import Running
@@ -20,6 +21,8 @@ STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
 _LONGEST = 10.0
 _EVERY = 0.25
+_BUSY = 20.0
+"""At most so many seconds of computing are waited for: some programs never cease."""
 _OFTEN = 2
 """What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
 
@@ -30,21 +33,36 @@ class Stability:
     def __init__(self) -> None:
         self.began = self.changed = -1.0
         """When it was first looked at, and when something was last seen to be different."""
+        self._looked = self._busy = 0.0
         self._sockets: frozenset[str] = frozenset()
         self._since: dict[Running, float] = {}
         self._ended: Counter[str] = Counter()
 
-    def look(self, now: float, sockets: frozenset[str], running: frozenset[Running]) -> None:
-        """``sockets``: the ports that it listens on."""
+    def look(
+        self,
+        now: float,
+        sockets: frozenset[str],
+        running: frozenset[Running],
+        *,
+        busy: bool = False,
+    ) -> None:
+        """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
+        for a processor or a disk."""
         if self.began < 0:
-            self.began = self.changed = now
+            self.began = self.changed = self._looked = now
+        self._busy, self._looked = self._busy + busy * (now - self._looked), now
         replaced = _programs(self._since) - _programs(self._since.keys() & running)
         different = _programs(running) - _programs(self._since) | replaced
         if sockets != self._sockets or any(self._ended[one] < _OFTEN for one in different):
-            self.changed = now
+            self.changed, self._busy = now, 0.0
         self._ended.update(replaced)
         self._sockets = sockets
         self._since = {one: self._since.get(one, now) for one in running}
+
+    @property
+    def steady(self) -> float:
+        """Seconds since the last change, without those in which it was busy."""
+        return self._looked - self.changed - min(_BUSY, self._busy)
 
     @property
     def lasting(self) -> list[int]:
@@ -67,9 +85,9 @@ class Settling:
             return
         self._next, seen = now + _EVERY, self._stability
         there = pids()
-        seen.look(now, implicit_check.listening(root, there), implicit_check.running(there))
-        steady = max(STEADY, min(_LONGEST, seen.changed - seen.began))
-        if there and now - seen.changed > steady:
+        ports, running = implicit_check.listening(root, there), implicit_check.running(there)
+        seen.look(now, ports, running, busy=any(map(procfs.is_busy, there)))
+        if there and seen.steady > max(STEADY, min(_LONGEST, seen.changed - seen.began)):
             lasting = seen.lasting
             self._proposal = Background(lambda: _proposed(root, lasting))
 

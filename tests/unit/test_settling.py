@@ -10,15 +10,15 @@ import pytest
 
 from capadvise.linux.engines.record.settling import Stability
 from capadvise.linux.kernel import procfs
-from capadvise.linux.supervise.implicit_check import Running
+from capadvise.linux.supervise.implicit_check import RunningProgram
 from tests.support.wait import until
 
-HELD, WEB = Running(1, 10, "init"), Running(2, 12, "web")
-SHELL = Running(1, 10, "sh")  # it becomes init by an exec
+HELD, WEB = RunningProgram(1, 10, "init"), RunningProgram(2, 12, "web")
+SHELL = RunningProgram(1, 10, "sh")  # it becomes init by an exec
 
 
-def _sleep(pid: int) -> Running:
-    return Running(pid, pid, "sleep")
+def _sleep(pid: int) -> RunningProgram:
+    return RunningProgram(pid, pid, "sleep")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def _sleep(pid: int) -> Running:
         ([{HELD}, {HELD, WEB}, {HELD, WEB}], 1, [1, 2]),
         ([{HELD}, {HELD, WEB}, {HELD}, {HELD}], 2, [1]),
         # another one of what runs already: a worker that is replaced
-        ([{HELD, WEB}, {HELD, WEB, Running(3, 20, "web")}, {HELD, WEB}], 0, [1, 2]),
+        ([{HELD, WEB}, {HELD, WEB, RunningProgram(3, 20, "web")}, {HELD, WEB}], 0, [1, 2]),
         # there at each look, and never the same
         ([{HELD, _sleep(20 + look)} for look in range(8)], 2, [1]),
         # the third that ends was there at the last change, and for some time
@@ -42,7 +42,7 @@ def _sleep(pid: int) -> Running:
         ),
     ],
 )
-def test_what_lasts(looks: Iterable[set[Running]], changed: int, lasting: list[int]) -> None:
+def test_what_lasts(looks: Iterable[set[RunningProgram]], changed: int, lasting: list[int]) -> None:
     stability = Stability()
     for now, running in enumerate(looks):
         stability.look(now, frozenset(), frozenset(running))

@@ -64,7 +64,7 @@ def _sockets(pid: int) -> list[str]:
     return inodes
 
 
-class Running(NamedTuple):
+class RunningProgram(NamedTuple):
     """A process and the program that it runs: after an exec it is another one."""
 
     pid: int
@@ -72,13 +72,13 @@ class Running(NamedTuple):
     program: str
 
 
-def running(pids: Iterable[int]) -> frozenset[Running]:
+def running(pids: Iterable[int]) -> frozenset[RunningProgram]:
     """What of them has not ended."""
     seen = set()
     for pid in pids:
         with suppress(OSError):  # it is gone
             if procfs.state(pid) not in ("", "Z", "X"):
-                seen.add(Running(pid, procfs.start_time(pid), procfs.comm(pid)))
+                seen.add(RunningProgram(pid, procfs.start_time(pid), procfs.comm(pid)))
     return frozenset(seen)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
-from capadvise.linux.supervise.implicit_check import Running
+from capadvise.linux.supervise.implicit_check import RunningProgram
 from capadvise.workload import IMPLICIT_CHECK
 
 STEADY = 3.0
@@ -35,14 +35,14 @@ class Stability:
         """When it was first looked at, and when something was last seen to be different."""
         self._looked = self._busy = 0.0
         self._sockets: frozenset[str] = frozenset()
-        self._since: dict[Running, float] = {}
+        self._since: dict[RunningProgram, float] = {}
         self._ended: Counter[str] = Counter()
 
     def look(
         self,
         now: float,
         sockets: frozenset[str],
-        running: frozenset[Running],
+        running: frozenset[RunningProgram],
         *,
         busy: bool = False,
     ) -> None:
@@ -102,7 +102,7 @@ class Settling:
         return self._proposal.result() if self._proposal and self._proposal.ended else None
 
 
-def _programs(running: Iterable[Running]) -> set[str]:
+def _programs(running: Iterable[RunningProgram]) -> set[str]:
     return {one.program for one in running}
 
 

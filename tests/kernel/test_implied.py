@@ -12,6 +12,11 @@ from tests.support.runs import Run
 
 from .rows import PROGRAMS, PYTHON
 
+LOOKS = """
+#include <unistd.h>
+int main() { char text[64]; for (;;) readlink("/proc/1/exe", text, sizeof text); }
+"""
+
 
 def test_a_set_that_is_gone_at_once_is_known_in_every_run(run: Run) -> None:
     """CHOWN, NET_ADMIN and CHECKPOINT_RESTORE, which is in the upper half."""
@@ -113,3 +118,16 @@ def test_who_can_test_what_it_holds_adapts(
     result = run("./p")
     assert result.code == 0, result.stderr
     assert result.recommended == set(wanted.split()), result.stderr
+
+
+def test_who_looks_into_proc_all_the_time_holds_nobody_up(run: Run, tmp_path: Path) -> None:
+    """Such calls of others are read too, as fast as they come."""
+    build = ["gcc", "-O1", "-x", "c", "-", "-o", tmp_path / "looks"]
+    subprocess.run(build, input=LOOKS, text=True, check=True)
+    others = [subprocess.Popen([tmp_path / "looks"]) for _ in range(2)]
+    try:
+        assert run("chown", "1", tmp_path, timeout=60).recommended == {"CHOWN"}
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()

@@ -48,8 +48,11 @@ class Probe:
             os.close(loaded)
 
     def records(self) -> Iterator[bytes]:
-        """What was read and not taken yet, the oldest first."""
-        while (record := self._pop()) is not None:
+        """What was read and not taken yet, the oldest first. Not more than the queue holds: others
+        on this machine can fill it faster than it is emptied."""
+        for _ in range(_QUEUE):
+            if (record := self._pop()) is None:
+                return
             yield record
 
     def close(self) -> None:

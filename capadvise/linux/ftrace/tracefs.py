@@ -74,7 +74,11 @@ def write(path: Path, text: str) -> None:
 
 def event_id(folder: Path) -> int:
     """The number of the event type that a folder describes."""
-    return int((folder / "id").read_text())
+    fd = os.open(f"{folder}/id", os.O_RDONLY | os.O_CLOEXEC)  # some hundred at each start
+    try:
+        return int(os.read(fd, 32))
+    finally:
+        os.close(fd)
 
 
 def format_of(folder: Path) -> ringbuffer.EventFormat:
@@ -115,15 +119,18 @@ class Instance:
         ]
 
     def enable(self, events: Iterable[str]) -> None:
-        """Switch on events, named ``system:event``."""
-        fd = os.open(self.folder / "set_event", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            for name in events:  # the kernel takes one name a write
-                os.write(fd, name.encode())
-        except OSError as error:
-            raise CannotObserve(f"cannot enable {name}: {error.strerror}") from error
-        finally:
-            os.close(fd)
+        """Switch on events, named ``system:event``. By a file of each: for a name in ``set_event``
+        the kernel goes through all events."""
+        folder = f"{self.folder}/events/"
+        for name in events:
+            try:
+                fd = os.open(f"{folder}{name.replace(':', '/')}/enable", os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(fd, b"1")
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                raise CannotObserve(f"cannot enable {name}: {error.strerror}") from error
 
     def event(self, name: str) -> Path:
         """The folder of an event, named ``system:event``."""

@@ -71,6 +71,7 @@ class Session:
     held: int
     """The pid of the target; 0 where none was started."""
     listener: Listener | None
+    meanwhile: Callable[[], object]
 
     def release(self) -> None:
         """Let the target exec. Raises CannotStart. A guardian that is gone before it could tell
@@ -78,6 +79,11 @@ class Session:
         self.guardian.send("go")
         with suppress(GuardianLost):
             _wait_for(self.guardian, "started")
+        self.work_meanwhile()
+
+    def work_meanwhile(self) -> None:
+        """Begin with what will be needed afterwards. Not before: the target would wait for it."""
+        Background(lambda: _load(self.meanwhile))
 
     def traced(self) -> Trace:
         """For those who always trace."""
@@ -103,7 +109,7 @@ def session(
     ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
     ``"left"``. ``cgroup``: the target's own. ``loading`` is called in a thread of its own while the
-    buffers are made, and ``meanwhile`` when they are: the target waits for neither.
+    buffers are made, and ``meanwhile`` when the target runs: it waits for neither.
     Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
@@ -129,9 +135,11 @@ def session(
         Background(loading)
         trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
-        Background(lambda: _load(meanwhile))
         sys.setswitchinterval(turn)
-        yield Session(guardian, signals, buffers, trace, held.result(), listener)
+        made = Session(guardian, signals, buffers, trace, held.result(), listener, meanwhile)
+        if command is None:
+            made.work_meanwhile()
+        yield made
     finally:
         sys.setswitchinterval(turn)
         if ready is not None:

@@ -26,7 +26,7 @@ class Context:
     succeeded: bool
     """The run ended well."""
     failed: bool
-    """The run failed."""
+    """The run failed by itself."""
     own_mounts: bool
     """The target mounted an overlay itself: then the mounter's credentials are its own."""
     setting_listers: frozenset[str]
@@ -66,7 +66,7 @@ class Context:
             signs=signs,
             permitted=recording.held.permitted,
             succeeded=recording.succeeded is True,
-            failed=recording.succeeded is False,
+            failed=recording.succeeded is False and not recording.interrupted,
             own_mounts=mounts_overlays(recording, signs),
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=_listers(recording, signs) | sockets,

@@ -145,10 +145,15 @@ _WRAPPERS = re.compile(
 """Functions that pass a question on; the asker is the first frame that is none of them."""
 
 
+def is_wrapper(function: str) -> bool:
+    """Whether it only passes the question of its caller on."""
+    return _WRAPPERS.match(function) is not None
+
+
 def asker(site: Sequence[str]) -> Sequence[str]:
     """The site from the function on that wanted to know."""
     for index, frame in enumerate(site):
-        if not _WRAPPERS.match(frame):
+        if not is_wrapper(frame):
             return site[index:]
     return ()
 

@@ -43,8 +43,11 @@ def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
 
 
 def _site(function: str, catalog: Catalog) -> Iterator[str]:
-    from capadvise.report.explain_site import rules_of, similar, site_text
+    from capadvise.catalog.sites import is_wrapper
+    from capadvise.report.explain_site import rules_of, similar, site_text, wrapper_text
 
+    if is_wrapper(function):
+        return wrapper_text(function)
     rules = rules_of(function, catalog)
     if not rules:
         near = similar(function, catalog)

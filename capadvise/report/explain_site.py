@@ -66,6 +66,15 @@ def _named(sites: Sites) -> list[tuple[SiteRule, list[str]]]:
     ]
 
 
+def wrapper_text(function: str) -> Iterator[str]:
+    """Of a function that is in every call site of its kind, and says nothing of the reason."""
+    yield from paragraph(
+        f"{function}: a kernel function that checks a capability for its caller. What the check is "
+        "about, the caller tells: explain the next function of the call site instead.",
+        "",
+    )
+
+
 def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:
     """What is known of the places where this function asks."""
     times = f"; the catalog has {len(rules)} rules for it" if len(rules) > 1 else ""

@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 PROGRAMS = """
     apparmor_parser bash busybox cat chmod chown chroot curl date dash dmesg find grep head
-    hostname id install ip ipcmk ipcrm kill ls mkdir mknod modprobe mount nginx nice ping ps rm
-    rmdir sed setpriv setsid sh sleep stat su sysctl tar touch trace-cmd true umount
+    hostname id install ip ipcmk ipcrm kill ls mkdir mkfs.xfs mknod modprobe mount nginx nice ping
+    ps rm rmdir sed setpriv setsid sh sleep stat su sysctl tar touch trace-cmd true truncate umount
     unix_chkpwd unshare
 """
 FILES = """
@@ -29,7 +29,7 @@ FILES = """
     /usr/lib/x86_64-linux-gnu/libgcc_s.so.1
 """
 UNUSED = {"test", "idlelib", "tkinter", "ensurepip", "turtledemo", "lib2to3", "site-packages"}
-MODULES = "overlay veth dummy"
+MODULES = "overlay veth dummy loop xfs libcrc32c crc32c_generic"
 ACCOUNTS = {
     "passwd": "root:x:0:0::/root:/bin/bash\nwww-data:x:33:33::/:/bin/sh\n"
     "user:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",

@@ -288,6 +288,29 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+def a_chmod_on_xfs_needs_nothing() -> None:
+    """XFS asks for FOWNER at every change of an attribute, for the sake of quotas alone."""
+    fresh()
+    disk = "/dev/shm/disk"
+    made = f"truncate -s 320M {disk}; mkfs.xfs -q {disk}; mkdir m; mount -o loop {disk} m"
+    subprocess.run(["bash", "-ec", f"{made}; touch m/f"], cwd=WORK, check=True)
+    try:
+        assert ended(capadvise("-o", str(REPORT), "--", "chmod", "600", "m/f")) == 0
+    finally:
+        subprocess.run(["bash", "-ec", f"umount m; rm {disk}"], cwd=WORK, check=True)
+    assert report()["proposal"]["cap_add"] == [], report()["needs"]
+    asked = {check["cap"] for check in report()["recordings"][0]["checks"]}
+    assert "CAP_FOWNER" in asked, asked
+
+
+def a_module_that_is_loaded_needs_nothing() -> None:
+    """modprobe looks first; it needs SYS_MODULE to load one, and to unload it."""
+    for words, wanted in (("dummy", ""), ("-r dummy", "SYS_MODULE"), ("dummy", "SYS_MODULE")):
+        fresh()
+        assert ended(capadvise("-o", str(REPORT), "--", "modprobe", *words.split())) == 0
+        assert report()["proposal"]["cap_add"] == wanted.split(), (words, report()["needs"])
+
+
 BESIDES = (
     refusals_are_told_from_grants,
     a_flood_hides_nothing,
@@ -295,6 +318,8 @@ BESIDES = (
     kill_9_leaves_nothing,
     apparmor_is_told_apart,
     retries_serve_an_ordinary_user,
+    a_chmod_on_xfs_needs_nothing,
+    a_module_that_is_loaded_needs_nothing,
     doctor_is_content,
 )
 

@@ -52,6 +52,7 @@ def test_errors_name_the_thing(
             ["explain", "--site", "__inet_bind"],
             "NET_BIND_SERVICE is checked: binding an IPv4 port",
         ),
+        (["explain", "--site", "capable_noaudit"], "checks a capability for its caller"),
         (["catalog", "list"], "10  NET_BIND_SERVICE   low"),
         (["catalog", "show", "CAP_NET_RAW"], "CAP_NET_RAW (number 13"),
         (["catalog", "check"], f"{len(NAMES)} capabilities"),

@@ -361,6 +361,17 @@ def test_mapping_root_implies_what_no_check_asks_for() -> None:
     )
 
 
+@pytest.mark.parametrize(("interrupted", "verdict"), [(False, USED), (True, ADVISORY)])
+def test_a_run_that_was_stopped_did_not_fail_for_what_was_refused(
+    interrupted: bool, verdict: Verdict
+) -> None:
+    """Writing oom_score_adj fails without SYS_RESOURCE, and daemons usually go on."""
+    refused = at("__set_oom_adj", cap=Cap(24), granted=False, result=-13, syscall="write")
+    lacking = {"permitted": FULL - {Cap(24)}, "succeeded": False, "interrupted": interrupted}
+    proposal = decide(recording(refused, **lacking), default())  # type: ignore[arg-type]
+    assert proposal.need(Cap(24)).verdict is verdict
+
+
 def test_losses_and_io_uring_are_cautions() -> None:
     proposal = decide(recording(lost=Lost(3, 4), io_uring=True, interrupted=True), FACTS)
     assert len(proposal.cautions) == 4

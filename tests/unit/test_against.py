@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,8 +122,9 @@ def named(report: Report, name: str, service: str | None = None) -> Report:
     return replace(report, target=replace(report.target, name=name, service=service))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("reports")
     for file, target, service in (
         ("web", "nginx", None),
         ("x", "db", None),
@@ -131,8 +133,8 @@ def folder(tmp_path: Path) -> Path:
         ("api.app", "b", None),
         ("Job.api.app", "c", None),
     ):
-        save(tmp_path / f"{file}.json", named(report_of(BIND), target, service), CATALOG)
-    return tmp_path
+        save(made / f"{file}.json", named(report_of(BIND), target, service), CATALOG)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,8 @@ def test_a_report_is_found_by_file_or_by_target(
     assert found == (None if file is None else folder / f"{file}.json")
 
 
-def test_two_reports_for_one_service_are_refused(folder: Path) -> None:
+def test_two_reports_for_one_service_are_refused(folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folder, tmp_path / "reports"))
     save(folder / "z.json", named(report_of(BIND), "db"), CATALOG)
     with pytest.raises(BadInput, match=r"x\.json and .*z\.json both fit the service db"):
         Baseline(folder, CATALOG).find("db")

@@ -127,7 +127,7 @@ def test_hostile_lines_are_refused_or_harmless(
     assert "\x1b" not in seen.out + seen.err
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200), st.sampled_from([*HOSTILE, "type=SYSCALL msg=audit(1.0:1): "]))
 def test_no_text_breaks_the_parser(text: str, head: str) -> None:
     denials(parse_lines([head + text, text + head]), SYSCALLS)

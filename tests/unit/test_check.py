@@ -483,7 +483,7 @@ def test_without_docker_an_override_hides_nothing(
 
 
 @pytest.mark.parametrize("kind", list(CONSUMERS))
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
     user=st.sampled_from(["0:0", "33:33"]),
@@ -515,7 +515,7 @@ def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
 ENTRIES = st.lists(st.sampled_from([*NAMES[:20], "ALL", "cap_chown"]), max_size=4, unique=True)
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
     add=ENTRIES,

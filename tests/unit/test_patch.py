@@ -461,7 +461,7 @@ def check_unit(language: str, text: str, caps: tuple[str, ...], *keys: str) -> N
     assert old == new
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     unit(
         "Service",
@@ -475,7 +475,7 @@ def test_any_service_gets_what_was_meant(text: str, caps: tuple[str, ...]) -> No
     check_unit("systemd", text, caps, "CapabilityBoundingSet", "AmbientCapabilities")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     unit(
         "Container",

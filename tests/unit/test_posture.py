@@ -191,7 +191,7 @@ def test_sandboxes() -> None:
     assert lsm_labels.sandbox_outside("vim\0runsc") is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300), st.sampled_from([DOCKER, V1, "0 0 1\n", "Uid:\t1 2 3 4\n", ""]))
 def test_no_text_of_a_foreign_kernel_breaks_the_readers(text: str, known: str) -> None:
     for mixed in (text, known + text, text + known, known.replace(" ", text[:3])):

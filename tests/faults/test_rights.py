@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,12 @@ RUN = (CAPADVISE, "run", "-q", "-o", "/dev/null")
 
 
 def sets(pid: int) -> list[Sets]:
-    """Of each thread."""
-    return [procfs.capability_sets(thread) for thread in procfs.threads(pid)]
+    """Of each thread, but for those that end while they are listed."""
+    found = []
+    for thread in procfs.threads(pid):
+        with suppress(OSError):
+            found.append(procfs.capability_sets(thread))
+    return found
 
 
 def names(caps: CapSet) -> set[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from capadvise.linux.ftrace.capset_args import CapsetArguments
+from capadvise.linux.ftrace.instances import require
+from capadvise.linux.kernel import libc
 from tests.support.runs import Run
 
 from .rows import PROGRAMS, PYTHON
@@ -131,3 +135,19 @@ def test_who_looks_into_proc_all_the_time_holds_nobody_up(run: Run, tmp_path: Pa
         for other in others:
             other.kill()
             other.wait()
+
+
+def test_sets_that_nobody_waits_for_are_not_kept_for_ever() -> None:
+    """Whoever calls capset on this machine is heard: it must not fill the recorder's memory."""
+    many, me, another = 10_000, os.getpid(), 1
+    effective, permitted, inheritable = libc.capget()
+    capsets = CapsetArguments(require())
+    try:
+        for number in range(many):
+            libc.capset(effective, permitted, inheritable)
+            if number % 1000 == 0:
+                assert capsets.take(another) is None
+        kept = sum(capsets.take(me) is not None for _ in range(many))
+    finally:
+        capsets.probe.close()
+    assert 0 < kept < many / 2

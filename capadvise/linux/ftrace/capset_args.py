@@ -12,7 +12,8 @@ from capadvise.linux.ftrace.bpf_probe import FIRST, SECOND, Probe, begin, keep_r
 _RECORD = struct.Struct("<IIIi6I")
 """Thread, process, version of the header, error of reading, and what was read: effective,
 permitted, inheritable, twice."""
-_PIDS = 4096
+_KEPT = 4096
+"""So many calls that nobody has asked for: every process of this machine makes them."""
 _VERSION_1 = 0x19980330
 """Sets of 32 bits: the second half was not the program's."""
 
@@ -24,18 +25,22 @@ class CapsetArguments:
         """Raises OSError as ``Probe``."""
         self.probe = Probe(root, _RECORD.size, {"capset": _program})
         self._of: dict[int, deque[CapSet | None]] = {}
+        self._kept = 0
 
     def take(self, tid: int) -> CapSet | None:
         """The permitted set of the oldest call of this thread that was not taken yet; None where it
         could not be read. To be asked at the end of each call."""
         for record in self.probe.records():
             thread, _, version, error, *masks = _RECORD.unpack(record)
-            if len(self._of) >= _PIDS:
+            if self._kept >= _KEPT:
                 self._of.clear()
+                self._kept = 0
             self._of.setdefault(thread, deque()).append(_asked(version, error, masks))
+            self._kept += 1
         waiting = self._of.get(tid)
         if not waiting:
             return None
+        self._kept -= 1
         asked = waiting.popleft()
         if not waiting:
             del self._of[tid]

@@ -150,6 +150,8 @@ def disturb(name: str, folder: Path, disturbance: Callable[[list[int]], None]) -
     process = started(kind, folder, marked.word)
     try:
         until(marked.processes)
+        if name == "attach":  # it comes to a target that runs already
+            until(lambda: "watching" in (folder / "log").read_text())
         time.sleep(0.5)
         disturbance([process.pid, *descendants(process.pid), *marked.processes()])
         process.send_signal(signal.SIGINT if name == "attach" else signal.SIGTERM)

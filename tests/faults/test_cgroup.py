@@ -157,4 +157,3 @@ def test_nothing_of_version_2_is_mounted(tmp_path: Path) -> None:
     )
     assert done.returncode == 7
     assert "/capadvise-" in (tmp_path / "cgroup").read_text().split("0::")[1]
-    assert not cgroups() or all(path.is_dir() for path in cgroups())

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ _SI_USER = (0, -6)
 _MOST_STOPS = 20
 _LOOK = 0.1
 """Seconds after which a guardian that does not answer is looked at."""
+_BREATH = 0.01
+"""Seconds in which one that was continued shows that it goes on: a target that stops it in a loop
+is not to gain a round of reading, which can last a second, each time."""
 
 
 class GuardianLost(CannotStart):
@@ -99,7 +103,8 @@ class GuardianProcess:
 
     def read(self) -> list[dict[str, Any]]:
         """Its messages since the last call. ``ended`` is set when it is gone."""
-        self._keep_going(os.WNOHANG)
+        while self._keep_going(os.WNOHANG):
+            time.sleep(_BREATH)
         messages, self._unread = self._unread + self._messages.drain(), []
         return messages
 

@@ -20,6 +20,8 @@ MAX_BYTES = 1 << 20
 MOST_STEPS = 50
 IMPLICIT_CHECK = "CAPADVISE_CHECK"
 """The variable in a check's environment that holds how to call the implicit check's program."""
+_LOGS_IN = ("banner", "smb", "ssh")
+"""Protocols whose clients log in, as a user of the system maybe."""
 KINDS = ("oneshot", "daemon")
 
 
@@ -267,6 +269,12 @@ def only_listens(script: str | None) -> tuple[str, ...]:
     """``tcp 445``: the ports of which such a check sees only that they are listened on."""
     sockets, _ = _parts(script) or ((), ())
     return tuple(place for place, spoken in sockets if not spoken)
+
+
+def only_greets(script: str | None) -> tuple[str, ...]:
+    """``tcp 22``: the ports of which such a check sees only what comes before a login."""
+    sockets, _ = _parts(script) or ((), ())
+    return tuple(place for place, spoken in sockets if spoken in _LOGS_IN)
 
 
 def _parts(script: str | None) -> tuple[list[tuple[str, str]], list[str]] | None:

@@ -18,11 +18,12 @@ from capadvise.report.model import Report
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.reference import Reference, first_trial
 from capadvise.workflow.side_by_side import SideBySide
-from capadvise.workload import only_listens
+from capadvise.workload import only_greets, only_listens
 
 _UNASKED = (
     "trials see only that it listens on {}, not that a client is served there; --check can ask it"
 )
+_NO_LOGIN = "trials see no login on {}, which can need more; --check can log in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,5 +214,5 @@ def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> C
 
 
 def _unasked(check: str | None) -> list[str]:
-    ports = ", ".join(only_listens(check))
-    return [_UNASKED.format(ports)] if ports else []
+    seen = (_UNASKED, only_listens(check)), (_NO_LOGIN, only_greets(check))
+    return [words.format(", ".join(ports)) for words, ports in seen if ports]

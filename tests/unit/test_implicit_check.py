@@ -51,6 +51,8 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("ssh", b"SSH-2.0-OpenSSH_9.9\r\n", b"", False),
         ("smtp", b"220 mail ESMTP\r\n", b"250-mail\r\n250 SMTPUTF8\r\n", True),
         ("smtp", b"220 (vsFTPd 3.0.5)\r\n", b"530 Please login with USER and PASS.\r\n", False),
+        ("smb", b"", b"\0\0\0\xca\xfeSMB\x40\0", True),
+        ("smb", b"", b"\0\0\0\x23\xffSMBr", False),
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
     ],
 )

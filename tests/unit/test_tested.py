@@ -10,7 +10,7 @@ from capadvise.caps import parse_set
 from capadvise.proven import Proven
 from capadvise.report import tested as exercised
 from capadvise.report.model import Report
-from capadvise.workload import Act, Step, Workload, only_listens
+from capadvise.workload import Act, Step, Workload, only_greets, only_listens
 from tests.support.screens import NGINX
 
 PROVEN = Proven(isolation="command", trials=(), floor=parse_set(["CHOWN"]), complete=True)
@@ -66,6 +66,12 @@ def test_ports_that_are_only_listened_on() -> None:
     asked = "$CAPADVISE_CHECK tcp:445 tcp:80/http udp:123 smbd"
     assert only_listens(asked) == ("tcp 445", "udp 123")
     assert only_listens("nc -z localhost 445") == ()
+
+
+def test_ports_where_nobody_logs_in() -> None:
+    asked = "$CAPADVISE_CHECK tcp:22/ssh tcp:80/http tcp:445/smb tcp:993 smbd"
+    assert only_greets(asked) == ("tcp 22", "tcp 445")
+    assert only_greets("ssh localhost true") == ()
 
 
 def test_a_recording() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -28,6 +29,10 @@ _LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
 _CHOSEN = 32768
 """From here on the kernel chooses ports: ip_local_port_range."""
 _DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of all names?
+_SMB_HEADER = b"\xfeSMB" + struct.pack("<HHIHHIIQIIQ16x", 64, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+_SMB_DIALECTS = 0x0202, 0x0210, 0x0300
+_SMB = _SMB_HEADER + struct.pack("<HHHHI24x3H", 36, len(_SMB_DIALECTS), 1, 0, 0, *_SMB_DIALECTS)
+"""Which dialect shall it be? SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
 
 
 def variable() -> dict[str, str]:
@@ -145,6 +150,7 @@ PROTOCOLS: dict[str, tuple[tuple[bytes, Callable[[bytes], bool]], ...]] = {
     "redis": ((b"PING\r\n", _begins(b"+PONG", b"-NOAUTH")),),
     "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda heard: heard in (b"S", b"N")),),
     "http": ((b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", _begins(b"HTTP/")),),
+    "smb": ((struct.pack(">I", len(_SMB)) + _SMB, lambda heard: heard[4:8] == _SMB[:4]),),
     "dns": ((_DNS, lambda heard: heard[:2] == _DNS[:2]),),
 }
 """What is said, and what is an answer to it: judged by all that was heard so far. Who speaks first

@@ -12,6 +12,7 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
+from capadvise.linux.engines.record import hidden_content
 from capadvise.linux.engines.record.data import Before, choices, sources
 from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
@@ -147,7 +148,8 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     there = choices(invocation, client, target.service, before)
     if ways.reuse_volumes:
         there = there[:1]
-    places = [(source.key, source.place) for source in sources(invocation, client, target.service)]
+    data = sources(invocation, client, target.service)
+    not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     return Job(
         target.argv,
         work,
@@ -160,7 +162,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
         before=before,
-        cautions=_not_kept(before, places),
+        cautions=(*not_kept, *hidden_content.cautions(client, data)),
     )
 
 

@@ -72,6 +72,17 @@ def test_a_folder_is_as_it_was_before_the_recording(tmp_path: Path) -> None:
     assert (folder / "count").read_text() == "x\n"
 
 
+@pytest.mark.parametrize(("target", "hides"), [("/data", True), ("/elsewhere", False)])
+def test_what_a_folder_hides_of_the_image_is_said(target: str, hides: bool, tmp_path: Path) -> None:
+    """A new volume would begin with it, and that can take more."""
+    (tmp_path / "folder").mkdir()
+    words = (*RUN, f"--volume={tmp_path}/folder:{target}", BOX, "true")
+    seen = record(tmp_path / "r.json", *words, options=("--prove",))
+    said = f"the image has files in {target}, and a new volume would begin with them"
+    cautions = seen.report["proof"]["cautions"]
+    assert any(caution.startswith(said) for caution in cautions) is hides, seen.stderr
+
+
 @pytest.mark.parametrize("owner", [5, None])
 def test_an_empty_folder_has_the_owner_that_it_had_before_the_recording(
     owner: int | None, tmp_path: Path

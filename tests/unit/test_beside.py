@@ -38,7 +38,7 @@ PROJECT: dict[str, Any] = {
 class Copies:
     """One volume is there."""
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, _: str) -> str:
         return f"/copies{source}"
 
     def volume(self, name: str) -> str | None:

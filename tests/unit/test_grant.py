@@ -23,7 +23,7 @@ def _invocation(text: str) -> Invocation:
 class Copies:
     """Folders are copies, volumes are new; but for one, which is there."""
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, _: str) -> str:
         return f"/copy/{source.strip('./')}"
 
     def volume(self, name: str) -> str | None:

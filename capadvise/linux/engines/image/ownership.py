@@ -76,7 +76,7 @@ def _below(upper: Path) -> Iterator[str]:
 
 
 def _compare(upper: Path, path: str, layers: Sequence[Path], owners: _Owners) -> ImageFile | None:
-    now = _status(upper, path)
+    now = status_below(upper, path)
     if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
         return None  # deleted
     before = _in_image(layers, path)
@@ -106,12 +106,12 @@ def _made_where_it_may_not(
 
 def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
     for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
-        if (status := _status(layer, path)) is not None:
+        if (status := status_below(layer, path)) is not None:
             return _Found(status, number)
     return None
 
 
-def _status(root: Path, path: str) -> os.stat_result | None:
+def status_below(root: Path, path: str) -> os.stat_result | None:
     """Of a file below ``root``, where no link leads away from it."""
     place = root
     status = None

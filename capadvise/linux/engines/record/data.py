@@ -41,6 +41,9 @@ class DataSource:
     key: str
     place: str
     """The folder that it is on this machine."""
+    image: str = ""
+    target: str = ""
+    """Of a folder of the host: which of the image's it is mounted over."""
 
     @property
     def full(self) -> bool:
@@ -56,12 +59,14 @@ def sources(invocation: Invocation, client: Client, service: str | None = None) 
     all. Those that are not there yet are left out."""
     recorder = _Recorder(client)
     if invocation.verb == "run":
+        recorder.image = invocation.image or ""
         volumes.of_options(invocation.options, recorder)
     else:
         resolved = project.config(invocation)
         recorder.project = resolved
         for name, one in resolved["services"].items():
             if service in (None, name):
+                recorder.image = one.get("image") or f"{resolved['name']}-{name}"
                 volumes.of_service(one, recorder)
     return recorder.sources
 
@@ -104,14 +109,14 @@ class _Recorder:
     """Takes note of what is written to, and changes nothing."""
 
     def __init__(self, client: Client) -> None:
-        self.client = client
+        self.client, self.image = client, ""
         self.project: Mapping[str, Any] = {}
         self.sources: list[DataSource] = []
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, target: str) -> str:
         path = _absolute(source)
         if os.path.isdir(path):
-            self.sources.append(DataSource(f"bind:{path}", path))
+            self.sources.append(DataSource(f"bind:{path}", path, self.image, target))
         return source
 
     def volume(self, name: str) -> str | None:
@@ -145,7 +150,7 @@ class TrialData:
             with suppress(OSError):
                 libc.unmount(target)
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, _: str) -> str:
         """Raises BadInput and CannotCover for what is too large."""
         path = _absolute(source)
         try:

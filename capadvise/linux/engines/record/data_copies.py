@@ -30,7 +30,7 @@ class DataCopies:
         self._client, self._folder, self._project = client, folder, resolved
         self._copies: dict[str, str] = {}
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, _: str = "") -> str:
         """What cannot be copied, a socket or a device, stays as it is.
 
         Raises BadInput where there is no room, CannotObserve where it cannot be read.

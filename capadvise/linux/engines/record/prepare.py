@@ -139,7 +139,7 @@ class _Noted:
 
     sources: list[str] = field(default_factory=list)
 
-    def bind(self, source: str) -> str:
+    def bind(self, source: str, _: str) -> str:
         self.sources.append(os.path.abspath(os.path.expanduser(source)))
         return source
 

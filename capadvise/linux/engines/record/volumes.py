@@ -12,8 +12,9 @@ from capadvise.formats.pflag import Option
 class Data(Protocol):
     """What a trial is given in place of the user's own."""
 
-    def bind(self, source: str) -> str:
-        """A folder or file for one of the host. What is neither, a socket or a device, stays."""
+    def bind(self, source: str, target: str) -> str:
+        """A folder or file for one of the host. What is neither, a socket or a device, stays.
+        ``target``: where the container has it."""
 
     def volume(self, name: str) -> str | None:
         """A folder for a named volume; None: a new volume."""
@@ -37,7 +38,7 @@ def _volume(text: str, data: Data) -> str:
     if not colon or "ro" in said.split(","):
         return text
     if source.startswith(("/", ".", "~")):
-        return f"{data.bind(source)}:{rest}"
+        return f"{data.bind(source, target)}:{rest}"
     folder = data.volume(source)
     return target if folder is None else f"{folder}:{rest}"
 
@@ -53,7 +54,8 @@ def _mount(text: str, data: Data) -> str:
     source = given.get("source", given.get("src"))
     if source is None or kind not in ("volume", "bind"):
         return text
-    folder = data.bind(source) if kind == "bind" else data.volume(source)
+    target = given.get("target") or given.get("destination") or given.get("dst") or ""
+    folder = data.bind(source, target) if kind == "bind" else data.volume(source)
     if folder is None:
         kept = [field for field in fields if field[0] not in ("source", "src")]
     else:
@@ -74,7 +76,7 @@ def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:
         if not volume.get("read_only") and volume.get("source"):
             folder = None
             if volume.get("type") == "bind":
-                folder = data.bind(volume["source"])
+                folder = data.bind(volume["source"], str(volume.get("target") or ""))
             elif volume.get("type") == "volume":
                 folder = data.volume(volume["source"])
             if folder is not None:

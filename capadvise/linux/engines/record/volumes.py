@@ -54,8 +54,7 @@ def _mount(text: str, data: Data) -> str:
     source = given.get("source", given.get("src"))
     if source is None or kind not in ("volume", "bind"):
         return text
-    target = given.get("target") or given.get("destination") or given.get("dst") or ""
-    folder = data.bind(source, target) if kind == "bind" else data.volume(source)
+    folder = data.bind(source, _target(given)) if kind == "bind" else data.volume(source)
     if folder is None:
         kept = [field for field in fields if field[0] not in ("source", "src")]
     else:
@@ -66,6 +65,10 @@ def _mount(text: str, data: Data) -> str:
         ]
         kept.insert(0, ("type", "=", "bind"))
     return ",".join(map("".join, kept))
+
+
+def _target(given: Mapping[str, str]) -> str:
+    return next((given[name] for name in ("target", "destination", "dst") if name in given), "")
 
 
 def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:

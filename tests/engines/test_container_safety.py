@@ -161,6 +161,20 @@ def test_unhealthy_ends_the_wait_and_says_why(tmp_path: Path) -> None:
     assert seen.code == 1
 
 
+def test_a_trial_ends_when_its_engine_finds_it_unhealthy(tmp_path: Path) -> None:
+    """It always does something new, so that nothing else tells that it cannot pass any more."""
+    health = ("--health-cmd=test -e /tmp/up", "--health-interval=0.5s", "--health-retries=2")
+    start = ("docker", "run", "--rm", *health, "--stop-signal=KILL", "--network=none", BOX)
+    new = "cp /bin/busybox /tmp/n$n && (exec /tmp/n$n sleep 0.2)"
+    script = f"chown 5 /data/file && touch /tmp/up; while :; do n=$((n + 1)); {new}; done"
+    seen = record(tmp_path / "r.json", *start, "sh", "-c", script, options=("--prove",))
+    assert seen.floor == {"CHOWN"}, seen.stderr
+    failed = [trial for trial in seen.report["proof"]["trials"] if not trial["passed"]]
+    assert [trial["differences"][0].partition(",")[0] for trial in failed] == [
+        "its engine found it unhealthy"
+    ] * len(failed)
+
+
 def test_ctrl_c_ends_a_detached_container(tmp_path: Path) -> None:
     name = f"{MARK}-int"
     start = ("docker", "run", "--rm", "-d", "--stop-signal=KILL", "--name", name)

@@ -59,8 +59,8 @@ class EventLoop:
         self._checker: Checker | None = None
         limit = command.still_limit
         self._standing_still = StandingStill(limit) if limit is not None else None
-        self.stood_still = False
-        """It was killed, since nothing new happened any more."""
+        self.given_up: str | None = None
+        """Why it was killed before its time, of a trial."""
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
         if command.check:
@@ -143,6 +143,9 @@ class EventLoop:
                 self._use_check(happened.script)
                 continue
             if isinstance(happened, decisions.Unhealthy):
+                if self._standing_still is not None:
+                    self._give_up("its engine found it unhealthy")
+                    continue
                 self._unhealthy = happened.output
             self._decide(happened)
 
@@ -197,9 +200,12 @@ class EventLoop:
         watch, now = self._standing_still, time.monotonic() - self.clock
         hopeless = self.state.health.passed is False and self.state.kill_at is None
         if watch is not None and hopeless and watch.look(now, self._programs):
-            self.stood_still = True
-            self.order_stop()
-            self.order_stop()
+            self._give_up("nothing new happened any more")
+
+    def _give_up(self, why: str) -> None:
+        self.given_up = why
+        self.order_stop()
+        self.order_stop()
 
     def _programs(self) -> set[str]:
         return {procfs.comm(pid) for pid in self.subject.pids()}

@@ -27,8 +27,8 @@ class Observation:
     """What the check printed when it was last run."""
     credentials: tuple[tuple[str, int, int], ...]
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
-    stood_still: bool = False
-    """It was killed: its health check failed, and nothing new happened any more."""
+    given_up: str | None = None
+    """Why it was killed before its time was over: it could not pass its health check any more."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

@@ -62,7 +62,7 @@ def record_held(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
-        stood_still=loop.stood_still,
+        given_up=loop.given_up,
         engine_clients=tuple(clients.seen),
     )
 

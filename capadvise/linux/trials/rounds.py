@@ -134,9 +134,9 @@ def _daemon_failed(
 ) -> str:
     if act is not None:
         return f"{act} failed: {observation.check_said or words}".rstrip(": ")
-    if observation.stood_still:
+    if observation.given_up:
         said = observation.check_said or words
-        return f"nothing new happened any more, and the check failed: {said}".rstrip(": ")
+        return f"{observation.given_up}, and the check failed: {said}".rstrip(": ")
     late = seconds >= plan["timeout"]
     how = "timed out" if late else f"exited with {observation.recording.exit_status}"
     return f"{how} before the check passed: {words or observation.check_said}".rstrip(": ")

@@ -49,13 +49,16 @@ class ContainerSubject:
         detached: bool,
         target: str | None = None,
         until_healthy: bool = False,
+        judged_by: str | None = None,
     ) -> None:
         """``client``: the engine's client, which starts them. ``patience``: seconds that the engine
         waits for a container that is to stop. ``detached``: the client ends at once. ``target``:
         the service whose end is the end of all; None: all of them count. ``until_healthy``: their
-        own health checks end the run."""
+        own health checks end the run. ``judged_by``: the health check of a trial; where it is the
+        container's own, the engine can end the run, too."""
         self.roster, self._client, self._patience = roster, client, patience
         self._detached, self._target, self._until_healthy = detached, target, until_healthy
+        self._judged_by = judged_by
         self.fds = client.fds
         self.cautions: tuple[str, ...] = ()
         self.status: int | None = None
@@ -127,12 +130,13 @@ class ContainerSubject:
     def _healthy(self) -> list[Happening]:
         """docker says when they are well; podman's health checks are a matter of systemd, and are
         made here."""
+        entries = list(self.roster.entries.values())
+        judged = [one for one in entries if self._until_healthy or self._is_judged(one)]
+        if failed := [one for one in judged if one.unhealthy]:
+            self._until_healthy, self._judged_by = False, None
+            return [Unhealthy(self._health_output(failed[0]))]
         if not self._until_healthy:
             return []
-        entries = list(self.roster.entries.values())
-        if failed := [one for one in entries if one.unhealthy]:
-            self._until_healthy = False
-            return [Unhealthy(self._health_output(failed[0]))]
         if own := self._own_check(entries):
             self._until_healthy = False
             return [HealthCheckKnown(own)]
@@ -146,6 +150,12 @@ class ContainerSubject:
         known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
         return healthcheck(self.roster.client, checked[0]) if checked else None
+
+    def _is_judged(self, entry: ContainerState) -> bool:
+        """Whether a trial asks it what its engine asks it."""
+        container = entry.container if entry.unhealthy and entry.answered else None
+        own = healthcheck(self.roster.client, container) if container else None
+        return own is not None and own == self._judged_by and self.is_target(entry)
 
     def _is_well(self, entry: ContainerState) -> bool:
         """Its health check has passed; without one, it has started, and nothing changes any more;

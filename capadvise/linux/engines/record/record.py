@@ -124,9 +124,11 @@ def run_containers(
     onlooker: Onlooker | None = None,
     at_end: Callable[[Run], None] | None = None,
     leave: bool = False,
+    judged_by: str | None = None,
 ) -> ContainerRun:
     """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
-    called before they are removed; ``leave``: they are not, but started again."""
+    called before they are removed; ``leave``: they are not, but started again. ``judged_by``: the
+    health check of a trial."""
     engine = ENGINES[start.client.engine]
     ancestors = engine.ancestors(start.client)
     starts = ContainerStarts()
@@ -138,7 +140,7 @@ def run_containers(
         sweep=[*_removal(start), *_restart(start)],
         meanwhile=meanwhile,
     ) as ready:
-        run = _run(start, command, ready, roster, until_healthy=until_healthy)
+        run = _run(start, command, ready, roster, until_healthy=until_healthy, judged_by=judged_by)
         own_caps.keep()
         if start.stopped:
             start.client.call("stop", *(one.id for one in start.stopped))
@@ -168,7 +170,13 @@ def run_containers(
 
 
 def _run(
-    start: Start, command: Command, ready: Session, roster: Roster, *, until_healthy: bool
+    start: Start,
+    command: Command,
+    ready: Session,
+    roster: Roster,
+    *,
+    until_healthy: bool,
+    judged_by: str | None,
 ) -> Run:
     trace, starts = ready.traced(), roster.starts
     tracker = Tracker(
@@ -183,6 +191,7 @@ def _run(
         detached=start.invocation.detached,
         target=start.target,
         until_healthy=until_healthy,
+        judged_by=judged_by,
     )
     # We stop them through the engine, which waits so long by itself.
     stop_patience = 2 * command.patience

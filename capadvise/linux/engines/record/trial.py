@@ -40,6 +40,7 @@ class ContainerTrial:
     name: str
     out: Path
     err: Path
+    check: str | None
 
     def run(self, number: int, command: Command) -> tuple[Observation, Files]:
         """One round, by its number from 1; what the container wrote goes into two files, without
@@ -64,8 +65,8 @@ class ContainerTrial:
                 files.extend((f"{folder.name}/{path}", text) for path, text in snapshot(folder))
 
         start = self.first if number == 1 else self._again()
-        observation = run_containers(start, command, at_end=look, leave=True).each[0]
-        return observation, tuple(files)
+        seen = run_containers(start, command, at_end=look, leave=True, judged_by=self.check)
+        return seen.each[0], tuple(files)
 
     def _again(self) -> Start:
         """A project's containers that exist are started by the same call; another one by name."""
@@ -91,7 +92,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
         undone.callback(data.close)
         start = _start(invocation, plan, top, data)
         undone.callback(_remove, start)
-        yield ContainerTrial(start, data, top.name, out, err)
+        yield ContainerTrial(start, data, top.name, out, err, plan["check"])
 
 
 def _remove(start: Start) -> None:

@@ -9,8 +9,8 @@ from capadvise.formats.snippet import Snippet, comment
 def render(snippet: Snippet) -> str:
     """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
     notes = (
-        "for users other than root; a script has its interpreter's, and no_new_privs makes them "
-        "void"
+        "for users other than root, and not tried; a script has its interpreter's, and "
+        "no_new_privs makes them void"
     )
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     head = "".join((snippet.comments(more=(notes,)), *reasons))

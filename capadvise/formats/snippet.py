@@ -61,6 +61,8 @@ class Snippet:
     """The target's command, as it was: hostile."""
     host_network: bool = False
     """It has the machine's network, of which no container may change a setting."""
+    privileged: bool | None = None
+    """Whether it was started so; None: that is written in a file of the user's."""
     no_new_privileges: bool | None = False
     """No set-id program and none with file capabilities was started: forbidding it does no harm.
     None: nobody looked at all that was started."""
@@ -95,8 +97,9 @@ class Snippet:
 
     @property
     def unprivileged(self) -> bool:
-        """Whether ``privileged`` can go: nothing needed reaches for devices or the kernel."""
-        return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
+        """Whether ``privileged`` is to go: nothing needed reaches for devices or the kernel."""
+        may_go = self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
+        return may_go and self.privileged is not False
 
     @property
     def file_capabilities(self) -> str:
@@ -143,6 +146,7 @@ def snippet_of(
         user=user,
         argv=report.target.argv,
         host_network=_on_host_network(report),
+        privileged=_was_privileged(report),
         no_new_privileges=_gains_nothing(report),
         default_seccomp=_default_seccomp(report, catalog),
         kept=tuple(_kept(need, catalog) for need in needs),
@@ -156,6 +160,13 @@ def _on_host_network(report: Report) -> bool:
     sharing = report.posture.namespaces.get("net")
     said = {"--network=host", "--net=host"} & set(report.target.argv)
     return report.target.kind == "container" and (sharing is Sharing.HOST or bool(said))
+
+
+def _was_privileged(report: Report) -> bool | None:
+    target = report.target
+    if target.kind != "container" or target.service is not None or "run" not in target.argv:
+        return None
+    return any(word.startswith("--privileged") for word in target.argv)
 
 
 def _sheet(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:

@@ -14,6 +14,8 @@ from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.line_diff import unified
+from capadvise.formats.snippet import snippet_of
+from capadvise.recording import Target
 from capadvise.report.save import save
 from tests.support.patching import snippet
 from tests.support.recordings import CATALOG, RECORDING, report
@@ -91,6 +93,24 @@ def test_kubernetes(context: str, expected: list[str]) -> None:
     assert "Unconfined" not in new
     assert "privileged: true" not in new
     assert FORMATS["kubernetes"].read(new)[0].no_new_privileges
+
+
+@pytest.mark.parametrize("language", ["compose", "kubernetes"])
+@pytest.mark.parametrize(
+    ("argv", "service", "said"),
+    [
+        (("docker", "run", "web"), None, False),
+        (("docker", "run", "--privileged", "web"), None, True),
+        (("docker", "compose", "up"), "web", True),  # its file may say so
+    ],
+)
+def test_privileged_is_taken_from_what_can_have_it(
+    argv: tuple[str, ...], service: str | None, said: bool, language: str
+) -> None:
+    container = Target("container", "web", argv, "/", "0:0", service=service)
+    of_container = replace(report(), target=container)
+    given = replace(snippet_of(of_container, frozenset(), CATALOG), default_seccomp=True)
+    assert ("privileged: false" in FORMATS[language].render(given)) is said
 
 
 def test_a_filter_of_the_pod_is_enough() -> None:

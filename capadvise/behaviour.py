@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
-from capadvise.recording import Check, Recording
+from capadvise.recording import Check, Recording, Retried
 
 _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
 
@@ -55,6 +55,8 @@ class Context:
     """The system calls in which each program was asked."""
     foreign_readers: frozenset[str]
     """Programs that were let into files that their user may not read."""
+    idle_calls: frozenset[tuple[str, str | None, Cap]]
+    """(program, call, capability) where retries showed that no such call changed anything."""
 
     @classmethod
     def of(cls, recording: Recording, signs: Signs) -> Context:
@@ -94,12 +96,28 @@ class Context:
             foreign_readers=frozenset(
                 _times((check for check in granted if check.cap in _FILES), Sign.FILE_OPEN, signs)
             ),
+            idle_calls=_idle_calls(checks),
         )
 
     def importers(self, symbols: ImportSign) -> frozenset[str]:
         """Programs that import one of these functions."""
         names = self.signs.symbols[symbols]
         return frozenset(program for program, name in self.imports if name in names)
+
+
+def is_idle(check: Check) -> bool:
+    """Whether retries showed it for a call that changes nothing, such as a chown to the owner that
+    the file has."""
+    return check.retried is Retried.SHOWN and dict(check.args).get("changes") == 0
+
+
+def _idle_calls(checks: Iterable[Check]) -> frozenset[tuple[str, str | None, Cap]]:
+    idle: dict[tuple[str, str | None, Cap], bool] = {}
+    for check in checks:
+        if check.retried is Retried.SHOWN:
+            call = check.program, check.syscall, check.cap
+            idle[call] = idle.get(call, True) and is_idle(check)
+    return frozenset(call for call, all_of_them in idle.items() if all_of_them)
 
 
 def mounts_overlays(recording: Recording, signs: Signs) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from capadvise import asides
-from capadvise.behaviour import Context
+from capadvise.behaviour import Context, is_idle
 from capadvise.caps import Cap
 from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
@@ -55,6 +55,11 @@ _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _SETFCAP = Cap.parse("SETFCAP")
 _IN_PASSING = (Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.FOREIGN_CREDENTIALS)
+_IDLE = (
+    "likely optional: the call changes nothing, so it matters only if the program stops at its "
+    "error; capadvise prove tells"
+)
+"""Of a chown to the owner that the file has, or of setgroups to the groups that are set."""
 UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
 """Why a need is uncertain that no rule speaks of."""
 
@@ -107,6 +112,8 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     doubt = asides.likely_optional(check, context)
     if doubt and check.granted and judged.effect is Effect.USED:
         return replace(judged, uncertain=doubt, likely_optional=True)
+    if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
+        return replace(judged, uncertain=_IDLE)
     return judged
 
 
@@ -168,6 +175,7 @@ def _shown(check: Check, call: str, signs: Signs) -> Judged:
         why,
         alternatives=(_DAC_OVERRIDE,) if reading else (),
         self_restricting=call in signs.gives_up_rights,
+        uncertain=_IDLE if is_idle(check) else None,
         lost=None if check.without else "the set-gid bit",
     )
 

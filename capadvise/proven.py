@@ -88,6 +88,7 @@ def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
         verdict=Verdict.TOLERATED,
         proof=Proof.TRIAL,
         reason=_reason(need),
+        uncertain=need.uncertain if untried or need.of_unknown_site else None,
         lost_without=lost or untried,
     )
 

@@ -50,6 +50,7 @@ FACT = {
     "errno": "EPERM",
     "result": 0,
     "together": [2],
+    "changes": False,
     "pid": 7,
     "uid": 0,
     "at": 1.5,

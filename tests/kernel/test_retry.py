@@ -150,6 +150,30 @@ def test_the_evidence_names_what_it_was_about(
     assert any(detail is None or detail in (text or "") for text in shown), shown
 
 
+@pytest.mark.parametrize(
+    ("command", "alone", "verdict", "likely"),
+    [
+        ("chown 65534 foreign", True, "used", True),
+        ("chown 65534 foreign", False, "used", True),
+        ("chown 65533 foreign", True, "used", False),
+        ("chown 65534 foreign", "prove", "required", False),
+        ("chown 65534 foreign 2>/dev/null; true", "prove", "tolerated", False),
+    ],
+)
+def test_a_change_of_owner_that_changes_nothing_is_likely_optional(
+    tmp_path: Path, command: str, alone: bool | str, verdict: str, likely: bool
+) -> None:
+    """Whether the program stops at the error, only a trial tells."""
+    options = ("--prove",) if alone == "prove" else ()
+    run = ("sh", "-c", command)
+    done, report = retry(fresh(tmp_path / "w"), *run, options=options, alone=alone is True)
+    assert done.returncode == 0, done.stderr
+    need = next(need for need in report["needs"] if need["cap"] == "CAP_CHOWN")
+    assert need["verdict"] == verdict
+    assert str(need["uncertain"]).startswith("likely optional") is likely
+    assert ("CHOWN" in needed(report)) is (verdict != "tolerated")
+
+
 def test_with_the_kernels_trace_its_own_question_is_tried_first(tmp_path: Path) -> None:
     command = ("sh", "-c", "echo x >> foreign/secret; chown 65534 own; dmesg > /dev/null")
     done, report = retry(fresh(tmp_path / "w"), *command, alone=False)

@@ -361,7 +361,7 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     evidence = EvidenceLog(tell, lambda: 100.5)
     evidence.tell({"pid": 5})
     evidence.tell({"started": 100.0})
-    facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0}
+    facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0, "changes": True}
     for detail in ("a", "a", *(f"file {number}" for number in range(30))):
         evidence.note("shown", 0, "chown", "fchownat", detail, **facts)
     evidence.ran_raised("chown", "fchownat")

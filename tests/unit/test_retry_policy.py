@@ -4,6 +4,7 @@ to be done. No thread is traced here; /proc is a table."""
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Proc:
     links: dict[int, str] = field(default_factory=dict)
     modes: dict[tuple[int | None, bytes], int] = field(default_factory=dict)
     uid: int = 0
+    owner: int = 0
+    groups: str = ""
     effective: int = ALL
     permitted: int = ALL
     namespace: str = HOME
@@ -73,11 +76,13 @@ class Proc:
     def descriptors(self) -> list[int]:
         return [fd for fd in self.links if fd >= 0]
 
-    def mode(self, at: int | None, path: bytes) -> int | None:
-        return self.modes.get((at, path))
+    def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
+        mode = self.modes.get((at, path))
+        owners = (0, 0, 0, self.owner, self.owner + 1, 0, 0, 0, 0)
+        return None if mode is None else os.stat_result((mode, *owners))
 
     def status(self, tid: int) -> bytes:
-        ids = f"Name:\tUid:\nUid:\t9\t{self.uid}\t9\t9\nGid:\t0\t0\t0\t0\n"
+        ids = f"Name:\tUid:\nUid:\t9\t{self.uid}\t9\t9\nGid:\t0\t0\t0\t0\nGroups:\t{self.groups}\n"
         sets = f"CapInh:\t0\nCapPrm:\t{self.permitted:016x}\nCapEff:\t{self.effective:016x}\n"
         return (ids + sets + "CapBnd:\t0\n").encode()
 
@@ -587,6 +592,44 @@ def test_a_directory_of_proc_is_kept_in_mind() -> None:
     thread = run.thread("chdir", proc=Proc(links={-1: "/proc/1"}))
     run.finished(thread, 0)
     assert thread.process.in_pseudo
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "changes"),
+    [
+        ("chown", (500, 33, 34), False),
+        ("lchown", (500, 33, 0xFFFFFFFF), False),
+        ("fchown", (3, 0xFFFFFFFF, 34), False),
+        ("fchownat", (AT_FDCWD, 500, 33, 34), False),
+        ("chown", (500, 34, 34), True),
+        ("fchownat", (AT_FDCWD, 500, 33, 33), True),
+        ("chown", (501, 33, 34), True),  # a set-uid bit would go
+        ("chown", (502, 33, 34), True),  # nobody knows whose it is
+        ("setgroups", (2, 600), False),
+        ("setgroups", (1, 600), True),
+        ("setgroups", (0, 0), True),
+        ("setgroups", (2, 700), True),  # cannot be read
+        ("chmod", (500, 0o644), True),
+    ],
+)
+def test_a_call_that_asks_for_what_is_there_changes_nothing(
+    call: str, args: tuple[int, ...], changes: bool
+) -> None:
+    modes = {(None, b"f"): 0o100644, (3, b""): 0o100644, (None, b"s"): 0o104755}
+    memory = {500: b"f", 501: b"s", 502: b"gone", 600: struct.pack("=2I", 7, 4)}
+    run = Run()
+    thread = run.thread(call, args, proc=Proc(memory, modes=modes, owner=33, groups="4 7 "))
+    run.finished(thread, -errno.EPERM, 0)
+    assert [fact["changes"] for fact in run.said("fact")] == [changes]
+
+
+def test_a_call_that_changes_nothing_is_looked_at_each_time() -> None:
+    """The next one may change something."""
+    run = Run()
+    for _ in range(ENOUGH + 1):
+        proc = Proc({500: b"f"}, modes={(None, b"f"): 0o644}, owner=33)
+        run.finished(run.thread("chown", (500, 33, 34), proc=proc), -errno.EPERM, 0)
+    assert run.policy.raised == {}
 
 
 def after_call(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import stat
+import struct
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +21,10 @@ TRACEME, ATTACH, SEIZE = 0, 16, 0x4206  # linux/ptrace.h
 _AF_UNIX = (1).to_bytes(2, sys.byteorder)
 _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = 0xFFFFFF9C
+_AT_SYMLINK_NOFOLLOW = 0x100
+_CHOWN = {"chown": 1, "lchown": 1, "fchown": 1, "fchownat": 2}
+"""Calls that give a file another owner, and where the new one stands."""
+_GROUPS = 65536  # NGROUPS_MAX, linux/limits.h
 _SET_SECCOMP, _SET_MODE = 22, (0, 1)
 
 
@@ -99,14 +107,48 @@ def sends_nothing(thread: Thread) -> bool:
 
 def mode_now(thread: Thread) -> int | None:
     """The mode of the file that a chmod was about; None where we cannot see it."""
+    file = _file(thread, follow=True)
+    return None if file is None else file.st_mode
+
+
+def changes_nothing(thread: Thread) -> bool:
+    """Whether a chown asks for the owner that the file has, or setgroups for the groups that the
+    thread has."""
+    assert thread.call is not None
+    name, args = thread.call.name, thread.args
+    if name == "setgroups":
+        return _asks_for_its_groups(thread, args[0] & 0xFFFFFFFF, args[1])
+    if name not in _CHOWN:
+        return False
+    at, flags = _CHOWN[name], args[4] if name == "fchownat" else 0
+    file = _file(thread, follow=name != "lchown" and not flags & _AT_SYMLINK_NOFOLLOW)
+    if file is None or file.st_mode & (stat.S_ISUID | stat.S_ISGID):  # these bits go
+        return False
+    asked = (args[at] & 0xFFFFFFFF, args[at + 1] & 0xFFFFFFFF)
+    return all(
+        wanted in (has, 0xFFFFFFFF)
+        for wanted, has in zip(asked, (file.st_uid, file.st_gid), strict=True)
+    )
+
+
+def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:
+    raw = thread.process.proc.raw(address, 4 * min(count, _GROUPS)) if count else b""
+    found = re.search(rb"^Groups:(.*)$", thread.process.proc.status(thread.tid), re.MULTILINE)
+    if found is None or len(raw) != 4 * count:
+        return False
+    return sorted(map(int, found[1].split())) == sorted(struct.unpack(f"={count}I", raw))
+
+
+def _file(thread: Thread, *, follow: bool) -> os.stat_result | None:
+    """The file that a call of the chmod or chown family is about; None where we cannot see it."""
     assert thread.call is not None
     proc, args = thread.process.proc, thread.args
-    if thread.call.name == "fchmod":
-        return proc.mode(args[0] & 0x7FFFFFFF, b"")
-    if thread.call.name == "chmod":
-        return proc.mode(None, proc.text(args[0]))
+    if thread.call.name.startswith("f") and "at" not in thread.call.name:
+        return proc.file(args[0] & 0x7FFFFFFF, b"")
+    if "at" not in thread.call.name:
+        return proc.file(None, proc.text(args[0]), follow=follow)
     at = args[0] & 0xFFFFFFFF
-    return proc.mode(None if at == _AT_FDCWD else at, proc.text(args[1]))
+    return proc.file(None if at == _AT_FDCWD else at, proc.text(args[1]), follow=follow)
 
 
 def of_family(row: Sequence[int], family: bytes) -> Sequence[int]:

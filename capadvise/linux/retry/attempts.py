@@ -38,6 +38,8 @@ class Attempts:
         self.current = base
         self.exact = False
         """Whether the current try tells which capability it was."""
+        self.changes = True
+        """Whether the call would change something."""
         self._capture = capture
         self._order = iter(()) if base == limit else self._masks()
 

@@ -45,9 +45,11 @@ def note(
     without: str | None,
     result: int,
     others: Sequence[int],
+    *,
+    changes: bool = True,
 ) -> int:
     """Tell one fact about a thread's present call; how often it was seen. ``without``: the error
-    without the capability."""
+    without the capability. ``changes``: see ``changes_nothing``."""
     assert thread.call is not None
     return evidence.note(
         how,
@@ -58,6 +60,7 @@ def note(
         errno=without,
         result=result,
         together=list(others),
+        changes=changes,
         pid=thread.process.pid,
         uid=thread.uid,
     )

@@ -202,6 +202,7 @@ class Listener:
             retried=Retried(fact["how"]),
             without=fact["errno"],
             together=tuple(Cap(cap) for cap in fact["together"]),
+            args=() if fact["changes"] else (("changes", 0),),
         )
 
 

@@ -52,7 +52,8 @@ class EvidenceLog:
     ) -> int:
         """One fact: ``how`` is shown, refused, asked or probe. Returns how often it was seen, by
         program, call and capability."""
-        where = (how, cap, program, call, more.get("errno"), more.get("result"))
+        same = (more.get("errno"), more.get("result"), more.get("changes"))
+        where = (how, cap, program, call, *same)
         key = (*where, detail)
         if key not in self._numbers:
             self._details[where] += 1

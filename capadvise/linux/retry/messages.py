@@ -75,6 +75,7 @@ _FACT: Mapping[str, Is] = {
     "errno": _or_none(_is_word),
     "result": _or_none(_is_number),
     "together": _list_of(_is_cap),
+    "changes": lambda value: isinstance(value, bool),
     "pid": _is_number,
     "uid": _or_none(_is_number),
     "at": _is_time,

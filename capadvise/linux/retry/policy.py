@@ -24,6 +24,7 @@ from capadvise.linux.retry.arguments import (
     TRACEME,
     asks_for_set_gid,
     can_mean,
+    changes_nothing,
     installs_filter,
     is_silent,
     makes_namespace,
@@ -193,6 +194,7 @@ class Policy:
         thread.attempts = Attempts(
             code, candidates, thread.effective, thread.virtual, capture=capture
         )
+        thread.attempts.changes = not changes_nothing(thread)
         return thread.attempts
 
     def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
@@ -223,8 +225,9 @@ class Policy:
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]
-            seen = note(self.evidence, how, cap, thread, about, without, min(result, 0), others)
-            if seen >= ENOUGH and how == "shown":
+            fact = (how, cap, thread, about, without, min(result, 0), others)
+            seen = note(self.evidence, *fact, changes=attempts.changes)
+            if seen >= ENOUGH and how == "shown" and attempts.changes:
                 self.raised[thread.program] = self.raised.get(thread.program, 0) | bit(cap)
         if not caps:
             self.evidence.tell_once(

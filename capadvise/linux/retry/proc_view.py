@@ -81,15 +81,15 @@ class ProcView:
             return [int(name) for name in os.listdir(f"{self._folder}/fd")]
         return []
 
-    def mode(self, at: int | None, path: bytes) -> int | None:
-        """The mode of a file, links followed."""
+    def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
+        """A file; ``follow``: what a link points to."""
         where = os.fsencode(self._path(-1 if at is None else at))
         if path.startswith(b"/"):
             where = os.fsencode(f"{self._folder}/root") + path
         elif path:
             where += b"/" + path
         with suppress(OSError):
-            return os.stat(where).st_mode
+            return os.stat(where, follow_symlinks=follow or not path)
         return None
 
     def status(self, tid: int) -> bytes:

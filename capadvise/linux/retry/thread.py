@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -49,8 +50,8 @@ class StoppedProcess(Memory, Protocol):
     def descriptors(self) -> list[int]:
         """All that are open."""
 
-    def mode(self, at: int | None, path: bytes) -> int | None:
-        """The mode of a file, links followed: of a path below a descriptor, or below the working
+    def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
+        """A file, links followed or not: of a path below a descriptor, or below the working
         directory (None); of the descriptor itself where the path is empty."""
 
     def status(self, tid: int) -> bytes:

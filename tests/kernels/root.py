@@ -26,7 +26,7 @@ PROGRAMS = """
 FILES = """
     /etc/login.defs /etc/pam.d /etc/security /etc/nsswitch.conf /etc/protocols /etc/services
     /lib/x86_64-linux-gnu/security /etc/apt /etc/nginx/mime.types
-    /usr/lib/x86_64-linux-gnu/libgcc_s.so.1
+    /usr/lib/x86_64-linux-gnu/libgcc_s.so.1 /usr/share/xfsprogs/mkfs
 """
 UNUSED = {"test", "idlelib", "tkinter", "ensurepip", "turtledemo", "lib2to3", "site-packages"}
 MODULES = "overlay veth dummy loop xfs libcrc32c crc32c_generic"

@@ -292,7 +292,8 @@ def a_chmod_on_xfs_needs_nothing() -> None:
     """XFS asks for FOWNER at every change of an attribute, for the sake of quotas alone."""
     fresh()
     disk = "/dev/shm/disk"
-    made = f"truncate -s 320M {disk}; mkfs.xfs -q {disk}; mkdir m; mount -o loop {disk} m"
+    oldest = "-c options=/usr/share/xfsprogs/mkfs/lts_5.10.conf"  # what the oldest kernel knows
+    made = f"truncate -s 320M {disk}; mkfs.xfs -q {oldest} {disk}; mkdir m; mount -o loop {disk} m"
     subprocess.run(["bash", "-ec", f"{made}; touch m/f"], cwd=WORK, check=True)
     try:
         assert ended(capadvise("-o", str(REPORT), "--", "chmod", "600", "m/f")) == 0

@@ -77,9 +77,9 @@ class Session:
         """Let the target exec. Raises CannotStart. A guardian that is gone before it could tell
         was most likely ended by the target, which runs then: its subject sees that."""
         self.guardian.send("go")
+        self.work_meanwhile()
         with suppress(GuardianLost):
             _wait_for(self.guardian, "started")
-        self.work_meanwhile()
 
     def work_meanwhile(self) -> None:
         """Begin with what will be needed afterwards. Not before: the target would wait for it."""

@@ -99,11 +99,12 @@ def _as_it_passed(
     """As the other trials are made."""
     starts = evidence.rounds_passed * len(job.choices)
     seconds = outcome.seconds / starts
+    until_passed = (outcome.seconds - (evidence.stop.seconds if evidence.stop else 0)) / starts
     return replace(
         job,
         workload=_patient(job.workload, seconds),
         stop=evidence.stop,
-        still_limit=max(_SHORTEST_STILL, 2 * seconds) + job.workload.check_after,
+        still_limit=max(_SHORTEST_STILL, 2 * until_passed) + job.workload.check_after,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -87,9 +89,24 @@ def test_ports_are_those_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_missing_is_said() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         wanted = ["sleep", "nginx", "tcp:7/http"]
-        why = implicit_check.check(process.pid, [process.pid], wanted)
+        why = implicit_check.check(process.pid, wanted, starts=0)
         process.kill()
     assert why == "missing: nginx, tcp:7/http"
+
+
+def test_what_is_still_starting_is_waited_for() -> None:
+    """Without beginning anew each time, which takes the processor that it would start with."""
+    script = "sleep 0.7; tail -f /dev/null"
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True) as process:
+        assert implicit_check.check(process.pid, ["tail"], starts=0) == "missing: tail"
+        assert implicit_check.check(process.pid, ["tail"], starts=60) is None
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_has_ended_is_not_waited_for() -> None:
+    with subprocess.Popen(["true"]) as process:
+        until(lambda: procfs.state(process.pid) == "Z")
+        assert implicit_check.check(process.pid, ["sleep"], starts=1e9) == "missing: sleep"
 
 
 def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +123,10 @@ def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> 
                 os.kill(first, signal.SIGKILL)
                 until(lambda: procfs.state(first) == "")  # the shell has seen it
 
-            monkeypatch.setattr(implicit_check, "time", SimpleNamespace(sleep=crashes))
-            why = implicit_check.check(process.pid, [process.pid, first], ["sleep"])
+            monkeypatch.setattr(
+                implicit_check, "time", SimpleNamespace(sleep=crashes, monotonic=time.monotonic)
+            )
+            why = implicit_check.check(process.pid, ["sleep"])
         finally:
             os.killpg(process.pid, signal.SIGKILL)
     assert why == "ended or restarted: sleep"
@@ -140,3 +159,32 @@ def test_who_handles_a_signal() -> None:
         assert not procfs.is_first(process.pid)
         process.kill()
     assert procfs.handles(process.pid, 15)  # gone: nobody knows
+
+
+@pytest.mark.parametrize(
+    ("waits", "first", "answer", "spoken"),
+    [
+        (0.0, b"", b"HTTP/1.0 404 Not Found\r\n", "http"),
+        (0.0, b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),
+        (0.6, b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),  # it looks up who asks
+        (0.0, b"", b"", None),
+    ],
+)
+def test_what_is_spoken_at_a_port(
+    waits: float, first: bytes, answer: bytes, spoken: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Server(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            time.sleep(waits)
+            with suppress(OSError):
+                self.request.sendall(first)
+                if self.request.recv(512):
+                    self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Server) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        said = implicit_check._with_protocol(f"tcp:{port}")
+        server.shutdown()
+    assert said == (f"tcp:{port}/{spoken}" if spoken else f"tcp:{port}")

@@ -198,8 +198,10 @@ class EventLoop:
 
     def _end_what_stands_still(self) -> None:
         watch, now = self._standing_still, time.monotonic() - self.clock
-        hopeless = self.state.health.passed is False and self.state.kill_at is None
-        if watch is not None and hopeless and watch.look(now, self._programs):
+        if watch is None or self.state.kill_at is not None:
+            return
+        stands_still = watch.look(now, self._programs)
+        if stands_still and self.state.health.passed is False:
             self._give_up("nothing new happened any more")
 
     def _give_up(self, why: str) -> None:

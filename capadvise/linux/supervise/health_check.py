@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.health_seen import HealthSeen, ending
 
-_EVERY = 0.1
-"""Seconds between two tries."""
+_EVERY, _EVERY_AT_MOST = 0.1, 0.5
+"""Seconds between two tries: as long as one takes, so that half of a processor is the target's."""
 
 
 class Checker:
@@ -28,7 +28,7 @@ class Checker:
     def __init__(self, script: str, mask: Iterable[int], limit: float) -> None:
         """``limit``: seconds for one try, which then has failed."""
         self.script, self._mask, self._limit = script, set(mask), limit
-        self._until = 0.0
+        self._began = self._until = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         # A pipe would fill up, and be held open by daemons.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the checker lives
@@ -69,7 +69,8 @@ class Checker:
         self._status = self._process.returncode
         self._passed = passed = self._status == 0
         self.abandon()
-        self._next = time.monotonic() + _EVERY
+        now = time.monotonic()
+        self._next = now + min(_EVERY_AT_MOST, max(_EVERY, now - self._began))
         return passed
 
     def abandon(self) -> None:
@@ -86,7 +87,8 @@ class Checker:
         told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
         self._output.seek(0)
         self._output.truncate()
-        self._until = time.monotonic() + self._limit
+        self._began = time.monotonic()
+        self._until = self._began + self._limit
         self._process = subprocess.Popen(
             [shutil.which("bash") or "/bin/sh", "-ec", self.script],
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,8 @@ again, and goes on. A program of its own: ``$CAPADVISE_CHECK`` in the environmen
 
 ``tcp:6379/redis redis-server`` as arguments: each socket listens, and where a protocol is named, it
 is spoken; each program runs; and a moment later none of them has been restarted. ``--propose``
-prints such arguments for what listens and runs now. ``PID`` and ``PIDS`` say whose.
+prints such arguments for what listens and runs now. ``PID`` is the first process; of its
+descendants, ``--propose`` takes those that ``PIDS`` names.
 """
 
 from __future__ import annotations
@@ -13,18 +14,24 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from capadvise.linux.kernel import libc, procfs, uapi
+from capadvise.linux.kernel.process_tree import descendants
 from capadvise.workload import IMPLICIT_CHECK
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
+_STARTS, _EVERY = 2.0, 0.1
+"""Seconds that what is missing is waited for, and between two looks: to begin anew takes more of a
+processor than the start that is waited for may have."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
+_PORTS_AT_ONCE = 16
 _LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
 _CHOSEN = 32768
 """From here on the kernel chooses ports: ip_local_port_range."""
@@ -124,10 +131,10 @@ def _said(tried: socket.socket) -> bytes:
     return tried.recv(4096)
 
 
-def _greets(port: int) -> bool:
+def _greets(port: int, patience: float) -> bool:
     """Whether it speaks first."""
     with suppress(OSError), _connected(port, "banner") as tried:
-        tried.settimeout(_PATIENCE / 3)
+        tried.settimeout(patience)
         return bool(_said(tried))
     return False
 
@@ -158,23 +165,31 @@ is listened to."""
 
 
 def propose(pid: int, pids: Iterable[int]) -> list[str]:
-    """What to look for later."""
+    """What to look for later. Ports are tried side by side: one that says nothing takes seconds."""
     pids = list(pids)
     known = programs(pids)
     sockets = sorted(listening(pid, pids))
     _enter(pid)
-    return [*map(_with_protocol, sockets), *sorted(known)]
+    with ThreadPoolExecutor(_PORTS_AT_ONCE) as pool:  # begun in that network
+        return [*pool.map(_with_protocol, sockets), *sorted(known)]
 
 
 def _with_protocol(place: str) -> str:
     kind, _, port = place.partition(":")
-    if kind == "udp":
-        tried = ["dns"] if port == "53" else []
-    else:
-        greets = _greets(int(port))
-        tried = [name for name in PROTOCOLS if name != "dns" and _listens_first(name) == greets]
+    of_udp = ["dns"] if port == "53" else []
+    tried = of_udp if kind == "udp" else _spoken_at(int(port))
     spoken = next((name for name in tried if answers(int(port), name)), None)
     return f"{place}/{spoken}" if spoken else place
+
+
+def _spoken_at(port: int) -> Iterator[str]:
+    """The protocols that it may speak. Few of those that greet take longer than a moment; they are
+    listened to once more if what waits for a question gets no answer."""
+    for patience, others in ((_PATIENCE / 10, True), (_PATIENCE / 3, False)):
+        if _greets(port, patience):
+            yield from filter(_listens_first, PROTOCOLS)
+        elif others:
+            yield from (name for name in PROTOCOLS if not _listens_first(name) and name != "dns")
 
 
 def _listens_first(protocol: str) -> bool:
@@ -187,21 +202,25 @@ def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
     return [one for one in wanted if one.partition("/")[0] not in there]
 
 
-def check(pid: int, pids: list[int], wanted: list[str]) -> str | None:
-    """Why it does not pass; None where it does."""
-    if lacks := missing(pid, pids, wanted):
-        return f"missing: {', '.join(lacks)}"
+def check(pid: int, wanted: list[str], starts: float = _STARTS) -> str | None:
+    """Why it does not pass; None where it does. ``starts``: seconds that it may be starting yet."""
+    end = time.monotonic() + starts
+    while lacks := missing(pid, pids := [pid, *descendants(pid)], wanted):
+        if time.monotonic() > end or procfs.state(pid) in ("", "Z"):
+            return f"missing: {', '.join(lacks)}"
+        time.sleep(_EVERY)
     before = {one: procfs.start_time(one) for one in pids if procfs.state(one) not in ("", "Z")}
-    time.sleep(_GOES_ON)
+    looked = time.monotonic()
+    _enter(pid)
+    for place, _, protocol in (one.partition("/") for one in wanted):
+        if protocol and not answers(int(place.partition(":")[2]), protocol):
+            return f"{place} does not answer as {protocol}"
+    time.sleep(max(0.0, looked + _GOES_ON - time.monotonic()))
     if procfs.state(pid) in ("", "Z"):
         return "it has ended"
     after = {one for one, start in before.items() if procfs.lives(one, start)}
     if lacks := missing(pid, sorted(after), wanted):
         return f"ended or restarted: {', '.join(lacks)}"
-    _enter(pid)
-    for place, _, protocol in (one.partition("/") for one in wanted):
-        if protocol and not answers(int(place.partition(":")[2]), protocol):
-            return f"{place} does not answer as {protocol}"
     return None
 
 
@@ -213,14 +232,14 @@ def _enter(pid: int) -> None:
 def main(arguments: list[str]) -> int:
     """As a program."""
     pid = int(os.environ.get("PID") or 0)
-    pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
     if not pid:
         print("it has not started")
         return 1
     if arguments[:1] == ["--propose"]:
+        pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
         print(" ".join(propose(pid, pids)))
         return 0
-    why = check(pid, pids, arguments)
+    why = check(pid, arguments)
     if why:
         print(why)
     return 1 if why else 0

@@ -15,7 +15,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +26,8 @@ from capadvise.workload import IMPLICIT_CHECK
 _GOES_ON = 1.0
 """Seconds between the two looks."""
 _STARTS, _EVERY = 2.0, 0.1
-"""Seconds that what is missing is waited for, and between two looks: to begin anew takes more of a
-processor than the start that is waited for may have."""
+"""Seconds that what is missing is waited for, and between two looks. To start this program again
+and again would take the processor from what is waited for."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
 _PORTS_AT_ONCE = 16
@@ -166,6 +165,8 @@ is listened to."""
 
 def propose(pid: int, pids: Iterable[int]) -> list[str]:
     """What to look for later. Ports are tried side by side: one that says nothing takes seconds."""
+    from concurrent.futures import ThreadPoolExecutor  # a check does without, and is sooner there
+
     pids = list(pids)
     known = programs(pids)
     sockets = sorted(listening(pid, pids))

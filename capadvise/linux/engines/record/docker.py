@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cli.client import Client
@@ -35,6 +35,12 @@ def endpoint(docker: Client) -> str:
     contexts = any(word.startswith("--context=") for word in docker.argv)
     if given and not contexts:
         return given
+    return _of_context(docker, os.environ.get("DOCKER_CONTEXT"), os.environ.get("DOCKER_CONFIG"))
+
+
+@cache
+def _of_context(docker: Client, *_: str | None) -> str:
+    """Asked once: each trial wants to know several times, and each answer takes a client."""
     return docker.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
 from capadvise.formats.pflag import Option
-from capadvise.linux.engines.cli.client import TRIAL_LABEL, EngineError
+from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
 from capadvise.linux.engines.record import beside, grant, project, volumes
@@ -90,7 +90,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     data = TrialData(client, top, plan["data"], plan["before"], plan["owner"])
     with ExitStack() as undone:
         undone.callback(data.close)
-        start = _start(invocation, plan, top, data)
+        start = _start(invocation, client, plan, top, data)
         undone.callback(_remove, start)
         yield ContainerTrial(start, data, top.name, out, err, plan["check"])
 
@@ -121,8 +121,9 @@ def _remove_all(start: Start) -> None:
                     client.call(kind, "rm", *names)
 
 
-def _start(invocation: Invocation, plan: dict[str, Any], top: Path, data: TrialData) -> Start:
-    client = engine_of(invocation)
+def _start(
+    invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
+) -> Start:
     caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)

@@ -10,7 +10,9 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Region
+from textual.strip import Strip
 from textual.style import Style
+from textual.visual import RenderOptions
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -81,25 +83,62 @@ class Board(Wrapped):
         self._lamps, self._score, self.state = lit, score, state
         self._selected, self._shape = selected, shape
         self.lit = tuple(lit), score, selected, shape
-        """All but the last row."""
+        """All but what goes on, which is in the last row."""
+        self._still: list[Strip] = []
+        self._still_for: tuple[int, Style] | None = None
+
+    def go_on(self, state: Content) -> None:
+        """What goes on has changed, and nothing else."""
+        self.state, self._width = state, -1
+
+    def render_strips(
+        self, width: int, height: int | None, style: Style, options: RenderOptions
+    ) -> list[Strip]:
+        """Over an idle target the last row alone is drawn: it has the time."""
+        if options.selection is not None:
+            return super().render_strips(width, height, style, options)
+        if self._still_for != (width, style):
+            above = Content("\n").join(self._above(width))
+            self._still = above.render_strips(width, None, style, options)
+            self._still_for = width, style
+        return [*self._still, *self._last(width).render_strips(width, None, style, options)]
 
     def lines(self, width: int) -> list[Content]:
         """The rows of the board."""
+        return [*self._above(width), self._last(width)]
+
+    def _above(self, width: int) -> list[Content]:
         if self._shape == "named":
-            head = Content.assemble(" ", score_text(self._score))
-            return [*self._named(width), head, self._line(width)]
-        rows, step = (2, 1) if self._shape == "small" else (3, 2)
-        across = -(-len(self._lamps) // rows)
-        side = self._side(width - across * step - 3)
-        lines = []
-        for row in range(rows):
-            cells = [
-                self._cell(lamp).pad_right(step - 1)
-                for lamp in self._lamps[row * across : (row + 1) * across]
-            ]
-            lit = Content("").join(cells).pad_right((across - len(cells)) * step)
-            lines.append(Content.assemble(" ", lit, "  ", side[row]))
-        return lines
+            return [*self._named(width), Content.assemble(" ", score_text(self._score))]
+        side = self._side(width)
+        return [Content.assemble(self._row(row), side[row]) for row in range(self._rows - 1)]
+
+    def _last(self, width: int) -> Content:
+        if self._shape == "named":
+            return self._line(width)
+        state = Content.assemble(self._before_state(width), self.state)
+        return Content.assemble(
+            self._row(self._rows - 1), state.truncate(self._room(width), ellipsis=True)
+        )
+
+    @property
+    def _rows(self) -> int:
+        return 2 if self._shape == "small" else 3
+
+    @property
+    def _across(self) -> int:
+        return -(-len(self._lamps) // self._rows)
+
+    def _row(self, row: int) -> Content:
+        """Lamps, closer to each other where it is small."""
+        step, across = self._rows - 1, self._across
+        lamps = self._lamps[row * across : (row + 1) * across]
+        lit = Content("").join(self._cell(lamp).pad_right(step - 1) for lamp in lamps)
+        return Content.assemble(" ", lit.pad_right((across - len(lamps)) * step), "  ")
+
+    def _room(self, width: int) -> int:
+        """Cells beside the lamps."""
+        return width - self._across * (self._rows - 1) - 3
 
     def _named(self, width: int) -> list[Content]:
         across = max(1, width // 22)
@@ -119,22 +158,26 @@ class Board(Wrapped):
         press = Style.from_meta({"@click": f"screen.lamp({int(lamp.cap)})"})
         return Content.styled(SIGNS[lamp.light], style).stylize(press)
 
-    def _side(self, room: int) -> list[Content]:
-        """Three lines, the most important first; two of them can be all."""
-        score, state = self._score, self.state
+    def _side(self, width: int) -> list[Content]:
+        """Above what goes on: the most important first; one line can be all."""
+        score, room = self._score, self._room(width)
         whole = score_text(score)
-        if self._shape == "small":
-            if whole.cell_length <= room:
-                return [whole, state.truncate(room, ellipsis=True)]
-            first = Content.assemble(numbers_text(score), " · ", risks_text(score))
-            if first.cell_length > room:
-                first = Content.assemble(numbers_text(score), " · ", score.after)
-            rest = Content.assemble(status_text(score.status), " · ", state)
-            return [first, rest.truncate(room, ellipsis=True)]
-        if whole.cell_length > room:
+        if whole.cell_length <= room:
+            return [whole, self._legend(room)]
+        if self._shape != "small":
             first = Content.assemble(numbers_text(score), " · ", status_text(score.status))
-            return [first, risks_text(score), state.truncate(room, ellipsis=True)]
-        return [whole, self._legend(room), state.truncate(room, ellipsis=True)]
+            return [first, risks_text(score)]
+        first = Content.assemble(numbers_text(score), " · ", risks_text(score))
+        if first.cell_length > room:
+            first = Content.assemble(numbers_text(score), " · ", score.after)
+        return [first]
+
+    def _before_state(self, width: int) -> Content:
+        """What found no place above."""
+        whole = score_text(self._score)
+        if self._shape != "small" or whole.cell_length <= self._room(width):
+            return Content("")
+        return Content.assemble(status_text(self._score.status), " · ")
 
     def _line(self, width: int) -> Content:
         state = self.state
@@ -169,10 +212,12 @@ class Lamps(Widget):
 
     def show(self, board: Board) -> None:
         """Draw what changed."""
-        before, self._board = self._board, board
+        before = self._board
         if before is None or before.lit != board.lit:
+            self._board = board
             self.refresh()
         elif before.state.plain != board.state.plain:
+            before.go_on(board.state)
             width, height = self.content_size
             self.refresh(Region(0, height - 1, width, 1))
 

@@ -48,12 +48,20 @@ class Lookup(NamedTuple):
 
     thread: int
     call: str
-    pid: int
-    """As the thread sees it: in its own pid namespace."""
-    file: str
-    """``environ``, ``ns/uts``; as far as it was read."""
-    told: bool
-    """The number stands among the arguments of its program."""
+    path: bytes
+    arguments: bytes
+    """Those of its program. Of both, most belong to threads that nobody follows: they are looked
+    into by who asks."""
+
+    @property
+    def place(self) -> tuple[int, str] | None:
+        """The process, as the thread sees it: in its own pid namespace. And the file, as far as it
+        was read: ``environ``, ``ns/uts``."""
+        return parse(text(self.path))
+
+    def is_told_of(self, pid: int) -> bool:
+        """Whether the number stands among the arguments of its program."""
+        return pid in processes_named(words_of(self.arguments))
 
 
 class ProcLookups:
@@ -63,20 +71,19 @@ class ProcLookups:
         """Raises OSError as ``Probe``."""
         programs = {call: partial(_program_of_path, call) for call in _PATHS}
         self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
-        self._told: dict[int, frozenset[int]] = {}
+        self._arguments: dict[int, bytes] = {}
+        """Of the program of each process."""
 
     def take(self) -> Iterator[Lookup]:
         """Those since the last time."""
         for record in self.probe.records():
             thread, process, number, read_ = _RECORD.unpack(record)
             if _CALLS[number] == _EXEC:
-                if len(self._told) >= _PROCESSES:
-                    self._told.clear()
-                self._told[process] = processes_named(words_of(read_))
-            elif (place := parse(text(read_))) is not None:
-                pid, file = place
-                told = pid in self._told.get(process, ())
-                yield Lookup(thread, _CALLS[number], pid, file, told)
+                if len(self._arguments) >= _PROCESSES:
+                    self._arguments.clear()
+                self._arguments[process] = read_
+            else:
+                yield Lookup(thread, _CALLS[number], read_, self._arguments.get(process, b""))
 
 
 def parse(path: str) -> tuple[int, str] | None:

@@ -21,8 +21,6 @@ from capadvise.linux.supervise.prompts import is_read
 KEPT = 256 << 10
 """Bytes of output that wait for whoever looks at them, of more the end; and bytes of keys that wait
 for a target that does not read, of more the beginning."""
-_LOOK = 0.1
-"""Seconds until it is seen that keys wait."""
 _SANE = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b[?7h\x1b[?25h\x1b>\x1b[0m\x1b[r"
 """Ends what a screen that was killed may have left on: its modes of mouse, paste and cursor."""
 
@@ -41,6 +39,7 @@ class Pty:
             termios.tcsetattr(self.inner, termios.TCSANOW, self._before)
         self._kept = bytearray()
         self._typed = bytearray()
+        self._keys_wait = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
 
     def start(self, columns: int, rows: int) -> None:
@@ -58,6 +57,8 @@ class Pty:
         with self._lock:
             self._typed += data[: KEPT - len(self._typed)]
         self._deliver()
+        if self._typed:
+            os.eventfd_write(self._keys_wait, 1)
 
     def _deliver(self) -> None:
         """As many keys as there is room for."""
@@ -92,10 +93,12 @@ class Pty:
         """What the target writes next; nothing at the end."""
         while True:
             waiting = [self.fd] if self._typed else []
-            ready, room, _ = select.select([self.fd], waiting, [], _LOOK)
+            ready, room, _ = select.select([self.fd, self._keys_wait], waiting, [])
             if room:
                 self._deliver()
-            if ready:
+            if self._keys_wait in ready:
+                os.eventfd_read(self._keys_wait)
+            if self.fd in ready:
                 return _read(self.fd)
 
     def restore(self) -> None:

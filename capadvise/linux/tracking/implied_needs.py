@@ -79,7 +79,7 @@ class ImpliedNeeds:
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self._here, self._retried, self._scans_told = here, retried, scans_told
         self._lookups: tuple[Lookup, ...] = ()
-        self._looked_into: list[tuple[int, Lookup, Task]] = []
+        self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
@@ -160,14 +160,15 @@ class ImpliedNeeds:
         before, self._lookups = self._lookups, tuple(self._pointers.lookups())
         for lookup in before:
             task = tasks.get(lookup.thread)
-            if task is None or (scope := task.scope) is None:
+            if task is None or (scope := task.scope) is None or (place := lookup.place) is None:
                 continue
-            if lookup.told:
+            pid, file = place
+            if lookup.is_told_of(pid):
                 scope.told.add(task.program)
             elif task.program in (scope.proc_scanners or ()):
                 continue
-            if self._here and not task.nested and _needs_trace(lookup, scope):
-                self._looked_into.append((_ROUNDS, lookup, replace(task)))  # as it is now
+            if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
+                self._looked_into.append((_ROUNDS, pid, lookup, replace(task)))  # as it is now
         self._settle_lookups()
 
     def finish(self, tasks: Mapping[int, Task]) -> None:
@@ -179,11 +180,11 @@ class ImpliedNeeds:
         """Count what was not about a process of the target's own: of one that was just forked, the
         start can be read some rounds later."""
         waiting, self._looked_into = self._looked_into, []
-        for rounds, lookup, task in waiting:
-            if self._knows(lookup.pid) or (scope := task.scope) is None:
+        for rounds, pid, lookup, task in waiting:
+            if self._knows(pid) or (scope := task.scope) is None:
                 continue
             if rounds and not last:
-                self._looked_into.append((rounds - 1, lookup, task))
+                self._looked_into.append((rounds - 1, pid, lookup, task))
                 continue
             time, thread = scope.started, lookup.thread
             self._counts.add_implied(time, thread, task, lookup.call, _TRACE, task.phase)
@@ -226,13 +227,13 @@ def _ancestors(pid: int) -> set[int]:
     return above
 
 
-def _needs_trace(lookup: Lookup, scope: Scope) -> bool:
+def _needs_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
     """Whether what was looked at takes the right to trace a process that holds capabilities. Where
     the users differ, the kernel makes a check. Programs look at their ancestors to know where they
     run; their namespaces they open to enter them."""
-    enters = lookup.call == "openat" and lookup.file.startswith(_NAMESPACE)
-    if not _PRIVATE.match(lookup.file) or (not enters and lookup.pid in _ancestors(scope.root)):
+    enters = call == "openat" and file.startswith(_NAMESPACE)
+    if not _PRIVATE.match(file) or (not enters and pid in _ancestors(scope.root)):
         return False
     with suppress(OSError):
-        return bool(procfs.capability_sets(lookup.pid).permitted)
+        return bool(procfs.capability_sets(pid).permitted)
     return False

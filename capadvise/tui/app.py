@@ -15,15 +15,21 @@ from typing import Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.driver import Driver
+from textual.events import Event, InputEvent
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 
 from capadvise.tui.driver import TerminalDriver, gone
+from capadvise.tui.early import EarlyKeys
 from capadvise.tui.main import Main
 from capadvise.tui.remembered import remember
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """What a closed terminal sends, and what somebody sends who wants us to end."""
+
+
+_BETWEEN_KEYS = 0.03
+"""Seconds that a key may take to move the focus."""
 
 
 class CapadviseApp(App[None]):
@@ -42,20 +48,39 @@ class CapadviseApp(App[None]):
         theme: Theme | None = None,
         chosen: str | None = None,
         keys: dict[str, str] | None = None,
+        early: EarlyKeys | None = None,
     ) -> None:
         """``first`` makes the screen; ``chosen``: a theme that the user chose some other time,
-        ``keys``: keys of their own."""
+        ``keys``: keys of their own; ``early``: what was typed already."""
         self._look = theme or BUILTIN_THEMES["textual-dark"]
         super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
         self.register_theme(self._look)
         self.theme = chosen if chosen in self.available_themes else self._look.name
         self._first = first
+        self.early = early
+        self._held: list[Event] | None = []
+        """Keys that came before the screen; None once it is there."""
         if keys:
             self.set_keymap(keys)
 
     def get_default_screen(self) -> Main:
         """The screen."""
         return self._first()
+
+    async def on_event(self, event: Event) -> None:
+        """Keys wait for what they mean."""
+        if self._held is not None and isinstance(event, InputEvent):
+            self._held.append(event)
+        else:
+            await super().on_event(event)
+
+    async def on_begun(self) -> None:
+        """Now they mean something: each where the one before has led."""
+        if self._held:
+            await super().on_event(self._held.pop(0))
+            self.set_timer(_BETWEEN_KEYS, self.on_begun)
+        else:
+            self._held = None
 
     @property
     def main(self) -> Main:

@@ -19,6 +19,8 @@ from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from capadvise.tui.early import EarlyKeys
+
 _TO_ESCAPE = re.compile(r"[^\x1b]*\x1b|[^\x1b]+")
 _INTRODUCERS = "\x1b[O"
 """What follows Escape where a terminal sends a sequence."""
@@ -71,10 +73,24 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._file: Any = _MayBeGone(cast(TextIO, self._file))
+        self._early: EarlyKeys | None = getattr(self._app, "early", None)
+        self._typed = ""
+
+    def start_application_mode(self) -> None:
+        """The terminal will be left as it was before we came, not before the app did."""
+        early, self._early = self._early, None
+        self._typed = early.take() if early is not None else ""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if early is not None:
+            self.attrs_before = early.mode
 
     def run_input_thread(self) -> None:
-        """With our parser."""
+        """With our parser; what was typed before is the first that it is given."""
         linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
+        parser = KeyParser(self._debug)
+        for text in filter(None, (self._typed, "\x1b" * self._typed.endswith("\x1b"))):
+            for event in parser.feed(text):
+                self.process_message(event)
         super().run_input_thread()
 
     def _sigcont_application(self, *arguments: Any) -> None:

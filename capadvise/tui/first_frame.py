@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import termios
-import tty
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -58,21 +56,15 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 @contextmanager
 def first_frame(draw: Draw) -> Iterator[None]:
-    """Shown until the block ends, which loads the app and makes it; removed only if that fails.
-    Keys that are pressed meanwhile are not echoed, and are the app's."""
-    fd = sys.stdin.fileno()
+    """Shown by a block which loads the app and makes it; removed only if that fails."""
     size = os.get_terminal_size(sys.stdout.fileno())
     text = "\r\n".join(list(draw(size.columns, size.lines))[: size.lines])
-    before = termios.tcgetattr(fd)
     try:
-        tty.setcbreak(fd, termios.TCSANOW)
         _write(f"{_ENTER}{text}")
         yield
     except BaseException:
         _write(_LEAVE)
         raise
-    finally:
-        termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 def _write(text: str) -> None:

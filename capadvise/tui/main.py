@@ -30,6 +30,7 @@ from capadvise.tui.choice import Choice
 from capadvise.tui.header import Board, Lamps, Tabs, shape_of
 from capadvise.tui.keys import Keys
 from capadvise.tui.livetab import LONGEST, LiveTab
+from capadvise.tui.messages import Begun
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS
 from capadvise.tui.prooftab import ProofTab
@@ -112,6 +113,7 @@ class Main(Actions, Screen[None]):
             self.set_timer(_BUSY, self.look)
         elif self.prove_at_once:
             self.call_after_refresh(self._prove_at_once)
+        self.post_message(Begun())
 
     def _resumed(self, _: object) -> None:
         """After Ctrl-Z and ``fg``, the terminal has forgotten all of it."""

@@ -7,3 +7,7 @@ from textual.message import Message
 
 class Moved(Message):
     """Another capability is highlighted."""
+
+
+class Begun(Message):
+    """The screen is there, and its keys work."""

@@ -10,11 +10,14 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.content import Content
+from textual.driver import Driver
 from textual.theme import Theme
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from capadvise.report.escape import printable
+from capadvise.tui.driver import TerminalDriver
+from capadvise.tui.early import EarlyKeys
 from capadvise.tui.keys import KeyedList, Keys
 
 
@@ -28,12 +31,19 @@ class Picker(App[Path]):
         Binding("q,escape,ctrl+c", "leave", "Quit", key_display="q", id="leave-picker"),
     ]
 
-    def __init__(self, reports: Sequence[tuple[Path, float]], theme: Theme) -> None:
-        """``reports``: with the time when each was saved."""
+    def __init__(
+        self, reports: Sequence[tuple[Path, float]], theme: Theme, early: EarlyKeys | None = None
+    ) -> None:
+        """``reports``: with the time when each was saved; ``early``: what was typed already."""
         super().__init__(ansi_color=theme.ansi or None)
         self.register_theme(theme)
         self.theme = theme.name
         self._reports = reports
+        self.early = early
+
+    def get_driver_class(self) -> type[Driver]:
+        """A terminal can go away."""
+        return TerminalDriver
 
     def compose(self) -> ComposeResult:
         rows = KeyedList(

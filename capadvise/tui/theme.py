@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
-import termios
-import time
-import tty
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
+
+from capadvise.tui.early import EarlyKeys
 
 
 def theme(environ: Mapping[str, str], background: str | None) -> Theme:
@@ -57,21 +53,13 @@ def parse_background(answer: bytes) -> str | None:
     )
 
 
-def ask_background(fd: int, seconds: float = 0.2) -> str | None:
+_KIND = re.compile(rb"\x1b\[\?[0-9;]*c")
+
+
+def ask_background(keys: EarlyKeys, seconds: float = 0.2) -> str | None:
     """Ask the terminal for its background colour. A second question that every terminal answers
     (its kind) ends the wait for those that do not know the first."""
-    answer = b""
-    with suppress(OSError, termios.error):
-        before = termios.tcgetattr(fd)
-        try:
-            tty.setcbreak(fd)
-            os.write(fd, b"\x1b]11;?\x1b\\\x1b[c")
-            deadline = time.monotonic() + seconds
-            while not re.search(rb"\x1b\[\?[0-9;]*c", answer):
-                left = deadline - time.monotonic()
-                if left <= 0 or not select.select([fd], [], [], left)[0]:
-                    break
-                answer += os.read(fd, 1024)
-        finally:
-            termios.tcsetattr(fd, termios.TCSANOW, before)
-    return parse_background(answer)
+    try:
+        return parse_background(keys.ask(b"\x1b]11;?\x1b\\\x1b[c", _KIND, seconds))
+    except OSError:
+        return None

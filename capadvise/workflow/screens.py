@@ -18,28 +18,32 @@ if TYPE_CHECKING:
 
 def open_app(make: Callable[[], Main], early: Draw) -> int:
     """Show it until the user leaves; the exit code. ``early``: what there is to see at once."""
+    from capadvise.tui.early import early_keys
     from capadvise.tui.first_frame import first_frame
 
     gc.disable()  # 300 modules are loaded, and none of them will be garbage; the app enables it
-    with first_frame(early):
-        from capadvise.tui.app import CapadviseApp
-        from capadvise.tui.remembered import remembered
-        from capadvise.tui.theme import ask_background, theme
+    with early_keys(sys.stdin.fileno()) as typed:
+        with first_frame(early):
+            from capadvise.tui.app import CapadviseApp
+            from capadvise.tui.remembered import remembered
+            from capadvise.tui.theme import ask_background, theme
 
-        chosen, keys = remembered()
-        look = theme(os.environ, ask_background(sys.stdin.fileno()))
-        main = make()
-        app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys)
-    app.run()
+            chosen, keys = remembered()
+            look = theme(os.environ, ask_background(typed))
+            main = make()
+            app = CapadviseApp(lambda: main, theme=look, chosen=chosen, keys=keys, early=typed)
+        app.run()
     return app.return_code or 0
 
 
 def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
     """Let the user choose a report."""
+    from capadvise.tui.early import early_keys
     from capadvise.tui.picker import Picker
     from capadvise.tui.theme import ask_background, theme
 
-    return Picker(reports, theme(os.environ, ask_background(sys.stdin.fileno()))).run()
+    with early_keys(sys.stdin.fileno()) as typed:
+        return Picker(reports, theme(os.environ, ask_background(typed)), typed).run()
 
 
 def prover(path: Path, before: dict[str, str] | None = None) -> Prover:

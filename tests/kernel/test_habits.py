@@ -149,6 +149,27 @@ def test_space_leaves_the_row_that_it_changes_in_sight(tmp_path: Path) -> None:
         assert "+ + SYS_CHROOT" in shown
 
 
+@pytest.mark.parametrize("shown", ["", "41 →"])
+@pytest.mark.parametrize(
+    ("keys", "obeyed"),
+    [(["4", "G"], "What else restrains it"), ([*"42/qqq"], "No capability matches. Esc")],
+)
+def test_no_key_is_lost_that_is_typed_before_the_screen_is_there(
+    user: Tmux, report: Path, shown: str, keys: list[str], obeyed: str
+) -> None:
+    """Right behind the command, and as soon as the first frame is drawn."""
+    user.run(CAPADVISE, "review", str(report))
+    user.wait(shown)
+    user.keys(*keys)
+    user.wait(obeyed)
+    user.keys("Escape", "C-c")
+    user.wait("status=")
+    user.run(
+        "sh", "-c", "stty -a | tr ' ' '\\n' | grep -xE -e '-?(echo|icanon|icrnl|ixon)' | xargs"
+    )
+    user.wait("icrnl ixon icanon echo")
+
+
 # ------------------------------------------------------------------------------ help and footer
 
 

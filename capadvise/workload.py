@@ -25,6 +25,12 @@ _LOGS_IN = ("banner", "smb", "ssh")
 KINDS = ("oneshot", "daemon")
 
 
+def still_running(engine: str, seconds: int) -> str:
+    """A health check of a container, where nothing better is known."""
+    state = f'{engine} inspect --format {{{{.State.Running}}}} "$CONTAINER"'
+    return f"sleep {seconds}; {state} | grep -q true"
+
+
 class Act(StrEnum):
     """What a step of a lifecycle does."""
 

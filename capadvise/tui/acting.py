@@ -16,7 +16,7 @@ from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LiveTab
 from capadvise.tui.palette import BINDINGS, described
 from capadvise.tui.proving import Proving
-from capadvise.tui.snippets import rendered
+from capadvise.tui.snippets import COPIED, rendered
 from capadvise.tui.when import WHEN
 
 
@@ -253,7 +253,7 @@ class Actions(Proving):
         """The snippet to the terminal's clipboard."""
         if self.choice is not None:
             self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
-            self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+            self.notify(f"The {self.format_name} snippet is {COPIED}.")
 
     # ------------------------------------------------------------------------------ the panes
 

@@ -200,7 +200,7 @@ class Main(Actions, Screen[None]):
 
     def mark(self) -> None:
         """The top line."""
-        lost = sum(state.now.lost.signal + state.now.lost.sys_admin for state in self.states)
+        lost = max(state.dropped for state in self.states)
         name = (
             self._title
             if len(self.states) < 2

@@ -10,11 +10,11 @@ class Proving(OfMain):
     """The actions of ``Main`` that run trials."""
 
     def action_prove(self) -> None:
-        """Search for the minimal set."""
+        """Search for the minimal set; where that cannot be done, the tab says why."""
         self.place = "proof"
         if self.proof.wants_check:
             self.query_one("#check").focus()
-        else:
+        elif self.proof.can_start:
             self.proof.prove()
         self.refresh_bindings()
 

@@ -26,7 +26,7 @@ from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
 from capadvise.tui.saving import Plan, file_name, plan
-from capadvise.tui.snippets import rendered
+from capadvise.tui.snippets import COPIED, rendered
 
 
 class Save(ModalScreen[str | None]):
@@ -81,6 +81,7 @@ class Save(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """A title, a first plan, and the focus on the file."""
+        self.app.clear_notifications()  # they would cover the buttons
         self.query_one("#save").border_title = "Save"
         self.query_one("#file").focus()
         self._draw()
@@ -172,7 +173,7 @@ class Save(ModalScreen[str | None]):
     def action_copy(self) -> None:
         """The snippet to the clipboard of the terminal."""
         self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
-        self.notify("copied, where the terminal allows it (OSC 52)", title=self.format_name)
+        self.query_one("#said", Static).update(f"The snippet is {COPIED}.")
 
     @on(Button.Pressed, "#do-cancel")
     def action_cancel(self) -> None:

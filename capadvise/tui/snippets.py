@@ -10,6 +10,8 @@ from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.report.escape import printable
 from capadvise.tui.choice import Choice
 
+COPIED = "copied, where the terminal allows it (OSC 52)"
+
 
 def chosen(choice: Choice, catalog: Catalog) -> Snippet:
     """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""

@@ -61,13 +61,25 @@ class TargetState:
         """What is seen now; whether it differs from before."""
         if now.tallies == self.now.tallies and now.proposal is self.now.proposal:
             quiet = not any(row.bright or row.rate for row in self.rows)
-            if quiet and now.health == self.now.health and now.ended == self.now.ended:
+            same = (now.health, now.ended, now.lost) == (
+                self.now.health,
+                self.now.ended,
+                self.now.lost,
+            )
+            if quiet and same:
                 self.now = now
                 return False
         self.now = now
         self.rows = self._live.at(now, self.lamps(), self._risks)
         self.history.add(now, self.rows)
         return True
+
+    @property
+    def dropped(self) -> int:
+        """Events that are missing: of all targets of a run together."""
+        recordings = self.over.report.recordings if self.over else ()
+        known = [recording.lost for recording in recordings] or [self.now.lost]
+        return sum(lost.signal + lost.sys_admin for lost in known)
 
     def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
         """The recording is over, and its report is there."""
@@ -124,7 +136,8 @@ class TargetState:
             seen = Proposal(needs, frozenset(needed & proposal.recommended))
             return lamps(self._caps, seen, seen.recommended, seen.recommended, self._risks)
         if self.trial_caps is not None:
-            return lamps(self._caps, proposal, self.trial_caps, self.trial_base, self._risks)
+            base = self.trial_base | self.trial_caps  # what is tried was added by nobody
+            return lamps(self._caps, proposal, self.trial_caps, base, self._risks)
         if self.choice is not None:
             kept, base = self.choice.caps, self.choice.start
             return lamps(self._caps, proposal, kept, base, self._risks)

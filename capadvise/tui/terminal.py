@@ -8,7 +8,6 @@ without a width. Nothing of what the target writes ever reaches the real termina
 from __future__ import annotations
 
 import codecs
-import re
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyte
 from pyte.screens import Char
 
 from capadvise.report.escape import printable
+from capadvise.tui.sequences import SEQUENCE, UNFINISHED, understood
 
 MOST = 5000
 """Lines that are kept above the screen."""
@@ -31,29 +31,8 @@ _TURN = 0.015
 _BEHIND = 128 << 10
 """What a program that fills the screen wrote before the last so many bytes is not drawn."""
 
-_STRINGS = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|(?=\x1b))")
-"""Titles, clipboards, colours, device strings: nothing of them is shown."""
-_CSI = re.compile(r"\x1b\[([<=>?]*)([0-9:;<=>?]*)([ -/]*)([@-~])")
-_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
-_SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
-_STRANGE = re.compile(r"[^\x00-\x7e]+")
-_PARAMETERS = {"m": 32, "h": 16, "l": 16, "H": 2, "f": 2, "r": 2}
-"""How many parameters a sequence has; one, for the others."""
 _ALTERNATE = (47, 1047, 1049)
 _ANSWER_KIND = b"\x1b[?6c"
-
-
-def _known(match: re.Match[str]) -> str:
-    """A control sequence as pyte takes it; nothing where it has another meaning than pyte knows."""
-    mark, text, between, final = match.groups()
-    if between or mark not in ("", "?") or (mark and final not in "hl") or set(text) & {*"<=>?"}:
-        return ""
-    numbers = text.replace(":", ";").split(";")[: _PARAMETERS.get(final, 1)]
-    return f"\x1b[{mark}{';'.join(number[:4] for number in numbers)}{final}"
-
-
-def _shown(match: re.Match[str]) -> str:
-    return "".join(char if char.isprintable() else "\ufffd" for char in match[0])
 
 
 class _Stream(pyte.Stream):
@@ -282,13 +261,11 @@ class Terminal:
     def _draw(self, text: str) -> None:
         text = self._rest + text
         self._rest = ""
-        if begun := _UNFINISHED.search(text):
+        if begun := UNFINISHED.search(text):
             text, self._rest = text[: begun.start()], begun[0]
             if len(self._rest) > _LONGEST:
                 self._rest = ""
-        if "\x1b" in text:
-            text = _CSI.sub(_known, _STRINGS.sub("", text))
-        self._stream.feed(_STRANGE.sub(_shown, text))
+        self._stream.feed(understood(text))
 
     def resize(self, columns: int, rows: int) -> None:
         """Another size."""
@@ -345,6 +322,6 @@ def _cells_text(cells: dict[int, Char]) -> str:
 
 def _plain(line: str) -> str:
     """A line without what steers a terminal; what was overwritten is gone."""
-    text = _SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
+    text = SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
     text = text.expandtabs()
     return text if text.isprintable() else printable(text)

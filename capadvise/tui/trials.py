@@ -12,8 +12,11 @@ from capadvise.prove import fewest
 from capadvise.proven import Trial
 from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
+from capadvise.workload import still_running
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
+_SECONDS = 5
+"""A container that lives so long has not failed at its start."""
 
 
 def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
@@ -77,7 +80,10 @@ _WEB = {"80": "http://localhost/", "443": "https://localhost/", "8080": "http://
 
 
 def guessed_check(report: Report) -> str:
-    """A health check to begin with, from what was seen; empty where nothing tells."""
+    """A health check to begin with, from what was seen; empty where nothing tells. The ports of a
+    container are not ours."""
+    if report.target.kind == "container":
+        return still_running(report.target.engine or "docker", _SECONDS)
     for recording in report.recordings:
         for check in recording.checks:
             port = _PORT.search(check.detail or "") if check.syscall == "bind" else None

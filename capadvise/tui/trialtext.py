@@ -46,8 +46,9 @@ def say_proven(page: Page, proven: Proven, report: Report) -> None:
         page.say(Content.assemble(head, f"it works with {best} so far. p starts again."))
     else:
         lost = "; each removal failed" if proven.floor else ""
-        minimal = f"{len(proven.floor)} needed{lost}." if proven.floor else "none needed."
-        page.say(Content.assemble(("✓ Minimal: ", good), f"{minimal} {set_text(proven.floor)}"))
+        needed = f"{len(proven.floor)} needed{lost}. {set_text(proven.floor)}"
+        minimal = needed if proven.floor else "none needed."
+        page.say(Content.assemble(("✓ Minimal: ", good), minimal))
         kept = sorted(report.proposal.recommended - proven.floor)
         if kept:
             names = ", ".join(cap.short for cap in kept)

@@ -26,9 +26,7 @@ WHEN: dict[str, Condition] = {
     "undo": lambda main: main.choice is not None and main.state.can_undo,
     "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
     "base": lambda main: main.choice is not None and main.choice.report.proposal.floor is not None,
-    "prove": lambda main: (
-        main.choice is not None and (main.proof.can_start or main.proof.wants_check)
-    ),
+    "prove": lambda main: main.choice is not None and not main.proof.running,
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,
     "stop_trials": lambda main: main.proof.running,
     "format": lambda main: main.choice is not None and main.place == "review",

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from capadvise.report.model import Report
+from capadvise.workload import still_running
 
 _PORT = re.compile(r"tcp .*:(\d+)$")
 _SECONDS = 5
@@ -31,9 +32,7 @@ def check_proposal(report: Report) -> str:
             if check.syscall == "bind" and port and int(port[1]) and not container:
                 return _CONNECTS.format(port=port[1])
     if container:
-        engine = report.target.engine or "docker"
-        state = f'{engine} inspect --format {{{{.State.Running}}}} "$CONTAINER"'
-        return f"sleep {_SECONDS}; {state} | grep -q true"
+        return still_running(report.target.engine or "docker", _SECONDS)
     return _LIVES
 
 

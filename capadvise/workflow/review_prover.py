@@ -47,7 +47,7 @@ class ReviewProver:
 
     def wants_check(self, report: Report) -> bool:
         """Whether a check would help."""
-        if report.target.kind != "command" or report.workload.check is not None:
+        if report.workload.check is not None:
             return False
         checked = ReviewProver(self._path, self._before)
         return self.obstacle(report) is not None and not checked.obstacle(

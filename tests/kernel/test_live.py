@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,22 @@ def test_a_target_that_never_ends_is_stopped_by_q_and_killed_by_another(
     user.keys("C-c")
     user.wait("status=137")
     assert report_of(tmp_path)["interrupted"]
+
+
+def test_events_that_were_dropped_are_said_at_once(user: Tmux, tmp_path: Path) -> None:
+    """A recorder that cannot read for a while: here it is stopped."""
+    flood = "import os\nopen('f', 'w')\nwhile not os.path.exists('stop'): os.chown('f', 0, 0)"
+    start(user, sys.executable, "-c", flood)
+    user.wait("recording", "● CHOWN", "none dropped")
+    target = next(pid for pid in running("exists('stop')") if procfs.comm(pid) != "capadvise")
+    recorder = procfs.parent(procfs.parent(target))  # the guardian is between them
+    os.kill(recorder, signal.SIGSTOP)
+    time.sleep(2)
+    os.kill(recorder, signal.SIGCONT)
+    user.wait("events dropped · ")
+    (tmp_path / "stop").touch()
+    user.wait("recommended set", "events dropped")
+    assert report_of(tmp_path)["lost"]["signal"] > 0
 
 
 @pytest.mark.parametrize("how", ["hangup", "term", "kill"])

@@ -225,6 +225,12 @@ def test_a_health_check_is_guessed_from_what_listens(detail: str | None, check: 
     assert guessed_check(report(replace(BIND, detail=detail))) == check
 
 
+def test_a_container_is_healthy_while_it_runs() -> None:
+    known = report(BIND)
+    inside = replace(known, target=replace(known.target, kind="container", engine="podman"))
+    assert 'podman inspect --format {{.State.Running}} "$CONTAINER"' in guessed_check(inside)
+
+
 def test_a_set_is_named_by_what_it_is_compared_with() -> None:
     trials = list(proven().proven.trials)  # type: ignore[union-attr]
     recommended = parse_set(["CHOWN", "SETUID", "NET_BIND_SERVICE"])

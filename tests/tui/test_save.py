@@ -8,7 +8,16 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
-from tests.support.screens import NGINX, app_on, drive, press, proven, settle, shows
+from tests.support.screens import (
+    NGINX,
+    app_on,
+    drive,
+    press,
+    proven,
+    screen_text,
+    settle,
+    shows,
+)
 
 Session = Pilot[Any]
 COMPOSE = """\
@@ -131,5 +140,10 @@ def test_copy_gives_the_snippet_to_the_terminal() -> None:
     async def script(pilot: Session) -> None:
         await press(pilot, "c")
         assert "- NET_BIND_SERVICE" in app.clipboard
+        assert "The compose snippet is copied" in screen_text(app)
+        await press(pilot, "s")
+        assert "is copied" not in screen_text(app)  # it would cover the buttons
+        await press(pilot, "ctrl+y")
+        assert "is copied" in shows(app, "#said")
 
     drive(app, script)

@@ -135,9 +135,31 @@ def test_cursor_keys_follow_the_mode_that_the_program_asked_for() -> None:
     assert key_bytes("up", None, application=terminal.screen.application_keys) == b"\x1bOA"
 
 
-@pytest.mark.parametrize("odd", [b"\x1b[??r", b"\x1b[1?r", b"\x1b[?1?A", b"\x1b[<?5r", b"\x1b[?1r"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\x1b[8K",
+        b"\x1b[? 0e",
+        b"\x1b[?\x07r",
+        b"\x1b[?\x1b[?r",
+        b"\x1b[??r",
+        b"\x1b[1?r",
+        b"\x1b[?1?A",
+        b"\x1b[<?5r",
+        b"\x1b[?1r",
+    ],
+)
 def test_an_odd_control_sequence_is_left_out(odd: bytes) -> None:
     """pyte's own functions do not take every mark."""
     terminal = Terminal(5, 2)
     terminal.feed(odd + b"ab")
     assert [line.rstrip() for line in terminal.text()] == ["ab"]
+
+
+def test_a_control_within_a_sequence_is_obeyed_before_it() -> None:
+    terminal = Terminal(20, 4)
+    terminal.feed(b"ab\x1b[3\x08Cd")  # as xterm: back by one, forward by three
+    assert terminal.text() == ["ab  d"]
+    terminal.feed(b"\r\n\x1b[3\n")
+    terminal.feed(b"1mred")  # a sequence goes on in the next piece
+    assert terminal.text() == ["ab  d", "", "red"]

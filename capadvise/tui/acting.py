@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from capadvise.caps import Cap
@@ -233,16 +234,18 @@ class Actions(Proving):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self.app.push_screen(
-                Save(self.choice, format_name, self.catalog, path=path), self._told
-            )
+            self._ask(Save(self.choice, format_name, self.catalog, path=path))
 
     def action_export(self) -> None:
         """Ask under which name; nothing is written before."""
         from capadvise.tui.export import Export
 
         if self.choice is not None:
-            self.app.push_screen(Export(self.choice, self.catalog), self._told)
+            self._ask(Export(self.choice, self.catalog))
+
+    def _ask(self, screen: ModalScreen[str | None]) -> None:
+        self.app.clear_notifications()  # they would be in its way
+        self.app.push_screen(screen, self._told)
 
     def _told(self, said: str | None) -> None:
         if said is not None:

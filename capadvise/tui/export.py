@@ -61,7 +61,6 @@ class Export(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """A title, and what would be written."""
-        self.app.clear_notifications()  # they would cover the buttons
         self.query_one("#export").border_title = "Export lamps, needs and proof"
         self._show()
 

@@ -81,7 +81,6 @@ class Save(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """A title, a first plan, and the focus on the file."""
-        self.app.clear_notifications()  # they would cover the buttons
         self.query_one("#save").border_title = "Save"
         self.query_one("#file").focus()
         self._draw()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from capadvise.caps import Cap, CapSet
@@ -88,6 +89,10 @@ class TargetState:
         self.choice = Choice(over.report)
         self._risks = RisksHere(over.report, self.catalog)
         self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)
+        if self.now.tallies:  # the last judgement came after the last look
+            self.now = replace(self.now, proposal=over.report.proposal, ended=True)
+            self.rows = self._live.at(self.now, self.lamps(), self._risks)
+            self.history.add(self.now, self.rows)
 
     @property
     def prover(self) -> Prover | None:

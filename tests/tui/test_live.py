@@ -176,6 +176,23 @@ def test_the_screen_as_text(size: tuple[int, int]) -> None:
     drive(app, script, size)
 
 
+def test_what_was_just_checked_at_the_end_is_judged_by_the_report() -> None:
+    recorder = Recorder()
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        recorder.state = Now(0.2, (Tally(2, BIND),))
+        await look(pilot, view)
+        assert rows(view)[0] == "Just checked 1"
+        recorder.end = Over(report(BIND), PATH)
+        await look(pilot, view)
+        await press(pilot, "1")
+        assert rows(view)[0] == "Needed 1"
+        assert "NET_BIND_SERVICE needed: nginx[812] bind" in shows(app, "#events")
+
+    drive(app, script)
+
+
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     rates = LiveRows()
     lamp = Lamp(BIND.cap, Light.NEEDED)

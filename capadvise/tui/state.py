@@ -92,7 +92,7 @@ class TargetState:
         if self.now.tallies:  # the last judgement came after the last look
             self.now = replace(self.now, proposal=over.report.proposal, ended=True)
             self.rows = self._live.at(self.now, self.lamps(), self._risks)
-            self.history.add(self.now, self.rows)
+            self.history.add(self.now, [row for row in self.rows if row.checks])
 
     @property
     def prover(self) -> Prover | None:

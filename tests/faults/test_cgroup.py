@@ -18,7 +18,7 @@ from capadvise.linux.kernel.process_tree import descendants
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 HIDES = """
 import ctypes, os, sys
@@ -82,7 +82,7 @@ def test_who_hides_in_a_pid_namespace_is_ended(
         process.kill()
     elif how == "kill the guardian":
         os.kill(next(pid for pid, kind in processes.items() if kind == "guardian"), 9)
-    process.wait(30)
+    process.wait(PATIENCE)
     nothing_is_left(marked, set(processes))
     until(lambda: not of(process.pid), shows=cgroups)
     assert procfs.state(other_namespace) == "S"
@@ -93,7 +93,7 @@ def test_what_it_does_there_is_recorded(
 ) -> None:
     """It is a daemon like another one: the recording goes on until it has ended."""
     process = start(other_namespace, tmp_path, "1", seconds="1")
-    process.wait(30)
+    process.wait(PATIENCE)
     report = sound(tmp_path / "r.json")
     assert report is not None
     assert report.recording.exit_status == 0
@@ -136,7 +136,7 @@ def test_it_may_make_groups_of_its_own(marked: Marked, tmp_path: Path) -> None:
     (pid,) = until(marked.processes)
     assert procfs.cgroup(pid).rstrip().endswith("/its own")
     process.terminate()
-    process.wait(30)
+    process.wait(PATIENCE)
     nothing_is_left(marked, {process.pid})
     assert not of(process.pid)
     assert json.loads((tmp_path / "r.json").read_text())["recordings"][0]["exit_status"] == 143

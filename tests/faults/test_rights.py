@@ -41,16 +41,23 @@ def names(caps: CapSet) -> set[str]:
 
 
 def assert_cut_down(supervisor: int, *, sudo: bool = False, threads: int = 1) -> None:
-    found = sets(supervisor)
-    assert len(found) >= threads
+    """All are, soon after the target was executed: the guardian waits for that."""
     wanted = {row.name for row in own_caps.TABLE if sudo or not row.sudo}
-    for one in found:
-        assert names(one.effective) == names(one.permitted) == wanted
-    guardians = [pid for pid, kind in ours(supervisor).items() if kind == "guardian"]
-    for guardian in guardians:
-        for one in sets(guardian):
-            assert names(one.effective) == names(one.permitted) == {"KILL"}
-    assert guardians
+
+    def of(kind: str) -> list[Sets]:
+        return [
+            one for pid, found in ours(supervisor).items() if found == kind for one in sets(pid)
+        ]
+
+    def cut_down() -> bool:
+        kept = {"supervisor": (wanted, threads), "guardian": ({"KILL"}, 1)}
+        return all(
+            len(found := of(kind)) >= least
+            and all(names(one.effective) == names(one.permitted) == caps for one in found)
+            for kind, (caps, least) in kept.items()
+        )
+
+    until(cut_down, shows=lambda: (of("supervisor"), of("guardian")))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from capadvise.linux.kernel import procfs
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 ONCE = "chown 1 f; kill -STOP $PPID; exec sleep {word}"
 AGAIN = "chown 1 f; (while kill -STOP {guardian}; do :; done) & exec sleep {word}"
@@ -40,7 +40,7 @@ def test_time_and_signals_hold(script: str, end: str, marked: Marked, tmp_path: 
         until(marked.processes)
         time.sleep(0.3)
         process.send_signal(getattr(signal, end))
-    process.wait(30)
+    process.wait(PATIENCE)
     nothing_is_left(marked, {process.pid})
     report = sound(tmp_path / "r.json")
     assert report is not None
@@ -69,7 +69,7 @@ def test_attach_ends_in_time(marked: Marked, tmp_path: Path) -> None:
     until(lambda: "guardian" in ours(process.pid).values())
     time.sleep(0.5)
     os.kill(guardian_of(process), signal.SIGSTOP)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert target.poll() is None
     target.kill()
     target.wait()

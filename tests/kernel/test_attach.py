@@ -49,9 +49,15 @@ def running(*argv: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def shell(script: str, *before: str) -> Any:
-    """A shell that does something ten times a second."""
-    return running(*before, "sh", "-c", f"while sleep 0.1; do {script}; done")
+def shell(script: str, folder: Path, *before: str) -> Any:
+    """A shell that does something ten times a second, and notes it."""
+    return running(*before, "sh", "-c", f"while sleep 0.1; do {script}; echo >>{folder}/done; done")
+
+
+def done_twice(folder: Path) -> None:
+    """Wait until that shell has done it from beginning to end."""
+    before = len((folder / "done").read_text())
+    until(lambda: len((folder / "done").read_text()) >= before + 2)
 
 
 def asked(result: Result) -> set[tuple[str, str, bool, str]]:
@@ -64,16 +70,17 @@ def asked(result: Result) -> set[tuple[str, str, bool, str]]:
     }
 
 
-def a_while() -> None:
-    time.sleep(1)
-
-
 def test_every_thread_is_watched(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with running(sys.executable, "-c", THREAD, str(file)) as target:
         until(lambda: file.stat().st_uid == 5)
-        result = attach(target.pid, a_while, tmp_path / "report.json")
+
+        def once_more() -> None:
+            before = file.stat().st_ctime_ns
+            until(lambda: file.stat().st_ctime_ns > before)
+
+        result = attach(target.pid, once_more, tmp_path / "report.json")
     assert result.code == 0
     assert result.recommended == {"CHOWN"}
     (recording,) = result.report["recordings"]
@@ -100,9 +107,9 @@ def test_a_reload_shows_what_workers_ask(tmp_path: Path) -> None:
 def test_its_own_user_namespace_is_the_one_that_counts(tmp_path: Path) -> None:
     """Mounting is its own affair there, the clock is the host's whatever it holds."""
     script = "mount -t tmpfs x /mnt && umount /mnt; date -s @1 2>&-; unshare -Um mount -t tmpfs x /"
-    with shell(script, "unshare", "-Urm") as target:
-        time.sleep(0.3)
-        result = attach(target.pid, a_while, tmp_path / "report.json")
+    with shell(script, tmp_path, "unshare", "-Urm") as target:
+        until((tmp_path / "done").exists)
+        result = attach(target.pid, lambda: done_twice(tmp_path), tmp_path / "report.json")
     assert result.recommended == {"SYS_ADMIN"}
     seen = asked(result)
     assert ("SYS_TIME", "clock_settime", False, "host") in seen
@@ -115,9 +122,10 @@ def test_its_own_user_namespace_is_the_one_that_counts(tmp_path: Path) -> None:
 
 
 def test_what_it_lacks_and_is_refused_is_proposed(tmp_path: Path) -> None:
-    with shell("chown 5 /dev/shm 2>&-", "setpriv", "--bounding-set=-chown") as target:
-        time.sleep(0.3)
-        result = attach(target.pid, a_while, tmp_path / "report.json")
+    lacking = ("setpriv", "--bounding-set=-chown")
+    with shell("chown 5 /dev/shm 2>&-", tmp_path, *lacking) as target:
+        until((tmp_path / "done").exists)
+        result = attach(target.pid, lambda: done_twice(tmp_path), tmp_path / "report.json")
     assert result.recommended == {"CHOWN"}
     assert ("CHOWN", "fchownat", False, "target") in asked(result)
 

@@ -16,7 +16,7 @@ import pytest
 from capadvise.linux.kernel import procfs
 from tests.support.processes import leftovers
 from tests.support.runs import CAPADVISE, Run
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 
 def prove(
@@ -158,7 +158,7 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.05)
-    assert process.wait(30) == code
+    assert process.wait(PATIENCE) == code
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
     assert "CAP_CHOWN" in proof["floor"]["caps"]

@@ -20,7 +20,7 @@ from capadvise.linux.kernel import procfs
 from tests.support.nobody import OTHER, Nobody
 from tests.support.processes import running
 from tests.support.runs import CAPADVISE
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 PROGRAM = str(Path(__file__).parents[1] / "programs" / "retried.py")
 
@@ -228,7 +228,7 @@ def test_a_thread_can_be_killed_at_any_time(tmp_path: Path) -> None:
     for line in process.stdout:
         time.sleep(random.uniform(0.002, 0.012))
         os.kill(int(line), signal.SIGKILL)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     assert not json.loads((tmp_path / "r.json").read_text())["recordings"][0]["cautions"]
 
 
@@ -300,7 +300,7 @@ def test_kill_9_of_any_of_them_ends_the_target(
     guardian = int(procfs.parse_status(Path(f"/proc/{tracer}/status").read_text())["PPid"])
     pid = {"tracer": tracer, "guardian": guardian, "supervisor": process.pid}[victim]
     os.kill(pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(PATIENCE)
     until(lambda: not sleeping(marker))
     until(lambda: not Path(f"/proc/{tracer}").exists())
     if victim == "tracer":

@@ -17,7 +17,7 @@ from capadvise.linux.kernel import procfs
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE, Run
 from tests.support.terminal import Terminal
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 
 def start(tmp_path: Path, *argv: str, **popen: object) -> subprocess.Popen[str]:
@@ -46,7 +46,7 @@ def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) 
     process = start(tmp_path, "sh", "-c", tree_of(marker))
     until(lambda: len(running(f"sleep\0{marker}")) == 3)
     os.kill(process.pid if victim == "supervisor" else guardian_of(process.pid), signal.SIGKILL)
-    process.wait(20)
+    process.wait(PATIENCE)
     until(lambda: not running(f"sleep\0{marker}"))
     until(lambda: not leftovers())
 
@@ -152,7 +152,7 @@ def test_a_signal_to_capadvise_reaches_the_target_once(tmp_path: Path) -> None:
     assert process.stdout.readline() == "got it\n"
     time.sleep(0.3)
     (tmp_path / "stop").touch()
-    rest, _ = process.communicate(timeout=20)
+    rest, _ = process.communicate(timeout=PATIENCE)
     assert rest == ""
     assert process.returncode == 3
 
@@ -161,7 +161,7 @@ def test_a_target_that_ignores_sigterm_is_killed(tmp_path: Path, marker: str) ->
     process = start(tmp_path, "sh", "-c", f"trap '' TERM; sleep {marker} & sleep {marker}")
     until(lambda: len(running(f"sleep\0{marker}")) == 2)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(PATIENCE)
     assert not running(f"sleep\0{marker}")
     assert json.loads((tmp_path / "report.json").read_text())["recordings"][0]["interrupted"]
 
@@ -256,7 +256,7 @@ def test_a_target_that_goes_on_after_a_signal_is_not_being_stopped(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(getattr(signal, f"SIG{name}"))
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["proposal"]["cap_add"] == ["CHOWN"]
 

@@ -10,6 +10,7 @@ import capadvise
 
 PROMISES = (Path(capadvise.__file__).parent / "SECURITY.md").read_text()
 TESTS = Path(__file__).parents[1]
+NAMED = re.compile(r"`(test_\w+)`")
 
 
 def test_the_tests_of_the_promises_exist() -> None:
@@ -19,6 +20,17 @@ def test_the_tests_of_the_promises_exist() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }
-    named = set(re.findall(r"`(test_\w+)`", PROMISES))
+    named = set(NAMED.findall(PROMISES))
     assert len(named) > 20
     assert named - there == set()
+
+
+def test_each_promise_names_a_test() -> None:
+    """A row of the first table each, and a paragraph that begins in bold."""
+    _, _, promised = PROMISES.partition("\n## What it promises")
+    promised, _, _ = promised.partition("\nAll of it at once")
+    rows = re.findall(r"^\| (?!\||---).*", promised, re.MULTILINE)
+    paragraphs = re.findall(r"^\*\*.+(?:\n.+)+", promised, re.MULTILINE)  # a heading is one line
+    assert len(rows) > 8
+    assert len(paragraphs) > 5
+    assert [one for one in rows + paragraphs if not NAMED.search(one)] == []

@@ -71,7 +71,7 @@ class Now:
     tallies: tuple[Tally, ...] = ()
     proposal: Proposal | None = None
     """The judgement so far, which can be some seconds old; None where there is none yet. Of the
-    evidence, one check for each need is enough: the deciding one."""
+    evidence, two checks for each need are enough: one that decides, and one that does not."""
     lost: Lost = field(default_factory=Lost)
     stopping: float | None = None
     """Seconds until what ignores SIGTERM is killed; None while nothing is being stopped."""

@@ -164,11 +164,12 @@ class LiveRows:
         if title == NEEDED:
             self.judged_at.setdefault(lamp.cap, now.seconds)
         first = self._first.setdefault(lamp.cap, now.seconds)
-        call, needed = latest, count
+        call, needed, incidental = latest, count, 0
         if need is not None and need.evidence:
-            deciding = seen(need)
-            call = deciding.call
-            needed = deciding.checks - deciding.incidental if title == NEEDED else count
+            judged = seen(need)
+            call = judged.call
+            if title == NEEDED and judged.incidental:  # of later ones, nobody knows yet
+                needed, incidental = judged.checks - judged.incidental, judged.incidental
         return Row(
             lamp.cap,
             title,
@@ -176,7 +177,7 @@ class LiveRows:
             risk_word(risks.get(lamp.cap)),
             int(risks.get(lamp.cap) or 9),
             min(needed, count),
-            max(0, count - needed),
+            incidental,
             first,
             rate,
             call,

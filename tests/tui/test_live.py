@@ -161,6 +161,13 @@ def test_of_one_capability_the_deciding_call_is_shown_and_incidental_checks_are_
     drive(app, script)
 
 
+def test_what_was_checked_since_the_last_judgement_is_not_incidental() -> None:
+    judged = report(replace(CHOWN, count=5)).proposal
+    now = Now(9.0, (Tally(370_000, CHOWN),), judged)
+    (row,) = LiveRows().at(now, [Lamp(CHOWN.cap, Light.NEEDED)], {})
+    assert (row.checks, row.incidental) == (370_000, 0)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 def test_the_screen_as_text(size: tuple[int, int]) -> None:
     recorder = Recorder(written=b"starting\r\n127.0.0.1 GET / 200\r\n")

@@ -27,11 +27,12 @@ from typing import Any, NoReturn
 from capadvise.catalog import default
 from capadvise.decide import Need, decide_all
 from capadvise.errors import CapadviseError
-from capadvise.judge import Effect
+from capadvise.judge import Effect, Judged
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.pty import Pty
+from capadvise.linux.supervise.sources import CheckTracker
 from capadvise.recording import Lost, Recording, Tally
 
 _EVERY = 0.1
@@ -103,7 +104,7 @@ on."""
 
 
 def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
-    """Judge what comes, until nothing more will. A need goes with one piece of evidence."""
+    """Judge what comes, until nothing more will. A need goes with little evidence."""
     with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
         while True:
             targets: dict[str, tuple[Recording, ...]] = pickle.load(coming)
@@ -132,7 +133,7 @@ class RecorderProcess:
         """The screen is gone."""
         self._stops = self._obeyed = 0
         self._next_look = self._next_judgement = self._next_lost = 0.0
-        self._distinct = 0
+        self._judged_at = 0, 0
         self._lost = Lost()
         self._targets: tuple[TargetProgress, ...] = ()
         self._health: HealthProgress | None = None
@@ -183,9 +184,9 @@ class RecorderProcess:
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
             self._look_at_health(loop)
-        distinct = loop.sources.tracker.distinct
-        if now >= self._next_judgement and distinct != self._distinct:
-            self._distinct = distinct
+        extent = _extent(loop.sources.tracker)
+        if now >= self._next_judgement and extent != self._judged_at:
+            self._judged_at = extent
             self._ask(so_far())
             spent = time.monotonic() - now
             self._next_judgement = now + max(_JUDGE_EVERY, 20 * spent)
@@ -232,7 +233,7 @@ class RecorderProcess:
         try:
             os.read(self._judged, 1)
         except BlockingIOError:
-            self._distinct = 0  # ask again
+            self._judged_at = 0, 0  # ask again
             return
         with contextlib.suppress(OSError):
             _send(self._recordings, {target.name: target.recordings for target in targets})
@@ -248,12 +249,22 @@ class RecorderProcess:
 
 
 def _brief(need: Need) -> Need:
-    """With one piece of evidence: the deciding check, counted as often as all that decide."""
-    deciding = [judged for judged in need.evidence if judged.effect is Effect.USED]
-    if not deciding:
-        return replace(need, evidence=need.evidence[:1])
-    check = replace(deciding[0].check, count=sum(judged.check.count for judged in deciding))
-    return replace(need, evidence=(replace(deciding[0], check=check),))
+    """With two pieces of evidence: a check that decides, counted as often as all that decide, and
+    one that does not, likewise."""
+    kinds: dict[bool, list[Judged]] = {}
+    for judged in need.evidence:  # the deciding ones come first
+        kinds.setdefault(judged.effect is Effect.USED, []).append(judged)
+    return replace(need, evidence=tuple(map(_summed, kinds.values())))
+
+
+def _summed(alike: list[Judged]) -> Judged:
+    count = sum(judged.check.count for judged in alike)
+    return replace(alike[0], check=replace(alike[0].check, count=count))
+
+
+def _extent(tracker: CheckTracker) -> tuple[int, int]:
+    """What calls for another judgement where it changes: a new check, or twice as many."""
+    return tracker.distinct, sum(tally.count for tally in tracker.tallies()).bit_length()
 
 
 def _send(fd: int, value: object) -> None:

@@ -9,11 +9,12 @@ from typing import Any, cast
 from capadvise.linux.supervise.decisions import State
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.live_recorder import RecorderProcess
-from capadvise.recording import Lost
+from capadvise.recording import Lost, Tally
+from tests.support.recordings import BIND
 
 
 class Sources:
-    """A run with many tallies."""
+    """A run with many tallies, and others at each look."""
 
     observer = "tracepoint"
     distinct = 0
@@ -25,9 +26,11 @@ class Sources:
     def __init__(self) -> None:
         self.state = State()
         self.tracker = self.sources = self.subject = self
+        self.looks = 0
 
-    def tallies(self) -> tuple[int, ...]:
-        return tuple(range(5000))
+    def tallies(self) -> tuple[Tally, ...]:
+        self.looks += 1
+        return tuple(Tally(number + self.looks, BIND) for number in range(400))
 
     def lost_so_far(self) -> Lost:
         return Lost()
@@ -39,9 +42,10 @@ def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     recorder: Any = RecorderProcess(orders, progress, recordings, judged, several=False)
 
     def rounds() -> None:
+        run = cast(EventLoop, Sources())
         for _ in range(50):
             recorder._next_look = 0.0
-            recorder._round(cast(EventLoop, Sources()), tuple)
+            recorder._round(run, tuple)
         ended.set()
 
     ended = threading.Event()

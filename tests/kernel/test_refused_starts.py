@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import capadvise
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
 UNDER_FILTER = str(Path(__file__).parents[1] / "programs" / "under_filter.py")
+GUARDIAN = str(Path(capadvise.__file__).parent / "linux" / "supervise" / "guardian.py")
 SECUREBITS = """
 import ctypes, os, sys
 assert ctypes.CDLL(None).prctl(28, 1 << 6, 0, 0, 0) == 0  # PR_SET_SECUREBITS, NO_CAP_AMBIENT_RAISE
 os.execvp(sys.argv[1], sys.argv[1:])
+"""
+SUBORDINATE = """
+for file in subuid subgid; do
+  echo nobody:200000:65536 >"$1/$file"
+  mount --bind "$1/$file" /etc/$file
+done
+shift
+exec setpriv --no-new-privs "$@"
 """
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
@@ -67,6 +79,56 @@ def test_a_namespace_that_a_filter_refuses() -> None:
     code, said = refused("--", "true", before=before)
     assert code == 126
     assert "cannot make a user namespace: Operation not permitted" in said
+
+
+def test_ids_that_may_not_be_mapped(tmp_path: Path) -> None:
+    """newgidmap is set-uid, which no_new_privs takes away."""
+    before = ("unshare", "--mount", "sh", "-c", SUBORDINATE, "sh", str(tmp_path), *NOBODY[1:])
+    code, said = refused("--", "true", before=(*before, *READING))
+    assert code == 126
+    assert "cannot map ids (newgidmap: " in said
+
+
+def test_a_filter_that_allows_no_other_one() -> None:
+    before = (sys.executable, UNDER_FILTER, "prctl=22", "EPERM")  # PR_SET_SECCOMP
+    code, said = refused("--retry", "--", "true", before=before)
+    assert code == 126
+    assert "cannot install the filter that stops calls: Operation not permitted" in said
+
+
+HELD = """
+import sys
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.session import Tracing, session
+with session(Command(("touch", sys.argv[1])), tracing=Tracing()) as one:
+    print(one.held)
+"""
+
+
+def test_what_is_held_and_never_let_go_does_not_run(tmp_path: Path) -> None:
+    """As where the supervisor ends between the two."""
+    words = [sys.executable, "-c", HELD, str(tmp_path / "touched")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+    assert not (tmp_path / "touched").exists()
+    assert not leftovers()
+
+
+def test_a_supervisor_that_ends_before_it_says_what_to_start() -> None:
+    control, report = os.pipe(), os.pipe()
+    prctl = importlib.util.find_spec("prctl")
+    assert prctl is not None
+    assert prctl.origin is not None
+    words = [sys.executable, "-I", "-S", GUARDIAN, str(control[0]), str(report[1])]
+    words += [str(Path(capadvise.__file__).parents[1]), str(Path(prctl.origin).parent)]
+    guardian = subprocess.Popen(words, pass_fds=(control[0], report[1]), stderr=subprocess.PIPE)
+    for fd in (control[0], control[1], report[1]):
+        os.close(fd)
+    assert os.read(report[0], 1) == b""
+    os.close(report[0])
+    assert guardian.communicate(timeout=60)[1] == b""
+    assert guardian.returncode == 0
 
 
 def test_a_guardian_that_ends_at_once() -> None:

@@ -1,6 +1,7 @@
 """Run a command under a seccomp filter: ``under_filter.py CALL ACTION COMMAND …``.
 
-ACTION is an errno's name, or ``KILL``. The filter answers one call so and lets all others through.
+ACTION is an errno's name, or ``KILL``. The filter answers one call so and lets all others through:
+``prctl=22`` only with this first argument.
 """
 
 from __future__ import annotations
@@ -20,10 +21,19 @@ NUMBERS = {
         "capget": 125,
         "capset": 126,
         "unshare": 272,
+        "prctl": 157,
     },
-    "aarch64": {"sethostname": 161, "getcwd": 17, "capget": 90, "capset": 91, "unshare": 97},
+    "aarch64": {
+        "sethostname": 161,
+        "getcwd": 17,
+        "capget": 90,
+        "capset": 91,
+        "unshare": 97,
+        "prctl": 167,
+    },
 }
-LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # linux/filter.h
+LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # linux/filter.h
+NUMBER, FIRST = 0, 16  # in struct seccomp_data; the lower half of the first argument
 ERRNO, KILL_PROCESS, ALLOW = 0x00050000, 0x80000000, 0x7FFF0000  # linux/seccomp.h
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 
@@ -35,16 +45,15 @@ class Program(ctypes.Structure):
 def main() -> None:
     call, action, *command = sys.argv[1:]
     answer = KILL_PROCESS if action == "KILL" else ERRNO | getattr(errno, action)
-    number = NUMBERS[platform.machine()][call]
-    code = b"".join(
-        struct.pack("HBBI", *instruction)
-        for instruction in (
-            (LOAD_NUMBER, 0, 0, 0),
-            (JUMP_IF_EQUAL, 0, 1, number),
-            (RETURN, 0, 0, answer),
-            (RETURN, 0, 0, ALLOW),
-        )
+    call, _, first = call.partition("=")
+    wanted = [(NUMBER, NUMBERS[platform.machine()][call])] + (
+        [(FIRST, int(first))] if first else []
     )
+    instructions = []
+    for left, (place, value) in zip(range(len(wanted), 0, -1), wanted, strict=True):
+        instructions += [(LOAD, 0, 0, place), (JUMP_IF_EQUAL, 0, 2 * left - 1, value)]
+    instructions += [(RETURN, 0, 0, answer), (RETURN, 0, 0, ALLOW)]
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
     buffer = ctypes.create_string_buffer(code)
     program = Program(len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None, use_errno=True)

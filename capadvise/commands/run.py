@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
@@ -16,12 +17,16 @@ from capadvise.workflow.record import (
     record_command,
     record_containers,
 )
+from capadvise.workflow.record_unit import record_unit, unit_order
 from capadvise.workflow.reports import (
     FailingCheck,
     check_writable,
     print_json,
     show_proposal,
 )
+
+if TYPE_CHECKING:
+    from capadvise.linux.engines.systemd.invocation import UnitOrder
 
 
 def command(args: argparse.Namespace) -> int:
@@ -30,20 +35,15 @@ def command(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    if (order := unit_order(argv)) is not None:
+        return _unit(order, tuple(argv), args)
     invocation = container_client(argv)
     several = is_several(invocation)
     if args.output:
         check_writable(Path(args.output), folder=several)
     _refuse_what_does_not_fit(args, invocation)
     target = _target(tuple(argv), args)
-    screens = not (args.no_tui or args.quiet or args.json)
-    wishes = Wishes(
-        args.output,
-        prove=args.prove,
-        replace=args.replace,
-        quiet=args.quiet,
-        screens=screens,
-    )
+    wishes = _wishes(args)
     show = partial(show_proposal, quiet=args.quiet)
     if invocation is None:
         ended = record_command(target, wishes)
@@ -58,6 +58,37 @@ def command(args: argparse.Namespace) -> int:
 
         return exit_code(reports)
     return _exit_code(status)
+
+
+def _unit(order: UnitOrder, argv: tuple[str, ...], args: argparse.Namespace) -> int:
+    if args.output:
+        check_writable(Path(args.output))
+    for given, option in (
+        (args.user, "--user"),
+        (args.retry, "--retry"),
+        (args.replace, "--replace"),
+    ):
+        if given:
+            raise BadInput(f"{option} is not for units", hint="its manager starts it, as it says")
+    over, status = record_unit(order, _target(argv, args), _wishes(args))
+    show_proposal(over, quiet=args.quiet)
+    if args.json:
+        print_json(over.report)
+    if args.prove:
+        from capadvise.workflow.prove import exit_code
+
+        return exit_code([over.report])
+    return _exit_code(status)
+
+
+def _wishes(args: argparse.Namespace) -> Wishes:
+    return Wishes(
+        args.output,
+        prove=args.prove,
+        replace=args.replace,
+        quiet=args.quiet,
+        screens=not (args.no_tui or args.quiet or args.json),
+    )
 
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:

@@ -8,7 +8,7 @@ from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.unit_file import Assignment, Section, split, words
 
 _PREFIXES = "@-:+!|"
-_WITHHELD = {
+WITHHELD = {
     "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
     "ProtectKernelModules": ("SYS_MODULE",),
     "ProtectKernelLogs": ("SYSLOG",),
@@ -24,7 +24,7 @@ _GROUPS = {
 
 def withheld(service: Section) -> Iterator[tuple[str, str]]:
     """(capability, setting) of all that settings take away."""
-    for key, caps in _WITHHELD.items():
+    for key, caps in WITHHELD.items():
         if service.flag(key):
             yield from ((cap, key) for cap in caps)
 

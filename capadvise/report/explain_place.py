@@ -88,16 +88,20 @@ def judged_in(report: Report) -> tuple[Known, str]:
     return known(report), ""
 
 
+_PLACED = ("container", "unit")
+"""Kinds of targets that run where they are meant to."""
+
+
 def on_the_host(report: Report) -> bool:
     """Whether it ran as a plain program of the machine, in no container."""
     root = report.posture.root
-    return report.target.kind != "container" and root is not None and root.host is True
+    return report.target.kind not in _PLACED and root is not None and root.host is True
 
 
 def in_no_container(report: Report) -> bool:
     """Whether nothing of a container is known: then its risks are those of one to come."""
     told = bool(report.posture.namespaces)
-    return on_the_host(report) or (report.target.kind != "container" and not told)
+    return on_the_host(report) or (report.target.kind not in _PLACED and not told)
 
 
 def place_sentences(report: Report) -> Iterator[str]:
@@ -107,6 +111,8 @@ def place_sentences(report: Report) -> Iterator[str]:
         yield _a_plain_program(report)
     elif report.target.kind == "container":
         yield f"It ran in a container{_image(report)}."
+    elif report.target.kind == "unit":
+        yield "It ran as a service of this machine, confined as its unit says."
     if posture.sandbox:
         yield (
             f"Its kernel is not the host's but the one of {printable(posture.sandbox)}: what "

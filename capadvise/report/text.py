@@ -99,6 +99,8 @@ def answer(report: Report, catalog: Catalog) -> str:
     else:
         known = "not proven"
     text = f"Needs {len(caps)} of {total} capabilities, {known}."
+    if report.target.kind == "unit":
+        return f"{text} A unit that says nothing has all of them."
     grants = next(r.grants for r in catalog.baselines.runtimes if r.name == "docker")
     drop, add = len(grants - caps), caps - grants
     changes = [f"{drop} of them are not needed"] * bool(drop)
@@ -127,6 +129,8 @@ def _headline(report: Report) -> str:
         command = f"{command[:57]}…"
     if report.target.kind == "container":
         command = f"{printable(report.target.name)} ({command})"
+    elif report.target.kind == "unit":
+        command = f"{printable(report.target.name)}.service"
     status = recording.exit_status
     ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"
@@ -311,4 +315,4 @@ def _format_of(report: Report) -> str:
     """The format that the target most likely is configured in."""
     if report.target.pod:
         return "kubernetes"
-    return "compose"
+    return "systemd" if report.target.kind == "unit" else "compose"

@@ -81,8 +81,8 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     with _kept(wishes) as before:
         if screens:
             return _on_screen(command, wishes, before)
-        over = _over(observe(command, meanwhile=preload, table=table), wishes)
-        return _proven(over, before) if wishes.prove else over
+        over = over_of(observe(command, meanwhile=preload, table=table), wishes)
+        return proven_over(over, before) if wishes.prove else over
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) 
     from capadvise.workflow.live import show_live
 
     resolve(command.argv[0])  # what cannot be started is said without any screen
-    recorder = live_command(command, lambda observation: _over(observation, wishes, say=_unsaid))
+    recorder = live_command(command, lambda observation: over_of(observation, wishes, say=_unsaid))
     return show_live(recorder, prove=wishes.prove, before=before)[0]
 
 
@@ -126,7 +126,7 @@ def _unsaid(_: str) -> None:
     """On a screen, lines on stderr are no place for anything."""
 
 
-def _over(
+def over_of(
     observation: Observation,
     wishes: Wishes,
     *,
@@ -141,7 +141,7 @@ def _over(
     return Over(report, path, observation.check_passed, observation.check_said)
 
 
-def _proven(over: Over, before: dict[str, str] | None) -> Over:
+def proven_over(over: Over, before: dict[str, str] | None) -> Over:
     report, path = _prove_and_save(over.report, over.path, before)
     return replace(over, report=report, path=path)
 
@@ -168,9 +168,9 @@ def record_containers(
         )
         reports = []
         for one in run.each:
-            over = _over(one, wishes, several=several)
+            over = over_of(one, wishes, several=several)
             if wishes.prove:
-                over = _proven(over, before)
+                over = proven_over(over, before)
             show(over)
             reports.append(over.report)
     _tell_of_containers(run.swept, run.removed, wishes)
@@ -219,7 +219,7 @@ def _containers_on_screen(
             onlooker=onlooker,
         )
         os.write(leaving, json.dumps([run.swept, run.removed, run.status, said[:20]]).encode())
-        return [_over(one, wishes, several=several, say=_unsaid) for one in run.each]
+        return [over_of(one, wishes, several=several, say=_unsaid) for one in run.each]
 
     recorder = LiveRecorder(command.argv, job, check=command.check, several=True)
     os.close(leaving)
@@ -254,14 +254,14 @@ def record_running(
     from capadvise.linux.running.record_running import attach
 
     if not (wishes.screens and has_screens()):
-        return _over(attach(running, command, meanwhile=preload, begun=begun), wishes)
+        return over_of(attach(running, command, meanwhile=preload, begun=begun), wishes)
     from capadvise.workflow.live import LiveRecorder, show_live
 
     command = replace(command, doubt=None)
 
     def job(_: int, onlooker: Onlooker) -> list[Over]:
         seen = attach(running, command, meanwhile=preload, onlooker=onlooker)
-        return [_over(seen, wishes, say=_unsaid)]
+        return [over_of(seen, wishes, say=_unsaid)]
 
     title = ("attach", running.target.name)
     recorder = LiveRecorder(title, job, check=command.check, has_terminal=False)

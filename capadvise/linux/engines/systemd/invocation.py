@@ -1,0 +1,66 @@
+"""A command line that starts a unit: recognized, and taken apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from capadvise.errors import BadInput
+
+_VERBS = ("start", "restart")
+_WRAPPERS = ("sudo", "doas")
+_HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOrder:
+    """``systemctl start UNIT`` or ``systemctl restart UNIT``."""
+
+    verb: str
+    unit: str
+    """With its ending: ``nginx.service``."""
+    argv: tuple[str, ...]
+    """As it was typed."""
+
+
+def recognize(argv: Sequence[str]) -> UnitOrder | None:
+    """The unit that a command line starts; None for any other command. Raises BadInput where it
+    starts one in a way that cannot be recorded."""
+    words = list(argv)
+    while words and PurePath(words[0]).name in _WRAPPERS:
+        words.pop(0)
+    if not words or PurePath(words[0]).name != "systemctl":
+        return None
+    names = [word for word in words[1:] if not word.startswith("-")]
+    if not names or names[0] not in _VERBS:
+        return None
+    options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]
+    if options:
+        raise BadInput(
+            f"systemctl {options[0]}: a unit started so cannot be recorded",
+            hint=f"capadvise run -- systemctl {names[0]} UNIT",
+        )
+    if len(names) != 2:
+        raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
+    return UnitOrder(names[0], unit_name(names[1]), tuple(argv))
+
+
+def restart_of(unit: str) -> UnitOrder:
+    """What a user would type to restart it."""
+    return UnitOrder("restart", unit, ("systemctl", "restart", unit))
+
+
+def unit_name(name: str) -> str:
+    """As systemctl completes it. Raises BadInput for what is no service."""
+    if "/" in name or any(char.isspace() or char in "*?[" for char in name):
+        raise BadInput(f"{name}: not the name of a unit")
+    ending = PurePath(name).suffix
+    if ending == ".service":
+        return name
+    if ending in (".socket", ".timer", ".path", ".target", ".slice", ".scope", ".mount"):
+        raise BadInput(
+            f"{name}: only services have capabilities of their own",
+            hint=f"record the service that it starts: {name.removesuffix(ending)}.service",
+        )
+    return f"{name}.service"

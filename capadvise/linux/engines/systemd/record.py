@@ -1,0 +1,193 @@
+"""Observing a unit that ``systemctl`` starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from capadvise.caps import Cap, CapSet
+from capadvise.errors import BadInput, CannotObserve
+from capadvise.formats.unit_exposed import WITHHELD
+from capadvise.linux.engines.systemd import drop_in, manager, safety
+from capadvise.linux.engines.systemd.invocation import UnitOrder, restart_of
+from capadvise.linux.engines.systemd.undo import change_of, changed, undo_abandoned
+from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit_starts import UnitStarts
+from capadvise.linux.engines.systemd.unit_subject import UnitSubject
+from capadvise.linux.ftrace.instances import require
+from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.command_subject import CommandSubject
+from capadvise.linux.supervise.decisions import Limits
+from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.linux.supervise.session import Session, Tracing, everything, session
+from capadvise.linux.supervise.sources import Sources
+from capadvise.linux.tracking.tasks import Scope
+from capadvise.linux.tracking.tracker import Tracker
+from capadvise.posture import Posture
+from capadvise.recording import Held, Recording, Target
+from capadvise.workload import Workload
+
+SETTLES = 2.0
+"""Seconds after which a unit that is still active counts as started."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRun:
+    """What came of a start of a unit."""
+
+    seen: Observation
+    status: int | None
+    """As systemctl ended."""
+
+
+def observe_unit(
+    order: UnitOrder,
+    command: Command,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    say: Callable[[str], object] = lambda sentence: None,
+    onlooker: Onlooker | None = None,
+) -> UnitRun:
+    """Start a unit with every capability, and return what was seen; then it is as it was before.
+
+    ``say`` is told what else is concerned, before. Raises CannotObserve or BadInput where nothing
+    ran.
+    """
+    require()
+    for name in undo_abandoned():
+        say(f"{name}: made as it was again: an earlier capadvise, which was killed, had changed it")
+    unit = manager.known(order.unit)
+    safety.require_restartable(unit)
+    if unit.runs and order.verb == "start":
+        raise BadInput(
+            f"{unit.name} is {unit.active} already: systemctl would start nothing",
+            hint=f"capadvise run -- systemctl restart {unit.short_name}, which restarts it, or "
+            f"watch it as it runs: capadvise attach {unit.name}",
+        )
+    if unit.dependents:
+        say(f"{', '.join(unit.dependents)}: stopped and restarted with {unit.name}")
+    if unit.runs:
+        say(f"{unit.name}: restarted for the recording, and once more afterwards")
+    return run_unit(order, unit, command, drop_in.for_recording(unit), meanwhile, onlooker=onlooker)
+
+
+def run_unit(
+    order: UnitOrder,
+    unit: Unit,
+    command: Command,
+    text: str,
+    meanwhile: Callable[[], object] = lambda: None,
+    *,
+    onlooker: Onlooker | None = None,
+    at_end: Callable[[], None] = lambda: None,
+) -> UnitRun:
+    """Start it under a drop-in, and follow it to its end. ``at_end`` is called before it is as it
+    was again."""
+    change = change_of(unit)
+    manager_pid = manager.pid()
+    granted = _grantable(unit) if command.caps is None else command.caps
+    with session(
+        replace(command, argv=order.argv, user=None, caps=None),
+        tracing=Tracing(missing=everything() - granted, also=lambda: procfs.threads(manager_pid)),
+        sweep=[change.sweep],
+        meanwhile=meanwhile,
+    ) as ready:
+        starts = UnitStarts(unit)
+        loop, subject = _loop(ready, command, unit, starts)
+
+        def recordings() -> tuple[Recording, ...]:
+            scope = starts.scope or Scope(1, 0, 0)
+            return (loop.recording(scope, _held(starts, granted), subject.status),)
+
+        own_caps.keep()
+        with changed(change, text):
+            ready.release()
+            loop.run(
+                None
+                if onlooker is None
+                else lambda: onlooker(loop, lambda: (TargetSoFar("", recordings()),))
+            )
+            at_end()
+        if starts.scope is None:
+            raise _not_seen(unit, subject)
+    seen = _observation(unit, command, loop, subject, starts, recordings())
+    return UnitRun(seen, subject.client_status)
+
+
+def _grantable(unit: Unit) -> CapSet:
+    """What its other settings leave of all that there is here."""
+    names = [name for key in unit.settings for name in WITHHELD.get(key, ())]
+    return procfs.capability_sets().bounding - {Cap.parse(name) for name in names}
+
+
+def _loop(
+    ready: Session, command: Command, unit: Unit, starts: UnitStarts
+) -> tuple[EventLoop, UnitSubject]:
+    trace = ready.traced()
+    tracker = Tracker(
+        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0), pointers=trace.buffers
+    )
+    client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
+    subject = UnitSubject(client, unit.name, starts)
+    # Its manager waits so long by itself before it kills.
+    stop_patience = 2 * command.patience
+    limits = Limits(
+        *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
+    )
+    sources = Sources(trace.buffers, tracker)
+    return EventLoop(subject, sources, ready.signals, command, limits), subject
+
+
+def _held(starts: UnitStarts, granted: CapSet) -> Held:
+    sets = starts.sets
+    bounding = sets.bounding if sets else granted
+    permitted = bounding if starts.user[0] == 0 else sets.permitted if sets else granted
+    return Held(bounding, permitted, sets.ambient if sets else frozenset())
+
+
+def _observation(
+    unit: Unit,
+    command: Command,
+    loop: EventLoop,
+    subject: UnitSubject,
+    starts: UnitStarts,
+    recordings: tuple[Recording, ...],
+) -> Observation:
+    check, after, kind = command.check, command.check_after, loop.kind
+    if subject.ended_by_us:
+        kind = command.kind or "daemon"
+    if check is None and kind == "daemon":
+        check, after = active_check(unit.name), SETTLES
+    return Observation(
+        recordings=recordings,
+        target=Target(
+            kind="unit",
+            name=unit.short_name,
+            argv=restart_of(unit.name).argv,
+            cwd="/",
+            user="{}:{}".format(*starts.user),
+        ),
+        workload=Workload(kind, check=check, check_after=after if check else 0.0),
+        posture=starts.posture or Posture(),
+        check_passed=loop.state.health.passed,
+        check_said=loop.check_said,
+        credentials=loop.credentials,
+        stood_still=loop.stood_still,
+    )
+
+
+def active_check(unit: str) -> str:
+    """What stands for a health check: its manager says that it is up."""
+    return f"systemctl is-active --quiet {unit}"
+
+
+def _not_seen(unit: Unit, subject: UnitSubject) -> Exception:
+    if subject.client_status:
+        return CannotObserve(
+            f"systemctl started nothing of {unit.name}: it ended with {subject.client_status}",
+            hint=f"systemctl status {unit.name}",
+        )
+    return CannotObserve(f"nothing of {unit.name} was seen to start", hint="run `capadvise doctor`")

@@ -1,0 +1,124 @@
+"""A unit is as it was again, however the run ends.
+
+What is to be undone is noted in a file of its own before anything is changed, and the note goes
+last: we undo it, or the guardian where we are killed, or, where both were, the next capadvise.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.engines.cli.answer import last_line
+from capadvise.linux.engines.systemd import manager
+from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.kernel import procfs
+
+_DROP_INS = Path("/run/systemd/system")
+_NOTES = Path("/run/capadvise-units")
+_SCRIPT = """\
+rm -f -- "$3"
+rmdir -- "${3%/*}" 2>/dev/null
+systemctl daemon-reload
+case $1 in
+inactive | failed) systemctl stop -- "$2" ;;
+esac
+[ "$1" = failed ] || systemctl reset-failed -- "$2" 2>/dev/null
+case $1 in
+inactive | failed) : ;;
+*) systemctl restart -- "$2" ;;
+esac
+ended=$?
+rm -f -- "$4"
+exit $ended
+"""
+"""``reset-failed`` forgets how often it was started, too."""
+_SECONDS = 200.0
+"""As long as a unit may take to stop and to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of a unit, by a drop-in."""
+
+    unit: str
+    before: str
+    """Its ``ActiveState``."""
+    mark: str
+    """Of the process that makes it."""
+
+    @property
+    def drop_in(self) -> Path:
+        """The last one in the order of names counts."""
+        return _DROP_INS / f"{self.unit}.d" / f"zzz-capadvise-{self.mark}.conf"
+
+    @property
+    def note(self) -> Path:
+        """What tells that it is to be undone."""
+        return _NOTES / f"{self.unit}.{self.mark}"
+
+    @property
+    def removal(self) -> list[str]:
+        """The command that undoes it."""
+        words = [self.before, self.unit, str(self.drop_in), str(self.note)]
+        return ["sh", "-c", _SCRIPT, "capadvise", *words]
+
+    @property
+    def sweep(self) -> list[list[str]]:
+        """For the guardian, see ``process_tree.remove_containers``."""
+        return [["ls", "-d", "--", str(self.note)], self.removal]
+
+
+def change_of(unit: Unit) -> Change:
+    """Of a unit as it is now; nothing is changed yet."""
+    return Change(unit.name, unit.active, procfs.mark())
+
+
+@contextmanager
+def changed(change: Change, text: str) -> Iterator[None]:
+    """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where the
+    unit cannot be brought back to the state that it was in."""
+    _NOTES.mkdir(mode=0o700, exist_ok=True)
+    change.note.write_text(json.dumps(change.removal))
+    try:
+        change.drop_in.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        change.drop_in.write_text(text)
+        manager.reload()
+        yield
+    finally:
+        problem = _undo(change.removal)
+    if problem:
+        raise CannotObserve(
+            f"{change.unit} was {change.before} before, and could not be made so again: {problem}",
+            hint=f"systemctl status {change.unit}",
+        )
+
+
+def undo_abandoned() -> tuple[str, ...]:
+    """Undo what a capadvise has left that was killed together with its guardian. Names of the
+    units."""
+    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
+    units = []
+    for note in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
+        unit, _, mark = note.name.rpartition(".")
+        if mark not in alive:
+            with suppress(OSError, ValueError):
+                _undo(json.loads(note.read_text()))
+                units.append(unit)
+    return tuple(units)
+
+
+def _undo(removal: list[str]) -> str:
+    """Empty, or why it could not be done."""
+    try:
+        done = subprocess.run(
+            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (last_line(done.stderr) or f"exit {done.returncode}") if done.returncode else ""

@@ -1,0 +1,134 @@
+"""What ``systemctl show`` says of a unit, taken apart. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from capadvise.recording import Phase
+
+_PHASES = {
+    "ExecCondition": Phase.RUN,
+    "ExecStartPre": Phase.RUN,
+    "ExecStart": Phase.RUN,
+    "ExecStartPost": Phase.RUN,
+    "ExecReload": Phase.RELOAD,
+    "ExecStop": Phase.STOP,
+    "ExecStopPost": Phase.STOP,
+}
+"""Settings with commands, in the order in which they are executed."""
+PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "SubState", "Type", "User", "DynamicUser", "ControlGroup"),
+    *("ExecMainCode", "ExecMainStatus", "MainPID", "ConsistsOf", "BoundBy", "TriggeredBy"),
+    *("RefuseManualStart", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs"),
+    *("ProtectClock", *(f"{key}Ex" for key in _PHASES)),
+)
+_COMMAND = re.compile(
+    r"\{ path=(?P<path>.*?) ; argv\[\]=.* ; flags=(?P<flags>[a-z -]*) ; start_time=", re.DOTALL
+)
+_KILLED = ("2", "3")
+"""``ExecMainCode``: CLD_KILLED and CLD_DUMPED."""
+_NOTHING_RUNS = ("inactive", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCommand:
+    """A line such as ``ExecStart=``."""
+
+    setting: str
+    path: str
+    """A program's path, or a name that is searched for."""
+    privileged: bool
+    """``+``: it has every capability, whatever the set of the unit is."""
+
+    @property
+    def phase(self) -> Phase:
+        """When in a unit's life it is executed."""
+        return _PHASES[self.setting]
+
+    def starts(self, path: str) -> bool:
+        """Whether this is what executes a program."""
+        return path == self.path or ("/" not in self.path and path.endswith(f"/{self.path}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit as its manager knows it at some moment."""
+
+    name: str
+    """``nginx.service``."""
+    loaded: str
+    active: str
+    """``active``, ``activating``, ``inactive``, ``failed`` …"""
+    sub: str
+    user: str
+    """Empty: root."""
+    cgroup: str
+    """Empty while nothing of it runs."""
+    status: int | None
+    """How its main process ended, as ``subprocess`` gives it; None where it has not."""
+    main: int
+    """The pid of its main process, as the manager counts; 0: none."""
+    commands: tuple[UnitCommand, ...]
+    dependents: tuple[str, ...]
+    """Units that are stopped and restarted with it."""
+    settings: frozenset[str]
+    """Those of ``unit_exposed.WITHHELD`` that are on."""
+    manual: bool
+    """Whether a user may start it."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is up, or on its way."""
+        return self.active not in _NOTHING_RUNS
+
+    @property
+    def is_root(self) -> bool:
+        """Whether its commands start with uid 0."""
+        return self.user in ("", "root", "0")
+
+    @property
+    def short_name(self) -> str:
+        """Without ``.service``."""
+        return self.name.removesuffix(".service")
+
+
+def parse_unit(text: str) -> Unit:
+    """One unit of the output."""
+    fields: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        key, separator, value = line.partition("=")
+        if separator:
+            fields.setdefault(key, []).append(value)
+
+    def last(key: str) -> str:
+        return fields.get(key, [""])[-1]
+
+    return Unit(
+        name=last("Id"),
+        loaded=last("LoadState"),
+        active=last("ActiveState"),
+        sub=last("SubState"),
+        user=last("User") or ("dynamic" if last("DynamicUser") == "yes" else ""),
+        cgroup=last("ControlGroup"),
+        status=_status(last("ExecMainCode"), last("ExecMainStatus")),
+        main=int(last("MainPID") or 0),
+        commands=tuple(_commands(fields)),
+        dependents=tuple(dict.fromkeys(f"{last('ConsistsOf')} {last('BoundBy')}".split())),
+        settings=frozenset(key for key in fields if last(key) == "yes"),
+        manual=last("RefuseManualStart") != "yes",
+    )
+
+
+def _commands(fields: dict[str, list[str]]) -> Iterable[UnitCommand]:
+    for setting in _PHASES:
+        for value in fields.get(f"{setting}Ex", ()):
+            if found := _COMMAND.match(value):
+                yield UnitCommand(setting, found["path"], "privileged" in found["flags"].split())
+
+
+def _status(code: str, status: str) -> int | None:
+    if not code.isdecimal() or not status.isdecimal() or code == "0":
+        return None
+    return -int(status) if code in _KILLED else int(status)

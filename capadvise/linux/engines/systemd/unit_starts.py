@@ -1,0 +1,87 @@
+"""Where a unit begins, told from the kernel's own events below its manager.
+
+The manager forks for each command, and the child (``systemd-executor``) prepares what the unit
+says and executes it: what it does before is not the unit's. Several units may start at a time: a
+command is known by its program, in the order in which the manager executes them, and by its control
+group where the process still lives when we hear of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from capadvise.caps import Sets
+from capadvise.linux.engines.systemd.unit import Unit, UnitCommand
+from capadvise.linux.kernel import procfs
+from capadvise.linux.posture.read import Machine, posture_of
+from capadvise.linux.tracking.tasks import Scope, Task
+from capadvise.posture import Posture
+
+
+class UnitStarts:
+    """Says which threads are the unit's. See ``tasks.Starts``."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit, self._next = unit, 0
+        self._machine = Machine.read()
+        self.scope: Scope | None = None
+        self.sets: Sets | None = None
+        """Of the main process at its exec, or of one before it; None where all were gone."""
+        self.posture: Posture | None = None
+        self.user = (0, 0)
+        """uid and gid of the main process at its exec."""
+        self.privileged: set[str] = set()
+        """Programs of commands with ``+``, which were executed."""
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """Nothing begins with a call."""
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """A program below the manager: perhaps one of the unit's commands."""
+        if task.inside or in_unit(pid, self._unit.name) is False:
+            return
+        command = self._command(path)
+        if command is None:
+            return
+        if command.privileged:  # it has everything whatever the unit's set is
+            task.inside = True
+            self.privileged.add(path)
+            return
+        if self.scope is None:
+            self.scope = Scope(1, pid, time, task.namespace)
+        task.scope, task.since, task.phase = self.scope, time, command.phase
+        if command.setting == "ExecStart" or self.posture is None:
+            self._look(pid, task)
+
+    def unknown(self, pid: int) -> Scope | None:
+        """Its control group tells, where a fork was lost."""
+        return self.scope if in_unit(pid, self._unit.name) else None
+
+    def _command(self, path: str) -> UnitCommand | None:
+        """The next one that executes this program, from the first on where it is started anew."""
+        numbered = list(enumerate(self._unit.commands, 1))
+        for number, command in (*numbered[self._next :], *numbered[: self._next]):
+            if command.starts(path):
+                self._next = number
+                return command
+        return None
+
+    def _look(self, pid: int, task: Task) -> None:
+        self.user = task.uids.effective, task.gids.effective
+        with suppress(OSError):
+            self.posture = posture_of(pid, self._machine)
+            self.sets = procfs.capability_sets(pid)
+
+
+def in_unit(pid: int, name: str) -> bool | None:
+    """Whether a process is in the control group of a unit; None where it is gone."""
+    groups = procfs.cgroup(pid)
+    if not groups:
+        return None
+    return any(name in line.split("/") for line in groups.splitlines())
+
+
+def processes(name: str) -> list[int]:
+    """The processes of a unit."""
+    return [pid for pid in procfs.processes() if in_unit(pid, name)]

@@ -1,0 +1,137 @@
+"""A unit that systemctl has started: it ends, not systemctl, and its manager stops it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.engines.systemd import manager
+from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit_starts import UnitStarts, processes
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.supervise.command_subject import CommandSubject
+from capadvise.linux.supervise.decisions import (
+    Finished,
+    Happening,
+    LeftBehind,
+    MainExited,
+    SupervisorLost,
+)
+
+_EVERY = 0.25
+"""Seconds between two questions to the manager."""
+
+
+class UnitSubject:
+    """One start of a unit. See ``subject.Subject``."""
+
+    health = None
+
+    def __init__(self, client: CommandSubject, unit: str, starts: UnitStarts) -> None:
+        """``client``: systemctl."""
+        self._client, self._unit, self._starts = client, unit, starts
+        self.fds = client.fds
+        self.status: int | None = None
+        self.ended = False
+        self.ended_by_us = False
+        """It ran when it was told to stop: without that, it would have gone on."""
+        self._ran = False
+        self._asked: Background[Unit] | None = None
+        self._next = 0.0
+        self._stopping = self._finished = False
+
+    @property
+    def client_status(self) -> int | None:
+        """Exit status of systemctl."""
+        return self._client.status
+
+    @property
+    def begun(self) -> bool:
+        """Whether a command of the unit's has been executed."""
+        return self._starts.scope is not None
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What of the unit does not count."""
+        return tuple(
+            f"{path}: executed with a + prefix, and so with every capability whatever the set is: "
+            "not counted"
+            for path in sorted(self._starts.privileged)
+        )
+
+    def update(self) -> list[Happening]:
+        """What the guardian and the manager tell."""
+        told = self._client.update()
+        happened: list[Happening] = [one for one in told if not isinstance(one, MainExited)]
+        if any(isinstance(one, SupervisorLost) for one in happened):
+            self.ended = True
+        elif self._client.ended and (unit := self._look()) is not None:
+            happened += self._judge(unit)
+        return happened
+
+    def _look(self) -> Unit | None:
+        """As it is now, where it was asked for and the answer is there."""
+        now = time.monotonic()
+        if self._asked is None and now >= self._next:
+            self._asked = Background(lambda: manager.show(self._unit))
+        if self._asked is None or not self._asked.ended:
+            return None
+        asked, self._asked = self._asked, None
+        self._next = now + _EVERY
+        with suppress(CannotObserve):  # it is busy: daemon-reload
+            return asked.result()
+        return None
+
+    def _judge(self, unit: Unit) -> list[Happening]:
+        self._ran = unit.runs and unit.sub != "exited"
+        if not unit.runs:
+            failed = self._client.status or (1 if unit.active == "failed" else 0)
+            self.status = unit.status or failed
+            self.ended = True
+            return []
+        if unit.sub == "exited" and not self._finished:  # RemainAfterExit=
+            self._finished = True
+            return [Finished()]
+        return [LeftBehind()]
+
+    def pids(self) -> list[int]:
+        """All in its control group."""
+        return processes(self._unit)
+
+    def check_environment(self) -> dict[str, str]:
+        """``UNIT``."""
+        return {"UNIT": self._unit}
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """To systemctl while that lives; then it means the end."""
+        if not self._client.ended:
+            self._client.signal(number, from_process=from_process)
+        elif number != signal.SIGHUP:
+            self.stop()
+
+    def note_ending(self) -> None:
+        """Note whether it runs."""
+        self.ended_by_us = self._client.ended and self._ran
+
+    def stop(self) -> None:
+        """As its manager stops it, with its ``ExecStop=``."""
+        if not self._stopping:
+            self._stopping = True
+            Background(lambda: _tried(manager.stop, self._unit))
+
+    def end_rest(self) -> None:
+        """Its manager ends what its main process leaves."""
+
+    def kill(self) -> None:
+        """At once, and the client too."""
+        Background(lambda: _tried(manager.kill, self._unit))
+        self._client.kill()
+        self.stop()
+
+
+def _tried(order: Callable[[str], None], unit: str) -> None:
+    with suppress(CannotObserve):
+        order(unit)

@@ -1,0 +1,59 @@
+"""Record a unit that systemctl starts; judge, save, and prove where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from capadvise.workflow.notice import notice
+from capadvise.workflow.record import Wishes, over_of, proven_over
+from capadvise.workflow.reports import preload
+from capadvise.workflow.screens import has_screens
+
+if TYPE_CHECKING:
+    from capadvise.linux.engines.systemd.invocation import UnitOrder
+    from capadvise.linux.supervise.command import Command
+    from capadvise.linux.supervise.onlooker import Onlooker
+    from capadvise.tui.protocols import Over
+
+
+def unit_order(argv: Sequence[str]) -> UnitOrder | None:
+    """The unit that a command starts; None for any other. Raises BadInput where it starts one in a
+    way that cannot be recorded."""
+    if not any(word.endswith("systemctl") for word in argv[:4]):
+        return None
+    from capadvise.linux.engines.systemd.invocation import recognize  # most runs do without
+
+    return recognize(argv)
+
+
+def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
+    """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
+    Raises CannotObserve and BadInput where nothing ran."""
+    from capadvise.linux.engines.systemd.record import SETTLES, active_check, observe_unit
+
+    if wishes.prove and command.check is None and command.seconds is None:
+        command = replace(command, check=active_check(order.unit), check_after=SETTLES)
+    if wishes.screens and has_screens():
+        return _on_screen(order, command, wishes)
+    say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
+    run = observe_unit(order, command, preload, say=say)
+    over = over_of(run.seen, wishes)
+    return (proven_over(over, None) if wishes.prove else over), run.status
+
+
+def _on_screen(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
+    from capadvise.linux.engines.systemd.record import observe_unit
+    from capadvise.workflow.live import LiveRecorder, show_live
+
+    command = replace(command, doubt=None)
+
+    def job(terminal: int, onlooker: Onlooker) -> list[Over]:
+        here = replace(command, terminal=terminal)
+        run = observe_unit(order, here, preload, onlooker=onlooker)
+        return [over_of(run.seen, wishes, say=lambda sentence: None)]
+
+    recorder = LiveRecorder(command.argv, job, check=command.check)
+    over = show_live(recorder, prove=wishes.prove)[0]
+    return over, over.report.recording.exit_status

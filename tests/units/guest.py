@@ -1,0 +1,164 @@
+"""A systemd as process 1 of namespaces of its own: the kernel and the programs are this machine's.
+
+What it changes stays there: ``/etc`` and ``/var`` have a layer in memory, ``/run`` is empty at
+first, and the network is its own. capadvise runs in its mounts, control groups and network, but in
+the initial pid namespace, where alone the kernel's trace can be read: there, ``/proc`` is the
+machine's, and systemctl goes through ``nsenter``, for systemd talks to nobody whose pid it cannot
+see.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from capadvise.linux.kernel.process_tree import descendants
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+
+SYSTEMD = Path("/usr/lib/systemd/systemd")
+_MASKED = (
+    *("systemd-sysctl.service", "systemd-modules-load.service", "systemd-udevd.service"),
+    *("systemd-udev-trigger.service", "systemd-udevd-control.socket", "systemd-binfmt.service"),
+    *("systemd-udevd-kernel.socket", "proc-sys-fs-binfmt_misc.automount", "ldconfig.service"),
+    *("systemd-journal-catalog-update.service", "systemd-remount-fs.service", "dbus.socket"),
+    *("systemd-tmpfiles-setup-dev.service", "systemd-tmpfiles-setup-dev-early.service"),
+    *("systemd-tmpfiles-setup.service", "systemd-sysusers.service", "apparmor.service"),
+    "systemd-hwdb-update.service",
+    *("dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount"),
+    *("sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "systemd-update-done.service"),
+)
+"""They would change this machine, or only take time."""
+_BOOT = """\
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mkdir -p /run/lock /run/cgroup /run/bin
+for folder in etc var; do
+  mkdir -p /run/layers/$folder/upper /run/layers/$folder/work
+  mount -t overlay overlay /$folder \
+    -o lowerdir=/$folder,upperdir=/run/layers/$folder/upper,workdir=/run/layers/$folder/work
+done
+rm -rf /etc/systemd/system /etc/fstab
+mkdir /etc/systemd/system
+for unit in $MASKED; do ln -s /dev/null /etc/systemd/system/$unit; done
+mount -t cgroup2 cgroup2 /run/cgroup
+mkdir /run/cgroup/$NAME && echo 0 > /run/cgroup/$NAME/cgroup.procs
+ip link set lo up
+exec unshare --cgroup sh -c '
+  umount -R -l /sys/fs/cgroup
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup && umount -l /run/cgroup
+  exec "$@"' sh "$@"
+"""
+_REMOVE_CGROUP = """\
+mount --make-rprivate / && mount -t cgroup2 cgroup2 /mnt
+for i in 1 2 3 4 5 6 7 8 9; do
+  [ -d /mnt/$NAME ] || exit 0
+  find /mnt/$NAME -depth -type d -exec rmdir {} + 2>/dev/null; sleep 0.2
+done
+exit 1
+"""
+_ENTER = 'mount --make-rprivate / && mount -t proc proc /proc && exec "$@"'
+_SYSTEMCTL = """\
+#!/bin/sh
+SYSTEMD_IGNORE_CHROOT=1 exec nsenter --target {pid} --pid /usr/bin/systemctl "$@"
+"""
+
+
+class Guest:
+    """What is done there."""
+
+    def __init__(self, pid: int) -> None:
+        """``pid``: of its process 1, as we count."""
+        self.pid = pid
+        self.root = Path(f"/proc/{pid}/root")
+        shim = self.root / "run/bin/systemctl"
+        shim.write_text(_SYSTEMCTL.format(pid=pid))
+        shim.chmod(0o755)
+
+    def words(self, *argv: str) -> list[str]:
+        """A command line that executes another one there, in the initial pid namespace."""
+        enter = ("nsenter", f"--target={self.pid}", "--mount", "--net", "--cgroup", "--uts", "--ipc")
+        return [*enter, "unshare", "--mount", "sh", "-c", _ENTER, "sh", *argv]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of what is executed there."""
+        path = f"/run/bin:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "HOME": "/root", "XDG_STATE_HOME": "/run/state"}
+
+    def call(self, *argv: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        """Execute something there."""
+        return subprocess.run(
+            self.words(*argv),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def capadvise(self, *argv: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        """The program under test, there."""
+        return self.call(CAPADVISE, *argv, seconds=seconds)
+
+    def systemctl(self, *argv: str) -> str:
+        """What it prints, whatever its exit status."""
+        return self.call("systemctl", *argv).stdout.strip()
+
+    def unit(self, name: str, text: str) -> None:
+        """Add a unit."""
+        (self.root / "etc/systemd/system" / name).write_text(text)
+        self.call("systemctl", "daemon-reload")
+
+    def state(self, unit: str) -> str:
+        """``active``, ``inactive``, ``failed`` …"""
+        return self.systemctl("is-active", unit)
+
+    def traces(self) -> list[str]:
+        """What capadvise has not removed of its own files there."""
+        places = ("run/systemd/system", "run/capadvise-units")
+        return [
+            str(path.relative_to(self.root))
+            for place in places
+            for path in (self.root / place).rglob("*capadvise*" if "system" in place else "*")
+        ]
+
+
+@contextmanager
+def booted() -> Iterator[Guest]:
+    """A guest that is up; nothing of it stays."""
+    name = f"capadvise-units-test-{os.getpid()}-{time.monotonic_ns()}"
+    environment = {
+        **os.environ,
+        "NAME": name,
+        "MASKED": " ".join(_MASKED),
+        "container": "other",
+    }
+    kinds = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--mount-proc")
+    systemd = (str(SYSTEMD), "--system", "--unit=basic.target", "--log-target=null")
+    process = subprocess.Popen(
+        ["unshare", *kinds, "--kill-child", "sh", "-c", _BOOT, "sh", *systemd],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: descendants(process.pid) != [], seconds=20)
+        pid = descendants(process.pid)[0]
+        until(lambda: Path(f"/proc/{pid}/root/run/systemd/private").is_socket(), seconds=60)
+        guest = Guest(pid)
+        until(lambda: guest.state("basic.target") == "active", seconds=60)
+        yield guest
+    finally:
+        process.kill()
+        process.wait()
+        subprocess.run(
+            ["unshare", "--mount", "sh", "-c", _REMOVE_CGROUP], env=environment, check=True
+        )

@@ -46,6 +46,8 @@ class Judged:
     @property
     def when(self) -> str:
         """The phase of a lifecycle."""
+        if self.check.phase is Phase.STOP_COMMAND:
+            return str(Phase.STOP)
         if self.check.phase is not Phase.RUN:
             return str(self.check.phase)
         return "first-start" if self.start == 1 else "later-start"

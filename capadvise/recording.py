@@ -33,6 +33,8 @@ class Phase(StrEnum):
     """First seen after the target had been told to reload."""
     STOP = "stop"
     """After the target had been told to stop."""
+    STOP_COMMAND = "stop-command"
+    """By a command of a unit's that stops it, or cleans up: where it fails, the unit has failed."""
 
 
 class Retried(StrEnum):

@@ -82,7 +82,15 @@ class Guest:
 
     def words(self, *argv: str) -> list[str]:
         """A command line that executes another one there, in the initial pid namespace."""
-        enter = ("nsenter", f"--target={self.pid}", "--mount", "--net", "--cgroup", "--uts", "--ipc")
+        enter = (
+            "nsenter",
+            f"--target={self.pid}",
+            "--mount",
+            "--net",
+            "--cgroup",
+            "--uts",
+            "--ipc",
+        )
         return [*enter, "unshare", "--mount", "sh", "-c", _ENTER, "sh", *argv]
 
     @property

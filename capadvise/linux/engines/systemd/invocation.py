@@ -33,17 +33,18 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     if not words or PurePath(words[0]).name != "systemctl":
         return None
     names = [word for word in words[1:] if not word.startswith("-")]
-    if not names or names[0] not in _VERBS:
-        return None
     options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]
+    verb = next((word for word in names[: 1 + len(options)] if word in _VERBS), None)
+    if verb is None:
+        return None
     if options:
         raise BadInput(
             f"systemctl {options[0]}: a unit started so cannot be recorded",
-            hint=f"capadvise run -- systemctl {names[0]} UNIT",
+            hint=f"capadvise run -- systemctl {verb} UNIT",
         )
     if len(names) != 2:
         raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
-    return UnitOrder(names[0], unit_name(names[1]), tuple(argv))
+    return UnitOrder(verb, unit_name(names[1]), tuple(argv))
 
 
 def restart_of(unit: str) -> UnitOrder:

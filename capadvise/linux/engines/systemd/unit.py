@@ -14,8 +14,8 @@ _PHASES = {
     "ExecStart": Phase.RUN,
     "ExecStartPost": Phase.RUN,
     "ExecReload": Phase.RELOAD,
-    "ExecStop": Phase.STOP,
-    "ExecStopPost": Phase.STOP,
+    "ExecStop": Phase.STOP_COMMAND,
+    "ExecStopPost": Phase.STOP_COMMAND,
 }
 """Settings with commands, in the order in which they are executed."""
 PROPERTIES = (

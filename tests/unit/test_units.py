@@ -1,0 +1,158 @@
+"""Units: what systemctl says of them, the command lines that start them, and drop-ins."""
+
+from __future__ import annotations
+
+import pytest
+
+from capadvise.caps import CapSet, parse_set
+from capadvise.errors import BadInput
+from capadvise.formats.systemd import read
+from capadvise.linux.engines.systemd import drop_in
+from capadvise.linux.engines.systemd.invocation import recognize
+from capadvise.linux.engines.systemd.unit import parse_unit
+from capadvise.linux.engines.systemd.unit_starts import UnitStarts
+from capadvise.linux.kernel.syscalls import Ids
+from capadvise.linux.tracking.tasks import Task
+from capadvise.recording import Phase
+
+SHOWN = """\
+Type=forking
+MainPID=99
+ExecMainCode=1
+ExecMainStatus=3
+ExecStartPreEx={ path=/usr/sbin/nginx ; argv[]=/usr/sbin/nginx -t -q -g daemon on; master_process \
+on; ; flags= ; start_time=[Thu 2026-11-26 14:31:18 UTC] ; stop_time=[n/a] ; pid=96 ; code=exited ; \
+status=0 }
+ExecStartPreEx={ path=/bin/sh ; argv[]=/bin/sh -c mknod /run/a c 1 3 ; flags=ignore-failure \
+privileged ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
+ExecStartEx={ path=sleep ; argv[]=sleep 5 ; flags= ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; \
+code=(null) ; status=0/0 }
+ExecStopEx={ path=/bin/sh ; argv[]=/bin/sh -c true ; flags=no-setuid ; start_time=[n/a] ; \
+stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
+User=www-data
+DynamicUser=no
+ProtectClock=yes
+PrivateDevices=no
+ConsistsOf=a.service b.service
+BoundBy=b.service
+Id=web.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+ControlGroup=/system.slice/web.service
+RefuseManualStart=no
+"""
+SOME: CapSet = parse_set(["KILL", "NET_BIND_SERVICE"])
+
+
+def test_what_systemctl_shows() -> None:
+    unit = parse_unit(SHOWN)
+    assert (unit.name, unit.short_name, unit.user) == ("web.service", "web", "www-data")
+    assert (unit.active, unit.sub, unit.main, unit.status) == ("active", "running", 99, 3)
+    assert [(one.setting, one.path, one.privileged) for one in unit.commands] == [
+        ("ExecStartPre", "/usr/sbin/nginx", False),
+        ("ExecStartPre", "/bin/sh", True),
+        ("ExecStart", "sleep", False),
+        ("ExecStop", "/bin/sh", False),
+    ]
+    assert unit.dependents == ("a.service", "b.service")
+    assert unit.settings >= {"ProtectClock"}
+    assert "PrivateDevices" not in unit.settings
+    assert unit.runs
+    assert not unit.is_root
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [("0", "0", None), ("1", "3", 3), ("2", "9", -9), ("", "", None)],
+)
+def test_how_a_main_process_ended(code: str, status: str, expected: int | None) -> None:
+    assert parse_unit(f"ExecMainCode={code}\nExecMainStatus={status}\n").status == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("systemctl start nginx", ("start", "nginx.service")),
+        ("/usr/bin/systemctl restart nginx.service", ("restart", "nginx.service")),
+        ("sudo systemctl -q restart foo@bar", ("restart", "foo@bar.service")),
+        ("systemctl restart php8.2-fpm", ("restart", "php8.2-fpm.service")),
+        ("systemctl stop nginx", None),
+        ("systemctl status nginx", None),
+        ("systemctl", None),
+        ("nginx start", None),
+        ("docker start systemctl", None),
+    ],
+)
+def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] | None) -> None:
+    order = recognize(line.split())
+    assert (order and (order.verb, order.unit)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("systemctl --user start foo", "systemctl --user"),
+        ("systemctl -M box restart foo", "systemctl -M"),
+        ("systemctl start a b", "one unit is recorded at a time"),
+        ("systemctl start", "one unit is recorded at a time"),
+        ("systemctl start docker.socket", "only services"),
+        ("systemctl start ../x", "not the name of a unit"),
+        ("systemctl start nginx*", "not the name of a unit"),
+    ],
+)
+def test_what_starts_units_in_a_way_that_is_not_recorded(line: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        recognize(line.split())
+
+
+@pytest.mark.parametrize(
+    ("user", "ambient"), [("", ()), ("www-data", ("CAP_KILL", "CAP_NET_BIND_SERVICE"))]
+)
+def test_a_trial_gives_exactly_the_set(user: str, ambient: tuple[str, ...]) -> None:
+    unit = parse_unit(f"Id=web.service\nUser={user}\n")
+    (declared,) = read(drop_in.for_trial(unit, SOME), drop_in=True)
+    assert (declared.drop, declared.add) == (("ALL",), ("CAP_KILL", "CAP_NET_BIND_SERVICE"))
+    assert declared.ambient == ambient
+    (nothing,) = read(drop_in.for_trial(unit, frozenset()), drop_in=True)
+    assert (nothing.drop, nothing.add, nothing.ambient) == (("ALL",), (), ())
+
+
+@pytest.mark.parametrize("user", ["", "www-data"])
+def test_a_recording_gives_everything(user: str) -> None:
+    unit = parse_unit(f"Id=web.service\nUser={user}\n")
+    (declared,) = read(drop_in.for_recording(unit), drop_in=True)
+    assert (declared.drop, declared.add) == ((), ())
+    assert declared.no_new_privileges is False
+    assert len(declared.ambient or ()) == (0 if user == "" else 41)
+
+
+def started(starts: UnitStarts, path: str) -> Task:
+    """A process that has just executed a program; it is gone already."""
+    task = Task("systemd-executor", Ids(0, 0, 0), Ids(0, 0, 0))
+    starts.executed(1, 2**22 + 1, task, path)
+    return task
+
+
+def test_commands_are_told_apart_by_their_order() -> None:
+    """The same program is executed with ``+`` and without."""
+    starts = UnitStarts(parse_unit(SHOWN))
+    executor = started(starts, "/usr/lib/systemd/systemd-executor")
+    assert executor.scope is None
+    assert started(starts, "/usr/sbin/nginx").scope is starts.scope is not None
+    privileged = started(starts, "/bin/sh")
+    assert privileged.scope is None
+    starts.executed(2, 2**22 + 1, privileged, "/usr/bin/sleep")
+    assert privileged.scope is None
+    assert started(starts, "/usr/bin/sleep").scope is starts.scope
+    stop = started(starts, "/bin/sh")
+    assert (stop.scope, stop.phase) == (starts.scope, Phase.STOP_COMMAND)
+    assert started(starts, "/usr/sbin/nginx").scope is starts.scope
+    assert started(starts, "/bin/sh").scope is None
+    assert starts.privileged == {"/bin/sh"}
+
+
+def test_other_units_are_not_counted() -> None:
+    starts = UnitStarts(parse_unit(SHOWN))
+    assert started(starts, "/usr/sbin/cron").scope is None
+    assert starts.scope is None

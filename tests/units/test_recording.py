@@ -1,0 +1,205 @@
+"""What is recorded of a unit, and that the unit is as it was afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.required import tool
+from tests.support.wait import until
+from tests.units.guest import Guest
+
+SERVER = """\
+[Service]
+User=nobody
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 81
+"""
+ONESHOT = """\
+[Service]
+Type=oneshot
+ExecStartPre=+/bin/sh -c 'mknod /run/node c 1 3; rm /run/node'
+ExecStartPre=-/usr/bin/false
+ExecStart=/bin/sh -c 'rm -f /run/given; touch /run/given; chown nobody /run/given; exit {status}'
+ExecStopPost=/bin/sh -c 'hostname >/dev/null'
+"""
+REMAINS = """\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/true
+ExecStop=/usr/bin/chown nobody /run/given
+[Install]
+"""
+SOCKET = "[Socket]\nListenStream=127.0.0.1:82\n"
+ACTIVATED = """\
+[Service]
+User=nobody
+ExecStart=/usr/bin/python3 -c 'import socket; s = socket.socket(fileno=3); \
+c = s.accept()[0]; c.sendall(b"hello"); c.close(); s.accept()'
+"""
+TEMPLATE = """\
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/chown %i /run/given
+"""
+CONFINED = """\
+[Service]
+ExecStart=/usr/bin/sleep 600
+NoNewPrivileges=yes
+SystemCallFilter=~@clock
+ProtectClock=yes
+CapabilityBoundingSet=CAP_KILL
+"""
+
+
+def recorded(guest: Guest, *words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    """A report, and how capadvise ended."""
+    report = guest.root / "run/report.json"
+    report.unlink(missing_ok=True)
+    done = guest.capadvise("run", "--no-tui", "-o", "/run/report.json", *words)
+    assert report.exists(), done.stderr
+    return json.loads(report.read_text()), done
+
+
+def a_file_of_roots(guest: Guest) -> None:
+    file = guest.root / "run/given"
+    file.unlink(missing_ok=True)
+    file.touch()
+
+
+def needs(report: dict[str, Any]) -> set[str]:
+    return set(report["proposal"]["cap_add"])
+
+
+def test_a_forking_unit_with_a_pid_file(guest: Guest) -> None:
+    tool("nginx")
+    report, done = recorded(
+        guest, "--check", "curl -fso /dev/null localhost", "--", "systemctl", "start", "nginx"
+    )
+    assert needs(report) >= {"NET_BIND_SERVICE", "SETGID", "SETUID"}
+    assert not needs(report) & {"SYS_ADMIN", "SETPCAP", "SYS_RESOURCE", "MKNOD", "KILL"}
+    target = report["target"]
+    assert (target["kind"], target["name"], target["user"]) == ("unit", "nginx", "0:0")
+    assert report["workload"]["kind"] == "daemon"
+    assert report["recordings"][0]["succeeded"] is True
+    assert "nginx.service exited with 0" in done.stderr
+    assert "--format systemd" in done.stderr
+    assert (done.returncode, guest.state("nginx")) == (0, "inactive")
+
+
+def test_a_user_with_ambient_capabilities(guest: Guest) -> None:
+    guest.unit("server.service", SERVER)
+    check = "curl -fso /dev/null 127.0.0.1:81"
+    report, _ = recorded(guest, "--check", check, "--", "systemctl", "restart", "server")
+    assert needs(report) == {"NET_BIND_SERVICE"}
+    assert report["target"]["user"].startswith("65534:")
+    emitted = guest.capadvise("emit", "/run/report.json", "--format", "systemd").stdout
+    assert "# /etc/systemd/system/server.service.d/10-capadvise.conf" in emitted
+    assert "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in emitted
+    assert "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in emitted
+
+
+def test_a_oneshot_and_what_runs_with_a_plus(guest: Guest) -> None:
+    """It needs what its own lines need; the line with ``+`` has everything whatever the set is."""
+    guest.unit("once.service", ONESHOT.format(status=0))
+    report, done = recorded(guest, "--", "systemctl", "start", "once")
+    assert needs(report) == {"CHOWN"}
+    assert "/bin/sh: executed with a + prefix" in done.stderr
+    assert report["workload"]["kind"] == "oneshot"
+    assert (done.returncode, guest.state("once")) == (0, "inactive")
+
+
+def test_a_unit_that_fails(guest: Guest) -> None:
+    """What was seen is told; systemctl's exit status is ours; the unit is not left failed."""
+    guest.unit("fails.service", ONESHOT.format(status=3))
+    report, done = recorded(guest, "--", "systemctl", "start", "fails")
+    assert needs(report) == {"CHOWN"}
+    recording = report["recordings"][0]
+    assert (recording["exit_status"], recording["succeeded"]) == (3, False)
+    assert (done.returncode, guest.state("fails")) == (1, "inactive")
+
+
+def test_a_unit_that_had_failed_is_failed_again(guest: Guest) -> None:
+    guest.unit("was-failed.service", "[Service]\nExecStart=/usr/bin/false\n")
+    guest.systemctl("start", "was-failed")
+    until(lambda: guest.state("was-failed") == "failed")
+    recorded(guest, "--for", "1", "--", "systemctl", "start", "was-failed")
+    assert guest.state("was-failed") == "failed"
+
+
+def test_what_its_stop_command_needs(guest: Guest) -> None:
+    a_file_of_roots(guest)
+    guest.unit("remains.service", REMAINS)
+    report, _ = recorded(guest, "--", "systemctl", "start", "remains")
+    assert needs(report) == {"CHOWN"}
+    (check,) = [one for one in report["recordings"][0]["checks"] if one["cap"] == "CAP_CHOWN"]
+    assert check["phase"] == "stop-command"
+    assert guest.state("remains") == "inactive"
+
+
+def test_a_socket_that_its_manager_binds_is_no_need(guest: Guest) -> None:
+    guest.unit("waits.socket", SOCKET)
+    guest.unit("waits.service", ACTIVATED)
+    guest.systemctl("start", "waits.socket")
+    check = "curl -s --http0.9 127.0.0.1:82 | grep hello"
+    report, _ = recorded(guest, "--check", check, "--", "systemctl", "start", "waits")
+    assert needs(report) == set()
+    assert guest.state("waits.socket") == "active"
+    guest.systemctl("stop", "waits.socket")
+
+
+def test_an_instance_of_a_template(guest: Guest) -> None:
+    a_file_of_roots(guest)
+    guest.unit("give@.service", TEMPLATE)
+    report, _ = recorded(guest, "--", "systemctl", "start", "give@nobody")
+    assert needs(report) == {"CHOWN"}
+    assert report["target"]["name"] == "give@nobody"
+
+
+def test_what_hides_checks_is_taken_away_and_comes_back(guest: Guest) -> None:
+    """One that is up is restarted twice: for the recording, and as it is."""
+    guest.unit("confined.service", CONFINED)
+    guest.systemctl("start", "confined")
+    before = guest.systemctl("show", "-p", "MainPID", "confined")
+    report, done = recorded(guest, "--for", "1", "--", "systemctl", "restart", "confined")
+    held = report["recordings"][0]["held"]["bounding"]
+    assert "CAP_SYS_ADMIN" in held
+    assert "CAP_SYS_TIME" not in held  # ProtectClock= is kept
+    assert report["posture"]["no_new_privs"] is False
+    assert "confined.service: restarted for the recording, and once more" in done.stderr
+    assert guest.state("confined") == "active"
+    said = guest.systemctl(
+        "show", "-p", "MainPID,CapabilityBoundingSet,NoNewPrivileges", "confined"
+    )
+    assert before not in said
+    assert "CapabilityBoundingSet=cap_kill\n" in said
+    assert "NoNewPrivileges=yes" in said
+
+
+@pytest.mark.parametrize(
+    ("unit", "why"),
+    [
+        ("dbus", "it carries every program that talks over D-Bus"),
+        ("systemd-journald", "it carries what every unit writes"),
+        ("user@1000", "it carries all that a user runs"),
+        ("no-such-unit", "there is no unit no-such-unit.service"),
+        ("waits.socket", "only services have capabilities of their own"),
+    ],
+)
+def test_what_is_not_restarted(unit: str, why: str, guest: Guest) -> None:
+    done = guest.capadvise("run", "--no-tui", "--", "systemctl", "restart", unit)
+    assert why in done.stderr
+    assert done.returncode == 2
+
+
+def test_what_is_up_is_not_started(guest: Guest) -> None:
+    guest.unit("up.service", "[Service]\nExecStart=/usr/bin/sleep 600\n")
+    guest.systemctl("start", "up")
+    before = guest.systemctl("show", "-p", "MainPID", "up")
+    done = guest.capadvise("run", "--no-tui", "--", "systemctl", "start", "up")
+    assert "up.service is active already" in done.stderr
+    assert guest.systemctl("show", "-p", "MainPID", "up") == before

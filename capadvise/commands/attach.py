@@ -8,6 +8,7 @@ from pathlib import Path
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.running.target import Running, find
+from capadvise.linux.running.units import is_unit, running_unit
 from capadvise.linux.supervise.command import Command
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, record_running
@@ -24,7 +25,7 @@ def command(args: argparse.Namespace) -> int:
     if args.output:
         check_writable(Path(args.output))
     require()  # before anything is said of engines that only root may talk to
-    running = find(args.what)
+    running = running_unit(args.what) if is_unit(args.what) else find(args.what)
     what = Command(
         running.target.argv,
         check=args.check,
@@ -51,6 +52,8 @@ def _watching(running: Running, processes: int) -> str:
     name = target.name
     if target.kind == "container":
         name = f"{target.engine or ''} container {name}".lstrip()
+    elif target.kind == "unit":
+        name = f"{name}.service"
     many = f"{processes} process{'es' * (processes != 1)}"
     return (
         f"watching {name}, pid {running.pid}, {many}; Ctrl-C ends the recording, the "

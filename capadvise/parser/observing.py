@@ -57,15 +57,17 @@ def run(verbs: Verbs) -> None:
 _ATTACH = """\
 The target is never stopped or signalled. Ctrl-C ends the recording.
 
-example: capadvise attach --for 60 web
+examples:
+  capadvise attach --for 60 web
+  capadvise attach --for 60 nginx.service
 """
 
 
 def attach(verbs: Verbs) -> None:
     """``attach``."""
     parser = verb(
-        *(verbs, "attach", "[options] PID|CONTAINER"),
-        "record something that is already running: a process, a container",
+        *(verbs, "attach", "[options] PID|CONTAINER|UNIT"),
+        "record something that is already running: a process, a container, a systemd unit",
         _ATTACH,
     )
     _report(parser, "where to write the report")
@@ -76,7 +78,7 @@ def attach(verbs: Verbs) -> None:
     )
     _json(parser)
     parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
-    parser.add_argument("what", metavar="PID|CONTAINER")
+    parser.add_argument("what", metavar="PID|CONTAINER|UNIT", help="a unit: web.service")
 
 
 _PROVE = """\

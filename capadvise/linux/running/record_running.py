@@ -17,6 +17,7 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM
+from capadvise.linux.engines.systemd.unit_starts import UnitStarts
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.running import namespace_addresses
@@ -124,8 +125,10 @@ def _loop(
 ) -> EventLoop:
     """Take over what is followed."""
     trace = ready.traced()
+    unit = running.unit
+    starts = Entering(running, scope) if unit is None else UnitStarts(unit, scope)
     tracker = Tracker(
-        *(trace.buffers.types, trace.symbols, Entering(running, scope), running.pid, 0, 0),
+        *(trace.buffers.types, trace.symbols, starts, running.pid, 0, 0),
         opened_by=opened_by,
         pointers=trace.buffers,
     )

@@ -24,6 +24,9 @@ from capadvise.recording import Phase
 _ITSELF = ("/proc/self/", "/dev/fd/")
 """How a runtime executes itself again, from the sealed copy."""
 
+_EXECUTOR = "/systemd-executor"
+"""It prepares what a unit says, and executes a command of it."""
+
 
 class Entering:
     """Whatever enters the container while it is recorded belongs to it from its next exec on, as
@@ -91,7 +94,7 @@ class RunningSubject:
     def update(self) -> list[Happening]:
         """Follow newcomers; see whether it is still there."""
         self._guardian.read()
-        if self._running.target.kind == "container":
+        if self._running.target.kind in ("container", "unit"):
             self._follow_newcomers()
         self.ended |= not self._lives() and not self._comes_again()
         if self._guardian.ended and not self.ended:
@@ -160,5 +163,7 @@ def _is_runtime(pid: int) -> bool:
     try:
         program = os.readlink(f"/proc/{pid}/exe")
     except OSError:
+        return True
+    if program.endswith((_EXECUTOR, "/systemd")):
         return True
     return is_runtime(PurePosixPath(program).name) or program.startswith("/memfd:")

@@ -19,6 +19,8 @@ from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.engines.record import registry
 from capadvise.linux.engines.shims import CONMON, container_id, is_shim
+from capadvise.linux.engines.systemd.unit import ServiceUnit
+from capadvise.linux.engines.systemd.unit_starts import in_unit
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.running.configured_user import configured_user
@@ -35,11 +37,13 @@ class Running:
     """Its main process; of a container the first one."""
     target: Target
     shim: int = 0
-    """The shim that starts what is executed in the container later."""
+    """The shim that starts what is executed in the container later; of a unit, its manager."""
     pid_namespace: int | None = None
     """Of the container, where it has one of its own."""
     description: Container | None = None
     """The engine's."""
+    unit: ServiceUnit | None = None
+    """As its manager describes it."""
 
     def is_called(self, name: str) -> bool:
         """Whether this is the container's name, or begins its id."""
@@ -48,7 +52,9 @@ class Running:
         return by_id or name == self.target.name
 
     def has(self, pid: int) -> bool:
-        """Whether a process belongs to the container."""
+        """Whether a process belongs to the container, or to the unit."""
+        if self.unit is not None:
+            return bool(in_unit(pid, self.unit.name))
         container = self.target.container
         if container and container in procfs.cgroup(pid):
             return True
@@ -60,10 +66,11 @@ class Running:
         return self.target.container in procfs.arguments(pid)
 
     def processes(self) -> list[int]:
-        """Those that belong to it now: of a container all in it, else all that descend."""
+        """Those that belong to it now: of a container or a unit all in it, else all that
+        descend."""
         ours = {os.getpid(), *descendants(os.getpid())}
         pids = {self.pid, *descendants(self.pid)}
-        if self.target.kind == "container":
+        if self.target.kind in ("container", "unit"):
             pids |= {pid for pid in procfs.processes() if self.has(pid)}
         return sorted(pids - ours)
 
@@ -107,7 +114,10 @@ def _below(shim: int, pid: int) -> Running | None:
         return None
     name = next((after for word, after in pairwise(words) if word in ("-n", "--name")), None)
     target = replace(
-        _target(pid, "container"), container=container, engine="podman", name=name or container[:12]
+        target_of(pid, "container"),
+        container=container,
+        engine="podman",
+        name=name or container[:12],
     )
     return _in_container(pid, target, None)
 
@@ -123,7 +133,7 @@ def _by_pid(pid: int) -> Running:
         # a rootless podman may have no control groups to use
         chain = [pid, *_ancestors(pid)]
         kept = (_below(shim, below) for below, shim in pairwise(chain))
-        return next(filter(None, kept), Running(pid, _target(pid, "process")))
+        return next(filter(None, kept), Running(pid, target_of(pid, "process")))
     description = None
     if place.engine in registry.ENGINES:
         for client in registry.clients(place.engine):
@@ -133,7 +143,7 @@ def _by_pid(pid: int) -> Running:
         return _container(description)
     first = _first_of(place.container, pid)
     target = replace(
-        _target(first, "container"),
+        target_of(first, "container"),
         container=place.container,
         engine=place.engine,
         pod=place.pod,
@@ -162,7 +172,7 @@ def _container(container: Container) -> Running:
             f"the container {container.name} is not a process of this machine",
             hint=f"run capadvise where {container.engine} runs",
         )
-    target = _target(container.pid, "container")
+    target = target_of(container.pid, "container")
     target = replace(
         target,
         user=configured_user(container) or target.user,
@@ -188,7 +198,8 @@ def _in_container(pid: int, target: Target, description: Container | None) -> Ru
     )
 
 
-def _target(pid: int, kind: str) -> Target:
+def target_of(pid: int, kind: str) -> Target:
+    """What /proc tells of a process."""
     uids, gids = procfs.ids(pid) or ((0, 0, 0), (0, 0, 0))
     try:
         cwd = os.readlink(f"/proc/{pid}/cwd")

@@ -6,11 +6,11 @@ Everything else stays as the unit says: its user, namespaces, directories, envir
 from __future__ import annotations
 
 from capadvise.caps import CapSet
-from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 
 _ALWAYS = """\
 # By capadvise, for as long as it observes this unit. It is removed then.
-[Unit]
+[ServiceUnit]
 StartLimitIntervalSec=0
 [Service]
 Restart=no
@@ -23,13 +23,13 @@ NoNewPrivileges=no
 """A filter answers before the kernel checks, and of what a set-id program gains nothing is seen."""
 
 
-def for_recording(unit: Unit) -> str:
+def for_recording(unit: ServiceUnit) -> str:
     """Every capability, and nothing that hides a check."""
     ambient = "AmbientCapabilities=\n" if unit.is_root else "AmbientCapabilities=~\n"
     return f"{_ALWAYS}{_UNHIDDEN}CapabilityBoundingSet=~\n{ambient}"
 
 
-def for_trial(unit: Unit, caps: CapSet) -> str:
+def for_trial(unit: ServiceUnit, caps: CapSet) -> str:
     """Exactly these; the rest of its confinement is as in production."""
     names = " ".join(cap.name for cap in sorted(caps))
     bounding = "CapabilityBoundingSet=\n" + (f"CapabilityBoundingSet={names}\n" if names else "")

@@ -8,7 +8,7 @@ import struct
 
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
-from capadvise.linux.engines.systemd.unit import PROPERTIES, Unit, parse_unit
+from capadvise.linux.engines.systemd.unit import PROPERTIES, ServiceUnit, parse_unit
 
 SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
@@ -17,12 +17,12 @@ _SOCKET = "/run/systemd/private"
 _UCRED = struct.Struct("3i")
 
 
-def show(name: str) -> Unit:
+def show(name: str) -> ServiceUnit:
     """A unit as it is now. Raises CannotObserve where the manager does not answer."""
     return parse_unit(_call("show", f"--property={','.join(PROPERTIES)}", "--", name))
 
 
-def known(name: str) -> Unit:
+def known(name: str) -> ServiceUnit:
     """As ``show``. Raises BadInput where there is no such unit."""
     unit = show(name)
     if unit.loaded == "not-found":

@@ -11,7 +11,7 @@ from capadvise.formats.unit_exposed import WITHHELD
 from capadvise.linux.engines.systemd import drop_in, manager, safety
 from capadvise.linux.engines.systemd.invocation import UnitOrder, restart_of
 from capadvise.linux.engines.systemd.undo import change_of, changed, undo_abandoned
-from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts
 from capadvise.linux.engines.systemd.unit_subject import UnitSubject
 from capadvise.linux.ftrace.instances import require
@@ -76,7 +76,7 @@ def observe_unit(
 
 def run_unit(
     order: UnitOrder,
-    unit: Unit,
+    unit: ServiceUnit,
     command: Command,
     text: str,
     meanwhile: Callable[[], object] = lambda: None,
@@ -117,14 +117,14 @@ def run_unit(
     return UnitRun(seen, subject.client_status)
 
 
-def _grantable(unit: Unit) -> CapSet:
+def _grantable(unit: ServiceUnit) -> CapSet:
     """What its other settings leave of all that there is here."""
     names = [name for key in unit.settings for name in WITHHELD.get(key, ())]
     return procfs.capability_sets().bounding - {Cap.parse(name) for name in names}
 
 
 def _loop(
-    ready: Session, command: Command, unit: Unit, starts: UnitStarts
+    ready: Session, command: Command, unit: ServiceUnit, starts: UnitStarts
 ) -> tuple[EventLoop, UnitSubject]:
     trace = ready.traced()
     tracker = Tracker(
@@ -149,7 +149,7 @@ def _held(starts: UnitStarts, granted: CapSet) -> Held:
 
 
 def _observation(
-    unit: Unit,
+    unit: ServiceUnit,
     command: Command,
     loop: EventLoop,
     subject: UnitSubject,
@@ -184,7 +184,7 @@ def active_check(unit: str) -> str:
     return f"systemctl is-active --quiet {unit}"
 
 
-def _not_seen(unit: Unit, subject: UnitSubject) -> Exception:
+def _not_seen(unit: ServiceUnit, subject: UnitSubject) -> Exception:
     if subject.client_status:
         return CannotObserve(
             f"systemctl started nothing of {unit.name}: it ended with {subject.client_status}",

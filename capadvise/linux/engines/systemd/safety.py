@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from capadvise.errors import BadInput
-from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.engines.systemd.unit_starts import in_unit
 from capadvise.linux.kernel import procfs
 
@@ -20,7 +20,7 @@ _CARRY_OTHERS = {
 _USERS_MANAGER = "user@"
 
 
-def require_restartable(unit: Unit) -> None:
+def require_restartable(unit: ServiceUnit) -> None:
     """Raises BadInput with the reason where a restart would end more than the unit."""
     if not unit.manual:
         raise BadInput(f"{unit.name}: systemd lets nobody start it by hand")

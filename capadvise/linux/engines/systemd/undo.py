@@ -16,7 +16,7 @@ from pathlib import Path
 from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cli.answer import last_line
 from capadvise.linux.engines.systemd import manager
-from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.kernel import procfs
 
 _DROP_INS = Path("/run/systemd/system")
@@ -43,7 +43,7 @@ _SECONDS = 200.0
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class UnitChange:
     """Of a unit, by a drop-in."""
 
     unit: str
@@ -74,13 +74,13 @@ class Change:
         return [["ls", "-d", "--", str(self.note)], self.removal]
 
 
-def change_of(unit: Unit) -> Change:
+def change_of(unit: ServiceUnit) -> UnitChange:
     """Of a unit as it is now; nothing is changed yet."""
-    return Change(unit.name, unit.active, procfs.mark())
+    return UnitChange(unit.name, unit.active, procfs.mark())
 
 
 @contextmanager
-def changed(change: Change, text: str) -> Iterator[None]:
+def changed(change: UnitChange, text: str) -> Iterator[None]:
     """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where the
     unit cannot be brought back to the state that it was in."""
     _NOTES.mkdir(mode=0o700, exist_ok=True)

@@ -53,7 +53,7 @@ class UnitCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ServiceUnit:
     """A unit as its manager knows it at some moment."""
 
     name: str
@@ -94,7 +94,7 @@ class Unit:
         return self.name.removesuffix(".service")
 
 
-def parse_unit(text: str) -> Unit:
+def parse_unit(text: str) -> ServiceUnit:
     """One unit of the output."""
     fields: dict[str, list[str]] = {}
     for line in text.split("\n"):
@@ -105,7 +105,7 @@ def parse_unit(text: str) -> Unit:
     def last(key: str) -> str:
         return fields.get(key, [""])[-1]
 
-    return Unit(
+    return ServiceUnit(
         name=last("Id"),
         loaded=last("LoadState"),
         active=last("ActiveState"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from capadvise.caps import Sets
-from capadvise.linux.engines.systemd.unit import Unit, UnitCommand
+from capadvise.linux.engines.systemd.unit import ServiceUnit, UnitCommand
 from capadvise.linux.kernel import procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.tracking.tasks import Scope, Task
@@ -22,10 +22,11 @@ from capadvise.posture import Posture
 class UnitStarts:
     """Says which threads are the unit's. See ``tasks.Starts``."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: ServiceUnit, scope: Scope | None = None) -> None:
+        """``scope``: of a unit that runs already."""
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
-        self.scope: Scope | None = None
+        self.scope = scope
         self.sets: Sets | None = None
         """Of the main process at its exec, or of one before it; None where all were gone."""
         self.posture: Posture | None = None
@@ -59,7 +60,7 @@ class UnitStarts:
         return self.scope if in_unit(pid, self._unit.name) else None
 
     def _command(self, path: str) -> UnitCommand | None:
-        """The next one that executes this program, from the first on where it is started anew."""
+        """The next one that executes this program, from the first on where it is started again."""
         numbered = list(enumerate(self._unit.commands, 1))
         for number, command in (*numbered[self._next :], *numbered[: self._next]):
             if command.starts(path):

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.engines.systemd import manager
-from capadvise.linux.engines.systemd.unit import Unit
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts, processes
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise.command_subject import CommandSubject
@@ -39,7 +39,7 @@ class UnitSubject:
         self.ended_by_us = False
         """It ran when it was told to stop: without that, it would have gone on."""
         self._ran = False
-        self._asked: Background[Unit] | None = None
+        self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
         self._stopping = self._finished = False
 
@@ -72,7 +72,7 @@ class UnitSubject:
             happened += self._judge(unit)
         return happened
 
-    def _look(self) -> Unit | None:
+    def _look(self) -> ServiceUnit | None:
         """As it is now, where it was asked for and the answer is there."""
         now = time.monotonic()
         if self._asked is None and now >= self._next:
@@ -85,7 +85,7 @@ class UnitSubject:
             return asked.result()
         return None
 
-    def _judge(self, unit: Unit) -> list[Happening]:
+    def _judge(self, unit: ServiceUnit) -> list[Happening]:
         self._ran = unit.runs and unit.sub != "exited"
         if not unit.runs:
             failed = self._client.status or (1 if unit.active == "failed" else 0)

@@ -1,0 +1,59 @@
+"""A unit is watched as it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+from tests.units.guest import Guest
+
+UNIT = """\
+[Service]
+ExecStart=/usr/bin/python3 -c 'import os, time\\nwhile True: os.chown("/run/owned", 1, -1); \
+os.chown("/run/owned", 0, -1); time.sleep(0.3)'
+ExecReload=/usr/bin/mknod /run/made c 1 3
+CapabilityBoundingSet=CAP_CHOWN
+"""
+
+
+def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
+    """Its reload command is refused what the unit does not have. Nothing is restarted."""
+    (guest.root / "run/owned").touch()
+    guest.unit("watched.service", UNIT)
+    guest.systemctl("start", "watched")
+    before = guest.systemctl("show", "-p", "MainPID", "watched")
+    process = subprocess.Popen(
+        guest.words(
+            *(CAPADVISE, "attach", "--no-tui", "--for", "3", "-o", "/run/attached.json"),
+            "watched.service",
+        ),
+        env=guest.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said.startswith("capadvise: watching watched.service, pid ")
+    until(lambda: "1 process" in said)
+    guest.systemctl("reload", "watched")
+    process.communicate()
+    report = json.loads((guest.root / "run/attached.json").read_text())
+    assert set(report["proposal"]["cap_add"]) == {"CHOWN", "MKNOD"}
+    granted = {
+        check["cap"]: check["granted"]
+        for check in report["recordings"][0]["checks"]
+        if check["cap"] in ("CAP_CHOWN", "CAP_MKNOD")
+    }
+    assert granted == {"CAP_CHOWN": True, "CAP_MKNOD": False}
+    assert report["target"]["kind"] == "unit"
+    assert guest.systemctl("show", "-p", "MainPID", "watched") == before
+
+
+def test_a_unit_of_which_nothing_runs(guest: Guest) -> None:
+    guest.unit("still.service", "[Service]\nExecStart=/usr/bin/true\n")
+    done = guest.capadvise("attach", "--no-tui", "still.service")
+    assert "nothing of still.service runs: it is inactive" in done.stderr
+    assert done.returncode == 2

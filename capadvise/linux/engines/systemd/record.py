@@ -175,7 +175,7 @@ def _observation(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
-        stood_still=loop.stood_still,
+        given_up=loop.given_up,
     )
 
 

@@ -40,7 +40,7 @@ from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
-ISOLATIONS = ("workload", "command", "container", "none")
+ISOLATIONS = ("workload", "command", "container", "unit", "none")
 _REPORTS = "a report is what `capadvise run -o FILE` writes"
 _OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 

@@ -30,6 +30,10 @@ _WRITTEN = (
     "the trials write to the real files: {cwd}, and every other file except those below /run "
     "and /dev/shm"
 )
+_ON_ITS_OWN = (
+    "trials restarted the unit itself, on the data that it has: a first start, without any, is "
+    "not proven"
+)
 PROVE_TIMEOUT = 30.0
 """Seconds for a trial of a recorded command that was given no time of its own."""
 
@@ -121,6 +125,8 @@ def job_of(
     )
     if target.kind == "container":
         return _of_container(report, work, ways, before)
+    if target.kind == "unit":
+        return _of_unit(report, work, ways)
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     uid = target.user.partition(":")[0]
@@ -163,6 +169,19 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
         before=before,
         cautions=(*not_kept, *hidden_content.cautions(client, data)),
+    )
+
+
+def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
+    if not ways.isolate or ways.in_place or ways.data or ways.reuse_volumes:
+        raise BadInput("trials of a unit restart the unit itself: there is nothing to choose")
+    return Job(
+        report.target.argv,
+        work,
+        "unit",
+        cwd="/",
+        limit=report.recording.held.bounding,
+        cautions=(_ON_ITS_OWN,),
     )
 
 

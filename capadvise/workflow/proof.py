@@ -82,9 +82,9 @@ class _Proof:
         return choices.run(job, attempt.caps, part)[0]
 
     def _groups(self) -> str | None:
-        """Of the files that it has no right to: retries tell which these are. Containers have none:
-        their processes are the engine's."""
-        if self._job.isolation == "container":
+        """Of the files that it has no right to: retries tell which these are. Containers and units
+        have none: their processes are the engine's, or systemd's."""
+        if self._job.isolation in ("container", "unit"):
             return None
         retried = replace(self._job, retry=True, choices=self._job.choices[:1])
         try:

@@ -28,7 +28,7 @@ def isolate(
     """New mount, network, UTS and IPC namespaces; covers over what programs write to: of a recorded
     command, over all that is on disk. ``memory``: bytes that its scratch directory may have there;
     0 where it is on disk. Raises OSError and CannotCover."""
-    if kind in ("none", "container"):  # the engine makes what a container has for itself
+    if kind in ("none", "container", "unit"):  # who starts them makes what they have for themselves
         return
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}

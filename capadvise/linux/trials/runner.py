@@ -70,7 +70,7 @@ class Job:
     workload: Workload
     isolation: str
     """``workload``: in a scratch directory; ``command``: where it was started; ``container``: made
-    again by its engine; ``none``."""
+    again by its engine; ``unit``: restarted by its manager; ``none``."""
     cwd: str | None = None
     """None: the scratch directory."""
     user: str | None = None
@@ -118,7 +118,12 @@ class Job:
     def alone(self) -> bool:
         """Whether no two of its trials run side by side: they share what they write to, or a
         network."""
-        shared = self.isolation == "none" or self.in_place or self.reuse_volumes or self.on_host
+        shared = (
+            self.isolation in ("none", "unit")
+            or self.in_place
+            or self.reuse_volumes
+            or self.on_host
+        )
         return self.exclusive or shared
 
     @property
@@ -290,7 +295,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
         "memory": job.memory,
-        "observed": job.observed or job.isolation == "container",
+        "observed": job.observed or job.isolation in ("container", "unit"),
         "settings": list(job.settings),
         "owner": job.owner,
         "groups": list(job.groups),

@@ -132,8 +132,8 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
-    if plan["isolation"] == "container":
-        _trial_of_container(plan, top, tell)
+    if plan["isolation"] in ("container", "unit"):
+        _trial_elsewhere(plan, top, tell)
     else:
 
         def run(_: int, command: Command) -> Observation:
@@ -148,15 +148,17 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     shell(plan["teardown"], top, "teardown", 30, needed=False)
 
 
-def _trial_of_container(plan: dict[str, Any], top: Path, tell: Tell) -> None:
+def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell) -> None:
     from capadvise.linux.engines.record.trial import container_trial
+    from capadvise.linux.engines.systemd.trial import unit_trial
 
+    begin = unit_trial if plan["isolation"] == "unit" else container_trial
     files: list[Files] = []
-    with container_trial(plan, top, top / OUT, top / ERR) as container:
+    with begin(plan, top, top / OUT, top / ERR) as started:
 
         def run(number: int, command: Command) -> Observation:
             call: Apart[tuple[Observation, Files]] = Apart(
-                lambda seen: seen(container.run(number, command))
+                lambda seen: seen(started.run(number, command))
             )
             observation, left = call.result()
             files.append(left)
@@ -197,8 +199,7 @@ def _rounds(
     def words() -> str:
         return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
 
-    began = time.monotonic()
-    results: list[RoundResult] = []
+    began, results = time.monotonic(), list[RoundResult]()
     for result in run_rounds(plan, top, command_of(plan), logged_run, words):
         results.append(result)
         if plan["tells"] and len(results) == 1 < len(plan["rounds"]) and result.passed:
@@ -220,8 +221,7 @@ def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
 def _result(
     plan: dict[str, Any], top: Path, rounds: list[RoundResult], files: Files, seconds: float
 ) -> dict[str, Any]:
-    text, printed = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000)
-    last = rounds[-1]
+    text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
     if not last.passed:
         _require_room(top, Path.cwd())
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
@@ -41,6 +42,8 @@ class UnitRun:
     seen: Observation
     status: int | None
     """As systemctl ended."""
+    begun: bool
+    """A command of the unit's was executed."""
 
 
 def observe_unit(
@@ -71,28 +74,37 @@ def observe_unit(
         say(f"{', '.join(unit.dependents)}: stopped and restarted with {unit.name}")
     if unit.runs:
         say(f"{unit.name}: restarted for the recording, and once more afterwards")
-    return run_unit(order, unit, command, drop_in.for_recording(unit), meanwhile, onlooker=onlooker)
+    change = change_of(unit)
+    run = run_unit(
+        *(order, unit, command, meanwhile),
+        under=changed(change, drop_in.for_recording(unit)),
+        sweep=[change.sweep],
+        onlooker=onlooker,
+    )
+    if not run.begun:
+        raise _not_seen(unit, run.status)
+    return run
 
 
 def run_unit(
     order: UnitOrder,
     unit: ServiceUnit,
     command: Command,
-    text: str,
     meanwhile: Callable[[], object] = lambda: None,
     *,
+    under: AbstractContextManager[None] | None = None,
+    sweep: Sequence[list[list[str]]] = (),
     onlooker: Onlooker | None = None,
     at_end: Callable[[], None] = lambda: None,
 ) -> UnitRun:
-    """Start it under a drop-in, and follow it to its end. ``at_end`` is called before it is as it
-    was again."""
-    change = change_of(unit)
+    """Start it, and follow it to its end. ``under``: what it is changed by meanwhile, and
+    ``sweep``: how the guardian undoes that. ``at_end`` is called before it is undone."""
     manager_pid = manager.pid()
-    granted = _grantable(unit) if command.caps is None else command.caps
+    granted = _grantable(unit) if command.caps is None else _grantable(unit) & command.caps
     with session(
         replace(command, argv=order.argv, user=None, caps=None),
         tracing=Tracing(missing=everything() - granted, also=lambda: procfs.threads(manager_pid)),
-        sweep=[change.sweep],
+        sweep=sweep,
         meanwhile=meanwhile,
     ) as ready:
         starts = UnitStarts(unit)
@@ -103,7 +115,7 @@ def run_unit(
             return (loop.recording(scope, _held(starts, granted), subject.status),)
 
         own_caps.keep()
-        with changed(change, text):
+        with under or nullcontext():
             ready.release()
             loop.run(
                 None
@@ -111,10 +123,8 @@ def run_unit(
                 else lambda: onlooker(loop, lambda: (TargetSoFar("", recordings()),))
             )
             at_end()
-        if starts.scope is None:
-            raise _not_seen(unit, subject)
     seen = _observation(unit, command, loop, subject, starts, recordings())
-    return UnitRun(seen, subject.client_status)
+    return UnitRun(seen, subject.client_status, starts.scope is not None)
 
 
 def _grantable(unit: ServiceUnit) -> CapSet:
@@ -184,10 +194,10 @@ def active_check(unit: str) -> str:
     return f"systemctl is-active --quiet {unit}"
 
 
-def _not_seen(unit: ServiceUnit, subject: UnitSubject) -> Exception:
-    if subject.client_status:
+def _not_seen(unit: ServiceUnit, status: int | None) -> Exception:
+    if status:
         return CannotObserve(
-            f"systemctl started nothing of {unit.name}: it ended with {subject.client_status}",
+            f"systemctl started nothing of {unit.name}: it ended with {status}",
             hint=f"systemctl status {unit.name}",
         )
     return CannotObserve(f"nothing of {unit.name} was seen to start", hint="run `capadvise doctor`")

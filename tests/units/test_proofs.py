@@ -1,0 +1,126 @@
+"""Trials restart the unit with less, and leave it as it was; what comes out of them works."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from typing import Any
+
+from capadvise.linux.kernel import procfs
+from tests.support.required import tool
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+from tests.units.guest import Guest
+
+SERVER = """\
+[Unit]
+StartLimitIntervalSec=1h
+StartLimitBurst=2
+[Service]
+User=nobody
+AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_SYS_TIME
+ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 83
+Restart=always
+"""
+CHECK = "curl -fso /dev/null 127.0.0.1:83"
+ONESHOT = """\
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'rm -f /run/given; touch /run/given; chown nobody /run/given'
+"""
+GIVES_UP = """\
+[Service]
+Type={kind}
+ExecStart=/bin/sh -c '\
+rm -f /run/given; touch /run/given; chown nobody /run/given || exit 7; {ready}exec sleep 600'
+"""
+
+
+def proven(guest: Guest, *words: str) -> dict[str, Any]:
+    """The report of ``run --prove``."""
+    report = guest.root / "run/proven.json"
+    report.unlink(missing_ok=True)
+    done = guest.capadvise("run", "--no-tui", "--prove", "-o", "/run/proven.json", *words)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    assert found["proof"]["isolation"] == "unit"
+    return found
+
+
+def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
+    """Starts of trials do not count for StartLimitBurst=, and each leaves it up."""
+    guest.unit("serves.service", SERVER)
+    guest.systemctl("start", "serves")
+    report = proven(guest, "--check", CHECK, "--", "systemctl", "restart", "serves")
+    assert report["proposal"]["floor"] == ["CAP_NET_BIND_SERVICE"]
+    assert any("its own" in one or "itself" in one for one in report["proof"]["cautions"])
+    assert guest.state("serves") == "active"
+    emitted = guest.capadvise("emit", "/run/proven.json", "--format", "systemd").stdout
+    folder = guest.root / "etc/systemd/system/serves.service.d"
+    folder.mkdir()
+    (folder / "10-capadvise.conf").write_text(emitted)
+    guest.systemctl("daemon-reload")
+    guest.systemctl("reset-failed", "serves")
+    guest.systemctl("restart", "serves")
+    until(lambda: guest.call("sh", "-c", CHECK).returncode == 0)
+    shown = guest.systemctl("show", "-p", "CapabilityBoundingSet,AmbientCapabilities", "serves")
+    assert set(shown.splitlines()) == {
+        "CapabilityBoundingSet=cap_net_bind_service",
+        "AmbientCapabilities=cap_net_bind_service",
+    }
+    guest.systemctl("stop", "serves")
+
+
+def test_a_oneshot_is_proven_by_its_exit_status(guest: Guest) -> None:
+    guest.unit("gives.service", ONESHOT)
+    report = proven(guest, "--", "systemctl", "start", "gives")
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert guest.state("gives") == "inactive"
+
+
+def test_without_a_check_its_manager_says_whether_it_is_up(guest: Guest) -> None:
+    guest.unit("gives-up.service", GIVES_UP.format(kind="simple", ready=""))
+    report = proven(guest, "--", "systemctl", "start", "gives-up")
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["workload"]["check"] == "systemctl is-active --quiet gives-up.service"
+    assert guest.state("gives-up") == "inactive"
+
+
+def test_a_saved_report_is_proven(guest: Guest) -> None:
+    tool("nginx")
+    words = ("--no-tui", "-o", "/run/saved.json", "--for", "2")
+    guest.capadvise("run", *words, "--", "systemctl", "start", "nginx")
+    check = "curl -fso /dev/null localhost"
+    done = guest.capadvise("prove", "--check", check, "-o", "/run/p.json", "/run/saved.json")
+    assert done.returncode == 0, done.stderr
+    floor = json.loads((guest.root / "run/p.json").read_text())["proposal"]["floor"]
+    assert {"CAP_NET_BIND_SERVICE"} <= set(floor)
+    assert guest.state("nginx") == "inactive"
+
+
+def test_a_killed_proof_leaves_the_unit_as_it_was(guest: Guest) -> None:
+    guest.unit("proven.service", GIVES_UP.format(kind="simple", ready=""))
+    guest.systemctl("start", "proven")
+    as_it_was = guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet", "proven")
+    words = ("--no-tui", "-q", "--prove", "-o", "/run/k.json", "--", "systemctl", "restart")
+    process = subprocess.Popen(
+        guest.words(CAPADVISE, "run", *words, "proven"),
+        env=guest.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def tried() -> bool:
+        shown = guest.systemctl("show", "-p", "NoNewPrivileges,DropInPaths", "proven")
+        pids = [pid for pid in procfs.processes() if "sandbox" in str(procfs.arguments(pid))]
+        return "zzz-capadvise" in shown and bool(pids) and guest.state("proven") == "active"
+
+    until(tried)
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    until(lambda: guest.traces() == [])
+    assert guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet", "proven") == as_it_was

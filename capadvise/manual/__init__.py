@@ -17,7 +17,7 @@ TOPICS = {
     "gate": "the gate in CI: what check finds and refuses, and how to accept a finding",
     "workloads": "the format of a workload file",
     "containers": "docker, podman and compose: run, attach, inspect, and what to write into files",
-    "units": "systemd units: recorded as systemd starts them, and left as they were",
+    "units": "systemd units: recorded at a restart, proven by others, left as they were",
     "retries": "--retry: refused calls are made again, as root or as an ordinary user",
     "refusals": "what refused a call: capability, seccomp, a security module …; audit logs",
     "contributing": "the map, where to add what, and the path of one check",

@@ -31,9 +31,11 @@ def unit_order(argv: Sequence[str]) -> UnitOrder | None:
 def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
     """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
     Raises CannotObserve and BadInput where nothing ran."""
+    from capadvise.linux.engines.systemd.manager import known
     from capadvise.linux.engines.systemd.record import SETTLES, active_check, observe_unit
 
-    if wishes.prove and command.check is None and command.seconds is None:
+    unasked = wishes.prove and command.check is None and command.seconds is None
+    if unasked and not known(order.unit).oneshot:
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
     if wishes.screens and has_screens():
         return _on_screen(order, command, wishes)

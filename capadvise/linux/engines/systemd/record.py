@@ -167,7 +167,7 @@ def _observation(
     recordings: tuple[Recording, ...],
 ) -> Observation:
     check, after, kind = command.check, command.check_after, loop.kind
-    if subject.ended_by_us:
+    if subject.ended_by_us and not unit.oneshot:
         kind = command.kind or "daemon"
     if check is None and kind == "daemon":
         check, after = active_check(unit.name), SETTLES

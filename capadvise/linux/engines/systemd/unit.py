@@ -62,6 +62,8 @@ class ServiceUnit:
     active: str
     """``active``, ``activating``, ``inactive``, ``failed`` …"""
     sub: str
+    kind: str
+    """Its ``Type``."""
     user: str
     """Empty: root."""
     cgroup: str
@@ -82,6 +84,11 @@ class ServiceUnit:
     def runs(self) -> bool:
         """Whether it is up, or on its way."""
         return self.active not in _NOTHING_RUNS
+
+    @property
+    def oneshot(self) -> bool:
+        """Whether its start is all that it does."""
+        return self.kind == "oneshot"
 
     @property
     def is_root(self) -> bool:
@@ -110,6 +117,7 @@ def parse_unit(text: str) -> ServiceUnit:
         loaded=last("LoadState"),
         active=last("ActiveState"),
         sub=last("SubState"),
+        kind=last("Type"),
         user=last("User") or ("dynamic" if last("DynamicUser") == "yes" else ""),
         cgroup=last("ControlGroup"),
         status=_status(last("ExecMainCode"), last("ExecMainStatus")),

@@ -37,8 +37,7 @@ class UnitSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us = False
-        """It ran when it was told to stop: without that, it would have gone on."""
-        self._ran = False
+        """It was told to stop: without that, it would have gone on."""
         self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
         self._stopping = self._finished = False
@@ -86,7 +85,6 @@ class UnitSubject:
         return None
 
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
-        self._ran = unit.runs and unit.sub != "exited"
         if not unit.runs:
             failed = self._client.status or (1 if unit.active == "failed" else 0)
             self.status = unit.status or failed
@@ -113,8 +111,8 @@ class UnitSubject:
             self.stop()
 
     def note_ending(self) -> None:
-        """Note whether it runs."""
-        self.ended_by_us = self._client.ended and self._ran
+        """Note that it has not ended by itself."""
+        self.ended_by_us = not self._finished
 
     def stop(self) -> None:
         """As its manager stops it, with its ``ExecStop=``."""

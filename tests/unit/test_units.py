@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from capadvise.caps import CapSet, parse_set
+from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in
-from capadvise.linux.engines.systemd.invocation import recognize
+from capadvise.linux.engines.systemd.invocation import recognize, restart_of
 from capadvise.linux.engines.systemd.unit import parse_unit
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts
 from capadvise.linux.kernel.syscalls import Ids
 from capadvise.linux.tracking.tasks import Task
 from capadvise.recording import Phase
+from capadvise.report.model import Report
+from capadvise.report.text import proposal_text
+from capadvise.workflow.jobs import Ways, job_of
+from tests.support.recordings import report
 
 SHOWN = """\
 Type=forking
@@ -125,6 +134,32 @@ def test_a_recording_gives_everything(user: str) -> None:
     assert (declared.drop, declared.add) == ((), ())
     assert declared.no_new_privileges is False
     assert len(declared.ambient or ()) == (0 if user == "" else 41)
+
+
+def of_unit(**more: Any) -> Report:
+    known = report()
+    order = restart_of("web.service")
+    target = replace(known.target, kind="unit", name="web", argv=order.argv)
+    return replace(known, target=target, **more)
+
+
+def test_what_is_said_of_a_unit() -> None:
+    text = "\n".join(proposal_text(of_unit(), default(), Path("r.json"), columns=100))
+    assert text.startswith("web.service exited with")
+    assert "A unit that says nothing has all of them." in text
+    assert "capadvise emit r.json --format systemd" in text
+    assert "docker" not in text
+
+
+def test_its_trials_restart_it() -> None:
+    job = job_of(of_unit())
+    assert (job.isolation, job.argv) == ("unit", ("systemctl", "restart", "web.service"))
+    assert job.alone
+    assert not job.takes_settings
+    assert job.limit == report().recording.held.bounding
+    for ways in (Ways(isolate=False), Ways(in_place=True), Ways(reuse_volumes=True)):
+        with pytest.raises(BadInput, match="restart the unit itself"):
+            job_of(of_unit(), ways)
 
 
 def started(starts: UnitStarts, path: str) -> Task:

@@ -11,7 +11,7 @@ from tests.units.guest import Guest
 
 UNIT = """\
 [Service]
-ExecStart=/usr/bin/python3 -c 'import os, time\\nwhile True: os.chown("/run/owned", 1, -1); \
+ExecStart=/usr/bin/python3 -c 'import os, time\\nopen("/run/runs", "w")\\nwhile True: os.chown("/run/owned", 1, -1); \
 os.chown("/run/owned", 0, -1); time.sleep(0.3)'
 ExecReload=/usr/bin/mknod /run/made c 1 3
 CapabilityBoundingSet=CAP_CHOWN
@@ -23,6 +23,7 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     (guest.root / "run/owned").touch()
     guest.unit("watched.service", UNIT)
     guest.systemctl("start", "watched")
+    until((guest.root / "run/runs").exists)
     before = guest.systemctl("show", "-p", "MainPID", "watched")
     process = subprocess.Popen(
         guest.words(
@@ -37,7 +38,6 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     assert process.stderr is not None
     said = process.stderr.readline()
     assert said.startswith("capadvise: watching watched.service, pid ")
-    until(lambda: "1 process" in said)
     guest.systemctl("reload", "watched")
     process.communicate()
     report = json.loads((guest.root / "run/attached.json").read_text())

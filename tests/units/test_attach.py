@@ -11,8 +11,8 @@ from tests.units.guest import Guest
 
 UNIT = """\
 [Service]
-ExecStart=/usr/bin/python3 -c 'import os, time\\nopen("/run/runs", "w")\\nwhile True: os.chown("/run/owned", 1, -1); \
-os.chown("/run/owned", 0, -1); time.sleep(0.3)'
+ExecStart=/usr/bin/python3 -c 'import os, time\\nwhile True: open("/run/runs", "w"); \
+os.chown("/run/owned", 1, -1); os.chown("/run/owned", 0, -1); time.sleep(0.3)'
 ExecReload=/usr/bin/mknod /run/made c 1 3
 CapabilityBoundingSet=CAP_CHOWN
 """

@@ -25,7 +25,7 @@ from capadvise.workload import IMPLICIT_CHECK
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
-_STARTS, _EVERY = 2.0, 0.1
+_STARTS, _EVERY = 2.0, 0.2
 """Seconds that what is missing is waited for, and between two looks. To start this program again
 and again would take the processor from what is waited for."""
 _PATIENCE = 3.0

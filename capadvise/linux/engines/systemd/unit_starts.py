@@ -77,10 +77,10 @@ class UnitStarts:
 
 def in_unit(pid: int, name: str) -> bool | None:
     """Whether a process is in the control group of a unit; None where it is gone."""
-    groups = procfs.cgroup(pid)
-    if not groups:
+    groups = procfs.cgroup(pid).splitlines()
+    if all(line.endswith(":/") for line in groups):  # one that has ended is in the root's
         return None
-    return any(name in line.split("/") for line in groups.splitlines())
+    return any(name in line.split("/") for line in groups)
 
 
 def processes(name: str) -> list[int]:

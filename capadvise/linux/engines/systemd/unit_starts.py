@@ -40,13 +40,13 @@ class UnitStarts:
 
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:
         """A program below the manager: perhaps one of the unit's commands."""
-        if task.inside or in_unit(pid, self._unit.name) is False:
+        if task.runtime or in_unit(pid, self._unit.name) is False:
             return
         command = self._command(path)
         if command is None:
             return
         if command.privileged:  # it has everything whatever the unit's set is
-            task.inside = True
+            task.runtime = pid
             self.privileged.add(path)
             return
         if self.scope is None:

@@ -289,7 +289,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def a_chmod_on_xfs_needs_nothing() -> None:
-    """XFS asks for FOWNER at every change of an attribute, for the sake of quotas alone."""
+    """From Linux 5.12 on, XFS asks for FOWNER at every change of an attribute, for quotas alone."""
     fresh()
     disk = "/dev/shm/disk"
     oldest = "-c options=/usr/share/xfsprogs/mkfs/lts_5.10.conf"  # what the oldest kernel knows
@@ -301,7 +301,7 @@ def a_chmod_on_xfs_needs_nothing() -> None:
         subprocess.run(["bash", "-ec", f"umount m; rm {disk}"], cwd=WORK, check=True)
     assert report()["proposal"]["cap_add"] == [], report()["needs"]
     asked = {check["cap"] for check in report()["recordings"][0]["checks"]}
-    assert "CAP_FOWNER" in asked, asked
+    assert "CAP_FOWNER" in asked or RELEASE == "5.10", asked
 
 
 def a_module_that_is_loaded_needs_nothing() -> None:

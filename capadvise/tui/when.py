@@ -26,7 +26,11 @@ WHEN: dict[str, Condition] = {
     "undo": lambda main: main.choice is not None and main.state.can_undo,
     "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
     "base": lambda main: main.choice is not None and main.choice.report.proposal.floor is not None,
-    "prove": lambda main: main.choice is not None and not main.proof.running,
+    "prove": lambda main: (
+        main.choice is not None
+        and not main.proof.running
+        and (main.place != "proof" or main.proof.can_start or main.proof.wants_check)
+    ),
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,
     "stop_trials": lambda main: main.proof.running,
     "format": lambda main: main.choice is not None and main.place == "review",

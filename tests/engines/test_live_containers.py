@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import BOX, MARK, call
+from tests.support.containers import BOX, CLIENTS, MARK, call
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import terminal
 
@@ -45,7 +45,11 @@ def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
             user.wait("FOWNER", "● recording")
             user.keys("q")
             user.wait("you stopped it", "The recommended set", "n Next target")
-            user.press("n", "n", until="db (")
+            user.press("n", "n", until="db (", pause=30)
+            user.keys("p")  # it has no health check
+            user.wait("Shell command that succeeds", "; docker inspect --format {{.State")
+            user.keys("Escape")
+            user.wait("need a health check", "a Apply")
             user.keys("a")
             user.wait("compose.yaml", "-    privileged: true", "Changes db, and nothing else")
             assert (tmp_path / "compose.yaml").read_text() == COMPOSE
@@ -66,10 +70,14 @@ def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
         call("docker", "compose", "down", "--timeout=1", cwd=tmp_path)
 
 
-def test_attach_shows_a_running_container_and_leaves_it_as_it_is(tmp_path: Path) -> None:
-    name = f"{MARK}-attached"
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_attach_shows_a_running_container_and_leaves_it_as_it_is(
+    tmp_path: Path, engine: str
+) -> None:
+    name = f"{MARK}-attached-{engine}"
     work = "while :; do touch /f; chown 33 /f; sleep 0.2; done"
-    started = call("docker", "run", "-d", "--rm", f"--name={name}", BOX, "sh", "-c", work)
+    client = CLIENTS[engine]
+    started = call(*client, "run", "-d", "--rm", f"--name={name}", BOX, "sh", "-c", work)
     assert started.returncode == 0, started.stderr
     try:
         with terminal(tmp_path) as user:
@@ -80,6 +88,21 @@ def test_attach_shows_a_running_container_and_leaves_it_as_it_is(tmp_path: Path)
             user.wait("✓ ● CHOWN", "detached after")
             user.keys("q")
             user.wait("Report: r.json", "status=0")
-        assert call("docker", "inspect", "--format={{.State.Running}}", name).stdout == "true\n"
+        assert call(*client, "inspect", "--format={{.State.Running}}", name).stdout == "true\n"
     finally:
-        call("docker", "kill", name)
+        call(*client, "kill", name)
+
+
+def test_podman_run_has_its_terminal_and_its_review(tmp_path: Path) -> None:
+    script = 'touch /f; chown 33 /f; printf "name? "; read name; echo "I am $name"'
+    podman = [*CLIENTS["podman"], "run", "--rm", "-it", "--network=host", BOX, "sh", "-c", script]
+    with terminal(tmp_path, 120, 36) as user:
+        user.run(CAPADVISE, "run", "-o", "r.json", "--", *podman)
+        user.wait("name?", "● CHOWN", "your keys go to it")
+        user.type("box")
+        user.keys("Enter")
+        user.wait("✓ ● CHOWN", "exited with 0", "services:")
+        user.keys("1")
+        user.wait("I am box")
+        user.keys("q")
+        user.wait("status=0", "Report: r.json")

@@ -162,6 +162,11 @@ class ProofTab(MainTab):
         """Whether trials can be made, and none are under way."""
         return self._prover is not None and not self.running and self._obstacle is None
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether there is who makes trials, or says why there can be none."""
+        return self._prover is not None and not self.running
+
     @on(Input.Submitted, "#check")
     def _typed(self, event: Input.Submitted) -> None:
         """Say what would run, before it does."""

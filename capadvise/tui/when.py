@@ -28,7 +28,7 @@ WHEN: dict[str, Condition] = {
     "base": lambda main: main.choice is not None and main.choice.report.proposal.floor is not None,
     "prove": lambda main: (
         main.choice is not None
-        and not main.proof.running
+        and main.proof.can_tell
         and (main.place != "proof" or main.proof.can_start or main.proof.wants_check)
     ),
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,

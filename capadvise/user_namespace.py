@@ -8,7 +8,6 @@ A trial there says more: ``capadvise prove --userns``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,15 +62,19 @@ _NO_ID = (1 << 32) - 1
 _IDS = frozenset(["uid", "gid", "ruid", "rgid", "euid", "egid", "suid", "sgid"])
 _MOUNTABLE = frozenset(
     [
-        *("binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "devpts", "fuse", "mqueue"),
-        *("overlay", "proc", "ramfs", "sysfs", "tmpfs"),
+        *("binder", "binfmt_misc", "cgroup2", "cpuset", "devpts", "fuse", "mqueue", "overlay"),
+        *("proc", "ramfs", "sysfs", "tmpfs"),
     ]
 )
-"""File systems with FS_USERNS_MOUNT (Linux 6.12): others are for the machine's root alone."""
-_FILE_SYSTEM = re.compile(r"(?:.*, )?([a-z0-9_.]{1,32})")
-"""The type, as the last that is said of a call."""
-_BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount"])
+"""File systems with FS_USERNS_MOUNT that could be mounted there without help (Linux 6.18): others
+are for the machine's root alone."""
+_FILE_SYSTEMS = "file system "
+"""What a check's detail begins with where the types are known."""
+_BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
 """Rules about mounts whose scope hangs on the type of the file system."""
+_LOOKS_ABSENT = "xattr-trusted-read"
+"""Without it, the attributes that were asked for look absent, and programs may go on."""
+_OVERLAY = "ovl_"
 _SAME_FILE_SYSTEM = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
 """MS_BIND, MS_MOVE, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: mounts nothing new."""
 _HOST_OPTIONS = frozenset([1, 32, 33, 46, 69, 70])
@@ -144,16 +147,24 @@ def place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture)
     if check.retried is not None or check.origin is not Origin.KERNEL:
         known = of_capability(cap, catalog)
         return Placed(known.scope, call)
-    scope = catalog.sites.scope(check.cap, check.site)
-    if scope is NamespaceScope.BOTH:
-        scope = _by_arguments(check, judged.rule.id if judged.rule else "")
-    match scope:
+    match _scope(judged, catalog):
         case NamespaceScope.INITIAL:
             return Placed(NeedScope.HOST, call)
         case NamespaceScope.OWNER:
             return _with_owner(check, call, posture)
     nowhere = of_capability(cap, catalog).scope is NeedScope.HOST
     return Placed(NeedScope.HOST if nowhere else None, call)
+
+
+def _scope(judged: Judged, catalog: Catalog) -> NamespaceScope | None:
+    """Which user namespace this check asked about; None where nothing tells."""
+    check, rule = judged.check, judged.rule.id if judged.rule else ""
+    scope = catalog.sites.scope(check.cap, check.site)
+    if scope is NamespaceScope.BOTH:
+        return _by_arguments(check, rule)
+    if scope is NamespaceScope.INITIAL and any(one.startswith(_OVERLAY) for one in check.site):
+        return NamespaceScope.OWNER  # an overlay that is mounted there does without
+    return None if rule.startswith(_LOOKS_ABSENT) else scope
 
 
 def _was_granted_there(check: Check, posture: Posture) -> bool:
@@ -171,9 +182,9 @@ def _by_arguments(check: Check, rule: str) -> NamespaceScope | None:
     if rule in _BY_TYPE:
         if check.syscall == "mount" and args.get("flags", 0) & _SAME_FILE_SYSTEM:
             return NamespaceScope.OWNER
-        named = _FILE_SYSTEM.fullmatch(check.detail or "")
-        if named:
-            known = named[1].partition(".")[0] in _MOUNTABLE
+        if (told := check.detail or "").startswith(_FILE_SYSTEMS):
+            kinds = told.removeprefix(_FILE_SYSTEMS).split(", ")
+            known = all(kind.partition(".")[0] in _MOUNTABLE for kind in kinds)
             return NamespaceScope.OWNER if known else NamespaceScope.INITIAL
     return None
 

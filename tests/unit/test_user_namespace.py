@@ -55,12 +55,16 @@ TABLE = [
     (MARK, args(level=1, name=36), OWN, NeedScope.USER_NAMESPACE),
     (MARK, args(level=1, name=33), OWN, NeedScope.HOST),
     (MARK, {}, OWN, None),
-    (MOUNT, {"detail": "tmpfs"}, OWN, NeedScope.USER_NAMESPACE),
-    (MOUNT, {"detail": "fuse.sshfs"}, OWN, NeedScope.USER_NAMESPACE),
-    (MOUNT, {"detail": "tmpfs"}, HOST, NeedScope.HOST),
-    (MOUNT, {"detail": "ext4"}, OWN, NeedScope.HOST),
+    (MOUNT, {"detail": "file system tmpfs"}, OWN, NeedScope.USER_NAMESPACE),
+    (MOUNT, {"detail": "file system overlay, fuse.sshfs"}, OWN, NeedScope.USER_NAMESPACE),
+    (MOUNT, {"detail": "file system tmpfs"}, HOST, NeedScope.HOST),
+    (MOUNT, {"detail": "file system tmpfs, ext4"}, OWN, NeedScope.HOST),
     (MOUNT, {}, OWN, None),
     (MOUNT, args(flags=0x1000), OWN, NeedScope.USER_NAMESPACE),
+    (("SYS_ADMIN", "xattr_permission vfs_setxattr ovl_fill_super", "fsconfig"), {}, OWN,
+     NeedScope.USER_NAMESPACE),
+    (("SYS_ADMIN", "xattr_permission vfs_setxattr", "setxattr"), {}, OWN, NeedScope.HOST),
+    (("SYS_ADMIN", "xattr_permission vfs_getxattr", "getxattr"), {}, OWN, None),
     # what was seen of a run in a user namespace of its own
     (CHOWN, {}, ROOTLESS, NeedScope.USER_NAMESPACE),
     (MOUNT, {}, ROOTLESS, NeedScope.USER_NAMESPACE),
@@ -84,7 +88,7 @@ def test_scope(
 
 
 def test_one_use_that_is_for_the_host_decides() -> None:
-    both = decide(recording(check(*HOSTNAME), check(*MOUNT, detail="ext4")), CATALOG)
+    both = decide(recording(check(*HOSTNAME), check(*MOUNT, detail="file system ext4")), CATALOG)
     where = place(both.needs[0], CATALOG, OWN)
     assert (where.scope, where.why) == (NeedScope.HOST, "mount(2)")
     fit = fit_of(both, CATALOG, OWN)

@@ -17,7 +17,7 @@ from capadvise.linux.kernel import libc
 _QUEUE = 32768
 """So many records wait to be read. They are of all programs on the machine, and what a full queue
 does not take is lost: with 4096, a busy machine lost one of eight runs of ps."""
-FIRST, SECOND = 16, 24
+FIRST, SECOND, THIRD = 16, 24, 32
 """Where the arguments stand in the event of a call (its format file says so)."""
 
 

@@ -21,6 +21,7 @@ from capadvise.linux.ftrace.call_events import CallEvents
 from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
+from capadvise.linux.ftrace.file_systems import FileSystems
 from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 from capadvise.linux.ftrace.removal import remove_instances
@@ -103,6 +104,7 @@ class Buffers:
         self._denied = ""
         self._capset_arguments: CapsetArguments | None = None
         self._proc_lookups: ProcLookups | None = None
+        self._file_systems: FileSystems | None = None
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -222,10 +224,12 @@ class Buffers:
         with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
             self._capset_arguments = CapsetArguments(self.root)
             self._proc_lookups = ProcLookups(self.root)
+            self._file_systems = FileSystems(self.root)
         return [fd for probe in self._pointer_probes() for fd in probe.slow_to_close]
 
     def _pointer_probes(self) -> list[Probe]:
-        return [each.probe for each in (self._capset_arguments, self._proc_lookups) if each]
+        readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
+        return [each.probe for each in readers if each]
 
     @property
     def observer(self) -> str:
@@ -271,6 +275,10 @@ class Buffers:
     def lookups(self) -> Iterable[Lookup]:
         """Those since the last time."""
         return () if self._proc_lookups is None else self._proc_lookups.take()
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        """See ``PointerReader``."""
+        return () if self._file_systems is None else self._file_systems.take()
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""

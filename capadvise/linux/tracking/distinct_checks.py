@@ -32,6 +32,8 @@ _ANY = "?"
 _ITS_OWN = 1
 """Stands for the address of whatever user namespace the target is in."""
 _NAMESPACES = 4096
+_MOUNTERS = 256
+_MOUNTING = frozenset(["mount", "fsopen", "fsconfig", "fsmount"])
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _NO_SCOPE = Scope(0, 0, 0)
 
@@ -73,6 +75,8 @@ class DistinctChecks:
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
         self._binders: dict[int, int] = {}
+        self._file_systems: dict[tuple[int, int], dict[str, None]] = {}
+        """The types that are mounted, by scope and thread."""
         self._inside: set[int] = set()
         self._entered: set[int] = set()
         """The user namespaces that a followed task was in, and those that it was to enter."""
@@ -135,6 +139,19 @@ class DistinctChecks:
     def binds(self, pid: int) -> None:
         """A process was let bind a low port: see which."""
         self._binders[pid] = _PORT_ROUNDS
+
+    def note_file_system(self, scope: Scope, thread: int, kind: str) -> None:
+        """What a thread wants to mount; of very many, the first ones."""
+        if len(self._file_systems) < _MOUNTERS:
+            known = self._file_systems.setdefault((scope.number, thread), {})
+            if len(known) < _DISTINCT_ARGUMENTS:
+                known[kind] = None
+
+    def _types(self, scope: Scope, count: _Count) -> list[str]:
+        """The file systems that a check can be about: of several checks, any of the target's."""
+        mine = (scope.number, count.pid)
+        at = (mine,) if count.count == 1 else (at for at in self._file_systems if at[0] == mine[0])
+        return sorted({kind for each in at for kind in self._file_systems.get(each, ())})
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
         """Those by which the checks of one call site are distinguished."""
@@ -230,6 +247,8 @@ class DistinctChecks:
         detail = syscall_arguments.detail(syscall, dict(key.args)) if syscall and key.args else None
         if key.cap == _NET_BIND_SERVICE and count.pid in self._ports:
             detail = ", ".join(self._ports[count.pid])
+        if syscall in _MOUNTING and (types := self._types(scope, count)):
+            detail = f"file system {', '.join(types)}"
         return Check(
             id=number,
             cap=Cap(key.cap),

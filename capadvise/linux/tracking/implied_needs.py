@@ -48,12 +48,18 @@ class PointerReader(Protocol):
     def lookups(self) -> Iterable[Lookup]:
         """Which processes were looked into since the last time."""
 
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        """(thread, type) of each file system that was to be mounted since the last time."""
+
 
 class _NoPointers:
     def capset_asked(self, tid: int) -> CapSet | None:
         return None
 
     def lookups(self) -> Iterable[Lookup]:
+        return ()
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
         return ()
 
 
@@ -79,6 +85,7 @@ class ImpliedNeeds:
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self._here, self._retried, self._scans_told = here, retried, scans_told
         self._lookups: tuple[Lookup, ...] = ()
+        self._mounts: tuple[tuple[int, str], ...] = ()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
@@ -156,7 +163,11 @@ class ImpliedNeeds:
 
     def note_lookups(self, tasks: Mapping[int, Task]) -> None:
         """Processes that were looked into in /proc, up to the last round: what is read now can be
-        of a thread whose start is read in the next one."""
+        of a thread whose start is read in the next one. The same is true of mounts."""
+        mounts, self._mounts = self._mounts, tuple(self._pointers.file_systems())
+        for thread, kind in mounts:
+            if (mounter := tasks.get(thread)) is not None and mounter.scope is not None:
+                self._counts.note_file_system(mounter.scope, thread, kind)
         before, self._lookups = self._lookups, tuple(self._pointers.lookups())
         for lookup in before:
             task = tasks.get(lookup.thread)

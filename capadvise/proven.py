@@ -47,6 +47,8 @@ class Proven:
     """Used in the recording, but not in the trial that had everything."""
     cautions: tuple[str, ...] = ()
     """What of the lifecycle is not proven, a sentence each."""
+    user_namespace: bool = False
+    """The trials were made in one: the sets are those that are needed there."""
     logs: tuple[str, ...] = ()
     """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
 

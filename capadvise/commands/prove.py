@@ -24,7 +24,10 @@ def command(args: argparse.Namespace) -> int:
     """Prove each workload of a file, or the command of a report."""
     require()
     data = {"fresh": ("fresh", "new-volumes"), "data": ("copy",)}.get(args.data)
-    ways = Ways(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data)
+    ways = Ways(
+        *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
+        userns=args.userns,
+    )
     chosen = list(candidates(Path(args.file), ways))
     several = len(chosen) != 1
     if args.output:

@@ -118,6 +118,11 @@ def prove(verbs: Verbs) -> None:
         help="none of that: try a recorded command in the real environment",
     )
     parser.add_argument(
+        "--userns",
+        action="store_true",
+        help="make the trials in a user namespace, and find the minimal set there",
+    )
+    parser.add_argument(
         "--in-place",
         action="store_true",
         help="let trials of a recorded command write to the real files; the rest stays isolated",

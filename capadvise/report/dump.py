@@ -14,10 +14,11 @@ from capadvise.posture import Mac, Posture
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
+from capadvise.report.explain_namespace import fit_of_report
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
-from capadvise.user_namespace import Fit, fit_of, place
+from capadvise.user_namespace import Fit, place
 from capadvise.workload import Workload
 
 
@@ -60,7 +61,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "cap_add": [cap.short for cap in caps],
             "recommended": names(caps),
             "floor": None if proposal.floor is None else names(proposal.floor),
-            "user_namespace": _fit(fit_of(proposal, catalog, report.posture)),
+            "user_namespace": _fit(fit_of_report(report, catalog)),
         },
         "proof": None if report.proven is None else _proof(report.proven),
     }
@@ -197,6 +198,7 @@ def _need(need: Need, catalog: Catalog, posture: Posture) -> dict[str, Any]:
 def _proof(proven: Proven) -> dict[str, Any]:
     return {
         "isolation": proven.isolation,
+        "user_namespace": proven.user_namespace,
         "flaky": proven.flaky,
         "complete": proven.complete,
         "untried": names(proven.untried),

@@ -22,6 +22,7 @@ from capadvise.report.explain_facts import (
     uses_seen,
     ways_out,
 )
+from capadvise.report.explain_namespace import namespace_text
 from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
@@ -45,6 +46,7 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from _attacker(report, catalog)
         yield from ("", "Do this instead (best first)")
         yield from _ways(report, catalog)
+        yield from namespace_text(report, catalog)
     yield from ("", "What this set saves")
     yield from _savings(report, catalog)
     if refused := list(refusal_lines(report, catalog)):

@@ -145,6 +145,7 @@ def _load_proof(raw: Any) -> Proven:
         untried=_caps(raw.get("untried", [])),
         cautions=_texts(raw.get("cautions", [])),
         logs=_texts(raw.get("logs", [])),
+        user_namespace=bool(raw.get("user_namespace", False)),
     )
 
 

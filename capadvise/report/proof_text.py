@@ -19,6 +19,7 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     """What the trials say, in one sentence or two."""
     count = len(proven.trials)
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    trials += ", in a user namespace" * proven.user_namespace
     if proven.flaky:
         yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
         for name, log in zip(("one", "the other"), proven.logs, strict=False):

@@ -13,6 +13,7 @@ from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
 from capadvise.recording import Origin, Retried
 from capadvise.report.escape import printable
+from capadvise.report.explain_namespace import fit_line
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
@@ -69,6 +70,7 @@ def proposal_text(
         *_sets(report),
         *(proof_lines(report.proven) if report.proven is not None else ()),
         *tested_lines(report),
+        *filter(None, [fit_line(report, catalog)]),
         *_rest(proposal),
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):

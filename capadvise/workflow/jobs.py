@@ -61,6 +61,8 @@ class Ways:
     """Seconds before its first try, instead of the report's own."""
     data: tuple[str, ...] | None = None
     """Only these choices of data; None: all that there are."""
+    userns: bool = False
+    """In a user namespace."""
 
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
@@ -80,7 +82,12 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
         bench = os.environ.get("BENCH") or str(path.resolve().parent.parent)
         yield Candidate(
             named.name,
-            Job(*(named.argv, named.workload, "workload"), bench=bench, exclusive=named.exclusive),
+            Job(
+                *(named.argv, named.workload, "workload"),
+                bench=bench,
+                exclusive=named.exclusive,
+                userns=ways.userns,
+            ),
         )
 
 
@@ -123,6 +130,11 @@ def job_of(
         timeout=max(PROVE_TIMEOUT, 3 * recording.seconds),
         expect_exit=recording.exit_status if report.workload.kind == "oneshot" else None,
     )
+    if ways.userns and (target.kind == "container" or not ways.isolate):
+        raise BadInput(
+            "--userns is for commands, isolated as they are by default",
+            hint="for a container: record it in one, with podman run --userns=auto",
+        )
     if target.kind == "container":
         return _of_container(report, work, ways, before)
     if target.kind == "unit":
@@ -139,6 +151,7 @@ def job_of(
         before=before,
         cautions=_not_kept(before, [("cwd", target.cwd or "")]),
         in_place=ways.in_place,
+        userns=ways.userns,
     )
 
 

@@ -83,8 +83,9 @@ class _Proof:
 
     def _groups(self) -> str | None:
         """Of the files that it has no right to: retries tell which these are. Containers and units
-        have none: their processes are the engine's, or systemd's."""
-        if self._job.isolation in ("container", "unit"):
+        have none: their processes are the engine's, or systemd's. Nor are there retries in a user
+        namespace."""
+        if self._job.isolation in ("container", "unit") or self._job.userns:
             return None
         retried = replace(self._job, retry=True, choices=self._job.choices[:1])
         try:
@@ -119,7 +120,7 @@ class _Proof:
         broken = self.trials.broken
         early = () if broken is None else (f"{ENDED_EARLY}: {broken}",)
         cautions = (*reference.cautions, *_unasked(report.workload.check), *early)
-        proven = replace(proven, cautions=cautions)
+        proven = replace(proven, cautions=cautions, user_namespace=self._job.userns)
         return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
     def _search(self, report: Report, reference: Reference) -> Proven:
@@ -150,7 +151,8 @@ class _Proof:
         self._listener.hopeless(outcome.why, reference.evidence.output)
         everything = runner.everything(self._job)
         trial = Trial(everything, False, outcome.seconds, differences=(outcome.why,))
-        return replace(report, proven=Proven(self._job.isolation, (trial,), None))
+        proven = Proven(self._job.isolation, (trial,), None, user_namespace=self._job.userns)
+        return replace(report, proven=proven)
 
 
 def _before_trials(candidate: Candidate, reference: Reference) -> Report:

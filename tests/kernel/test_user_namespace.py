@@ -11,6 +11,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +149,40 @@ def test_verdicts_agree_with_trials(tmp_path: Path, capsys: pytest.CaptureFixtur
         if not said is passed is program.fits
     ]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def proven(top: Path, command: str) -> tuple[int, dict[str, Any], str]:
+    """The exit status, the report and the page of trials in a user namespace."""
+    file, saved = top / "w.yaml", top / "proven.json"
+    file.write_text(f"name: it\nsetup: mkdir m\ncommand: {command}\n")
+    done = subprocess.run(
+        [CAPADVISE, "prove", str(file), "--userns", "-o", str(saved)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, json.loads(saved.read_text()), done.stdout + done.stderr
+
+
+def test_the_minimal_set_there(tmp_path: Path) -> None:
+    """A mount that a user namespace allows: the set counts there alone, and so do its checks."""
+    code, report, page = proven(tmp_path, "mount -t tmpfs none m")
+    assert code == 0, page
+    assert report["proposal"]["floor"] == ["CAP_SYS_ADMIN"]
+    assert report["proposal"]["user_namespace"]["fits"] is True
+    assert report["proof"]["user_namespace"] is True
+    assert report["posture"]["namespaces"]["user"] == "own"
+    assert "in a user namespace)" in " ".join(page.split())
+    mounts = [
+        check
+        for check in report["recordings"][0]["checks"]
+        if check["syscall"] in ("mount", "fsmount")
+    ]
+    assert {check["ns"] for check in mounts} == {"target"}
+
+
+def test_what_fails_there_even_with_every_capability(tmp_path: Path) -> None:
+    code, report, page = proven(tmp_path, "mknod n c 1 3")
+    assert code == 1, page
+    assert report["proposal"]["user_namespace"]["fits"] is False
+    assert "fails even with every capability" in page

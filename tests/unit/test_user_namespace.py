@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from capadvise.decide import decide
+from capadvise.linux.retry.mode import restriction
 from capadvise.posture import Posture, Sharing
 from capadvise.recording import Namespace, Retried
 from capadvise.report.dump import dump
@@ -121,3 +122,28 @@ def test_the_report_says_it() -> None:
     )
     outside = dump(replace(report(), posture=HOST), CATALOG)
     assert outside["proposal"]["user_namespace"] == {"fits": False, "ids": None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "remedy"),
+    [
+        ({}, None, ""),
+        ({"kernel.unprivileged_userns_clone": "1"}, None, ""),
+        ({"user.max_user_namespaces": "0"}, "user.max_user_namespaces", "sysctl"),
+        ({"kernel.unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone", "sysctl"),
+        (
+            {"kernel.apparmor_restrict_unprivileged_userns": "1"},
+            "kernel.apparmor_restrict_unprivileged_userns",
+            'the rule "userns,"',
+        ),
+    ],
+)
+def test_what_keeps_users_from_user_namespaces(
+    settings: dict[str, str], named: str | None, remedy: str
+) -> None:
+    """Debian's setting and Ubuntu's are told apart: the second one is no sysctl to be changed."""
+    told = restriction(settings.get)
+    assert (told is None) == (named is None)
+    if told is not None and named is not None:
+        assert told[0].startswith(named)
+        assert remedy in told[1]

@@ -20,7 +20,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.posture.read import Machine, posture_of
-from capadvise.linux.retry.mode import own_maps, require_retry
+from capadvise.linux.retry.mode import own_maps, require_retry, restriction
 from capadvise.posture import Sharing
 from capadvise.report.escape import printable
 
@@ -72,6 +72,7 @@ def examine() -> Iterator[HostFact]:
         None if prctl else "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
     )
     yield retries()
+    yield user_namespaces()
     yield audit_records()
     bounding = procfs.capability_sets().bounding
     missing = [
@@ -161,6 +162,13 @@ def audit_records() -> HostFact:
             needed=False,
         )
     return HostFact("audit records", True, "received from the kernel", needed=False)
+
+
+def user_namespaces() -> HostFact:
+    """Whether ordinary users, and rootless engines, have user namespaces."""
+    if restricted := restriction():
+        return HostFact("user namespaces", False, *restricted, needed=False)
+    return HostFact("user namespaces", True, "ordinary users can make them", needed=False)
 
 
 def retries() -> HostFact:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 
 from capadvise.caps import SYS_ADMIN, Cap
@@ -18,11 +19,24 @@ from capadvise.linux.retry.subids import Ranges, maps
 MACHINES = ("x86_64", "aarch64")
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _RESTRICTIONS = (
-    ("user.max_user_namespaces", "0"),
-    ("kernel.unprivileged_userns_clone", "0"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1"),
+    ("user.max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+    ("kernel.unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+    (
+        "kernel.apparmor_restrict_unprivileged_userns",
+        "1",
+        'an AppArmor profile for the program, with the rule "userns,"',
+    ),
 )
-"""Settings that keep ordinary users from user namespaces."""
+"""Settings that keep ordinary users from user namespaces, or (AppArmor's: Ubuntu 23.10 and later)
+from every capability in them; and what allows them."""
+
+
+def restriction(read: Callable[[str], str | None] = procfs.sysctl) -> tuple[str, str] | None:
+    """What keeps ordinary users from user namespaces here, and what allows them."""
+    for name, value, remedy in _RESTRICTIONS:
+        if read(name) == value:
+            return f"{name} is {value}: ordinary users cannot use user namespaces", remedy
+    return None
 
 
 def require_retry() -> None:
@@ -40,12 +54,8 @@ def require_retry() -> None:
         )
     if os.geteuid() == 0:
         return
-    for name, value in _RESTRICTIONS:
-        if procfs.sysctl(name) == value:
-            raise CannotObserve(
-                f"{name} is {value}: ordinary users cannot create user namespaces",
-                hint=with_sudo("run -- …"),
-            )
+    if restricted := restriction():
+        raise CannotObserve(restricted[0], hint=with_sudo("run -- …"))
 
 
 def own_maps() -> dict[str, Ranges] | None:

@@ -32,6 +32,8 @@ class Command:
     """A terminal that becomes the target's own: the inner end of a pty, which is closed here."""
     groups: tuple[int, ...] = ()
     """Supplementary groups, besides those that it has anyway."""
+    namespace: str | None = None
+    """A path to the user namespace that it enters."""
     caps: CapSet | None = None
     """The bounding set; None: as it is."""
     patience: float = 10.0

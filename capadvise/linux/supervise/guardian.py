@@ -29,19 +29,12 @@ if __name__ == "__main__":
     sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
 from capadvise.linux.ftrace.removal import remove_instances, remove_probes
-from capadvise.linux.kernel import json_lines, libc, own_caps, uapi
+from capadvise.linux.kernel import json_lines, libc, own_caps
 from capadvise.linux.kernel.odd_start import fill_streams, restore_limits
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
-
-
-class Refused(Exception):
-    """A step before the target's exec failed."""
-
-    def __init__(self, step: str, code: int) -> None:
-        super().__init__(step)
-        self.step, self.code = step, code
+from capadvise.linux.supervise.target_namespace import Refused, enter_namespace, tell_namespace
 
 
 def main() -> None:
@@ -239,6 +232,7 @@ def start(plan: dict[str, Any], cgroup: OwnCgroup | None, go: int, failed: int) 
         os.write(failed, b"ready\n")
         if not os.read(go, 1):
             os._exit(1)  # the guardian is gone: nothing may run untraced
+        tell_namespace(plan)
         restore_limits(plan["limits"])
         try:
             retry.install_filter(go)
@@ -263,19 +257,6 @@ def is_binary(path: str) -> bool:
     with open(path, "rb") as file:
         head = file.read(256)
     return b"\0" in head or head.startswith(b"\x7fELF")
-
-
-def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
-    """A user namespace of its own, where the plan wants one; the guardian maps the ids."""
-    if not plan["retry"] or not plan["retry"]["maps"]:
-        return
-    try:
-        libc.unshare(uapi.CLONE_NEWUSER)
-    except OSError as error:
-        raise Refused("make a user namespace", error.errno or 0) from error
-    os.write(failed, b"ready\n")
-    if not os.read(go, 1):
-        os._exit(1)
 
 
 def prepare(plan: dict[str, Any]) -> None:

@@ -223,6 +223,7 @@ def _plan(
         "argv": list(command.argv),
         "user": user,
         "groups": sorted({*os.getgroups(), *command.groups}) if command.groups else [],
+        "namespace": command.namespace,
         "caps": None if command.caps is None else sorted(command.caps),
         "mask": [int(number) for number in signals.before],
         "stdout_to_stderr": command.stdout_to_stderr,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from capadvise.linux.kernel import libc, uapi
 from capadvise.linux.kernel.private_mounts import make_mounts_private
+from capadvise.linux.trials import user_namespace
 from capadvise.linux.trials.covers import Covers
 
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
@@ -23,16 +24,26 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
 def isolate(
-    kind: str, top: Path, fresh: list[str], cwd: str | None, *, in_place: bool, memory: int
-) -> None:
+    kind: str,
+    top: Path,
+    fresh: list[str],
+    cwd: str | None,
+    *,
+    in_place: bool,
+    memory: int,
+    userns: bool,
+) -> str | None:
     """New mount, network, UTS and IPC namespaces; covers over what programs write to: of a recorded
     command, over all that is on disk. ``memory``: bytes that its scratch directory may have there;
-    0 where it is on disk. Raises OSError and CannotCover."""
+    0 where it is on disk. With ``userns``, they belong to a new user namespace: returns its path.
+    Raises OSError and CannotCover."""
     if kind in ("none", "container", "unit"):  # who starts them makes what they have for themselves
-        return
+        return None
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
-    libc.unshare(uapi.CLONE_NEWNS | uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC)
+    users = user_namespace.enter() if userns else None
+    others = 0 if userns else uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC
+    libc.unshare(uapi.CLONE_NEWNS | others)
     make_mounts_private()
     _loopback_up()
     if not in_place:
@@ -42,6 +53,7 @@ def isolate(
     if kind == "command":
         for name, value in values.items():
             sysctls[name].write_text(value)
+    return users
 
 
 def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:

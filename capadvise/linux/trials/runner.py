@@ -111,6 +111,8 @@ class Job:
     still_limit: float | None = None
     """Of a daemon: seconds without anything new after which a failing trial ends; None: at its
     time-out."""
+    userns: bool = False
+    """In a user namespace, with one-to-one ids."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
 
@@ -295,6 +297,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
         "memory": job.memory,
+        "userns": job.userns,
         "observed": job.observed or job.isolation in ("container", "unit"),
         "settings": list(job.settings),
         "owner": job.owner,

@@ -171,10 +171,9 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell) -> None:
 
 def _isolate(plan: dict[str, Any], top: Path) -> None:
     try:
-        isolate(
+        plan["namespace"] = isolate(
             *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
-            in_place=plan["in_place"],
-            memory=plan["memory"],
+            **{key: plan[key] for key in ("in_place", "memory", "userns")},
         )
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
@@ -305,6 +304,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
         groups=tuple(plan["groups"]),
+        namespace=plan["namespace"],
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),

@@ -1,0 +1,136 @@
+"""Whether a set could be held in a user namespace, in words, and what to write for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.circumstances import Circumstance
+from capadvise.catalog.ways import LABELS, EditPlace
+from capadvise.posture import Posture, Sharing
+from capadvise.report.escape import printable
+from capadvise.report.explain_facts import remaining
+from capadvise.report.explain_place import judged_in
+from capadvise.report.explain_words import bullet, listed, paragraph
+from capadvise.report.model import Report
+from capadvise.report.words import risk_word
+from capadvise.user_namespace import USUAL_IDS, Fit, fit_of
+
+WAYS = (
+    (
+        EditPlace.DOCKER,
+        'dockerd --userns-remap=default   # or "userns-remap" in /etc/docker/daemon.json',
+        "For all containers of the daemon; not with --network=host, --pid=host or --privileged. "
+        "Give volumes to the mapped ids.",
+    ),
+    (
+        EditPlace.PODMAN,
+        "--userns=auto",
+        "As root, /etc/subuid must have a range for the user containers. Volumes: the option :U, "
+        "or :idmap.",
+    ),
+    (
+        EditPlace.KUBERNETES,
+        "hostUsers: false",
+        "Kubernetes 1.33 or later, Linux 6.3, containerd 2.0 or CRI-O, and volumes on a file "
+        "system that supports idmapped mounts: ext4, xfs, btrfs and tmpfs do, NFS does not.",
+    ),
+    (
+        EditPlace.SYSTEMD,
+        "PrivateUsers=identity",
+        "systemd 257 or later. Mounts, network and host name need namespaces of their own besides: "
+        "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
+    ),
+)
+"""Where, what to write, and what else it takes: dockerd(8), podman-run(1), systemd.exec(5), and
+"User Namespaces" in the documentation of Kubernetes."""
+
+
+OWN_NAMESPACES = Posture(namespaces=dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN))
+
+
+def fit_of_report(report: Report, catalog: Catalog) -> Fit:
+    """What trials in one have shown; else what follows from the checks."""
+    fit = fit_of(report.proposal, catalog, report.posture)
+    proven = report.proven
+    if proven is None or not proven.user_namespace or proven.flaky or not proven.complete:
+        return fit
+    return replace(fit, fits=proven.floor is not None, outside=(), open=())
+
+
+def fit_line(report: Report, catalog: Catalog) -> str | None:
+    """One line, where it decides something: a capability of the set is root-equivalent, and is not
+    held in a user namespace already."""
+    caps = report.proposal.recommended
+    entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap))]
+    tried = report.proven is not None and report.proven.user_namespace
+    worst = any(entry.risk is Risk.ROOT for entry in entries)
+    if not (worst or tried) or not _can_move(report):
+        return None
+    return f"Fits a user namespace: {in_short(fit_of_report(report, catalog))}"
+
+
+def _can_move(report: Report) -> bool:
+    """It ran in the host's user namespace, as far as is known."""
+    inside = report.posture.namespaces.get("user") is Sharing.OWN
+    return bool(report.proposal.recommended) and not inside
+
+
+def in_short(fit: Fit) -> str:
+    """``yes``, or what stands in the way."""
+    if fit.fits:
+        more = f", with the ids up to {fit.ids - 1} mapped" if fit.ids > USUAL_IDS else ""
+        return f"yes{more}"
+    if fit.fits is False and not fit.outside:
+        return "no: it fails there even with every capability"
+    said = fit.outside if fit.fits is False else fit.open
+    what = "; ".join(f"{cap.short}, {printable(why)}" for cap, why in said)
+    return f"no: {what}" if fit.fits is False else f"not known: {what}"
+
+
+def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
+    """The section of ``explain``; nothing where it runs in one already."""
+    if not _can_move(report):
+        return
+    fit = fit_of_report(report, catalog)
+    yield from ("", "Would it run in a user namespace?")
+    if fit.fits is False:
+        if not fit.outside:
+            yield from paragraph("No: in trials it failed there even with every capability.")
+            return
+        yield from paragraph("No. These would not count there:")
+        for cap, why in fit.outside:
+            only = report.proposal.need(cap).only
+            yield from bullet(f"{cap.short}: {printable(why)}" + (f", {only}" if only else ""))
+        fit = fit_of(report.proposal, catalog, OWN_NAMESPACES)
+        if not fit.fits:
+            return
+        yield from paragraph("With these namespaces of its own, as in a container, it would:")
+    elif fit.fits is None:
+        yield from paragraph("That is not known: `capadvise prove --userns` can tell, for:")
+        for cap, why in fit.open:
+            yield from bullet(f"{cap.short}: {printable(why)}")
+    else:
+        milder = _milder(report, catalog)
+        yield from paragraph(f"Yes. Its root would be an ordinary user of the host{milder}.")
+    if fit.ids > USUAL_IDS:
+        yield from bullet(
+            f"It uses ids up to {fit.ids - 1}: the usual mapping ends at {USUAL_IDS - 1}."
+        )
+    for place, edit, needs in WAYS:
+        yield from bullet(f"{LABELS[place]}: {edit}")
+        yield from paragraph(needs, "    ")
+
+
+def _milder(report: Report, catalog: Catalog) -> str:
+    """Risks that are lower there."""
+    here, _ = judged_in(report)
+    there = {**here, Circumstance.HOST_USER: False}
+    lower = []
+    for cap in sorted(report.proposal.recommended):
+        entry = catalog.entry(cap)
+        if entry and (risk := remaining(entry, there).risk) < remaining(entry, here).risk:
+            lower.append(f"the risk of {cap.short} {risk_word(risk)}")
+    return f", and {listed(lower)}" if lower else ""

@@ -178,7 +178,7 @@ class OneCommand:
     def executed(self, time: int, pid: int, task: Task, path: str) -> None:
         """The target's own exec."""
         if pid == self.root and self.scope is None:
-            self.scope = Scope(0, pid, time)
+            self.scope = Scope(0, pid, time, task.namespace)
         task.scope, task.since = self.scope, time
 
     def unknown(self, pid: int) -> Scope | None:

@@ -81,30 +81,8 @@ def attach(verbs: Verbs) -> None:
     parser.add_argument("what", metavar="PID|CONTAINER|UNIT", help="a unit: web.service")
 
 
-_PROVE = """\
-The format of a workload file: capadvise help workloads.
-
-example: capadvise prove web.json -o proven.json
-"""
-
-
-def prove(verbs: Verbs) -> None:
-    """``prove``."""
-    parser = verb(
-        *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
-        "try exactly this set, and show that no member can be dropped",
-        _PROVE,
-    )
-    parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
-    parser.add_argument(
-        "--check",
-        metavar="SHELL",
-        help=(
-            "for a report: shell command that succeeds when the target works, instead of "
-            "the recorded one"
-        ),
-    )
-    _check_after(parser)
+def _isolation(parser: argparse.ArgumentParser) -> None:
+    """What trials are kept apart from."""
     parser.add_argument(
         "--isolate",
         action="store_true",
@@ -132,6 +110,33 @@ def prove(verbs: Verbs) -> None:
         action="store_true",
         help="let trials of a container write to its own volumes instead of copies",
     )
+
+
+_PROVE = """\
+The format of a workload file: capadvise help workloads.
+
+example: capadvise prove web.json -o proven.json
+"""
+
+
+def prove(verbs: Verbs) -> None:
+    """``prove``."""
+    parser = verb(
+        *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
+        "try exactly this set, and show that no member can be dropped",
+        _PROVE,
+    )
+    parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
+    parser.add_argument(
+        "--check",
+        metavar="SHELL",
+        help=(
+            "for a report: shell command that succeeds when the target works, instead of "
+            "the recorded one"
+        ),
+    )
+    _check_after(parser)
+    _isolation(parser)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         "--fresh-only",

@@ -132,5 +132,5 @@ def _milder(report: Report, catalog: Catalog) -> str:
     for cap in sorted(report.proposal.recommended):
         entry = catalog.entry(cap)
         if entry and (risk := remaining(entry, there).risk) < remaining(entry, here).risk:
-            lower.append(f"the risk of {cap.short} {risk_word(risk)}")
-    return f", and {listed(lower)}" if lower else ""
+            lower.append(f"{cap.short} {risk_word(risk)}")
+    return f"; the risk would be lower: {listed(lower)}" if lower else ""

@@ -10,8 +10,10 @@ import pytest
 from capadvise.decide import decide
 from capadvise.linux.retry.mode import restriction
 from capadvise.posture import Posture, Sharing
-from capadvise.recording import Namespace, Retried
+from capadvise.proven import Proven
+from capadvise.recording import Check, Namespace, Retried
 from capadvise.report.dump import dump
+from capadvise.report.explain_namespace import fit_line, namespace_text
 from capadvise.user_namespace import NeedScope, fit_of, place
 from tests.support.recordings import CATALOG, check, recording, report
 
@@ -147,3 +149,49 @@ def test_what_keeps_users_from_user_namespaces(
     if told is not None and named is not None:
         assert told[0].startswith(named)
         assert remedy in told[1]
+
+
+def page_of(*asked: Check, posture: Posture, proven: Proven | None = None) -> str:
+    """What ``explain`` and ``run`` say of it."""
+    seen = recording(*asked)
+    known = replace(
+        report(),
+        recordings=(seen,),
+        proposal=decide(seen, CATALOG),
+        posture=posture,
+        proven=proven,
+    )
+    lines = [fit_line(known, CATALOG) or "", *namespace_text(known, CATALOG)]
+    return " ".join(" ".join(lines).split())
+
+
+CONTAINER = replace(OWN, namespaces=OWN.namespaces | {"user": Sharing.HOST})
+PROVEN = Proven("command", (), frozenset(), user_namespace=True)
+
+
+def test_the_page_says_what_stands_in_the_way() -> None:
+    bind, clock = check(*BIND), check("SYS_TIME", "cap_settime do_settimeofday64", "settimeofday")
+    assert "No. These would not count there: - SYS_TIME: settimeofday(2)" in page_of(
+        bind, clock, posture=CONTAINER
+    )
+    assert "as in a container, it would: - docker run: dockerd" in page_of(bind, posture=HOST)
+    told = page_of(check(*HOSTNAME), posture=CONTAINER)
+    assert told.startswith("Fits a user namespace: yes Would it run in a user namespace? Yes.")
+    assert "the risk would be lower: SYS_ADMIN high." in told
+    assert "Kubernetes: hostUsers: false" in told
+    assert "`capadvise prove --userns` can tell" in page_of(check(*MOUNT), posture=CONTAINER)
+    high = page_of(check(*CHOWN, **args(uid=70_000)), posture=CONTAINER)
+    assert "It uses ids up to 70000: the usual mapping ends at 65535." in high
+
+
+def test_the_page_says_nothing_of_what_runs_there_already() -> None:
+    assert page_of(check(*HOSTNAME), posture=ROOTLESS) == ""
+
+
+def test_trials_there_say_more_than_checks() -> None:
+    device = check(*MKNOD)
+    assert page_of(device, posture=CONTAINER, proven=PROVEN).startswith(
+        "Fits a user namespace: yes"
+    )
+    failed = page_of(device, posture=CONTAINER, proven=replace(PROVEN, floor=None))
+    assert failed.startswith("Fits a user namespace: no: it fails there even with every capability")

@@ -130,7 +130,7 @@ def job_of(
         timeout=max(PROVE_TIMEOUT, 3 * recording.seconds),
         expect_exit=recording.exit_status if report.workload.kind == "oneshot" else None,
     )
-    if ways.userns and (target.kind == "container" or not ways.isolate):
+    if ways.userns and (target.kind in ("container", "unit") or not ways.isolate):
         raise BadInput(
             "--userns is for commands, isolated as they are by default",
             hint="for a container: record it in one, with podman run --userns=auto",

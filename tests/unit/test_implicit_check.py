@@ -114,7 +114,7 @@ def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> 
     loop = "while :; do sleep 60; done"
     with subprocess.Popen(["sh", "-c", loop], start_new_session=True) as process:
         try:
-            words = ["pgrep", "-P", str(process.pid)]
+            words = ["pgrep", "-x", "-P", str(process.pid), "sleep"]  # no longer the forked shell
             while not (listed := subprocess.run(words, capture_output=True).stdout.split()):
                 pass
             first = int(listed[0])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import select
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO, cast
 
 from textual._xterm_parser import XTermParser
@@ -93,6 +93,14 @@ class TerminalDriver(LinuxDriver):
                 self.process_message(event)
         super().run_input_thread()
 
-    def _sigcont_application(self, *arguments: Any) -> None:
+    def _sigtstp_application(self, *_: Any) -> None:
+        self._when_idle(super()._sigtstp_application)
+
+    def _sigcont_application(self, *_: Any) -> None:
         if self._must_signal_resume:  # it was suspended before
-            super()._sigcont_application(*arguments)
+            self._when_idle(super()._sigcont_application)
+
+    def _when_idle(self, handle: Callable[[], None]) -> None:
+        """Not in the middle of whatever the signal interrupts: it can hold the lock of the output,
+        for which the handler would wait for ever."""
+        self._loop.call_soon_threadsafe(handle)

@@ -318,15 +318,19 @@ def test_suspending_and_going_on_draws_all_of_it_again(user: Tmux) -> None:
 
 
 def test_stopped_by_a_signal_it_goes_on_where_it_was(user: Tmux) -> None:
-    start(user, "sh", "-c", f"touch f; chown nobody f; sleep {4000 + os.getpid() % 1000}.75")
-    user.wait("● recording", "● CHOWN")
+    """Again and again, while much is drawn: the signal comes at any moment."""
     marker = f"sleep {4000 + os.getpid() % 1000}.75"
+    start(
+        user, "sh", "-c", f"touch f; chown nobody f; (while :; do echo $((n+=1)); done) & {marker}"
+    )
+    user.wait("● recording", "● CHOWN")
     capadvise = min(pid for pid in running(marker) if procfs.comm(pid) == "capadvise")
-    os.kill(capadvise, signal.SIGTSTP)
-    user.wait("Stopped")
-    user.type("fg")
-    user.keys("Enter")
-    user.wait("● CHOWN", "● recording", "q Stop")
+    for _ in range(10):
+        os.kill(capadvise, signal.SIGTSTP)
+        user.wait("Stopped")
+        user.type("fg")
+        user.keys("Enter")
+        user.wait("● CHOWN", "● recording", "q Stop")
     user.keys("q")
     user.wait("you stopped it", "it was stopped: what it does")
 

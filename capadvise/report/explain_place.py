@@ -142,8 +142,8 @@ def _restraints(report: Report) -> list[str]:
     facts = [
         _seccomp(report),
         "no_new_privs is set" if posture.no_new_privs else "",
-        f"{posture.mac.module} {printable(posture.mac.label)}" if posture.mac else "",
-        f"cgroups {posture.cgroup.version}" if posture.cgroup else "",
+        printable(f"{posture.mac.module} {posture.mac.label}") if posture.mac else "",
+        printable(f"cgroups {posture.cgroup.version}") if posture.cgroup else "",
     ]
     return [fact for fact in facts if fact]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from capadvise.errors import BadInput
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import merge
-from tests.fuzz.strategies import CONTROL, TEXTS, mutated, steering
+from tests.fuzz.strategies import CONTROL, TEXTS, mutated, places, steering
 from tests.support.hostile_reports import CATALOG, SOUND, hostile, shown
 
 
@@ -37,6 +39,25 @@ def test_a_damaged_report_is_refused_or_harmless(tmp_path: Path, raw: Any) -> No
     merge([("a", one), ("b", one)], CATALOG, name="x")
     path.write_text(json.dumps(dump(one, CATALOG)))
     assert load(path, CATALOG) == one
+
+
+def test_each_text_of_a_report_may_be_made_up(tmp_path: Path) -> None:
+    """One after the other: chance takes long to find the one that is printed as it is."""
+    path, read = tmp_path / "report.json", 0
+    for *way, last in places(SOUND)[1:]:
+        inner = raw = copy.deepcopy(SOUND)
+        for step in way:
+            inner = inner[step]
+        if not isinstance(inner[last], str | None):
+            continue
+        inner[last] = CONTROL
+        path.write_text(json.dumps(raw))
+        with suppress(BadInput):
+            one = load(path, CATALOG)
+            read += 1
+            steered = [name for name, text in shown(one) if steering(text)]
+            assert steered == [], (*way, last)
+    assert read > 20
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

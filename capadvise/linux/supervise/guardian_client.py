@@ -26,9 +26,10 @@ _SI_USER = (0, -6)
 _MOST_STOPS = 20
 _LOOK = 0.1
 """Seconds after which a guardian that does not answer is looked at."""
-_BREATH = 0.01
-"""Seconds in which one that was continued shows that it goes on: a target that stops it in a loop
-is not to gain a round of reading, which can last a second, each time."""
+_LOOKS, _BREATH = 4, 0.001
+"""So often one that was continued is looked at again, and after so many seconds: a target that
+stops it in a loop is not to gain a round of reading, which can last a second, each time. Not
+longer: nothing is read meanwhile, and what the buffers do not hold is lost."""
 
 
 class GuardianLost(CannotStart):
@@ -103,7 +104,9 @@ class GuardianProcess:
 
     def read(self) -> list[dict[str, Any]]:
         """Its messages since the last call. ``ended`` is set when it is gone."""
-        while self._keep_going(os.WNOHANG):
+        for _ in range(_LOOKS):
+            if not self._keep_going(os.WNOHANG):
+                break
             time.sleep(_BREATH)
         messages, self._unread = self._unread + self._messages.drain(), []
         return messages

@@ -58,10 +58,13 @@ class CapabilityLine(Wrapped):
             rate = f"{short_count(row.rate)}/s" if row.rate >= 0.5 else ""
             yield (f"{rate:>7}  ", "dim")
             room -= _RATE
+        besides = ""
+        if row.incidental and row.checks:
+            besides = f"  +{short_count(row.incidental)} incidental"
         if room > 12 and row.call:
-            yield row.call
-            if row.incidental and row.checks:
-                yield (f"  +{short_count(row.incidental)} incidental", "dim")
+            least = len(row.call.partition(",")[0])  # its details are cut first
+            yield Content(row.call).truncate(max(least, room - len(besides)), ellipsis=True)
+            yield (besides, "dim")
 
 
 class Capabilities(KeyedList):

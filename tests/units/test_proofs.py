@@ -9,6 +9,8 @@ import subprocess
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from capadvise.linux.kernel import procfs
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
@@ -79,6 +81,7 @@ def test_a_oneshot_is_proven_by_its_exit_status(guest: Guest) -> None:
     assert guest.state("gives") == "inactive"
 
 
+@pytest.mark.long
 def test_without_a_check_its_manager_says_whether_it_is_up(guest: Guest) -> None:
     guest.unit("gives-up.service", GIVES_UP)
     report = proven(guest, "--", "systemctl", "start", "gives-up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from capadvise.workflow.jobs import Ways, job_of
 from tests.support.recordings import report
+from tests.support.required import tool
 
 SHOWN = """\
 Type=forking
@@ -134,6 +136,19 @@ def test_a_recording_gives_everything(user: str) -> None:
     assert (declared.drop, declared.add) == ((), ())
     assert declared.no_new_privileges is False
     assert len(declared.ambient or ()) == (0 if user == "" else 41)
+
+
+def test_systemd_knows_every_line_of_a_drop_in(tmp_path: Path) -> None:
+    """What it does not know, it ignores with a warning."""
+    unit = parse_unit("Id=web.service\nUser=daemon\n")
+    drop_ins = tmp_path / "web.service.d"
+    drop_ins.mkdir()
+    (tmp_path / "web.service").write_text("[Service]\nExecStart=/bin/true\nUser=daemon\n")
+    for text in (drop_in.for_recording(unit), drop_in.for_trial(unit, SOME)):
+        (drop_ins / "10.conf").write_text(text)
+        words = [tool("systemd-analyze"), "verify", "--man=no", str(tmp_path / "web.service")]
+        said = subprocess.run(words, capture_output=True, text=True).stderr
+        assert not [line for line in said.splitlines() if "10.conf" in line]
 
 
 def of_unit(**more: Any) -> Report:

@@ -19,7 +19,7 @@ from tests.units.guest import Guest
 SERVER = """\
 [Unit]
 StartLimitIntervalSec=1h
-StartLimitBurst=2
+StartLimitBurst=1
 [Service]
 User=nobody
 AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_SYS_TIME

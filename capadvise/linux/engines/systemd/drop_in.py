@@ -10,7 +10,7 @@ from capadvise.linux.engines.systemd.unit import ServiceUnit
 
 _ALWAYS = """\
 # By capadvise, for as long as it observes this unit. It is removed then.
-[ServiceUnit]
+[Unit]
 StartLimitIntervalSec=0
 [Service]
 Restart=no

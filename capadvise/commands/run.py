@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
@@ -25,9 +24,6 @@ from capadvise.workflow.reports import (
     show_proposal,
 )
 
-if TYPE_CHECKING:
-    from capadvise.linux.engines.systemd.invocation import UnitOrder
-
 
 def command(args: argparse.Namespace) -> int:
     """Exit as the target did; with ``--prove``, as ``prove`` does. The report is written in every
@@ -35,17 +31,29 @@ def command(args: argparse.Namespace) -> int:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not argv:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
-    if (order := unit_order(argv)) is not None:
-        return _unit(order, tuple(argv), args)
-    invocation = container_client(argv)
+    order = unit_order(argv)
+    invocation = container_client(argv) if order is None else None
     several = is_several(invocation)
     if args.output:
         check_writable(Path(args.output), folder=several)
-    _refuse_what_does_not_fit(args, invocation)
+    if order is None:
+        _refuse_what_does_not_fit(args, invocation)
+    else:
+        _refuse_for_units(args)
     target = _target(tuple(argv), args)
-    wishes = _wishes(args)
+    wishes = Wishes(
+        args.output,
+        prove=args.prove,
+        replace=args.replace,
+        quiet=args.quiet,
+        screens=not (args.no_tui or args.quiet or args.json),
+    )
     show = partial(show_proposal, quiet=args.quiet)
-    if invocation is None:
+    if order is not None:
+        ended, status = record_unit(order, target, wishes)
+        show(ended)
+        reports = [ended.report]
+    elif invocation is None:
         ended = record_command(target, wishes)
         show(ended)
         reports, status = [ended.report], ended.report.recording.exit_status
@@ -60,9 +68,7 @@ def command(args: argparse.Namespace) -> int:
     return _exit_code(status)
 
 
-def _unit(order: UnitOrder, argv: tuple[str, ...], args: argparse.Namespace) -> int:
-    if args.output:
-        check_writable(Path(args.output))
+def _refuse_for_units(args: argparse.Namespace) -> None:
     for given, option in (
         (args.user, "--user"),
         (args.retry, "--retry"),
@@ -70,25 +76,6 @@ def _unit(order: UnitOrder, argv: tuple[str, ...], args: argparse.Namespace) -> 
     ):
         if given:
             raise BadInput(f"{option} is not for units", hint="its manager starts it, as it says")
-    over, status = record_unit(order, _target(argv, args), _wishes(args))
-    show_proposal(over, quiet=args.quiet)
-    if args.json:
-        print_json(over.report)
-    if args.prove:
-        from capadvise.workflow.prove import exit_code
-
-        return exit_code([over.report])
-    return _exit_code(status)
-
-
-def _wishes(args: argparse.Namespace) -> Wishes:
-    return Wishes(
-        args.output,
-        prove=args.prove,
-        replace=args.replace,
-        quiet=args.quiet,
-        screens=not (args.no_tui or args.quiet or args.json),
-    )
 
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:

@@ -19,6 +19,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
 from capadvise.linux.kernel.procfs import capability_sets
 from tests.engines.launch import sets
+from tests.support.cgroups import REMOVE_CGROUP
 from tests.support.containers import call
 from tests.support.recordings import snippet_with
 from tests.support.required import missing, tool
@@ -48,14 +49,6 @@ mkdir /run/cgroup/$NAME && echo 0 > /run/cgroup/$NAME/cgroup.procs
 exec unshare --cgroup sh -c '
   umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup && umount -l /run/cgroup
   exec "$@"' sh "$@"
-"""
-REMOVE_CGROUP = """\
-mount --make-rprivate / && mount -t cgroup2 cgroup2 /mnt
-for i in 1 2 3 4 5 6 7 8 9; do
-  [ -d /mnt/$NAME ] || exit 0
-  find /mnt/$NAME -depth -type d -exec rmdir {} + 2>/dev/null; sleep 0.2
-done
-exit 1
 """
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from capadvise.linux.kernel.process_tree import descendants
+from tests.support.cgroups import REMOVE_CGROUP
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
@@ -53,14 +54,6 @@ exec unshare --cgroup sh -c '
   umount -R -l /sys/fs/cgroup
   mount -t cgroup2 cgroup2 /sys/fs/cgroup && umount -l /run/cgroup
   exec "$@"' sh "$@"
-"""
-_REMOVE_CGROUP = """\
-mount --make-rprivate / && mount -t cgroup2 cgroup2 /mnt
-for i in 1 2 3 4 5 6 7 8 9; do
-  [ -d /mnt/$NAME ] || exit 0
-  find /mnt/$NAME -depth -type d -exec rmdir {} + 2>/dev/null; sleep 0.2
-done
-exit 1
 """
 _ENTER = 'mount --make-rprivate / && mount -t proc proc /proc && exec "$@"'
 _SYSTEMCTL = """\
@@ -168,5 +161,5 @@ def booted() -> Iterator[Guest]:
         process.kill()
         process.wait()
         subprocess.run(
-            ["unshare", "--mount", "sh", "-c", _REMOVE_CGROUP], env=environment, check=True
+            ["unshare", "--mount", "sh", "-c", REMOVE_CGROUP], env=environment, check=True
         )

@@ -62,7 +62,7 @@ class CapabilityLine(Wrapped):
         if row.incidental and row.checks:
             besides = f"  +{short_count(row.incidental)} incidental"
         if room > 12 and row.call:
-            least = len(row.call.partition(",")[0])  # its details are cut first
+            least = len(row.call.partition(",")[0]) + len("…")  # its details are cut first
             yield Content(row.call).truncate(max(least, room - len(besides)), ellipsis=True)
             yield (besides, "dim")
 

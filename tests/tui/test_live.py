@@ -13,6 +13,7 @@ from capadvise.errors import CannotStart
 from capadvise.recording import Check, Lost, Tally
 from capadvise.report.lamps import Lamp, Light
 from capadvise.tui.app import CapadviseApp
+from capadvise.tui.capabilities import CapabilityLine
 from capadvise.tui.main import Main
 from capadvise.tui.protocols import Health, Now, Over
 from capadvise.tui.rows import LiveRows, short_count
@@ -159,6 +160,15 @@ def test_of_one_capability_the_deciding_call_is_shown_and_incidental_checks_are_
         assert "needed: nginx[812] sethostname" in shows(app, "#events")
 
     drive(app, script)
+
+
+def test_a_long_call_is_cut_in_its_details() -> None:
+    now = Now(1.0, (Tally(85, BRK),), report(HOSTNAME, BRK).proposal)
+    (row,) = LiveRows().at(now, [Lamp(BRK.cap, Light.NEEDED)], {})
+    long = replace(row, call="mount[812] fsopen, file system tmpfs, and more of the kind")
+    for width in (66, 80, 120):
+        assert "mount[812] fsopen" in CapabilityLine(long).lines(width)[0].plain
+    assert CapabilityLine(long).lines(90)[0].plain.endswith("incidental")
 
 
 def test_what_was_checked_since_the_last_judgement_is_not_incidental() -> None:

@@ -74,3 +74,29 @@ def test_lines_of_a_writer_that_is_not_ours_are_not_decoded(
     os.set_blocking(reader.fd, False)
     os.write(write, b"no JSON\n")
     assert reader.drain_lines() == [b"no JSON"]
+
+
+def test_a_line_without_an_end_does_not_fill_memory(
+    pipe: tuple[json_lines.LineReader, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its beginning is kept, which is no value; what comes after it is read."""
+    reader, write = pipe
+    monkeypatch.setattr(json_lines, "LONGEST_LINE", 1000)
+    os.set_blocking(reader.fd, False)
+    for _ in range(100):
+        os.write(write, b"[" * 5000)
+        assert reader.drain_lines() == []
+    assert len(reader._rest) == 1000
+    os.write(write, b'\n{"next": 1}\n{"la')
+    assert reader.drain_lines() == [b"[" * 1000, b'{"next": 1}']
+    os.write(write, b'st": 2}\n')
+    assert reader.drain() == [{"last": 2}]
+
+
+def test_who_writes_without_a_pause_holds_nobody_up() -> None:
+    """What is written faster than it is read is read the next time."""
+    reader = json_lines.LineReader(os.open("/dev/zero", os.O_RDONLY))
+    for _ in range(3):
+        assert reader.drain_lines() == []
+    assert len(reader._rest) <= 3 << 20
+    os.close(reader.fd)

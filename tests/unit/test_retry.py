@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -391,6 +392,25 @@ def test_a_tracer_that_was_killed_is_told_of() -> None:
     listener.read()
     listener.finish()
     assert "killed" in listener.merged(RECORDING).cautions[0]
+
+
+def test_who_writes_to_the_tracers_pipe_without_end_fills_no_memory() -> None:
+    """A target is root: it can open the pipe. What is beyond is dropped, and said."""
+    listener = Listener(every_call=False)
+    child = os.fork()
+    if child == 0:
+        for number in range(2500):
+            tell = json.dumps({"looked": f"{number} {'x' * 10_000}"})
+            os.write(listener.write_fd, f"{tell}\n".encode())
+        os._exit(0)
+    os.close(listener.write_fd)
+    while not listener.ended:
+        select.select([listener.fd], [], [])
+        listener.read()
+    os.waitpid(child, 0)
+    listener.finish()
+    assert sum(map(len, listener._looked)) < 1 << 24
+    assert "more than is kept" in listener.merged(RECORDING).cautions[0]
 
 
 def test_a_tracer_that_cannot_be_executed_is_no_second_guardian(

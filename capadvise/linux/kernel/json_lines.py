@@ -1,4 +1,8 @@
-"""Values over a pipe, as JSON, one a line. The standard library alone, for the guardian's sake."""
+"""Values over a pipe, as JSON, one a line. The standard library alone, for the guardian's sake.
+
+Whoever writes cannot fill our memory: of a line that is too long only the beginning is kept, which
+is no JSON, and what is written faster than it is read is read the next time.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,19 @@ import json
 import os
 from typing import Any
 
+LONGEST_LINE = 1 << 26
+"""Bytes. The longest of ours is a plan with all the arguments that a command can have."""
+_CHUNK = 1 << 16
+_CHUNKS = 16
+"""At a time: as much as a pipe can hold."""
+
 
 class LineReader:
     """The reading end."""
 
     def __init__(self, fd: int) -> None:
         self.fd, self.ended = fd, False
-        self._rest = b""
+        self._rest = bytearray()
 
     def read(self) -> list[Any]:
         """The values that one read completes. Waits for something, or for the end of the pipe."""
@@ -34,14 +44,22 @@ class LineReader:
         """The lines that a non-blocking pipe holds: for a writer that is not ours."""
         lines: list[bytes] = []
         with contextlib.suppress(BlockingIOError):
-            while not self.ended:
+            for _ in range(_CHUNKS):
                 lines += self._read()
+                if self.ended:
+                    break
         return lines
 
     def _read(self) -> list[bytes]:
-        chunk = os.read(self.fd, 1 << 16)
+        chunk = os.read(self.fd, _CHUNK)
         self.ended = not chunk
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        end, *others = chunk.split(b"\n")
+        self._rest += end[: LONGEST_LINE - len(self._rest)]
+        if not others:
+            return []
+        *between, rest = others
+        lines = [bytes(self._rest), *between]
+        self._rest = bytearray(rest)
         return lines
 
 

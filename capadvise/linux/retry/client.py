@@ -52,6 +52,7 @@ class Listener:
             if any(len(ranges) == 1 for ranges in maps.values()):
                 self._cautions[_ONE_ID] = None
         self._started = 0.0
+        self._room = _ROOM
         self.io_uring = False
 
     def plan(
@@ -102,6 +103,10 @@ class Listener:
     def read(self) -> None:
         """Take in what was told since."""
         for line in self._messages.drain_lines():
+            self._room -= len(line)
+            if self._room < 0:
+                self._cautions[_TOO_MUCH] = None
+                continue
             message = decoded(line)
             if message is None or not message.keys() <= _KINDS:
                 self._cautions[_DAMAGED] = None
@@ -212,6 +217,9 @@ _IN_NAMESPACE = (
 )
 _ONE_ID = "this user has no subordinate ids (/etc/subuid): switching users was not tried"
 _DAMAGED = "a message from the retry tracer was damaged and is lost"
+_ROOM = 1 << 24
+"""Bytes of messages that are kept: some 50,000 facts."""
+_TOO_MUCH = "the retry tracer told more than is kept: the rest is lost"
 _CAUTIONS = {
     "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
-from capadvise.recording import Check, Recording, Retried
+from capadvise.recording import Check, Lost, Recording, Retried
 
 _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
 
@@ -57,11 +57,18 @@ class Context:
     """Programs that were let into files that their user may not read."""
     idle_calls: frozenset[tuple[str, str | None, Cap]]
     """(program, call, capability) where retries showed that no such call changed anything."""
+    if_nobody_lists: Context | None = None
+    """What else can be true, where it was not seen whether who went through the processes of
+    others was told of one of them."""
 
     @classmethod
     def of(cls, recording: Recording, signs: Signs) -> Context:
         """The context of a recording."""
         checks = recording.checks
+        if_nobody_lists = None
+        if recording.lost.lookups and recording.proc_scanners:
+            nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
+            if_nobody_lists = cls.of(nobody, signs)
         sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
         granted = [check for check in checks if check.granted]
         return cls(
@@ -97,6 +104,7 @@ class Context:
                 _times((check for check in granted if check.cap in _FILES), Sign.FILE_OPEN, signs)
             ),
             idle_calls=_idle_calls(checks),
+            if_nobody_lists=if_nobody_lists,
         )
 
     def importers(self, symbols: ImportSign) -> frozenset[str]:

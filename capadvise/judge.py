@@ -62,12 +62,26 @@ _IDLE = (
     "error; capadvise prove tells"
 )
 """Of a chown to the owner that the file has, or of setgroups to the groups that are set."""
+_LOOKUPS_LOST = (
+    "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
+    "capadvise prove tells"
+)
 UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
 """Why a need is uncertain that no rule speaks of."""
 
 
 def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
-    """What one check says of its capability."""
+    """What one check says of its capability; of two answers that can be true, the one by which
+    nothing is missed."""
+    judged = _judge(check, rule, context)
+    if judged.effect is not Effect.USED and context.if_nobody_lists is not None:
+        other = _judge(check, rule, context.if_nobody_lists)
+        if other.effect is Effect.USED:
+            return replace(other, uncertain=_LOOKUPS_LOST)
+    return judged
+
+
+def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
     if check.retried is not None:
         return _retried(check, check.retried, context.signs)
     if check.ns is Namespace.CHILD:

@@ -232,6 +232,14 @@ class Lost:
     """Checks of the 40 quiet capabilities, and the results of calls."""
     sys_admin: int = 0
     """Checks of CAP_SYS_ADMIN, which come in floods."""
+    lookups: int = 0
+    """What the target looked up in /proc, and the arguments of its programs: they tell who reads a
+    process that was chosen."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.signal + self.sys_admin + self.lookups
 
 
 class FileChange(StrEnum):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from capadvise.caps import SYS_ADMIN, Cap
 from capadvise.recording import Namespace, Recording
 
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
 """What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
 
@@ -21,6 +22,8 @@ def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
             )
     if any(recording.lost.sys_admin for recording in recordings):
         yield SYS_ADMIN, "events were dropped"
+    if any(recording.lost.lookups for recording in recordings):
+        yield _SYS_PTRACE, "events were dropped"
 
 
 def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
@@ -47,6 +50,8 @@ def _cautions(recording: Recording) -> Iterable[str]:
         yield f"{lost.signal} events dropped: needs can be missing"
     if lost.sys_admin:
         yield (f"{lost.sys_admin} events of {SYS_ADMIN} dropped: its absence is unconfirmed")
+    if lost.lookups:
+        yield f"{lost.lookups} lookups in /proc dropped: needs of {_SYS_PTRACE} can be missing"
     yield from recording.cautions
     if recording.host.observer == "audit":
         yield "an audit log holds refusals only: it does not show what was granted and needed"

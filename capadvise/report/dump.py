@@ -110,7 +110,7 @@ def dump_recording(
             "permitted": names(recording.held.permitted),
             "ambient": names(recording.held.ambient),
         },
-        "lost": {"signal": recording.lost.signal, "sys_admin": recording.lost.sys_admin},
+        "lost": asdict(recording.lost),
         "image_files": [_image_file(file) for file in recording.image_files],
         "foreign_folders": [asdict(folder) for folder in recording.foreign_folders],
         "attached": recording.attached,

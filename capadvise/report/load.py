@@ -167,7 +167,7 @@ def load_recording(raw: Any) -> Recording:
         checks=tuple(_load_check(item) for item in raw["checks"]),
         refused_calls=load_refused_calls(raw),
         audit=tuple(map(load_audit_denial, raw.get("audit", []))),
-        lost=Lost(int(lost["signal"]), int(lost["sys_admin"])),
+        lost=Lost(*(int(lost.get(key, 0)) for key in ("signal", "sys_admin", "lookups"))),
         interrupted=bool(raw["interrupted"]),
         succeeded=_optional(raw["succeeded"], bool),
         image_files=tuple(

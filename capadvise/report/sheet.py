@@ -158,7 +158,7 @@ def _notes(report: Report) -> list[str]:
 def _recorded(report: Report) -> str:
     first = report.recording
     checks = sum(check.count for item in report.recordings for check in item.checks)
-    lost = sum(item.lost.signal + item.lost.sys_admin for item in report.recordings)
+    lost = sum(item.lost.total for item in report.recordings)
     dropped = f"{lost} events dropped" if lost else "none dropped"
     seconds = sum(item.seconds for item in report.recordings)
     return _text(

@@ -167,7 +167,7 @@ def no_need(report: Report) -> str:
         return "The audit log shows no need for a capability; it records refusals only."
     if any(run.attached for run in runs):
         return "No capability was needed while it was recorded."
-    if any(run.lost.signal for run in runs):
+    if any(run.lost.signal or run.lost.lookups for run in runs):
         return "No need for a capability was seen, but events were dropped."
     if any(run.succeeded is False for run in runs):
         return "No need for a capability was seen, but the run failed."

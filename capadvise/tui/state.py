@@ -80,7 +80,7 @@ class TargetState:
         """Events that are missing: of all targets of a run together."""
         recordings = self.over.report.recordings if self.over else ()
         known = [recording.lost for recording in recordings] or [self.now.lost]
-        return sum(lost.signal + lost.sys_admin for lost in known)
+        return sum(lost.total for lost in known)
 
     def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
         """The recording is over, and its report is there."""

@@ -49,7 +49,7 @@ def _recording(state: TargetState, *, frozen: bool) -> Content:
 def _seen(source: LiveSource, state: TargetState) -> list[Content]:
     """What the observer is, and what it lost: that first, there may be no room for the rest."""
     now, observer = state.now, source.observer
-    lost = now.lost.signal + now.lost.sys_admin
+    lost = now.lost.total
     checks = sum(tally.count for tally in now.tallies)
     dropped = Content.styled(f"{lost} events dropped", "bold $text-warning")
     parts = [dropped] if lost else []
@@ -96,7 +96,7 @@ def _recorded(state: TargetState) -> Content:
     assert state.over is not None
     recordings = state.over.report.recordings
     checks = sum(check.count for item in recordings for check in item.checks)
-    lost = sum(item.lost.signal + item.lost.sys_admin for item in recordings)
+    lost = sum(item.lost.total for item in recordings)
     seconds = clock(sum(item.seconds for item in recordings))
     runs = f"{len(recordings)} runs, " if len(recordings) > 1 else ""
     return Content.assemble(

@@ -11,8 +11,10 @@ import pytest
 
 from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.kernel import libc
+from capadvise.linux.ftrace.proc_lookups import ProcLookups
+from capadvise.linux.kernel import libc, procfs
 from tests.support.runs import Run
+from tests.support.wait import until
 
 from .rows import PROGRAMS, PYTHON
 
@@ -20,6 +22,17 @@ LOOKS = """
 #include <unistd.h>
 int main() { char text[64]; for (;;) readlink("/proc/1/exe", text, sizeof text); }
 """
+
+UNREAD = """
+import os, signal, subprocess
+reader = int(open(f"/proc/{{os.getppid()}}/stat").read().rpartition(")")[2].split()[1])
+os.kill(reader, signal.SIGSTOP)
+try:
+    {}
+finally:
+    os.kill(reader, signal.SIGCONT)
+"""
+"""Does something while nobody reads what is recorded of it."""
 
 
 def test_a_set_that_is_gone_at_once_is_known_in_every_run(run: Run) -> None:
@@ -40,7 +53,7 @@ def test_a_set_that_was_refused_is_known_too(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["cd sub && exec ./suid 0.3", "cd sub && ./link 0.3", "exec sub/suid 0.3", "./sub/suid 0.3"],
+    ["cd sub && exec ./suid 1", "cd sub && ./link 1", "exec sub/suid 1", "./sub/suid 1"],
 )
 def test_a_set_id_program_is_found_however_it_is_named(
     run: Run, tmp_path: Path, command: str
@@ -135,6 +148,43 @@ def test_who_looks_into_proc_all_the_time_holds_nobody_up(run: Run, tmp_path: Pa
         for other in others:
             other.kill()
             other.wait()
+
+
+def test_lookups_that_a_full_queue_did_not_take_leave_no_need_out(run: Run) -> None:
+    """What ps was told is lost: it may list all processes for its own sake."""
+    user = ["setpriv", "--reuid=65534", "--clear-groups"]
+    other = subprocess.Popen([*user, "sleep", "300"])
+    until(lambda: procfs.comm(other.pid) == "sleep")
+    fill = "for _ in range(40000): os.readlink(f'/proc/{os.getpid()}/exe')"
+    look = f"subprocess.run(['ps', 'e', '-p', '{other.pid}', '-o', 'args='], check=True)"
+    try:
+        result = run(PYTHON, "-c", UNREAD.format(f"{fill}\n    {look}"))
+    finally:
+        other.kill()
+        other.wait()
+    assert result.code == 0, result.stderr
+    assert result.recommended == {"DAC_OVERRIDE", "SYS_PTRACE"}, result.stderr
+    assert result.report["recordings"][0]["lost"]["lookups"] > 5000
+    assert "lookups in /proc dropped: needs of CAP_SYS_PTRACE can be missing" in result.stderr
+    unsure = {need["cap"] for need in result.report["needs"] if need["uncertain"]}
+    assert unsure == {"CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"}
+
+
+def test_whose_lookups_a_full_queue_did_not_take_is_known() -> None:
+    """The queue is the whole machine's: what others look up means nothing for a target."""
+    lookups = ProcLookups(require())
+    try:
+        reads = "import os\nfor _ in range(40000): os.readlink(f'/proc/{os.getpid()}/exe')"
+        other = subprocess.Popen([PYTHON, "-c", reads])
+        assert other.wait() == 0
+        taken = sum(lookup.thread == other.pid for lookup in lookups.take())
+        lost = lookups.probe.lost()
+        assert taken + lost[other.pid] >= 40000
+        assert lost[other.pid] > 5000
+        assert os.getpid() not in lost
+        assert 0 not in lost
+    finally:
+        lookups.probe.close()
 
 
 def test_sets_that_nobody_waits_for_are_not_kept_for_ever() -> None:

@@ -144,6 +144,14 @@ def test_who_was_seen_listing_all_processes_looks_at_no_chosen_one(
     assert {cap.name for cap in decide(known, FACTS).recommended} == wanted
 
 
+def test_of_what_was_dropped_nobody_says_that_it_listed() -> None:
+    """Who went through /proc may have been told of one process."""
+    unknown = recording(looking("p"), proc_scanners=frozenset({"p"}), lost=Lost(lookups=1))
+    need = decide(unknown, FACTS).need(Cap.parse("SYS_PTRACE"))
+    assert need.verdict is Verdict.USED
+    assert "lookups in /proc were dropped" in str(need.uncertain)
+
+
 def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     """ss -p; lsof and fuser look into descriptors for their own sake."""
     link, fd = at("looking", cap=Cap(19)), at("read", cap=Cap(1))
@@ -373,9 +381,10 @@ def test_a_run_that_was_stopped_did_not_fail_for_what_was_refused(
 
 
 def test_losses_and_io_uring_are_cautions() -> None:
-    proposal = decide(recording(lost=Lost(3, 4), io_uring=True, interrupted=True), FACTS)
-    assert len(proposal.cautions) == 4
+    proposal = decide(recording(lost=Lost(3, 4, 5), io_uring=True, interrupted=True), FACTS)
+    assert len(proposal.cautions) == 5
     assert "io_uring" in str(proposal.need(Cap(2)).uncertain)
+    assert proposal.need(Cap(19)).uncertain == "events were dropped"
 
 
 def test_a_need_says_when_and_how_often_it_was_seen() -> None:

@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import libc
@@ -17,26 +18,37 @@ from capadvise.linux.kernel import libc
 _QUEUE = 32768
 """So many records wait to be read. They are of all programs on the machine, and what a full queue
 does not take is lost: with 4096, a busy machine lost one of eight runs of ps."""
+_LOSERS = 4096
+"""Of so many threads it is known that records of theirs were lost."""
 FIRST, SECOND, THIRD = 16, 24, 32
 """Where the arguments stand in the event of a call (its format file says so)."""
+
+
+class Maps(NamedTuple):
+    """Descriptors of what the programs write into."""
+
+    queue: int
+    lost: int
+    """How many records a full queue did not take, by thread and process."""
 
 
 class Probe:
     """Programs, the calls at whose begin they run, and the queue of them all."""
 
     def __init__(
-        self, root: Path, size: int, programs: Mapping[str, Callable[[int], bytes]]
+        self, root: Path, size: int, programs: Mapping[str, Callable[[Maps], bytes]]
     ) -> None:
-        """``root`` is that of tracefs; ``programs`` make the code for each call from the queue's
-        descriptor. Raises OSError where the kernel or its lockdown refuses."""
-        self._queue = libc.bpf_queue(size, _QUEUE)
-        self._pop = libc.bpf_popping(self._queue, size)
+        """``root`` is that of tracefs; ``programs`` make the code for each call. Raises OSError
+        where the kernel or its lockdown refuses."""
+        self._maps = Maps(libc.bpf_queue(size, _QUEUE), libc.bpf_counts(_LOSERS))
+        self._pop = libc.bpf_popping(self._maps.queue, size)
+        self._was_full = False
         self.slow_to_close: list[int] = []
         """Descriptors whose last copies another process should hold: closing those, the kernel
         waits for all processors, some 70 ms each."""
         try:
             for call, program in programs.items():
-                self._attach(root, call, program(self._queue))
+                self._attach(root, call, program(self._maps))
         except OSError:
             self.close()
             raise
@@ -56,10 +68,25 @@ class Probe:
             if (record := self._pop()) is None:
                 return
             yield record
+        self._was_full = True
+
+    def lost(self) -> dict[int, int]:
+        """How many records of each thread were lost since the last time; thread 0 stands for
+        all, where there were too many."""
+        if not self._was_full:
+            return {}
+        self._was_full = False
+        lost: dict[int, int] = {}
+        for _ in range(_LOSERS):
+            if (taken := libc.bpf_take_count(self._maps.lost)) is None:
+                return lost
+            thread = taken[0] & 0xFFFFFFFF
+            lost[thread] = lost.get(thread, 0) + taken[1]
+        return {0: sum(lost.values())}
 
     def close(self) -> None:
         """Close our copies."""
-        for fd in (*self.slow_to_close, self._queue):
+        for fd in (*self.slow_to_close, *self._maps):
             os.close(fd)
         self.slow_to_close = []
 
@@ -69,7 +96,9 @@ class Probe:
 _MOVE, _SET, _ADD, _CALL, _EXIT = 0xBF, 0xB7, 0x07, 0x85, 0x95
 _STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63, 0x79, 0x18, 1
 _JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
+_JUMP_ZERO, _ADD_TO_64 = 0x15, 0xDB
 _PID_TGID, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 87, 112, 114
+_MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _FRAME, _EVENT = 10, 6
 
 
@@ -133,17 +162,23 @@ def only_if_at_most(size: int, at: int, last: bytes) -> list[bytes]:
     ]
 
 
-def push(size: int, queue: int) -> list[bytes]:
-    """Put the record into the queue, and end."""
-    return [
-        _op(_LOAD_WIDE, 1, _LOAD_MAP, value=queue),
-        _op(0),
-        _op(_MOVE, 2, _FRAME),
-        _op(_ADD, 2, value=-size),
-        _op(_SET, 3),
-        _op(_CALL, value=_MAP_PUSH),
-        *_end(),
-    ]
+def push(size: int, maps: Maps) -> list[bytes]:
+    """Put the record into the queue, or count it where that is full, and end."""
+    code = [*_pass(maps.queue, -size), _op(_SET, 3), _op(_CALL, value=_MAP_PUSH)]
+    counted = [_op(_SET, 1, value=1), _op(_ADD_TO_64, 0, 1), *_end()]
+    full = [*_pass(maps.lost, -size), _op(_CALL, value=_MAP_LOOKUP)]
+    full += [_op(_JUMP_ZERO, 0, offset=len(counted)), *counted]
+    # Of a record that is lost, the place behind thread and process is free for the count.
+    full += [_op(_STORE, _FRAME, 0, 8 - size, 1), *_pass(maps.lost, -size)]
+    full += [_op(_MOVE, 3, _FRAME), _op(_ADD, 3, value=8 - size), _op(_SET, 4)]
+    full += [_op(_CALL, value=_MAP_UPDATE)]
+    return [*code, _op(_JUMP_ZERO, 0, offset=len(full)), *full, *_end()]
+
+
+def _pass(table: int, at: int) -> list[bytes]:
+    """The first two arguments of a call: a map, and a place below the end of the stack."""
+    load = [_op(_LOAD_WIDE, 1, _LOAD_MAP, value=table), _op(0)]
+    return [*load, _op(_MOVE, 2, _FRAME), _op(_ADD, 2, value=at)]
 
 
 def _end() -> list[bytes]:

@@ -7,7 +7,16 @@ from collections import deque
 from pathlib import Path
 
 from capadvise.caps import CapSet, from_mask
-from capadvise.linux.ftrace.bpf_probe import FIRST, SECOND, Probe, begin, keep_result, push, read
+from capadvise.linux.ftrace.bpf_probe import (
+    FIRST,
+    SECOND,
+    Maps,
+    Probe,
+    begin,
+    keep_result,
+    push,
+    read,
+)
 
 _RECORD = struct.Struct("<IIIi6I")
 """Thread, process, version of the header, error of reading, and what was read: effective,
@@ -26,6 +35,9 @@ class CapsetArguments:
         self.probe = Probe(root, _RECORD.size, {"capset": _program})
         self._of: dict[int, deque[CapSet | None]] = {}
         self._kept = 0
+        self._lost: set[int] = set()
+        """Threads with calls that are not known, so that which is which is not known either; 0:
+        all."""
 
     def take(self, tid: int) -> CapSet | None:
         """The permitted set of the oldest call of this thread that was not taken yet; None where it
@@ -37,6 +49,9 @@ class CapsetArguments:
                 self._kept = 0
             self._of.setdefault(thread, deque()).append(_asked(version, error, masks))
             self._kept += 1
+        self._lost |= self.probe.lost().keys()
+        if self._lost & {0, tid}:
+            return None
         waiting = self._of.get(tid)
         if not waiting:
             return None
@@ -53,7 +68,7 @@ def _asked(version: int, error: int, masks: list[int]) -> CapSet | None:
     return from_mask(masks[1] | (0 if version == _VERSION_1 else masks[4]) << 32)
 
 
-def _program(queue: int) -> bytes:
+def _program(maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin(size), *read(size, SECOND, 16, 24), *keep_result(size, 12)]
-    return b"".join([*code, *read(size, FIRST, 8, 4), *push(size, queue)])
+    return b"".join([*code, *read(size, FIRST, 8, 4), *push(size, maps)])

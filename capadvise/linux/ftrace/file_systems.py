@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from capadvise.linux.ftrace.bpf_probe import FIRST, THIRD, Probe, begin, push, read
+from capadvise.linux.ftrace.bpf_probe import FIRST, THIRD, Maps, Probe, begin, push, read
 
 _LENGTH = 32
 _RECORD = struct.Struct(f"<II{_LENGTH}s")
@@ -33,7 +33,7 @@ class FileSystems:
                 yield thread, name
 
 
-def _program(argument: int, queue: int) -> bytes:
+def _program(argument: int, maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin(size), *read(size, argument, 8, _LENGTH, text=True)]
-    return b"".join([*code, *push(size, queue)])
+    return b"".join([*code, *push(size, maps)])

@@ -276,6 +276,10 @@ class Buffers:
         """Those since the last time."""
         return () if self._proc_lookups is None else self._proc_lookups.take()
 
+    def lost_lookups(self) -> dict[int, int]:
+        """See ``PointerReader``."""
+        return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
+
     def file_systems(self) -> Iterable[tuple[int, str]]:
         """See ``PointerReader``."""
         return () if self._file_systems is None else self._file_systems.take()

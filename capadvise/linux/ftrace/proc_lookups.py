@@ -15,6 +15,7 @@ from typing import NamedTuple
 from capadvise.linux.ftrace.bpf_probe import (
     FIRST,
     SECOND,
+    Maps,
     Probe,
     begin,
     follow,
@@ -115,18 +116,18 @@ def text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode(errors="replace")
 
 
-def _program_of_path(call: str, queue: int) -> bytes:
+def _program_of_path(call: str, maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin(size), *read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
     code += only_if_begins(size, _TEXT_AT, b"/proc/")
     code += only_if_at_most(size, _TEXT_AT + len("/proc/"), b"9")
-    return b"".join([*code, *note(size, _CALL_AT, _CALLS.index(call)), *push(size, queue)])
+    return b"".join([*code, *note(size, _CALL_AT, _CALLS.index(call)), *push(size, maps)])
 
 
-def _program_of_exec(queue: int) -> bytes:
+def _program_of_exec(maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin(size), *read(size, SECOND, _TEXT_AT, 8 * (_WORDS + 1))]
     for number in range(_WORDS):
         pointer = _TEXT_AT + 8 * (number + 1)
         code += follow(size, pointer, _WORDS_AT + _LENGTH * number, _LENGTH)
-    return b"".join([*code, *push(size, queue)])
+    return b"".join([*code, *push(size, maps)])

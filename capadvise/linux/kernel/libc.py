@@ -177,6 +177,25 @@ def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
     return pop
 
 
+def bpf_counts(entries: int) -> int:
+    """A table from number to number, of 8 bytes each, between a BPF program and us; its
+    descriptor."""
+    return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_HASH, 8, 8, entries, 0)
+
+
+def bpf_take_count(counts: int) -> tuple[int, int] | None:
+    """Take something out of such a table; None where that is empty."""
+    key, value = ctypes.c_uint64(), ctypes.c_uint64()
+    at, to = ctypes.addressof(key), ctypes.addressof(value)
+    try:
+        _bpf(uapi.BPF_MAP_GET_NEXT_KEY, "<IIQQ", counts, 0, 0, at)
+    except FileNotFoundError:
+        return None
+    _bpf(uapi.BPF_MAP_LOOKUP_ELEM, "<IIQQ", counts, 0, at, to)
+    _bpf(uapi.BPF_MAP_DELETE_ELEM, "<IIQ", counts, 0, at)
+    return key.value, value.value
+
+
 def bpf_load_tracepoint_program(code: bytes) -> int:
     """Let the kernel check and take a program for tracepoints; its descriptor."""
     buffer = ctypes.create_string_buffer(code, len(code))

@@ -269,7 +269,7 @@ class EventLoop:
             checks=self.sources.tracker.checks(scope),
             refused_calls=self.sources.tracker.refused_calls(scope),
             audit=self.sources.audit_denials(scope),
-            lost=self.sources.lost,
+            lost=replace(self.sources.lost, lookups=scope.lost_lookups),
             interrupted=self.state.interrupted,
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,

@@ -48,6 +48,9 @@ class PointerReader(Protocol):
     def lookups(self) -> Iterable[Lookup]:
         """Which processes were looked into since the last time."""
 
+    def lost_lookups(self) -> Mapping[int, int]:
+        """How many were lost since the last time, by thread; thread 0 stands for all of them."""
+
     def file_systems(self) -> Iterable[tuple[int, str]]:
         """(thread, type) of each file system that was to be mounted since the last time."""
 
@@ -58,6 +61,9 @@ class _NoPointers:
 
     def lookups(self) -> Iterable[Lookup]:
         return ()
+
+    def lost_lookups(self) -> Mapping[int, int]:
+        return {}
 
     def file_systems(self) -> Iterable[tuple[int, str]]:
         return ()
@@ -85,6 +91,7 @@ class ImpliedNeeds:
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self._here, self._retried, self._scans_told = here, retried, scans_told
         self._lookups: tuple[Lookup, ...] = ()
+        self._lost: Mapping[int, int] = {}
         self._mounts: tuple[tuple[int, str], ...] = ()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
@@ -169,6 +176,7 @@ class ImpliedNeeds:
             if (mounter := tasks.get(thread)) is not None and mounter.scope is not None:
                 self._counts.note_file_system(mounter.scope, thread, kind)
         before, self._lookups = self._lookups, tuple(self._pointers.lookups())
+        self._note_lost(tasks)
         for lookup in before:
             task = tasks.get(lookup.thread)
             if task is None or (scope := task.scope) is None or (place := lookup.place) is None:
@@ -181,6 +189,14 @@ class ImpliedNeeds:
             if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
                 self._looked_into.append((_ROUNDS, pid, lookup, replace(task)))  # as it is now
         self._settle_lookups()
+
+    def _note_lost(self, tasks: Mapping[int, Task]) -> None:
+        """Lookups that were not read, of which those of an exec told what a program was told."""
+        lost, self._lost = self._lost, self._pointers.lost_lookups()
+        for thread, count in lost.items():
+            those = tasks if thread == 0 else tasks.keys() & {thread}
+            for scope in {scope for each in those if (scope := tasks[each].scope) is not None}:
+                scope.lost_lookups += count
 
     def finish(self, tasks: Mapping[int, Task]) -> None:
         """Nothing more will come."""

@@ -34,6 +34,8 @@ class Scope:
     """Programs that listed all processes; None where that is not recorded."""
     told: set[str] = field(default_factory=set)
     """Programs that were told in their arguments which process to look into."""
+    lost_lookups: int = 0
+    """Lookups in /proc, or arguments of programs, that could not be kept."""
     imports: set[tuple[str, str]] = field(default_factory=set)
     """(program, function of a library) of those that tell something."""
     unread_capset: bool = False

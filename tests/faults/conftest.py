@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.containers import box_images
+from tests.support.guest import SYSTEMD, Guest, booted
 from tests.support.processes import Marked
-from tests.support.required import need_kernel
+from tests.support.required import need_kernel, tool
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +37,14 @@ def full(request: pytest.FixtureRequest) -> bool:
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An image of busybox, in docker and in podman."""
     yield from box_images(tmp_path_factory.mktemp("box"))
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Guest]:
+    """A systemd of our own, for units."""
+    tool(str(SYSTEMD))
+    with booted() as guest:
+        yield guest
 
 
 @pytest.fixture

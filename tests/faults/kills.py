@@ -85,11 +85,9 @@ def strike(root: int, dice: random.Random) -> str:
     found = [(pid, kind) for pid, kind in ours(root).items() if procfs.state(pid) not in ("", "Z")]
     kinds = sorted({kind for _, kind in found})
     wanted = dice.choice(kinds) if kinds else "supervisor"  # as often as there are kinds
-    for pid, kind in found:
-        if kind == wanted:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            break
+    if victims := [pid for pid, kind in found if kind == wanted]:
+        with suppress(ProcessLookupError):
+            os.kill(dice.choice(victims), signal.SIGKILL)
     return wanted
 
 

@@ -1,7 +1,8 @@
-"""The fault matrix: ``python -m tests.faults.matrix [ROUNDS]`` prints a row for each fault.
+"""The fault matrix: ``python -m tests.faults.matrix [ROUNDS [WORD]]`` prints a row for each fault.
 
 Each row: how often it was tried, and how often something was left over or lost. Ends with 1 where
-any was. ROUNDS is how often each kind of run is killed, 200 without.
+any was. ROUNDS is how often each kind of run is killed, 200 without. WORD: only the rows that have
+it in their name.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults import unit_kills
 from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS, box_images
+from tests.support.guest import Guest, booted
 
 _TESTS = {
     "disk full, folder gone, no files": ("test_reports.py", "test_places.py"),
@@ -26,20 +29,22 @@ _TESTS = {
     "guardian stopped by the target": ("test_stopped.py",),
     "no streams, descriptors, memory": ("test_odd_starts.py",),
     "hostile targets": ("test_targets.py",),
+    "a unit at each moment of its change": ("../units/test_kills.py", "../units/test_hostile.py"),
 }
 _SLEEPS, _BACK = 30.0, 3600.0
-_NONE_YET = ("unit", "pod")
+_NONE_YET = ("pod",)
 """What capadvise does not start itself, yet: nothing of it can be killed."""
 
 
-def main(rounds: int) -> int:
+def main(rounds: int, word: str = "") -> int:
     """Try everything; 1 where something went wrong."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     print(f"{'fault':36} {'tried':>6} {'left or lost':>13}", flush=True)
-    with tempfile.TemporaryDirectory() as name, _images(Path(name)):
-        bad = sum(_row(fault, tries) for fault, tries in _kills(Path(name), rounds))
+    with tempfile.TemporaryDirectory() as name, _images(Path(name)), booted() as guest:
+        rows = _kills(Path(name), rounds, guest)
+        bad = sum(_row(fault, tries) for fault, tries in rows if word in fault)
     for fault, files in _TESTS.items():
-        bad += _tested(fault, files)
+        bad += _tested(fault, files) if word in fault else 0
     return 1 if bad else 0
 
 
@@ -48,9 +53,14 @@ def _images(folder: Path) -> Iterator[None]:
     yield from box_images(folder)
 
 
-def _kills(folder: Path, rounds: int) -> Iterator[tuple[str, list[Callable[[], None]]]]:
+def _kills(
+    folder: Path, rounds: int, guest: Guest
+) -> Iterator[tuple[str, list[Callable[[], None]]]]:
     def kill(name: str, number: int) -> Callable[[], None]:
         return lambda: kill_once(name, number, Path(tempfile.mkdtemp(dir=folder)))
+
+    def kill_of_unit(name: str, number: int) -> Callable[[], None]:
+        return lambda: unit_kills.kill_once(guest, name, number, Path(tempfile.mkdtemp(dir=folder)))
 
     def sleep(name: str) -> Callable[[], None]:
         return lambda: suspend(name, _SLEEPS, Path(tempfile.mkdtemp(dir=folder)))
@@ -60,6 +70,8 @@ def _kills(folder: Path, rounds: int) -> Iterator[tuple[str, list[Callable[[], N
 
     for name in KINDS:
         yield f"kill -9: {name}", [kill(name, number) for number in range(rounds)]
+    for name in unit_kills.KINDS:
+        yield f"kill -9: {name}", [kill_of_unit(name, number) for number in range(rounds)]
     for name in _NONE_YET:
         yield f"kill -9: {name} (no such target yet)", []
     for name in KINDS:
@@ -98,4 +110,4 @@ def _tested(fault: str, files: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200, *sys.argv[2:3]))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import unit_kills
 from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS
+from tests.support.guest import Guest
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -19,6 +21,15 @@ def test_kill_9_at_any_moment(
     for number in range(rounds):
         (folder := tmp_path / str(number)).mkdir()
         kill_once(name, number, folder)
+
+
+@pytest.mark.parametrize("name", unit_kills.KINDS)
+def test_kill_9_while_a_unit_is_observed(
+    name: str, rounds: int, machine: Guest, tmp_path: Path
+) -> None:
+    for number in range(rounds):
+        (folder := tmp_path / str(number)).mkdir()
+        unit_kills.kill_once(machine, name, number, folder)
 
 
 @pytest.mark.parametrize("name", ["run", "run --retry", "attach"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,14 @@ from capadvise.errors import BadInput
 from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
-from capadvise.linux.engines.systemd.unit import parse_unit
-from capadvise.linux.engines.systemd.unit_starts import UnitStarts
+from capadvise.linux.engines.systemd.record import active_check
+from capadvise.linux.engines.systemd.unit import (
+    COMMANDS,
+    PROPERTIES,
+    parse_commands,
+    parse_unit,
+)
+from capadvise.linux.engines.systemd.unit_starts import UnitStarts, is_of
 from capadvise.linux.kernel.syscalls import Ids
 from capadvise.linux.tracking.tasks import Task
 from capadvise.recording import Phase
@@ -53,11 +60,12 @@ SubState=running
 ControlGroup=/system.slice/web.service
 RefuseManualStart=no
 """
+UNIT = replace(parse_unit(SHOWN), commands=parse_commands(SHOWN))
 SOME: CapSet = parse_set(["KILL", "NET_BIND_SERVICE"])
 
 
 def test_what_systemctl_shows() -> None:
-    unit = parse_unit(SHOWN)
+    unit = UNIT
     assert (unit.name, unit.short_name, unit.user) == ("web.service", "web", "www-data")
     assert (unit.active, unit.sub, unit.main, unit.status) == ("active", "running", 99, 3)
     assert [(one.setting, one.path, one.privileged) for one in unit.commands] == [
@@ -71,6 +79,43 @@ def test_what_systemctl_shows() -> None:
     assert "PrivateDevices" not in unit.settings
     assert unit.runs
     assert not unit.is_root
+
+
+def test_lines_of_a_command_are_its_own() -> None:
+    """As systemctl of systemd 252 shows ``ExecStart=/bin/sh -c 'echo\\nExecStopEx=…'``."""
+    lines = "echo\nMainPID=x\nActiveState=failed\nExecStopEx={ path=/bin/false ; argv[]="
+    shown = SHOWN.replace("sleep 5 ;", f"{lines} ;")
+    assert lines in shown
+    commands = parse_commands(shown)
+    assert [one.path for one in commands] == [one.path for one in UNIT.commands]
+    asked_for = set(PROPERTIES) & set(COMMANDS)
+    assert not asked_for, "their lines would be taken for what the unit is"
+
+
+@pytest.mark.parametrize(
+    ("group", "is_its_own"),
+    [
+        ("/top/system.slice/web.service", True),
+        ("/top/system.slice/system-web.slice/web.service/below", True),
+        ("/top/web.service", True),
+        ("/system.slice/web.service", False),
+        ("/topmost/system.slice/web.service", False),
+        ("/top/user.slice/user-7.slice/user@7.service/app.slice/web.service", False),
+        ("/top/system.slice/docker-01.scope/system.slice/web.service", False),
+        ("/top/docker/01/system.slice/web.service", False),
+        ("/top/system.slice", False),
+        ("/top/", False),
+    ],
+)
+def test_whose_control_group_it_is(group: str, is_its_own: bool) -> None:
+    assert is_of(group, "web.service", "/top") is is_its_own
+    assert is_of(group.removeprefix("/top"), "web.service", "") is (
+        is_its_own or group == "/system.slice/web.service"
+    )
+
+
+def test_a_check_names_the_unit_whatever_it_is_called() -> None:
+    assert shlex.split(active_check(r"a\x2db@c.service"))[-1] == r"a\x2db@c.service"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +231,7 @@ def started(starts: UnitStarts, path: str) -> Task:
 
 def test_commands_are_told_apart_by_their_order() -> None:
     """The same program is executed with ``+`` and without."""
-    starts = UnitStarts(parse_unit(SHOWN))
+    starts = UnitStarts(UNIT)
     executor = started(starts, "/usr/lib/systemd/systemd-executor")
     assert executor.scope is None
     assert started(starts, "/usr/sbin/nginx").scope is starts.scope is not None
@@ -203,6 +248,6 @@ def test_commands_are_told_apart_by_their_order() -> None:
 
 
 def test_other_units_are_not_counted() -> None:
-    starts = UnitStarts(parse_unit(SHOWN))
+    starts = UnitStarts(UNIT)
     assert started(starts, "/usr/sbin/cron").scope is None
     assert starts.scope is None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.guest import SYSTEMD, Guest, booted
 from tests.support.required import missing, need_kernel
-from tests.units.guest import SYSTEMD, Guest, booted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 
+from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
-from tests.units.guest import Guest
 
 UNIT = """\
 [Service]

@@ -13,9 +13,9 @@ import pytest
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
+from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
-from tests.units.guest import Guest
 
 UNIT = """\
 [Service]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from capadvise.linux.kernel import procfs
+from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
-from tests.units.guest import Guest
 
 SERVER = """\
 [Unit]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.guest import Guest
 from tests.support.required import tool
 from tests.support.wait import until
-from tests.units.guest import Guest
 
 SERVER = """\
 [Service]

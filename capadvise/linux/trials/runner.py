@@ -16,6 +16,7 @@ from typing import Any
 from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
+from capadvise.linux.engines.systemd.undo import undo_abandoned
 from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
@@ -249,7 +250,8 @@ def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) ->
     plan = json.dumps(_plan(job, caps, top) | {"tells": so_far is not None}).encode()
     seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
     result = stage.ask(plan, seconds, lambda line: so_far(_part(line, job)) if so_far else None)
-    stop.ended(stage, partial(_undo, stage, place, killed=not result), wait=job.alone)
+    undo = partial(_undo, stage, place, killed=not result, of_unit=job.isolation == "unit")
+    stop.ended(stage, undo, wait=job.alone)
     if not result:
         raise BrokenTrial("the trial ended without a result")
     return _part(result, job)
@@ -262,10 +264,12 @@ def _part(result: bytes, job: Job) -> Part:
     return _outcome(raw), _evidence(raw, job)
 
 
-def _undo(stage: Stage, place: ExitStack, *, killed: bool) -> None:
+def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> None:
     stage.wait(_UNDOING)
     if killed:
         remove_left_by(stage.pid)
+    if killed and of_unit:
+        undo_abandoned()
     place.close()
 
 

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import socket
 import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
-from capadvise.linux.engines.systemd.unit import PROPERTIES, ServiceUnit, parse_unit
+from capadvise.linux.engines.systemd.unit import (
+    COMMANDS,
+    PROPERTIES,
+    ServiceUnit,
+    parse_commands,
+    parse_unit,
+)
+from capadvise.linux.kernel import procfs
 
 SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
 _SOCKET = "/run/systemd/private"
 """Where systemctl talks to it, for root alone."""
 _UCRED = struct.Struct("3i")
+_ITS_OWN = "/init.scope"
 
 
 def show(name: str) -> ServiceUnit:
-    """A unit as it is now. Raises CannotObserve where the manager does not answer."""
-    return parse_unit(_call("show", f"--property={','.join(PROPERTIES)}", "--", name))
+    """A unit as it is now, without its commands. Raises CannotObserve where the manager does not
+    answer."""
+    return parse_unit(_properties(name, PROPERTIES))
 
 
 def known(name: str) -> ServiceUnit:
-    """As ``show``. Raises BadInput where there is no such unit."""
-    unit = show(name)
+    """As ``show``, with its commands. Raises BadInput where there is no such unit."""
+    # Asked for by themselves: what they hold is printed as it is, lines like those of others too.
+    unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
     if unit.loaded == "not-found":
         raise BadInput(f"there is no unit {name}")
     if unit.loaded != "loaded":
         raise BadInput(f"{name} cannot be started: systemd says {unit.loaded}")
     return unit
+
+
+def drop_ins(name: str) -> list[str]:
+    """Those of a unit that count, the last one for most."""
+    return _properties(name, ("DropInPaths",)).strip().partition("=")[2].split()
 
 
 def reload() -> None:
@@ -60,6 +79,20 @@ def pid() -> int:
     if not number:
         raise CannotObserve("systemd runs in a pid namespace that is not below this one")
     return number
+
+
+@functools.cache
+def group() -> str:
+    """The control group that those of all units are below; empty: the first one."""
+    with suppress(CannotObserve):
+        for line in procfs.cgroup(pid()).splitlines():
+            if line.endswith(_ITS_OWN):
+                return line.split(":", 2)[2].removesuffix(_ITS_OWN)
+    return ""
+
+
+def _properties(name: str, wanted: Sequence[str]) -> str:
+    return _call("show", f"--property={','.join(wanted)}", "--", name)
 
 
 def _call(*words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -191,7 +192,7 @@ def _observation(
 
 def active_check(unit: str) -> str:
     """What stands for a health check: its manager says that it is up."""
-    return f"systemctl is-active --quiet {unit}"
+    return f"systemctl is-active --quiet {shlex.quote(unit)}"
 
 
 def _not_seen(unit: ServiceUnit, status: int | None) -> Exception:

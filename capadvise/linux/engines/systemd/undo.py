@@ -7,6 +7,7 @@ last: we undo it, or the guardian where we are killed, or, where both were, the 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,13 +82,14 @@ def change_of(unit: ServiceUnit) -> UnitChange:
 
 @contextmanager
 def changed(change: UnitChange, text: str) -> Iterator[None]:
-    """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where the
-    unit cannot be brought back to the state that it was in."""
+    """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where it
+    would not, or where the unit cannot be brought back to the state that it was in."""
+    _require_last(change)
     _NOTES.mkdir(mode=0o700, exist_ok=True)
-    change.note.write_text(json.dumps(change.removal))
+    _write(change.note, json.dumps(change.removal))
     try:
-        change.drop_in.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        change.drop_in.write_text(text)
+        change.drop_in.parent.mkdir(mode=0o755, exist_ok=True)
+        _write(change.drop_in, text)
         manager.reload()
         yield
     finally:
@@ -97,6 +99,23 @@ def changed(change: UnitChange, text: str) -> Iterator[None]:
             f"{change.unit} was {change.before} before, and could not be made so again: {problem}",
             hint=f"systemctl status {change.unit}",
         )
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file. For nobody else to write to, whatever our umask is: its manager is root."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _require_last(change: UnitChange) -> None:
+    """A later drop-in could take back what ours says. Raises CannotObserve where there is one."""
+    for path in manager.drop_ins(change.unit):
+        if Path(path).name > change.drop_in.name:
+            raise CannotObserve(
+                f"{change.unit}: {path} would count for more than the drop-in of the recording",
+                hint="give it a name that is sorted before zzz",
+            )
 
 
 def undo_abandoned() -> tuple[str, ...]:

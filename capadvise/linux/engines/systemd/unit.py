@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from capadvise.recording import Phase
@@ -22,10 +21,14 @@ PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Type", "User", "DynamicUser", "ControlGroup"),
     *("ExecMainCode", "ExecMainStatus", "MainPID", "ConsistsOf", "BoundBy", "TriggeredBy"),
     *("RefuseManualStart", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs"),
-    *("ProtectClock", *(f"{key}Ex" for key in _PHASES)),
+    "ProtectClock",
 )
+COMMANDS = tuple(f"{key}Ex" for key in _PHASES)
+_BETWEEN_COMMANDS = re.compile(r"(?<= \})\n(?=Exec\w+Ex=\{ path=)")
 _COMMAND = re.compile(
-    r"\{ path=(?P<path>.*?) ; argv\[\]=.* ; flags=(?P<flags>[a-z -]*) ; start_time=", re.DOTALL
+    r"(?P<setting>\w+)Ex=\{ path=(?P<path>.*?) ; argv\[\]=.* ;"
+    r" flags=(?P<flags>[a-z -]*) ; start_time=",
+    re.DOTALL,
 )
 _KILLED = ("2", "3")
 """``ExecMainCode``: CLD_KILLED and CLD_DUMPED."""
@@ -73,6 +76,7 @@ class ServiceUnit:
     main: int
     """The pid of its main process, as the manager counts; 0: none."""
     commands: tuple[UnitCommand, ...]
+    """In the order in which they are executed."""
     dependents: tuple[str, ...]
     """Units that are stopped and restarted with it."""
     settings: frozenset[str]
@@ -122,18 +126,22 @@ def parse_unit(text: str) -> ServiceUnit:
         cgroup=last("ControlGroup"),
         status=_status(last("ExecMainCode"), last("ExecMainStatus")),
         main=int(last("MainPID") or 0),
-        commands=tuple(_commands(fields)),
+        commands=(),
         dependents=tuple(dict.fromkeys(f"{last('ConsistsOf')} {last('BoundBy')}".split())),
         settings=frozenset(key for key in fields if last(key) == "yes"),
         manual=last("RefuseManualStart") != "yes",
     )
 
 
-def _commands(fields: dict[str, list[str]]) -> Iterable[UnitCommand]:
-    for setting in _PHASES:
-        for value in fields.get(f"{setting}Ex", ()):
-            if found := _COMMAND.match(value):
-                yield UnitCommand(setting, found["path"], "privileged" in found["flags"].split())
+def parse_commands(text: str) -> tuple[UnitCommand, ...]:
+    """The commands of the output, which may go over several lines."""
+    found = filter(None, map(_COMMAND.search, _BETWEEN_COMMANDS.split(text)))
+    commands = [
+        UnitCommand(one["setting"], one["path"], "privileged" in one["flags"].split())
+        for one in found
+        if one["setting"] in _PHASES
+    ]
+    return tuple(sorted(commands, key=lambda one: list(_PHASES).index(one.setting)))
 
 
 def _status(code: str, status: str) -> int | None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 
 from capadvise.caps import Sets
+from capadvise.linux.engines.systemd import manager
 from capadvise.linux.engines.systemd.unit import ServiceUnit, UnitCommand
 from capadvise.linux.kernel import procfs
 from capadvise.linux.posture.read import Machine, posture_of
@@ -76,11 +78,23 @@ class UnitStarts:
 
 
 def in_unit(pid: int, name: str) -> bool | None:
-    """Whether a process is in the control group of a unit; None where it is gone."""
+    """Whether a process is in the control group of a unit; None where it is gone.
+
+    A unit of the same name in a container, or of a user's own manager, is another one.
+    """
     groups = procfs.cgroup(pid).splitlines()
     if all(line.endswith(":/") for line in groups):  # one that has ended is in the root's
         return None
-    return any(name in line.split("/") for line in groups)
+    return any(is_of(line.split(":", 2)[2], name, manager.group()) for line in groups)
+
+
+def is_of(group: str, name: str, top: str) -> bool:
+    """Whether a control group is a unit's, or below it: there are only slices above. Pure."""
+    if not group.startswith(f"{top}/"):
+        return False
+    parts = group.removeprefix(top).split("/")[1:]
+    above = list(takewhile(lambda part: part.endswith(".slice"), parts))
+    return parts[len(above) : len(above) + 1] == [name]
 
 
 def processes(name: str) -> list[int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
+from capadvise.dataclass import dataclass
 from capadvise.recording import Check, Lost, Recording, Retried
 
 _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})

@@ -6,6 +6,7 @@ Commands are imported when they are called: ``explain`` must not pay for ``run``
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -57,10 +58,14 @@ def _call(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
+    if argv is None:  # the process is ours
+        gc.set_threshold(20_000)  # while modules are loaded, nothing becomes garbage
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(*words[:1]).parse_args(words)
     code = COMMANDS[args.subcommand](args)
     sys.stdout.flush()
+    if argv is None:
+        gc.freeze()  # else Python searches everything for garbage before it ends: 15 ms
     return int(code)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from capadvise import foreign
 from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
+from capadvise.dataclass import dataclass
 from capadvise.image_files import remediation_of
 from capadvise.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.recording import Phase, Recording, Retried

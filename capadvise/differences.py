@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from capadvise.dataclass import dataclass
 
 _ANY = "*"
 """Stands for what is random in a name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
 from capadvise import asides
@@ -13,6 +13,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import asker
+from capadvise.dataclass import dataclass
 from capadvise.recording import Check, Namespace, Phase, Retried
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
+from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import examples
 from capadvise.recording import Phase

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
+from capadvise.dataclass import dataclass
 
 
 class Namespace(StrEnum):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from capadvise.dataclass import dataclass
 from capadvise.recording import UNKNOWN_CALL, AuditDenial, RefusedBy
 
 _COMM = 15

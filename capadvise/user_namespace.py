@@ -9,12 +9,12 @@ A trial there says more: ``capadvise prove --userns``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.askers import NamespaceScope
+from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Judged
 from capadvise.posture import Posture, Sharing

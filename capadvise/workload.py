@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from capadvise import strict
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 MAX_BYTES = 1 << 20

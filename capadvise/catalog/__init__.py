@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import compiled
-from capadvise.catalog.askers import ASKERS, Asker, by_function, parse_askers
+from capadvise.catalog.askers import ASKERS, Asker, parse_askers, rows_by_function
 from capadvise.catalog.signs import Signs, signs_of
 from capadvise.catalog.sites import Meaning, SiteRule, Sites, rule_of
 from capadvise.errors import BadInput
@@ -60,17 +60,21 @@ class Catalog:
         """The site rules."""
         path = self.folder / "sites"
         rules = [rule_of(path, raw) for raw in self._compiled["sites"]]
-        return Sites(rules, lambda: self._askers_by_function)
+        return Sites(rules, self._askers_of)
 
     @cached_property
     def askers(self) -> tuple[Asker, ...]:
-        """Who asks in stock kernels: read where no site rule speaks of a check."""
+        """Who asks in stock kernels."""
         path = self.folder / ASKERS
         return parse_askers(path, _read(path))
 
+    def _askers_of(self, function: str) -> tuple[Asker, ...]:
+        rows = self._asker_rows.get(function, ())
+        return parse_askers(self.folder / ASKERS, "\n".join(rows))
+
     @cached_property
-    def _askers_by_function(self) -> Mapping[str, tuple[Asker, ...]]:
-        return by_function(self.askers)
+    def _asker_rows(self) -> Mapping[str, list[str]]:
+        return rows_by_function(_read(self.folder / ASKERS))
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:

@@ -8,11 +8,11 @@ rule speaks of an asker, the row says besides what a refusal means.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from capadvise.caps import Cap
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 
@@ -93,6 +93,14 @@ def _asker(columns: list[str]) -> Asker:
         text,
         lost,
     )
+
+
+def rows_by_function(text: str) -> Mapping[str, list[str]]:
+    """Function → its rows, not parsed yet: of the thousand, a run needs two or three."""
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        rows.setdefault(line.partition("\t")[0], []).append(line)
+    return rows
 
 
 def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from capadvise.dataclass import dataclass
 
 
 class Sign(StrEnum):

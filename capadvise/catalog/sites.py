@@ -10,10 +10,8 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from typing import Any
 from capadvise import strict
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.askers import Asker, NamespaceScope, joined
+from capadvise.catalog.patterns import among
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 
@@ -125,14 +125,6 @@ def _at(pattern: str, site: Sequence[str]) -> bool:
     return all(among(frame, (name,)) for name, frame in zip(names, site, strict=False))
 
 
-def among(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is one of these; ``*`` stands for anything. A plain name is compared as it
-    is: turning hundreds of them into patterns takes longer than all the rest."""
-    return any(
-        fnmatchcase(name, pattern) if "*" in pattern else pattern == name for pattern in patterns
-    )
-
-
 KERNEL_ERRORS = frozenset({"ENOIOCTLCMD"})
 """Errors inside the kernel; the program gets ENOTTY."""
 _WRAPPERS = re.compile(
@@ -164,11 +156,11 @@ class Sites:
     def __init__(
         self,
         rules: Sequence[SiteRule],
-        askers: Callable[[], Mapping[str, Sequence[Asker]]] = dict,
+        askers: Callable[[str], Sequence[Asker]] = lambda _: (),
     ) -> None:
-        """``askers`` by their names: read only where no rule speaks."""
+        """``askers``: the rows of a function."""
         self.rules = tuple(rules)
-        self._askers = askers
+        self._askers = lru_cache(maxsize=4096)(askers)
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
         self._of_asker = lru_cache(maxsize=4096)(self._rules_of_asker)
 
@@ -184,7 +176,7 @@ class Sites:
 
     def scope(self, cap: Cap, site: tuple[str, ...]) -> NamespaceScope | None:
         """In which user namespace the capability must be held; None where that is not known."""
-        rows = self._askers().get((*asker(site), "")[0], ())
+        rows = self._askers((*asker(site), "")[0])
         exact = joined(row.scope for row in rows if row.cap in (cap, None))
         if exact not in (None, NamespaceScope.BOTH):
             return exact
@@ -197,7 +189,7 @@ class Sites:
             foreign = rule.meaning is Meaning.FOREIGN_CREDENTIALS
             if rule.matches(cap, inner) and not (own_mounts and foreign):
                 return rule
-        rows = self._askers().get(inner[0], ()) if inner else ()
+        rows = self._askers(inner[0]) if inner else ()
         return next((rule_of_asker(row) for row in rows if _speaks(row, cap)), None)
 
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:

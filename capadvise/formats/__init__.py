@@ -5,9 +5,10 @@ Light: the module of a format is imported when it is used, so that ``emit`` pays
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from capadvise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from capadvise.formats.declared import Declared

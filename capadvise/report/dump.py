@@ -14,7 +14,7 @@ from capadvise.posture import Mac, Posture
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
-from capadvise.report.explain_namespace import fit_of_report
+from capadvise.report.fit import fit_of_report
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call

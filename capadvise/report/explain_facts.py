@@ -4,14 +4,16 @@ screens: the uses that were seen, the risk in a place, and the remediation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
 from capadvise.catalog.circumstances import Known, broken, holds, met, unknown
-from capadvise.catalog.sites import among, asker
+from capadvise.catalog.patterns import among
+from capadvise.catalog.sites import asker
 from capadvise.catalog.ways import EditPlace, Edits
+from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Effect, Judged
 from capadvise.report.words import risk_word

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
@@ -14,6 +13,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_facts import remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.explain_words import bullet, listed, paragraph
+from capadvise.report.fit import fit_of_report
 from capadvise.report.model import Report
 from capadvise.report.words import risk_word
 from capadvise.user_namespace import USUAL_IDS, Fit, fit_of
@@ -49,15 +49,6 @@ WAYS = (
 
 
 OWN_NAMESPACES = Posture(namespaces=dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN))
-
-
-def fit_of_report(report: Report, catalog: Catalog) -> Fit:
-    """What trials in one have shown; else what follows from the checks."""
-    fit = fit_of(report.proposal, catalog, report.posture)
-    proven = report.proven
-    if proven is None or not proven.user_namespace or proven.flaky or not proven.complete:
-        return fit
-    return replace(fit, fits=proven.floor is not None, outside=(), open=())
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
-from capadvise.catalog.sites import Sites, among, rule_of_asker
+from capadvise.catalog.patterns import among
+from capadvise.catalog.sites import Sites, rule_of_asker
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
 

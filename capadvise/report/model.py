@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
 from capadvise.posture import Posture
 from capadvise.proven import Proven

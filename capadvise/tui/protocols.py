@@ -4,11 +4,12 @@ engine."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from capadvise.caps import CapSet
+from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
 from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally

@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput, Declined
 from capadvise.linux.engines.cli.invocation import (
     Invocation,
@@ -81,7 +83,8 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     with _kept(wishes) as before:
         if screens:
             return _on_screen(command, wishes, before)
-        over = over_of(observe(command, meanwhile=preload, table=table), wishes)
+        meanwhile = partial(preload, shown=not wishes.quiet)
+        over = over_of(observe(command, meanwhile=meanwhile, table=table), wishes)
         return proven_over(over, before) if wishes.prove else over
 
 

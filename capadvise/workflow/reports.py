@@ -27,12 +27,15 @@ RESCUE = "CAPADVISE_RESCUE"
 """Set to ``stderr``: a report that no place takes is printed there."""
 
 
-def preload() -> None:
-    """Import and read what is needed after the run, 60 ms, while the kernel makes buffers."""
+def preload(*, shown: bool = True) -> None:
+    """Import and read what is needed after the run, while the target runs. ``shown``: whether the
+    proposal will be, too."""
+    import capadvise.report.save
     from capadvise.catalog import default
-    from capadvise.report import text  # noqa: F401 - show_proposal() finds it loaded
 
     default().preload()
+    if shown:
+        import capadvise.report.text  # noqa: F401 - show_proposal(), too
 
 
 def judge_and_save(
@@ -130,12 +133,12 @@ def _last_line(output: str) -> str:
 
 def show_proposal(ended: Over, *, quiet: bool) -> None:
     """Print the proposal on stderr: stdout belongs to the target."""
-    from capadvise.catalog import default
-    from capadvise.report.text import proposal_text
-
     report = ended.report
     daemon = report.workload.kind == "daemon" and not report.recording.attached
     if not quiet:
+        from capadvise.catalog import default
+        from capadvise.report.text import proposal_text
+
         if ended.check_passed and daemon:
             print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
         text = proposal_text(

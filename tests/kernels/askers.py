@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.askers import Asker, NamespaceScope
-from capadvise.catalog.sites import among
+from capadvise.catalog.patterns import among
 from tests.kernels import image, machine_code, packages
 
 LEAST = {"core": 1.0, "drivers": 0.95}

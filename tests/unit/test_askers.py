@@ -9,7 +9,8 @@ import pytest
 from capadvise.caps import Cap
 from capadvise.catalog import Meaning, default
 from capadvise.catalog.askers import COLUMNS, NamespaceScope, parse_askers
-from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
+from capadvise.catalog.patterns import among
+from capadvise.catalog.sites import KERNEL_ERRORS, rule_of_asker
 from capadvise.errors import BadInput
 from capadvise.report.explain_site import rules_of, site_text
 

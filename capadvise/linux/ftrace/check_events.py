@@ -12,7 +12,8 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from capadvise.dataclass import dataclass
 
 EXEC = struct.Struct("<12xii")
 """What ``sched_process_exec`` begins with: the process, and what it was called."""

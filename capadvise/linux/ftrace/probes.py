@@ -12,10 +12,10 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.kernel import procfs
 

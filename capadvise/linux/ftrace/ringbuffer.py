@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from capadvise.dataclass import dataclass
 
 _PAGE_HEADER = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")

@@ -6,9 +6,9 @@ import os
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from capadvise.caps import CapSet, from_mask
+from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import libc
 
 

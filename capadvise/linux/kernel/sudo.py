@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import sys
 
 SECURE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -18,6 +16,9 @@ def as_root() -> str:
     environment is never shown: it means nothing in a hint that is copied elsewhere."""
     if os.geteuid() == 0:
         return "capadvise"
+    import shlex  # only hints need these two
+    import shutil
+
     own = os.path.abspath(sys.argv[0])
     hidden = os.path.dirname(own) == os.path.join(sys.prefix, "bin")
     if (

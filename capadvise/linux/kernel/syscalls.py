@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from capadvise.caps import Cap, CapSet
+from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import syscall_arguments, uapi
 
 ARGUMENTS: dict[str, dict[str, int]] = {

@@ -9,9 +9,9 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from capadvise.dataclass import dataclass
 from capadvise.posture import Exposed, Root
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")

@@ -12,9 +12,10 @@ import re
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import id_maps, libc, procfs, uapi
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing

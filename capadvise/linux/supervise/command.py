@@ -7,11 +7,11 @@ import pwd
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capadvise.caps import CapSet
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput, CannotStart
 
 _INTERPRETER = re.compile(r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*")

@@ -7,8 +7,10 @@ are seconds since the run began.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
+
+from capadvise.dataclass import dataclass
 
 IGNORES_AFTER = 2.0
 """A target that still lives so many seconds after Ctrl-C was not stopped by it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from capadvise.dataclass import dataclass
 
 SAID_AFTER = 5.0
 """Seconds of failing before those who wait are told; then again after twice as long, and so on."""

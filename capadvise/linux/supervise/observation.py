@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from capadvise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from capadvise.posture import Posture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from capadvise.dataclass import dataclass
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.health_seen import HealthSeen
 from capadvise.recording import Recording, Tally

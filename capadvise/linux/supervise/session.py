@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capadvise.caps import Cap, CapSet
+from capadvise.dataclass import dataclass
 from capadvise.errors import CannotStart
 from capadvise.linux.ftrace.instances import Buffers, remove_leftovers, require
 from capadvise.linux.ftrace.kallsyms import Reading, Symbols

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from capadvise.caps import Cap
+from capadvise.dataclass import dataclass
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.tasks import Key, Scope, Task

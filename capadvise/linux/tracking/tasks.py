@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
+from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 
+from capadvise.dataclass import dataclass
 from capadvise.formats.client_options import (
     CLIENT,
     COMPOSE,

@@ -1,0 +1,115 @@
+"""``dataclass`` as the standard library has it, but cheap to define: for what every run loads.
+
+Before Python 3.13, to define a frozen dataclass with slots takes 0.5 ms: its methods are compiled,
+one by one. A run loads ninety, and a short target waits for them. Here they share their methods,
+but for ``__init__``, which is compiled when the first value is made. ``replace``, ``fields`` and
+``asdict`` are the standard library's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["dataclass"]
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+
+    def dataclass(*, frozen: bool = False, eq: bool = True, slots: bool):
+        """As the standard library's. What takes more of its arguments is not for here."""
+        assert slots
+        fields_only = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)
+
+        def made(plain: type) -> type:
+            cls = fields_only(plain)
+            added = {"__init__": _compiled_when_first_called(cls), "__repr__": _repr}
+            if frozen:
+                added |= _FROZEN
+            if eq:
+                added |= _equality(cls, frozen)
+            for name, method in added.items():
+                if name not in plain.__dict__ or plain.__dict__[name] is None:
+                    setattr(cls, name, method)
+            return cls
+
+        return made
+
+
+def _compiled_when_first_called(cls: Any) -> Any:
+    def __init__(self: object, *values: object, **named: object) -> None:
+        cls.__init__ = _init_of(cls)
+        cls.__init__(self, *values, **named)
+
+    return __init__
+
+
+def _init_of(cls: Any) -> Any:
+    """``def __init__(self, a, b=_default_b): _set(self, "a", a); …``"""
+    known: dict[str, Any] = {"_set": object.__setattr__, "_unset": _UNSET}
+    parameters, body = ["self"], []
+    for field in dataclasses.fields(cls):
+        name = value = field.name
+        if field.default_factory is not dataclasses.MISSING:
+            known[f"_make_{name}"] = field.default_factory
+            parameters.append(f"{name}=_unset")
+            value = f"_make_{name}() if {name} is _unset else {name}"
+        elif field.default is not dataclasses.MISSING:
+            known[f"_default_{name}"] = field.default
+            parameters.append(f"{name}=_default_{name}")
+        else:
+            parameters.append(name)
+        body.append(f"_set(self, {name!r}, {value})")
+    source = f"def __init__({', '.join(parameters)}):\n {'; '.join(body) or 'pass'}"
+    exec(source, known)
+    made = known["__init__"]
+    made.__qualname__ = f"{cls.__qualname__}.__init__"  # for messages
+    return made
+
+
+_UNSET = object()
+
+
+def _values(self: Any) -> list[Any]:
+    return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
+
+def _repr(self: Any) -> str:
+    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _equality(cls: Any, frozen: bool) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(cls) if field.compare]
+    get = attrgetter(*names, "__class__")  # a tuple, however many fields there are
+
+    def __eq__(self: object, other: object) -> Any:
+        return get(self) == get(other) if other.__class__ is cls else NotImplemented
+
+    def __hash__(self: object) -> int:
+        return hash(get(self))
+
+    return {"__eq__": __eq__, "__hash__": __hash__ if frozen else None}
+
+
+def _setattr(self: object, name: str, value: object) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _delattr(self: object, name: str) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _setstate(self: Any, values: list[Any]) -> None:
+    for field, value in zip(dataclasses.fields(self), values, strict=True):
+        object.__setattr__(self, field.name, value)
+
+
+_FROZEN = {
+    "__setattr__": _setattr,
+    "__delattr__": _delattr,
+    "__getstate__": _values,
+    "__setstate__": _setstate,
+}

@@ -1,0 +1,55 @@
+"""The event loop with a subject that is only told of."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from capadvise.linux.supervise import event_loop
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.decisions import Limits, MainExited
+from capadvise.linux.supervise.event_loop import EventLoop
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A descriptor that never becomes readable."""
+    ends = os.pipe()
+    yield ends[0]
+    for end in ends:
+        os.close(end)
+
+
+class Gone:
+    """A target that has ended before anybody looked; that was told together with its start."""
+
+    def __init__(self, silent: int) -> None:
+        self.fds, self.ended, self.begun = [silent], False, True
+        self.status: int | None = None
+        self.health = None
+
+    def update(self) -> list[MainExited]:
+        self.status, self.ended = 0, True
+        return [MainExited(0)]
+
+    def stop(self) -> None: ...
+
+    end_rest = kill = note_ending = stop
+
+
+def test_what_ended_at_once_is_not_waited_for(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The news is read already: nothing would end the wait but its time."""
+    monkeypatch.setattr(event_loop, "_ROUND", 3600.0)
+    nothing: Any = SimpleNamespace(fds=[], events=[], read=lambda: True, finish=lambda: None)
+    signals: Any = SimpleNamespace(fd=silent, before=(), received=tuple)
+    subject: Any = Gone(silent)
+    loop = EventLoop(subject, nothing, signals, Command(("true",)), Limits())
+    thread = threading.Thread(target=loop.run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()

@@ -1,0 +1,47 @@
+"""The catalog's patterns of function names."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from capadvise.catalog import default
+from capadvise.catalog.patterns import among
+
+PATTERNS = sorted(
+    {
+        name
+        for rule in default().sites.rules
+        for pattern in (*rule.at, *rule.below, *rule.not_below)
+        for name in pattern.split("<")
+    }
+)
+NAMES = sorted({asker.function for asker in default().askers} | set(PATTERNS))
+
+
+def test_of_a_pattern_only_the_star_is_special() -> None:
+    assert [pattern for pattern in PATTERNS if set(pattern) & set("?[]")] == []
+
+
+def test_every_pattern_means_what_a_shell_takes_it_for() -> None:
+    wrong = [
+        (name, pattern)
+        for pattern in PATTERNS
+        if "*" in pattern
+        for name in NAMES
+        if among(name, (pattern,)) != fnmatchcase(name, pattern)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        *(("", "*"), ("ab", "*"), ("ab", "a*b"), ("a", "a*a"), ("aa", "a*a"), ("aXa", "a**a")),
+        *(("listxattr", "*xattr*list*"), ("xattr_list", "*xattr*list*"), ("abab", "*ab*ab*ab*")),
+        *(("abcab", "ab*c*ab"), ("abab", "ab*b*ab"), ("sys_brk", "*_sys_*"), ("xbrk", "*brk")),
+    ],
+)
+def test_the_star(name: str, pattern: str) -> None:
+    assert among(name, (pattern,)) == fnmatchcase(name, pattern)

@@ -29,6 +29,7 @@ The way through the package, from the top::
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it
+    dataclass   as in the standard library, cheap to define
 
 Each module imports only what stands below it. ``docs/contributing.md`` has the map of the rooms,
 and says where to add what.

@@ -12,9 +12,8 @@ pytest.register_assert_rewrite("tests.support")  # their failures show both side
 
 from tests.support import golden  # noqa: E402
 
-gc.set_threshold(
-    50_000
-)  # thousands of small tests leave few cycles: looking for them took a tenth of the time
+gc.disable()  # until all is collected
+gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts these tests in the background has them ignore it, and with them every
     # program that they start.
@@ -33,6 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long and not config.getoption("--long"):
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules, cases and syntax trees stay
+    gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:

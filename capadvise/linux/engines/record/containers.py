@@ -24,6 +24,9 @@ from capadvise.linux.kernel import json_lines, libc, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile
 
+_LATE = 10.0
+"""Seconds that docker may be late with the event that a container has ended."""
+
 
 @dataclass(slots=True)
 class ContainerState:
@@ -146,9 +149,9 @@ class DockerRoster(Roster):
     def open(self) -> None:
         """Ask for the events from now on."""
         words = ["events", f"--since={time.time():.3f}", "--filter=type=container"]
-        words += [f"--filter=label={self.label}", "--format={{json .}}"]
+        self._words = (*words, f"--filter=label={self.label}")
         self._process = subprocess.Popen(
-            [*self.client.argv, *words],
+            [*self.client.argv, *self._words, "--format={{json .}}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -203,7 +206,7 @@ class DockerRoster(Roster):
         """What docker lists, and the events that are late."""
         try:
             running = set(self.client.labelled(self.label, running=True))
-            for container in self.client.labelled(self.label):
+            for container in [*self.client.labelled(self.label), *self._gone_unheard()]:
                 self.entry(container)
             for entry in self.entries.values():
                 entry.running = entry.id in running
@@ -211,12 +214,26 @@ class DockerRoster(Roster):
             self.unanswered = 0
         except EngineError:
             self.unanswered += 1
-        for _ in range(50):
-            ended = [e for e in self.entries.values() if e.started and not e.running]
-            if self._events.ended or all(entry.exit_status is not None for entry in ended):
+        begun = self._begun()
+        ended = [e for e in self.entries.values() if not e.running and (e.started or e.id in begun)]
+        deadline = time.monotonic() + _LATE
+        while time.monotonic() < deadline and not self._events.ended:
+            self._read()
+            if all(entry.exit_status is not None for entry in ended):
                 return
             time.sleep(0.02)
-            self._read()
+
+    def _begun(self) -> set[str]:
+        """Ids of those that the kernel has shown, of other labels too."""
+        return {place.id for place in self.starts.places.values() if place.scope and place.id}
+
+    def _gone_unheard(self) -> list[str]:
+        """Those that began, have ended and are removed before the listener told of them. Asked for
+        only where there may be some. Raises EngineError."""
+        if self._begun() <= self.entries.keys():
+            return []
+        until = f"--until={time.time():.3f}"
+        return self.client.call(*self._words, until, "--format={{.Actor.ID}}").split()
 
 
 def healthcheck(client: Client, container: Container) -> str:

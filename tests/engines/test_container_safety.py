@@ -226,6 +226,24 @@ def test_a_short_container_is_seen_though_the_engine_tells_of_it_late(tmp_path: 
     assert seen.recommended == {"CHOWN"}, seen.stderr
 
 
+@pytest.mark.parametrize("engine", CLIENTS)
+def test_a_container_is_told_apart_though_it_is_gone_before_anything_was_read(
+    tmp_path: Path, engine: str
+) -> None:
+    """As on a busy machine: capadvise stands still from before its start until after its end."""
+    report = tmp_path / "r.json"
+    start = (*CLIENTS[engine], "run", "--rm", "--network=none", BOX, "chown", "5", "/data/file")
+    words = [CAPADVISE, "run", "-q", "-o", str(report), "--", *start]
+    process = subprocess.Popen(words, env=ENVIRONMENT, start_new_session=True)
+    client = _child(_child(process.pid, "guardian.py"), f"^{engine} ")
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: procfs.state(client) in ("", "Z"))
+    time.sleep(0.5)  # the shim ends after its container
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(60) == 0
+    assert json.loads(report.read_bytes())["proposal"]["cap_add"] == ["CHOWN"]
+
+
 def _ours() -> list[str]:
     """Processes that our runs have left."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout

@@ -96,7 +96,7 @@ class Probe:
 _MOVE, _SET, _ADD, _CALL, _EXIT = 0xBF, 0xB7, 0x07, 0x85, 0x95
 _STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63, 0x79, 0x18, 1
 _JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
-_JUMP_ZERO, _ADD_TO_64 = 0x15, 0xDB
+_JUMP_EQUAL_TO, _ADD_TO_64 = 0x15, 0xDB
 _PID_TGID, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 87, 112, 114
 _MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _FRAME, _EVENT = 10, 6
@@ -135,6 +135,12 @@ def _read(size: int, load: bytes, to: int, length: int, *, text: bool) -> list[b
     ]
 
 
+def only_if_length(length: int) -> list[bytes]:
+    """End here unless the text that was just read has so many bytes."""
+    with_its_end = length + 1
+    return [_op(_JUMP_EQUAL_TO, 0, offset=2, value=with_its_end), *_end()]
+
+
 def keep_result(size: int, to: int) -> list[bytes]:
     """Write the error of reading into the record."""
     return [_op(_STORE_32, _FRAME, 0, to - size)]
@@ -167,12 +173,12 @@ def push(size: int, maps: Maps) -> list[bytes]:
     code = [*_pass(maps.queue, -size), _op(_SET, 3), _op(_CALL, value=_MAP_PUSH)]
     counted = [_op(_SET, 1, value=1), _op(_ADD_TO_64, 0, 1), *_end()]
     full = [*_pass(maps.lost, -size), _op(_CALL, value=_MAP_LOOKUP)]
-    full += [_op(_JUMP_ZERO, 0, offset=len(counted)), *counted]
+    full += [_op(_JUMP_EQUAL_TO, 0, offset=len(counted)), *counted]
     # Of a record that is lost, the place behind thread and process is free for the count.
     full += [_op(_STORE, _FRAME, 0, 8 - size, 1), *_pass(maps.lost, -size)]
     full += [_op(_MOVE, 3, _FRAME), _op(_ADD, 3, value=8 - size), _op(_SET, 4)]
     full += [_op(_CALL, value=_MAP_UPDATE)]
-    return [*code, _op(_JUMP_ZERO, 0, offset=len(full)), *full, *_end()]
+    return [*code, _op(_JUMP_EQUAL_TO, 0, offset=len(full)), *full, *_end()]
 
 
 def _pass(table: int, at: int) -> list[bytes]:

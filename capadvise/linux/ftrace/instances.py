@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
-from capadvise.linux.ftrace.bpf_probe import Probe
 from capadvise.linux.ftrace.call_events import CallEvents
-from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.check_events import EXEC, Types
 from capadvise.linux.ftrace.event_order import Page
-from capadvise.linux.ftrace.file_systems import FileSystems
+from capadvise.linux.ftrace.pointers import Pointers
 from capadvise.linux.ftrace.probes import Observer
-from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 from capadvise.linux.ftrace.removal import remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
@@ -87,7 +84,12 @@ class Buffers:
     """Private trace buffers: CAP_SYS_ADMIN, checked at every mmap, never pushes out the rest."""
 
     def __init__(
-        self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), exec_watch: str = ""
+        self,
+        root: Path,
+        *,
+        missing: CapSet,
+        closable: Iterable[str] = (),
+        exec_watch: str = "",
     ) -> None:
         """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
         refuse; of them the entry is recorded too. ``exec_watch``: the name of a program of
@@ -102,9 +104,7 @@ class Buffers:
         self._closable = frozenset(closable)
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
-        self._capset_arguments: CapsetArguments | None = None
-        self._proc_lookups: ProcLookups | None = None
-        self._file_systems: FileSystems | None = None
+        self.pointers = Pointers()
         self._watched_program, self._exec_watch_name = exec_watch, f"{stem}-execs"
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
@@ -218,19 +218,6 @@ class Buffers:
         instance.filter(self.source.check, quiet)
         instance.enable([self.source.check])
 
-    def read_pointers(self) -> list[int]:
-        """Read what arguments of some calls point to, too. Returns the descriptors of which the
-        guardian is to hold copies: whoever closes the last one waits for the kernel."""
-        with contextlib.suppress(OSError):  # no BPF or no perf here, or in lockdown
-            self._capset_arguments = CapsetArguments(self.root)
-            self._proc_lookups = ProcLookups(self.root)
-            self._file_systems = FileSystems(self.root)
-        return [fd for probe in self._pointer_probes() for fd in probe.slow_to_close]
-
-    def _pointer_probes(self) -> list[Probe]:
-        readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
-        return [each.probe for each in readers if each]
-
     @property
     def observer(self) -> str:
         """What writes the checks."""
@@ -268,22 +255,6 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
-    def capset_asked(self, tid: int) -> CapSet | None:
-        """See ``PointerReader``, as the next one."""
-        return None if self._capset_arguments is None else self._capset_arguments.take(tid)
-
-    def lookups(self) -> Iterable[Lookup]:
-        """Those since the last time."""
-        return () if self._proc_lookups is None else self._proc_lookups.take()
-
-    def lost_lookups(self) -> dict[int, int]:
-        """See ``PointerReader``."""
-        return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
-
-    def file_systems(self) -> Iterable[tuple[int, str]]:
-        """See ``PointerReader``."""
-        return () if self._file_systems is None else self._file_systems.take()
-
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()
@@ -311,8 +282,7 @@ class Buffers:
         than a short run, and nobody needs to wait for it."""
         for instance in self._opened:
             instance.close()
-        for probe in self._pointer_probes():
-            probe.close()
+        self.pointers.close()
 
     def remove(self) -> None:
         """Remove them, when there is no guardian that would."""

@@ -130,7 +130,7 @@ def _loop(
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, running.pid, 0, 0),
         opened_by=opened_by,
-        pointers=trace.buffers,
+        pointers=trace.buffers.pointers,
     )
     subject = RunningSubject(running, scope, ready.guardian, trace, tracker)
     sources = Sources(trace.buffers, tracker)

@@ -96,5 +96,5 @@ def _tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, *ids),
         early=clients.sighted,
         retried=retried,
-        pointers=trace.buffers,
+        pointers=trace.buffers.pointers,
     )

@@ -49,6 +49,8 @@ class Tracing:
     """Threads that are followed besides the target."""
     table: Reading | None = None
     """The kernel's symbols, if their reading has begun."""
+    containers: bool = False
+    """Tell which container each shim keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def session(
     path = resolve(command.argv[0]) if command else None
     traced = _buffers(tracing, command) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
-    fds = _guarded(traced, cgroup)
+    fds = _guarded(traced, cgroup, tracing)
     signals = Signals()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
@@ -151,9 +153,14 @@ def session(
         signals.restore()
 
 
-def _guarded(traced: Buffers | None, cgroup: OwnCgroup | None) -> list[int]:
+def _guarded(
+    traced: Buffers | None, cgroup: OwnCgroup | None, tracing: Tracing | None
+) -> list[int]:
     """Descriptors for the guardian: of what it removes in the end."""
-    fds = [int(traced.root.name), *traced.read_pointers()] if traced else []
+    fds: list[int] = []
+    if traced and tracing:
+        slow_to_close = traced.pointers.open(traced.root, containers=tracing.containers)
+        fds = [int(traced.root.name), *slow_to_close]
     return fds if cgroup is None else [*fds, cgroup.parent]
 
 

@@ -11,7 +11,7 @@ and crun.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -55,6 +55,8 @@ class ContainerStarts:
         """By the pid of the shim or conmon."""
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
+        self.told: Callable[[int], str | None] = lambda pid: None
+        """Which container a shim was started for, where the kernel was asked at its exec."""
         self._machine = Machine.read()
         self._begun = 0
         self._ids: dict[int, str] = {}
@@ -81,7 +83,7 @@ class ContainerStarts:
         if not task.runtime or not (task.inside or task.pivoted):
             if is_shim(name):
                 task.runtime = pid
-                self.places[pid] = StartedContainer(pid, self._ids.pop(pid, None))
+                self.places[pid] = StartedContainer(pid, self._id_of(pid))
             return
         place = self.places[task.runtime]
         if task.pivoted == pid:
@@ -109,6 +111,9 @@ class ContainerStarts:
             return None
         text = procfs.cgroup(pid)
         return next((p.scope for p in begun if p.id and p.id in text), None)
+
+    def _id_of(self, shim: int) -> str | None:
+        return self._ids.pop(shim, None) or self.told(shim)
 
     def _look(self, place: StartedContainer, pid: int) -> None:
         if place.id is None:  # conmon forks and ends at once: it may have been gone

@@ -136,7 +136,7 @@ def run_containers(
     missing = everything() if command.caps is None else everything() - command.caps
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
-        tracing=Tracing(missing=missing, also=ancestors),
+        tracing=Tracing(missing=missing, also=ancestors, containers=True),
         sweep=[*_removal(start), *_restart(start)],
         meanwhile=meanwhile,
     ) as ready:
@@ -179,10 +179,11 @@ def _run(
     judged_by: str | None,
 ) -> Run:
     trace, starts = ready.traced(), roster.starts
+    starts.told = trace.buffers.pointers.container_of
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
-        pointers=trace.buffers,
+        pointers=trace.buffers.pointers,
     )
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),

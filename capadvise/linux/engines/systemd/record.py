@@ -139,7 +139,8 @@ def _loop(
 ) -> tuple[EventLoop, UnitSubject]:
     trace = ready.traced()
     tracker = Tracker(
-        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0), pointers=trace.buffers
+        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
+        pointers=trace.buffers.pointers,
     )
     client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
     subject = UnitSubject(client, unit.name, starts)

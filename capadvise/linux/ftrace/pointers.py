@@ -1,0 +1,66 @@
+"""What the kernel is asked besides its events: what pointers among the arguments of calls point to.
+
+Without BPF or perf, or in lockdown, there are no answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from capadvise.caps import CapSet
+from capadvise.linux.ftrace.bpf_probe import Probe
+from capadvise.linux.ftrace.capset_args import CapsetArguments
+from capadvise.linux.ftrace.container_ids import ContainerIds
+from capadvise.linux.ftrace.file_systems import FileSystems
+from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
+
+
+class Pointers:
+    """See ``implied_needs.PointerReader``; and which containers are started."""
+
+    def __init__(self) -> None:
+        self._capset_arguments: CapsetArguments | None = None
+        self._proc_lookups: ProcLookups | None = None
+        self._file_systems: FileSystems | None = None
+        self._container_ids: ContainerIds | None = None
+
+    def open(self, root: Path, *, containers: bool) -> list[int]:
+        """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
+        is to hold copies: whoever closes the last one waits for the kernel."""
+        with contextlib.suppress(OSError):
+            self._capset_arguments = CapsetArguments(root)
+            self._proc_lookups = ProcLookups(root)
+            self._file_systems = FileSystems(root)
+            self._container_ids = ContainerIds(root) if containers else None
+        return [fd for probe in self._probes() for fd in probe.slow_to_close]
+
+    def _probes(self) -> list[Probe]:
+        readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
+        return [each.probe for each in (*readers, self._container_ids) if each]
+
+    def capset_asked(self, tid: int) -> CapSet | None:
+        """See ``PointerReader``, as the next ones."""
+        return None if self._capset_arguments is None else self._capset_arguments.take(tid)
+
+    def lookups(self) -> Iterable[Lookup]:
+        """Those since the last time."""
+        return () if self._proc_lookups is None else self._proc_lookups.take()
+
+    def lost_lookups(self) -> dict[int, int]:
+        """Those that a full queue did not take."""
+        return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        """The types that were mounted."""
+        return () if self._file_systems is None else self._file_systems.take()
+
+    def container_of(self, pid: int) -> str | None:
+        """The id of the container that a shim or conmon was started for, if it was read."""
+        return None if self._container_ids is None else self._container_ids.of(pid)
+
+    def close(self) -> None:
+        """Close our copies."""
+        for probe in self._probes():
+            probe.close()

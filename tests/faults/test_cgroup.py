@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def other_namespace(marked: Marked) -> Iterator[int]:
     process = subprocess.Popen(["unshare", "--pid", "--fork", "sh", "-c", "sleep 300; :"])
     yield until(lambda: [pid for pid in descendants(process.pid) if procfs.threads(pid)])[0]
     for pid in [*descendants(process.pid), process.pid]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # all of a pid namespace end with its first process
+            os.kill(pid, signal.SIGKILL)
     process.wait()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from typing import Any, cast
 
 from capadvise.linux.supervise.decisions import State
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.live_recorder import RecorderProcess
+from capadvise.linux.supervise.onlooker import TargetSoFar
 from capadvise.recording import Lost, Tally
 from tests.support.recordings import BIND
 
@@ -34,6 +36,29 @@ class Sources:
 
     def lost_so_far(self) -> Lost:
         return Lost()
+
+
+class OneCheck(Sources):
+    """A run that goes on and checks nothing more."""
+
+    def tallies(self) -> tuple[Tally, ...]:
+        return (Tally(1, BIND),)
+
+
+def test_a_target_whose_name_comes_late_is_judged_under_it() -> None:
+    """Its engine tells the name of a container when it has the time."""
+    (orders, _), (_, progress), (recordings, to_judge) = (os.pipe() for _ in range(3))
+    judged, ready = os.pipe()
+    recorder: Any = RecorderProcess(orders, progress, to_judge, judged, several=True)
+    run = cast(EventLoop, OneCheck())
+    for name in ("2f7fbce7ec31", "web", "web"):
+        os.write(ready, b"r")
+        recorder._next_look = recorder._next_judgement = 0.0
+        recorder._round(run, lambda name=name: [TargetSoFar(name, ())])
+    os.close(to_judge)
+    with open(recordings, "rb") as asked:
+        assert [*pickle.load(asked)] == ["2f7fbce7ec31"]
+        assert [*pickle.load(asked)] == ["web"]
 
 
 def test_it_never_waits_for_a_screen_that_does_not_read() -> None:

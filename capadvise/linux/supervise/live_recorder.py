@@ -133,7 +133,7 @@ class RecorderProcess:
         """The screen is gone."""
         self._stops = self._obeyed = 0
         self._next_look = self._next_judgement = self._next_lost = 0.0
-        self._judged_at = 0, 0
+        self._judged_at: object = None
         self._lost = Lost()
         self._targets: tuple[TargetProgress, ...] = ()
         self._health: HealthProgress | None = None
@@ -184,7 +184,7 @@ class RecorderProcess:
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
             self._look_at_health(loop)
-        extent = _extent(loop.sources.tracker)
+        extent = *_extent(loop.sources.tracker), tuple(one.name for one in self._targets)
         if now >= self._next_judgement and extent != self._judged_at:
             self._judged_at = extent
             self._ask(so_far())
@@ -233,7 +233,7 @@ class RecorderProcess:
         try:
             os.read(self._judged, 1)
         except BlockingIOError:
-            self._judged_at = 0, 0  # ask again
+            self._judged_at = None  # ask again
             return
         with contextlib.suppress(OSError):
             _send(self._recordings, {target.name: target.recordings for target in targets})

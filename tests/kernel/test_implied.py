@@ -24,8 +24,10 @@ int main() { char text[64]; for (;;) readlink("/proc/1/exe", text, sizeof text);
 """
 
 UNREAD = """
-import os, signal, subprocess
-reader = int(open(f"/proc/{{os.getppid()}}/stat").read().rpartition(")")[2].split()[1])
+import os, signal, subprocess, time
+reader = os.getpid()
+while "capadvise\\0run" not in open(f"/proc/{{reader}}/cmdline").read():
+    reader = int(open(f"/proc/{{reader}}/stat").read().rpartition(")")[2].split()[1])
 os.kill(reader, signal.SIGSTOP)
 try:
     {}
@@ -67,6 +69,19 @@ def test_a_set_id_program_is_found_however_it_is_named(
     assert result.report["recordings"][0]["setid_exec"] is True
     plain = run("sh", "-c", "sleep 0.1")
     assert plain.report["recordings"][0]["setid_exec"] is False
+
+
+def test_a_set_id_program_that_is_gone_is_found_from_where_its_parent_is(
+    run: Run, tmp_path: Path
+) -> None:
+    sub = tmp_path / "w" / "sub"
+    sub.mkdir(parents=True)
+    shutil.copy(shutil.which("true") or "", sub / "suid")
+    (sub / "suid").chmod(0o4755)
+    script = UNREAD.format("subprocess.run(['./suid'], check=True)") + "time.sleep(3)"
+    result = run("sh", "-c", f'(cd sub; "{PYTHON}" -c "$1"); true', "sh", script)
+    assert result.code == 0, result.stderr
+    assert result.report["recordings"][0]["setid_exec"] is True
 
 
 def test_a_group_of_administrators_is_joined(run: Run) -> None:

@@ -98,7 +98,8 @@ class ImpliedNeeds:
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
-        places = [f"/proc/{scope.root}", *["/proc/self"] * self._here]
+        near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
+        places = [*near, *["/proc/self"] * self._here]
         gain = file_caps.Gain()
         if (handle := file_caps.open_executed(pid, path, places)) is not None:
             gain = file_caps.gain_of(handle)

@@ -74,6 +74,8 @@ class Task:
     values: tuple[int, ...] = ()
     pending: list[Key] = field(default_factory=list)
     """Checks of the call that is under way."""
+    parent: int = 0
+    """The thread that forked it, where that belongs to the same scope."""
     runtime: int = 0
     """The process that keeps the container that this is about to become: containerd's shim, or
     conmon."""
@@ -119,9 +121,11 @@ class Task:
                 self.note_users_made()
             self.nested |= users
 
-    def forked(self, *, nested: bool) -> Task:
-        """What a child begins as."""
-        return replace(self, call=None, values=(), pending=[], nested=nested, handed=frozenset())
+    def forked(self, parent: int, *, nested: bool) -> Task:
+        """What a child begins as; ``parent`` is this one's pid."""
+        child = replace(self, call=None, values=(), pending=[], nested=nested, handed=frozenset())
+        child.parent = parent if self.scope is not None else 0
+        return child
 
     def note_pidfd(self, fd: int) -> None:
         """The call under way, pidfd_open(2), has given this descriptor."""

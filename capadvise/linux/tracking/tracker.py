@@ -137,7 +137,7 @@ class Tracker:
                 above.note_users_made()
                 above.call, above.values = None, ()  # its end is recorded only where it fails
             nested = above.nested or makes
-            self._tasks[child] = above.forked(nested=nested)
+            self._tasks[child] = above.forked(parent, nested=nested)
             self._lives(child)
         elif kind == types.exec:
             self._exec(time, event)

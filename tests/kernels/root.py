@@ -18,10 +18,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 PROGRAMS = """
-    apparmor_parser bash busybox cat chmod chown chroot curl date dash dmesg find grep head
-    hostname id install ip ipcmk ipcrm kill ls mkdir mkfs.xfs mknod modprobe mount nginx nice ping
-    ps rm rmdir sed setpriv setsid sh sleep stat su sysctl tar touch trace-cmd true truncate umount
-    unix_chkpwd unshare
+    apparmor_parser bash busybox cat chmod chown chroot cp curl date dash dmesg find grep head
+    hostname id install ip ipcmk ipcrm kill ls mkdir mkfs.xfs mknod modprobe mount nginx nice
+    nsenter ping ps readlink renice rm rmdir sed setcap setpriv setsid sh sleep stat strace su
+    sysctl tar timeout touch trace-cmd true truncate umount unix_chkpwd unshare
 """
 FILES = """
     /etc/login.defs /etc/pam.d /etc/security /etc/nsswitch.conf /etc/protocols /etc/services

@@ -144,6 +144,18 @@ def test_who_was_seen_listing_all_processes_looks_at_no_chosen_one(
     assert {cap.name for cap in decide(known, FACTS).recommended} == wanted
 
 
+@pytest.mark.parametrize(("settings", "wanted"), [(60, set()), (1, {"CAP_MAC_ADMIN"})])
+def test_a_hidden_setting_of_apparmor_is_needed_by_who_wants_that_one(
+    settings: int, wanted: set[str]
+) -> None:
+    """Linux 5.10, whose policy_admin_capable() loads profiles, too."""
+    hidden = at("policy_admin_capable", cap=Cap(33), syscall="read")
+    hidden = replace(hidden, site=("ns_capable", *hidden.site, "apparmor_dointvec"))
+    other = replace(at("net_ctl_permissions", cap=Cap(12)), count=settings)
+    proposed = decide(recording(hidden, other), default()).recommended
+    assert {cap.name for cap in proposed} == wanted
+
+
 def test_of_what_was_dropped_nobody_says_that_it_listed() -> None:
     """Who went through /proc may have been told of one process."""
     unknown = recording(looking("p"), proc_scanners=frozenset({"p"}), lost=Lost(lookups=1))

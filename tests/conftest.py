@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,7 @@ pytest.register_assert_rewrite("tests.support")  # their failures show both side
 
 from tests.support import golden  # noqa: E402
 
+sys.dont_write_bytecode = False  # assertions are rewritten once, not in each run
 gc.disable()  # until all is collected
 gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

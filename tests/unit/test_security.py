@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -14,11 +13,9 @@ NAMED = re.compile(r"`(test_\w+)`")
 
 
 def test_the_tests_of_the_promises_exist() -> None:
+    defined = re.compile(r"^def (test_\w+)", re.MULTILINE)
     there = {
-        node.name
-        for path in TESTS.rglob("test_*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef)
+        name for path in TESTS.rglob("test_*.py") for name in defined.findall(path.read_text())
     }
     named = set(NAMED.findall(PROMISES))
     assert len(named) > 20

@@ -340,3 +340,5 @@ class Target:
     service: str | None = None
     """Of a compose project."""
     pod: str | None = None
+    privileged: bool | None = None
+    """Whether the engine was told so when it made the container; None where nobody can say."""

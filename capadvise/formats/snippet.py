@@ -62,7 +62,7 @@ class Snippet:
     host_network: bool = False
     """It has the machine's network, of which no container may change a setting."""
     privileged: bool | None = None
-    """Whether it was started so; None: that is written in a file of the user's."""
+    """Whether it was started so; None: nobody knows."""
     no_new_privileges: bool | None = False
     """No set-id program and none with file capabilities was started: forbidding it does no harm.
     None: nobody looked at all that was started."""
@@ -97,9 +97,11 @@ class Snippet:
 
     @property
     def unprivileged(self) -> bool:
-        """Whether ``privileged`` is to go: nothing needed reaches for devices or the kernel."""
-        may_go = self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
-        return may_go and self.privileged is not False
+        """Whether ``privileged: false`` is to be said: it was privileged, or nobody knows and
+        nothing needed reaches for devices or the kernel."""
+        if self.privileged is not None:
+            return self.privileged
+        return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
 
     @property
     def file_capabilities(self) -> str:
@@ -163,7 +165,10 @@ def _on_host_network(report: Report) -> bool:
 
 
 def _was_privileged(report: Report) -> bool | None:
+    """Where the engine described it no more, its command line tells, if it is not in a file."""
     target = report.target
+    if target.privileged is not None:
+        return target.privileged
     if target.kind != "container" or target.service is not None or "run" not in target.argv:
         return None
     return any(word.startswith("--privileged") for word in target.argv)

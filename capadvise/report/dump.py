@@ -40,6 +40,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "container": report.target.container,
             "service": report.target.service,
             "pod": report.target.pod,
+            "privileged": report.target.privileged,
         },
         "workload": {
             "kind": report.workload.kind,

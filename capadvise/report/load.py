@@ -42,7 +42,6 @@ MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "unit", "none")
 _REPORTS = "a report is what `capadvise run -o FILE` writes"
-_OF_CONTAINERS = ("image", "engine", "container", "service", "pod")
 
 
 def load(path: Path, catalog: Catalog) -> Report:
@@ -89,7 +88,12 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             _texts(target["argv"]),
             _text(target["cwd"]),
             _user(target["user"]),
-            *(_optional(target[key], str) for key in _OF_CONTAINERS),
+            image=_optional(target["image"], str),
+            engine=_optional(target["engine"], str),
+            container=_optional(target["container"], str),
+            service=_optional(target["service"], str),
+            pod=_optional(target["pod"], str),
+            privileged=_optional(target.get("privileged"), bool),
         ),
         workload=Workload(
             _text(workload["kind"]),

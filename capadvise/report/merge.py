@@ -15,7 +15,7 @@ from capadvise.proven import conclude
 from capadvise.recording import Recording, Target
 from capadvise.report.model import Report
 
-_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod"})
+_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged"})
 """What differs between two runs of one target."""
 
 
@@ -42,6 +42,8 @@ def merge(
         target = replace(target, name=name)
     else:
         _same_target(named)
+    if any(report.target.privileged for _, report in named):
+        target = replace(target, privileged=True)
     recordings = numbered(item for _, report in named for item in report.recordings)
     if len({report.target.argv for _, report in named}) > 1:
         notes.append(f"the command lines differ: `prove` uses the one of {named[0][0]}")

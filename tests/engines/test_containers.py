@@ -8,11 +8,12 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, containers, record
+from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, call, containers, record
 from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -150,8 +151,27 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
         assert reports["web"]["workload"]["check"] == check
         assert reports["once"]["workload"]["check"] is None  # it had ended, and is told by that
         assert file.read_bytes() == before
+        privileged = {name: r["target"]["privileged"] for name, r in reports.items()}
+        assert privileged == {"web": True, "db": False, "once": False}
+        for name in PROJECT:  # as an override of the file that says so
+            emit = [CAPADVISE, "emit", f"reports/{name}.json", "--format=compose"]
+            emit += ["--output", f"{name}.yaml"]
+            subprocess.run(emit, cwd=tmp_path, check=True, capture_output=True)
+            says_no = "privileged: false" in (tmp_path / f"{name}.yaml").read_text()
+            assert says_no is privileged[name]
+        shown = _configured(tmp_path, "compose.yaml", *(f"{name}.yaml" for name in PROJECT))
+        assert not any(service.get("privileged") for service in shown.values())
     finally:
         subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
+
+
+def _configured(folder: Path, *files: str) -> dict[str, Any]:
+    """What compose itself makes of several files."""
+    named = [word for file in files for word in ("-f", file)]
+    done = call("docker", "compose", *named, "config", "--format=json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    services: dict[str, Any] = json.loads(done.stdout)["services"]
+    return services
 
 
 @pytest.mark.usefixtures("debian")

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 import yaml
 
 from capadvise.caps import Cap
-from tests.support.patching import CASES, FOLDER, USUAL, Case, patch
+from capadvise.formats.edit import PATCHES
+from tests.support.patching import CASES, FOLDER, USUAL, Case, patch, snippet
 from tests.support.required import tool
 
 QUADLET = "/usr/libexec/podman/quadlet"
@@ -72,6 +74,23 @@ def test_compose_sees_no_other_change(case: Case, tmp_path: Path) -> None:
     if case.name == "extends.compose.yml-ntp":  # said so: a child is what its parent is
         before.pop("child"), after.pop("child")
     assert [*map(without_empty, before.items())] == [*map(without_empty, after.items())]
+
+
+@pytest.mark.parametrize("said", ["", "    privileged: true\n"])
+def test_a_patched_override_is_not_privileged_although_its_base_is(
+    said: str, tmp_path: Path
+) -> None:
+    tool("docker")
+    given = replace(snippet(USUAL), privileged=True)
+    override = "services:\n  web:\n    restart: always\n" + said
+    base = "services:\n  web:\n    image: x\n    privileged: true\n"
+    for number, text in enumerate((base, PATCHES["compose"](override, "web", given).text)):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    argv = ["docker", "compose", "-f", "0.yaml", "-f", "1.yaml", "config", "--format", "json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    web = json.loads(done.stdout)["services"]["web"]
+    assert not web.get("privileged")
+    assert (web["cap_drop"], shorts(web["cap_add"])) == (["ALL"], sorted(USUAL))
 
 
 def without_empty(item: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:

@@ -53,6 +53,16 @@ def test_a_run_that_is_given_twice_counts_once() -> None:
     assert merged(one, one).report == one == merged(one).report
 
 
+def test_what_was_privileged_once_is_said_to_have_been() -> None:
+    plain = report_of(BIND)
+    one = replace(plain, target=replace(plain.target, privileged=False))
+    two = replace(plain, target=replace(plain.target, privileged=True))
+    assert [merged(*runs).report.target.privileged for runs in ((one, two), (two, one))] == [
+        True,
+        True,
+    ]
+
+
 def test_the_order_of_runs_does_not_change_the_set() -> None:
     runs = [report_of(BIND), report_of(CHOWN), report_of(NOISE), report_of(BIND, CHOWN)]
     sets = [merged(*runs[i:], *runs[:i]).report.proposal.recommended for i in range(len(runs))]

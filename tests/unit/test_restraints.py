@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.caps import Cap
 from capadvise.cli import main
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.line_diff import unified
-from capadvise.formats.snippet import snippet_of
+from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.recording import Target
+from capadvise.report.load import load
 from capadvise.report.save import save
 from tests.support.patching import snippet
 from tests.support.recordings import CATALOG, RECORDING, report
@@ -97,20 +99,73 @@ def test_kubernetes(context: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("language", ["compose", "kubernetes"])
 @pytest.mark.parametrize(
-    ("argv", "service", "said"),
+    ("argv", "service", "recorded", "said"),
     [
-        (("docker", "run", "web"), None, False),
-        (("docker", "run", "--privileged", "web"), None, True),
-        (("docker", "compose", "up"), "web", True),  # its file may say so
+        (("docker", "run", "web"), None, None, False),
+        (("docker", "run", "--privileged", "web"), None, None, True),
+        (("docker", "compose", "up"), "web", None, True),  # its file may say so
+        (("docker", "compose", "up"), "web", False, False),
+        (("docker", "compose", "up"), "web", True, True),
     ],
 )
 def test_privileged_is_taken_from_what_can_have_it(
-    argv: tuple[str, ...], service: str | None, said: bool, language: str
+    argv: tuple[str, ...],
+    service: str | None,
+    recorded: bool | None,
+    said: bool,
+    language: str,
+    tmp_path: Path,
 ) -> None:
-    container = Target("container", "web", argv, "/", "0:0", service=service)
+    container = Target("container", "web", argv, "/", "0:0", service=service, privileged=recorded)
     of_container = replace(report(), target=container)
+    save(tmp_path / "report.json", of_container, CATALOG)
+    of_container = load(tmp_path / "report.json", CATALOG)
     given = replace(snippet_of(of_container, frozenset(), CATALOG), default_seccomp=True)
     assert ("privileged: false" in FORMATS[language].render(given)) is said
+
+
+def test_what_was_privileged_is_said_not_to_be_whatever_it_needs() -> None:
+    """An override without this line leaves it privileged, whatever its lists say."""
+    given = Snippet("web", ((Cap.parse("SYS_ADMIN"), "mounts"),), privileged=True)
+    assert "    privileged: false" in FORMATS["compose"].render(given)
+
+
+OWN = "services:\n  web:\n    image: x\n"
+OVERRIDE = "services:\n  web:\n    restart: always\n"
+ON, OFF = "    privileged: true\n", "    privileged: false\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "recorded", "says_no", "note"),
+    [
+        (OWN, None, False, False),
+        (OWN, False, False, False),
+        (OWN, True, False, True),  # another file of the project may say so
+        (OWN + ON, True, False, False),  # the line is gone
+        (OWN + ON, None, False, False),
+        (OWN + OFF, True, True, False),
+        (OVERRIDE, None, False, False),
+        (OVERRIDE, False, False, False),
+        (OVERRIDE, True, True, False),
+        (OVERRIDE + ON, None, True, False),
+        (OVERRIDE + ON, True, True, False),
+        (OVERRIDE + OFF, True, True, False),
+        ("services:\n  web:\n    extends: {file: a.yaml, service: b}\n", None, True, False),
+        ("services:\n  web:\n    extends: {file: a.yaml, service: b}\n", False, False, False),
+    ],
+)
+def test_compose_is_told_where_the_line_alone_would_not_do(
+    text: str, recorded: bool | None, says_no: bool, note: bool
+) -> None:
+    """In an override, a line that is only gone leaves the service privileged."""
+    given = replace(snippet(("CHOWN",)), privileged=recorded)
+    done = PATCHES["compose"](text, None, given)
+    assert (OFF in done.text) is says_no, done.text
+    assert ON not in done.text
+    assert any("was privileged when it was recorded" in each for each in done.notes) is note
+    again = PATCHES["compose"](done.text, None, given)
+    assert again.text == done.text
+    assert not any("was privileged when" in each for each in again.notes)
 
 
 def test_a_filter_of_the_pod_is_enough() -> None:

@@ -49,7 +49,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     normalized = NormalizedText.of(content)
     root, services, name = find(normalized.body, service)
     wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
-    plan = _Plan(Document.of(normalized.body, root), services, name, wanted)
+    plan = _Plan(Document.of(normalized.body, root), services, name, wanted, snippet.privileged)
     edits = plan.edits()
     with patchable(f"service {name!r}"):
         changed, pinned = _pinned(normalized.body, apply(normalized.body, edits), name)
@@ -57,7 +57,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     return Patched(
         normalized.restore(changed),
         name,
-        (*pinned, *_notes(services, name, snippet)),
+        (*pinned, *_notes(plan, snippet, changed=changed != normalized.body)),
         unprivileged=plan.privileged,
         dependents=tuple(_dependents(services, name)),
     )
@@ -97,6 +97,8 @@ class _Plan:
     services: Mapping
     name: str
     wanted: dict[str, Listing]
+    recorded: bool | None
+    """Whether it was privileged when it was recorded."""
 
     @property
     def pair(self) -> Pair:
@@ -105,10 +107,20 @@ class _Plan:
         return pair
 
     @property
+    def overrides(self) -> bool:
+        """Compose adds what it says to what another file says of the service."""
+        return not entries(self.pair[1]).keys() & {"image", "build", "extends"}
+
+    @property
     def privileged(self) -> bool:
-        return is_on(entries(self.pair[1]).get("privileged")) or any(
-            parent is not None and is_on(entries(parent).get("privileged"))
-            for parent in _parents(self.services, self.pair[1])
+        keys = entries(self.pair[1])
+        return (
+            is_on(keys.get("privileged"))
+            or (self.recorded is True and self.overrides and "privileged" not in keys)
+            or any(
+                parent is not None and is_on(entries(parent).get("privileged"))
+                for parent in _parents(self.services, self.pair[1])
+            )
         )
 
     def edits(self) -> list[TextEdit]:
@@ -184,11 +196,17 @@ class _Plan:
         if own and not is_on(own[1]):
             return [], {}
         beneath = {**effective} if own is None else entries(merged(node))
-        inherited = is_on(beneath.get("privileged")) or any(
-            parent is None or is_on(entries(parent).get("privileged"))
-            for parent in _parents(self.services, self.pair[1])
+        elsewhere = (
+            is_on(beneath.get("privileged"))
+            or (self.overrides and (self.recorded is True or own is not None))
+            or any(
+                self.recorded is not False
+                if parent is None
+                else is_on(entries(parent).get("privileged"))
+                for parent in _parents(self.services, self.pair[1])
+            )
         )
-        return [own] if own else [], {"privileged": "false"} if inherited else {}
+        return [own] if own else [], {"privileged": "false"} if elsewhere else {}
 
 
 def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
@@ -300,12 +318,10 @@ def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
     }
 
 
-def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
+def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
     """What the owner of the file must know."""
-    pair = services.own(name)
-    assert pair is not None
-    node = pair[1]
-    parents = list(_parents(services, node))
+    name, node = plan.name, plan.pair[1]
+    parents = list(_parents(plan.services, node))
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
         where = "in another file" if None in parents else "in this file"
         yield (
@@ -313,7 +329,13 @@ def _notes(services: Mapping, name: str, snippet: Snippet) -> Iterator[str]:
             f"{_OVERRIDE} prevents that (Docker Compose 2.24.4 or later)"
         )
     yield from on_user(snippet, text(entries(node).get("user")))
-    if not entries(node).keys() & {"image", "build", "extends"}:
+    silent = "privileged" not in entries(node) and not plan.privileged
+    if plan.recorded and changed and silent:
+        yield (
+            f"{name} was privileged when it was recorded, which this file does not say: if "
+            "another one does, replace that by privileged: false"
+        )
+    if plan.overrides:
         yield (
             f"{name} has neither image nor build here: compose also applies the cap_add of the "
             "file that this one overrides"

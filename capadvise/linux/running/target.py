@@ -182,6 +182,7 @@ def _container(container: Container) -> Running:
         engine=container.engine,
         container=container.id,
         service=container.service,
+        privileged=container.privileged,
     )
     return _in_container(container.pid, target, container)
 

@@ -104,6 +104,7 @@ def observation(
             engine=run.start.client.engine,
             container=entry.name or entry.id,
             service=entry.service,
+            privileged=entry.container.privileged if entry.container else None,
         ),
         workload=_workload(run, entry),
         posture=place.posture or Posture(),

@@ -155,7 +155,8 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
 
 
 _FAILS_AT = {
-    "data": "on the existing data",
+    "data": " on the existing data",
+    "volumes": " on a new volume, which begins with files of the image",
     "restart": " at the second start",
     "exec": " when it is used",
     "reload": " when it reloads",

@@ -23,7 +23,7 @@ from capadvise.workflow.reports import check_writable, report_path
 def command(args: argparse.Namespace) -> int:
     """Prove each workload of a file, or the command of a report."""
     require()
-    data = {"fresh": ("fresh", "new-volumes"), "data": ("copy",)}.get(args.data)
+    data = {"fresh": ("fresh", "volumes", "new-volumes"), "data": ("copy",)}.get(args.data)
     ways = Ways(
         *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
         userns=args.userns,

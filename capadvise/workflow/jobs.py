@@ -13,7 +13,7 @@ from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
 from capadvise.linux.engines.record import hidden_content
-from capadvise.linux.engines.record.data import Before, choices, sources
+from capadvise.linux.engines.record.data import VOLUMES, Before, choices, sources
 from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
@@ -165,9 +165,12 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         raise BadInput("the report's command starts no known container")
     client = Client(invocation.engine, invocation.client)
     there = choices(invocation, client, target.service, before)
+    data = sources(invocation, client, target.service)
+    if any(hidden_content.of_others(client, source) for source in data):
+        there.insert(1, VOLUMES)
     if ways.reuse_volumes:
         there = there[:1]
-    data = sources(invocation, client, target.service)
+    chosen = tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],)
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     return Job(
         target.argv,
@@ -179,9 +182,9 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         limit=report.recording.held.bounding,
         engine=client.argv,
         on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
-        choices=tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],),
+        choices=chosen,
         before=before,
-        cautions=(*not_kept, *hidden_content.cautions(client, data)),
+        cautions=(*not_kept, *(() if VOLUMES in chosen else hidden_content.cautions(client, data))),
     )
 
 

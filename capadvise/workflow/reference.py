@@ -110,6 +110,7 @@ def _as_it_passed(
 
 _LEFT_OUT = {
     "fresh": "with empty folders and new volumes it fails even with every capability",
+    "volumes": "with new volumes in place of its folders it fails even with every capability",
     "new-volumes": "with new volumes it fails even with every capability",
     "copy": "on the existing data it fails even with every capability",
 }

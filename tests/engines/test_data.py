@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.containers import BOX, ENVIRONMENT, MARK, call, containers, record
 from tests.support.runs import CAPADVISE
@@ -81,6 +83,47 @@ def test_what_a_folder_hides_of_the_image_is_said(target: str, hides: bool, tmp_
     said = f"the image has files in {target}, and a new volume would begin with them"
     cautions = seen.report["proof"]["cautions"]
     assert any(caution.startswith(said) for caution in cautions) is hides, seen.stderr
+
+
+@pytest.fixture
+def filled() -> Iterator[str]:
+    """An image in whose ``/kept`` there are files that belong to another user than root."""
+    image = f"{MARK}-filled:1"
+    fill = (
+        "mkdir -p /kept/inner && touch /kept/inner/f && chmod 700 /kept/inner && chown -R 5 /kept"
+    )
+    docker("run", f"--name={MARK}-filled", "--network=none", BOX, "sh", "-c", fill)
+    docker("commit", f"{MARK}-filled", image)
+    docker("rm", f"{MARK}-filled")
+    yield image
+    docker("image", "rm", "--force", image)
+
+
+@pytest.mark.parametrize("compose", [False, True])
+def test_a_new_volume_begins_with_the_files_of_the_image(
+    compose: bool, filled: str, tmp_path: Path
+) -> None:
+    """A folder of the host, of whichever user, does not: a set that is enough for that would fail
+    on the next host, where somebody takes a volume."""
+    (tmp_path / "own").mkdir()
+    script = "find /kept"
+    if compose:
+        web = {"image": filled, "network_mode": "none", "volumes": ["./own:/kept"]}
+        web["command"] = ["sh", "-c", script]
+        project = {"name": MARK, "services": {"web": web}}
+        (tmp_path / "compose.yaml").write_text(yaml.safe_dump(project))
+        words: tuple[str, ...] = ("docker", "compose", "up")
+    else:
+        words = (*RUN, f"--volume={tmp_path}/own:/kept", filled, "sh", "-c", script)
+    seen = record(tmp_path / "out", *words, options=("--prove",), cwd=tmp_path)
+    report = json.loads(
+        (tmp_path / "out" / "web.json" if compose else tmp_path / "out").read_text()
+    )
+    floor = report["proposal"]["floor"]
+    assert floor in (["CAP_DAC_OVERRIDE"], ["CAP_DAC_READ_SEARCH"]), seen.stderr
+    (need,) = (one for one in report["needs"] if one["verdict"] == "required")
+    assert need["lost_without"].endswith("on a new volume, which begins with files of the image")
+    assert not any("new volume" in caution for caution in report["proof"]["cautions"])
 
 
 @pytest.mark.parametrize("owner", [5, None])

@@ -1,6 +1,7 @@
 """``python -m tests.images.run [NAME…]``: the table of all images, or of these.
 
-It installs what they are made of, and needs root, docker and a kernel that can be traced.
+``--times`` only proves each of them, and says where the time went: for a quiet machine. It installs
+what they are made of, and needs root, docker and a kernel that can be traced.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class Row:
     """Of ``capadvise run --prove``."""
     trials: int
     said: str
+    recording: float
+    """Seconds of the recording."""
+    each: tuple[float, ...]
+    """Seconds of each trial: two at a time."""
     failures: tuple[Failure, ...] = ()
     spare: tuple[str, ...] = ()
     """Members of the floor without which the client is served all the same."""
@@ -113,14 +118,18 @@ def _proven(recipe: Recipe, name: str) -> Row:
             options=("--prove",),
             env=ENVIRONMENT,
         )
+    proof = seen.report.get("proof") or {} if seen.report else {}
+    trials = proof.get("trials", ())
     return Row(
         recipe,
         proven=seen.code == 0 and seen.floor is not None,
         floor=tuple(sorted(seen.floor or ())),
         recommended=tuple(sorted(seen.recommended)) if seen.report else (),
         seconds=time.monotonic() - began,
-        trials=len((seen.report.get("proof") or {}).get("trials", ())),
+        trials=len(trials),
         said=seen.stderr,
+        recording=sum(one["seconds"] for one in seen.report.get("recordings", ())[:1]),
+        each=tuple(trial["seconds"] for trial in trials),
     )
 
 
@@ -147,11 +156,44 @@ def _spare(recipe: Recipe, name: str, floor: tuple[str, ...]) -> Iterator[str]:
             yield cap
 
 
+GOALS = {"nginx": 12.0, "redis": 8.0, "postgres": 35.0, "mail": 90.0}
+"""Seconds that a proof may take on a quiet machine of two processors."""
+_TIMES = ("image", "proven", "seconds", "goal", "recording", "trials", "seconds of each")
+
+
+def _times(recipes: list[Recipe]) -> int:
+    """Of the proofs alone."""
+    print(f"| {' | '.join(_TIMES)} |\n|{'---|' * len(_TIMES)}", flush=True)
+    missed = False
+    for one in recipes:
+        load = os.getloadavg()[0]
+        with image(one) as name:
+            row = _proven(one, name)
+        goal = GOALS.get(one.name)
+        missed |= not row.proven or (goal is not None and row.seconds > goal)
+        cells = (
+            *(one.name, "yes" if row.proven else "**no**", f"{row.seconds:.1f}"),
+            *("–" if goal is None else f"{goal:.0f}", f"{row.recording:.1f}", str(row.trials)),
+            " ".join(f"{seconds:.1f}" for seconds in row.each),
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+        if load > _BUSY:
+            print(f"{one.name}: the load was {load:.1f}: no measurement", file=sys.stderr)
+    return int(missed)
+
+
+_BUSY = 1.5
+"""A load, as it was before, with which times mean nothing."""
+
+
 def main(wanted: list[str]) -> int:
     """As a program."""
+    times, wanted = "--times" in wanted, [word for word in wanted if word != "--times"]
     recipes = [recipe(name) for name in wanted or names()]
     packages = {package for one in recipes for package in one.install}
     subprocess.run([_SETUP, "dev", *sorted(packages)], check=True, stdout=sys.stderr)
+    if times:
+        return _times(recipes)
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     rows = []
     for one in recipes:

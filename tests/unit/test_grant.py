@@ -98,6 +98,33 @@ def test_what_a_trial_may_write_to_is_not_the_users(option: str, fresh: str) -> 
     assert " ".join(one.word for one in found) == fresh
 
 
+class NewVolumes(Copies):
+    """Also in place of folders."""
+
+    def bind(self, source: str, _: str) -> None:  # type: ignore[override]
+        return None
+
+
+@pytest.mark.parametrize(
+    ("option", "fresh"),
+    [
+        ("-v /own:/x", "--volume=/x"),
+        ("-v ./own:/x:z", "--volume=/x"),
+        ("-v /own:/x:ro", "--volume=/own:/x:ro"),
+        ("--mount type=bind,src=/own,bind-propagation=rslave,dst=/x", "--mount=type=volume,dst=/x"),
+    ],
+)
+def test_a_trial_can_have_a_new_volume_for_a_folder(option: str, fresh: str) -> None:
+    options = _invocation(f"docker run {option} image").options
+    assert " ".join(one.word for one in volumes.of_options(options, NewVolumes())) == fresh
+
+
+def test_a_service_can_have_a_new_volume_for_a_folder() -> None:
+    given = volumes.of_service(SERVICE, NewVolumes())
+    assert given[0] == {"type": "volume", "target": "/data"}
+    assert given[1:] == SERVICE["volumes"][1:]
+
+
 SERVICE: dict[str, Any] = {
     "image": "i",
     "privileged": True,

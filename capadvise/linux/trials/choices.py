@@ -10,6 +10,13 @@ from capadvise.differences import Observed
 from capadvise.linux.trials.runner import Job, Part, Stop, StopSeen, TrialEvidence, run_once
 from capadvise.prove import TrialOutcome
 
+_AT = {
+    "volumes": ("volumes", "on new volumes in place of the folders"),
+    "new-volumes": ("data", "on new volumes"),
+    "copy": ("data", "on the existing data"),
+}
+"""By choice, but for the first: where a trial failed, as reports name it, and as people read it."""
+
 
 def run(job: Job, caps: CapSet, stop: Stop) -> Part:
     """One trial of a set: with each of the job's choices of data, until one fails. Raises
@@ -33,14 +40,15 @@ def combined(parts: Sequence[Part], choices: Sequence[str]) -> Part:
 def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
     outcomes = [outcome for outcome, _ in parts]
     last = outcomes[-1]
+    at, where = _AT[choices[len(parts) - 1]]
     return TrialOutcome(
         passed=last.passed,
-        why=last.why if last.passed else f"on the existing data: {last.why}",
+        why=last.why if last.passed else f"{where}: {last.why}",
         seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
         observed=_observed([outcome.observed for outcome in outcomes], choices),
         refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
         kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
-        failed_at="data" if last.failed_at == "start" else last.failed_at,
+        failed_at=at if last.failed_at == "start" else last.failed_at,
         output=last.output,
     )
 

@@ -25,9 +25,9 @@ from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.kernel import before, libc, procfs
 from capadvise.linux.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
 
-FRESH, NEW_VOLUMES, COPY = "fresh", "new-volumes", "copy"
-"""What a trial begins with: new volumes and empty folders; new volumes and the user's folders; both
-as they were."""
+FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
+"""What a trial begins with: new volumes and empty folders; new volumes in place of the folders,
+too; new volumes and the user's folders; both as they were."""
 Before = Mapping[str, str]
 """``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
 many entries for that, so that trials begin with what is there later. What was not there is missing.
@@ -150,9 +150,11 @@ class TrialData:
             with suppress(OSError):
                 libc.unmount(target)
 
-    def bind(self, source: str, _: str) -> str:
+    def bind(self, source: str, _: str) -> str | None:
         """Raises BadInput and CannotCover for what is too large."""
         path = _absolute(source)
+        if self._choice == VOLUMES and (os.path.isdir(path) or not os.path.lexists(path)):
+            return None
         try:
             mode = os.stat(path).st_mode
         except OSError:  # the engine makes it, a folder

@@ -7,11 +7,38 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.image.ownership import status_below
 from capadvise.linux.engines.record.data import DataSource
+
+_MOST_LOOKED_AT = 5_000
+"""Entries of one folder of an image."""
+
+
+def of_others(client: Client, source: DataSource) -> bool:
+    """Whether some of it belongs to another user than root: then a start on a new volume can need
+    what one on a folder of the host does not."""
+    layers = _layers(client, source.image) if source.target else []
+    return any(_is_of_others(layer, source.target.strip("/")) for layer in layers)
+
+
+def _is_of_others(layer: Path, path: str) -> bool:
+    if not _entries(layer, path):
+        return False
+    root = os.lstat(layer).st_uid  # below userns-remap, its root's
+    below = (
+        os.path.join(place, name)
+        for place, folders, files in os.walk(layer / path)
+        for name in (*folders, *files)
+    )
+    for entry in islice(below, _MOST_LOOKED_AT):
+        with suppress(OSError):
+            if os.lstat(entry).st_uid != root:
+                return True
+    return False
 
 
 def cautions(client: Client, sources: Iterable[DataSource]) -> Iterator[str]:

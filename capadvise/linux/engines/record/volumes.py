@@ -12,9 +12,9 @@ from capadvise.formats.pflag import Option
 class Data(Protocol):
     """What a trial is given in place of the user's own."""
 
-    def bind(self, source: str, target: str) -> str:
-        """A folder or file for one of the host. What is neither, a socket or a device, stays.
-        ``target``: where the container has it."""
+    def bind(self, source: str, target: str) -> str | None:
+        """A folder or file for one of the host; None: a new volume in its place. What is neither, a
+        socket or a device, stays. ``target``: where the container has it."""
 
     def volume(self, name: str) -> str | None:
         """A folder for a named volume; None: a new volume."""
@@ -37,9 +37,8 @@ def _volume(text: str, data: Data) -> str:
     target, _, said = rest.partition(":")
     if not colon or "ro" in said.split(","):
         return text
-    if source.startswith(("/", ".", "~")):
-        return f"{data.bind(source, target)}:{rest}"
-    folder = data.volume(source)
+    of_host = source.startswith(("/", ".", "~"))
+    folder = data.bind(source, target) if of_host else data.volume(source)
     return target if folder is None else f"{folder}:{rest}"
 
 
@@ -56,7 +55,11 @@ def _mount(text: str, data: Data) -> str:
         return text
     folder = data.bind(source, _target(given)) if kind == "bind" else data.volume(source)
     if folder is None:
-        kept = [field for field in fields if field[0] not in ("source", "src")]
+        kept = [
+            (name, equals, "volume" if name == "type" else value)
+            for name, equals, value in fields
+            if name not in ("source", "src") and not name.startswith("bind-")
+        ]
     else:
         kept = [
             (name, equals, folder if name in ("source", "src") else value)
@@ -80,6 +83,8 @@ def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:
             folder = None
             if volume.get("type") == "bind":
                 folder = data.bind(volume["source"], str(volume.get("target") or ""))
+                if folder is None:
+                    volume = {"type": "volume", "target": volume.get("target")}
             elif volume.get("type") == "volume":
                 folder = data.volume(volume["source"])
             if folder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -168,9 +168,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     data = sources(invocation, client, target.service)
     if any(hidden_content.of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
-    if ways.reuse_volumes:
-        there = there[:1]
-    chosen = tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],)
+    chosen = _wanted(there, ways)
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     return Job(
         target.argv,
@@ -186,6 +184,13 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         before=before,
         cautions=(*not_kept, *(() if VOLUMES in chosen else hidden_content.cautions(client, data))),
     )
+
+
+def _wanted(there: Sequence[str], ways: Ways) -> tuple[str, ...]:
+    """Of the choices of data that there are: at least the first."""
+    if ways.reuse_volumes:
+        return (there[0],)
+    return tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],)
 
 
 def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:

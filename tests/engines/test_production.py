@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -21,11 +22,15 @@ from tests.support.wait import until
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 
 STAYS = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
+HANDLES_SIGTERM = "grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$PID/status"
+"""Before that, the first process of a container can only be killed."""
+SUBNET = f"172.31.{os.getpid() % 250}"
+"""Several of these tests may run at the same time."""
 SERVICES = {
     "web": {
         "command": ["sh", "-c", f"chown 5 /data/file; echo $$RANDOM > /own/web; {STAYS}"],
         "volumes": ["./own:/own", "data:/v"],
-        "networks": {"lan": {"ipv4_address": "172.31.98.10"}},
+        "networks": {"lan": {"ipv4_address": f"{SUBNET}.10"}},
         "container_name": f"{MARK}-named",
         "ports": ["127.0.0.1:18976:80"],
         "restart": "always",
@@ -37,7 +42,7 @@ SERVICES = {
 }
 MORE = {
     "volumes": {"data": {}, "base": {}},
-    "networks": {"lan": {"ipam": {"config": [{"subnet": "172.31.98.0/24"}]}}},
+    "networks": {"lan": {"ipam": {"config": [{"subnet": f"{SUBNET}.0/24"}]}}},
 }
 
 
@@ -84,11 +89,12 @@ def _volumes() -> list[str]:
 
 
 def _ours() -> list[str]:
-    """What is there of recordings."""
-    words = ["docker", "ps", "-a", "--filter=label=capadvise.recording", "--format={{.Names}}"]
-    containers = call(*words).stdout.split()
-    networks = call("docker", "network", "ls", "--format={{.Name}}").stdout.split()
-    return [*containers, *(name for name in networks if "capadvise-recording-" in name)]
+    """What is there of these recordings, not of those that others make at the same time."""
+    filters = ["--filter=label=capadvise.recording", f"--filter=ancestor={BOX}"]
+    containers = call("docker", "ps", "-a", *filters, "--format={{.Names}}").stdout.split()
+    listed = call("docker", "network", "ls", "--format={{.Name}}").stdout
+    networks = re.findall(r"^capadvise-recording-(\d+)-.*$", listed, re.MULTILINE)
+    return [*containers, *(pid for pid in networks if not os.path.exists(f"/proc/{pid}"))]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_however_it_ends(up: Path, ending: signal.Signals, options: tuple[str, .
 @pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)])
 def test_on_a_terminal_replace_asks_first(up: Path, answer: str, code: int) -> None:
     before = _as_it_is(up)
-    words = [CAPADVISE, "run", "--no-tui", "--replace", "--for", "1", "--"]
+    words = [CAPADVISE, "run", "--no-tui", "--replace", "--check", HANDLES_SIGTERM, "--"]
     terminal = Terminal([*words, "docker", "compose", "up", "job"], up, ENVIRONMENT)
     terminal.expect(f"stop {MARK}-job-1 now, record in its place, and start it again? [y/N]")
     terminal.type(f"{answer}\n")
@@ -177,9 +183,9 @@ def test_a_name_that_is_taken_and_data_in_use(tmp_path: Path) -> None:
     script = f"echo $RANDOM > /own/x; echo $RANDOM > /v/x; {STAYS}"
     call("docker", "run", "-d", *start, BOX, "sh", "-c", script)
     try:
-        before = (own / "x").read_text()
         is_up = ["docker", "exec", name, "cat", "/v/x"]
-        volume = call(*is_up).stdout
+        volume = until(lambda: call(*is_up).stdout)  # written after the other one
+        before = (own / "x").read_text()
         words = ("docker", "run", *start, BOX, "sh", "-c", "echo new > /own/x; echo new > /v/x")
         seen = record(tmp_path / "report.json", *words)
         assert seen.code == 0, seen.stderr

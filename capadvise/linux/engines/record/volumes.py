@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from capadvise.formats.pflag import Option
 
+_Field = tuple[str, str, str]
+"""Of a mount: its name, ``=``, its value."""
+
 
 class Data(Protocol):
     """What a trial is given in place of the user's own."""
@@ -54,20 +57,25 @@ def _mount(text: str, data: Data) -> str:
     if source is None or kind not in ("volume", "bind"):
         return text
     folder = data.bind(source, _target(given)) if kind == "bind" else data.volume(source)
-    if folder is None:
-        kept = [
-            (name, equals, "volume" if name == "type" else value)
-            for name, equals, value in fields
-            if name not in ("source", "src") and not name.startswith("bind-")
-        ]
-    else:
-        kept = [
-            (name, equals, folder if name in ("source", "src") else value)
-            for name, equals, value in fields
-            if name != "type" and not name.startswith("volume-")
-        ]
-        kept.insert(0, ("type", "=", "bind"))
+    kept = _new_volume(fields) if folder is None else _bound(fields, folder)
     return ",".join(map("".join, kept))
+
+
+def _new_volume(fields: Iterable[_Field]) -> list[_Field]:
+    return [
+        (name, equals, "volume" if name == "type" else value)
+        for name, equals, value in fields
+        if name not in ("source", "src") and not name.startswith("bind-")
+    ]
+
+
+def _bound(fields: Iterable[_Field], folder: str) -> list[_Field]:
+    kept = [
+        (name, equals, folder if name in ("source", "src") else value)
+        for name, equals, value in fields
+        if name != "type" and not name.startswith("volume-")
+    ]
+    return [("type", "=", "bind"), *kept]
 
 
 def _target(given: Mapping[str, str]) -> str:

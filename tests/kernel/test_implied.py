@@ -153,7 +153,7 @@ def test_who_can_test_what_it_holds_adapts(
 
 
 def test_who_looks_into_proc_all_the_time_holds_nobody_up(run: Run, tmp_path: Path) -> None:
-    """Such calls of others are read too, as fast as they come."""
+    """Such calls of others are not even read, and could be many."""
     build = ["gcc", "-O1", "-x", "c", "-", "-o", tmp_path / "looks"]
     subprocess.run(build, input=LOOKS, text=True, check=True)
     others = [subprocess.Popen([tmp_path / "looks"]) for _ in range(2)]

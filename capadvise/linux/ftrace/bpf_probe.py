@@ -6,9 +6,10 @@ queue. It needs Linux 5.5, BPF, perf and the events of system calls.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +17,15 @@ from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import libc
 
 _QUEUE = 32768
-"""So many records wait to be read. They are of all programs on the machine, and what a full queue
+"""So many records wait to be read. Some are of all programs on the machine, and what a full queue
 does not take is lost: with 4096, a busy machine lost one of eight runs of ps."""
 _LOSERS = 4096
 """Of so many threads it is known that records of theirs were lost."""
 FIRST, SECOND, THIRD = 16, 24, 32
 """Where the arguments stand in the event of a call (its format file says so)."""
+_GROUP = 64
+"""So many threads share an entry of the table of those that are followed: a byte each, which can be
+set without a lock."""
 
 
 class Maps(NamedTuple):
@@ -55,11 +59,7 @@ class Probe:
 
     def _attach(self, root: Path, call: str, code: bytes) -> None:
         number = tracefs.event_id(root / "events" / "syscalls" / f"sys_enter_{call}")
-        loaded = libc.bpf_load_tracepoint_program(code)
-        try:
-            self.slow_to_close.append(libc.perf_tracepoint(number, loaded))
-        finally:
-            os.close(loaded)
+        self.slow_to_close.append(_attached(number, code))
 
     def records(self) -> Iterator[bytes]:
         """What was read and not taken yet, the oldest first. Not more than the queue holds: others
@@ -91,15 +91,63 @@ class Probe:
         self.slow_to_close = []
 
 
+class Followed:
+    """Which threads are followed, as BPF programs ask: those that are named, and all that they
+    fork from then on, as in a trace instance with ``event-fork``.
+
+    A thread stays in here when it has ended. Its number may come again with a stranger: then there
+    is more to read, which is looked into by who asks.
+    """
+
+    def __init__(self, root: Path, numbers: int | None = None) -> None:
+        """``root`` is that of tracefs; ``numbers``: so many are there for threads, as sysctl
+        kernel.pid_max says. Raises OSError as ``Probe``."""
+        numbers = numbers or int(Path("/proc/sys/kernel/pid_max").read_text())
+        groups = -(-numbers // _GROUP)
+        self.table = libc.bpf_array(_GROUP, groups)
+        self.slow_to_close: list[int] = []
+        """See ``Probe``."""
+        try:
+            self._bytes = mmap.mmap(self.table, groups * _GROUP)
+            event = root / "events" / "sched" / "sched_process_fork"
+            child = tracefs.format_of(event).fields["child_pid"].offset
+            number = tracefs.event_id(event)
+            self.slow_to_close.append(_attached(number, _program_of_fork(self.table, child)))
+        except OSError:
+            self.close()
+            raise
+
+    def add(self, threads: Iterable[int]) -> None:
+        """Follow these, too."""
+        for thread in threads:
+            if thread < len(self._bytes):  # else the programs take it for followed
+                self._bytes[thread] = 1
+
+    def close(self) -> None:
+        """Close our copies."""
+        for fd in (*self.slow_to_close, self.table):
+            os.close(fd)
+        self.slow_to_close = []  # the mapping has a copy of the table's, until it is forgotten
+
+
+def _attached(number: int, code: bytes) -> int:
+    loaded = libc.bpf_load_tracepoint_program(code)
+    try:
+        return libc.perf_tracepoint(number, loaded)
+    finally:
+        os.close(loaded)
+
+
 # Instructions (Documentation/bpf/standardization/instruction-set.rst): operation, registers,
 # offset, value. Register 10 is the end of the stack, 6 keeps the event.
 _MOVE, _SET, _ADD, _CALL, _EXIT = 0xBF, 0xB7, 0x07, 0x85, 0x95
 _STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63, 0x79, 0x18, 1
 _JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
-_JUMP_EQUAL_TO, _ADD_TO_64 = 0x15, 0xDB
+_LOAD_32, _STORE_8, _AND, _SHIFT_RIGHT, _ADD_REGISTER = 0x61, 0x72, 0x57, 0x77, 0x0F
+_JUMP_EQUAL_TO, _JUMP_NOT_EQUAL_TO, _ADD_TO_64 = 0x15, 0x55, 0xDB
 _PID_TGID, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 87, 112, 114
 _MAP_LOOKUP, _MAP_UPDATE = 1, 2
-_FRAME, _EVENT = 10, 6
+_FRAME, _EVENT, _THREAD = 10, 6, 7
 
 
 def begin(size: int) -> list[bytes]:
@@ -165,6 +213,42 @@ def only_if_at_most(size: int, at: int, last: bytes) -> list[bytes]:
         _op(_LOAD_8, 2, _FRAME, at - size),
         _op(_JUMP_AT_MOST, 2, offset=2, value=ord(last)),
         *_end(),
+    ]
+
+
+def only_if_followed(size: int, table: int) -> list[bytes]:
+    """End here unless the thread that begins the record is followed. One with a number beyond the
+    table, which was made while numbers were lower, is."""
+    unless = [
+        _op(_ADD_REGISTER, 0, _THREAD),
+        _op(_LOAD_8, 2, 0),
+        _op(_JUMP_NOT_EQUAL_TO, 2, offset=2),
+        *_end(),
+    ]
+    find = [_op(_LOAD_32, _THREAD, _FRAME, -size), *_find(table, -size - 8)]
+    return [*find, _op(_JUMP_EQUAL_TO, 0, offset=len(unless)), *unless]
+
+
+def _program_of_fork(table: int, child: int) -> bytes:
+    """What a followed thread forks is followed. ``child``: where the event has its number."""
+    code = [*begin(8), *only_if_followed(8, table)]
+    code += [_op(_LOAD_32, _THREAD, _EVENT, child), *_find(table, -16)]
+    code += [
+        _op(_JUMP_EQUAL_TO, 0, offset=2),
+        _op(_ADD_REGISTER, 0, _THREAD),
+        _op(_STORE_8, value=1),
+    ]
+    return b"".join([*code, *_end()])
+
+
+def _find(table: int, free: int) -> list[bytes]:
+    """Write the group of a thread into register 0, 0 if there is none, and where the thread is in
+    it into its own. ``free``: a place on the stack."""
+    return [
+        *(_op(_MOVE, 1, _THREAD), _op(_SHIFT_RIGHT, 1, value=_GROUP.bit_length() - 1)),
+        _op(_STORE_32, _FRAME, 1, free),
+        *_pass(table, free),
+        *(_op(_CALL, value=_MAP_LOOKUP), _op(_AND, _THREAD, value=_GROUP - 1)),
     ]
 
 

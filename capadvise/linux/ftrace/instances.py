@@ -132,7 +132,7 @@ class Buffers:
         both.result()
         self._record_denied(denied := third.result())
         for instance in (self.quiet, self.flood, *([denied] if denied else [])):
-            instance.follow(pids)
+            instance.follow(lambda: self.pointers.following(pids()))
             instance.record()
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
 
@@ -251,7 +251,7 @@ class Buffers:
 
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these threads too."""
-        more = tuple(pids)
+        more = self.pointers.following(list(pids))
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from capadvise.caps import CapSet
-from capadvise.linux.ftrace.bpf_probe import Probe
+from capadvise.linux.ftrace.bpf_probe import Followed, Probe
 from capadvise.linux.ftrace.capset_args import CapsetArguments
 from capadvise.linux.ftrace.container_ids import ContainerIds
 from capadvise.linux.ftrace.file_systems import FileSystems
@@ -21,6 +21,7 @@ class Pointers:
     """See ``implied_needs.PointerReader``; and which containers are started."""
 
     def __init__(self) -> None:
+        self._followed: Followed | None = None
         self._capset_arguments: CapsetArguments | None = None
         self._proc_lookups: ProcLookups | None = None
         self._file_systems: FileSystems | None = None
@@ -31,14 +32,23 @@ class Pointers:
         is to hold copies: whoever closes the last one waits for the kernel."""
         with contextlib.suppress(OSError):
             self._capset_arguments = CapsetArguments(root)
-            self._proc_lookups = ProcLookups(root)
+            with contextlib.suppress(OSError):  # then those of all threads are read
+                self._followed = Followed(root)
+            self._proc_lookups = ProcLookups(root, self._followed)
             self._file_systems = FileSystems(root)
             self._container_ids = ContainerIds(root) if containers else None
         return [fd for probe in self._probes() for fd in probe.slow_to_close]
 
-    def _probes(self) -> list[Probe]:
+    def _probes(self) -> list[Probe | Followed]:
         readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
-        return [each.probe for each in (*readers, self._container_ids) if each]
+        probes = [each.probe for each in (*readers, self._container_ids) if each]
+        return [*probes, *([self._followed] if self._followed else [])]
+
+    def following(self, threads: list[int]) -> list[int]:
+        """Those threads, which are about to be followed."""
+        if self._followed is not None:
+            self._followed.add(threads)
+        return threads
 
     def capset_asked(self, tid: int) -> CapSet | None:
         """See ``PointerReader``, as the next ones."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from capadvise.linux.ftrace.bpf_probe import (
     FIRST,
     SECOND,
+    Followed,
     Maps,
     Probe,
     begin,
@@ -22,6 +23,7 @@ from capadvise.linux.ftrace.bpf_probe import (
     note,
     only_if_at_most,
     only_if_begins,
+    only_if_followed,
     push,
     read,
 )
@@ -51,7 +53,7 @@ class Lookup(NamedTuple):
     call: str
     path: bytes
     arguments: bytes
-    """Those of its program. Of both, most belong to threads that nobody follows: they are looked
+    """Those of its program. Of both, some belong to threads that nobody follows: they are looked
     into by who asks."""
 
     @property
@@ -68,9 +70,10 @@ class Lookup(NamedTuple):
 class ProcLookups:
     """Threads of the initial pid namespace."""
 
-    def __init__(self, root: Path) -> None:
-        """Raises OSError as ``Probe``."""
-        programs = {call: partial(_program_of_path, call) for call in _PATHS}
+    def __init__(self, root: Path, followed: Followed | None = None) -> None:
+        """``followed``: who counts; without, all do, and any program of this machine may look into
+        /proc. Raises OSError as ``Probe``."""
+        programs = {call: partial(_program_of_path, call, followed) for call in _PATHS}
         self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
         self._arguments: dict[int, bytes] = {}
         """Of the program of each process."""
@@ -116,9 +119,10 @@ def text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode(errors="replace")
 
 
-def _program_of_path(call: str, maps: Maps) -> bytes:
+def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     size = _RECORD.size
-    code = [*begin(size), *read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
+    code = [*begin(size), *(only_if_followed(size, followed.table) if followed else ())]
+    code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
     code += only_if_begins(size, _TEXT_AT, b"/proc/")
     code += only_if_at_most(size, _TEXT_AT + len("/proc/"), b"9")
     return b"".join([*code, *note(size, _CALL_AT, _CALLS.index(call)), *push(size, maps)])

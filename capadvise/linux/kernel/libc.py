@@ -160,6 +160,12 @@ def bpf_queue(size: int, entries: int) -> int:
     return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries, 0)
 
 
+def bpf_array(size: int, entries: int) -> int:
+    """An array of values of this size that can be mapped (mmap); its descriptor."""
+    kind, flags = uapi.BPF_MAP_TYPE_ARRAY, uapi.BPF_F_MMAPABLE
+    return _bpf(uapi.BPF_MAP_CREATE, "<5I", kind, 4, size, entries, flags)
+
+
 def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
     """What takes the oldest value out of a queue; it returns None where that is empty. Values can
     be many: all is prepared once."""

@@ -1,0 +1,75 @@
+"""Lookups in /proc are those of threads that are followed, and of all of these."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from capadvise.linux.ftrace.bpf_probe import Followed
+from capadvise.linux.ftrace.instances import require
+from capadvise.linux.ftrace.proc_lookups import ProcLookups
+
+from .rows import PYTHON
+
+LOOK = "cat /proc/1/stat >/dev/null"
+THREAD = """import os, threading
+def start():
+    {}
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+"""
+FORKS = THREAD.format(f'os.system("{LOOK}")')
+EXECS = THREAD.format('os.execvp("cat", ["cat", "/proc/1/stat"])')
+GROUP = f"capadvise-test-{os.getpid()}"
+MOVED = f"""mount -t cgroup2 cgroup2 /mnt && mkdir /mnt/{GROUP}
+echo $$ >/mnt/{GROUP}/cgroup.procs
+{LOOK}
+echo $$ >/mnt/cgroup.procs && rmdir /mnt/{GROUP}
+"""
+WAYS = {
+    "exec": f"exec {LOOK}",
+    "fork": f"{LOOK}; true",
+    "orphan": f"({LOOK}; setsid sh -c '{LOOK}; true' & true) & wait; sleep 0.2",
+    "fork of a thread": f"{PYTHON} -c '{FORKS}'; true",
+    "exec of a thread": f"{PYTHON} -c '{EXECS}' >/dev/null; true",
+    "another pid namespace": f"unshare --pid --fork --mount-proc sh -c '{LOOK}; true'",
+    "another control group": f"unshare --mount sh -c '{MOVED}'",
+}
+
+
+@contextmanager
+def _read(numbers: int | None = None) -> Iterator[tuple[Followed, ProcLookups]]:
+    root = require()
+    with closing(Followed(root, numbers)) as followed:
+        lookups = ProcLookups(root, followed)
+        with closing(lookups.probe):
+            yield followed, lookups
+
+
+def _looked_at(followed: Followed, lookups: ProcLookups, script: str) -> set[int]:
+    """Processes, while a followed script looks at 1, and we at 2."""
+    command = subprocess.Popen(["sh", "-c", f"read go; {script}"], stdin=subprocess.PIPE, text=True)
+    followed.add([command.pid])
+    Path("/proc/2/stat").read_text()
+    command.communicate("go\n", timeout=60)
+    Path("/proc/2/stat").read_text()
+    assert command.returncode == 0
+    return {place[0] for lookup in lookups.take() if (place := lookup.place)}
+
+
+@pytest.mark.parametrize("script", WAYS.values(), ids=WAYS)
+def test_what_a_followed_thread_starts_is_followed_and_a_stranger_is_not(script: str) -> None:
+    with _read() as (followed, lookups):
+        assert _looked_at(followed, lookups, script) == {1}
+
+
+def test_numbers_beyond_the_table_are_taken_for_followed() -> None:
+    """pid_max was raised meanwhile: rather too much than too little."""
+    with _read(numbers=1) as (followed, lookups):
+        assert {1, 2} <= _looked_at(followed, lookups, LOOK)

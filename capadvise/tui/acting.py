@@ -28,6 +28,8 @@ class Actions(Proving):
         """Hide the keys that would do nothing."""
         if self.takes_keys:
             return action == "give_back"
+        if (action, *parameters) == ("go", "live"):
+            return self.source is not None
         condition = WHEN.get(action)
         return condition is None or bool(condition(self))
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.style import Style
 from textual.widgets import OptionList, Static
@@ -36,6 +37,11 @@ class KeyedScroll(VerticalScroll, can_focus=True):
     """A pane of text; the same keys scroll it."""
 
     BINDINGS: ClassVar = SCROLLING
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Of the text as it is wrapped beside the scroll bar: Textual forgets that one, and a pane
+        that is too low by a row then shows it."""
+        return super().get_content_height(container, viewport, width - self.scrollbar_size_vertical)
 
 
 _LAST = ("stop", "kill", "leave", "help", "command_palette")

@@ -23,7 +23,9 @@ from tests.support.screens import (
     BIND,
     CHOWN,
     HOSTILE,
+    HOSTNAME,
     NGINX,
+    SETUID,
     Prover,
     app_on,
     drive,
@@ -228,6 +230,7 @@ def test_the_palette_has_every_action_that_does_something_now() -> None:
         commands = [command.title for command in app.get_system_commands(app.screen)]
         titles = set(commands)
         assert {name for name, _, _ in COMMANDS} - titles - {"save: apply to the file here"} == {
+            "go: live",  # nothing is recorded
             "proof: stop",  # none runs
             "proof: test this set",  # it was: see the trials
             "view: next target",
@@ -236,7 +239,7 @@ def test_the_palette_has_every_action_that_does_something_now() -> None:
             "target: type into it",
             "target: stop",
         }
-        assert commands[0] == "go: live", "ours come first"
+        assert commands[0] == "go: review", "ours come first"
         pages = {"html", "markdown", "svg"}
         assert {f"snippet: {name}" for name in set(FORMATS) - pages} <= titles
 
@@ -291,6 +294,34 @@ def test_a_capability_newer_than_the_catalog_is_shown() -> None:
         assert "Newer than this catalog: unknown." in shows(app, "#why-text")
 
     drive(app, script)
+
+
+def test_a_saved_report_has_no_live_tab_to_go_to() -> None:
+    """It would wait for checks that never come."""
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "1")
+        assert page(app).place == "review"
+        await pilot.click("#tab-live")
+        assert page(app).place == "review"
+        assert "go: live" not in [command.title for command in page(app).offers()]
+
+    drive(app, script)
+
+
+def test_what_is_said_of_the_set_is_all_there_where_there_is_room() -> None:
+    """Its last line is as wide as the pane without a scroll bar."""
+    more = [replace(BIND, cap=Cap.parse(name)) for name in ("KILL", "FSETID")]
+    app = app_on(report(CHOWN, BIND, SETUID, HOSTNAME, *more))
+
+    async def script(pilot: Session) -> None:
+        await settle(pilot)
+        box = app.screen.query_one("#status-box")
+        assert box.max_scroll_y == 0
+        assert "+SYS_ADMIN" in screen_text(app)
+
+    drive(app, script, (100, 30))
 
 
 def test_a_report_without_any_check_can_be_reviewed() -> None:

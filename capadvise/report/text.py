@@ -160,6 +160,9 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+DROP_ALL = "No capability is needed: drop all."
+
+
 def no_need(report: Report) -> str:
     """The answer where no need was seen: only a whole recording says that there is none."""
     runs = report.recordings
@@ -171,7 +174,7 @@ def no_need(report: Report) -> str:
         return "No need for a capability was seen, but events were dropped."
     if any(run.succeeded is False for run in runs):
         return "No need for a capability was seen, but the run failed."
-    return "No capability is needed: drop all."
+    return DROP_ALL
 
 
 def how_it_ended(status: int) -> str:

@@ -26,7 +26,7 @@ from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.events import clock
 from capadvise.tui.keys import KeyedList
-from capadvise.tui.look import LIGHT_STYLES, risk_text
+from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text
 from capadvise.tui.messages import Moved
 from capadvise.tui.output import Output
 from capadvise.tui.page import Wrapped
@@ -47,6 +47,8 @@ class TargetLine(Wrapped):
         self._lamps = state.lamps()
         self._numbers = state.score().numbers
         self._health = short_health(state.now.health)
+        if state.now.ended and not ended_well(state.now.exit_status):
+            self._health = end_text(state.now.exit_status)
         self._ended = state.now.ended
 
     def lines(self, width: int) -> list[Content]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from textual.content import Content
 
 from capadvise.decide import Verdict
@@ -50,6 +52,25 @@ _STATUS_STYLES = {
     "a trial failed": "bold $text-error",
     "flaky": "bold $text-error",
 }
+
+_BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))
+
+
+def ended_well(status: int | None) -> bool:
+    """Whether an exit status is none to speak of, of something that was told to stop."""
+    return status is None or status == 0 or status in _BY_STOPPING
+
+
+def end_text(status: int | None) -> Content:
+    """How something has ended by itself."""
+    sign, style, text = "✗ ", "bold $text-error", f"exited with {status}"
+    if status is None:
+        text = "lost"
+    elif status == 0:
+        sign, style = "✓ ", "bold $text-success"
+    elif status - 128 in set(signal.Signals):
+        text = f"crashed ({signal.Signals(status - 128).name})"
+    return Content.assemble((sign, style), text)
 
 
 def risk_text(risk: object) -> Content:

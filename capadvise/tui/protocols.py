@@ -81,6 +81,8 @@ class Now:
     health: Health | None = None
     """None where there is no health check, or none was made yet."""
     ended: bool = False
+    exit_status: int | None = None
+    """Of one that has ended while others go on."""
 
 
 @dataclass(frozen=True, slots=True)

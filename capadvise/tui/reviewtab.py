@@ -13,6 +13,8 @@ from textual.widgets import Input, OptionList, Static
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.text import DROP_ALL, no_need
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
@@ -28,6 +30,14 @@ from capadvise.tui.why import why
 
 VIEWS = ("why", "evidence", "snippet")
 """What stands beside the list; one at a time where there is little room."""
+
+
+def _nothing(report: Report) -> Content:
+    """What an empty set means: of a run that failed, not much."""
+    proven = report.proposal.floor is not None
+    if proven or (said := no_need(report)) == DROP_ALL:
+        return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
+    return Content.styled(said, "$text-warning")
 
 
 class ReviewTab(MainTab):
@@ -109,7 +119,7 @@ class ReviewTab(MainTab):
         page = Page()
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
         if not choice.caps and not choice.toggled:
-            page.say(Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed."))
+            page.say(_nothing(choice.report))
         else:
             head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")
             page.say(Content.assemble(head, ". ", status(choice)))

@@ -9,6 +9,7 @@ from textual.content import Content
 from capadvise.recording import Recording
 from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
+from capadvise.tui.look import end_text, ended_well
 from capadvise.tui.protocols import LiveSource
 from capadvise.tui.state import TargetState
 
@@ -71,25 +72,14 @@ def _ended(state: TargetState) -> Content:
     if over is not None and over.report.recording.attached:
         return Content(f"■ detached after {seconds}")
     if over is not None and over.report.recording.interrupted:
-        return Content.assemble(("■ ", "bold"), f"you stopped it after {seconds}")
-    return Content.assemble(*_how(status), f" after {seconds}")
+        how = ("■ ", "bold") if ended_well(status) else Content.assemble(end_text(status), " · ")
+        return Content.assemble(how, f"you stopped it after {seconds}")
+    return Content.assemble(end_text(status), f" after {seconds}")
 
 
 def _passed(recording: Recording) -> bool:
     """Of a saved report: what succeeded and ended by SIGTERM was stopped as its check passed."""
     return recording.succeeded is True and recording.exit_status == 128 + signal.SIGTERM
-
-
-def _how(status: int | None) -> tuple[tuple[str, str], str]:
-    bad = "bold $text-error"
-    if status is None:
-        return ("✗ ", bad), "lost"
-    if status > 128:
-        try:
-            return ("✗ ", bad), f"crashed ({signal.Signals(status - 128).name})"
-        except ValueError:
-            pass
-    return ("✓ ", "bold $text-success") if status == 0 else ("✗ ", bad), f"exited with {status}"
 
 
 def _recorded(state: TargetState) -> Content:

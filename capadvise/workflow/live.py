@@ -127,6 +127,7 @@ class LiveRecorder:
             target.name,
             health,
             ended or (target.ended and bool(target.name)),
+            target.exit_status,
         )
 
     @property

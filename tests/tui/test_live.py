@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from capadvise.errors import CannotStart
 from capadvise.recording import Check, Lost, Tally
 from capadvise.report.lamps import Lamp, Light
+from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.capabilities import CapabilityLine
 from capadvise.tui.main import Main
@@ -535,3 +536,29 @@ def test_rows_and_lamps_are_found_by_the_mouse() -> None:
         assert view.live.caps.selected == SETUID.cap
 
     drive(app, script)
+
+
+def test_a_service_that_failed_says_so_while_the_others_run_and_when_they_were_stopped() -> None:
+    """It is easily overlooked, and what it needs was not seen."""
+    web = seen(BIND, name="web")
+    recorder = Recorder(state=(web, seen(name="job", ended=True, exit_status=127)))
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        assert "✗ exited with 127" in screen_text(app)
+        recorder.end = (_stopped(NGINX, "web", 143, None), _stopped(report(), "job", 127, False))
+        await look(pilot, view)
+        assert "■ you stopped it after" in state_line(app)
+        await press(pilot, "n")
+        assert "✗ exited with 127 · you stopped it after" in state_line(app)
+        said = shows(app, "#status")
+        assert "but the run failed" in said
+        assert "Drop all" not in said
+
+    drive(app, script)
+
+
+def _stopped(known: Report, name: str, status: int, succeeded: bool | None) -> Over:
+    ran = replace(known.recording, exit_status=status, interrupted=True, succeeded=succeeded)
+    return Over(replace(known, target=replace(known.target, name=name), recordings=(ran,)), PATH)

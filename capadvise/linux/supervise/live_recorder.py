@@ -63,6 +63,7 @@ class TargetProgress:
     ended: bool = False
     health: HealthProgress | None = None
     """Of its own health check."""
+    exit_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,8 @@ class RecorderProcess:
             history.heard(target.health, seconds)
             said = target.health
             health = HealthProgress(said.passed, clock + history.since, said.text)
-        return TargetProgress(target.name, target.tallies(), target.ended, health)
+        tallies = target.tallies()
+        return TargetProgress(target.name, tallies, target.ended, health, target.exit_status)
 
     def _look_at_health(self, loop: EventLoop) -> None:
         if loop.has_check and (seen := loop.health.last) is not None:

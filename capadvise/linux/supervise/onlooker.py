@@ -20,6 +20,8 @@ class TargetSoFar:
     ended: bool = False
     health: HealthSeen | None = None
     """What a health check of its own says."""
+    exit_status: int | None = None
+    """Where it has ended, and the others go on."""
 
     def tallies(self) -> tuple[Tally, ...]:
         """How often each capability was checked for it, and by whom last."""

@@ -45,7 +45,7 @@ def so_far(run: Run) -> list[TargetSoFar]:
         ended = entry.exit_status is not None
         name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
         health = HealthSeen(True) if entry.healthy else run.subject.engine_health.of(entry)
-        targets.append(TargetSoFar(name, recordings, ended, health))
+        targets.append(TargetSoFar(name, recordings, ended, health, entry.exit_status))
     return targets
 
 

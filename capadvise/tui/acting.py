@@ -251,7 +251,8 @@ class Actions(Proving):
 
     def _told(self, said: str | None) -> None:
         if said is not None:
-            more = " n: the next target." if len(self.states) > 1 else ""
+            self.state.saved = True
+            more = "" if all(state.saved for state in self.states) else " n: the next target."
             self.notify(f"{printable(said)}.{more}", title="Saved", markup=False)
 
     def action_copy(self) -> None:

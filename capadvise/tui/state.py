@@ -45,6 +45,8 @@ class TargetState:
         self._make_prover: Callable[[Path], Prover | None] | None = None
         self._prover: Prover | None = None
         self.choice: Choice | None = None
+        self.saved = False
+        """Whether something was written for it."""
         self.trial_caps: CapSet | None = None
         """The set of the trial that is under way."""
         self.trial_base: CapSet = frozenset()

@@ -8,12 +8,18 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
+from capadvise.tui.app import CapadviseApp
+from capadvise.tui.main import Main
+from capadvise.tui.protocols import Over
 from tests.support.screens import (
+    CATALOG,
+    CHOWN,
     NGINX,
     app_on,
     drive,
     press,
     proven,
+    report,
     screen_text,
     settle,
     shows,
@@ -53,6 +59,23 @@ def test_a_new_file_is_written_when_save_is_pressed_and_not_before(tmp_path: Pat
         assert [note.message for note in app._notifications] == [
             f"the recommended set (3) written to {path}."
         ]
+
+    drive(app, script)
+
+
+def test_what_is_saved_of_one_service_leads_to_the_next_until_all_are(tmp_path: Path) -> None:
+    overs = [Over(report(CHOWN, name=name), tmp_path / f"{name}.json") for name in ("web", "db")]
+    app = CapadviseApp(lambda: Main(CATALOG, overs=overs))
+
+    async def script(pilot: Session) -> None:
+        for name, more in (("web", " n: the next target."), ("db", "")):
+            path = tmp_path / f"{name}.yaml"
+            await press(pilot, "s")
+            await name_file(pilot, path)
+            await press(pilot, "enter")
+            (note,) = app._notifications
+            assert note.message == f"the recommended set (1) written to {path}.{more}"
+            await press(pilot, "n")
 
     drive(app, script)
 

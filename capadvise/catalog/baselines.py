@@ -52,6 +52,11 @@ class Baselines:
     pod_security: PodSecurity
     linters: tuple[Linter, ...]
 
+    def default(self, engine: str | None) -> Runtime:
+        """What an engine grants; of one that is not known, or none at all, what docker does."""
+        named = {runtime.name: runtime for runtime in self.runtimes}
+        return named.get(engine or "", named["docker"])
+
     def granting(self, cap: Cap) -> tuple[str, ...]:
         """The runtimes that grant a capability by default."""
         return tuple(runtime.name for runtime in self.runtimes if cap in runtime.grants)

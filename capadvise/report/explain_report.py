@@ -237,9 +237,9 @@ def _few(names: tuple[str, ...]) -> str:
 
 def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
     caps = report.proposal.recommended
-    docker = next(r for r in catalog.baselines.runtimes if r.name == "docker").grants
-    gone, more = sorted(docker - caps), sorted(caps - docker)
-    text = f"Compared with docker's defaults ({len(docker)} capabilities): "
+    runtime = catalog.baselines.default(report.target.engine)
+    gone, more = sorted(runtime.grants - caps), sorted(caps - runtime.grants)
+    text = f"Compared with {runtime.name}'s defaults ({len(runtime.grants)} capabilities): "
     text += f"{len(gone)} fewer, {_worst(gone, catalog)}" if gone else "none fewer"
     if more:
         text += f"; {len(more)} more, {_worst(more, catalog)}"

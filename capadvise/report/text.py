@@ -103,13 +103,14 @@ def answer(report: Report, catalog: Catalog) -> str:
     text = f"Needs {len(caps)} of {total} capabilities, {known}."
     if report.target.kind == "unit":
         return f"{text} A unit that says nothing has all of them."
-    grants = next(r.grants for r in catalog.baselines.runtimes if r.name == "docker")
+    runtime = catalog.baselines.default(report.target.engine)
+    grants = runtime.grants
     drop, add = len(grants - caps), caps - grants
     changes = [f"{drop} of them are not needed"] * bool(drop)
     changes += [f"add {set_text(add)}"] * bool(add)
     if not changes:
-        return f"{text} These are docker's {len(grants)} defaults."
-    return f"{text} docker grants {len(grants)} by default: {'; '.join(changes)}."
+        return f"{text} These are {runtime.name}'s {len(grants)} defaults."
+    return f"{text} {runtime.name} grants {len(grants)} by default: {'; '.join(changes)}."
 
 
 def _sets(report: Report) -> Iterator[str]:

@@ -199,17 +199,16 @@ def _why_out(need: Need) -> str:
 # ---------------------------------------------------------------------- compared with others
 
 _RUNTIMES = {"kubernetes": "containerd", "podman": "podman", "quadlet": "podman"}
-"""Whose defaults a format is compared with; docker's, for the others."""
+"""Whose defaults a format is compared with; those of the target's own engine, for the others."""
 
 
 def compared(choice: Choice, catalog: Catalog, format_name: str) -> str:
     """``docker grants 14 by default: 3 here (−12, +SYS_ADMIN)``."""
-    name = _RUNTIMES.get(format_name, "docker")
-    runtime = next(item for item in catalog.baselines.runtimes if item.name == name)
-    caps = choice.caps
+    name = _RUNTIMES.get(format_name, choice.report.target.engine)
+    runtime, caps = catalog.baselines.default(name), choice.caps
     fewer, more = runtime.grants - caps, sorted(caps - runtime.grants)
     changes = [f"−{len(fewer)}"] if fewer else []
     changes += [f"+{cap.short}" for cap in more[:3]]
     changes += [f"+{len(more) - 3} more"] if len(more) > 3 else []
     change = f" ({', '.join(changes)})" if changes else ""
-    return f"{name}'s default {len(runtime.grants)} → {len(caps)}{change}"
+    return f"{runtime.name}'s default {len(runtime.grants)} → {len(caps)}{change}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from capadvise.caps import Cap, parse_set
@@ -88,6 +90,11 @@ def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
             Choice(report(HOSTNAME)),
             "podman",
             "podman's default 11 → 1 (−11, +SYS_ADMIN)",
+        ),
+        (
+            Choice(replace(NGINX, target=replace(NGINX.target, engine="podman"))),
+            "compose",
+            "podman's default 11 → 3 (−8)",
         ),
         (
             Choice(report()),

@@ -209,6 +209,18 @@ def test_that_no_need_was_seen_is_no_proof_that_there_is_none(
         assert said in text
 
 
+@pytest.mark.parametrize(("engine", "count"), [("docker", 14), ("podman", 11), (None, 14)])
+def test_a_set_is_compared_with_what_the_engine_grants(engine: str | None, count: int) -> None:
+    told = report()
+    told = replace(told, target=replace(told.target, engine=engine))
+    name = engine or "docker"
+    for lines, said in (
+        (proposal_text(told, CATALOG, None), f"{name} grants {count} by default:"),
+        (report_text(told, CATALOG), f"Compared with {name}'s defaults ({count} capabilities):"),
+    ):
+        assert said in " ".join(" ".join(lines).split())
+
+
 def test_a_recommended_set_that_failed_is_not_praised() -> None:
     told = report()
     floor = parse_set(["CHOWN"])

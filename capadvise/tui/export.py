@@ -20,6 +20,7 @@ from capadvise.report.escape import printable
 from capadvise.report.save import write
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
+from capadvise.tui.fitting import Fitting
 from capadvise.tui.keys import Keys
 from capadvise.tui.page import Page
 from capadvise.tui.snippets import chosen
@@ -33,7 +34,7 @@ def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
     return {ending: FORMATS[name].render(snippet) for ending, name in KINDS.items()}
 
 
-class Export(ModalScreen[str | None]):
+class Export(Fitting, ModalScreen[str | None]):
     """Returns a sentence about what was written; None where nothing was."""
 
     HELP = help.EXPORT

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from capadvise.tui.fitting import Fitting
 from capadvise.tui.help import LAMPS
 from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
@@ -38,7 +39,7 @@ class KeyTable(Wrapped):
         return lines
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Fitting, ModalScreen[None]):
     """Over the screen that it is about."""
 
     BINDINGS: ClassVar = [

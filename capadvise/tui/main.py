@@ -27,6 +27,7 @@ from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
 from capadvise.tui.acting import Actions
 from capadvise.tui.choice import Choice
+from capadvise.tui.fitting import Fitting
 from capadvise.tui.header import Board, Lamps, Tabs, shape_of
 from capadvise.tui.keys import Keys
 from capadvise.tui.livetab import LONGEST, LiveTab
@@ -45,7 +46,7 @@ _BUSY, _QUIET = 0.1, 0.5
 """Seconds between two looks at a recording: where something moves, and where nothing does."""
 
 
-class Main(Actions, Screen[None]):
+class Main(Actions, Fitting, Screen[None]):
     """The screen. ``overs``: what has been recorded already."""
 
     BINDINGS: ClassVar = list(BINDINGS)

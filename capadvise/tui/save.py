@@ -22,6 +22,7 @@ from capadvise.report.escape import printable
 from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
 from capadvise.tui.files import PathSuggester, format_of
+from capadvise.tui.fitting import Fitting
 from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
@@ -29,7 +30,7 @@ from capadvise.tui.saving import Plan, file_name, plan
 from capadvise.tui.snippets import COPIED, rendered
 
 
-class Save(ModalScreen[str | None]):
+class Save(Fitting, ModalScreen[str | None]):
     """Returns a sentence about what was written; None where nothing was."""
 
     HELP = help.SAVE

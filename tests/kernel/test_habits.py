@@ -224,8 +224,8 @@ def test_the_footer_shows_the_keys_that_work_now(user: Tmux, report: Path, tmp_p
 def test_the_palette_offers_our_commands_first(user: Tmux, report: Path) -> None:
     review(user, report)
     user.keys("C-p")
-    shown = user.wait("go: live", "go: review")
-    assert shown.index("go: live") < shown.index("proof: start") < shown.index("save: ")
+    shown = user.wait("go: review", "go: risk")
+    assert shown.index("go: review") < shown.index("proof: start") < shown.index("save: ")
     assert "Maximize" not in shown
     user.type("zoom")
     user.wait("view: zoom")
@@ -260,7 +260,7 @@ def test_a_theme_and_keys_of_ones_own_are_remembered(
     review(user, report, "env", "-u", "XDG_CONFIG_HOME")
     assert "Q Quit" in last_line(user)
     user.keys("C-p")
-    user.wait("go: live")
+    user.wait("go: review")
     user.type("theme")
     user.wait("view: theme", "Change the current theme")
     user.keys("Enter")
@@ -336,7 +336,7 @@ def test_a_screenshot_goes_into_the_working_directory(
 ) -> None:
     review(user, report)
     user.keys("C-p")
-    user.wait("go: live")
+    user.wait("go: review")
     user.type("screenshot")
     user.wait("Save an SVG")
     user.keys("Enter")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,6 +34,40 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+
+
+INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "add", "set", "cut", "repeat"]),
+        st.floats(0, 1, exclude_max=True),
+        st.integers(0, 255),
+    ),
+    min_size=1,
+    max_size=12,
+)
+"""What ``changed`` does, in this order: a kind, a place, a value."""
+
+
+def changed(raw: bytes, changes: Sequence[tuple[str, float, int]]) -> bytes:
+    """The bytes, damaged as AFL damages them: flipped, added to, set, cut, repeated."""
+    data = bytearray(raw)
+    for kind, where, value in changes:
+        if not data:
+            break
+        at = int(where * len(data))
+        match kind:
+            case "flip":
+                data[at] ^= 1 << value % 8
+            case "add":
+                data[at] = (data[at] + value) % 256
+            case "set":
+                data[at] = INTERESTING[value % len(INTERESTING)]
+            case "cut":
+                del data[at : at + value % 16 + 1]
+            case "repeat":
+                data[at:at] = data[at : at + value]
+    return bytes(data)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

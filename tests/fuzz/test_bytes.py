@@ -8,7 +8,6 @@ import struct
 from collections.abc import Sequence
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.kallsyms import Symbols
@@ -17,19 +16,10 @@ from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
+from tests.fuzz.strategies import CHANGES, changed
 from tests.support.recordings import CATALOG, QUIET
 from tests.support.ring_pages import CHECK, EXEC, EXIT, FORK, STACK, TYPES, event, page, small
 
-INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
-CHANGES = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "add", "set", "cut", "repeat"]),
-        st.floats(0, 1, exclude_max=True),
-        st.integers(0, 255),
-    ),
-    min_size=1,
-    max_size=12,
-)
 PATH = b"/bin/true\0"
 EVENTS = [
     event(EXEC, 100, struct.pack("<iii", len(PATH) << 16 | 20, 100, 100) + PATH),
@@ -69,27 +59,6 @@ MESSAGES = b"".join(
         {"refusals": [["mount", "EPERM", "mount", 2]]},
     )
 )
-
-
-def changed(raw: bytes, changes: Sequence[tuple[str, float, int]]) -> bytes:
-    """The bytes, damaged."""
-    data = bytearray(raw)
-    for kind, where, value in changes:
-        if not data:
-            break
-        at = int(where * len(data))
-        match kind:
-            case "flip":
-                data[at] ^= 1 << value % 8
-            case "add":
-                data[at] = (data[at] + value) % 256
-            case "set":
-                data[at] = INTERESTING[value % len(INTERESTING)]
-            case "cut":
-                del data[at : at + value % 16 + 1]
-            case "repeat":
-                data[at:at] = data[at : at + value]
-    return bytes(data)
 
 
 @settings(deadline=None)

@@ -93,17 +93,20 @@ STRUCTURES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def outputs(name: str, folder: Path) -> dict[str, str]:
+def outputs(name: str, folder: Path, target: str = "command") -> dict[str, str]:
     path = folder / "report.json"
     raw = hostile(name)
+    raw["target"]["kind"] = target
     raw["target"] |= {key: name for key in ("image", "container", "service", "pod")}
     path.write_text(json.dumps(raw))
     return dict(shown(load(path, CATALOG)))
 
 
+@pytest.mark.parametrize("target", ["command", "unit"])
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_name_stays_a_name_in_every_output(kind: str, tmp_path: Path) -> None:
-    ordinary, given = outputs(ORDINARY, tmp_path), outputs(NAMES[kind], tmp_path)
+def test_a_name_stays_a_name_in_every_output(kind: str, target: str, tmp_path: Path) -> None:
+    ordinary = outputs(ORDINARY, tmp_path, target)
+    given = outputs(NAMES[kind], tmp_path, target)
     for output, text in given.items():
         assert not steering(text), output
         assert not _COMMANDS.search(text), output

@@ -30,9 +30,10 @@ def test_of_a_cut_program_nothing_is_known(tmp_path: Path, length: int) -> None:
     assert of(cut, "main") == frozenset()
 
 
-def test_sizes_that_cannot_be_are_no_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [0x7F, 0xFF])
+def test_sizes_that_cannot_be_are_no_program(last: int, tmp_path: Path) -> None:
     raw = bytearray(Path("/bin/ls").read_bytes()[:4096])
-    raw[32:40] = b"\xff" * 7 + b"\x7f"
+    raw[32:40] = b"\xff" * 7 + bytes([last])
     (tmp_path / "odd").write_bytes(raw)
     assert of(tmp_path / "odd", "opendir") == frozenset()
 

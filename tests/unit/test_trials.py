@@ -79,6 +79,20 @@ def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
     assert not list(Path("/tmp").glob(f"capadvise-trial-{procfs.mark()}-*"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's files would be in the way")
+def test_no_file_of_a_trial_holds_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its target looks for what it was given itself."""
+    monkeypatch.setenv("SECRET", secret := f"secret-{os.urandom(8).hex()}")
+    place = f"/tmp/capadvise-trial-{procfs.mark()}-*"
+    looks = ("sh", "-c", f'test -n "$SECRET" && ls -d {place} && ! grep -r "$SECRET" {place}')
+    job = runner.Job(looks, Workload(), "none", cwd="/", observed=False)
+    with runner.Stop() as stop:
+        outcome, evidence = runner.run_once(job, runner.everything(job), stop)
+    assert outcome.passed, evidence.output
+    assert secret not in evidence.output
+    assert "/tmp/capadvise-trial-" in evidence.output
+
+
 @pytest.mark.parametrize("told", [False, True], ids=["before it was told", "after"])
 def test_a_stage_whose_prover_is_gone_leaves_nothing(told: bool, tmp_path: Path) -> None:
     """It may have died before the stage could ask to be told of its death."""

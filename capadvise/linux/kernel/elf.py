@@ -27,7 +27,7 @@ def imported(handle: int, names: Iterable[str]) -> frozenset[str]:
         return frozenset()
     try:
         table = b"\0" + _names(fd) + b"\0"
-    except (OSError, struct.error):
+    except (OSError, OverflowError, struct.error):  # the second: a place beyond any file
         return frozenset()
     finally:
         os.close(fd)

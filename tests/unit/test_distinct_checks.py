@@ -25,6 +25,7 @@ def test_beyond_a_bound_checks_are_thrown_together(monkeypatch: pytest.MonkeyPat
         kept.settle(key, 0)
     checks = kept.checks(Scope(0, 1, 0))
     assert kept.limit_reached
+    assert "limit of distinct checks" in kept.cautions[0]
     assert kept.distinct < 20
     assert sum(check.count for check in checks) == 1000
     assert {check.program for check in checks} == {"p0", "p1", "p2", "p3", "p4", "?"}

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 from capadvise.linux.kernel import procfs
@@ -44,9 +45,7 @@ def kill_once(guest: Guest, name: str, number: int, folder: Path) -> None:
         found = ours(process.pid)
         victim = strike(process.pid, dice)
         told += f": killed the {victim}"
-        if victim != "supervisor":
-            process.send_signal(signal.SIGINT)
-        process.wait(60)
+        until(partial(_ends, process), 120)
         until(lambda: not any(map(_lives, found)), shows=lambda: found)
         until(lambda: guest.traces() == [], shows=guest.traces)
         assert guest.systemctl("show", "-p", PROPERTIES, unit) == as_it_was
@@ -60,6 +59,15 @@ def kill_once(guest: Guest, name: str, number: int, folder: Path) -> None:
         guest.systemctl("stop", unit)
         (guest.root / f"etc/systemd/system/{unit}.service").unlink()
         marked.end()
+
+
+def _ends(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; it is asked to, until it does. The first time can end a recording
+    alone, which is proven then."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(3)
+    return process.poll() is not None
 
 
 def _started(guest: Guest, name: str, unit: str, folder: Path) -> subprocess.Popen[bytes]:

@@ -7,9 +7,10 @@ import os
 import signal
 import stat
 import subprocess
+import time
 
 from capadvise.linux.kernel import procfs
-from tests.support.guest import Guest
+from tests.support.guest import Guest, booted
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
@@ -93,6 +94,19 @@ def test_a_drop_in_that_counts_for_more_is_named(guest: Guest) -> None:
     assert (done.returncode, guest.state("late")) == (3, "inactive")
 
 
+def test_two_at_a_time_do_not_change_it(guest: Guest) -> None:
+    """The one that ends last would start it again, as it was when that began."""
+    guest.unit("twice.service", KILLED)
+    first = started(guest, "run", "-q", "--no-tui", "--", "systemctl", "start", "twice")
+    until(lambda: guest.state("twice") == "active")
+    second = guest.capadvise("run", "--no-tui", "--", "systemctl", "restart", "twice")
+    assert f"twice.service is recorded or tried already: by process {first.pid}" in second.stderr
+    assert (second.returncode, first.poll()) == (3, None)
+    first.send_signal(signal.SIGINT)
+    first.wait(90)
+    assert guest.state("twice") == "inactive"
+
+
 def test_a_killed_trial_leaves_the_unit_as_it_was(guest: Guest) -> None:
     """The process that had changed the unit is gone: the prover undoes it."""
     guest.unit("stage.service", KILLED)
@@ -109,8 +123,21 @@ def test_a_killed_trial_leaves_the_unit_as_it_was(guest: Guest) -> None:
         changed = "zzz-capadvise" in guest.systemctl(*shown)
         return next((pid for pid in pids if changed and pid != process.pid), None)
 
-    os.kill(until(stage) or 0, signal.SIGKILL)
-    process.wait(90)
+    os.kill(until(stage, 150) or 0, signal.SIGKILL)
+    process.wait(150)
     assert guest.traces() == []
     assert guest.systemctl(*shown) == as_it_was
     guest.systemctl("stop", "stage")
+
+
+def test_a_manager_that_is_gone_holds_nobody_up() -> None:
+    """Whoever asks twice for the end gets it, though nobody can tell of the unit any more."""
+    with booted() as guest:
+        guest.unit("orphan.service", KILLED)
+        process = started(guest, "run", "-q", "--no-tui", "--", "systemctl", "start", "orphan")
+        until(lambda: guest.state("orphan") == "active")
+        os.kill(guest.pid, signal.SIGKILL)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(1)
+        assert process.wait(90) == 3

@@ -26,15 +26,15 @@ _SCRIPT = """\
 rm -f -- "$3"
 rmdir -- "${3%/*}" 2>/dev/null
 systemctl daemon-reload
+ended=0
 case $1 in
-inactive | failed) systemctl stop -- "$2" ;;
+inactive | failed) systemctl stop -- "$2" || ended=$? ;;
 esac
 [ "$1" = failed ] || systemctl reset-failed -- "$2" 2>/dev/null
 case $1 in
 inactive | failed) : ;;
-*) systemctl restart -- "$2" ;;
+*) systemctl restart -- "$2" || ended=$? ;;
 esac
-ended=$?
 rm -f -- "$4"
 exit $ended
 """
@@ -84,6 +84,7 @@ def change_of(unit: ServiceUnit) -> UnitChange:
 def changed(change: UnitChange, text: str) -> Iterator[None]:
     """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where it
     would not, or where the unit cannot be brought back to the state that it was in."""
+    _require_alone(change)
     _require_last(change)
     _NOTES.mkdir(mode=0o700, exist_ok=True)
     _write(change.note, json.dumps(change.removal))
@@ -108,6 +109,17 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _require_alone(change: UnitChange) -> None:
+    """Whoever ends last would bring it into the state that the other one has made. Raises
+    CannotObserve where another one that lives has changed it."""
+    for _, unit, pid, alive in _notes():
+        if alive and unit == change.unit:
+            raise CannotObserve(
+                f"{unit} is recorded or tried already: by process {pid}",
+                hint="wait for its end, or watch what runs: capadvise attach " + unit,
+            )
+
+
 def _require_last(change: UnitChange) -> None:
     """A later drop-in could take back what ours says. Raises CannotObserve where there is one."""
     for path in manager.drop_ins(change.unit):
@@ -121,15 +133,23 @@ def _require_last(change: UnitChange) -> None:
 def undo_abandoned() -> tuple[str, ...]:
     """Undo what a capadvise has left that was killed together with its guardian. Names of the
     units."""
-    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
     units = []
-    for note in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
-        unit, _, mark = note.name.rpartition(".")
-        if mark not in alive:
+    for note, unit, _, alive in _notes():
+        if not alive:
             with suppress(OSError, ValueError):
                 _undo(json.loads(note.read_text()))
                 units.append(unit)
     return tuple(units)
+
+
+def _notes() -> list[tuple[Path, str, str, bool]]:
+    """Those that are there; the unit and the process of each, and whether that lives."""
+    living = {f"{pid}-{start}" for pid, start in procfs.living()}
+    notes = []
+    for path in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
+        unit, _, mark = path.name.rpartition(".")
+        notes.append((path, unit, mark.partition("-")[0], mark in living))
+    return notes
 
 
 def _undo(removal: list[str]) -> str:

@@ -40,7 +40,7 @@ class UnitSubject:
         """It was told to stop: without that, it would have gone on."""
         self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
-        self._stopping = self._finished = False
+        self._stopping = self._finished = self._killed = False
 
     @property
     def client_status(self) -> int | None:
@@ -80,8 +80,10 @@ class UnitSubject:
             return None
         asked, self._asked = self._asked, None
         self._next = now + _EVERY
-        with suppress(CannotObserve):  # it is busy: daemon-reload
+        try:
             return asked.result()
+        except CannotObserve:  # it is busy: daemon-reload. Or it is gone, and nobody can tell
+            self.ended = self._killed
         return None
 
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
@@ -125,6 +127,7 @@ class UnitSubject:
 
     def kill(self) -> None:
         """At once, and the client too."""
+        self._killed = True
         Background(lambda: _tried(manager.kill, self._unit))
         self._client.kill()
         self.stop()

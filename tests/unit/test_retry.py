@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import capadvise
 from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
@@ -22,7 +26,7 @@ from capadvise.linux.retry.arguments import of_family
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
 from capadvise.linux.retry.client import Listener
 from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.launch import start_tracer
+from capadvise.linux.retry.launch import install_filter, send_filter, start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.recording import Check, Namespace, Retried
 from tests.support.cost import loaded
@@ -422,6 +426,37 @@ def test_a_tracer_that_cannot_be_executed_is_no_second_guardian(
     assert start_tracer(plan, 1, ()) == {"failed": "start the tracer"}
     assert os.read(read, 1) == b""  # nobody holds the other end
     os.wait()
+
+
+def test_a_filter_that_does_not_come_whole_is_not_waited_for() -> None:
+    """Its sender is gone: the target is not executed, and does not wait for ever either."""
+    read, write = os.pipe()
+    send_filter(write, b"x" * 80)
+    os.close(write)
+    assert os.read(read, 1) == b"g"
+    short = os.read(read, 20)
+    read_again, write_again = os.pipe()
+    os.write(write_again, short)
+    os.close(write_again)
+    with pytest.raises(BrokenPipeError):
+        install_filter(read_again)
+    for fd in (read, read_again):
+        os.close(fd)
+
+
+def test_a_guardian_whose_supervisor_is_gone_before_it_said_what_to_do(tmp_path: Path) -> None:
+    report, said = os.pipe()
+    program = Path(capadvise.__file__).with_name("linux") / "supervise" / "guardian.py"
+    prctl = importlib.util.find_spec("prctl")  # not imported: see the next test
+    assert prctl is not None
+    assert prctl.origin is not None
+    paths = (str(program.parents[3]), str(Path(prctl.origin).parent))
+    words = [sys.executable, "-I", "-S", str(program), "0", str(said), *paths]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, pass_fds=[said], capture_output=True)
+    os.close(said)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert os.read(report, 1) == b""
+    os.close(report)
 
 
 def test_the_two_licences_never_meet() -> None:

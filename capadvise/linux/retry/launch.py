@@ -6,6 +6,7 @@ before its exec.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -50,11 +51,14 @@ def send_filter(fd: int, code: bytes) -> None:
 
 def install_filter(fd: int) -> None:
     """Read the filter that follows the word to go on, and let the calling thread be stopped at
-    these calls from now on."""
+    these calls from now on. Raises OSError where the guardian is gone before it has sent it."""
     size = int.from_bytes(os.read(fd, 4), "little")
     code = b""
     while len(code) < size:
-        code += os.read(fd, size - len(code))
+        more = os.read(fd, size - len(code))
+        if not more:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        code += more
     if code:
         libc.install_seccomp_filter(code)
 

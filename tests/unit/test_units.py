@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -14,7 +16,7 @@ from capadvise.caps import CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats.systemd import read
-from capadvise.linux.engines.systemd import drop_in
+from capadvise.linux.engines.systemd import drop_in, undo
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
 from capadvise.linux.engines.systemd.record import active_check
 from capadvise.linux.engines.systemd.unit import (
@@ -24,6 +26,7 @@ from capadvise.linux.engines.systemd.unit import (
     parse_unit,
 )
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts, is_of
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.syscalls import Ids
 from capadvise.linux.tracking.tasks import Task
 from capadvise.recording import Phase
@@ -112,6 +115,19 @@ def test_whose_control_group_it_is(group: str, is_its_own: bool) -> None:
     assert is_of(group.removeprefix("/top"), "web.service", "") is (
         is_its_own or group == "/system.slice/web.service"
     )
+
+
+def test_what_a_process_left_that_is_still_listed_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is known by what it had open, a moment before /proc forgets it."""
+    monkeypatch.setattr(undo, "_NOTES", tmp_path)
+    note, done = tmp_path / f"web.service.{procfs.mark()}", tmp_path / "done"
+    note.write_text(json.dumps(["touch", str(done)]))
+    assert undo.undo_abandoned() == ()
+    assert not done.exists()
+    assert undo.undo_abandoned(os.getpid()) == ("web.service",)
+    assert done.exists()
 
 
 def test_a_check_names_the_unit_whatever_it_is_called() -> None:

@@ -268,8 +268,8 @@ def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> Non
     stage.wait(_UNDOING)
     if killed:
         remove_left_by(stage.pid)
-    if killed and of_unit:
-        undo_abandoned()
+    if of_unit:  # it may have been killed after it had told its result, too
+        undo_abandoned(stage.pid)
     place.close()
 
 

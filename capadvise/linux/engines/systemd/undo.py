@@ -130,12 +130,12 @@ def _require_last(change: UnitChange) -> None:
             )
 
 
-def undo_abandoned() -> tuple[str, ...]:
+def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
     """Undo what a capadvise has left that was killed together with its guardian. Names of the
-    units."""
+    units. ``dead``: one that has closed all that it had, but may be in /proc for a moment yet."""
     units = []
-    for note, unit, _, alive in _notes():
-        if not alive:
+    for note, unit, pid, alive in _notes():
+        if not alive or pid == str(dead):
             with suppress(OSError, ValueError):
                 _undo(json.loads(note.read_text()))
                 units.append(unit)

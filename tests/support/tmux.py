@@ -54,6 +54,7 @@ class Tmux:
 
     def run(self, *argv: str, then: str = "echo status=$?") -> None:
         """Start a command in the shell, and something after it."""
+        self.tell("send-keys", "-R")  # at once: what a command before it said is not waited for
         self.type(f"clear; {shlex.join(argv)}; {then}")
         self.keys("Enter")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.cli import main
@@ -55,6 +55,7 @@ LINES = st.lists(
 
 @settings(deadline=None)
 @given(CHANGES)
+@example([("repeat", 0.0, 8)])
 def test_what_systemctl_shows_is_read_or_passed_over(
     changes: Sequence[tuple[str, float, int]],
 ) -> None:

@@ -125,7 +125,7 @@ def parse_unit(text: str) -> ServiceUnit:
         user=last("User") or ("dynamic" if last("DynamicUser") == "yes" else ""),
         cgroup=last("ControlGroup"),
         status=_status(last("ExecMainCode"), last("ExecMainStatus")),
-        main=int(last("MainPID") or 0),
+        main=int(pid) if (pid := last("MainPID")).isdecimal() else 0,
         commands=(),
         dependents=tuple(dict.fromkeys(f"{last('ConsistsOf')} {last('BoundBy')}".split())),
         settings=frozenset(key for key in fields if last(key) == "yes"),

@@ -230,7 +230,7 @@ class Buffers:
 
     def _open_exec_watch(self) -> tracefs.Instance:
         instance = self._instance(self._exec_watch_name, EXEC_WATCH_KB)
-        instance.filter(EXEC_EVENT, f'filename ~ "*{self._watched_program}"')
+        instance.filter(EXEC_EVENT, f'filename ~ "*{self._watched_program}*"')
         instance.filter(FORK_EVENT, f'parent_comm == "{self._watched_program}"')
         instance.enable([EXEC_EVENT, FORK_EVENT])
         instance.record()

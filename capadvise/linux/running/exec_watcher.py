@@ -1,9 +1,10 @@
 """Following what is about to enter a container, where nobody who is followed starts it.
 
-podman starts a new conmon for each ``exec``, and so does CRI-O; the runtime that it forks takes
-some ten milliseconds until it executes the program. So every start of a conmon and every fork of
-one wakes a thread, which has the trace follow it at once; what it forks from then on, the kernel
-follows. That is a race, and it is lost where others are setting up traces at that very moment.
+podman starts a new conmon for each ``exec``, and so does CRI-O; docker starts a container again
+with a new shim. The runtime that they fork takes some ten milliseconds until it executes the
+program. So every start and every fork of one wakes a thread, which has the trace follow it at once;
+what it forks from then on, the kernel follows. That is a race, and it is lost where others are
+setting up traces at that very moment.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable
 
 from capadvise.linux.ftrace.instances import Buffers
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 
 
@@ -35,9 +37,10 @@ class ExecWatcher:
             ready, _, _ = select.select([*fds, self._stop], [], [])
             if self._stop in ready:
                 return
-            for pid in self._buffers.newly_executed():
-                if self._is_ours(pid):
-                    self._buffers.follow([pid, *descendants(pid)])
+            ours = [pid for pid in self._buffers.newly_executed() if self._is_ours(pid)]
+            if ours:  # all at once: each time takes some ten milliseconds
+                pids = {one for pid in ours for one in (pid, *descendants(pid))}
+                self._buffers.follow([thread for pid in pids for thread in procfs.threads(pid)])
 
     def stop(self) -> None:
         """End the thread; the buffers can be closed then."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE, Run
 from tests.support.terminal import Terminal
@@ -49,6 +50,24 @@ def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) 
     process.wait(PATIENCE)
     until(lambda: not running(f"sleep\0{marker}"))
     until(lambda: not leftovers())
+
+
+def test_a_target_that_is_killed_while_it_is_held_has_ended(tmp_path: Path) -> None:
+    """As by ``timeout``, which sends its signal to the whole group."""
+    process = start(tmp_path, "true", stderr=subprocess.PIPE)
+
+    def held() -> list[int]:
+        """What the guardian has forked, and has not exec'd."""
+        children = [pid for pid in descendants(process.pid) if procfs.parent(pid) != process.pid]
+        return [pid for pid in children if "guardian.py" in " ".join(procfs.arguments(pid))]
+
+    target = until(held)[0]
+    process.send_signal(signal.SIGSTOP)  # nobody lets it go
+    os.kill(target, signal.SIGTERM)
+    until(lambda: procfs.state(target) in ("", "Z"))
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=PATIENCE)[1] == ""
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_the_next_start_removes_what_a_double_kill_left(

@@ -43,10 +43,12 @@ def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[
 
 
 def send_filter(fd: int, code: bytes) -> None:
-    """Let the target go on, with a filter to install before its exec; it may be empty."""
+    """Let the target go on, with a filter to install before its exec; it may be empty. Where it was
+    killed while it was held, nobody reads: it has ended, as any other."""
     data = b"g" + len(code).to_bytes(4, "little") + code
-    while data:
-        data = data[os.write(fd, data) :]
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(fd, data) :]
 
 
 def install_filter(fd: int) -> None:

@@ -324,7 +324,8 @@ class ProofTab(MainTab):
         page.say(f"Trial {row + 1}, {what}: it {result} after {trial.seconds:.1f} s.")
         whole = trial.caps == self.trials[0].caps
         had = f"all {len(trial.caps)}" if whole else set_text(trial.caps)
-        page.say(Content.assemble(("It had: ", "dim"), had))
+        also = ", ".join(printable(one) for one in trial.instead if "=" in one)
+        page.say(Content.assemble(("It had: ", "dim"), f"{had}, and {also}" if also else had))
         for text in trial.differences:
             first, *more = text.rstrip().split("\n")
             page.bullet(printable(first))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from capadvise.caps import CapSet
 from capadvise.prove import fewest
 from capadvise.proven import Trial
+from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.workload import still_running
@@ -40,7 +41,11 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
     """The same for a trial that has ended."""
     what = tried(trial.caps, before, recommended)
-    if trial.without is not None:
+    if trial.without is not None and any("=" in one for one in trial.instead):
+        what = f"sysctl for {trial.without.short}"
+    elif trial.without is not None and trial.instead:
+        what = f"{printable('+'.join(trial.instead))} for {trial.without.short}"
+    elif trial.without is not None:
         what = f"without {trial.without.short}"
     return f"{what}, again" if trial.repeat else what
 

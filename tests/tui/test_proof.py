@@ -54,7 +54,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "7 without SETUID, again ✓ passes 0.5 s nginx runs as 0:0",
             "8 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
             "9 without CHOWN ✗ fails 0.5 s exited with 1",
-            "10 without NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
+            "10 SETUID for NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
         ]
         assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
         assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")

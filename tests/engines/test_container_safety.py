@@ -227,7 +227,7 @@ def test_a_short_container_is_seen_though_the_engine_tells_of_it_late(tmp_path: 
 
 
 @pytest.mark.parametrize("engine", CLIENTS)
-def test_a_container_is_told_apart_though_it_is_gone_before_anything_was_read(
+def test_a_container_is_known_though_it_is_gone_before_anything_was_read(
     tmp_path: Path, engine: str
 ) -> None:
     """As on a busy machine: capadvise stands still from before its start until after its end."""

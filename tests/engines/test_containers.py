@@ -8,12 +8,11 @@ import os
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, call, containers, record
+from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, composed, containers, record
 from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -159,19 +158,11 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
             subprocess.run(emit, cwd=tmp_path, check=True, capture_output=True)
             says_no = "privileged: false" in (tmp_path / f"{name}.yaml").read_text()
             assert says_no is privileged[name]
-        shown = _configured(tmp_path, "compose.yaml", *(f"{name}.yaml" for name in PROJECT))
+        overrides = [f"--file={name}.yaml" for name in PROJECT]
+        shown = composed(tmp_path, "--file=compose.yaml", *overrides)
         assert not any(service.get("privileged") for service in shown.values())
     finally:
         subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
-
-
-def _configured(folder: Path, *files: str) -> dict[str, Any]:
-    """What compose itself makes of several files."""
-    named = [word for file in files for word in ("-f", file)]
-    done = call("docker", "compose", *named, "config", "--format=json", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    services: dict[str, Any] = json.loads(done.stdout)["services"]
-    return services
 
 
 @pytest.mark.usefixtures("debian")

@@ -3,13 +3,12 @@ into the user's own compose file."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.containers import BOX, CLIENTS, MARK, call
+from tests.support.containers import BOX, CLIENTS, MARK, call, composed
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import Tmux, terminal
 
@@ -59,8 +58,7 @@ def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
             user.keys("q")
             user.wait("status=")
         assert "privileged" not in (tmp_path / "compose.yaml").read_text()
-        done = call("docker", "compose", "config", "--format=json", cwd=tmp_path)
-        services = json.loads(done.stdout)["services"]
+        services = composed(tmp_path)
         assert services["db"]["cap_drop"] == ["ALL"]
         assert "CHOWN" in services["db"]["cap_add"]
         assert "cap_drop" not in services["web"]

@@ -20,6 +20,7 @@ import yaml
 
 from capadvise.caps import Cap
 from capadvise.formats.edit import PATCHES
+from tests.support.containers import composed
 from tests.support.patching import CASES, FOLDER, USUAL, Case, patch, snippet
 from tests.support.required import tool
 
@@ -45,11 +46,7 @@ def resolved(folder: Path, text: str, name: str) -> dict[str, Any]:
     file.parent.mkdir(exist_ok=True)
     shutil.copy(FOLDER / "extends.compose.yml", folder)  # what another one extends
     file.write_bytes(text.encode())
-    argv = ["docker", "compose", "-f", str(file), "--profile", "*", "config", "--format", "json"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    services: dict[str, Any] = json.loads(done.stdout)["services"]
-    return services
+    return composed(folder, "-f", str(file), "--profile", "*")
 
 
 @cases("compose")
@@ -86,9 +83,7 @@ def test_a_patched_override_is_not_privileged_although_its_base_is(
     base = "services:\n  web:\n    image: x\n    privileged: true\n"
     for number, text in enumerate((base, PATCHES["compose"](override, "web", given).text)):
         (tmp_path / f"{number}.yaml").write_text(text)
-    argv = ["docker", "compose", "-f", "0.yaml", "-f", "1.yaml", "config", "--format", "json"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    web = json.loads(done.stdout)["services"]["web"]
+    web = composed(tmp_path, "-f", "0.yaml", "-f", "1.yaml")["web"]
     assert not web.get("privileged")
     assert (web["cap_drop"], shorts(web["cap_add"])) == (["ALL"], sorted(USUAL))
 

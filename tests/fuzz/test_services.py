@@ -37,7 +37,7 @@ ExecStopEx={ path=/bin/sh ; argv[]=/bin/sh -c echo
 User=b ; flags=privileged ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
 """
 PROGRAM = Path(shutil.which("true") or "/bin/true").read_bytes()
-SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 UNIT = "[Service]\nExecStart=/bin/true\nCapabilityBoundingSet=CAP_KILL\nUser=a\n"
 LINES = st.lists(
     st.sampled_from(
@@ -53,7 +53,6 @@ LINES = st.lists(
 ).map("\n".join)
 
 
-@settings(deadline=None)
 @given(CHANGES)
 @example([("repeat", 0.0, 8)])
 def test_what_systemctl_shows_is_read_or_passed_over(

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from capadvise.linux.kernel import procfs
+from tests.support.containers import composed
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import Tmux, terminal
@@ -77,14 +78,7 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         user.wait("written to compose.yaml")
         user.keys("q")
         user.wait("Recommended set:", "status=0")
-    done = subprocess.run(
-        ["docker", "compose", "-f", "compose.yaml", "config", "--format", "json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    web = json.loads(done.stdout)["services"]["web"]
+    web = composed(tmp_path, "-f", "compose.yaml")["web"]
     assert web["cap_drop"] == ["ALL"]
     assert "NET_BIND_SERVICE" in web["cap_add"]
     assert not {"SETGID", "SYS_ADMIN"} & set(web["cap_add"])

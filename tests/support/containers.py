@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,14 @@ def containers(engine: str, filters: str = f"name={MARK}") -> list[str]:
     """Names of the containers that are there, running or not."""
     words = ["ps", "--all", f"--filter={filters}", "--format={{.Names}}"]
     return call(*CLIENTS[engine], *words).stdout.split()
+
+
+def composed(folder: Path, *options: str) -> dict[str, Any]:
+    """The services of a folder's files, or of those in ``options``, as compose understands them."""
+    done = call("docker", "compose", *options, "config", "--format", "json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    services: dict[str, Any] = json.loads(done.stdout)["services"]
+    return services
 
 
 def box_images(folder: Path) -> Iterator[None]:

@@ -84,12 +84,7 @@ class Buffers:
     """Private trace buffers: CAP_SYS_ADMIN, checked at every mmap, never pushes out the rest."""
 
     def __init__(
-        self,
-        root: Path,
-        *,
-        missing: CapSet,
-        closable: Iterable[str] = (),
-        exec_watch: str = "",
+        self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), exec_watch: str = ""
     ) -> None:
         """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
         refuse; of them the entry is recorded too. ``exec_watch``: the name of a program of

@@ -204,9 +204,10 @@ class DockerRoster(Roster):
 
     def settle(self) -> None:
         """What docker lists, and the events that are late."""
+        begun = {place.id for place in self.starts.places.values() if place.scope and place.id}
         try:
             running = set(self.client.labelled(self.label, running=True))
-            for container in [*self.client.labelled(self.label), *self._gone_unheard()]:
+            for container in [*self.client.labelled(self.label), *self._gone_unheard(begun)]:
                 self.entry(container)
             for entry in self.entries.values():
                 entry.running = entry.id in running
@@ -214,7 +215,6 @@ class DockerRoster(Roster):
             self.unanswered = 0
         except EngineError:
             self.unanswered += 1
-        begun = self._begun()
         ended = [e for e in self.entries.values() if not e.running and (e.started or e.id in begun)]
         deadline = time.monotonic() + _LATE
         while time.monotonic() < deadline and not self._events.ended:
@@ -223,14 +223,11 @@ class DockerRoster(Roster):
                 return
             time.sleep(0.02)
 
-    def _begun(self) -> set[str]:
-        """Ids of those that the kernel has shown, of other labels too."""
-        return {place.id for place in self.starts.places.values() if place.scope and place.id}
-
-    def _gone_unheard(self) -> list[str]:
-        """Those that began, have ended and are removed before the listener told of them. Asked for
-        only where there may be some. Raises EngineError."""
-        if self._begun() <= self.entries.keys():
+    def _gone_unheard(self, begun: set[str]) -> list[str]:
+        """Those that ended and were removed before the listener told of them. The engine is asked
+        only where there may be some: where one has ``begun``, with our label or another, of which
+        nothing was heard. Raises EngineError."""
+        if begun <= self.entries.keys():
             return []
         until = f"--until={time.time():.3f}"
         return self.client.call(*self._words, until, "--format={{.Actor.ID}}").split()

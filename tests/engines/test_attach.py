@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.linux.ftrace import tracefs
 from tests.support.attaching import attach
 from tests.support.containers import ENVIRONMENT, PODMAN, REDIS, call
+from tests.support.wait import until
 
 DOCKER = ("docker",)
 ENGINES = pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=["docker", "podman"])
@@ -116,3 +118,29 @@ def test_it_goes_on_with_the_next_start(
     with container(DOCKER, image_of(DOCKER, request), *policy, script) as name:
         seen = attach(name, during, tmp_path / "report.json")
     assert seen.recommended == {"CHOWN"}, seen.stderr
+
+
+def test_another_container_that_starts_meanwhile_is_left_alone(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Its shim descends from the daemon, which is followed: tracing it would slow it down."""
+    image = image_of(DOCKER, request)
+    ignored: set[str] = set()
+
+    def during() -> None:
+        with container(DOCKER, image, "sleep 60") as other:
+            words = ("inspect", "--format", "{{.State.Pid}}", other)
+            first = call(*DOCKER, *words).stdout.strip()
+            until(lambda: first in _ignored())
+            ignored.add(first)
+
+    with container(DOCKER, image, "sleep 60") as name:
+        seen = attach(name, during, tmp_path / "report.json")
+    assert ignored
+    assert seen.recommended == set(), seen.stderr
+
+
+def _ignored() -> set[str]:
+    """The threads that no capadvise on this machine will record."""
+    files = (tracefs.find() / "instances").glob(f"{tracefs.PREFIX}*/set_event_notrace_pid")
+    return {pid for file in files for pid in file.read_text().split()}

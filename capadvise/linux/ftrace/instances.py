@@ -250,6 +250,11 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
+    def ignore(self, pids: Iterable[int]) -> None:
+        """Follow these threads no more, nor what they will fork."""
+        for instance in (self.quiet, self.flood):
+            instance.ignore(pids)
+
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
         return self.quiet.now()

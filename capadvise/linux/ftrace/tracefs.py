@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
@@ -155,8 +156,17 @@ class Instance:
         They are listed again until no new one appears: one that was not followed yet may have
         made another meanwhile.
         """
+        self._add("set_event_pid", pids)
+
+    def ignore(self, pids: Iterable[int]) -> None:
+        """Record these threads no more, nor what they will fork. Older kernels (before 5.7) cannot,
+        and go on."""
+        with suppress(FileNotFoundError):
+            self._add("set_event_notrace_pid", lambda: pids)
+
+    def _add(self, file: str, pids: Callable[[], Iterable[int]]) -> None:
         known: set[int] = set()
-        fd = os.open(self.folder / "set_event_pid", os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(self.folder / file, os.O_WRONLY | os.O_CLOEXEC)
         try:
             while new := set(pids()) - known:
                 os.write(fd, " ".join(map(str, sorted(new))).encode())

@@ -1,10 +1,9 @@
 """Following what is about to enter a container, where nobody who is followed starts it.
 
-podman starts a new conmon for each ``exec``, and so does CRI-O; docker starts a container again
-with a new shim. The runtime that they fork takes some ten milliseconds until it executes the
-program. So every start and every fork of one wakes a thread, which has the trace follow it at once;
-what it forks from then on, the kernel follows. That is a race, and it is lost where others are
-setting up traces at that very moment.
+podman starts a new conmon for each ``exec``, and so does CRI-O. The runtime that it forks takes
+some ten milliseconds until it executes the program. So every start and every fork of one wakes a
+thread, which has the trace follow it at once; what it forks from then on, the kernel follows. That
+is a race, and it is lost where others are setting up traces at that very moment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Recording what runs already: nothing of it is started, stopped, or sent a signal.
 
 All its threads are followed, and all that they will fork. Of a container, so is the shim, which
-starts whatever is executed inside later (``docker exec``); for podman see ``exec_watcher``. What
-comes into the container in yet another way is found in /proc, a moment later.
+starts whatever is executed inside later (``docker exec``), and docker's daemon, which starts
+another shim with the container's next start; for podman see ``exec_watcher``. What comes into the
+container in yet another way is found in /proc, a moment later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.image.ownership import changed_files
-from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM
+from capadvise.linux.engines.shims import CONMON
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
@@ -37,8 +38,8 @@ from capadvise.posture import Posture
 from capadvise.recording import Held, Recording
 from capadvise.workload import Workload
 
-_WATCHED = {"podman": CONMON, "cri": CONMON, "docker": CONTAINERD_SHIM}
-"""Who starts what enters the container, or starts it again."""
+_WATCHED = {"podman": CONMON, "cri": CONMON}
+"""Who starts what enters the container, where nobody who is followed starts that."""
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 """Where the kernel's name for a call is another one than that of the profiles."""
 
@@ -126,7 +127,7 @@ def _loop(
     """Take over what is followed."""
     trace = ready.traced()
     unit = running.unit
-    starts = Entering(running, scope) if unit is None else UnitStarts(unit, scope)
+    starts = Entering(running, scope, trace.buffers) if unit is None else UnitStarts(unit, scope)
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, running.pid, 0, 0),
         opened_by=opened_by,
@@ -142,7 +143,8 @@ def _loop(
 
 def _threads(running: Running) -> list[int]:
     shim = [running.shim] if running.shim else []
-    return [thread for pid in (*running.processes(), *shim) for thread in procfs.threads(pid)]
+    pids = *running.processes(), *shim
+    return [*(thread for pid in pids for thread in procfs.threads(pid)), *running.daemon()]
 
 
 def _note_namespaces(

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
 from capadvise.linux.engines.shims import is_runtime
+from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.running.restarts import Restarts
@@ -32,8 +33,8 @@ class Entering:
     """Whatever enters the container while it is recorded belongs to it from its next exec on, as
     ``docker exec`` makes it. See ``tasks.Starts``."""
 
-    def __init__(self, running: Running, scope: Scope) -> None:
-        self.running, self.scope = running, scope
+    def __init__(self, running: Running, scope: Scope, buffers: Buffers) -> None:
+        self.running, self.scope, self._buffers = running, scope, buffers
         known = running.description
         self._healthcheck = healthcheck_command(known.healthcheck) if known else ()
 
@@ -50,10 +51,17 @@ class Entering:
             task.scope, task.since = self.scope, time
             if is_command(self._healthcheck, pid, path):
                 task.phase = Phase.HEALTHCHECK
+        elif self._is_of_another(pid, path):
+            self._buffers.ignore(procfs.threads(pid))  # it costs that container, too
 
     def unknown(self, pid: int) -> Scope | None:
         """What is watched was adopted; another thread is the shim's."""
         return None
+
+    def _is_of_another(self, pid: int, path: str) -> bool:
+        """The daemon, which is followed for this container's next start, starts others."""
+        words = procfs.arguments(pid) if is_runtime(PurePosixPath(path).name) else ()
+        return bool(words) and self.running.target.container not in words
 
     def _is_elsewhere(self, pid: int) -> bool:
         """The shim of a pod keeps several containers."""

@@ -65,6 +65,16 @@ class Running:
         """Whether a runtime, or what keeps it, names the container in its arguments."""
         return self.target.container in procfs.arguments(pid)
 
+    def daemon(self) -> list[int]:
+        """The threads that start its next shim, where docker starts it again and they are
+        processes of this machine."""
+        if self.target.engine != "docker":
+            return []
+        with suppress(CannotObserve, EngineError, OSError):
+            for client in registry.clients("docker"):
+                return registry.ENGINES["docker"].ancestors(client)()
+        return []
+
     def processes(self) -> list[int]:
         """Those that belong to it now: of a container or a unit all in it, else all that
         descend."""

@@ -48,10 +48,11 @@ def proposal_text(
     as_root: str = "sudo capadvise",
     columns: int = 80,
     file: str | None = None,
+    patched: bool = False,
 ) -> Iterator[str]:
     """The page that ``run`` prints, line by line: the answer, the table, what limits it, what to do
     next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal. ``file``: where
-    the target is configured, if that is known."""
+    the target is configured, if that is known. ``patched``: it has the answer already."""
     columns = min(max(columns, NARROWEST), WIDEST)
     proposal = report.proposal
 
@@ -79,7 +80,8 @@ def proposal_text(
         yield from ("", *refused)
     if saved is not None:
         yield ""
-        yield from _next_steps(report, saved, as_root, file)
+        yield from _next_steps(report, saved, as_root)
+        yield _apply(report, file) if patched and file else _emit(report, saved, file)
 
 
 def answer(report: Report, catalog: Catalog) -> str:
@@ -304,17 +306,26 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         yield f"Uncertain: {', '.join(caps)}: {reason}"
 
 
-def _next_steps(report: Report, saved: Path, as_root: str, file: str | None) -> Iterator[str]:
+def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
     if report.proven is None and report.recording.succeeded and not report.recording.attached:
         yield f"  {printable(as_root)} prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
-    into = ""
+
+
+def _apply(report: Report, file: str) -> str:
+    named = shlex.join([f"--file={file}", "up", "-d", report.target.service or ""])
+    engine = report.target.engine or "docker"
+    return printable(f"  {engine} compose {named}  # it has this set now")
+
+
+def _emit(report: Report, saved: Path, file: str | None) -> str:
+    name, into = shlex.quote(str(saved)), ""
     if file and report.target.service:
         into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
-    yield f"  capadvise emit {printable(name)} --format {_format_of(report)}{printable(into)}"
+    return f"  capadvise emit {printable(name)} --format {_format_of(report)}{printable(into)}"
 
 
 def _format_of(report: Report) -> str:

@@ -141,13 +141,15 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
 
         if ended.check_passed and daemon:
             print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
+        file = _compose_file(report)
         text = proposal_text(
             report,
             default(),
             ended.path,
             as_root=as_root(),
             columns=columns(sys.stderr),
-            file=_compose_file(report),
+            file=file,
+            patched=file is not None and _has_answer(file, report),
         )
         print("", *text, sep="\n", file=sys.stderr)
     if ended.check_passed is False:
@@ -171,6 +173,23 @@ def _compose_file(report: Report) -> str | None:
     there = [name for name in _COMPOSE_FILES if os.path.isfile(os.path.join(target.cwd, name))]
     files = given or there[:1]
     return files[0] if len(files) == 1 else None
+
+
+def _has_answer(file: str, report: Report) -> bool:
+    """Whether the service has one of the report's sets already, as after "Apply" in the TUI."""
+    from capadvise.catalog import default
+    from capadvise.errors import CapadviseError
+    from capadvise.formats import files
+    from capadvise.formats.snippet import snippet_of
+
+    proposal, target = report.proposal, report.target
+    sets = [caps for caps in (proposal.recommended, proposal.floor) if caps is not None]
+    for caps in sets:
+        with suppress(CapadviseError):
+            snippet = snippet_of(report, caps, default())
+            if files.plan(Path(target.cwd, file), "compose", target.service, snippet).empty:
+                return True
+    return False
 
 
 def print_json(*reports: Report, several: bool = False) -> None:

@@ -195,10 +195,11 @@ class EventLoop:
             self._decide(decisions.Checked(passed))
 
     def _is_early(self) -> bool:
-        """Whether a try would come before the user's time for the first one."""
+        """Whether there is nothing to be asked yet, or the user wants the first try later."""
         now = time.monotonic() - self.clock
         if not self.subject.begun:
             self._begun_at = now
+            return True
         return now < self._begun_at + self._check_after
 
     def _end_what_stands_still(self) -> None:

@@ -302,7 +302,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "in_place": job.in_place,
         "memory": job.memory,
         "userns": job.userns,
-        "observed": job.observed or job.isolation in ("container", "unit"),
+        "observed": job.observed or job.isolation == "unit",
         "settings": list(job.settings),
         "owner": job.owner,
         "groups": list(job.groups),

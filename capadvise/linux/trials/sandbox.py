@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from capadvise.caps import Cap
 from capadvise.catalog import default
@@ -133,7 +133,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["isolation"] in ("container", "unit"):
-        _trial_elsewhere(plan, top, tell)
+        _trial_elsewhere(plan, top, tell, undone)
     else:
 
         def run(_: int, command: Command) -> Observation:
@@ -148,7 +148,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     shell(plan["teardown"], top, "teardown", 30, needed=False)
 
 
-def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell) -> None:
+def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
     from capadvise.linux.engines.record.trial import container_trial
     from capadvise.linux.engines.systemd.trial import unit_trial
 
@@ -157,13 +157,10 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell) -> None:
     with begin(plan, top, top / OUT, top / ERR) as started:
 
         def run(number: int, command: Command) -> Observation:
-            call: Apart[tuple[Observation, Files]] = Apart(
-                lambda seen: seen(started.run(number, command))
-            )
-            observation, left = call.result()
+            undone.append(Apart(lambda seen: started.run(number, command, seen)))
+            observation, left = undone[-1].result()
             files.append(left)
-            call.wait()
-            return observation
+            return cast(Observation, observation)
 
         rounds, seconds = _rounds(plan, top, run, tell)
         tell(_result(plan, top, rounds, files[-1], seconds))

@@ -104,6 +104,12 @@ class ContainerStarts:
             task.phase = Phase.HEALTHCHECK
         task.scope, task.since = place.scope, time
 
+    def told_of(self, runtime: int, container: str, root: int) -> None:
+        """One that has begun, where nothing is traced."""
+        self._begun += 1
+        scope = Scope(self._begun, root, 0)
+        self.places[runtime] = StartedContainer(runtime, container, root, scope)
+
     def unknown(self, pid: int) -> Scope | None:
         """Its control group tells, where a fork was lost."""
         begun = [place for place in self.places.values() if place.scope and place.id]

@@ -192,7 +192,7 @@ class DockerRoster(Roster):
         entry.name, entry.image = told.get("name", entry.name), told.get("image", entry.image)
         entry.service = told.get(SERVICE_LABEL, entry.service)
         if action == "start":
-            entry.started, entry.running, entry.exit_status = True, True, None
+            self.started(entry)
         elif action == "die":
             entry.running = False
             entry.exit_status = status
@@ -201,6 +201,10 @@ class DockerRoster(Roster):
         elif action.startswith("health_status: "):
             entry.healthy |= action == "health_status: healthy"
             entry.unhealthy = action == "health_status: unhealthy"
+
+    def started(self, entry: ContainerState) -> None:
+        """A container has started, maybe once more."""
+        entry.started, entry.running, entry.exit_status = True, True, None
 
     def settle(self) -> None:
         """What docker lists, and the events that are late."""

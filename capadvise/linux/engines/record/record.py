@@ -34,7 +34,8 @@ from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
-from capadvise.linux.supervise.sources import Sources
+from capadvise.linux.supervise.sources import CheckTracker, Sources
+from capadvise.linux.supervise.untraced import NoTracker
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.workload import implicit_check
 
@@ -125,18 +126,18 @@ def run_containers(
     at_end: Callable[[Run], None] | None = None,
     leave: bool = False,
     judged_by: str | None = None,
+    seen: Callable[[ContainerRun], None] = lambda _: None,
 ) -> ContainerRun:
     """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
     called before they are removed; ``leave``: they are not, but started again. ``judged_by``: the
-    health check of a trial."""
+    health check of a trial. ``seen`` is told what is returned, before the trace buffers are
+    removed."""
     engine = ENGINES[start.client.engine]
-    ancestors = engine.ancestors(start.client)
-    starts = ContainerStarts()
-    roster = engine.roster(start.client, start.label, starts)
-    missing = everything() if command.caps is None else everything() - command.caps
+    untraced = engine.untraced if command.unobserved else None
+    roster = (untraced or engine.roster)(start.client, start.label, ContainerStarts())
     with session(
         replace(command, argv=start.argv, user=None, caps=None),
-        tracing=Tracing(missing=missing, also=ancestors, containers=True),
+        tracing=None if untraced else _tracing(start, command),
         sweep=[*_removal(start), *_restart(start)],
         meanwhile=meanwhile,
     ) as ready:
@@ -158,15 +159,29 @@ def run_containers(
                 )
         finally:
             roster.close()
-        removed: tuple[str, ...] = ()
-        if start.label.startswith(RECORDING_LABEL):
-            removed = () if start.project or start.stopped else tuple(roster.left())
-            remove_containers(_removal(start))
-        if each and (leave or start.label.startswith(RECORDING_LABEL)):
+        recorded = start.label.startswith(RECORDING_LABEL)
+        removed = _removed(start, roster) if recorded else ()
+        if each and (leave or recorded):
             ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-    return ContainerRun(each, run.subject.status, removed)
+        result = ContainerRun(each, run.subject.status, removed)
+        seen(result)
+    return result
+
+
+def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
+    """Remove them, and all of a project of our own: the names of those that the user's command
+    would have left."""
+    left = () if start.project or start.stopped else tuple(roster.left())
+    remove_containers(_removal(start))
+    return left
+
+
+def _tracing(start: Start, command: Command) -> Tracing:
+    missing = everything() if command.caps is None else everything() - command.caps
+    ancestors = ENGINES[start.client.engine].ancestors(start.client)
+    return Tracing(missing=missing, also=ancestors, containers=True)
 
 
 def _run(
@@ -178,13 +193,6 @@ def _run(
     until_healthy: bool,
     judged_by: str | None,
 ) -> Run:
-    trace, starts = ready.traced(), roster.starts
-    starts.told = trace.buffers.pointers.container_of
-    tracker = Tracker(
-        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
-        early=starts.sighted,
-        pointers=trace.buffers.pointers,
-    )
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),
         roster,
@@ -199,10 +207,21 @@ def _run(
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )
-    sources = Sources(trace.buffers, tracker)
+    sources = Sources(ready.buffers, _tracker(ready, roster.starts))
     asked = replace(command, check=_reaching(start, command.check))
     loop = EventLoop(subject, sources, ready.signals, asked, limits)
     return Run(start, loop, subject, command.check, command.kind, command.check_after)
+
+
+def _tracker(ready: Session, starts: ContainerStarts) -> CheckTracker:
+    if (trace := ready.trace) is None:
+        return NoTracker(None)
+    starts.told = trace.buffers.pointers.container_of
+    return Tracker(
+        *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
+        early=starts.sighted,
+        pointers=trace.buffers.pointers,
+    )
 
 
 def _reaching(start: Start, check: str | None) -> str | None:

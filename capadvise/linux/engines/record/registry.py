@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.record import docker, podman
 from capadvise.linux.engines.record.containers import DockerRoster, Roster
+from capadvise.linux.engines.record.untraced import UntracedRoster
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,12 @@ class Engine:
     up, it returns what lists the threads."""
     roster: type[Roster]
     """How the containers of a recording are found."""
+    untraced: type[Roster] | None = None
+    """The same without traces; None: they are needed for that."""
 
 
 ENGINES = {
-    "docker": Engine(docker.require, docker.ancestors, DockerRoster),
+    "docker": Engine(docker.require, docker.ancestors, DockerRoster, UntracedRoster),
     "podman": Engine(podman.require, lambda _: list, Roster),
 }
 

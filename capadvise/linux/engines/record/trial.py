@@ -4,7 +4,7 @@ started again for each further round."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
+Seen = Callable[[tuple[Observation, Files]], None]
 _RETURNS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
@@ -42,9 +43,9 @@ class ContainerTrial:
     err: Path
     check: str | None
 
-    def run(self, number: int, command: Command) -> tuple[Observation, Files]:
-        """One round, by its number from 1; what the container wrote goes into two files, without
-        the client's own talk.
+    def run(self, number: int, command: Command, seen: Seen) -> None:
+        """One round, by its number from 1, which ``seen`` is told of; what the container wrote goes
+        into two files, without the client's own talk.
 
         Raises CannotObserve where the engine does not answer.
         """
@@ -56,7 +57,7 @@ class ContainerTrial:
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper:
                     files.extend(snapshot(Path(container.upper)))
-                if container and subject.places(entry):
+                if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)
                         for path, text in zip((self.out, self.err), texts, strict=True):
@@ -65,8 +66,13 @@ class ContainerTrial:
                 files.extend((f"{folder.name}/{path}", text) for path, text in snapshot(folder))
 
         start = self.first if number == 1 else self._again()
-        seen = run_containers(start, command, at_end=look, leave=True, judged_by=self.check)
-        return seen.each[0], tuple(files)
+        run_containers(
+            *(start, command),
+            at_end=look,
+            leave=True,
+            judged_by=self.check,
+            seen=lambda result: seen((result.each[0], tuple(files))),
+        )
 
     def _again(self) -> Start:
         """A project's containers that exist are started by the same call; another one by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from capadvise.linux.kernel.snapshot import Files
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
+Seen = Callable[[tuple[Observation, Files]], None]
 _LINES = "20"
 
 
@@ -31,13 +32,13 @@ class UnitTrial:
 
     unit: ServiceUnit
 
-    def run(self, number: int, command: Command) -> tuple[Observation, Files]:
-        """One round. What the unit wrote goes to our standard error. Of files, nothing is compared:
-        they are the unit's own, and stay from trial to trial."""
+    def run(self, number: int, command: Command, seen: Seen) -> None:
+        """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
+        files, nothing is compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()
         order = restart_of(self.unit.name)
-        seen = run_unit(order, self.unit, command, at_end=lambda: self._print_log(began)).seen
-        return seen, ()
+        run = run_unit(order, self.unit, command, at_end=lambda: self._print_log(began))
+        seen((run.seen, ()))
 
     def _print_log(self, began: float) -> None:
         since = f"@{began:.3f}"

@@ -7,13 +7,14 @@ import signal
 import sys
 
 import pytest
-from hypothesis import settings
 
+sys.dont_write_bytecode = False  # assertions are rewritten once, not in each run
 pytest.register_assert_rewrite("tests.support")  # their failures show both sides, too
+
+from hypothesis import settings  # noqa: E402 - it has assertions as well
 
 from tests.support import golden  # noqa: E402
 
-sys.dont_write_bytecode = False  # assertions are rewritten once, not in each run
 gc.disable()  # until all is collected
 gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

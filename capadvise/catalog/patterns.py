@@ -10,6 +10,24 @@ def among(name: str, patterns: Iterable[str]) -> bool:
     return any(_like(name, pattern) if "*" in pattern else pattern == name for pattern in patterns)
 
 
+class Patterns:
+    """Numbered patterns, of which a name matches few: those without ``*`` are not tried in turn."""
+
+    def __init__(self, numbered: Iterable[tuple[int, str]]) -> None:
+        self._names: dict[str, set[int]] = {}
+        self._patterns: list[tuple[int, str]] = []
+        for number, pattern in numbered:
+            if "*" in pattern:
+                self._patterns.append((number, pattern))
+            else:
+                self._names.setdefault(pattern, set()).add(number)
+
+    def of(self, name: str) -> set[int]:
+        """The numbers of those that match."""
+        matching = {number for number, pattern in self._patterns if _like(name, pattern)}
+        return matching | self._names.get(name, set())
+
+
 def _like(name: str, pattern: str) -> bool:
     """``fnmatchcase`` for patterns whose only special character is ``*``: turning a hundred of them
     into regular expressions would take longer than all the rest of a short run's judgement."""

@@ -12,14 +12,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from capadvise import strict
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.askers import Asker, NamespaceScope, joined
-from capadvise.catalog.patterns import among
+from capadvise.catalog.patterns import Patterns, among
 from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
@@ -195,11 +195,12 @@ class Sites:
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
         """The rules that can speak of what one function asks: there are far fewer askers than call
         sites, and far fewer rules for one than in all."""
-        return tuple(
-            rule
-            for rule in self.rules
-            if any(among(name, (pattern.partition("<")[0],)) for pattern in rule.at)
-        )
+        return tuple(self.rules[number] for number in sorted(self._by_asker.of(name)))
+
+    @cached_property
+    def _by_asker(self) -> Patterns:
+        askers = ((n, at.partition("<")[0]) for n, rule in enumerate(self.rules) for at in rule.at)
+        return Patterns(askers)
 
 
 _REQUIRED = ("id", "at", "meaning", "text", "source")

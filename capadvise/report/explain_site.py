@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
-from capadvise.catalog.patterns import among
+from capadvise.catalog.patterns import Patterns
 from capadvise.catalog.sites import Sites, rule_of_asker
 from capadvise.report.explain_facts import is_of
 from capadvise.report.explain_words import bullet, listed, paragraph, sentence
@@ -44,7 +44,7 @@ def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
     rules = _named(catalog.sites)
-    exact = [rule for rule, names in rules if among(function, names)]
+    exact = [rules[number][0] for number in sorted(_patterns(catalog.sites).of(function))]
     exact += [rule_of_asker(a) for a in catalog.askers if a.function == function and a.meaning]
     return exact or [
         rule for rule, names in rules if len(function) > 3 and any(function in n for n in names)
@@ -65,6 +65,12 @@ def _named(sites: Sites) -> list[tuple[SiteRule, list[str]]]:
         (rule, [name for at in (*rule.at, *rule.below) for name in at.split("<") if name != "*"])
         for rule in sites.rules
     ]
+
+
+@lru_cache(maxsize=1)
+def _patterns(sites: Sites) -> Patterns:
+    rules = enumerate(_named(sites))
+    return Patterns((number, name) for number, (_, names) in rules for name in names)
 
 
 def wrapper_text(function: str) -> Iterator[str]:

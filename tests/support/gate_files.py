@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import pytest
+from collections.abc import Iterator, Mapping
 
 FILES = ("pod.yaml", "compose.yaml", "a.service", "a.container", "config.json")
 """What the gate takes for a manifest, a compose file, a unit, a quadlet and a bundle."""
 
 
-def parameters(*languages: Mapping[str, str]) -> list[object]:
-    """(file, text) of each, in the order of ``FILES``."""
-    return [
-        pytest.param(file, text, id=f"{file}: {name}")
-        for file, texts in zip(FILES, languages, strict=True)
-        for name, text in texts.items()
-    ]
+def named(*languages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(file, name, text) of each, in the order of ``FILES``."""
+    for file, texts in zip(FILES, languages, strict=True):
+        for name, text in texts.items():
+            yield file, name, text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,21 @@ ROW = "f\tCAP_KILL\t6.12\tm\tdrivers/m.c\tinitial\tdecides\tEPERM\t-\tdoing it\t
 
 def test_every_asker_is_judged() -> None:
     """By a site rule that names it, or by its own row."""
-    rules = CATALOG.sites.rules
-    named = [
-        (pattern.partition("<")[0], rule.caps)
-        for rule in rules
-        for pattern in rule.at
-        if pattern.partition("<")[0] != "*"
-    ]
+    named = defaultdict(list)
+    for rule in CATALOG.sites.rules:
+        for pattern in rule.at:
+            named[pattern.partition("<")[0]].append(rule.caps)
+    del named["*"]
+    patterns = [name for name in named if "*" in name]
     unjudged = [
         (asker.function, str(asker.cap))
         for asker in CATALOG.askers
         if not asker.meaning
         and not any(
-            among(asker.function, (name,)) and (caps is None or asker.cap in (None, *caps))
-            for name, caps in named
+            caps is None or asker.cap in (None, *caps)
+            for name in (asker.function, *patterns)
+            if among(asker.function, (name,))
+            for caps in named.get(name, ())
         )
     ]
     assert not unjudged

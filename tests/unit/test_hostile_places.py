@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from tests.support.gate_files import parameters
+from tests.support.gate_files import named
 from tests.support.hostile import BOX, SOUND, UNIT, pod, service
 
 
@@ -177,13 +177,17 @@ BUNDLES = {
     "up to the root": with_mount("bind", DEEP, "rbind"),
     "a root file system far up": bundle(root={"path": DEEP}),
 }
-EVERY = parameters(KUBERNETES, COMPOSE, UNITS, QUADLETS, BUNDLES)
 
 
-@pytest.mark.parametrize(("file", "text"), EVERY)
-def test_it_does_not_pass(file: str, text: str, tmp_path: Path) -> None:
-    (tmp_path / file).write_text(text)
-    assert main(["check", "--strict", str(tmp_path / file)]) == 1
+def test_none_passes(tmp_path: Path) -> None:
+    passed = []
+    for file, name, text in named(KUBERNETES, COMPOSE, UNITS, QUADLETS, BUNDLES):
+        path = tmp_path / file
+        path.write_text(text)
+        if main(["check", "--strict", str(path)]) != 1:
+            passed.append(f"{file}: {name}")
+        path.unlink()
+    assert passed == []
 
 
 @pytest.mark.parametrize("user", ["0x0", "00", "0.0", "-0", "0b0", "0_0"])

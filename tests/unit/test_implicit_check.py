@@ -94,11 +94,22 @@ def test_what_is_missing_is_said() -> None:
     assert why == "missing: nginx, tcp:7/http"
 
 
-def test_what_is_still_starting_is_waited_for() -> None:
+def test_what_is_still_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without beginning anew each time, which takes the processor that it would start with."""
-    script = "sleep 0.7; tail -f /dev/null"
-    with subprocess.Popen(["sh", "-c", script], start_new_session=True) as process:
+    monkeypatch.setattr(implicit_check, "_GOES_ON", 0.0)
+    script = ["sh", "-c", "read line; exec tail -f /dev/null"]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, start_new_session=True) as process:
         assert implicit_check.check(process.pid, ["tail"], starts=0) == "missing: tail"
+
+        def goes_on(_: float) -> None:
+            assert process.stdin
+            with suppress(ValueError):  # it was told before
+                process.stdin.close()
+            until(lambda: procfs.comm(process.pid) == "tail")
+
+        monkeypatch.setattr(
+            implicit_check, "time", SimpleNamespace(sleep=goes_on, monotonic=time.monotonic)
+        )
         assert implicit_check.check(process.pid, ["tail"], starts=60) is None
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -162,32 +173,44 @@ def test_who_handles_a_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits", "first", "answer", "spoken"),
+    ("greeting", "first", "answer", "spoken"),
     [
-        (0.0, b"", b"HTTP/1.0 404 Not Found\r\n", "http"),
-        (0.0, b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),
-        (0.6, b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),  # it looks up who asks
-        (0.0, b"", b"", None),
+        ((0.1, 0.1), b"", b"HTTP/1.0 404 Not Found\r\n", "http"),
+        ((60, 0.1), b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),
+        ((0.1, 60), b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),  # looks up who asks
+        ((0.1, 0.1), b"", b"", None),
     ],
 )
 def test_what_is_spoken_at_a_port(
-    waits: float, first: bytes, answer: bytes, spoken: str | None, monkeypatch: pytest.MonkeyPatch
+    greeting: tuple[float, float],
+    first: bytes,
+    answer: bytes,
+    spoken: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if waits:  # each protocol that is tried takes so long
-        few = {name: implicit_check.PROTOCOLS[name] for name in ("http", "smtp")}
-        monkeypatch.setattr(implicit_check, "PROTOCOLS", few)
+    for name, seconds in zip(("_GREETING", "_LATE_GREETING"), greeting, strict=True):
+        monkeypatch.setattr(implicit_check, name, seconds)
+    connected: list[object] = []
 
-    class Server(socketserver.BaseRequestHandler):
+    class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            time.sleep(waits)
             with suppress(OSError):
+                if greeting == (0.1, 60) and self.client_address == connected[0]:
+                    assert self.request.recv(512) == b""  # who listened has lost patience
+                    return
                 self.request.sendall(first)
                 if self.request.recv(512):
                     self.request.sendall(answer)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Server) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def verify_request(self, request: object, client_address: object) -> bool:
+            connected.append(client_address)
+            return True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         port = server.server_address[1]
         said = implicit_check._with_protocol(f"tcp:{port}")
         server.shutdown()

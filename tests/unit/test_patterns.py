@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.patterns import among
+from capadvise.catalog.patterns import Patterns, among
 
 PATTERNS = sorted(
     {
@@ -45,3 +45,10 @@ def test_every_pattern_means_what_a_shell_takes_it_for() -> None:
 )
 def test_the_star(name: str, pattern: str) -> None:
     assert among(name, (pattern,)) == fnmatchcase(name, pattern)
+
+
+def test_many_patterns_match_as_each_alone_does() -> None:
+    many = Patterns(enumerate(PATTERNS))
+    for name in NAMES[::20]:
+        alone = {n for n, pattern in enumerate(PATTERNS) if among(name, (pattern,))}
+        assert many.of(name) == alone, name

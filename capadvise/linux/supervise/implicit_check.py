@@ -30,6 +30,9 @@ _STARTS, _EVERY = 2.0, 0.2
 and again would take the processor from what is waited for."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
+_GREETING, _LATE_GREETING = 0.3, 1.0
+"""Seconds that who speaks first is listened to; few take longer than a moment. They are listened to
+once more if what waits for a question gets no answer."""
 _PORTS_AT_ONCE = 16
 _LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
 _CHOSEN = 32768
@@ -184,9 +187,8 @@ def _with_protocol(place: str) -> str:
 
 
 def _spoken_at(port: int) -> Iterator[str]:
-    """The protocols that it may speak. Few of those that greet take longer than a moment; they are
-    listened to once more if what waits for a question gets no answer."""
-    for patience, others in ((_PATIENCE / 10, True), (_PATIENCE / 3, False)):
+    """The protocols that it may speak."""
+    for patience, others in ((_GREETING, True), (_LATE_GREETING, False)):
         if _greets(port, patience):
             yield from filter(_listens_first, PROTOCOLS)
         elif others:

@@ -35,7 +35,8 @@ _WITHIN = "capable_ns"
 """The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
 QUIET_KB, FLOOD_KB = 4096, 4096
 DENIED_KB = 64
-"""Buffer sizes per CPU. The quiet one takes about 20,000 checks between two rounds of reading."""
+"""Buffer sizes per CPU, where there are few (``tracefs.size_of_each``). The quiet one takes about
+20,000 checks between two rounds of reading."""
 _DYING = 2.0
 """Seconds in which a process that was killed has closed its files."""
 

@@ -21,6 +21,10 @@ CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocks
 PREFIX = "capadvise-"
 """Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
 
+_FULL_SIZE_ON = 7
+"""Up to so many processors, each has a buffer of the size that is asked for; more of them share
+what these have. Two of 4 MB then take 56 MB at most, on 128 processors, too."""
+_LEAST_KB = 64
 _MOST_PAGES = 64
 """About 3,000 events: some hundredths of a second until they are decoded and counted."""
 
@@ -96,11 +100,18 @@ def _clocks_agree(source: Path = CLOCK_SOURCE) -> bool:
         return False
 
 
+def size_of_each(kb: int, processors: int) -> int:
+    """How large the buffer of a processor is, in KB: a large machine has more memory, but not in
+    proportion, and most of its processors see little of one target."""
+    return min(kb, max(_LEAST_KB, kb * _FULL_SIZE_ON // processors))
+
+
 class Instance:
     """One private buffer. Whoever makes it must see to its removal: the guardian does."""
 
     def __init__(self, root: Path, name: str, *, buffer_kb: int) -> None:
-        """Nothing is recorded before ``record``."""
+        """Nothing is recorded before ``record``. ``buffer_kb``: of a processor, where there are
+        few."""
         self.folder = root / "instances" / name
         self._pages: list[int] = []
         try:
@@ -111,12 +122,13 @@ class Instance:
             ) from error
         if not _clocks_agree():
             write(self.folder / "trace_clock", "mono")
-        write(self.folder / "buffer_size_kb", str(buffer_kb))
+        processors = sorted((self.folder / "per_cpu").iterdir())
+        write(self.folder / "buffer_size_kb", str(size_of_each(buffer_kb, len(processors))))
         write(self.folder / "options" / "event-fork", "1")
         write(self.folder / "tracing_on", "0")
         self._pages = [
             os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            for cpu in sorted((self.folder / "per_cpu").iterdir())
+            for cpu in processors
         ]
 
     def enable(self, events: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.trials.runner import Stop
+from capadvise.linux.trials.stop import Stop
 from capadvise.report.dump import dump
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text

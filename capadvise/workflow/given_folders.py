@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from capadvise import foreign
-from capadvise.linux.trials import choices, runner
+from capadvise.linux.trials import choices
+from capadvise.linux.trials.stop import Stop
 from capadvise.report.model import Report
 from capadvise.workflow.check_proposal import check_proposal
 from capadvise.workflow.jobs import Ways, job_of
@@ -21,9 +22,7 @@ def stands_in_the_way(report: Report) -> bool:
     return report.recording.succeeded is False and any(foreign.cautions_of(report.recordings))
 
 
-def with_folders_given(
-    report: Report, before: Mapping[str, str] | None, stop: runner.Stop
-) -> Report:
+def with_folders_given(report: Report, before: Mapping[str, str] | None, stop: Stop) -> Report:
     """The report, with a caution that says what came of the trial. Raises BrokenTrial where none
     could be made."""
     folder, *_ = foreign.folders_of(report.recordings)

@@ -10,6 +10,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
 from capadvise.linux.trials import choices, groups, runner
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome, fewest, prove
 from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.recording import Recording
@@ -40,7 +41,7 @@ class TrialListener:
 
 def prove_job(
     candidate: Candidate,
-    stop: runner.Stop,
+    stop: Stop,
     listener: TrialListener,
     workers: int = 1,
     *,
@@ -62,7 +63,7 @@ class _Proof:
     def __init__(
         self,
         candidate: Candidate,
-        stop: runner.Stop,
+        stop: Stop,
         listener: TrialListener,
         workers: int,
         so_far: Callable[[Report], object],
@@ -73,7 +74,7 @@ class _Proof:
         """As trials are made: the first one tells."""
         self.trials = SideBySide(self._run, stop, 1 if self._job.alone else workers)
 
-    def _run(self, attempt: Attempt, observed: bool, part: runner.Stop) -> TrialOutcome:
+    def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps)
         job = replace(self._job, observed=observed)
         if attempt.change is not None:

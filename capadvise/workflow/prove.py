@@ -7,14 +7,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from capadvise.errors import CapadviseError, Exit
-from capadvise.linux.trials import runner
+from capadvise.linux.kernel.background import Background
 from capadvise.linux.trials.runner import BrokenTrial
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted
 from capadvise.proven import ENDED_EARLY, Proven, Trial
 from capadvise.report.escape import printable
@@ -30,7 +31,7 @@ _T = TypeVar("_T")
 
 
 def prove_all(
-    chosen: Sequence[Candidate], output: str | None, stop: runner.Stop, workers: int
+    chosen: Sequence[Candidate], output: str | None, stop: Stop, workers: int
 ) -> list[Report | BrokenTrial]:
     """Prove each, so many at a time, and save each report as soon as it is there. Ctrl-C ends the
     trials under way."""
@@ -48,7 +49,7 @@ def prove_all(
 
 
 def _prove_and_save(
-    candidate: Candidate, output: str | None, stop: runner.Stop, workers: int, *, several: bool
+    candidate: Candidate, output: str | None, stop: Stop, workers: int, *, several: bool
 ) -> Report | BrokenTrial:
     name = candidate.name
     path = report_path(output, name, several=several)
@@ -87,7 +88,7 @@ def prove_report(
     obstacle is told, and the report is as before; Ctrl-C ends them and keeps the best set."""
     name = report.target.name
     try:
-        with runner.Stop() as stop:
+        with Stop() as stop:
             if stands_in_the_way(report):
                 call = partial(with_folders_given, report, before, stop)
             else:
@@ -108,26 +109,26 @@ def prove_report(
 
 
 def until_interrupted(
-    calls: Sequence[Callable[[], _T]], stop: runner.Stop, workers: int
+    calls: Sequence[Callable[[], _T]], stop: Stop, workers: int
 ) -> list[Future[_T]]:
     """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
-    SIGTERM and the end of the terminal: what is known is kept."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    SIGTERM and the end of the terminal: what is known is kept. A second one kills the trials.
+
+    It stays so until capadvise ends: an exception would cut short what a trial has to undo.
+    """
+
+    def end(number: int, _: object) -> None:
+        if number == signal.SIGHUP:  # once: kernel and shell both report it
+            signal.signal(number, signal.SIG_IGN)
+        Background(stop.kill if stop.asked else stop.ask)  # who is interrupted may hold its lock
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup has it ignored
-        signal.signal(signal.SIGHUP, _terminal_lost)
+        signal.signal(signal.SIGHUP, end)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         futures = [pool.submit(call) for call in calls]
-        try:
-            wait(futures)
-        except KeyboardInterrupt:
-            stop.ask()
     return futures
-
-
-def _terminal_lost(number: int, _: object) -> None:
-    """As Ctrl-C, but once: kernel and shell both report it."""
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _on_stderr(name: str) -> TrialListener:

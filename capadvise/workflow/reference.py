@@ -9,6 +9,7 @@ from capadvise.caps import CapSet
 from capadvise.linux.kernel import procfs
 from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import Part, SoFar
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome
 from capadvise.workload import ONE_START, Workload
 
@@ -35,7 +36,7 @@ class Reference:
 
 def first_trial(
     job: runner.Job,
-    stop: runner.Stop,
+    stop: Stop,
     starting: Callable[[CapSet], None],
     begun: Callable[[Reference], None] | None = None,
 ) -> Reference:
@@ -59,9 +60,7 @@ def _spare_memory() -> int:
     return part if part >= _LITTLE else 0
 
 
-def _reference(
-    job: runner.Job, stop: runner.Stop, begun: Callable[[Reference], None] | None
-) -> Reference:
+def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] | None) -> Reference:
     cautions: list[str] = list(job.cautions)
     passed: dict[str, Part] = {}
     failed: Part | None = None
@@ -117,7 +116,7 @@ _LEFT_OUT = {
 
 
 def _as_far_as_it_passes(
-    job: runner.Job, stop: runner.Stop, so_far: SoFar | None
+    job: runner.Job, stop: Stop, so_far: SoFar | None
 ) -> tuple[runner.Job, Part, list[str]]:
     everything = runner.everything(job)
     part = runner.run_once(job, everything, stop, so_far)

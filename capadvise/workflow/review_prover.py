@@ -13,6 +13,7 @@ from capadvise.differences import compare
 from capadvise.errors import CapadviseError
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.trials import choices, runner
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome
 from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
@@ -30,7 +31,7 @@ class ReviewProver:
     def __init__(self, path: Path, before: Mapping[str, str] | None = None) -> None:
         """``before``: what was kept before the recording."""
         self._path, self._before = path, before
-        self._stop = runner.Stop()
+        self._stop = Stop()
         self._check: str | None = None
         """Given on the screen, after the recorded run."""
         self._first: Reference | None = None
@@ -68,12 +69,12 @@ class ReviewProver:
         """Search for the floor."""
         listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
         candidate = Candidate(report.target.name, self._job(report), report)
-        with runner.Stop() as self._stop:
+        with Stop() as self._stop:
             return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
         """One trial of a set, compared with one that has everything."""
-        with runner.Stop() as self._stop:
+        with Stop() as self._stop:
             job, reference = self._reference(self._job(report), starting)
             everything = runner.everything(job)
             known = report.proven

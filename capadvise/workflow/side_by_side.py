@@ -12,7 +12,8 @@ from types import TracebackType
 
 from capadvise.attempts import Attempt
 from capadvise.caps import CapSet
-from capadvise.linux.trials.runner import BrokenTrial, Stop
+from capadvise.linux.trials.runner import BrokenTrial
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted, TrialOutcome
 
 Run = Callable[[Attempt, bool, Stop], TrialOutcome]

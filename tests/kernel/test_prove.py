@@ -129,8 +129,11 @@ def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "number", "times"),
-    [("prove", signal.SIGINT, 1), ("run", signal.SIGTERM, 1), ("run", signal.SIGHUP, 2)],
-    ids=["prove, Ctrl-C", "run, SIGTERM", "run, terminal lost"],
+    [
+        *[("prove", signal.SIGINT, times) for times in (1, 5)],
+        *[("run", signal.SIGTERM, 1), ("run", signal.SIGHUP, 2)],
+    ],
+    ids=["prove, Ctrl-C", "prove, Ctrl-C again and again", "run, SIGTERM", "run, terminal lost"],
 )
 def test_an_interruption_leaves_the_best_set_in_the_report(
     command: str, number: signal.Signals, times: int, tmp_path: Path

@@ -10,7 +10,8 @@ import pytest
 from capadvise.attempts import Attempt
 from capadvise.caps import CapSet, parse_set
 from capadvise.differences import Observed
-from capadvise.linux.trials.runner import BrokenTrial, Stop
+from capadvise.linux.trials.runner import BrokenTrial
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.workflow.side_by_side import Places, SideBySide
 

@@ -17,6 +17,7 @@ from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner, sandbox
 from capadvise.linux.trials.sandbox import end_of
 from capadvise.linux.trials.stages import Stage
+from capadvise.linux.trials.stop import Stop
 from capadvise.workload import Workload
 
 
@@ -65,7 +66,7 @@ def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
     """The folder can be entered by all: the target may run as another user."""
     job = runner.Job(("true",), Workload(), "command", cwd="/")
 
-    class Looked(runner.Stop):
+    class Looked(Stop):
         def start(self) -> Stage:
             stage = super().start()
             words = procfs.arguments(stage.pid)
@@ -86,7 +87,7 @@ def test_no_file_of_a_trial_holds_its_environment(monkeypatch: pytest.MonkeyPatc
     place = f"/tmp/capadvise-trial-{procfs.mark()}-*"
     looks = ("sh", "-c", f'test -n "$SECRET" && ls -d {place} && ! grep -r "$SECRET" {place}')
     job = runner.Job(looks, Workload(), "none", cwd="/", observed=False)
-    with runner.Stop() as stop:
+    with Stop() as stop:
         outcome, evidence = runner.run_once(job, runner.everything(job), stop)
     assert outcome.passed, evidence.output
     assert secret not in evidence.output

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from capadvise.caps import CapSet
 from capadvise.differences import Observed
-from capadvise.linux.trials.runner import Job, Part, Stop, StopSeen, TrialEvidence, run_once
+from capadvise.linux.trials.runner import Job, Part, StopSeen, TrialEvidence, run_once
+from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome
 
 _AT = {

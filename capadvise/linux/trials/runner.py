@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -19,10 +18,10 @@ from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.engines.systemd.undo import undo_abandoned
 from capadvise.linux.ftrace.instances import remove_left_by
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.scratch import scratch_of_child
-from capadvise.linux.trials.stages import Stage, Stages
+from capadvise.linux.trials.stages import Stage
+from capadvise.linux.trials.stop import Stop
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording, Target
@@ -163,70 +162,6 @@ _UNDOING = 100.0
 _PATIENCE, _SOON = 10.0, 2.0
 """Seconds that a daemon may take to stop, as long as docker gives it; of one that does not stop in
 that time, and at least."""
-
-
-class Stop:
-    """Ends all trials that are under way, from another thread."""
-
-    def __init__(self, stages: Stages | None = None) -> None:
-        """``stages``: of whose part this is."""
-        self._lock = threading.Lock()
-        self._running: set[Stage] = set()
-        self._parts: list[Stop] = []
-        self._stages = stages or Stages()
-        self._endings: list[Background[None]] = []
-        self.asked = False
-
-    def __enter__(self) -> Stop:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait until nothing of any trial is left."""
-        self._wait_for_endings()
-        self._stages.close()
-
-    def _wait_for_endings(self) -> None:
-        for ending in (*self._endings, *(one for part in self._parts for one in part._endings)):
-            ending.wait()
-
-    def part(self) -> Stop:
-        """Ends some of the trials; those that this one ends are ended, too."""
-        part = Stop(self._stages)
-        with self._lock:
-            part.asked = self.asked
-            self._parts.append(part)
-        return part
-
-    def ask(self) -> None:
-        """End them, and let none start any more."""
-        with self._lock:
-            self.asked = True
-            for stage in self._running:
-                stage.terminate()
-            parts = list(self._parts)
-        for part in parts:
-            part.ask()
-
-    def start(self) -> Stage:
-        """Where a trial can be made. Raises Interrupted when it is too late."""
-        with self._lock:
-            if self.asked:
-                raise Interrupted
-            stage = self._stages.open()
-            self._running.add(stage)
-            return stage
-
-    def ended(self, stage: Stage, undo: Callable[[], None], *, wait: bool) -> None:
-        """Forget a trial, and undo it in the background unless others would notice. Raises
-        Interrupted when it was ended by ``ask``."""
-        with self._lock:
-            self._running.discard(stage)
-        ending = Background(undo)
-        self._endings.append(ending)
-        if wait:
-            ending.wait()
-        if self.asked:
-            raise Interrupted
 
 
 Part = tuple[TrialOutcome, "TrialEvidence"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
-from capadvise.linux.running.target import Running, find
+from capadvise.linux.running.pods import Pods, pods_of, pods_with, require_pods
+from capadvise.linux.running.target import find
 from capadvise.linux.running.units import is_unit, running_unit
 from capadvise.linux.supervise.command import Command
-from capadvise.workflow.notice import notice
-from capadvise.workflow.record import Wishes, record_running
+from capadvise.workflow.record import Wishes
+from capadvise.workflow.record_running import record_pods, record_running
 from capadvise.workflow.reports import (
     FailingCheck,
     check_writable,
@@ -19,43 +21,41 @@ from capadvise.workflow.reports import (
     show_proposal,
 )
 
+if TYPE_CHECKING:
+    from capadvise.tui.protocols import Over
+
 
 def command(args: argparse.Namespace) -> int:
     """0, or 1 when the check did not pass. The report is written in every case."""
+    pods = pods_of(args.what)
+    several = pods is not None and pods.several
     if args.output:
-        check_writable(Path(args.output))
+        check_writable(Path(args.output), folder=several)
     require()  # before anything is said of engines that only root may talk to
-    running = running_unit(args.what) if is_unit(args.what) else find(args.what)
+    overs = _record(args, pods)
+    for over in overs:
+        show_proposal(over, quiet=args.quiet)
+    if args.json:
+        print_json(*(over.report for over in overs), several=several)
+    return Exit.FAILED if any(over.check_passed is False for over in overs) else Exit.OK
+
+
+def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
     what = Command(
-        running.target.argv,
+        (),
         check=args.check,
         check_after=args.check_after or 0.0,
         kind=args.kind,
         seconds=args.seconds,
         doubt=None if args.quiet else FailingCheck(),
     )
-
-    def begun(processes: int) -> None:
-        if not args.quiet:
-            notice(_watching(running, processes))
-
     screens = not (args.no_tui or args.quiet or args.json)
-    over = record_running(running, what, Wishes(args.output, screens=screens), begun)
-    show_proposal(over, quiet=args.quiet)
-    if args.json:
-        print_json(over.report)
-    return Exit.FAILED if over.check_passed is False else Exit.OK
-
-
-def _watching(running: Running, processes: int) -> str:
-    target = running.target
-    name = target.name
-    if target.kind == "container":
-        name = f"{target.engine or ''} container {name}".lstrip()
-    elif target.kind == "unit":
-        name = f"{name}.service"
-    many = f"{processes} process{'es' * (processes != 1)}"
-    return (
-        f"watching {name}, pid {running.pid}, {many}; Ctrl-C ends the recording, the "
-        "target keeps running"
-    )
+    wishes = Wishes(args.output, quiet=args.quiet, screens=screens)
+    if pods is not None:
+        require_pods(pods)
+    elif is_unit(args.what):
+        return [record_running(running_unit(args.what), what, wishes)]
+    pods = pods or pods_with(args.what)
+    if pods is None:
+        return [record_running(find(args.what), what, wishes)]
+    return record_pods(pods, what, wishes)

@@ -18,6 +18,7 @@ TOPICS = {
     "workloads": "the format of a workload file",
     "containers": "docker, podman and compose: run, attach, inspect, and what to write into files",
     "units": "systemd units: recorded at a restart, proven by others, left as they were",
+    "kubernetes": "pods, watched on the node where they run: names, starts, what is partial",
     "user-namespaces": "what fits a user namespace, why, and what to write for it",
     "retries": "--retry: refused calls are made again, as root or as an ordinary user",
     "refusals": "what refused a call: capability, seccomp, a security module …; audit logs",

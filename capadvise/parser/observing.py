@@ -60,17 +60,18 @@ The target is never stopped or signalled. Ctrl-C ends the recording.
 examples:
   capadvise attach --for 60 web
   capadvise attach --for 60 nginx.service
+  capadvise attach --for 60 'prod/web-*' -o web/
 """
 
 
 def attach(verbs: Verbs) -> None:
     """``attach``."""
     parser = verb(
-        *(verbs, "attach", "[options] PID|CONTAINER|UNIT"),
-        "record something that is already running: a process, a container, a systemd unit",
+        *(verbs, "attach", "[options] PID|CONTAINER|UNIT|NAMESPACE/POD"),
+        "record something that is already running: a process, a container, a systemd unit, a pod",
         _ATTACH,
     )
-    _report(parser, "where to write the report")
+    _report(parser, "where to write the report; of the containers of pods: a folder")
     _recording(
         parser,
         check="shell command that ends the recording when it passes",
@@ -78,7 +79,11 @@ def attach(verbs: Verbs) -> None:
     )
     _json(parser)
     parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
-    parser.add_argument("what", metavar="PID|CONTAINER|UNIT", help="a unit: web.service")
+    parser.add_argument(
+        "what",
+        metavar="PID|CONTAINER|UNIT|NAMESPACE/POD",
+        help="a unit: web.service; a container of a pod: NAMESPACE/POD/CONTAINER",
+    )
 
 
 def _isolation(parser: argparse.ArgumentParser) -> None:

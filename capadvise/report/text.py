@@ -139,7 +139,7 @@ def _headline(report: Report) -> str:
     status = recording.exit_status
     ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"
-    if recording.attached:
+    if recording.attached or report.target.pod:
         how = f"was recorded for {recording.seconds:.1f} s"
     if recording.host.observer == "audit":
         refused = sum(item.count for run in runs for item in run.refused_calls)

@@ -28,7 +28,6 @@ from capadvise.workflow.screens import has_screens
 from capadvise.workflow.started_containers import with_started_containers
 
 if TYPE_CHECKING:
-    from capadvise.linux.running.target import Running
     from capadvise.linux.supervise.command import Command
     from capadvise.linux.supervise.observation import Observation
     from capadvise.linux.supervise.onlooker import Onlooker
@@ -107,7 +106,7 @@ def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) 
     from capadvise.workflow.live import show_live
 
     resolve(command.argv[0])  # what cannot be started is said without any screen
-    recorder = live_command(command, lambda observation: over_of(observation, wishes, say=_unsaid))
+    recorder = live_command(command, lambda observation: over_of(observation, wishes, say=unsaid))
     return show_live(recorder, prove=wishes.prove, before=before)[0]
 
 
@@ -125,7 +124,7 @@ def live_command(command: Command, finish: Callable[[Observation], Over]) -> Liv
     return LiveRecorder(command.argv, job, check=command.check)
 
 
-def _unsaid(_: str) -> None:
+def unsaid(_: str) -> None:
     """On a screen, lines on stderr are no place for anything."""
 
 
@@ -222,7 +221,7 @@ def _containers_on_screen(
             onlooker=onlooker,
         )
         os.write(leaving, json.dumps([run.swept, run.removed, run.status, said[:20]]).encode())
-        return [over_of(one, wishes, several=several, say=_unsaid) for one in run.each]
+        return [over_of(one, wishes, several=several, say=unsaid) for one in run.each]
 
     recorder = LiveRecorder(command.argv, job, check=command.check, several=True)
     os.close(leaving)
@@ -248,27 +247,6 @@ def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wi
             f"{', '.join(removed)}: removed, since the recording gave it every capability; your "
             "own command creates it again"
         )
-
-
-def record_running(
-    running: Running, command: Command, wishes: Wishes, begun: Callable[[int], object]
-) -> Over:
-    """Watch what runs already, until the time is up, the health check passes or the user leaves."""
-    from capadvise.linux.running.record_running import attach
-
-    if not (wishes.screens and has_screens()):
-        return over_of(attach(running, command, meanwhile=preload, begun=begun), wishes)
-    from capadvise.workflow.live import LiveRecorder, show_live
-
-    command = replace(command, doubt=None)
-
-    def job(_: int, onlooker: Onlooker) -> list[Over]:
-        seen = attach(running, command, meanwhile=preload, onlooker=onlooker)
-        return [over_of(seen, wishes, say=_unsaid)]
-
-    title = ("attach", running.target.name)
-    recorder = LiveRecorder(title, job, check=command.check, has_terminal=False)
-    return show_live(recorder)[0]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import pwd
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -58,7 +59,9 @@ def judge_and_save(
         observation.recordings,
         decide_all(observation.recordings, default()),
     )
-    path = report_path(output, observation.target.name, several=several)
+    target = observation.target
+    name = target.name if target.pod is None else f"{target.pod}.{target.name}"
+    path = report_path(output, name, several=several)
     return report, keep(path, report, say)
 
 
@@ -134,7 +137,8 @@ def _last_line(output: str) -> str:
 def show_proposal(ended: Over, *, quiet: bool) -> None:
     """Print the proposal on stderr: stdout belongs to the target."""
     report = ended.report
-    daemon = report.workload.kind == "daemon" and not report.recording.attached
+    ours = report.target.pod is None and not report.recording.attached
+    daemon = report.workload.kind == "daemon" and ours
     if not quiet:
         from capadvise.catalog import default
         from capadvise.report.text import proposal_text
@@ -249,8 +253,13 @@ def _home() -> Path:
 
 
 def _file_name(name: str) -> str:
-    """A file name for a target's name."""
-    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60] or "run"
+    """A file name for a target's name; of a long one, with what makes it another one than those
+    that begin alike."""
+    text = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}-{zlib.crc32(name.encode(errors='replace')):08x}"
+    return text or "run"
 
 
+_LONGEST = 60
 _STAMP = time.strftime("%Y%m%d-%H%M%S")

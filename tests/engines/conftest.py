@@ -21,6 +21,7 @@ from tests.support.containers import (
     call,
     loaded,
 )
+from tests.support.pods import Node, node
 from tests.support.required import missing, tool
 
 APPLETS = ("sh", "cat", "chown", "touch", "nc", "sleep", "ls", "echo")
@@ -84,6 +85,13 @@ def podman_image(root_file_system: Path) -> Iterator[str]:
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An image of busybox, in docker and in podman."""
     yield from box_images(tmp_path_factory.mktemp("box"))
+
+
+@pytest.fixture(scope="session")
+def kubelet() -> Iterator[Node]:
+    """A containerd that makes pods."""
+    with node() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

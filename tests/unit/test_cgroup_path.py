@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from capadvise.linux.engines.cli.cgroup_path import Place, parse_place
-from capadvise.linux.running.target import told_by_cri
 from capadvise.recording import Target
 
 ID, OTHER = "0123456789abcdef" * 4, "f" * 64
@@ -38,37 +34,3 @@ def test_where_a_process_runs(text: str, place: Place | None) -> None:
 
 
 POD_TARGET = Target("container", ID[:12], ("app",), "/", "0:0", engine="cri", pod=POD)
-
-
-@pytest.mark.parametrize(
-    ("said", "pod", "name"),
-    [
-        (
-            {
-                "status": {
-                    "metadata": {"name": "app"},
-                    "image": {"image": "registry/app:1"},
-                    "labels": {
-                        "io.kubernetes.pod.name": "web-0",
-                        "io.kubernetes.pod.namespace": "shop",
-                    },
-                }
-            },
-            "shop/web-0",
-            "app",
-        ),
-        ({}, POD, ID[:12]),
-        ([], POD, ID[:12]),
-        ({"status": {"labels": None}}, POD, ID[:12]),
-    ],
-)
-def test_crictl_tells_the_names(
-    said: object, pod: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A program that answers in its place: no kubelet runs here."""
-    crictl = tmp_path / "crictl"
-    crictl.write_text(f"#!/bin/sh\nprintf %s '{json.dumps(said)}'\n")
-    crictl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    target = told_by_cri(POD_TARGET, ID)
-    assert (target.pod, target.name) == (pod, name)

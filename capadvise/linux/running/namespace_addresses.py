@@ -27,6 +27,7 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import libc, uapi
 from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
+from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
@@ -56,6 +57,23 @@ def held_open(pid: int) -> Iterator[list[int]]:
                 break
             stack.callback(os.close, fd)
         yield fds
+
+
+def note(
+    scope: Scope, name: str, namespaces: list[int], buffers: Buffers, tracker: Tracker
+) -> None:
+    """Of what runs already: its own user namespace and those above it, where it is not in the
+    initial one. Raises CannotObserve."""
+    if namespaces:
+        own, *above = addresses(namespaces, buffers, tracker)
+        if not own:
+            raise CannotObserve(
+                f"{name} is in a user namespace that capadvise cannot enter, so checks against it "
+                "cannot be distinguished from others",
+                hint="run capadvise in the initial user namespace, as root",
+            )
+        scope.namespace = own
+        scope.above = frozenset(above)
 
 
 def addresses(namespaces: list[int], buffers: Buffers, tracker: Tracker) -> list[int]:

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog import default
-from capadvise.errors import BadInput, CannotObserve
+from capadvise.errors import BadInput
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.shims import CONMON
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts
@@ -23,6 +22,7 @@ from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.running import namespace_addresses
 from capadvise.linux.running.exec_watcher import ExecWatcher
+from capadvise.linux.running.opened_by import opened_by
 from capadvise.linux.running.running_subject import Entering, RunningSubject
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.command import Command
@@ -30,7 +30,7 @@ from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
-from capadvise.linux.supervise.session import Session, Trace, Tracing, everything, session
+from capadvise.linux.supervise.session import Session, Tracing, everything, session
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
@@ -40,8 +40,6 @@ from capadvise.workload import Workload
 
 _WATCHED = {"podman": CONMON, "cri": CONMON}
 """Who starts what enters the container, where nobody who is followed starts that."""
-_KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
-"""Where the kernel's name for a call is another one than that of the profiles."""
 
 
 def attach(
@@ -136,7 +134,7 @@ def _loop(
     subject = RunningSubject(running, scope, ready.guardian, trace, tracker)
     sources = Sources(trace.buffers, tracker)
     subject.adopt()
-    _note_namespaces(running, scope, namespaces, trace, tracker)
+    namespace_addresses.note(scope, running.target.name, namespaces, trace.buffers, tracker)
     limits = Limits(command.kind, command.seconds, owned=False)
     return EventLoop(subject, sources, ready.signals, command, limits)
 
@@ -147,34 +145,10 @@ def _threads(running: Running) -> list[int]:
     return [*(thread for pid in pids for thread in procfs.threads(pid)), *running.daemon()]
 
 
-def _note_namespaces(
-    running: Running, scope: Scope, namespaces: list[int], trace: Trace, tracker: Tracker
-) -> None:
-    """Its own user namespace and those above it, where it is not the initial one."""
-    if namespaces:
-        own, *above = namespace_addresses.addresses(namespaces, trace.buffers, tracker)
-        if not own:
-            raise CannotObserve(
-                f"{running.target.name} is in a user namespace that capadvise cannot enter, so "
-                "checks against it cannot be distinguished from others",
-                hint="run capadvise in the initial user namespace, as root",
-            )
-        scope.namespace = own
-        scope.above = frozenset(above)
-
-
 def _opened_by(running: Running, posture: Posture, missing: CapSet) -> dict[str, Cap]:
-    """What a container's default seccomp filter would let through with another capability: call →
-    that which the catalog prefers."""
     if posture.seccomp is None or posture.seccomp.mode != "filter" or not running.target.engine:
         return {}
-    profiles = default().seccomp
-    opens = profiles.get(running.target.engine, profiles["docker"]).opens
-    rank = {cap: number for number, cap in enumerate(default().preference)}
-    opened_by: dict[str, Cap] = {}
-    for cap in sorted(missing & set(opens), key=lambda cap: (-rank.get(cap, len(rank)), -cap)):
-        opened_by |= {_KERNEL_NAMES.get(call, call): cap for call in opens[cap]}
-    return opened_by
+    return opened_by(running.target.engine, missing)
 
 
 def _held(running: Running) -> Held:

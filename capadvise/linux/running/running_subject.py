@@ -13,6 +13,7 @@ from capadvise.linux.engines.shims import is_runtime
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
+from capadvise.linux.running.not_ours import NotOurs
 from capadvise.linux.running.restarts import Restarts
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.decisions import Happening, SupervisorLost
@@ -69,13 +70,10 @@ class Entering:
         return place is not None and place.container != self.running.target.container
 
 
-class RunningSubject:
+class RunningSubject(NotOurs):
     """What is attached to: it goes on when the recording ends. See ``subject.Subject``."""
 
-    status: int | None = None
-    """How it ends, only its parent is told."""
-    cautions: tuple[str, ...] = ()
-    begun, health = True, None
+    begun = True
 
     def __init__(
         self, running: Running, scope: Scope, guardian: GuardianProcess, trace: Trace, own: Tracker
@@ -88,7 +86,6 @@ class RunningSubject:
         known = running.description
         self._restarts = Restarts(known.engine, known.id) if known else None
         self.fds = (guardian.report,)
-        self.ended = False
 
     def adopt(self) -> None:
         """Take over what is followed from the beginning."""
@@ -143,26 +140,6 @@ class RunningSubject:
     def pids(self) -> list[int]:
         """All that belongs to it now."""
         return self._running.processes()
-
-    def check_environment(self) -> dict[str, str]:
-        """Nothing besides."""
-        return {}
-
-    def stop(self) -> None:
-        """End the recording alone."""
-        self.ended = True
-
-    def signal(self, number: int, *, from_process: bool) -> None:
-        """Signals to us are not for what we did not start."""
-
-    def note_ending(self) -> None:
-        """It does not end."""
-
-    def end_rest(self) -> None:
-        """It is not ours to end."""
-
-    def kill(self) -> None:
-        """It is not ours to kill."""
 
 
 def _is_runtime(pid: int) -> bool:

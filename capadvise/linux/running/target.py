@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines import names
@@ -159,8 +155,6 @@ def _by_pid(pid: int) -> Running:
         pod=place.pod,
         name=place.container[:12],
     )
-    if place.engine == "cri":
-        target = told_by_cri(target, place.container)
     return _in_container(first, target, None)
 
 
@@ -218,26 +212,3 @@ def target_of(pid: int, kind: str) -> Target:
         cwd = "?"
     name = procfs.comm(pid)
     return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")
-
-
-def told_by_cri(target: Target, container: str) -> Target:
-    """Names, where ``crictl`` is there to tell them."""
-    if not shutil.which("crictl"):
-        return target
-    try:
-        done = subprocess.run(
-            ["crictl", "inspect", "--output", "json", container],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=10,
-        )
-        return _named(target, json.loads(done.stdout)["status"])
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
-        return target
-
-
-def _named(target: Target, status: Any) -> Target:
-    labels = status["labels"]
-    pod = f"{labels['io.kubernetes.pod.namespace']}/{labels['io.kubernetes.pod.name']}"
-    image = status.get("image", {}).get("image") or None
-    return replace(target, name=str(status["metadata"]["name"]), pod=pod, image=image)

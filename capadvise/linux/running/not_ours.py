@@ -1,0 +1,33 @@
+"""What was not started here, is not stopped here either."""
+
+from __future__ import annotations
+
+
+class NotOurs:
+    """The part of a ``subject.Subject`` that gives orders: the recording ends, and nothing else."""
+
+    status: int | None = None
+    """How it ends, only its parent is told."""
+    cautions: tuple[str, ...] = ()
+    health = None
+    ended = False
+
+    def check_environment(self) -> dict[str, str]:
+        """Nothing besides."""
+        return {}
+
+    def stop(self) -> None:
+        """End the recording alone."""
+        self.ended = True
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """Signals to us are not for what we did not start."""
+
+    def note_ending(self) -> None:
+        """It does not end."""
+
+    def end_rest(self) -> None:
+        """It is not ours to end."""
+
+    def kill(self) -> None:
+        """It is not ours to kill."""

@@ -1,0 +1,21 @@
+"""What a container's seccomp filter refuses for want of a capability."""
+
+from __future__ import annotations
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import default
+
+_KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
+"""Where the kernel's name for a call is another one than that of the profiles."""
+
+
+def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
+    """What an engine's default seccomp filter would let through with another capability: call →
+    that which the catalog prefers."""
+    profiles = default().seccomp
+    opens = profiles.get(engine, profiles["docker"]).opens
+    rank = {cap: number for number, cap in enumerate(default().preference)}
+    opened: dict[str, Cap] = {}
+    for cap in sorted(missing & set(opens), key=lambda cap: (-rank.get(cap, len(rank)), -cap)):
+        opened |= {_KERNEL_NAMES.get(call, call): cap for call in opens[cap]}
+    return opened

@@ -1,0 +1,225 @@
+"""Recording pods where they run: nothing of them is started, stopped, or sent a signal.
+
+What starts containers is followed, containerd or CRI-O and all shims, so that each start is seen
+from its first instruction. Each container has a report, and each of its starts a recording in it;
+what ran before has one, too, of which the start was not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+
+from capadvise.caps import CapSet
+from capadvise.linux.engines.cri import node
+from capadvise.linux.engines.cri.bundle import CriContainer, with_digest
+from capadvise.linux.engines.cri.starts import PodStart, PodStarts
+from capadvise.linux.engines.shims import CONTAINERD_SHIM
+from capadvise.linux.kernel import own_caps, procfs
+from capadvise.linux.running import namespace_addresses
+from capadvise.linux.running.exec_watcher import ExecWatcher
+from capadvise.linux.running.opened_by import opened_by
+from capadvise.linux.running.pods import Pods
+from capadvise.linux.running.pods_subject import PodsSubject
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.decisions import Limits
+from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.linux.supervise.session import Session, Tracing, everything, session
+from capadvise.linux.supervise.sources import Sources
+from capadvise.linux.tracking.tracker import Tracker
+from capadvise.posture import Posture
+from capadvise.recording import Held, Recording, Target
+from capadvise.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is followed."""
+
+    starts: PodStarts
+    loop: EventLoop
+    command: Command
+    now: Callable[[], int]
+    """By the clock of the events."""
+
+
+def attach_pods(
+    pods: Pods,
+    command: Command,
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+    begun: Callable[[list[CriContainer], int], object] = lambda containers, processes: None,
+    onlooker: Onlooker | None = None,
+) -> tuple[Observation, ...]:
+    """Record until the pod is gone, the time is up, the check passes, or a signal comes: one
+    observation for each container that ran.
+
+    Of ``command``, only what concerns the check and the time is used. ``begun`` is told which
+    containers run, and of how many processes, once they are recorded. ``onlooker`` is called
+    between two rounds of reading. Raises CannotObserve.
+    """
+    found = _wanted(pods)
+    missing = _missing(found)
+    closable = opened_by("containerd", missing)
+    tracing = Tracing(
+        missing=missing,
+        closable=closable,
+        exec_watch=CONTAINERD_SHIM,
+        also=lambda: [*_above(), *_threads(found)],
+    )
+    starts = PodStarts(pods.has)
+    with ExitStack() as held, session(None, tracing=tracing, meanwhile=meanwhile) as ready:
+        trace = ready.traced()
+        tracker = Tracker(
+            *(trace.buffers.types, trace.symbols, starts, 0, 0, 0),
+            opened_by=closable,
+            early=starts.sighted,
+            pointers=trace.buffers.pointers,
+        )
+        _adopt(found, starts, tracker, ready, held)
+        trace.buffers.drain(tracker)
+        late = [kept for kept in _wanted(pods) if not starts.knows(kept.container.id)]
+        trace.buffers.follow(_threads(late))  # they began before all was recorded
+        _adopt(late, starts, tracker, ready, held)
+        subject = PodsSubject(starts, ready.guardian, come=pods.come)
+        limits = Limits(command.kind, command.seconds, owned=False)
+        sources = Sources(trace.buffers, tracker)
+        loop = EventLoop(subject, sources, ready.signals, command, limits)
+        run = _Run(starts, loop, command, trace.buffers.now)
+        own_caps.keep()
+        execs = ExecWatcher(trace.buffers, node.is_shim_of_pods)
+        try:
+            named = [start.container for start in starts.starts.values()]
+            begun(named, len(subject.pids()))
+            loop.run(None if onlooker is None else lambda: onlooker(loop, lambda: _so_far(run)))
+        finally:
+            execs.stop()
+        return tuple(_observations(run, _digests(starts)))
+
+
+def _wanted(pods: Pods) -> list[node.KeptContainer]:
+    return [kept for kept in node.containers() if pods.has(kept.container)]
+
+
+def _missing(found: list[node.KeptContainer]) -> CapSet:
+    """What any of them cannot have; of none is known what it could have later."""
+    sets = [kept.container.bounding for kept in found if kept.container.name]
+    return everything() - (frozenset.intersection(*sets) if sets else frozenset())
+
+
+def _above() -> list[int]:
+    """What starts containers, and what is executed in them."""
+    return [thread for pid in (*node.daemons(), *node.shims()) for thread in procfs.threads(pid)]
+
+
+def _threads(found: list[node.KeptContainer]) -> list[int]:
+    return [thread for pid in _processes(found) for thread in procfs.threads(pid)]
+
+
+def _processes(found: list[node.KeptContainer]) -> dict[int, str]:
+    """Those of containers: pid → the container's id."""
+    ids = [kept.container.id for kept in found if kept.container.name]
+    groups = ((pid, procfs.cgroup(pid)) for pid in procfs.processes()) if ids else ()
+    return {pid: each for pid, group in groups for each in ids if each in group}
+
+
+def _adopt(
+    found: list[node.KeptContainer],
+    starts: PodStarts,
+    tracker: Tracker,
+    ready: Session,
+    held: ExitStack,
+) -> None:
+    """Take over what runs already. What is gone by now, is not recorded."""
+    buffers = ready.traced().buffers
+    of = _processes(found)
+    for thread in _above():
+        if not tracker.knows(thread):
+            tracker.adopt(thread, None)
+    for kept in found:
+        if not kept.container.name:
+            starts.holds(kept.pid)
+            continue
+        with suppress(ProcessLookupError, FileNotFoundError):
+            namespaces = held.enter_context(namespace_addresses.held_open(kept.pid))
+            start = starts.adopt(kept, buffers.now())
+            for pid in (pid for pid, container in of.items() if container == kept.container.id):
+                for thread in procfs.threads(pid):
+                    tracker.adopt(thread, start.scope)
+            namespace_addresses.note(
+                start.scope, kept.container.called, namespaces, buffers, tracker
+            )
+
+
+# ------------------------------------------------------------ what came of it
+
+
+def _groups(run: _Run) -> list[list[PodStart]]:
+    """The starts of each container, by its name."""
+    groups: dict[str, list[PodStart]] = {}
+    for start in list(run.starts.starts.values()):
+        groups.setdefault(start.container.called, []).append(start)
+    return list(groups.values())
+
+
+def _so_far(run: _Run) -> list[TargetSoFar]:
+    return [
+        TargetSoFar(starts[0].container.called, tuple(_recording(run, start) for start in starts))
+        for starts in _groups(run)
+    ]
+
+
+def _recording(run: _Run, start: PodStart) -> Recording:
+    recording = run.loop.recording(start.scope, _held(start), None)
+    seconds = round((run.now() - start.scope.started) / 1e9, 3)
+    return replace(recording, attached=start.attached, seconds=seconds)
+
+
+def _held(start: PodStart) -> Held:
+    """What it could have: as root it gets with an exec what the bounding set has."""
+    container, sets = start.container, start.sets
+    root = container.user.partition(":")[0] == "0"
+    permitted = container.bounding if root else sets.permitted if sets else frozenset()
+    return Held(container.bounding, permitted, sets.ambient if sets else frozenset())
+
+
+def _digests(starts: PodStarts) -> dict[str, str]:
+    """Image → its digest."""
+    images = {start.container.image for start in starts.starts.values()} - {None}
+    addresses = {node.address_of(shim) for shim in node.shims()} - {None} if images else set()
+    answers = (
+        (image, node.digest(image, address))
+        for image in images
+        for address in addresses
+        if image and address
+    )
+    return {image: digest for image, digest in answers if digest}
+
+
+def _observations(run: _Run, digests: dict[str, str]) -> Iterator[Observation]:
+    loop, command = run.loop, run.command
+    for starts in _groups(run):
+        last = starts[-1].container
+        yield Observation(
+            recordings=tuple(_recording(run, start) for start in starts),
+            target=Target(
+                kind="container",
+                name=last.name,
+                argv=last.argv,
+                cwd=last.cwd,
+                user=last.user,
+                image=with_digest(last.image, digests.get(last.image or "")),
+                engine=last.engine,
+                container=last.id,
+                pod=f"{last.namespace}/{last.pod}",
+                privileged=last.privileged,
+            ),
+            workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
+            posture=starts[-1].posture or Posture(),
+            check_passed=loop.state.health.passed,
+            check_said=loop.check_said,
+            credentials=loop.credentials,
+        )

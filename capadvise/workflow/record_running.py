@@ -1,0 +1,115 @@
+"""Watch what runs already, until the time is up, the health check passes or the user leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from capadvise.errors import CannotObserve
+from capadvise.report.escape import printable
+from capadvise.workflow.notice import notice
+from capadvise.workflow.record import Wishes, over_of, unsaid
+from capadvise.workflow.reports import preload
+from capadvise.workflow.screens import has_screens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capadvise.linux.engines.cri.bundle import CriContainer
+    from capadvise.linux.running.pods import Pods
+    from capadvise.linux.running.target import Running
+    from capadvise.linux.supervise.command import Command
+    from capadvise.linux.supervise.onlooker import Onlooker
+    from capadvise.tui.protocols import Over
+
+_KEEPS = "Ctrl-C ends the recording, the target keeps running"
+
+
+def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
+    """A process, a container or a unit."""
+    from capadvise.linux.running.record_running import attach
+
+    command = replace(command, argv=running.target.argv)
+
+    if not (wishes.screens and has_screens()):
+
+        def begun(processes: int) -> None:
+            if not wishes.quiet:
+                notice(_watching(running, processes))
+
+        return over_of(attach(running, command, meanwhile=preload, begun=begun), wishes)
+
+    def job(onlooker: Onlooker) -> list[Over]:
+        here = replace(command, doubt=None)
+        seen = attach(running, here, meanwhile=preload, onlooker=onlooker)
+        return [over_of(seen, wishes, say=unsaid)]
+
+    return _on_screen(running.target.name, job, command, several=False)[0]
+
+
+def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
+    """The containers of pods, each with a report. Raises CannotObserve where none ran."""
+    from capadvise.linux.running.record_pods import attach_pods
+
+    several = pods.several
+    if not (wishes.screens and has_screens()):
+
+        def begun(containers: list[CriContainer], processes: int) -> None:
+            if not wishes.quiet:
+                notice(_watching_pods(pods, containers, processes))
+
+        seen = attach_pods(pods, command, meanwhile=preload, begun=begun)
+        if not seen:
+            raise _nothing_ran(pods)
+        return [over_of(one, wishes, several=several) for one in seen]
+
+    def job(onlooker: Onlooker) -> list[Over]:
+        here = replace(command, doubt=None)
+        seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker)
+        if not seen:
+            raise _nothing_ran(pods)
+        return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
+
+    return _on_screen(str(pods), job, command, several=True)
+
+
+def _on_screen(
+    name: str, job: Callable[[Onlooker], list[Over]], command: Command, *, several: bool
+) -> list[Over]:
+    from capadvise.workflow.live import LiveRecorder, show_live
+
+    recorder = LiveRecorder(
+        ("attach", name),
+        lambda _, onlooker: job(onlooker),
+        check=command.check,
+        has_terminal=False,
+        several=several,
+    )
+    return show_live(recorder)
+
+
+def _watching(running: Running, processes: int) -> str:
+    target = running.target
+    name = target.name
+    if target.kind == "container":
+        name = f"{target.engine or ''} container {name}".lstrip()
+    elif target.kind == "unit":
+        name = f"{name}.service"
+    return f"watching {name}, pid {running.pid}, {_many(processes)}; {_KEEPS}"
+
+
+def _watching_pods(pods: Pods, containers: list[CriContainer], processes: int) -> str:
+    names = ", ".join(sorted({one.name for one in containers})) or "no container yet"
+    many = f", {_many(processes)}" if containers else ""
+    return f"watching pod {pods}: {printable(names)}{many}; {_KEEPS}"
+
+
+def _many(processes: int) -> str:
+    return f"{processes} process{'es' * (processes != 1)}"
+
+
+def _nothing_ran(pods: Pods) -> CannotObserve:
+    return CannotObserve(
+        f"no container of {pods} ran on this machine meanwhile",
+        hint="run capadvise on the node of the pod, in its initial pid namespace",
+    )

@@ -1,0 +1,171 @@
+"""Pods are watched where they run, by what lies beside the shims of a real containerd."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.errors import BadInput
+from capadvise.linux.engines.cri import node
+from capadvise.linux.running.pods import Pods, pods_with, require_pods
+from tests.support.attaching import attach, start
+from tests.support.pods import IMAGE, Node
+from tests.support.required import tool
+from tests.support.runs import CAPADVISE
+
+WEB = ("sh", "-c", "chown 999:999 /data && exec httpd -f -p 80 -u www-data")
+NEEDED_BY_WEB = {"CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"}
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1}
+spec:
+  containers:
+    - name: web
+      image: x
+      securityContext: {capabilities: {drop: [ALL], add: [SYS_NICE]}}
+"""
+Reports = dict[str, dict[str, Any]]
+
+
+def ended(process: subprocess.Popen[str], folder: Path) -> Reports:
+    """End a recording of several containers: the reports, by the names of their files."""
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+
+
+def caps(report: dict[str, Any]) -> set[str]:
+    """What it recommends."""
+    return set(report["proposal"]["cap_add"])
+
+
+def test_each_container_of_each_replica_from_its_first_instruction(
+    kubelet: Node, tmp_path: Path
+) -> None:
+    """An init container, a sidecar of another user, a restart in place, a probe, two replicas;
+    nothing of ``pause`` and nothing of the runtime."""
+    with kubelet.pod("web-1") as one, kubelet.pod("web-2") as two, kubelet.pod("db-1") as other:
+        process = start("prod/web-*", "-o", str(tmp_path))
+        assert one.ended(one.run("init", "sh", "-c", "mknod /x c 1 3")) == 0
+        first = one.run("web", *WEB)
+        one.run("side", "sh", "-c", "chmod 2755 /data; sleep 600", user=33)
+        other.run("db", "chown", "5", "/data")
+        assert one.execute(first, "sh", "-c", "chgrp 5 /data/file && chmod 2755 /data/file") == 0
+        one.stop(first)
+        one.run("web", *WEB)
+        two.run("web", *WEB)
+        reports = ended(process, tmp_path)
+    assert {name: caps(report) for name, report in reports.items()} == {
+        "prod-web-1.init": {"MKNOD"},
+        "prod-web-1.web": NEEDED_BY_WEB | {"FSETID"},
+        "prod-web-1.side": {"FOWNER"},
+        "prod-web-2.web": NEEDED_BY_WEB,
+    }
+    starts = {
+        name: [r["attached"] for r in report["recordings"]] for name, report in reports.items()
+    }
+    assert starts == {name: [False] * (1 + (name == "prod-web-1.web")) for name in reports}
+    web, side = reports["prod-web-1.web"], reports["prod-web-1.side"]
+    replicas = [str(tmp_path / f"prod-web-{number}.web.json") for number in (1, 2)]
+    merged = subprocess.run([CAPADVISE, "merge", *replicas], capture_output=True, text=True)
+    assert "web: 3 runs" in merged.stderr
+    (probe,) = (need for need in web["needs"] if need["cap"] == "CAP_FSETID")
+    assert probe["phases"] == ["healthcheck"]
+    target = web["target"]
+    assert (target["kind"], target["name"], target["pod"]) == ("container", "web", "prod/web-1")
+    assert target["image"].startswith(f"{IMAGE}@sha256:")
+    assert (target["engine"], target["privileged"]) == ("containerd", False)
+    assert [one["target"]["user"] for one in (web, side)] == ["0:0", "33:33"]
+    programs = {
+        c["program"] for r in reports.values() for o in r["recordings"] for c in o["checks"]
+    }
+    assert programs <= {"sh", "exe", "httpd", "mknod", "chmod", "chgrp"}
+
+
+def test_of_what_ran_before_nothing_is_taken_away(kubelet: Node, tmp_path: Path) -> None:
+    """Until it is started again while it is watched."""
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(MANIFEST)
+
+    def emit() -> str:
+        words = ("emit", str(tmp_path / "r.json"), "--format", "kubernetes", "--into")
+        done = subprocess.run([CAPADVISE, *words, str(manifest)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return manifest.read_text()
+
+    with kubelet.pod("web-1") as pod:
+        first = pod.run("web", *WEB)
+        seen = attach(
+            "prod/web-1/web",
+            lambda: pod.execute(first, "chown", "5", "/data/file"),
+            tmp_path / "r.json",
+        )
+        assert [one["attached"] for one in seen.report["recordings"]] == [True]
+        assert seen.recommended == {"CHOWN"}
+        patched = emit()
+        assert "SYS_NICE" in patched
+        assert "CHOWN" in patched
+        assert "runAs" not in patched
+
+        def restart() -> None:
+            pod.stop(first)
+            pod.run("web", *WEB)
+
+        seen = attach(first[:12], restart, tmp_path / "r.json")
+    assert [one["attached"] for one in seen.report["recordings"]] == [True, False]
+    assert seen.recommended == NEEDED_BY_WEB
+    assert "SYS_NICE" not in emit()
+
+
+def test_it_ends_with_the_pod(kubelet: Node, tmp_path: Path) -> None:
+    """And one that has seen no container says so."""
+    with kubelet.pod("short-1"):
+        process = start("prod/short-1", "-o", str(tmp_path))
+    _, err = process.communicate(timeout=60)
+    assert "no container of prod/short-1 ran on this machine meanwhile" in err
+    assert process.returncode == 3
+
+
+def test_a_container_is_known_by_its_names_its_id_and_its_processes(kubelet: Node) -> None:
+    with kubelet.pod("web-1") as pod:
+        container = pod.run("web", "sleep", "600")
+        pids = {kept.container.id: kept.pid for kept in node.containers()}
+        for name in (container, container[:12], str(pids[container])):
+            assert pods_with(name) == Pods("prod", "web-1", "web")
+        require_pods(Pods("prod", "web-1"))
+        for name in (pod.sandbox, str(pids[pod.sandbox])):
+            with pytest.raises(BadInput, match="holds the namespaces of prod/web-1"):
+                pods_with(name)
+        with pytest.raises(BadInput, match="no pod prod/web-2 runs") as error:
+            require_pods(Pods("prod", "web-2"))
+        assert "prod/web-1" in str(error.value.hint)
+        inspected = subprocess.run(
+            [CAPADVISE, "inspect", str(pids[container])], capture_output=True, text=True
+        )
+        assert inspected.returncode == 0
+
+
+@pytest.mark.parametrize(("uid", "keeps"), [(0, True), (65534, False)])
+def test_who_is_called_like_a_shim_is_one_if_root_runs_it(uid: int, *, keeps: bool) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    feigned = folder / "containerd-shim-x"
+    shutil.copy(tool("bash"), feigned)
+    words = [feigned, "-c", "echo; read x", "-namespace", node.NAMESPACE, "-id", "0" * 64]
+    with subprocess.Popen(words, user=uid, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shim:
+        assert shim.stdout is not None
+        shim.stdout.readline()
+        assert (shim.pid in node.shims()) is keeps
+        shim.kill()
+    shutil.rmtree(folder)

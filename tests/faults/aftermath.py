@@ -59,13 +59,23 @@ def containers(label: str, client: Sequence[str] = ("docker",)) -> list[str]:
 def nothing_is_left(marked: Marked, supervisors: set[int]) -> None:
     """No process of the target, no process, trace instance or scratch folder of ours."""
     until(lambda: not marked.processes(), shows=marked.processes)
-    marks = tuple(f"{tracefs.PREFIX}{pid}-" for pid in supervisors)
-    until(lambda: not [name for name in leftovers() if name.startswith(marks)], shows=leftovers)
-    until(lambda: not scratch(supervisors), shows=lambda: scratch(supervisors))
+    gone(supervisors)
     until(
         lambda: not marked.processes(ours=True),
         shows=lambda: [procfs.arguments(pid) for pid in marked.processes(ours=True)],
     )
+
+
+def gone(supervisors: set[int]) -> None:
+    """No process, trace instance or scratch folder of ours."""
+    until(lambda: not any(map(_lives, supervisors)), shows=lambda: supervisors)
+    marks = tuple(f"{tracefs.PREFIX}{pid}-" for pid in supervisors)
+    until(lambda: not [name for name in leftovers() if name.startswith(marks)], shows=leftovers)
+    until(lambda: not scratch(supervisors), shows=lambda: scratch(supervisors))
+
+
+def _lives(pid: int) -> bool:
+    return procfs.state(pid) not in ("", "Z")
 
 
 def scratch(supervisors: set[int]) -> list[str]:

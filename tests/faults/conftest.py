@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import pod_kills
 from tests.support.containers import box_images
 from tests.support.guest import SYSTEMD, Guest, booted
+from tests.support.pods import Pod, node
 from tests.support.processes import Marked
 from tests.support.required import need_kernel, tool
 
@@ -45,6 +47,13 @@ def machine() -> Iterator[Guest]:
     tool(str(SYSTEMD))
     with booted() as guest:
         yield guest
+
+
+@pytest.fixture(scope="session")
+def watched_pod() -> Iterator[tuple[Pod, Marked]]:
+    """A pod with a container that runs, and how its processes are recognised."""
+    with node() as made, pod_kills.watched(made) as pod:
+        yield pod
 
 
 @pytest.fixture

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults import unit_kills
+from tests.faults import pod_kills, unit_kills
 from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS, box_images
 from tests.support.guest import Guest, booted
+from tests.support.pods import Pod, node
+from tests.support.processes import Marked
 
 _TESTS = {
     "disk full, folder gone, no files": ("test_reports.py", "test_places.py"),
@@ -32,16 +34,14 @@ _TESTS = {
     "a unit at each moment of its change": ("../units/test_kills.py", "../units/test_hostile.py"),
 }
 _SLEEPS, _BACK = 30.0, 3600.0
-_NONE_YET = ("pod",)
-"""What capadvise does not start itself, yet: nothing of it can be killed."""
 
 
 def main(rounds: int, word: str = "") -> int:
     """Try everything; 1 where something went wrong."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     print(f"{'fault':36} {'tried':>6} {'left or lost':>13}", flush=True)
-    with tempfile.TemporaryDirectory() as name, _images(Path(name)), booted() as guest:
-        rows = _kills(Path(name), rounds, guest)
+    with tempfile.TemporaryDirectory() as name, _images(Path(name)), _machines() as (guest, pod):
+        rows = _kills(Path(name), rounds, guest, pod)
         bad = sum(_row(fault, tries) for fault, tries in rows if word in fault)
     for fault, files in _TESTS.items():
         bad += _tested(fault, files) if word in fault else 0
@@ -53,14 +53,23 @@ def _images(folder: Path) -> Iterator[None]:
     yield from box_images(folder)
 
 
+@contextmanager
+def _machines() -> Iterator[tuple[Guest, tuple[Pod, Marked]]]:
+    with booted() as guest, node() as made, pod_kills.watched(made) as pod:
+        yield guest, pod
+
+
 def _kills(
-    folder: Path, rounds: int, guest: Guest
+    folder: Path, rounds: int, guest: Guest, pod: tuple[Pod, Marked]
 ) -> Iterator[tuple[str, list[Callable[[], None]]]]:
     def kill(name: str, number: int) -> Callable[[], None]:
         return lambda: kill_once(name, number, Path(tempfile.mkdtemp(dir=folder)))
 
     def kill_of_unit(name: str, number: int) -> Callable[[], None]:
         return lambda: unit_kills.kill_once(guest, name, number, Path(tempfile.mkdtemp(dir=folder)))
+
+    def kill_of_pod(number: int) -> Callable[[], None]:
+        return lambda: pod_kills.kill_once(*pod, number, Path(tempfile.mkdtemp(dir=folder)))
 
     def sleep(name: str) -> Callable[[], None]:
         return lambda: suspend(name, _SLEEPS, Path(tempfile.mkdtemp(dir=folder)))
@@ -72,8 +81,7 @@ def _kills(
         yield f"kill -9: {name}", [kill(name, number) for number in range(rounds)]
     for name in unit_kills.KINDS:
         yield f"kill -9: {name}", [kill_of_unit(name, number) for number in range(rounds)]
-    for name in _NONE_YET:
-        yield f"kill -9: {name} (no such target yet)", []
+    yield "kill -9: pod", [kill_of_pod(number) for number in range(rounds)]
     for name in KINDS:
         if name != "prove" and name not in CLIENTS:
             yield f"{_SLEEPS:.0f} s stopped: {name}", [sleep(name)]

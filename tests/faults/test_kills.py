@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import unit_kills
+from tests.faults import pod_kills, unit_kills
 from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS
 from tests.support.guest import Guest
+from tests.support.pods import Pod
+from tests.support.processes import Marked
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -30,6 +32,14 @@ def test_kill_9_while_a_unit_is_observed(
     for number in range(rounds):
         (folder := tmp_path / str(number)).mkdir()
         unit_kills.kill_once(machine, name, number, folder)
+
+
+def test_kill_9_while_a_pod_is_watched(
+    rounds: int, watched_pod: tuple[Pod, Marked], tmp_path: Path
+) -> None:
+    for number in range(rounds):
+        (folder := tmp_path / str(number)).mkdir()
+        pod_kills.kill_once(*watched_pod, number, folder)
 
 
 @pytest.mark.parametrize("name", ["run", "run --retry", "attach"])

@@ -70,9 +70,9 @@ def attach_pods(
         exec_watch=CONTAINERD_SHIM,
         also=lambda: [*_above(), *_threads(found)],
     )
-    starts = PodStarts(pods.has)
     with ExitStack() as held, session(None, tracing=tracing, meanwhile=meanwhile) as ready:
         trace = ready.traced()
+        starts = PodStarts(pods.has, trace.buffers.ignore)
         tracker = Tracker(
             *(trace.buffers.types, trace.symbols, starts, 0, 0, 0),
             opened_by=closable,

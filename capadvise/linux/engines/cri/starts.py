@@ -62,9 +62,13 @@ class _Order:
 class PodStarts:
     """Says which threads are whose. See ``tasks.Starts``."""
 
-    def __init__(self, wanted: Callable[[CriContainer], bool]) -> None:
-        """``wanted``: whether a container, or one that only holds namespaces, is of interest."""
-        self._wanted = wanted
+    def __init__(
+        self, wanted: Callable[[CriContainer], bool], ignore: Callable[[list[int]], object]
+    ) -> None:
+        """``wanted``: whether a container, or one that only holds namespaces, is of interest.
+        ``ignore`` is told the threads of a runtime that makes another one: to be followed costs
+        that container, too."""
+        self._wanted, self._ignore = wanted, ignore
         self.starts: dict[str, PodStart] = {}
         """By the id of the container, in the order in which they began."""
         self.sandboxes: dict[int, int] = {}
@@ -104,8 +108,11 @@ class PodStarts:
         probe = verb == "exec" and _has_no_input(pid)
         self._orders[pid] = _Order(container, probe)
         folder = node.after(words, "--bundle") or node.after(words, "-b")
-        if folder is not None and (made := node.read(pid, folder)) is not None:
+        made = node.read(pid, folder) if folder is not None else None
+        if made is not None:
             self._note(container, made)
+        if (made is not None or verb == "exec") and not self.knows(container):
+            self._ignore(procfs.threads(pid))
 
     def _note(self, container: str, made: CriContainer) -> None:
         if self._wanted(made):
@@ -178,9 +185,10 @@ class PodStarts:
             start.sets = procfs.capability_sets(start.root)
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost."""
+        """Its control group tells, where a fork was lost or is told later; a runtime is in there
+        before it is the container's."""
         start = self.starts.get(_container_of(pid)) if self.starts else None
-        return start.scope if start else None
+        return start.scope if start and not is_runtime(procfs.comm(pid)) else None
 
 
 def _container_of(pid: int) -> str:

@@ -120,6 +120,12 @@ class Check:
             return self.site
         return (self.origin, self.syscall) if self.syscall else (self.origin,)
 
+    @property
+    def call(self) -> str:
+        """The system call that it was made in, for people."""
+        fault = any("page_fault" in function for function in self.site)
+        return self.syscall or ("page fault" if fault else "call of unknown name")
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

@@ -139,7 +139,7 @@ def of_capability(cap: Cap, catalog: Catalog) -> Placed:
 def place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
     """Where one check can be answered with yes."""
     check = judged.check
-    call = f"{check.syscall}(2)" if check.syscall else "a page fault"
+    call = f"{check.syscall}(2)" if check.syscall else f"a {check.call}"
     if check.ns is Namespace.HOST:
         return Placed(NeedScope.HOST, call)
     if check.ns is Namespace.CHILD or _was_granted_there(check, posture):

@@ -89,7 +89,7 @@ def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
 def _what(judged: Judged) -> str:
     """``nginx: bind, tcp 0.0.0.0:80, at __inet_bind``."""
     check = judged.check
-    parts = [f"{printable(check.program) or '?'}: {check.syscall or 'page fault'}"]
+    parts = [f"{printable(check.program) or '?'}: {check.call}"]
     if check.detail:
         parts.append(printable(check.detail))
     parts.append(place_of(judged))

@@ -256,7 +256,7 @@ def evidence_line(judged: Judged) -> str:
     """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; of a retried call, what it came to
     without the capability instead of the call site."""
     check = judged.check
-    parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.syscall or 'page fault'}"]
+    parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.call}"]
     if check.detail:
         parts.append(printable(check.detail))
     parts.append(place_of(judged))

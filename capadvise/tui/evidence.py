@@ -180,7 +180,7 @@ def _program_line(program: ProgramChecks) -> Text:
 def call_line(judged: Judged) -> Text:
     """``bind, tcp 0.0.0.0:80  granted, needed  2×``."""
     check = judged.check
-    text = Text(check.syscall or "page fault")
+    text = Text(check.call)
     if check.detail:
         text.append(f", {shortened(check.detail)}")
     text.append(

@@ -221,7 +221,7 @@ class LiveRows:
 
 def call_text(check: Check) -> str:
     """``nginx[812] bind, tcp 0.0.0.0:80``, and whether it was refused."""
-    text = f"{shortened(check.program) or '?'}[{check.pid}] {check.syscall or 'page fault'}"
+    text = f"{shortened(check.program) or '?'}[{check.pid}] {check.call}"
     if check.detail:
         text += f", {shortened(check.detail)}"
     return printable(text) + ("" if check.granted else ", refused")

@@ -98,6 +98,8 @@ def test_what_traces_is_no_part_of_the_call_site(frames: str) -> None:
         (("x", "ksys_unshare", "__x64_sys_unshare"), "unshare"),
         (("x", "do_mmap", "vm_mmap_pgoff"), "mmap"),
         (("ns_capable_noaudit", "do_seccomp"), "seccomp"),
+        (("x", "do_handle_open"), "open_by_handle_at"),
+        (("x", "compat_ksys_shmctl"), "shmctl"),
         (("ns_capable_noaudit", "do_seccomp", "__x64_sys_prctl"), "prctl"),
         (("io_uring_setup",), "io_uring_setup"),
         (("x", "exc_page_fault", "asm_exc_page_fault"), None),

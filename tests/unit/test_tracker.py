@@ -137,3 +137,16 @@ def test_where_no_event_tells_who_lists_processes_nobody_claims_to_know() -> Non
     tracker.finish()
     assert starts.scope is not None
     assert starts.scope.proc_scanners is None
+
+
+def test_a_check_whose_stack_names_no_call_is_in_the_one_that_its_thread_has_begun() -> None:
+    """A call's entry function jumps to what does the work, and is gone from the stack."""
+    starts = OneCommand(TARGET)
+    types = replace(TYPES, enters={CHOWN: "keyctl"})
+    tracker = Tracker(types, Symbols(b"%x T keyctl_chown_key\n" % 0xFFF0), starts, TARGET, 0, 0)
+    begun = event(CHOWN, TARGET, struct.pack("<qQ", 250, 4))
+    events = [execs(TARGET, b"/bin/keyctl"), begun, *asks(TARGET)]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in events)))])
+    tracker.finish()
+    assert starts.scope is not None
+    assert [check.syscall for check in tracker.checks(starts.scope)] == ["keyctl"]

@@ -27,15 +27,29 @@ _NOISE = re.compile(
 _CHECK = frozenset({"cap_capable", "arch_rethook_trampoline", "return_to_handler"})
 """What stands between the tracer's own frames and the asker's: the function that a tracepoint or a
 probe at its entry lies in, or where a probe at its return takes the function's place."""
-_SYSCALL = re.compile(r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|ksys_(\w+)|__sys_(\w+)")
+_SYSCALL = re.compile(
+    r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|(?:compat_)?ksys_(\w+)|__sys_(\w+)"
+)
 _RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
 _HELPERS = {
     "vm_mmap_pgoff": "mmap",
     "kernel_clone": "clone",
     "do_faccessat": "faccessat",
     "do_seccomp": "seccomp",
+    "do_handle_open": "open_by_handle_at",
+    "do_sendfile": "sendfile",
+    "do_msgsnd": "msgsnd",
+    "do_msgrcv": "msgrcv",
+    "do_semtimedop": "semtimedop",
+    "do_arch_prctl_64": "arch_prctl",
+    "do_futimesat": "futimesat",
+    "kernel_mbind": "mbind",
+    "kernel_set_mempolicy": "set_mempolicy",
+    "path_getxattrat": "getxattr",
+    "path_listxattrat": "listxattr",
 }
-"""What a call's entry function jumps to, so that it is gone from the stack."""
+"""What a call's entry function jumps to, so that it is gone from the stack (disassembly of 6.12 and
+7.3). Several calls jump to the last four: the most usual one stands for them."""
 
 
 class Symbols:

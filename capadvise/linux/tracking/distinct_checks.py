@@ -97,6 +97,16 @@ class DistinctChecks:
             self._sites[stack] = site, syscall_of(site)
         return self._sites[stack]
 
+    def call(self, stack: bytes, task: Task) -> str | None:
+        """The system call that a task's check is in. Where its entry function has jumped away from
+        the stack, it is the one that the task has begun."""
+        site, call = self.site(stack)
+        fault = any("page_fault" in function for function in site)
+        if call is None and site and not fault and task.call in syscalls.RESULTS:
+            self._sites[stack] = site, task.call
+            return task.call
+        return call
+
     def is_overcommit(self, stack: bytes) -> bool:
         """Whether it is the check made at nearly every mmap."""
         known = self._overcommit.get(stack)

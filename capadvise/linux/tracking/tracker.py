@@ -197,7 +197,7 @@ class Tracker:
             return
         if asked.time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
-        _, syscall = self.counts.site(stack)
+        syscall = self.counts.call(stack, task)
         if self.retried and syscall == "capset":
             return
         if syscall == "io_uring_setup":

@@ -71,7 +71,7 @@ def own_rights() -> Iterator[str]:
     """What capadvise itself may do while a target runs."""
     yield ""
     yield "While a target runs, capadvise itself keeps only these capabilities, as root:"
-    for row in own_caps.TABLE:
+    for row in (row for row in own_caps.TABLE if row.applies(sudo=True)):
         when = " (only under sudo)" if row.sudo else ""
         first, *more = textwrap.wrap(row.why + when, 76)
         yield f"    {row.name:15} {first}"

@@ -42,7 +42,7 @@ def names(caps: CapSet) -> set[str]:
 
 def assert_cut_down(supervisor: int, *, sudo: bool = False, threads: int = 1) -> None:
     """All are, soon after the target was executed: the guardian waits for that."""
-    wanted = {row.name for row in own_caps.TABLE if sudo or not row.sudo}
+    wanted = {row.name for row in own_caps.TABLE if row.applies(sudo=sudo)}
 
     def of(kind: str) -> list[Sets]:
         return [
@@ -135,7 +135,7 @@ def test_of_the_live_screen(marked: Marked, tmp_path: Path) -> None:
         assert_cut_down(recorder, threads=2)
         assert all(not one.permitted | one.effective for one in sets(judge))
         assert len(sets(screens)) >= 4  # it draws, and reads keys, output and what the others say
-        wanted = {row.name for row in own_caps.TABLE if not row.sudo}
+        wanted = {row.name for row in own_caps.TABLE if row.applies(sudo=False)}
         assert all(names(one.effective) == names(one.permitted) == wanted for one in sets(screens))
         screen.keys("q")
         until(lambda: not marked.processes())

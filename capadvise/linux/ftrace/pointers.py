@@ -6,7 +6,8 @@ Without BPF or perf, or in lockdown, there are no answers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import resource
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from capadvise.caps import CapSet
@@ -16,11 +17,14 @@ from capadvise.linux.ftrace.container_ids import ContainerIds
 from capadvise.linux.ftrace.file_systems import FileSystems
 from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 
+_UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
+
 
 class Pointers:
     """See ``implied_needs.PointerReader``; and which containers are started."""
 
     def __init__(self) -> None:
+        self.cautions: tuple[str, ...] = ()
         self._followed: Followed | None = None
         self._capset_arguments: CapsetArguments | None = None
         self._proc_lookups: ProcLookups | None = None
@@ -30,14 +34,21 @@ class Pointers:
     def open(self, root: Path, *, containers: bool) -> list[int]:
         """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
         is to hold copies: whoever closes the last one waits for the kernel."""
-        with contextlib.suppress(OSError):
-            self._capset_arguments = CapsetArguments(root)
-            with contextlib.suppress(OSError):  # then those of all threads are read
-                self._followed = Followed(root)
-            self._proc_lookups = ProcLookups(root, self._followed)
-            self._file_systems = FileSystems(root)
-            self._container_ids = ContainerIds(root) if containers else None
+        try:
+            with _memory_unlimited():
+                self._open(root, containers=containers)
+        except OSError as error:
+            if self._proc_lookups is None:
+                self.cautions = (_UNREAD.format(error.strerror),)
         return [fd for probe in self._probes() for fd in probe.slow_to_close]
+
+    def _open(self, root: Path, *, containers: bool) -> None:
+        self._capset_arguments = CapsetArguments(root)
+        with contextlib.suppress(OSError):  # then those of all threads are read
+            self._followed = Followed(root)
+        self._proc_lookups = ProcLookups(root, self._followed)
+        self._file_systems = FileSystems(root)
+        self._container_ids = ContainerIds(root) if containers else None
 
     def _probes(self) -> list[Probe | Followed]:
         readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
@@ -74,3 +85,16 @@ class Pointers:
         """Close our copies."""
         for probe in self._probes():
             probe.close()
+
+
+@contextlib.contextmanager
+def _memory_unlimited() -> Iterator[None]:
+    """Before Linux 5.11, what BPF has counts as locked memory."""
+    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    unlimited = resource.RLIM_INFINITY, resource.RLIM_INFINITY
+    with contextlib.suppress(OSError, ValueError):  # it takes SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)

@@ -12,6 +12,7 @@ single system calls that somebody tricks it into, not from code that runs in it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
@@ -27,6 +28,16 @@ class KeptCap(NamedTuple):
     why: str
     sudo: bool = False
     """Only where sudo started us."""
+    before: tuple[int, int] | None = None
+    """Only on kernels that are older than this one."""
+
+    def applies(self, *, sudo: bool, kernel: str = os.uname().release) -> bool:
+        """Whether it is kept."""
+        version = re.match(r"(\d+)\.(\d+)", kernel)
+        old = self.before is None or (
+            version is not None and (int(version[1]), int(version[2])) < self.before
+        )
+        return old and (sudo or not self.sudo)
 
 
 TABLE = (
@@ -46,6 +57,8 @@ TABLE = (
         19,
         "reads the program, sockets, namespaces and root of the target's processes",
     ),
+    # Until "bpf: refine kernel.unprivileged_bpf_disabled behaviour", each bpf(2) takes it.
+    KeptCap("BPF", 39, "reads what its BPF programs have noted", before=(5, 19)),
 )
 """What the supervisor keeps. It needs none for the trace buffers: they are open, and root's."""
 
@@ -56,7 +69,7 @@ GUARDIAN = frozenset([5])
 def kept() -> frozenset[int]:
     """The numbers of what the supervisor keeps, as it was started."""
     sudo = "SUDO_UID" in os.environ
-    return frozenset(row.number for row in TABLE if sudo or not row.sudo)
+    return frozenset(row.number for row in TABLE if row.applies(sudo=sudo))
 
 
 def keep(numbers: Iterable[int] | None = None) -> None:

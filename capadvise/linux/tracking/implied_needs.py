@@ -41,6 +41,10 @@ _PRIVATE = re.compile(
 class PointerReader(Protocol):
     """Tells what pointers among the arguments of calls point to."""
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What could not be read, a sentence each."""
+
     def capset_asked(self, tid: int) -> CapSet | None:
         """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
         None where that could not be read."""
@@ -56,6 +60,8 @@ class PointerReader(Protocol):
 
 
 class _NoPointers:
+    cautions: tuple[str, ...] = ()
+
     def capset_asked(self, tid: int) -> CapSet | None:
         return None
 
@@ -89,6 +95,7 @@ class ImpliedNeeds:
         a command has and a container has not. ``retried``: see ``Tracker``. ``scans_told``: events
         tell who lists processes."""
         self._counts, self._knows, self._pointers = counts, knows, pointers
+        self.cautions = pointers.cautions
         self._here, self._retried, self._scans_told = here, retried, scans_told
         self._lookups: tuple[Lookup, ...] = ()
         self._lost: Mapping[int, int] = {}

@@ -82,7 +82,7 @@ class Tracker:
 
     def cautions(self) -> tuple[str, ...]:
         """What the user is to know of how it was read."""
-        return self.counts.cautions
+        return (*self.counts.cautions, *self._implied.cautions)
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
         """One round of reading, see ``EventSorter.take``; checks of memory accounting are counted

@@ -13,6 +13,7 @@ from capadvise.recording import Check
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_FOWNER = Cap.parse("FOWNER")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -64,9 +65,13 @@ def likely_optional(check: Check, context: Context) -> str | None:
 
 
 def cannot_do_without(check: Check, context: Context) -> str | None:
-    """Why this program needs what others do without: it sends audit messages by itself (others let
-    PAM do it), and it configures audit, or it gives a user a terminal, as sshd does, which ends the
-    login that it cannot log."""
+    """Why this program needs what others do without: it was told to leave access times alone (tar,
+    rsync), while others try again without O_NOATIME; or it sends audit messages by itself (others
+    let PAM do it), and it configures audit, or it gives a user a terminal, as sshd does, which ends
+    the login that it cannot log."""
+    if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):
+        told = check.program in context.access_time_keepers
+        return "its options say to leave access times alone" if told else None
     if not context.signs.shows(Sign.AUDIT_MESSAGE, check.site):
         return None
     if check.program not in context.importers(ImportSign.AUDIT_MESSAGE):

@@ -50,6 +50,8 @@ class Context:
     """Programs that traced another process, as debuggers do."""
     terminal_givers: frozenset[str]
     """Programs that gave a terminal to a user."""
+    access_time_keepers: frozenset[str]
+    """Programs that were told to leave access times alone."""
     imports: frozenset[tuple[str, str]]
     """(program, function) of those that tell something."""
     calls: frozenset[tuple[str, str | None]]
@@ -99,6 +101,7 @@ class Context:
                     (check for check in granted if check.cap == _CHOWN), Sign.TERMINAL_OWNER, signs
                 )
             ),
+            access_time_keepers=recording.access_time_keepers,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=frozenset(

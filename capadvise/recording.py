@@ -240,8 +240,7 @@ class Lost:
     sys_admin: int = 0
     """Checks of CAP_SYS_ADMIN, which come in floods."""
     lookups: int = 0
-    """What the target looked up in /proc, and the arguments of its programs: they tell who reads a
-    process that was chosen."""
+    """Lookups in /proc, and arguments of programs: they tell who reads a chosen process."""
 
     @property
     def total(self) -> int:
@@ -303,8 +302,7 @@ class Recording:
     lost: Lost = Lost()
     interrupted: bool = False
     succeeded: bool | None = None
-    """Whether the run ended well: its check passed, or without one it exited with 0. None: not
-    known."""
+    """Whether it ended well: its check passed, or without one it exited with 0. None: not known."""
     image_files: tuple[ImageFile, ...] = ()
     """Files of the image that were changed, the first ones."""
     foreign_folders: tuple[ForeignFolder, ...] = ()
@@ -314,6 +312,8 @@ class Recording:
     setid_exec: bool = False
     proc_scanners: frozenset[str] | None = None
     """Programs that listed all processes below /proc; None where that was not recorded."""
+    access_time_keepers: frozenset[str] = frozenset()
+    """Programs that were told to leave the access times of files as they are."""
     imports: frozenset[tuple[str, str]] = frozenset()
     """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()

@@ -120,6 +120,7 @@ def dump_recording(
         "proc_scanners": (
             None if recording.proc_scanners is None else sorted(recording.proc_scanners)
         ),
+        "access_time_keepers": sorted(recording.access_time_keepers),
         "imports": _imports(recording),
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets

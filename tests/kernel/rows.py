@@ -82,6 +82,7 @@ ROWS = [
         check='test "$(stat -c %U f)" = nobody',
     ),
     Row("chmod 644 f", "FOWNER", setup=FOREIGN, check='test "$(stat -c %a f)" = 644'),
+    Row("tar --atime-preserve=system -cf t f", "FOWNER", setup="echo x > f; chown nobody f"),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
     Row("chroot / true", "SYS_CHROOT"),

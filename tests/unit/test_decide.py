@@ -229,6 +229,14 @@ def test_who_logs_by_itself_and_gives_a_terminal_needs_to_log() -> None:
     assert wanted(logs, **controls) == {"AUDIT_WRITE", "AUDIT_CONTROL"}
 
 
+def test_who_is_told_to_leave_access_times_alone_needs_to() -> None:
+    """tar --atime-preserve=system; git tries again without O_NOATIME."""
+    opens = replace(CHECK, cap=Cap(3), site=("ns_capable", "may_open"), syscall="openat")
+    told = {"access_time_keepers": frozenset({"p"})}
+    assert decide(recording(opens, **told), default()).recommended == {Cap(3)}
+    assert not decide(recording(opens), default()).recommended
+
+
 def test_what_is_not_known_is_worded_from_the_call_and_unproven() -> None:
     check = at("mtu_store_new", syscall="write", detail="/sys/class/net/lo/mtu")
     (need,) = decide(recording(check), FACTS).needs

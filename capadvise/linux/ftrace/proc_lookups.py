@@ -46,8 +46,12 @@ _OPTION = re.compile(r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d
 processes (ps, top, pidstat, lsof)."""
 
 
+_ACCESS_TIMES = re.compile(r"--?[\w-]*atime")
+"""An option about access times: tar --atime-preserve=system, rsync --open-noatime."""
+
+
 class Lookup(NamedTuple):
-    """A thread looks into a process."""
+    """A thread looks into a process, or executes a program."""
 
     thread: int
     call: str
@@ -65,6 +69,11 @@ class Lookup(NamedTuple):
     def is_told_of(self, pid: int) -> bool:
         """Whether the number stands among the arguments of its program."""
         return pid in processes_named(words_of(self.arguments))
+
+    @property
+    def is_told_of_access_times(self) -> bool:
+        """Whether the program that is executed has an option about them."""
+        return self.call == _EXEC and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
 
 
 class ProcLookups:
@@ -86,8 +95,8 @@ class ProcLookups:
                 if len(self._arguments) >= _PROCESSES:
                     self._arguments.clear()
                 self._arguments[process] = read_
-            else:
-                yield Lookup(thread, _CALLS[number], read_, self._arguments.get(process, b""))
+            path = b"" if _CALLS[number] == _EXEC else read_
+            yield Lookup(thread, _CALLS[number], path, self._arguments.get(process, b""))
 
 
 def parse(path: str) -> tuple[int, str] | None:

@@ -281,6 +281,7 @@ class EventLoop:
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             proc_scanners=scope.listers,
+            access_time_keepers=frozenset(scope.access_time_keepers),
             imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(

@@ -187,7 +187,11 @@ class ImpliedNeeds:
         self._note_lost(tasks)
         for lookup in before:
             task = tasks.get(lookup.thread)
-            if task is None or (scope := task.scope) is None or (place := lookup.place) is None:
+            if task is None or (scope := task.scope) is None:
+                continue
+            if lookup.is_told_of_access_times:
+                scope.access_time_keepers.add(task.program)
+            if (place := lookup.place) is None:
                 continue
             pid, file = place
             if lookup.is_told_of(pid):

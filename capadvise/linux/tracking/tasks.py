@@ -35,6 +35,8 @@ class Scope:
     """Programs that listed all processes; None where that is not recorded."""
     told: set[str] = field(default_factory=set)
     """Programs that were told in their arguments which process to look into."""
+    access_time_keepers: set[str] = field(default_factory=set)
+    """Programs that were told to leave access times alone."""
     lost_lookups: int = 0
     """Lookups in /proc, or arguments of programs, that could not be kept."""
     imports: set[tuple[str, str]] = field(default_factory=set)

@@ -68,3 +68,31 @@ def test_a_namespace_obeys_who_made_it(
     kept.add(key, None, 7, 0, 1)
     (check,) = kept.checks(scope)
     assert check.ns is found
+
+
+@pytest.mark.parametrize(
+    ("makers", "made", "owners", "found", "unclear"),
+    [
+        ({0}, 1, {0}, Namespace.CHILD, False),
+        (set(), 0, {NOBODY}, Namespace.OTHER, True),
+        (set(), 0, {0}, Namespace.CHILD, True),
+        ({NOBODY}, 1, {NOBODY}, Namespace.CHILD, False),
+        ({NOBODY}, 0, {NOBODY}, Namespace.CHILD, True),
+    ],
+    ids=["made", "another-s", "its-user-s", "made-by-another-user", "more-than-made"],
+)
+def test_where_no_check_tells_where_its_task_was_doubts_are_said(
+    makers: set[int],
+    made: int,
+    owners: set[int],
+    found: Namespace,
+    unclear: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: owners)
+    kept = distinct_checks.DistinctChecks(Symbols(b""), tells_within=False)
+    kept.initial_namespace = INITIAL
+    kept.add(about(MADE, 0, within=0), None, 7, 0, 1)
+    (check,) = kept.checks(Scope(0, 1, 0, makers=makers, made=made))
+    assert check.ns is found
+    assert bool(kept.cautions) is unclear

@@ -51,14 +51,19 @@ class _Count:
 _LIMIT_REACHED = (
     "limit of distinct checks reached: for later ones, the program, user and arguments are unknown"
 )
+_WHOSE = (
+    "before Linux 6.14 a check does not tell who made the user namespace that it is about: needs in"
+    " namespaces of others can be missing, or those in its own be too many"
+)
 _MALFORMED = "{} events of the trace buffer could not be read"
 
 
 class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
-    def __init__(self, symbols: Symbols) -> None:
-        self._symbols = symbols
+    def __init__(self, symbols: Symbols, *, tells_within: bool = True) -> None:
+        """``tells_within``: of each check it is known in which user namespace the task was."""
+        self._symbols, self._tells_within = symbols, tells_within
         self.initial_namespace = symbols.address("init_user_ns")
         """The address of the initial user namespace; 0 until it is known."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
@@ -81,6 +86,8 @@ class DistinctChecks:
         self._inside: set[int] = set()
         self._entered: set[int] = set()
         """The user namespaces that a followed task was in, and those that it was to enter."""
+        self._unclear = False
+        """Checks were about more user namespaces than the target is known to have made."""
         self._owners: set[int] | None = None
         """The user namespaces that exist, once a check is against another one than the target's."""
 
@@ -88,7 +95,8 @@ class DistinctChecks:
     def cautions(self) -> tuple[str, ...]:
         """What the user is to know of how the checks were counted."""
         malformed = (_MALFORMED.format(self.malformed),) if self.malformed else ()
-        return (*((_LIMIT_REACHED,) if self.limit_reached else ()), *malformed)
+        limit = (_LIMIT_REACHED,) if self.limit_reached else ()
+        return (*limit, *malformed, *((_WHOSE,) if self._unclear else ()))
 
     def site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
         """The call site of a stack, and the system call that it is in."""
@@ -246,6 +254,10 @@ class DistinctChecks:
             ),
             key=lambda item: item[1].first,
         )
+        if not self._tells_within:
+            about = {key.namespace for (key, _), _ in counts}
+            made = [each for each in about if self.namespace(each, scope) is Namespace.CHILD]
+            self._unclear |= len(made) > scope.made
         return tuple(
             self._as_check(number, key, result, count, scope)
             for number, ((key, result), count) in enumerate(counts, start=1)
@@ -293,6 +305,8 @@ class DistinctChecks:
         asked for what they hold."""
         about = self.namespace(key.namespace, scope)
         outside = key.within and key.within == (scope.namespace or self.initial_namespace)
+        if not self._tells_within:
+            outside = not scope.makers
         if about is not Namespace.CHILD or not outside or key.uid in scope.makers:
             return about
         if key.namespace in self._inside - self._entered and not scope.makers:

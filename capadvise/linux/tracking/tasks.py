@@ -46,6 +46,8 @@ class Scope:
     makers: set[int] = field(default_factory=set)
     """Effective ids of the users who made user namespaces: a namespace obeys the one who made it
     (user_namespaces(7))."""
+    made: int = 0
+    """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
     refusals: Counter[Raw] = field(default_factory=Counter)
 
@@ -140,7 +142,10 @@ class Task:
 
     def note_users_made(self) -> None:
         """It has made a user namespace. What it is called in one of those is no one's id here."""
-        if self.scope is not None and not self.nested:
+        if self.scope is None:
+            return
+        self.scope.made += 1
+        if not self.nested:
             self.scope.makers.add(self.uids.effective)
 
 

@@ -58,7 +58,7 @@ class Tracker:
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
-        self.counts = DistinctChecks(symbols)
+        self.counts = DistinctChecks(symbols, tells_within=types.within_fields is not None)
         sighted = self._sighted if early else None
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early = early

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import BOX, call, record
+from tests.support.containers import BOX, CLIENTS, MARK, call, containers, record
+from tests.support.required import tool
 from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -49,6 +50,31 @@ def test_what_giving_the_folder_does_not_mend_is_said(folder: Path, tmp_path: Pa
     command = (BOX, "sh", "-ec", "touch /own/f; touch /files/f")
     seen = record(tmp_path / "report.json", *words, *command, options=("--prove",))
     assert "it still fails: " in seen.stderr
+
+
+@pytest.mark.parametrize("engine", CLIENTS)
+def test_what_ends_at_once_is_described_before_it_is_removed(
+    engine: str, folder: Path, tmp_path: Path
+) -> None:
+    """A busy engine answers late, and ``--rm`` would not wait for it."""
+    client = tmp_path / engine
+    words = " ".join((tool(engine), *CLIENTS[engine][1:]))
+    going = f"{words} ps -aq --filter name={MARK}-gone --filter status=created"
+    client.write_text(f"""#!/bin/sh
+case "$*" in *"container inspect"*)
+  while [ -n "$({going} --filter status=running)" ]; do sleep 0.1; done
+  sleep 0.3;;
+esac
+exec {tool(engine)} "$@"
+""")
+    client.chmod(0o755)
+    words = (str(client), *CLIENTS[engine][1:], "run", "--rm", "--network=none", f"--user={USER}")
+    command = (f"--name={MARK}-gone", "-v", f"{folder}:/own", BOX, "touch", "/own/f")
+    seen = record(tmp_path / "report.json", *words, *command)
+    (foreign,) = seen.report["recordings"][0]["foreign_folders"]
+    assert foreign["source"] == str(folder)
+    assert containers(engine, f"name={MARK}-gone") == []
+    assert "removed" not in seen.stderr  # as the user's command would have left it
 
 
 def test_host_networking_gets_no_sysctl(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Copies:
 @pytest.mark.parametrize(
     ("given", "recorded"),
     [
-        ("-it --rm -p 80:80 --name w", "--interactive --tty --rm --publish=80:80 --name=w"),
+        ("-it --rm -p 80:80 --name w", "--interactive --tty --publish=80:80 --name=w"),
         ("--cap-drop ALL --cap-add=CHOWN", ""),
         ("--security-opt seccomp=p.json --security-opt=no-new-privileges:true", ""),
         ("--security-opt label=disable --privileged", "--security-opt=label=disable --privileged"),

@@ -29,11 +29,12 @@ def _hides_checks(option: str) -> bool:
 
 def recorded(invocation: Invocation, label: str) -> Invocation:
     """``run`` with every capability and no seccomp filter. It is not restarted: it would go on
-    with all that."""
+    with all that. It is removed by us, not by its engine: that would be before it is described,
+    where it ends at once."""
     kept = [
         option
         for option in invocation.options
-        if option.name not in _CAPS | {"restart"}
+        if option.name not in _CAPS | {"restart", "rm"}
         and not (option.name == "security-opt" and _hides_checks(option.value or ""))
     ]
     if invocation.verb == "run":

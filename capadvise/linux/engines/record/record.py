@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from capadvise.errors import CannotObserve, CannotStart
+from capadvise.formats.pflag import is_on
 from capadvise.linux.engines.cli.client import RECORDING_LABEL, Client, EngineError, rm_by_label
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
@@ -173,7 +174,8 @@ def run_containers(
 def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     """Remove them, and all of a project of our own: the names of those that the user's command
     would have left."""
-    left = () if start.project or start.stopped else tuple(roster.left())
+    ours = start.project or start.stopped or is_on(start.invocation.options, "rm")
+    left = () if ours else tuple(roster.left())
     remove_containers(_removal(start))
     return left
 

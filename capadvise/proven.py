@@ -9,6 +9,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import examples
+from capadvise.hardening import Hardening
 from capadvise.recording import Phase
 
 
@@ -52,6 +53,9 @@ class Proven:
     """The trials were made in one: the sets are those that are needed there."""
     logs: tuple[str, ...] = ()
     """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
+
+    hardening: Hardening | None = None
+    """Of a unit: what it works with besides; None: that was not asked for."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials of others in its place."""

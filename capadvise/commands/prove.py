@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.errors import Exit
 from capadvise.linux.ftrace.instances import require
+from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
 from capadvise.report.dump import dump
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from capadvise.workflow.jobs import Ways, candidates
+from capadvise.workflow.harden import hardened, require_units
+from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.notice import columns, notice
 from capadvise.workflow.prove import exit_code, prove_all
-from capadvise.workflow.reports import check_writable, report_path
+from capadvise.workflow.reports import check_writable, keep, report_path
 
 
 def command(args: argparse.Namespace) -> int:
@@ -32,10 +35,41 @@ def command(args: argparse.Namespace) -> int:
     several = len(chosen) != 1
     if args.output:
         check_writable(Path(args.output), folder=several)
+    if args.harden:
+        require_units(one.job for one in chosen)
     with Stop() as stop:
         results = prove_all(chosen, args.output, stop, args.jobs)
+    if args.harden:
+        results = _hardened(chosen, results, args.output)
     reports = [result for result in results if isinstance(result, Report)]
+    _tell(chosen, results, args)
+    if stop.asked:
+        return Exit.INTERRUPTED
+    code = exit_code(reports)
+    return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code
+
+
+def _hardened(
+    chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], output: str | None
+) -> list[Report | BrokenTrial]:
+    """Those that are proven, with the options that they work with besides, and saved so."""
+    done: list[Report | BrokenTrial] = []
+    for one, result in zip(chosen, results, strict=True):
+        if isinstance(result, Report):
+            report = hardened(result, one.job)
+            keep(report_path(output, one.name, several=len(chosen) != 1), report)
+            done.append(report)
+        else:
+            done.append(result)
+    return done
+
+
+def _tell(
+    chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], args: argparse.Namespace
+) -> None:
+    several = len(chosen) != 1
     if args.json:
+        reports = [result for result in results if isinstance(result, Report)]
         documents = [dump(report, default()) for report in reports]
         print(json.dumps(documents if several or not documents else documents[0], indent=1))
     for one, result in zip(chosen, results, strict=True):
@@ -43,10 +77,6 @@ def command(args: argparse.Namespace) -> int:
             notice(f"error: {one.name}: {result}")
         elif not args.json:
             _show(result, report_path(args.output, one.name, several=several))
-    if stop.asked:
-        return Exit.INTERRUPTED
-    code = exit_code(reports)
-    return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code
 
 
 def _show(report: Report, path: Path) -> None:

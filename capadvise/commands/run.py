@@ -43,7 +43,8 @@ def command(args: argparse.Namespace) -> int:
     target = _target(tuple(argv), args)
     wishes = Wishes(
         args.output,
-        prove=args.prove,
+        prove=args.prove or args.harden,
+        harden=args.harden,
         replace=args.replace,
         quiet=args.quiet,
         screens=not (args.no_tui or args.quiet or args.json),
@@ -61,7 +62,7 @@ def command(args: argparse.Namespace) -> int:
         reports, status = record_containers(invocation, target, wishes, show)
     if args.json:
         print_json(*reports, several=several)
-    if args.prove:
+    if wishes.prove:
         from capadvise.workflow.prove import exit_code  # trials: other runs do without
 
         return exit_code(reports)
@@ -79,6 +80,11 @@ def _refuse_for_units(args: argparse.Namespace) -> None:
 
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:
+    if args.harden:
+        raise BadInput(
+            "--harden is for systemd units: it tries options of systemd",
+            hint="capadvise run --harden -- systemctl restart UNIT",
+        )
     if invocation is None:
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")

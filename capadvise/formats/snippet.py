@@ -70,6 +70,8 @@ class Snippet:
     """Nothing was seen that the default seccomp profile never lets through."""
     kept: tuple[Kept, ...] = ()
     set_name: str = "recommended"
+    hardening: tuple[str, ...] | None = None
+    """Lines of a systemd unit that were proven together with this set; None: none were tried."""
     sheet: Callable[[], Sheet] | None = field(default=None, compare=False)
     """What pages are made of: it takes milliseconds that no configuration needs."""
 
@@ -149,12 +151,18 @@ def snippet_of(
         argv=report.target.argv,
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),
-        no_new_privileges=_gains_nothing(report),
+        no_new_privileges=gains_nothing(report),
         default_seccomp=_default_seccomp(report, catalog),
         kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
+        hardening=_hardening(report, caps),
         sheet=partial(_sheet, report, caps, catalog, set_name),
     )
+
+
+def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
+    found = report.proven and report.proven.hardening
+    return found.lines if found and found.caps == caps else None
 
 
 def _on_host_network(report: Report) -> bool:
@@ -221,6 +229,9 @@ def _cut(text: str, room: int) -> str:
 
 
 def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
+    hardening = report.proven and report.proven.hardening
+    if hardening and hardening.caps != caps:
+        yield "its options were proven with another set: they are left out"
     for caution in report.proposal.cautions:
         yield f"caution: {printable(caution)}"
     for need in report.proposal.needs:
@@ -235,7 +246,7 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
             f"recorded where {PORT_START} is {start}: elsewhere, a port below 1024 needs that "
             "setting, or NET_BIND_SERVICE"
         )
-    match _gains_nothing(report):
+    match gains_nothing(report):
         case False:
             yield (
                 "no_new_privs would break it: it runs a set-id program, or one with file "
@@ -245,7 +256,7 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
             yield "no_new_privs left out: the start was not seen, and it may run a set-id program"
 
 
-def _gains_nothing(report: Report) -> bool | None:
+def gains_nothing(report: Report) -> bool | None:
     """Whether no program that was started gave more than its starter had. Retries alone and audit
     records do not tell, nor does what was watched too late."""
     recordings = report.recordings

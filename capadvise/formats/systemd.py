@@ -25,7 +25,10 @@ def render(snippet: Snippet) -> str:
     lines.append("AmbientCapabilities=\n")
     if snippet.caps and not snippet.root:
         lines.append(f"AmbientCapabilities={' '.join(cap.name for cap, _ in snippet.caps)}\n")
-    if snippet.no_new_privileges:
+    if snippet.hardening:
+        lines.append(comment("it was proven to work with all of these together"))
+        lines += [f"{line}\n" for line in snippet.hardening]
+    elif snippet.hardening is None and snippet.no_new_privileges:
         lines.append("NoNewPrivileges=true\n")
     return "".join(lines)
 

@@ -45,6 +45,7 @@ def run(verbs: Verbs) -> None:
         action="store_true",
         help="afterwards, run trials to find the floor: the smallest set that works",
     )
+    _harden(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -141,6 +142,7 @@ def prove(verbs: Verbs) -> None:
         ),
     )
     _check_after(parser)
+    _harden(parser)
     _isolation(parser)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
@@ -221,6 +223,14 @@ def doctor(verbs: Verbs) -> None:
         action="store_true",
         help="record a small program whose needs are known, in each way that there is here; exit "
         "code 1: an answer was wrong",
+    )
+
+
+def _harden(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--harden",
+        action="store_true",
+        help="for a systemd unit: prove its set, then try which options of systemd it works with",
     )
 
 

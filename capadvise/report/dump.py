@@ -10,6 +10,7 @@ from capadvise.behaviour import mounts_overlays
 from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
+from capadvise.hardening import Hardening
 from capadvise.posture import Mac, Posture
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
@@ -206,6 +207,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         "untried": names(proven.untried),
         "cautions": list(proven.cautions),
         "logs": list(proven.logs),
+        "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
         if proven.floor is None
@@ -223,4 +225,15 @@ def _proof(proven: Proven) -> dict[str, Any]:
             }
             for trial in proven.trials
         ],
+    }
+
+
+def _hardening(hardening: Hardening) -> dict[str, Any]:
+    exposure = hardening.exposure
+    return {
+        "caps": names(hardening.caps),
+        "options": list(hardening.lines),
+        "left_out": [{"option": line, "why": why} for line, why in hardening.left_out],
+        "trials": hardening.trials,
+        "exposure": None if exposure is None else {"before": exposure[0], "after": exposure[1]},
     }

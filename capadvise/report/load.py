@@ -11,6 +11,7 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.decide import decide_all
 from capadvise.errors import BadInput
+from capadvise.hardening import LINES, Hardening
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
     USER,
@@ -150,6 +151,22 @@ def _load_proof(raw: Any) -> Proven:
         cautions=_texts(raw.get("cautions", [])),
         logs=_texts(raw.get("logs", [])),
         user_namespace=bool(raw.get("user_namespace", False)),
+        hardening=_load_hardening(raw.get("hardening")),
+    )
+
+
+def _load_hardening(raw: Any) -> Hardening | None:
+    if raw is None:
+        return None
+    lines, exposure = _texts(raw["options"]), raw["exposure"]
+    if unknown := sorted(set(lines) - set(LINES)):  # they go into files as they are
+        raise BadInput(f"option {unknown[0]!r:.60} is none that is tried")
+    return Hardening(
+        caps=_caps(raw["caps"]),
+        lines=lines,
+        left_out=tuple((_text(one["option"]), _text(one["why"])) for one in raw["left_out"]),
+        trials=int(raw["trials"]),
+        exposure=exposure and (_text(exposure["before"]), _text(exposure["after"])),
     )
 
 

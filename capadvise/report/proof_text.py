@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from capadvise.caps import CapSet
 from capadvise.differences import examples
+from capadvise.hardening import Hardening
 from capadvise.proven import Proven, Trial
 from capadvise.report.escape import printable
 
@@ -37,7 +38,20 @@ def proof_lines(proven: Proven) -> Iterator[str]:
         yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
+        if proven.hardening is not None:
+            yield from _hardening(proven.hardening)
         yield from _cautions(proven)
+
+
+def _hardening(hardening: Hardening) -> Iterator[str]:
+    if hardening.exposure is not None:
+        before, after = map(printable, hardening.exposure)
+        yield f"Exposure, as systemd-analyze security rates it: {before} → {after}."
+    trials = f"{hardening.trials} trial{'s' * (hardening.trials != 1)}"
+    if hardening.lines:
+        yield f"Also proven, all together ({trials}): {', '.join(hardening.lines)}."
+    for line, why in hardening.left_out:
+        yield f"Without {printable(line)}: {printable(why)}."
 
 
 def _cautions(proven: Proven) -> Iterator[str]:

@@ -42,6 +42,8 @@ class Wishes:
 
     output: str | None = None
     prove: bool = False
+    harden: bool = False
+    """Of a unit: its options of systemd, too."""
     replace: bool = False
     """A container that is up is stopped meanwhile, instead of recording beside it."""
     quiet: bool = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, proven_over
-from capadvise.workflow.reports import preload
+from capadvise.workflow.reports import keep, preload
 from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
@@ -38,11 +38,22 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
     if unasked and not known(order.unit).oneshot:
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
     if wishes.screens and has_screens():
-        return _on_screen(order, command, wishes)
+        over, status = _on_screen(order, command, wishes)
+        return hardened_over(over) if wishes.harden else over, status
     say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
     run = observe_unit(order, command, preload, say=say)
     over = over_of(run.seen, wishes)
-    return (proven_over(over, None) if wishes.prove else over), run.status
+    if wishes.prove:
+        over = proven_over(over, None)
+    return hardened_over(over) if wishes.harden else over, run.status
+
+
+def hardened_over(over: Over) -> Over:
+    """With the options of systemd that it works with, and saved so."""
+    from capadvise.workflow.harden import hardened
+
+    report = hardened(over.report)
+    return replace(over, report=report, path=over.path and keep(over.path, report))
 
 
 def _on_screen(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:

@@ -3,8 +3,8 @@
 What it changes stays there: ``/etc`` and ``/var`` have a layer in memory, ``/run`` is empty at
 first, and the network is its own. capadvise runs in its mounts, control groups and network, but in
 the initial pid namespace, where alone the kernel's trace can be read: there, ``/proc`` is the
-machine's, and systemctl goes through ``nsenter``, for systemd talks to nobody whose pid it cannot
-see.
+machine's, and what asks systemd goes through ``nsenter``, for it talks to nobody whose pid it
+cannot see.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ exec unshare --cgroup sh -c '
   exec "$@"' sh "$@"
 """
 _ENTER = 'mount --make-rprivate / && mount -t proc proc /proc && exec "$@"'
-_SYSTEMCTL = """\
+_SHIM = """\
 #!/bin/sh
-SYSTEMD_IGNORE_CHROOT=1 exec nsenter --target {pid} --pid /usr/bin/systemctl "$@"
+SYSTEMD_IGNORE_CHROOT=1 exec nsenter --target {pid} --pid /usr/bin/{name} "$@"
 """
+_ASKERS = ("systemctl", "systemd-analyze")
 
 
 class Guest:
@@ -69,9 +70,10 @@ class Guest:
         """``pid``: of its process 1, as we count."""
         self.pid = pid
         self.root = Path(f"/proc/{pid}/root")
-        shim = self.root / "run/bin/systemctl"
-        shim.write_text(_SYSTEMCTL.format(pid=pid))
-        shim.chmod(0o755)
+        for name in _ASKERS:
+            shim = self.root / "run/bin" / name
+            shim.write_text(_SHIM.format(pid=pid, name=name))
+            shim.chmod(0o755)
 
     def words(self, *argv: str) -> list[str]:
         """A command line that executes another one there, in the initial pid namespace."""

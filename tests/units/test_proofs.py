@@ -39,6 +39,27 @@ rm -f /run/given; touch /run/given; chown nobody /run/given || exit 7; exec slee
 """
 
 
+HARD = (
+    ONESHOT
+    + """\
+ExecStart=setarch --addr-no-randomize true
+SystemCallFilter=@system-service
+NoNewPrivileges=yes
+ProtectClock=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+MemoryDenyWriteExecute=yes
+PrivateDevices=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+"""
+)
+"""What it has is not tried; LockPersonality= refuses what its second command calls."""
+
+
 def proven(guest: Guest, *words: str) -> dict[str, Any]:
     """The report of ``run --prove``."""
     report = guest.root / "run/proven.json"
@@ -74,11 +95,26 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
     guest.systemctl("stop", "serves")
 
 
-def test_a_oneshot_is_proven_by_its_exit_status(guest: Guest) -> None:
-    guest.unit("gives.service", ONESHOT)
-    report = proven(guest, "--", "systemctl", "start", "gives")
+def test_what_else_it_works_with(guest: Guest) -> None:
+    """A oneshot is proven by its exit status. Options are tried together then, and each one that
+    harms is found; what is emitted works."""
+    guest.unit("hard.service", HARD)
+    report = proven(guest, "--harden", "--", "systemctl", "start", "hard")
     assert report["proposal"]["floor"] == ["CAP_CHOWN"]
-    assert guest.state("gives") == "inactive"
+    assert guest.state("hard") == "inactive"
+    found = report["proof"]["hardening"]
+    assert found["options"] == ["RestrictRealtime=yes"]
+    assert [one["option"] for one in found["left_out"]] == ["LockPersonality=yes"]
+    before, after = (float(found["exposure"][key].split()[0]) for key in ("before", "after"))
+    assert after < before
+    emitted = guest.capadvise("emit", "/run/proven.json", "--format", "systemd").stdout
+    folder = guest.root / "etc/systemd/system/hard.service.d"
+    folder.mkdir()
+    (folder / "10-capadvise.conf").write_text(emitted)
+    guest.systemctl("daemon-reload")
+    assert guest.call("systemctl", "start", "hard").returncode == 0
+    shown = guest.systemctl("show", "-p", "RestrictRealtime,LockPersonality", "hard")
+    assert set(shown.splitlines()) == {"RestrictRealtime=yes", "LockPersonality=no"}
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ from capadvise.formats.systemd import add_up, capability_number
 from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split
 from capadvise.formats.user_names import is_root
+from capadvise.hardening import OPTION_KEYS
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"
@@ -38,11 +39,25 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         raise BadInput("it has no section [Service]", hint=hint)
     new = parse(apply(unit.text, _bounding(unit, snippet)))
     new = parse(apply(new.text, _ambient(new, snippet)))
+    new = parse(apply(new.text, _options(new, snippet)))
     want = frozenset(cap for cap, _ in snippet.caps)
     right = _effective(new, _BOUNDING) == want and _effective(new, _AMBIENT) in (want, frozenset())
-    if not right or not same_but(unit, new, (_BOUNDING, _AMBIENT)):
+    if not right or not same_but(unit, new, (_BOUNDING, _AMBIENT, *OPTION_KEYS)):
         raise CannotPatch("the unit is written in a form that cannot be patched")
     return Patched(normalized.restore(new.text), service or "", tuple(_notes(unit, snippet)))
+
+
+def _options(unit: Unit, snippet: Snippet) -> list[TextEdit]:
+    """Those that the service does not have yet; the last line on a key counts, or adds to it."""
+    service = unit.all_of(_SERVICE)
+    missing = []
+    for line in snippet.hardening or ():
+        key, _, value = line.partition("=")
+        said = [item.value for item in service.values(key)]
+        there = flag_of(said[-1]) is True if value == "yes" and said else value in said
+        if not there:
+            missing.append(line)
+    return [add(unit, _SERVICE, missing)] if missing else []
 
 
 def _drop_in(unit: Unit) -> bool:

@@ -113,6 +113,8 @@ class Job:
     time-out."""
     userns: bool = False
     """In a user namespace, with one-to-one ids."""
+    options: tuple[str, ...] = ()
+    """Lines that a unit gets besides."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
 
@@ -150,6 +152,8 @@ class TrialEvidence:
     stop: StopSeen | None
     groups: tuple[int, ...] = ()
     """Of the files that it has no right to, where it was retried."""
+    exposure: str | None = None
+    """Of a unit with options: how systemd rates it."""
 
 
 def everything(job: Job) -> CapSet:
@@ -249,6 +253,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "timeout": workload.timeout,
         "caps": names(caps),
         "service": job.service,
+        "options": list(job.options),
         "reuse_volumes": job.reuse_volumes,
     }
 
@@ -281,5 +286,6 @@ def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
         output=raw["output"],
         rounds_passed=raw["rounds_passed"],
         groups=tuple(raw["groups"]),
+        exposure=raw["exposure"],
         stop=None if raw["stop"] is None else StopSeen(**raw["stop"]),
     )

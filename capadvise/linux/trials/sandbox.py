@@ -243,6 +243,7 @@ def _result(
         "name": rounds[0].observation.target.name,
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
+        "exposure": plan.get("exposure"),
     }
 
 
@@ -318,8 +319,7 @@ def end_of(path: Path, size: int) -> str:
 
 def last_words(text: str) -> str:
     """The last line that was said."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:

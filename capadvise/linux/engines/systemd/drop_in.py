@@ -5,6 +5,8 @@ Everything else stays as the unit says: its user, namespaces, directories, envir
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from capadvise.caps import CapSet
 from capadvise.linux.engines.systemd.unit import ServiceUnit
 
@@ -29,11 +31,11 @@ def for_recording(unit: ServiceUnit) -> str:
     return f"{_ALWAYS}{_UNHIDDEN}CapabilityBoundingSet=~\n{ambient}"
 
 
-def for_trial(unit: ServiceUnit, caps: CapSet) -> str:
-    """Exactly these; the rest of its confinement is as in production."""
+def for_trial(unit: ServiceUnit, caps: CapSet, options: Iterable[str] = ()) -> str:
+    """Exactly these, and ``options``; the rest of its confinement is as in production."""
     names = " ".join(cap.name for cap in sorted(caps))
     bounding = "CapabilityBoundingSet=\n" + (f"CapabilityBoundingSet={names}\n" if names else "")
     ambient = "AmbientCapabilities=\n"
     if names and not unit.is_root:
         ambient += f"AmbientCapabilities={names}\n"
-    return _ALWAYS + bounding + ambient
+    return _ALWAYS + bounding + ambient + "".join(f"{line}\n" for line in options)

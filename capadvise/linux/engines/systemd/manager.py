@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ _SOCKET = "/run/systemd/private"
 """Where systemctl talks to it, for root alone."""
 _UCRED = struct.Struct("3i")
 _ITS_OWN = "/init.scope"
+_EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
 
 
 def show(name: str) -> ServiceUnit:
@@ -49,6 +51,23 @@ def known(name: str) -> ServiceUnit:
 def drop_ins(name: str) -> list[str]:
     """Those of a unit that count, the last one for most."""
     return _properties(name, ("DropInPaths",)).strip().partition("=")[2].split()
+
+
+def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
+    """Those of these settings that a unit has. A list of calls that are refused can be added to."""
+    said = (line.partition("=") for line in _properties(name, sorted(keys)).split("\n"))
+    return frozenset(key for key, _, value in said if value not in ("", "no") and value[0] != "~")
+
+
+def exposure(name: str) -> str | None:
+    """How ``systemd-analyze security`` rates a unit: ``9.6 UNSAFE``; None where it cannot."""
+    words = ["systemd-analyze", "security", "--no-pager", "--", name]
+    try:
+        said = answer_of(words, "systemd-analyze", SECONDS).stdout
+    except NoAnswer:
+        return None
+    found = _EXPOSURE.search(said)
+    return f"{found[1]} {found[2]}" if found else None
 
 
 def reload() -> None:

@@ -63,8 +63,10 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
     undo_abandoned()
     unit = manager.known(order.unit)
     safety.require_restartable(unit)
-    text = drop_in.for_trial(unit, frozenset(Cap.parse(name) for name in plan["caps"]))
-    with changed(change_of(unit), text):
+    caps = frozenset(Cap.parse(name) for name in plan["caps"])
+    with changed(change_of(unit), drop_in.for_trial(unit, caps, plan["options"])):
+        if plan["options"]:
+            plan["exposure"] = manager.exposure(unit.name)
         try:
             yield UnitTrial(unit)
         finally:  # whoever ends us now waits until the unit is as it was

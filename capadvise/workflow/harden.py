@@ -1,0 +1,82 @@
+"""Harden: what else a unit works with, once its set is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+from capadvise.errors import BadInput, CapadviseError
+from capadvise.formats.snippet import gains_nothing
+from capadvise.hardening import OPTION_KEYS, Hardening, largest, propose
+from capadvise.linux.engines.systemd import manager
+from capadvise.linux.trials import runner
+from capadvise.linux.trials.stop import Stop
+from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.report.model import Report
+from capadvise.workflow.jobs import job_of
+from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.prove import until_interrupted
+
+
+def require_units(jobs: Iterable[runner.Job]) -> None:
+    """Raises BadInput for anything else."""
+    if any(job.isolation != "unit" for job in jobs):
+        raise BadInput(
+            "--harden is for systemd units: it tries options of systemd",
+            hint="capadvise run --harden -- systemctl restart UNIT",
+        )
+
+
+def hardened(report: Report, job: runner.Job | None = None) -> Report:
+    """With what trials of options have shown, where its set is proven. Ctrl-C ends them: then
+    nothing is said of options. ``job``: its trials, where they are not as the report says."""
+    proven = report.proven
+    if proven is None or proven.floor is None or not proven.complete or proven.flaky:
+        notice("not hardened: options are only tried with a set that is proven")
+        return report
+    try:
+        with Stop() as stop:
+            call = partial(_found, report, job or job_of(report), stop)
+            found = until_interrupted([call], stop, 1)[0].result()
+    except Interrupted:
+        notice("not hardened: interrupted")
+    except CapadviseError as error:
+        notice(f"not hardened: {error}")
+    else:
+        return replace(report, proven=replace(proven, hardening=found))
+    return report
+
+
+def _found(report: Report, job: runner.Job, stop: Stop) -> Hardening:
+    name, caps = report.target.name, report.proposal.recommended
+    unit = f"{name}.service"
+    before = manager.exposure(unit)
+    present = manager.confined_by(unit, OPTION_KEYS)
+    gains = gains_nothing(report)
+    proposed = propose(report.recordings, caps, present, gains_nothing=gains)
+    rated: dict[tuple[str, ...], str | None] = {}
+
+    def tried(lines: tuple[str, ...], what: str) -> tuple[TrialOutcome, runner.TrialEvidence]:
+        outcome, evidence = runner.run_once(replace(job, options=lines), caps, stop)
+        rated[lines] = evidence.exposure
+        result = "passes" if outcome.passed else "fails"
+        why = "" if outcome.passed else f": {outcome.why}"
+        progress(f"  {what}: {result} ({outcome.seconds:.1f} s){why}"[:160])
+        return outcome, evidence
+
+    progress(f"{name}: {len(proposed.lines)} options of systemd are tried")
+    alone, evidence = tried((), "without any")
+    if not alone.passed:
+        raise runner.BrokenTrial(f"a trial without any option failed: {alone.why}")
+    job = replace(job, stop=evidence.stop)  # later ones have to stop as this one did
+
+    def works(lines: tuple[str, ...]) -> str | None:
+        what = lines[0] if len(lines) == 1 else f"with {len(lines)}, {lines[-1]} the last"
+        outcome, _ = tried(lines, what)
+        return None if outcome.passed else outcome.why or "its check failed"
+
+    lines, failed = largest(proposed.lines, works)
+    after = rated[lines]
+    exposure = (before, after) if before and after else None
+    return Hardening(caps, lines, (*proposed.left_out, *failed), len(rated), exposure)

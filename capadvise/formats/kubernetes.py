@@ -63,7 +63,8 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
 
 
 def _has_other_uid(snippet: Snippet) -> bool:
-    return not snippet.root and snippet.ids[0].isdecimal()
+    """Of a process that was found, nobody knows as whom its container is configured to start."""
+    return not snippet.of_process and not snippet.root and snippet.ids[0].isdecimal()
 
 
 def forbids_escalation(snippet: Snippet) -> bool:

@@ -57,6 +57,8 @@ class Snippet:
     terminal or in a page, and never in a configuration file."""
     user: str = "0:0"
     """``uid``, ``uid:gid``, or names."""
+    of_process: bool = False
+    """The user is that of a process that ran already: it may have begun as another one."""
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
     host_network: bool = False
@@ -148,6 +150,7 @@ def snippet_of(
         notes=tuple(map(one_line, _notes(report, caps))),
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
+        of_process=report.target.kind == "process",
         argv=report.target.argv,
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),

@@ -219,6 +219,12 @@ def test_a_pod_for_another_user() -> None:
     }
 
 
+def test_the_user_of_a_process_that_was_found_is_not_emitted() -> None:
+    """As whom its container begins, nobody knows."""
+    found = replace(snippet_with(BIND, user="33:34"), of_process=True)
+    assert "runAs" not in FORMATS["kubernetes"].render(found)
+
+
 def test_the_kernel_takes_sys_admin_for_escalation() -> None:
     """The API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN."""
     text = FORMATS["kubernetes"].render(snippet_with(parse_set(["SYS_ADMIN"])))

@@ -335,3 +335,23 @@ def test_the_diff_shows_no_more_than_has_changed(tmp_path: Path) -> None:
     changed = [line for line in change.diff().splitlines()[2:] if line[:1] in ("+", "-")]
     old, new = text.splitlines(), change.patched.text.splitlines()
     assert len(changed) == len(new) - len(old) == 6
+
+
+POD = "kind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n    - name: web\n      image: x\n"
+
+
+@pytest.mark.parametrize("was", [True, False, None])
+def test_a_pod_that_was_privileged_is_told_not_to_be(tmp_path: Path, *, was: bool | None) -> None:
+    """Though the file does not say that it was: an object in the cluster may, that was made of
+    another one, and a file that says nothing of it leaves it so."""
+    (path := tmp_path / "pod.yaml").write_text(POD)
+    made = report(QUIET)
+    save(
+        saved := tmp_path / "r.json",
+        replace(made, target=replace(made.target, privileged=was)),
+        CATALOG,
+    )
+    assert emit(str(saved), path, language="kubernetes") == 0
+    assert ("privileged: false" in path.read_text()) is (was is True)
+    assert emit(str(saved), path, language="kubernetes") == 0
+    assert path.read_text().count("privileged:") == (was is True)

@@ -1,5 +1,7 @@
 """What else ``emit`` writes beside capabilities, in the user's own file: no new privileges, and the
-default seccomp filter where none is. Only where the recording showed that neither does harm."""
+default seccomp filter where none is. Only where the recording showed that neither does harm. For
+Kubernetes also that a container is not privileged, where one was that the file does not call so: an
+object that was made of another file stays privileged where this one says nothing."""
 
 from __future__ import annotations
 
@@ -79,6 +81,7 @@ def _with_option(doc: Document, node: Mapping) -> list[TextEdit]:
 # ------------------------------------------------------------------------------ Kubernetes
 
 _ESCALATION, _SECCOMP = "allowPrivilegeEscalation", "seccompProfile"
+_PRIVILEGED = "privileged"
 
 
 def _kubernetes(body: str, service: str, declared: Declared, snippet: Snippet) -> str:
@@ -90,6 +93,8 @@ def _kubernetes(body: str, service: str, declared: Declared, snippet: Snippet) -
     pod = entries(container.pod).get("securityContext")
     if snippet.default_seccomp and not any(map(_has_filter, (context, pod))):
         wanted[_SECCOMP] = {"type": "RuntimeDefault"}
+    if snippet.privileged and _PRIVILEGED not in dict(declared.lines):
+        wanted[_PRIVILEGED] = "false"
     if not wanted:
         return body
     if not isinstance(context, Mapping):

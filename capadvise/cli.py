@@ -157,6 +157,12 @@ def _inspect(args: Namespace) -> int:
     return command(args)
 
 
+def _kubernetes(args: Namespace) -> int:
+    from capadvise.commands.kubernetes import command
+
+    return command(args)
+
+
 def _merge(args: Namespace) -> int:
     from capadvise.commands.merge import command
 
@@ -193,6 +199,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "help": _help,
     "import": _import,
     "inspect": _inspect,
+    "kubernetes": _kubernetes,
     "merge": _merge,
     "prove": _prove,
     "review": _review,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from capadvise import __version__
-from capadvise.parser import knowledge, observing, reports
+from capadvise.parser import knowledge, kubernetes, observing, reports
 from capadvise.parser.verbs import Parser, Verbs
 
 _DESCRIPTION = """\
@@ -45,6 +45,7 @@ VERBS: dict[str, Callable[[Verbs], None]] = {
     "merge": reports.merge,
     "diff": reports.diff,
     "import": observing.import_,
+    "kubernetes": kubernetes.kubernetes,
     "doctor": observing.doctor,
     "catalog": knowledge.catalog,
     "help": knowledge.help_,

@@ -54,7 +54,7 @@ def kill_once(pod: Pod, marked: Marked, number: int, folder: Path) -> None:
         victim = strike(process.pid, dice)
         told += f": killed the {victim}"
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(240)
         assert pod.ended(job) == 0
         pod.remove(job)
         assert marked.processes() == before

@@ -47,6 +47,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     bin_dir = "{folder}/network"
     conf_dir = "{folder}/network"
 """
+_PATIENCE = 240
+"""Seconds for one request, on a machine that is very busy."""
 _NETWORK = {"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "none"}]}
 _PLUGIN = """\
 #!/bin/sh
@@ -82,7 +84,7 @@ class Node:
 
     def call(self, name: str, request: str, **values: Any) -> Any:
         """One request."""
-        return getattr(self._stub, name)(self.message(request, **values), timeout=60)
+        return getattr(self._stub, name)(self.message(request, **values), timeout=_PATIENCE)
 
     def message(self, name: str, **values: Any) -> Any:
         """A message, of values and of other messages."""

@@ -16,8 +16,7 @@ class Namespace(StrEnum):
     TARGET = "target"
     """The one that the target was in at its exec."""
     CHILD = "child"
-    """Another one: the target made it, or its user did, and is privileged there in its own
-    right."""
+    """Another one, made by the target or its user, who is privileged there in its own right."""
     HOST = "host"
     """The initial one, or another above the target's: there no capability of the target counts."""
     OTHER = "other"
@@ -308,6 +307,8 @@ class Recording:
     foreign_folders: tuple[ForeignFolder, ...] = ()
     attached: bool = False
     """The target ran before it was watched, and may run on."""
+    restarted: bool = False
+    """A unit that was running, and was restarted then: its start was seen after all."""
     io_uring: bool = False
     setid_exec: bool = False
     proc_scanners: frozenset[str] | None = None
@@ -317,8 +318,7 @@ class Recording:
     imports: frozenset[tuple[str, str]] = frozenset()
     """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
-    """(program, what it kept) of each program that called capset for a set of its own without
-    having looked at what it had: it cannot adapt to less."""
+    """(program, what it kept) of each that called capset without a look at what it had."""
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
     start: int = 1

@@ -55,7 +55,7 @@ def _cautions(recording: Recording) -> Iterable[str]:
     yield from recording.cautions
     if recording.host.observer == "audit":
         yield "an audit log holds refusals only: it does not show what was granted and needed"
-    elif recording.attached:
+    elif recording.attached and not recording.restarted:
         yield "it was already running: its start was not observed"
     if recording.io_uring:
         yield "io_uring was used: the checks of its worker threads were not observed"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.errors import Exit
+from capadvise.errors import BadInput, Exit
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.running.pods import Pods, pods_of, pods_with, require_pods
 from capadvise.linux.running.target import find
@@ -51,10 +51,14 @@ def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
     )
     screens = not (args.no_tui or args.quiet or args.json)
     wishes = Wishes(args.output, quiet=args.quiet, screens=screens)
+    if args.restart and not is_unit(args.what):
+        raise BadInput(
+            "--restart is for units: NAME.service", hint="capadvise run -- starts anything else"
+        )
     if pods is not None:
         require_pods(pods)
     elif is_unit(args.what):
-        return [record_running(running_unit(args.what), what, wishes)]
+        return [record_running(running_unit(args.what, restart=args.restart), what, wishes)]
     pods = pods or pods_with(args.what)
     if pods is None:
         return [record_running(find(args.what), what, wishes)]

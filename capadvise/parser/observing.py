@@ -56,7 +56,8 @@ def run(verbs: Verbs) -> None:
 
 
 _ATTACH = """\
-The target is never stopped or signalled. Ctrl-C ends the recording.
+The target is never stopped or signalled. Ctrl-C ends the recording. Only with --restart, a unit is
+restarted once it is watched, with the set that it has: its start is seen, and what is refused.
 
 examples:
   capadvise attach --for 60 web
@@ -79,6 +80,11 @@ def attach(verbs: Verbs) -> None:
         end="end the recording",
     )
     _json(parser)
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="restart a unit as it is, to see it from its first instruction",
+    )
     parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
     parser.add_argument(
         "what",

@@ -116,6 +116,7 @@ def dump_recording(
         "image_files": [_image_file(file) for file in recording.image_files],
         "foreign_folders": [asdict(folder) for folder in recording.foreign_folders],
         "attached": recording.attached,
+        "restarted": recording.restarted,
         "io_uring": recording.io_uring,
         "setid_exec": recording.setid_exec,
         "proc_scanners": (

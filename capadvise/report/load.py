@@ -206,6 +206,7 @@ def load_recording(raw: Any) -> Recording:
             for item in raw.get("foreign_folders", [])
         ),
         attached=bool(raw["attached"]),
+        restarted=bool(raw.get("restarted", False)),
         io_uring=bool(raw["io_uring"]),
         setid_exec=bool(raw["setid_exec"]),
         proc_scanners=_scanners(raw.get("proc_scanners")),

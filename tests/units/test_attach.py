@@ -17,6 +17,12 @@ ExecReload=/usr/bin/mknod /run/made c 1 3
 CapabilityBoundingSet=CAP_CHOWN
 """
 
+AGAIN = """\
+[Service]
+ExecStart=/bin/sh -c 'touch /run/own; chown nobody /run/own; touch /run/started; exec sleep 600'
+CapabilityBoundingSet=
+"""
+
 
 def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     """Its reload command is refused what the unit does not have. Nothing is restarted."""
@@ -50,6 +56,29 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     assert granted == {"CAP_CHOWN": True, "CAP_MKNOD": False}
     assert report["target"]["kind"] == "unit"
     assert guest.systemctl("show", "-p", "MainPID", "watched") == before
+
+
+def test_a_restart_with_its_own_set(guest: Guest) -> None:
+    """It is seen from its first instruction, with what is refused; nothing of it is changed."""
+    guest.unit("again.service", AGAIN)
+    guest.systemctl("start", "again")
+    until((guest.root / "run/started").exists)
+    (guest.root / "run/started").unlink()
+    before = guest.systemctl("show", "-p", "MainPID", "again")
+    words = ("attach", "--no-tui", "--restart", "-o", "/run/again.json")
+    done = guest.capadvise(*words, "--check", "test -e /run/started", "again.service")
+    assert "watching again.service, which is restarted now" in done.stderr
+    assert done.returncode == 0
+    report = json.loads((guest.root / "run/again.json").read_text())
+    recording = report["recordings"][0]
+    assert recording["restarted"] is True
+    assert "its start was not observed" not in done.stderr
+    (check,) = [one for one in recording["checks"] if one["cap"] == "CAP_CHOWN"]
+    assert check["granted"] is False
+    assert guest.state("again") == "active"
+    assert guest.systemctl("show", "-p", "MainPID", "again") != before
+    assert guest.systemctl("show", "-p", "DropInPaths", "--value", "again") == ""
+    guest.systemctl("stop", "again")
 
 
 def test_a_unit_of_which_nothing_runs(guest: Guest) -> None:

@@ -17,6 +17,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.shims import CONMON
+from capadvise.linux.engines.systemd import manager
 from capadvise.linux.engines.systemd.unit_starts import UnitStarts
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
@@ -76,6 +77,8 @@ def attach(
             execs = ExecWatcher(ready.traced().buffers, running.is_entered_by)
             try:
                 begun(len(running.processes()))
+                if running.restart and running.unit:
+                    manager.restart(running.unit.name)
                 loop.run(_each_round(loop, running, scope, held, onlooker))
             finally:
                 execs.stop()
@@ -162,4 +165,4 @@ def _recording(loop: EventLoop, running: Running, scope: Scope, held: Held) -> R
     recording = loop.recording(scope, held, None)
     known = running.description
     files = changed_files(known, known.pid) if known else ()
-    return replace(recording, attached=True, image_files=files)
+    return replace(recording, attached=True, restarted=running.restart, image_files=files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from capadvise.linux.engines.cli.cgroup_path import parse_place
@@ -14,7 +15,7 @@ from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.running.not_ours import NotOurs
-from capadvise.linux.running.restarts import Restarts
+from capadvise.linux.running.restarts import Restarts, container_again, unit_again
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.decisions import Happening, SupervisorLost
 from capadvise.linux.supervise.guardian_client import GuardianProcess
@@ -83,8 +84,7 @@ class RunningSubject(NotOurs):
         self._scope, self._guardian = scope, guardian
         self._buffers, self._tracker = trace.buffers, own
         self._seen: set[int] = set()
-        known = running.description
-        self._restarts = Restarts(known.engine, known.id) if known else None
+        self._restarts = _restarts(running)
         self.fds = (guardian.report,)
 
     def adopt(self) -> None:
@@ -121,13 +121,13 @@ class RunningSubject(NotOurs):
                 self._tracker.enter(thread, scope)
 
     def _comes_again(self) -> bool:
-        """The container is the same, with another first process."""
+        """The container or the unit is the same, with another first process."""
         if self._restarts is None:
             return False
-        if (known := self._restarts.look()) is not None:
-            own = procfs.namespace(known.pid, "pid")
-            self._running = replace(self._running, pid=known.pid, pid_namespace=own)
-            self._since = procfs.start_time(known.pid)
+        if pid := self._restarts.look():
+            own = procfs.namespace(pid, "pid")
+            self._running = replace(self._running, pid=pid, pid_namespace=own)
+            self._since = procfs.start_time(pid)
         return not self._restarts.over
 
     def _lives(self) -> bool:
@@ -140,6 +140,13 @@ class RunningSubject(NotOurs):
     def pids(self) -> list[int]:
         """All that belongs to it now."""
         return self._running.processes()
+
+
+def _restarts(running: Running) -> Restarts | None:
+    known, unit = running.description, running.unit
+    if known is not None:
+        return Restarts(partial(container_again, known.engine, known.id))
+    return None if unit is None else Restarts(partial(unit_again, unit.name))
 
 
 def _is_runtime(pid: int) -> bool:

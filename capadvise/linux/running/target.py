@@ -40,6 +40,8 @@ class Running:
     """The engine's."""
     unit: ServiceUnit | None = None
     """As its manager describes it."""
+    restart: bool = False
+    """A unit, which is to be restarted once it is watched."""
 
     def is_called(self, name: str) -> bool:
         """Whether this is the container's name, or begins its id."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from capadvise.errors import BadInput
 from capadvise.linux.engines.systemd import manager
 from capadvise.linux.engines.systemd.invocation import restart_of, unit_name
-from capadvise.linux.engines.systemd.unit_starts import processes
-from capadvise.linux.kernel import procfs
+from capadvise.linux.engines.systemd.safety import require_restartable
+from capadvise.linux.running.restarts import first_process
 from capadvise.linux.running.target import Running, target_of
 
 
@@ -17,18 +17,19 @@ def is_unit(what: str) -> bool:
     return what.endswith(".service")
 
 
-def running_unit(what: str) -> Running:
-    """Raises BadInput where there is none, or nothing of it runs."""
+def running_unit(what: str, *, restart: bool = False) -> Running:
+    """``restart``: it is restarted, as it is, once it is watched. Raises BadInput where there is
+    none, or nothing of it runs, or it must not be restarted."""
     unit = manager.known(unit_name(what))
+    if restart:
+        require_restartable(unit)
     keeper = manager.pid()
-    pids = processes(unit.name)
-    if not pids:
+    first = first_process(unit)
+    if not first:
         raise BadInput(
             f"nothing of {unit.name} runs: it is {unit.active}",
             hint=f"capadvise run -- systemctl start {unit.short_name}",
         )
-    below = [pid for pid in pids if procfs.parent(pid) == keeper]
-    first = unit.main if keeper == 1 and unit.main in pids else (below or pids)[0]
     order = restart_of(unit.name)
     target = replace(target_of(first, "unit"), name=unit.short_name, argv=order.argv)
-    return Running(first, target, shim=keeper, unit=unit)
+    return Running(first, target, shim=keeper, unit=unit, restart=restart)

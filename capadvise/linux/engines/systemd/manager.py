@@ -80,6 +80,11 @@ def stop(name: str) -> None:
     _call("stop", "--no-block", "--quiet", "--", name)
 
 
+def restart(name: str) -> None:
+    """Without waiting for its start."""
+    _call("restart", "--no-block", "--quiet", "--", name)
+
+
 def kill(name: str) -> None:
     """All of its processes."""
     _call("kill", "--signal=KILL", "--quiet", "--", name)

@@ -228,6 +228,54 @@ def perf_tracepoint(number: int, program: int) -> int:
     return fd
 
 
+def bpf_map(kind: int, key: int, value: int, entries: int, flags: int = 0) -> int:
+    """A map of a kind (BPF_MAP_TYPE_*); its descriptor."""
+    return _bpf(uapi.BPF_MAP_CREATE, "<5I", kind, key, value, entries, flags)
+
+
+def bpf_update(table: int, key: bytes, value: bytes) -> None:
+    """Put an entry into a map."""
+    key_, value_ = (ctypes.create_string_buffer(text, len(text)) for text in (key, value))
+    addresses = ctypes.addressof(key_), ctypes.addressof(value_)
+    _bpf(uapi.BPF_MAP_UPDATE_ELEM, "<IIQQQ", table, 0, *addresses, 0)
+
+
+def bpf_entries(table: int, key: int, value: int, most: int) -> list[tuple[bytes, bytes]]:
+    """What a map holds, ``most`` entries at most, with keys and values of these sizes."""
+    keys, values = (ctypes.create_string_buffer(size * most) for size in (key, value))
+    token = ctypes.c_uint64()
+    at, to_keys, to_values = map(ctypes.addressof, (token, keys, values))
+    attributes = _bpf_attributes("<QQQQIIQQ", 0, at, to_keys, to_values, most, table, 0, 0)
+    if _libc.syscall(_bpf_number(), uapi.BPF_MAP_LOOKUP_BATCH, attributes, _BPF_ATTRIBUTES) < 0:
+        if ctypes.get_errno() != errno.ENOENT:  # else that was all
+            oserror("bpf")
+    count = struct.unpack_from("<I", attributes, 32)[0]
+    raw_keys, raw_values = keys.raw, values.raw
+    return [
+        (raw_keys[at * key : (at + 1) * key], raw_values[at * value : (at + 1) * value])
+        for at in range(count)
+    ]
+
+
+def bpf_load_program(kind: int, code: bytes, attached_as: int = 0, function: int = 0) -> int:
+    """Let the kernel check and take a program; its descriptor. ``function``: the BTF number of the
+    kernel's function at which it will run."""
+    buffer = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"Dual MIT/GPL")
+    addresses = ctypes.addressof(buffer), ctypes.addressof(licence)
+    layout = "<IIQQ44xI36xI"
+    given = kind, len(code) // 8, *addresses, attached_as, function
+    return _bpf(uapi.BPF_PROG_LOAD, layout, *given)
+
+
+def bpf_raw_tracepoint(name: str | None, program: int) -> int:
+    """Run a program at a tracepoint, or where it was loaded for, as long as this descriptor is
+    open."""
+    text = None if name is None else ctypes.create_string_buffer(name.encode())
+    at = 0 if text is None else ctypes.addressof(text)
+    return _bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, "<QI", at, program)
+
+
 _BPF_ATTRIBUTES = 120
 
 

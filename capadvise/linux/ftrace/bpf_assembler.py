@@ -1,0 +1,125 @@
+"""BPF instructions with labels in place of distances. Pure.
+
+Reference: Documentation/bpf/standardization/instruction-set.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import struct
+
+FRAME = 10
+"""The register that holds the end of the stack."""
+_LOAD = {1: 0x71, 2: 0x69, 4: 0x61, 8: 0x79}
+_STORE = {1: 0x73, 2: 0x6B, 4: 0x63, 8: 0x7B}
+_STORE_VALUE = {1: 0x72, 2: 0x6A, 4: 0x62, 8: 0x7A}
+_JUMPS = {"==": 0x15, "!=": 0x55, "&": 0x45, ">": 0x25}
+_JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
+_MAP = 1
+_SIGNED = 1 << 31
+
+
+class Assembler:
+    """Takes instructions one after the other; ``code`` is the program."""
+
+    def __init__(self) -> None:
+        self._instructions: list[tuple[int, int, int, int | str, int]] = []
+        self._labels: dict[str, int] = {}
+
+    def _add(
+        self, code: int, to: int = 0, source: int = 0, offset: int | str = 0, value: int = 0
+    ) -> None:
+        self._instructions.append((code, to, source, offset, value))
+
+    def label(self, name: str) -> None:
+        """A place to jump to."""
+        self._labels[name] = len(self._instructions)
+
+    def move(self, to: int, source: int) -> None:
+        """Copy a register."""
+        self._add(0xBF, to, source)
+
+    def set(self, to: int, value: int) -> None:
+        """Set a register to a number of 32 bits, with its sign."""
+        self._add(0xB7, to, value=value)
+
+    def set_wide(self, to: int, value: int) -> None:
+        """Set a register to a number of 64 bits."""
+        self._add(0x18, to, value=_signed(value & 0xFFFFFFFF))
+        self._add(0, value=_signed(value >> 32))
+
+    def map(self, to: int, descriptor: int) -> None:
+        """Let a register stand for a map."""
+        self._add(0x18, to, _MAP, value=descriptor)
+        self._add(0)
+
+    def add(self, to: int, value: int) -> None:
+        """Add a number to a register."""
+        self._add(0x07, to, value=value)
+
+    def keep_bits(self, to: int, value: int) -> None:
+        """Clear all other bits of a register."""
+        self._add(0x57, to, value=value)
+
+    def set_bits(self, to: int, value: int) -> None:
+        """Set bits of a register."""
+        self._add(0x47, to, value=value)
+
+    def shift_left(self, to: int, bits: int) -> None:
+        """Shift a register."""
+        self._add(0x67, to, value=bits)
+
+    def add_register(self, to: int, source: int) -> None:
+        """Add a register to another one."""
+        self._add(0x0F, to, source)
+
+    def load(self, size: int, to: int, source: int, offset: int) -> None:
+        """Read memory that the kernel knows to be there."""
+        self._add(_LOAD[size], to, source, offset)
+
+    def store(self, size: int, to: int, offset: int, source: int) -> None:
+        """Write a register to memory."""
+        self._add(_STORE[size], to, source, offset)
+
+    def store_value(self, size: int, to: int, offset: int, value: int) -> None:
+        """Write a number to memory."""
+        self._add(_STORE_VALUE[size], to, 0, offset, value)
+
+    def increment(self, to: int, offset: int, source: int) -> None:
+        """Add a register to 8 bytes of memory, with nobody between."""
+        self._add(0xDB, to, source, offset)
+
+    def call(self, helper: int) -> None:
+        """Call one of the kernel's helpers (BPF_FUNC_*)."""
+        self._add(0x85, value=helper)
+
+    def jump(self, label: str) -> None:
+        """Go on at a label."""
+        self._add(0x05, offset=label)
+
+    def jump_if(self, register: int, how: str, value: int, label: str) -> None:
+        """Go on at a label if a register compares so with a number."""
+        self._add(_JUMPS[how], register, 0, label, value)
+
+    def jump_if_register(self, register: int, how: str, other: int, label: str) -> None:
+        """Go on at a label if a register compares so with another one."""
+        self._add(_JUMPS_BY_REGISTER[how], register, other, label)
+
+    def exit(self) -> None:
+        """End the program."""
+        self.set(0, 0)
+        self._add(0x95)
+
+    @property
+    def code(self) -> bytes:
+        """The program."""
+        return b"".join(
+            struct.pack("<BBhi", code, source << 4 | to, self._distance(at, offset), value)
+            for at, (code, to, source, offset, value) in enumerate(self._instructions)
+        )
+
+    def _distance(self, at: int, offset: int | str) -> int:
+        return self._labels[offset] - at - 1 if isinstance(offset, str) else offset
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value & _SIGNED else value

@@ -1,0 +1,337 @@
+"""The BPF program that keeps the capability checks of the whole machine that were refused. Pure.
+
+It runs at each check, and ends at once where that was granted. The check for CAP_SYS_ADMIN that
+ordinary processes fail at nearly every mmap ends a few instructions later, by the number of the
+call. What is left is counted in the kernel, by all that makes it another one than those before;
+the first of each is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from capadvise.caps import SYS_ADMIN
+from capadvise.linux.ftrace.bpf_assembler import FRAME, Assembler
+
+CAP, CALL, UID, RELATION, PROGRAM, GROUP, STACK = 0, 4, 8, 12, 16, 32, 40
+FRAMES = 28
+KEY_SIZE = STACK + 8 * FRAMES
+THREAD, ARGUMENTS, IDS, SETS, TIME, PATH = 264, 272, 320, 352, 392, 400
+PATH_SIZE = 256
+NAMES, LEVELS, NAME_SIZE = PATH + PATH_SIZE, 6, 96
+"""The control group and those above it, the innermost first."""
+SECCOMP = NAMES + LEVELS * NAME_SIZE
+RECORD_SIZE = SECCOMP + 8
+"""Where the parts of a record stand. It begins with what is its key in the kernel's table."""
+HOST_ASKED, OUTSIDE, OWN = 1, 2, 4
+"""Bits of RELATION: the check was against the machine's user namespace; the process is in another
+one; the check was against the namespace that the process is in."""
+NO_CALL, NO_CAP = 0xFFFFFFFF, 0xFFFFFFFF
+_NAMESPACES = 0x7E020080
+"""CLONE_NEW*: a fork without them is no business of CAP_SYS_ADMIN's."""
+
+_LOOKUP, _UPDATE, _DELETE, _NOW, _PID_TGID, _COMM, _TASK = 1, 2, 3, 5, 14, 16, 35
+_GET_STACK, _READ_USER, _READ, _READ_USER_TEXT, _READ_TEXT = 67, 112, 113, 114, 115
+_OUTPUT, _TASK_BTF, _TASK_REGISTERS = 130, 158, 175
+_CONTEXT, _RECORD, _REGISTERS, _CRED = 6, 7, 8, 9
+_NOT_THERE = 1
+"""BPF_NOEXIST"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the kernel keeps things, in bytes."""
+
+    call: int
+    arguments: tuple[int, ...]
+    """Of ``struct pt_regs``."""
+    ids: int
+    sets: int
+    users: int
+    """Of ``struct cred``."""
+    above: int
+    """Of ``struct user_namespace``: the one above it."""
+    seccomp: int
+    groups: int
+    """Of ``struct task_struct``."""
+    group: int
+    """Of ``struct css_set``: the group of version 2, or a subsystem's state."""
+    of_state: int | None
+    """Of ``struct cgroup_subsys_state``; None for version 2."""
+    node: int
+    """Of ``struct cgroup``."""
+    node_id: int
+    node_name: int
+    node_parent: int
+    """Of ``struct kernfs_node``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the program finds the arguments and the answer of a check, in 8 bytes each."""
+
+    cred: int
+    namespace: int
+    cap: int
+    answer: int
+
+
+TRACEPOINT = Context(cred=0, namespace=8, cap=24, answer=32)
+"""``capability:cap_capable``"""
+FUNCTION = Context(cred=0, namespace=8, cap=16, answer=32)
+"""At the return of ``cap_capable()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Descriptors."""
+
+    scratch: int
+    """One record for each processor."""
+    counts: int
+    ring: int
+    paths: int
+    """By the number of a call: which of its arguments is a path, counted from 1."""
+    dropped: int
+    """How many records the ring did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Numbers of system calls."""
+
+    memory: Iterable[int]
+    """Those in which CAP_SYS_ADMIN is only asked for in accounting."""
+    clone: int | None
+    clone3: int | None
+
+
+def program(
+    context: Context, layout: Layout, maps: Maps, calls: Calls, *, own: int
+) -> bytes:
+    """``own``: our process, which is left out."""
+    code = Assembler()
+    code.move(_CONTEXT, 1)
+    code.load(8, 2, _CONTEXT, context.answer)
+    code.jump_if(2, "==", 0, "end")
+    code.call(_TASK_BTF)
+    code.move(1, 0)
+    code.call(_TASK_REGISTERS)
+    code.move(_REGISTERS, 0)
+    code.load(8, 2, _CONTEXT, context.cap)
+    code.jump_if(2, "!=", int(SYS_ADMIN), "keep")
+    _leave_accounting(code, layout, calls)
+    code.label("keep")
+    scratch(code, maps)
+    _note_key(code, context, layout, own)
+    count_or_tell(code, layout, maps, ids=True)
+    code.label("end")
+    code.exit()
+    return code.code
+
+
+def _leave_accounting(code: Assembler, layout: Layout, calls: Calls) -> None:
+    """End where memory is only accounted for."""
+    code.load(8, 3, _REGISTERS, layout.call)
+    for number in calls.memory:
+        code.jump_if(3, "==", number, "end")
+    code.jump_if(3, "==", -1, "end")  # a page fault
+    if calls.clone is not None:
+        code.jump_if(3, "!=", calls.clone, "no clone")
+        code.load(8, 4, _REGISTERS, layout.arguments[0])
+        code.keep_bits(4, _NAMESPACES)
+        code.jump_if(4, "==", 0, "end")
+        code.label("no clone")
+    if calls.clone3 is not None:
+        code.jump_if(3, "!=", calls.clone3, "keep")
+        code.store_value(8, FRAME, -8, 0)
+        code.load(8, 3, _REGISTERS, layout.arguments[0])
+        _read(code, _READ_USER, FRAME, -8, 8)
+        code.load(8, 4, FRAME, -8)
+        code.keep_bits(4, _NAMESPACES)
+        code.jump_if(4, "==", 0, "end")
+
+
+def _read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None:
+    """Copy from the address in register 3."""
+    code.move(1, to)
+    code.add(1, offset)
+    code.set(2, size)
+    code.call(helper)
+
+
+def scratch(code: Assembler, maps: Maps) -> None:
+    """Let the register of the record stand for this processor's."""
+    code.store_value(4, FRAME, -4, 0)
+    code.map(1, maps.scratch)
+    code.move(2, FRAME)
+    code.add(2, -4)
+    code.call(_LOOKUP)
+    code.jump_if(0, "==", 0, "end")
+    code.move(_RECORD, 0)
+    for at in range(0, KEY_SIZE, 8):
+        code.store_value(8, _RECORD, at, 0)
+
+
+def _note_key(code: Assembler, context: Context, layout: Layout, own: int) -> None:
+    """Write all that makes this check another one."""
+    code.load(8, 2, _CONTEXT, context.cap)
+    code.store(4, _RECORD, CAP, 2)
+    code.load(8, 2, _REGISTERS, layout.call)
+    code.store(4, _RECORD, CALL, 2)
+    code.load(8, _CRED, _CONTEXT, context.cred)
+    note_thread(code, own)
+    code.move(3, _CRED)
+    code.add(3, layout.ids)
+    _read(code, _READ, _RECORD, IDS, 32)
+    code.load(4, 2, _RECORD, IDS + 16)
+    code.store(4, _RECORD, UID, 2)
+    code.move(3, _CRED)
+    code.add(3, layout.users)
+    _read(code, _READ, FRAME, -16, 8)
+    code.store_value(4, _RECORD, RELATION, 0)
+    code.load(8, 2, FRAME, -16)
+    code.load(8, 3, _CONTEXT, context.namespace)
+    code.jump_if_register(2, "!=", 3, "not its own")
+    code.store_value(4, _RECORD, RELATION, OWN)
+    code.label("not its own")
+    code.store(8, FRAME, -24, 3)
+    for at, bit, when in ((-24, HOST_ASKED, "!="), (-16, OUTSIDE, "==")):
+        _step(code, at, layout.above)  # the machine's has none above it
+        code.load(8, 2, FRAME, at)
+        code.jump_if(2, when, 0, f"not {bit}")
+        code.load(4, 2, _RECORD, RELATION)
+        code.set_bits(2, bit)
+        code.store(4, _RECORD, RELATION, 2)
+        code.label(f"not {bit}")
+    note_group(code, layout)
+    code.move(1, _CONTEXT)
+    code.move(2, _RECORD)
+    code.add(2, STACK)
+    code.set(3, 8 * FRAMES)
+    code.set(4, 0)
+    code.call(_GET_STACK)
+
+
+def note_thread(code: Assembler, own: int) -> None:
+    """Write which thread it is, and what it is called."""
+    code.call(_PID_TGID)
+    code.store(8, _RECORD, THREAD, 0)
+    code.load(4, 2, _RECORD, THREAD + 4)
+    code.jump_if(2, "==", own, "end")
+    code.move(1, _RECORD)
+    code.add(1, PROGRAM)
+    code.set(2, 16)
+    code.call(_COMM)
+
+
+def note_group(code: Assembler, layout: Layout) -> None:
+    """Write the number of its control group; keep where that is described below the stack."""
+    code.call(_TASK)
+    code.store(8, FRAME, -32, 0)
+    code.move(3, 0)
+    code.add(3, layout.groups)
+    _read(code, _READ, FRAME, -24, 8)
+    for offset in (layout.group, layout.of_state, layout.node):
+        if offset is not None:
+            _step(code, -24, offset)
+    code.load(8, 3, FRAME, -24)
+    code.add(3, layout.node_id)
+    _read(code, _READ, _RECORD, GROUP, 8)
+
+
+def _step(code: Assembler, at: int, offset: int) -> None:
+    """Follow a pointer that stands on the stack to the next one."""
+    code.load(8, 3, FRAME, at)
+    code.add(3, offset)
+    _read(code, _READ, FRAME, at, 8)
+
+
+def count_or_tell(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> None:
+    """Count one that is known; of a new one, send the whole record."""
+    code.map(1, maps.counts)
+    code.move(2, _RECORD)
+    code.call(_LOOKUP)
+    code.jump_if(0, "==", 0, "new")
+    code.set(1, 1)
+    code.increment(0, 0, 1)
+    code.jump("end")
+    code.label("new")
+    code.store_value(8, FRAME, -8, 1)
+    code.map(1, maps.counts)
+    code.move(2, _RECORD)
+    code.move(3, FRAME)
+    code.add(3, -8)
+    code.set(4, _NOT_THERE)
+    code.call(_UPDATE)
+    code.jump_if(0, "!=", 0, "end")
+    _note_rest(code, layout, maps, ids=ids)
+    code.map(1, maps.ring)
+    code.move(2, _RECORD)
+    code.set(3, RECORD_SIZE)
+    code.set(4, 0)
+    code.call(_OUTPUT)
+    code.jump_if(0, "==", 0, "end")
+    # The ring is full: the next one of this kind is to be told.
+    code.map(1, maps.counts)
+    code.move(2, _RECORD)
+    code.call(_DELETE)
+    code.store_value(4, FRAME, -4, 0)
+    code.map(1, maps.dropped)
+    code.move(2, FRAME)
+    code.add(2, -4)
+    code.call(_LOOKUP)
+    code.jump_if(0, "==", 0, "end")
+    code.set(1, 1)
+    code.increment(0, 0, 1)
+
+
+def _note_rest(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> None:
+    """Write what only the first of a kind tells."""
+    for number, offset in enumerate(layout.arguments):
+        code.load(8, 2, _REGISTERS, offset)
+        code.store(8, _RECORD, ARGUMENTS + 8 * number, 2)
+    if ids:
+        code.move(3, _CRED)
+        code.add(3, layout.sets)
+        _read(code, _READ, _RECORD, SETS, 40)
+    code.call(_NOW)
+    code.store(8, _RECORD, TIME, 0)
+    code.load(8, 3, FRAME, -32)
+    code.add(3, layout.seccomp)
+    _read(code, _READ, _RECORD, SECCOMP, 4)
+    _note_path(code, maps)
+    for level in range(LEVELS):
+        code.store_value(8, _RECORD, NAMES + level * NAME_SIZE, 0)
+    for level in range(LEVELS):
+        code.load(8, 3, FRAME, -24)
+        code.jump_if(3, "==", 0, "top")
+        code.add(3, layout.node_name)
+        _read(code, _READ, FRAME, -40, 8)
+        code.load(8, 3, FRAME, -40)
+        _read(code, _READ_TEXT, _RECORD, NAMES + level * NAME_SIZE, NAME_SIZE)
+        _step(code, -24, layout.node_parent)
+    code.label("top")
+
+
+def _note_path(code: Assembler, maps: Maps) -> None:
+    """Copy the path, if the call has one."""
+    code.store_value(8, _RECORD, PATH, 0)
+    code.load(4, 2, _RECORD, CALL)
+    code.store(4, FRAME, -4, 2)
+    code.map(1, maps.paths)
+    code.move(2, FRAME)
+    code.add(2, -4)
+    code.call(_LOOKUP)
+    code.jump_if(0, "==", 0, "no path")
+    code.load(1, 2, 0, 0)
+    for number in range(4):
+        code.jump_if(2, "!=", number + 1, f"not argument {number}")
+        code.load(8, 3, _RECORD, ARGUMENTS + 8 * number)
+        code.jump("path")
+        code.label(f"not argument {number}")
+    code.jump("no path")
+    code.label("path")
+    _read(code, _READ_USER_TEXT, _RECORD, PATH, PATH_SIZE)
+    code.label("no path")

@@ -1,0 +1,266 @@
+"""The refused capability checks of the whole machine: counted in the kernel, the first of each kind
+told here. Nothing of it outlives this process: the kernel ends the programs with their descriptors.
+
+It takes Linux 5.15, BPF, BTF and the kernel's symbols.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.errors import CannotObserve
+from capadvise.linux.ftrace import denial_program as at
+from capadvise.linux.ftrace.denial_program import FUNCTION, TRACEPOINT, Calls, Layout, Maps
+from capadvise.linux.kernel import btf, libc, syscall_arguments, uapi
+from capadvise.linux.kernel.sudo import with_sudo
+
+KINDS = 8192
+"""So many kinds of refusals are kept apart; the kernel forgets those that were not seen longest."""
+_RING = 1 << 20
+_BUSY, _DISCARDED = 1 << 31, 1 << 30
+_MOST_PATHS = 512
+"""System calls have lower numbers."""
+_MEMORY = ("mmap", "munmap", "brk", "mremap", "mprotect", "execve", "execveat", "fork", "vfork")
+_MEMBERS = {
+    "pt_regs": ("orig_ax", "di", "si", "dx", "r10", "r8", "r9", "syscallno", "orig_x0", "regs"),
+    "cred": ("uid", "user_ns", "cap_inheritable"),
+    "user_namespace": ("parent",),
+    "task_struct": ("cgroups", "seccomp"),
+    "css_set": ("dfl_cgrp", "subsys"),
+    "cgroup_subsys_state": ("cgroup",),
+    "cgroup": ("kn",),
+    "kernfs_node": ("id", "name", "parent", "__parent"),
+}
+_SUBSYSTEM = "pids_cgrp_id"
+"""Where version 1 is in use, the group of this one tells: all engines and systemd use it."""
+_RECORD = struct.Struct(
+    f"<4I16sQ{8 * at.FRAMES}sII6Q8I5QQ{at.PATH_SIZE}s{at.LEVELS * at.NAME_SIZE}sI4x"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The first of its kind. Program, path and groups are hostile."""
+
+    key: bytes
+    """By which the kernel counts it."""
+    cap: int | None
+    """None: a call that was refused without a check."""
+    call: int | None
+    """The number of the system call."""
+    relation: int
+    program: str
+    group: int
+    stack: bytes
+    thread: int
+    process: int
+    arguments: tuple[int, ...]
+    uids: tuple[int, int, int]
+    """Real, effective, saved; those of the machine's user namespace."""
+    gids: tuple[int, int, int]
+    permitted: int
+    bounding: int
+    path: str
+    groups: tuple[str, ...]
+    """The control group, from the outermost that was read."""
+    seccomp: bool
+    """A seccomp filter stands before its calls."""
+
+
+class Denials:
+    """The programs, and what they tell."""
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        """``numbers``: of system calls, by name. Raises CannotObserve."""
+        self._layout, function = _layout()
+        self._numbers = numbers
+        self._fds: list[int] = []
+        try:
+            self._maps = self._make_maps()
+            self._attach(function)
+            self._ring = _Ring(self._maps.ring)
+        except OSError as error:
+            self.close()
+            hint = with_sudo("watch") if os.geteuid() else "see: capadvise doctor"
+            raise CannotObserve(
+                f"the kernel refuses the BPF program: {error.strerror}", hint=hint
+            ) from error
+
+    def _make_maps(self) -> Maps:
+        def made(kind: int, key: int, value: int, entries: int) -> int:
+            self._fds.append(libc.bpf_map(kind, key, value, entries))
+            return self._fds[-1]
+
+        maps = Maps(
+            scratch=made(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, 4, at.RECORD_SIZE, 1),
+            counts=made(uapi.BPF_MAP_TYPE_LRU_HASH, at.KEY_SIZE, 8, KINDS),
+            ring=made(uapi.BPF_MAP_TYPE_RINGBUF, 0, 0, _RING),
+            paths=made(uapi.BPF_MAP_TYPE_ARRAY, 4, 8, _MOST_PATHS),
+            dropped=made(uapi.BPF_MAP_TYPE_ARRAY, 4, 8, 1),
+        )
+        for name, number in self._numbers.items():
+            kinds = [kind for _, kind in syscall_arguments.signature(name)][:4]
+            if "path" in kinds and number < _MOST_PATHS:
+                place = struct.pack("<Q", kinds.index("path") + 1)
+                libc.bpf_update(maps.paths, struct.pack("<I", number), place)
+        return maps
+
+    def _attach(self, function: int) -> None:
+        get = self._numbers.get
+        memory = [self._numbers[name] for name in _MEMORY if name in self._numbers]
+        calls = Calls(memory, get("clone"), get("clone3"))
+
+        def code(context: at.Context) -> bytes:
+            own = os.getpid()
+            return at.program(context, self._layout, self._maps, calls, own=own)
+
+        try:
+            self._run(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code(TRACEPOINT), "cap_capable")
+            return
+        except FileNotFoundError:  # before Linux 6.14
+            pass
+        if not function:
+            raise CannotObserve("this kernel shows no capability checks to BPF programs")
+        self._run(uapi.BPF_PROG_TYPE_TRACING, code(FUNCTION), None, function)
+
+    def _run(self, kind: int, code: bytes, tracepoint: str | None, function: int = 0) -> None:
+        as_ = uapi.BPF_TRACE_FEXIT if function else 0
+        loaded = libc.bpf_load_program(kind, code, as_, function)
+        try:
+            self._fds.append(libc.bpf_raw_tracepoint(tracepoint, loaded))
+        finally:
+            os.close(loaded)
+
+    @property
+    def fd(self) -> int:
+        """Readable when there is news."""
+        return self._maps.ring
+
+    def wait(self, seconds: float) -> None:
+        """Until there is news, or no longer than so."""
+        select.select([self.fd], [], [], seconds)
+
+    def read(self, most: int) -> list[Denial]:
+        """What is new, the oldest first."""
+        return [_denial(record) for record in self._ring.records(most)]
+
+    def counts(self) -> dict[bytes, int]:
+        """How often each kind was seen so far."""
+        entries = libc.bpf_entries(self._maps.counts, at.KEY_SIZE, 8, 2 * KINDS)
+        return {key: struct.unpack("<Q", value)[0] for key, value in entries}
+
+    def dropped(self) -> int:
+        """Of how many kinds the news was lost, since too much of it came at once."""
+        entries = libc.bpf_entries(self._maps.dropped, 4, 8, 1)
+        return int(struct.unpack("<Q", entries[0][1])[0])
+
+    def close(self) -> None:
+        """End it all."""
+        for fd in reversed(self._fds):
+            os.close(fd)
+        self._fds = []
+
+
+class _Ring:
+    """A BPF ring buffer: kernel/bpf/ringbuf.c describes its pages."""
+
+    def __init__(self, fd: int) -> None:
+        page = mmap.PAGESIZE
+        self._read = mmap.mmap(fd, page)
+        flags, access = mmap.MAP_SHARED, mmap.PROT_READ
+        self._written = mmap.mmap(fd, page + 2 * _RING, flags, access, offset=page)
+
+    def records(self, most: int) -> Iterator[bytes]:
+        """Records that are complete; each is given back once it was taken."""
+        page = mmap.PAGESIZE
+        (consumed,) = struct.unpack_from("<Q", self._read)
+        for _ in range(most):
+            (produced,) = struct.unpack_from("<Q", self._written)
+            if consumed >= produced:
+                return
+            start = page + (consumed & (_RING - 1))
+            (head,) = struct.unpack_from("<I", self._written, start)
+            if head & _BUSY:
+                return
+            length = head & ~(_BUSY | _DISCARDED)
+            record = self._written[start + 8 : start + 8 + length]
+            consumed += (length + 15) & ~7
+            struct.pack_into("<Q", self._read, 0, consumed)
+            if not head & _DISCARDED:
+                yield record
+
+
+def _denial(record: bytes) -> Denial:
+    fields = _RECORD.unpack(record)
+    cap, call, _, relation, program, group, stack, thread, process = fields[:9]
+    arguments, ids, sets = fields[9:15], fields[15:23], fields[23:28]
+    path, names, seccomp = fields[29:]
+    size = at.NAME_SIZE
+    levels = [_text(names[place : place + size]) for place in range(0, len(names), size)]
+    return Denial(
+        key=record[: at.KEY_SIZE],
+        cap=None if cap == at.NO_CAP else cap,
+        call=None if call == at.NO_CALL else call,
+        relation=relation,
+        program=_text(program),
+        group=group,
+        stack=stack.rstrip(b"\0") + b"\0" * (-len(stack.rstrip(b"\0")) % 8),
+        thread=thread,
+        process=process,
+        arguments=tuple(arguments),
+        uids=(ids[0], ids[4], ids[2]),
+        gids=(ids[1], ids[5], ids[3]),
+        permitted=sets[1],
+        bounding=sets[3],
+        path=_text(path),
+        groups=tuple(filter(None, reversed(levels))),
+        seccomp=seccomp == 2,
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
+
+
+def _layout() -> tuple[Layout, int]:
+    """Where this kernel keeps things, and the BTF number of its check function."""
+    known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=("cap_capable",))
+    offsets = known.offsets
+    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    version1 = not unified and _SUBSYSTEM in known.enumerators
+    try:
+        if ("pt_regs", "orig_ax") in offsets:
+            call = offsets["pt_regs", "orig_ax"]
+            registers = [offsets["pt_regs", name] for name in ("di", "si", "dx", "r10", "r8", "r9")]
+        else:
+            call, first = offsets["pt_regs", "syscallno"], offsets["pt_regs", "orig_x0"]
+            registers = [first, *(offsets["pt_regs", "regs"] + 8 * n for n in range(1, 6))]
+        state = 8 * known.enumerators.get(_SUBSYSTEM, 0)
+        parent = offsets.get(("kernfs_node", "parent"))
+        layout = Layout(
+            call=call,
+            arguments=tuple(registers),
+            ids=offsets["cred", "uid"],
+            sets=offsets["cred", "cap_inheritable"],
+            users=offsets["cred", "user_ns"],
+            above=offsets["user_namespace", "parent"],
+            seccomp=offsets["task_struct", "seccomp"],
+            groups=offsets["task_struct", "cgroups"],
+            group=offsets["css_set", "subsys"] + state
+            if version1
+            else offsets["css_set", "dfl_cgrp"],
+            of_state=offsets["cgroup_subsys_state", "cgroup"] if version1 else None,
+            node=offsets["cgroup", "kn"],
+            node_id=offsets["kernfs_node", "id"],
+            node_name=offsets["kernfs_node", "name"],
+            node_parent=offsets["kernfs_node", "__parent"] if parent is None else parent,
+        )
+    except KeyError as error:
+        raise CannotObserve(f"this kernel has no {'.'.join(error.args[0])}") from error
+    return layout, known.functions.get("cap_capable", 0)

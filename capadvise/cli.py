@@ -187,6 +187,12 @@ def _run(args: Namespace) -> int:
     return command(args)
 
 
+def _watch(args: Namespace) -> int:
+    from capadvise.commands.watch import command
+
+    return command(args)
+
+
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "attach": _attach,
     "catalog": _catalog,
@@ -204,6 +210,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "prove": _prove,
     "review": _review,
     "run": _run,
+    "watch": _watch,
 }
 
 

@@ -22,6 +22,7 @@ TOPICS = {
     "user-namespaces": "what fits a user namespace, why, and what to write for it",
     "retries": "--retry: refused calls are made again, as root or as an ordinary user",
     "refusals": "what refused a call: capability, seccomp, a security module …; audit logs",
+    "debugging": "a hardened service fails: whose call was refused, by what, and the cure",
     "contributing": "the map, where to add what, and the path of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what to do instead",
     "sites": "every site rule: what a check in a kernel function means",

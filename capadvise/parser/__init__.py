@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from capadvise import __version__
-from capadvise.parser import knowledge, kubernetes, observing, reports
+from capadvise.parser import knowledge, kubernetes, observing, reports, watching
 from capadvise.parser.verbs import Parser, Verbs
 
 _DESCRIPTION = """\
@@ -36,6 +36,7 @@ target, and for all other commands, the exit code says:
 VERBS: dict[str, Callable[[Verbs], None]] = {
     "run": observing.run,
     "attach": observing.attach,
+    "watch": watching.watch,
     "prove": observing.prove,
     "review": reports.review,
     "emit": reports.emit,

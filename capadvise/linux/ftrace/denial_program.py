@@ -8,26 +8,41 @@ the first of each is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.bpf_assembler import FRAME, Assembler
+from capadvise.linux.ftrace.denial_record import (
+    ADDRESS,
+    ADDRESS_SIZE,
+    ARGUMENTS,
+    CALL,
+    CAP,
+    FRAMES,
+    GROUP,
+    HOST_ASKED,
+    IDS,
+    KEY_SIZE,
+    LEVELS,
+    NAME_SIZE,
+    NAMES,
+    OUTSIDE,
+    OWN,
+    PATH,
+    PATH_SIZE,
+    PROGRAM,
+    RECORD_SIZE,
+    RELATION,
+    SECCOMP,
+    SETS,
+    STACK,
+    THREAD,
+    TIME,
+    UID,
+    Calls,
+    CheckArguments,
+    DenialMaps,
+    KernelLayout,
+)
 
-CAP, CALL, UID, RELATION, PROGRAM, GROUP, STACK = 0, 4, 8, 12, 16, 32, 40
-FRAMES = 28
-KEY_SIZE = STACK + 8 * FRAMES
-THREAD, ARGUMENTS, IDS, SETS, TIME, PATH = 264, 272, 320, 352, 392, 400
-PATH_SIZE = 256
-NAMES, LEVELS, NAME_SIZE = PATH + PATH_SIZE, 6, 96
-"""The control group and those above it, the innermost first."""
-SECCOMP = NAMES + LEVELS * NAME_SIZE
-RECORD_SIZE = SECCOMP + 8
-"""Where the parts of a record stand. It begins with what is its key in the kernel's table."""
-HOST_ASKED, OUTSIDE, OWN = 1, 2, 4
-"""Bits of RELATION: the check was against the machine's user namespace; the process is in another
-one; the check was against the namespace that the process is in."""
-NO_CALL, NO_CAP = 0xFFFFFFFF, 0xFFFFFFFF
 _NAMESPACES = 0x7E020080
 """CLONE_NEW*: a fork without them is no business of CAP_SYS_ADMIN's."""
 
@@ -39,76 +54,8 @@ _NOT_THERE = 1
 """BPF_NOEXIST"""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the kernel keeps things, in bytes."""
-
-    call: int
-    arguments: tuple[int, ...]
-    """Of ``struct pt_regs``."""
-    ids: int
-    sets: int
-    users: int
-    """Of ``struct cred``."""
-    above: int
-    """Of ``struct user_namespace``: the one above it."""
-    seccomp: int
-    groups: int
-    """Of ``struct task_struct``."""
-    group: int
-    """Of ``struct css_set``: the group of version 2, or a subsystem's state."""
-    of_state: int | None
-    """Of ``struct cgroup_subsys_state``; None for version 2."""
-    node: int
-    """Of ``struct cgroup``."""
-    node_id: int
-    node_name: int
-    node_parent: int
-    """Of ``struct kernfs_node``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where the program finds the arguments and the answer of a check, in 8 bytes each."""
-
-    cred: int
-    namespace: int
-    cap: int
-    answer: int
-
-
-TRACEPOINT = Context(cred=0, namespace=8, cap=24, answer=32)
-"""``capability:cap_capable``"""
-FUNCTION = Context(cred=0, namespace=8, cap=16, answer=32)
-"""At the return of ``cap_capable()``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """Descriptors."""
-
-    scratch: int
-    """One record for each processor."""
-    counts: int
-    ring: int
-    paths: int
-    """By the number of a call: which of its arguments is a path, counted from 1."""
-    dropped: int
-    """How many records the ring did not take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """Numbers of system calls."""
-
-    memory: Iterable[int]
-    """Those in which CAP_SYS_ADMIN is only asked for in accounting."""
-    clone: int | None
-    clone3: int | None
-
-
 def program(
-    context: Context, layout: Layout, maps: Maps, calls: Calls, *, own: int
+    context: CheckArguments, layout: KernelLayout, maps: DenialMaps, calls: Calls, own: int
 ) -> bytes:
     """``own``: our process, which is left out."""
     code = Assembler()
@@ -131,7 +78,7 @@ def program(
     return code.code
 
 
-def _leave_accounting(code: Assembler, layout: Layout, calls: Calls) -> None:
+def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> None:
     """End where memory is only accounted for."""
     code.load(8, 3, _REGISTERS, layout.call)
     for number in calls.memory:
@@ -161,7 +108,7 @@ def _read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None
     code.call(helper)
 
 
-def scratch(code: Assembler, maps: Maps) -> None:
+def scratch(code: Assembler, maps: DenialMaps) -> None:
     """Let the register of the record stand for this processor's."""
     code.store_value(4, FRAME, -4, 0)
     code.map(1, maps.scratch)
@@ -174,7 +121,7 @@ def scratch(code: Assembler, maps: Maps) -> None:
         code.store_value(8, _RECORD, at, 0)
 
 
-def _note_key(code: Assembler, context: Context, layout: Layout, own: int) -> None:
+def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, own: int) -> None:
     """Write all that makes this check another one."""
     code.load(8, 2, _CONTEXT, context.cap)
     code.store(4, _RECORD, CAP, 2)
@@ -198,7 +145,7 @@ def _note_key(code: Assembler, context: Context, layout: Layout, own: int) -> No
     code.label("not its own")
     code.store(8, FRAME, -24, 3)
     for at, bit, when in ((-24, HOST_ASKED, "!="), (-16, OUTSIDE, "==")):
-        _step(code, at, layout.above)  # the machine's has none above it
+        _follow(code, at, layout.above)  # the machine's has none above it
         code.load(8, 2, FRAME, at)
         code.jump_if(2, when, 0, f"not {bit}")
         code.load(4, 2, _RECORD, RELATION)
@@ -226,29 +173,42 @@ def note_thread(code: Assembler, own: int) -> None:
     code.call(_COMM)
 
 
-def note_group(code: Assembler, layout: Layout) -> None:
+def note_group(code: Assembler, layout: KernelLayout) -> None:
     """Write the number of its control group; keep where that is described below the stack."""
     code.call(_TASK)
     code.store(8, FRAME, -32, 0)
     code.move(3, 0)
     code.add(3, layout.groups)
-    _read(code, _READ, FRAME, -24, 8)
-    for offset in (layout.group, layout.of_state, layout.node):
-        if offset is not None:
-            _step(code, -24, offset)
+    _read(code, _READ, FRAME, -48, 8)
+    code.load(8, 2, FRAME, -48)
+    code.store(8, FRAME, -24, 2)
+    if layout.of_state is None:
+        _follow(code, -24, layout.group2, layout.node)
+    else:
+        _follow(code, -24, layout.group, layout.of_state, layout.node)
+        code.load(8, 2, FRAME, -24)
+        code.store(8, FRAME, -40, 2)
+        _follow(code, -40, layout.node_parent)
+        code.load(8, 2, FRAME, -40)
+        code.jump_if(2, "!=", 0, "in a group")
+        _follow(code, -48, layout.group2, layout.node)
+        code.load(8, 2, FRAME, -48)
+        code.store(8, FRAME, -24, 2)
+        code.label("in a group")
     code.load(8, 3, FRAME, -24)
     code.add(3, layout.node_id)
     _read(code, _READ, _RECORD, GROUP, 8)
 
 
-def _step(code: Assembler, at: int, offset: int) -> None:
-    """Follow a pointer that stands on the stack to the next one."""
-    code.load(8, 3, FRAME, at)
-    code.add(3, offset)
-    _read(code, _READ, FRAME, at, 8)
+def _follow(code: Assembler, at: int, *offsets: int) -> None:
+    """Follow a pointer that stands on the stack, from structure to structure."""
+    for offset in offsets:
+        code.load(8, 3, FRAME, at)
+        code.add(3, offset)
+        _read(code, _READ, FRAME, at, 8)
 
 
-def count_or_tell(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> None:
+def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, ids: bool) -> None:
     """Count one that is known; of a new one, send the whole record."""
     code.map(1, maps.counts)
     code.move(2, _RECORD)
@@ -287,7 +247,7 @@ def count_or_tell(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> 
     code.increment(0, 0, 1)
 
 
-def _note_rest(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> None:
+def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, ids: bool) -> None:
     """Write what only the first of a kind tells."""
     for number, offset in enumerate(layout.arguments):
         code.load(8, 2, _REGISTERS, offset)
@@ -311,13 +271,14 @@ def _note_rest(code: Assembler, layout: Layout, maps: Maps, *, ids: bool) -> Non
         _read(code, _READ, FRAME, -40, 8)
         code.load(8, 3, FRAME, -40)
         _read(code, _READ_TEXT, _RECORD, NAMES + level * NAME_SIZE, NAME_SIZE)
-        _step(code, -24, layout.node_parent)
+        _follow(code, -24, layout.node_parent)
     code.label("top")
 
 
-def _note_path(code: Assembler, maps: Maps) -> None:
+def _note_path(code: Assembler, maps: DenialMaps) -> None:
     """Copy the path, if the call has one."""
-    code.store_value(8, _RECORD, PATH, 0)
+    for at in range(0, 32, 8):
+        code.store_value(8, _RECORD, PATH + at, 0)
     code.load(4, 2, _RECORD, CALL)
     code.store(4, FRAME, -4, 2)
     code.map(1, maps.paths)
@@ -326,12 +287,16 @@ def _note_path(code: Assembler, maps: Maps) -> None:
     code.call(_LOOKUP)
     code.jump_if(0, "==", 0, "no path")
     code.load(1, 2, 0, 0)
-    for number in range(4):
-        code.jump_if(2, "!=", number + 1, f"not argument {number}")
-        code.load(8, 3, _RECORD, ARGUMENTS + 8 * number)
-        code.jump("path")
-        code.label(f"not argument {number}")
+    for number in range(5):
+        for kind, first in (("text", 1), ("address", ADDRESS)):
+            code.jump_if(2, "!=", number + first, f"not {kind} {number}")
+            code.load(8, 3, _RECORD, ARGUMENTS + 8 * number)
+            code.jump(kind)
+            code.label(f"not {kind} {number}")
     code.jump("no path")
-    code.label("path")
+    code.label("address")
+    _read(code, _READ_USER, _RECORD, PATH, ADDRESS_SIZE)
+    code.jump("no path")
+    code.label("text")
     _read(code, _READ_USER_TEXT, _RECORD, PATH, PATH_SIZE)
     code.label("no path")

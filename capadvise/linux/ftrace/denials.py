@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace import denial_program as at
-from capadvise.linux.ftrace.denial_program import FUNCTION, TRACEPOINT, Calls, Layout, Maps
+from capadvise.linux.ftrace import denial_record as at
+from capadvise.linux.ftrace.denial_program import program
+from capadvise.linux.ftrace.denial_record import (
+    FUNCTION,
+    TRACEPOINT,
+    Calls,
+    DenialMaps,
+    KernelLayout,
+)
 from capadvise.linux.kernel import btf, libc, syscall_arguments, uapi
 from capadvise.linux.kernel.sudo import with_sudo
 
-KINDS = 8192
+KINDS = 4096
 """So many kinds of refusals are kept apart; the kernel forgets those that were not seen longest."""
 _RING = 1 << 20
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
@@ -45,7 +52,7 @@ _RECORD = struct.Struct(
 
 
 @dataclass(frozen=True, slots=True)
-class Denial:
+class RefusedCheck:
     """The first of its kind. Program, path and groups are hostile."""
 
     key: bytes
@@ -66,14 +73,15 @@ class Denial:
     gids: tuple[int, int, int]
     permitted: int
     bounding: int
-    path: str
+    pointed: bytes
+    """The path that the call was given, with what follows it; or the address of a socket."""
     groups: tuple[str, ...]
     """The control group, from the outermost that was read."""
     seccomp: bool
     """A seccomp filter stands before its calls."""
 
 
-class Denials:
+class MachineRefusals:
     """The programs, and what they tell."""
 
     def __init__(self, numbers: Mapping[str, int]) -> None:
@@ -92,12 +100,12 @@ class Denials:
                 f"the kernel refuses the BPF program: {error.strerror}", hint=hint
             ) from error
 
-    def _make_maps(self) -> Maps:
+    def _make_maps(self) -> DenialMaps:
         def made(kind: int, key: int, value: int, entries: int) -> int:
             self._fds.append(libc.bpf_map(kind, key, value, entries))
             return self._fds[-1]
 
-        maps = Maps(
+        maps = DenialMaps(
             scratch=made(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, 4, at.RECORD_SIZE, 1),
             counts=made(uapi.BPF_MAP_TYPE_LRU_HASH, at.KEY_SIZE, 8, KINDS),
             ring=made(uapi.BPF_MAP_TYPE_RINGBUF, 0, 0, _RING),
@@ -105,9 +113,10 @@ class Denials:
             dropped=made(uapi.BPF_MAP_TYPE_ARRAY, 4, 8, 1),
         )
         for name, number in self._numbers.items():
-            kinds = [kind for _, kind in syscall_arguments.signature(name)][:4]
-            if "path" in kinds and number < _MOST_PATHS:
-                place = struct.pack("<Q", kinds.index("path") + 1)
+            kinds = [kind for _, kind in syscall_arguments.signature(name)]
+            kind = next((kind for kind in ("path", "address") if kind in kinds), None)
+            if kind and number < _MOST_PATHS:
+                place = struct.pack("<Q", kinds.index(kind) + (1 if kind == "path" else at.ADDRESS))
                 libc.bpf_update(maps.paths, struct.pack("<I", number), place)
         return maps
 
@@ -116,9 +125,9 @@ class Denials:
         memory = [self._numbers[name] for name in _MEMORY if name in self._numbers]
         calls = Calls(memory, get("clone"), get("clone3"))
 
-        def code(context: at.Context) -> bytes:
+        def code(context: at.CheckArguments) -> bytes:
             own = os.getpid()
-            return at.program(context, self._layout, self._maps, calls, own=own)
+            return program(context, self._layout, self._maps, calls, own)
 
         try:
             self._run(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code(TRACEPOINT), "cap_capable")
@@ -146,19 +155,19 @@ class Denials:
         """Until there is news, or no longer than so."""
         select.select([self.fd], [], [], seconds)
 
-    def read(self, most: int) -> list[Denial]:
+    def read(self, most: int) -> list[RefusedCheck]:
         """What is new, the oldest first."""
         return [_denial(record) for record in self._ring.records(most)]
 
-    def counts(self) -> dict[bytes, int]:
+    def counts(self) -> Iterator[tuple[bytes, int]]:
         """How often each kind was seen so far."""
-        entries = libc.bpf_entries(self._maps.counts, at.KEY_SIZE, 8, 2 * KINDS)
-        return {key: struct.unpack("<Q", value)[0] for key, value in entries}
+        for key, value in libc.bpf_entries(self._maps.counts, at.KEY_SIZE, 8):
+            yield key, struct.unpack("<Q", value)[0]
 
     def dropped(self) -> int:
         """Of how many kinds the news was lost, since too much of it came at once."""
-        entries = libc.bpf_entries(self._maps.dropped, 4, 8, 1)
-        return int(struct.unpack("<Q", entries[0][1])[0])
+        _, value = next(libc.bpf_entries(self._maps.dropped, 4, 8))
+        return int(struct.unpack("<Q", value)[0])
 
     def close(self) -> None:
         """End it all."""
@@ -196,14 +205,14 @@ class _Ring:
                 yield record
 
 
-def _denial(record: bytes) -> Denial:
+def _denial(record: bytes) -> RefusedCheck:
     fields = _RECORD.unpack(record)
     cap, call, _, relation, program, group, stack, thread, process = fields[:9]
     arguments, ids, sets = fields[9:15], fields[15:23], fields[23:28]
     path, names, seccomp = fields[29:]
     size = at.NAME_SIZE
     levels = [_text(names[place : place + size]) for place in range(0, len(names), size)]
-    return Denial(
+    return RefusedCheck(
         key=record[: at.KEY_SIZE],
         cap=None if cap == at.NO_CAP else cap,
         call=None if call == at.NO_CALL else call,
@@ -218,7 +227,7 @@ def _denial(record: bytes) -> Denial:
         gids=(ids[1], ids[5], ids[3]),
         permitted=sets[1],
         bounding=sets[3],
-        path=_text(path),
+        pointed=path,
         groups=tuple(filter(None, reversed(levels))),
         seccomp=seccomp == 2,
     )
@@ -228,7 +237,7 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
 
 
-def _layout() -> tuple[Layout, int]:
+def _layout() -> tuple[KernelLayout, int]:
     """Where this kernel keeps things, and the BTF number of its check function."""
     known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=("cap_capable",))
     offsets = known.offsets
@@ -243,7 +252,7 @@ def _layout() -> tuple[Layout, int]:
             registers = [first, *(offsets["pt_regs", "regs"] + 8 * n for n in range(1, 6))]
         state = 8 * known.enumerators.get(_SUBSYSTEM, 0)
         parent = offsets.get(("kernfs_node", "parent"))
-        layout = Layout(
+        layout = KernelLayout(
             call=call,
             arguments=tuple(registers),
             ids=offsets["cred", "uid"],
@@ -252,9 +261,8 @@ def _layout() -> tuple[Layout, int]:
             above=offsets["user_namespace", "parent"],
             seccomp=offsets["task_struct", "seccomp"],
             groups=offsets["task_struct", "cgroups"],
-            group=offsets["css_set", "subsys"] + state
-            if version1
-            else offsets["css_set", "dfl_cgrp"],
+            group=offsets["css_set", "subsys"] + state,
+            group2=offsets["css_set", "dfl_cgrp"],
             of_state=offsets["cgroup_subsys_state", "cgroup"] if version1 else None,
             node=offsets["cgroup", "kn"],
             node_id=offsets["kernfs_node", "id"],

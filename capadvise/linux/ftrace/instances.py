@@ -49,13 +49,13 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
     return folder
 
 
-def require_place() -> None:
+def require_place(command: str = "run -- …") -> None:
     """As ``require``, as far as it can be told without any capability: we may have given up ours,
-    and what is started gets them again."""
+    and what is started gets them again. ``command``: what the user wants to do."""
     if os.geteuid() != 0:
         raise CannotObserve(
             "seeing capability checks needs root",
-            hint=with_sudo("run -- …"),
+            hint=with_sudo(command),
         )
     if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
         raise CannotObserve(

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from capadvise.linux.kernel import uapi
@@ -240,21 +240,26 @@ def bpf_update(table: int, key: bytes, value: bytes) -> None:
     _bpf(uapi.BPF_MAP_UPDATE_ELEM, "<IIQQQ", table, 0, *addresses, 0)
 
 
-def bpf_entries(table: int, key: int, value: int, most: int) -> list[tuple[bytes, bytes]]:
-    """What a map holds, ``most`` entries at most, with keys and values of these sizes."""
-    keys, values = (ctypes.create_string_buffer(size * most) for size in (key, value))
-    token = ctypes.c_uint64()
+def bpf_entries(table: int, key: int, value: int) -> Iterator[tuple[bytes, bytes]]:
+    """What a map holds, with keys and values of these sizes. It may change meanwhile."""
+    keys, values = (ctypes.create_string_buffer(size * _BATCH) for size in (key, value))
+    token, before = ctypes.c_uint64(), 0
     at, to_keys, to_values = map(ctypes.addressof, (token, keys, values))
-    attributes = _bpf_attributes("<QQQQIIQQ", 0, at, to_keys, to_values, most, table, 0, 0)
-    if _libc.syscall(_bpf_number(), uapi.BPF_MAP_LOOKUP_BATCH, attributes, _BPF_ATTRIBUTES) < 0:
-        if ctypes.get_errno() != errno.ENOENT:  # else that was all
+    more = True
+    while more:
+        attributes = _bpf_attributes("<QQQQII", before, at, to_keys, to_values, _BATCH, table)
+        command, before = uapi.BPF_MAP_LOOKUP_BATCH, at
+        more = _libc.syscall(_bpf_number(), command, attributes, _BPF_ATTRIBUTES) >= 0
+        if not more and ctypes.get_errno() != errno.ENOENT:  # else that was all
             oserror("bpf")
-    count = struct.unpack_from("<I", attributes, 32)[0]
-    raw_keys, raw_values = keys.raw, values.raw
-    return [
-        (raw_keys[at * key : (at + 1) * key], raw_values[at * value : (at + 1) * value])
-        for at in range(count)
-    ]
+        all_keys, all_values = keys.raw, values.raw
+        for number in range(struct.unpack_from("<I", attributes, 32)[0]):
+            of_key, of_value = number * key, number * value
+            yield all_keys[of_key : of_key + key], all_values[of_value : of_value + value]
+
+
+_BATCH = 512
+"""Entries that are read at once: as many as can share a place in a table, at least."""
 
 
 def bpf_load_program(kind: int, code: bytes, attached_as: int = 0, function: int = 0) -> int:

@@ -139,9 +139,7 @@ def _by_pid(pid: int) -> Running:
     place = parse_place(procfs.cgroup(pid))
     if place is None or place.engine is None:
         # a rootless podman may have no control groups to use
-        chain = [pid, *_ancestors(pid)]
-        kept = (_below(shim, below) for below, shim in pairwise(chain))
-        return next(filter(None, kept), Running(pid, target_of(pid, "process")))
+        return below_conmon(pid) or Running(pid, target_of(pid, "process"))
     description = None
     if place.engine in registry.ENGINES:
         for client in registry.clients(place.engine):
@@ -158,6 +156,13 @@ def _by_pid(pid: int) -> Running:
         name=place.container[:12],
     )
     return _in_container(first, target, None)
+
+
+def below_conmon(pid: int) -> Running | None:
+    """The container of a conmon above a process."""
+    chain = [pid, *_ancestors(pid)]
+    kept = (_below(shim, below) for below, shim in pairwise(chain))
+    return next(filter(None, kept), None)
 
 
 def _ancestors(pid: int) -> Iterator[int]:

@@ -1,0 +1,71 @@
+"""``capadvise watch``: what is refused on this machine, whose it is, and the cure."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.errors import Exit
+from capadvise.formats.watch_files import FILES
+from capadvise.linux.running.machine import MachineWatch
+from capadvise.report import watch_json, watch_text
+from capadvise.report.prometheus import metrics
+from capadvise.report.save import write
+from capadvise.watched import WatchFinding
+from capadvise.workflow.notice import notice
+from capadvise.workflow.reports import check_writable
+from capadvise.workflow.watch import Expected, Reporter, watch
+
+
+def command(args: argparse.Namespace) -> int:
+    """0, whatever was refused."""
+    if args.emit:
+        print(FILES[args.emit], end="")
+        return Exit.OK
+    catalog = default()
+    expected = Expected.read(args.against, catalog) if args.against else None
+    if args.prometheus:
+        check_writable(Path(args.prometheus))
+
+    def new(finding: WatchFinding) -> None:
+        if finding.hidden is None or args.all:
+            note = expected.note(finding) if expected else None
+            line = watch_json.finding_json(finding, _now(), note) if args.json else None
+            _print([line or watch_text.finding_line(finding, note)])
+
+    def summary(machine: MachineWatch) -> None:
+        findings = [each for each in machine.findings if args.all or each.hidden is None]
+        if args.json:
+            lines = watch_json.summary_json(
+                findings, machine.seconds, _now(), dropped=machine.dropped
+            )
+        else:
+            lines = watch_text.summary_lines(
+                machine.findings, machine.seconds, dropped=machine.dropped, everything=args.all
+            )
+        _print(lines)
+
+    def counted(machine: MachineWatch) -> None:
+        write(Path(args.prometheus), metrics(machine.findings, machine.dropped), private=False)
+
+    def begun() -> None:
+        if not args.quiet:
+            notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
+
+    reporter = Reporter(begun, new, summary, counted if args.prometheus else None)
+    watch(catalog, reporter, args.seconds)
+    return Exit.OK
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

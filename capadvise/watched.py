@@ -1,0 +1,219 @@
+"""What was refused on a whole machine: whose call it was, what refused it, and whether that
+matters. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import StrEnum
+
+from capadvise.behaviour import Context
+from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.catalog import Catalog, Meaning
+from capadvise.dataclass import dataclass
+from capadvise.judge import Effect, judge
+from capadvise.recording import (
+    Check,
+    DeniedCheck,
+    Held,
+    Host,
+    Recording,
+    RefusedBy,
+    RefusedCall,
+)
+from capadvise.refused import refusal
+
+_IDS = parse_set(["SETUID", "SETGID"])
+_KEEP = 0xFFFFFFFF
+"""The id that changes nothing."""
+KEPT = 4096
+"""So many findings are remembered; those that were not seen longest are forgotten."""
+
+
+class OwnerKind(StrEnum):
+    """What a process belongs to."""
+
+    CONTAINER = "container"
+    POD = "pod"
+    UNIT = "unit"
+    USER = "user"
+    """A user's session, or a service of the user's own manager."""
+    PROGRAM = "program"
+    """None of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a process belongs to. Names are hostile: escape before showing them."""
+
+    kind: OwnerKind
+    name: str
+    engine: str | None = None
+    project: str | None = None
+    """Of compose; then the name is that of the service."""
+    pod: str | None = None
+    """``NAMESPACE/NAME``, or its uid where nobody could say."""
+    container: str | None = None
+    """The id."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        match self.kind:
+            case OwnerKind.CONTAINER:
+                made = f"compose: {self.project}" if self.project else self.engine
+                return f"{self.name} ({made or 'container'})"
+            case OwnerKind.POD:
+                return f"{self.name} (pod {self.pod})"
+            case OwnerKind.USER:
+                return f"{self.name} (user)"
+            case OwnerKind.PROGRAM:
+                return f"{self.name} (program)"
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCall:
+    """A call that was refused, as it was seen."""
+
+    owner: Owner
+    program: str
+    pid: int
+    uid: int
+    """As the machine counts."""
+    syscall: str
+    about: str
+    """What its arguments say."""
+    denied: tuple[Check, ...]
+    """The checks of it that were refused."""
+    permitted: CapSet = frozenset()
+    bounding: CapSet = frozenset()
+    errno: str | None = None
+    """As it was seen; None: as the catalog knows it."""
+    entered: bool = True
+    """It got past the seccomp filter."""
+
+
+@dataclass(slots=True)
+class WatchFinding:
+    """One kind of refusal of one owner."""
+
+    call: WatchedCall
+    errno: str
+    by: RefusedBy
+    caps: tuple[Cap, ...]
+    """Each of which would have let the call through, the one to be preferred first."""
+    evidence: str
+    hidden: str | None
+    """Why it does not matter; None where it does."""
+    count: int = 0
+    number: int = 0
+    """In which order they appeared, from 1."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes it another one."""
+        call = self.call
+        return (
+            *(call.owner, call.program, call.syscall, call.uid, self.by, self.caps),
+            *(self.errno, self.hidden),
+        )
+
+
+def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFinding:
+    """What refused the call, and whether that matters."""
+    deciding = [check for check in call.denied if _hidden(check, call, catalog, context) is None]
+    hidden = None
+    if call.denied and not deciding:
+        hidden = _hidden(call.denied[0], call, catalog, context)
+    errno = call.errno or _errno(deciding or call.denied, catalog)
+    seen = RefusedCall(
+        syscall=call.syscall,
+        errno=errno,
+        program=call.program,
+        count=1,
+        uid=call.uid,
+        entered=call.entered,
+        denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
+    )
+    who = refusal(seen, catalog.sites, None, call.permitted)
+    rank = {cap: number for number, cap in enumerate(catalog.preference)}
+    caps = sorted({check.cap for check in deciding}, key=lambda cap: (rank.get(cap, 99), cap))
+    kept = replace(call, denied=())  # what is remembered is to be small
+    return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden)
+
+
+def empty_context(catalog: Catalog) -> Context:
+    """Of a program of which nothing else is known."""
+    nothing: CapSet = frozenset()
+    recording = Recording(
+        *(Host("", "", 0, "", ()), Held(nothing, nothing, nothing)),
+        started="",
+        seconds=0,
+        exit_status=None,
+        checks=(),
+    )
+    return Context.of(recording, catalog.signs)
+
+
+def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context) -> str | None:
+    """Why a refused check did not matter; None where it did."""
+    rule = catalog.sites.match(check.cap, check.site)
+    if check.uid and _wants_root(check):
+        return "a program that is not root any more makes sure that it cannot be again"
+    if rule is not None and rule.meaning is Meaning.EITHER_OR:
+        asked = {other.cap for other in call.denied}
+        if not asked.intersection(rule.alternatives):
+            return f"{rule.text}: another capability was enough"
+    judgement = judge(check, rule, context)
+    if judgement.effect is Effect.ADVISORY or (rule and rule.meaning is Meaning.SILENT):
+        lost = judgement.lost
+        return f"{judgement.why}: only {lost} is lost" if lost else f"{judgement.why}: no effect"
+    return None
+
+
+def _wants_root(check: Check) -> bool:
+    """Whether a call asks for the ids of root alone."""
+    ids = {name: value for name, value in check.args if name.endswith("id")}
+    return check.cap in _IDS and bool(ids) and all(value in (0, _KEEP) for value in ids.values())
+
+
+def _errno(checks: tuple[Check, ...] | list[Check], catalog: Catalog) -> str:
+    """The error that the call has failed with, as the catalog knows it."""
+    for check in reversed(checks):
+        rule = catalog.sites.match(check.cap, check.site)
+        if rule is not None and rule.refused:
+            return rule.refused
+    return "EACCES" if checks and checks[-1].cap.short.startswith("DAC_") else "EPERM"
+
+
+class WatchFindings:
+    """All kinds of refusals, up to a bound: those that were not seen longest make room."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[object, ...], WatchFinding] = OrderedDict()
+        self._numbered = 0
+        self.forgotten = 0
+
+    def add(self, finding: WatchFinding) -> tuple[WatchFinding, bool]:
+        """Count it; the one that is kept, and whether it is new."""
+        key = finding.key
+        known = self._kept.get(key)
+        if known is not None:
+            self._kept.move_to_end(key)
+            return known, False
+        self._numbered += 1
+        finding.number = self._numbered
+        self._kept[key] = finding
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+            self.forgotten += 1
+        return finding, True
+
+    def __iter__(self) -> Iterator[WatchFinding]:
+        return iter(self._kept.values())
+
+    def __len__(self) -> int:
+        return len(self._kept)

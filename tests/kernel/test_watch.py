@@ -1,0 +1,149 @@
+"""The whole machine is watched: what is refused is told once, with its owner and the cure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from capadvise.formats.watch_files import CAPS
+from tests.support.nobody import nobody_in
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+from tests.support.watching import SCHEMA, Watching, watching
+
+NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+"""An ordinary user from here on."""
+TRY_ROOT = "try: os.setuid(0)\nexcept OSError: pass"
+"""As sshd does, to be sure that it is not root any more."""
+
+FCHOWN = "try: os.fchown(0, 5, 6)\nexcept OSError: time.sleep(1)"
+"""What a descriptor stands for is known as long as the process is there."""
+
+
+@pytest.fixture(scope="module")
+def watch() -> Iterator[Watching]:
+    with watching("--json") as one:
+        yield one
+
+
+def act(name: str, *statements: str, before: tuple[str, ...] = ()) -> str:
+    """Do what is refused, under a name that nobody else on this machine has. Root does not reach
+    the files of the interpreter in all places as another user: it is loaded by then."""
+    name = f"{name}{os.getpid()}"[:15]
+    lines = [f"open('/proc/self/comm', 'w').write({name!r})", *statements]
+    lines = ["import os, socket, time", *lines]
+    code = "\n".join([*lines[:-1], "try:", f" {lines[-1]}", "except OSError: pass"])
+    subprocess.run([*before, sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
+    return name
+
+
+def refused(watch: Watching, program: str, **fields: Any) -> Any:
+    row = watch.row(lambda row: row["program"] == program and fields.items() <= row.items())
+    jsonschema.validate(row, SCHEMA)
+    return row
+
+
+def test_a_user_who_may_not(watch: Watching, tmp_path: Path) -> None:
+    program = act("user", NOBODY, "os.chown('/etc/passwd', 5, 6)")
+    row = refused(watch, program, by="capability")
+    assert row["about"] == "/etc/passwd, uid 5, gid 6"
+    assert (row["caps"], row["errno"], row["uid"]) == (["CAP_CHOWN"], "EPERM", 65534)
+    assert row["cure"] == "run it as root (sudo); or chown /etc/passwd once, beforehand"
+    assert f"{program} (uid 65534) · " in row["MESSAGE"]
+    assert " · lacks CAP_CHOWN · " in row["MESSAGE"]
+
+
+def test_root_without_the_capability(watch: Watching, tmp_path: Path) -> None:
+    chown = f"os.chown({str(tmp_path)!r}, 5, 6)"
+    program = act("root", chown, before=("setpriv", "--bounding-set=-chown"))
+    row = refused(watch, program, by="capability", uid=0)
+    assert f'"start it with CAP_CHOWN in its bounding set"; or chown {tmp_path}' in row["cure"]
+
+
+def test_the_port_is_named(watch: Watching) -> None:
+    bind = "socket.socket().bind(('127.0.0.1', 81))"
+    row = refused(watch, act("port", NOBODY, bind))
+    assert (row["about"], row["caps"]) == ("127.0.0.1:81", ["CAP_NET_BIND_SERVICE"])
+    assert "listen on a port from 1024 on" in row["cure"]
+
+
+def test_the_mode_of_a_file_is_not_blamed_on_a_capability(watch: Watching) -> None:
+    row = refused(watch, act("mode", NOBODY, "open('/etc/shadow')"))
+    assert (row["by"], row["errno"], row["about"]) == ("mode", "EACCES", "/etc/shadow, reading")
+    assert "mode and owner refuse uid 65534" in row["MESSAGE"]
+    assert "lacks" not in row["MESSAGE"]
+    assert row["cure"] == "give /etc/shadow to uid 65534, or to one of its groups"
+
+
+def test_its_own_user_namespace_is_no_cure_for_the_machine(watch: Watching) -> None:
+    program = act(
+        "userns", "socket.sethostname('x')", before=("unshare", "--user", "--map-root-user")
+    )
+    row = refused(watch, program)
+    assert row["by"] == "namespace"
+    assert "no capability is a cure" in row["cure"]
+
+
+def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) -> None:
+    program = act(
+        *("many", NOBODY, "def again():"),
+        *(" try: os.chown('/etc/passwd', 5, 6)", " except OSError: pass"),
+        "for _ in range(10_000): again()",
+    )
+    number = refused(watch, program)["number"]
+    watch.process.send_signal(signal.SIGHUP)
+    count = watch.row(lambda row: row["number"] == number, "count")["count"]
+    assert count == 10_000
+    assert len([row for row in watch.rows() if row["program"] == program]) == 1
+    assert watch.row(lambda row: True, "summary")["dropped"] == 0
+
+
+def test_what_has_no_effect_is_left_out(watch: Watching) -> None:
+    """The kernel checks whether to list trusted attributes, too, and lists the others."""
+    program = act(
+        "quiet", NOBODY, "os.listxattr('/etc')", TRY_ROOT, "os.chown('/etc/passwd', 5, 6)"
+    )
+    refused(watch, program)
+    assert len([row for row in watch.rows() if row["program"] == program]) == 1
+
+
+def test_hostile_names_do_not_reach_the_terminal() -> None:
+    """And a signal ends it with a summary."""
+    with watching() as watch:
+        act("\x1b[31m\n", NOBODY, "os.chown('/etc/passwd', 5, 6)")
+        until(lambda: [line for line in watch.lines if "\\x1b[31m\\n" in line])
+        assert watch.end(signal.SIGTERM) == 0
+    assert "\x1b" not in "".join(watch.lines)
+    assert watch.lines[-1].endswith("--all shows them.\n") or "finding" in "".join(watch.lines)
+
+
+def test_who_is_not_root_is_told_the_way(tmp_path: Path) -> None:
+    done = nobody_in(tmp_path).capadvise("watch", subids="")
+    assert done.returncode == 3
+    assert "run it as root: sudo " in done.stderr
+    assert done.stderr.rstrip().endswith("watch")
+
+
+def test_the_unit_that_is_emitted_has_what_it_takes(tmp_path: Path) -> None:
+    """The manager reads it, and a watch with just these capabilities sees the rest."""
+    unit = tmp_path / "capadvise-watch.service"
+    unit.write_text(
+        subprocess.check_output([CAPADVISE, "watch", "--emit", "systemd"], text=True).replace(
+            "/usr/local/bin/capadvise", CAPADVISE
+        )
+    )
+    said = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    caps = ",".join(["-all", *(f"+{name.lower()}" for name in CAPS)])
+    with watching("--json", before=("setpriv", f"--bounding-set={caps}")) as watch:
+        program = act("least", NOBODY, FCHOWN, "pass")
+        row = refused(watch, program)
+        assert row["about"] == "/dev/null, uid 5, gid 6"

@@ -1,0 +1,202 @@
+"""What watch says of a refused call: owner, mechanism and cure. And what it forgets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from capadvise.caps import Cap, parse_set
+from capadvise.catalog import default
+from capadvise.formats import kubernetes
+from capadvise.formats.watch_files import CAPS, FILES
+from capadvise.linux.ftrace.bpf_assembler import Assembler
+from capadvise.linux.running.owners import unit_or_user
+from capadvise.recording import Check, Namespace, RefusedBy
+from capadvise.report.cure import cure
+from capadvise.report.prometheus import metrics
+from capadvise.report.watch_json import finding_json, summary_json
+from capadvise.report.watch_text import finding_line, summary_lines
+from capadvise.watched import (
+    Owner,
+    OwnerKind,
+    WatchedCall,
+    WatchFinding,
+    WatchFindings,
+    empty_context,
+    judged,
+)
+from tests.support.watching import SCHEMA
+
+CHOWN = ("setattr_prepare", "notify_change", "chown_common", "__x64_sys_chown")
+MODE = ("generic_permission", "inode_permission", "may_open", "do_open", "__x64_sys_openat")
+CONTEXT = empty_context(default())
+COMPOSE = Owner(OwnerKind.CONTAINER, "web", "docker", "shop", container="3" * 64)
+DOCKER = Owner(OwnerKind.CONTAINER, "web", "docker", container="3" * 64)
+PODMAN = Owner(OwnerKind.CONTAINER, "web", "podman", container="3" * 64)
+POD = Owner(OwnerKind.POD, "db", "cri", pod="prod/db-0")
+UNIT = Owner(OwnerKind.UNIT, "nginx.service")
+
+
+def check(cap: str, site: tuple[str, ...] = CHOWN, ns: Namespace = Namespace.TARGET) -> Check:
+    return Check(
+        *(1, Cap.parse(cap), False, ns, site, "chown", 7, 1, 0.0),
+        syscall="chown",
+        result=-1,
+    )
+
+
+def call(owner: Owner = COMPOSE, *checks: Check, uid: int = 0, bounding: str = "") -> WatchedCall:
+    return WatchedCall(
+        *(owner, "chown", 7, uid, "chown", "/data, uid 999"),
+        denied=checks or (check("CHOWN"),),
+        bounding=parse_set(bounding.split()),
+    )
+
+
+def finding(given: WatchedCall) -> WatchFinding:
+    return judged(given, default(), CONTEXT)
+
+
+def test_a_line() -> None:
+    assert finding_line(finding(call()), "no report of it") == (
+        "web (compose: shop) · chown: chown(/data, uid 999) → EPERM · lacks CAP_CHOWN · "
+        '"cap_add: [CHOWN]"; or chown /data once, beforehand · no report of it'
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "uid", "bounding", "said"),
+    [
+        (DOCKER, 0, "", '"docker run --cap-add=CHOWN"'),
+        (DOCKER, 5, "CHOWN", "run it as root: uid 5 holds no capability"),
+        (COMPOSE, 5, "", 'run it as root: uid 5 with "cap_add: [CHOWN]" holds no capability'),
+        (PODMAN, 5, "", '"podman run --cap-add=CHOWN"'),
+        (POD, 0, "", '"securityContext: {capabilities: {add: [CHOWN]}}"'),
+        (UNIT, 0, "", '"CapabilityBoundingSet=CAP_CHOWN"'),
+        (UNIT, 5, "CHOWN", '"AmbientCapabilities=CAP_CHOWN"'),
+        (UNIT, 0, "CHOWN", "let the program keep CAP_CHOWN, which it was started with"),
+        (Owner(OwnerKind.USER, "alice"), 1000, "", "run it as root (sudo)"),
+    ],
+)
+def test_the_cure_is_in_the_owners_language(
+    owner: Owner, uid: int, bounding: str, said: str
+) -> None:
+    given = call(owner, uid=uid, bounding=bounding)
+    assert cure(finding(given)) == f"{said}; or chown /data once, beforehand"
+
+
+def test_the_mode_of_a_file_and_another_namespace_are_not_blamed_on_a_capability() -> None:
+    reading = check("DAC_READ_SEARCH", MODE), check("DAC_OVERRIDE", MODE)
+    mode = finding(call(DOCKER, *reading, uid=5))
+    assert mode.by is RefusedBy.MODE
+    assert cure(mode) == "give /data to uid 5, or to one of its groups"
+    host = finding(call(PODMAN, check("CHOWN", ns=Namespace.HOST)))
+    assert host.by is RefusedBy.NAMESPACE
+    assert cure(host).startswith("no capability is a cure")
+
+
+def test_seccomp_is_named() -> None:
+    filtered = replace(call(POD), denied=(), errno="EPERM", entered=False, syscall="mount")
+    line = finding_line(judged(replace(filtered, denied=()), default(), CONTEXT))
+    assert "mount(/data, uid 999) → EPERM · seccomp refused it, a capability alone is no" in line
+    assert line.endswith("its seccomp filter has to allow mount")
+
+
+def test_a_first_question_alone_was_answered_by_the_second() -> None:
+    first = finding(call(DOCKER, check("DAC_READ_SEARCH", MODE)))
+    assert first.hidden is not None
+    assert "harmless: " in finding_line(first)
+
+
+def test_who_wants_to_be_root_again_expects_to_be_refused() -> None:
+    setuid = replace(check("SETUID", ("__sys_setuid",)), uid=5, args=(("uid", 0),))
+    assert finding(call(DOCKER, setuid, uid=5)).hidden is not None
+    other = replace(setuid, args=(("uid", 6),))
+    assert finding(call(DOCKER, other, uid=5)).hidden is None
+
+
+def test_hostile_names_are_escaped_everywhere() -> None:
+    hostile = replace(DOCKER, name='w\x1b[31m\n"\\')
+    given = replace(call(hostile), program="\r\n", about="/\x1b]0;x\x07")
+    one = finding(given)
+    one.count = 1
+    texts = (finding_line(one), metrics([one], 0), finding_json(one, "now"))
+    assert not [text for text in texts if "\x1b" in text or "\r" in text]
+    assert metrics([one], 0).count("\n") == 6
+    assert 'owner="w\\\\x1b[31m\\\\n\\"\\\\ (docker)"' in metrics([one], 0)
+
+
+def test_json_is_as_its_schema_says() -> None:
+    findings = [finding(call()), finding(call(POD, check("SETPCAP", ("cap_capset",))))]
+    for each in findings:
+        each.number = each.count = 1
+    lines = [finding_json(each, "now", "no report") for each in findings]
+    lines += summary_json(findings, 3, "now", dropped=1)
+    for line in lines:
+        jsonschema.validate(json.loads(line), SCHEMA)
+    assert json.loads(lines[0])["PRIORITY"] == 4
+    assert json.loads(lines[1])["PRIORITY"] == 6
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    kept = WatchFindings(most=10)
+    for number in range(100):
+        kept.add(finding(replace(call(), program=f"p{number}")))
+        _, new = kept.add(finding(replace(call(), program="p0")))
+        assert not new
+    assert (len(kept), kept.forgotten) == (10, 90)
+    many = list(kept) * 100
+    for number, one in enumerate(many):
+        many[number] = replace(one, call=replace(one.call, owner=replace(DOCKER, name=f"{number}")))
+    assert metrics(many, 0).count("\n") < 510
+    assert 'owner="other"' in metrics(many, 0)
+
+
+def test_a_summary_counts_and_says_what_it_leaves_out() -> None:
+    shown, hidden = finding(call()), finding(call(POD, check("SETPCAP", ("cap_capset",))))
+    shown.count = 3
+    lines = list(summary_lines([shown, hidden], 60, dropped=0, everything=False))
+    assert lines[0] == "In 60 s: 1 finding, 3 refused calls."
+    assert lines[1].startswith("         3× web (compose: shop) · ")
+    assert lines[2] == "1 harmless kind of refusal not shown; --all shows them."
+
+
+@pytest.mark.parametrize(
+    ("group", "owner"),
+    [
+        ("system.slice/nginx.service", UNIT),
+        ("capadvise-guest/system.slice/nginx.service/worker", UNIT),
+        ("system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
+        ("user.slice/user-0.slice/session-3.scope", Owner(OwnerKind.USER, "root")),
+        (
+            "user.slice/user-0.slice/user@0.service/app.slice/web.service",
+            Owner(OwnerKind.USER, "root, web.service"),
+        ),
+        ("user.slice/user-4294967294.slice", Owner(OwnerKind.USER, "uid 4294967294")),
+        ("init.scope", None),
+        ("", None),
+    ],
+)
+def test_the_owner_by_the_control_group(group: str, owner: Owner | str | None) -> None:
+    if isinstance(owner, str):
+        owner = Owner(OwnerKind.UNIT, owner)
+    assert unit_or_user(group.split("/")) == owner
+
+
+def test_the_daemon_set_holds_what_it_says() -> None:
+    (declared,) = kubernetes.read(FILES["kubernetes"])
+    assert (declared.drop, set(declared.add)) == (("ALL",), set(CAPS))
+    assert f"CapabilityBoundingSet={' '.join(f'CAP_{name}' for name in CAPS)}" in FILES["systemd"]
+
+
+def test_jumps_lead_to_their_labels() -> None:
+    code = Assembler()
+    code.jump_if(2, "==", 0, "end")
+    code.set_wide(3, 1 << 40 | 0xFFFFFFFF)
+    code.label("end")
+    code.exit()
+    assert code.code[:8].hex() == "1502020000000000"
+    assert code.code[8:24].hex() == "1803000" + "0ffffffff" + "0000000000010000"

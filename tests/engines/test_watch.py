@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.support.containers import PODMAN, call
+from tests.support.pods import Node
 from tests.support.watching import watching
 
 NAME = f"capadvise-watch-{os.getpid()}"
@@ -52,3 +53,12 @@ def test_a_container_that_is_not_root(docker_image: str) -> None:
         )
     assert row["about"].startswith("/etc, uid 9")
     assert row["cure"].startswith("run it as root: uid 1000 holds no capability; or ")
+
+
+def test_a_pod(kubelet: Node) -> None:
+    with watching("--json") as watch, kubelet.pod("web-1") as pod:
+        pod.run("db", "sh", "-c", "chown 6 /data; sleep 600")
+        row = watch.row(lambda row: row["pod"] == "prod/web-1" and row["caps"] == ["CAP_CHOWN"])
+    assert (row["owner"], row["owner_kind"]) == ("db", "pod")
+    assert row["MESSAGE"].startswith("db (pod prod/web-1) · chown: ")
+    assert row["cure"].startswith('"securityContext: {capabilities: {add: [CHOWN]}}"; or ')

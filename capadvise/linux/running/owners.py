@@ -14,10 +14,10 @@ from itertools import dropwhile, takewhile
 from capadvise.errors import CapadviseError
 from capadvise.linux.engines.cli.cgroup_path import Place, parse_place
 from capadvise.linux.engines.cli.container import PROJECT_LABEL, Container
+from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.record import registry
 from capadvise.linux.kernel import procfs
 from capadvise.linux.running import target
-from capadvise.recording import Target
 from capadvise.watched import Owner, OwnerKind
 
 _KEPT = 512
@@ -98,11 +98,18 @@ def _container(pid: int, place: Place) -> Owner:
             return kept
     short = place.container[:12]
     if place.engine == "cri" or place.pod:
-        blank = Target("container", short, (), "", "0:0", pod=place.pod)
-        told = target.told_by_cri(blank, place.container)
-        pod = told.pod or place.pod
-        return Owner(OwnerKind.POD, told.name, "cri", pod=pod, container=place.container)
+        return _of_pod(place, short)
     return Owner(OwnerKind.CONTAINER, short, place.engine, container=place.container)
+
+
+def _of_pod(place: Place, short: str) -> Owner:
+    """As the shim's bundle says; the container may be over."""
+    kept = (one.container for one in node.containers() if one.container.id == place.container)
+    told = next(kept, None) or node.created(place.container)
+    if told is None:
+        return Owner(OwnerKind.POD, short, "cri", pod=place.pod, container=place.container)
+    pod = f"{told.namespace}/{told.pod}"
+    return Owner(OwnerKind.POD, told.name, told.engine, pod=pod, container=place.container)
 
 
 def _described(container: Container) -> Owner:

@@ -245,16 +245,27 @@ class _Search:
         # cannot become another user need not hand over its files. Sets are tried once.
         while caps != known and not self.flaky:
             known = caps
-            for number, cap in enumerate(order := self.attempts.by_power(caps)):
-                self._announce(self.attempts.removals(caps, order[number:]))
-                if self.surely(caps - {cap}, expected=False, without=cap):
-                    caps = caps - {cap}
+            order = self.attempts.by_power(caps)
+            for number, cap in enumerate(order):
+                self._announce(self._removals(caps, order, number))
+                less = caps - {cap}
+                if self.passes(less, cap):
+                    # Most likely it does again: what follows is begun beside that.
+                    self._announce([Attempt(less), *self._removals(less, order, number + 1)], less)
+                    if self._again(less, cap):
+                        caps = less
                 if self.flaky:
                     break
         return caps
 
-    def _announce(self, attempts: Sequence[Attempt]) -> None:
-        known = self.outcomes.keys() - {self.attempts.everything}
+    def _removals(self, caps: CapSet, order: Sequence[Cap], at: int) -> list[Attempt]:
+        """What is taken away next: what comes yet, and where one has gone, the others again."""
+        again = [cap for cap in order[:at] if cap in caps] if len(caps) < len(order) else []
+        return self.attempts.removals(caps, [*order[at:], *again])
+
+    def _announce(self, attempts: Sequence[Attempt], again: CapSet | None = None) -> None:
+        """``again``: a set that is tried once more."""
+        known = self.outcomes.keys() - {self.attempts.everything, again}
         wanted = [one for one in attempts if one.change or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 

@@ -72,6 +72,8 @@ class _Proof:
         self._listener, self._so_far = listener, so_far
         self._job = candidate.job
         """As trials are made: the first one tells."""
+        if self._job.isolation == "container":  # the engine works, and we wait, most of the time
+            workers *= 2
         self.trials = SideBySide(self._run, stop, 1 if self._job.alone else workers)
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:

@@ -82,6 +82,7 @@ class SideBySide:
         self._pool = ThreadPoolExecutor(_WAITING * workers if workers > 1 else 1)
         self._begun: dict[Attempt, _Begun] = {}
         self._ahead: set[Attempt] = set()
+        self._failed: set[Attempt] = set()
         self.broken: str | None = None
         """Why the trials ended, where one could not be made any more."""
 
@@ -110,21 +111,25 @@ class SideBySide:
                 self._begin(attempt)
 
     def __call__(self, caps: CapSet, change: str | None = None) -> TrialOutcome:
-        """One trial. What is tried again is observed: it contradicted what was expected."""
+        """One trial. What has failed against all expectation is observed when it is tried again: it
+        is asked then what it was refused."""
         attempt = Attempt(caps, change)
         if attempt not in self._begun:
             self._begin(attempt)
         begun = self._begun.pop(attempt)
         self._ahead.discard(attempt)
         try:
-            return begun.future.result()
+            outcome = begun.future.result()
         except BrokenTrial as error:
             self.broken = str(error)
             raise Interrupted from error
+        if not outcome.passed:
+            self._failed.add(attempt)
+        return outcome
 
     def _begin(self, attempt: Attempt) -> None:
         stop = self._stop.part()
-        observed = attempt not in self._ahead
+        observed = attempt not in self._ahead or attempt in self._failed
         future = self._pool.submit(self._run_in_place, attempt, observed, stop)
         self._begun[attempt] = _Begun(future, stop)
 

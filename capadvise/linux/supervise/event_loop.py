@@ -215,8 +215,9 @@ class EventLoop:
         self.order_stop()
         self.order_stop()
 
-    def _programs(self) -> set[str]:
-        return {procfs.comm(pid) for pid in self.subject.pids()}
+    def _programs(self) -> tuple[set[str], bool]:
+        pids = self.subject.pids()
+        return {procfs.comm(pid) for pid in pids}, any(map(procfs.is_busy, pids))
 
     def _follow_health(self) -> None:
         now = time.monotonic() - self.clock

@@ -148,6 +148,18 @@ def test_however_it_ends(up: Path, ending: signal.Signals, options: tuple[str, .
     }
 
 
+def test_a_terminal_that_closes_ends_it(up: Path) -> None:
+    words = [CAPADVISE, "run", "--no-tui", "--replace", "--", "docker", "compose", "up", "job"]
+    terminal = Terminal(words, up, ENVIRONMENT)
+    terminal.expect("start it again? [y/N]")
+    terminal.type("y\n")
+    until(lambda: any("job-1" in name for name in _ours()), 60)
+    terminal.close()
+    assert not _ours()
+    words = ["docker", "inspect", "-f", "{{.State.Running}}", f"{MARK}-job-1"]
+    assert call(*words).stdout == "true\n"
+
+
 @pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)])
 def test_on_a_terminal_replace_asks_first(up: Path, answer: str, code: int) -> None:
     before = _as_it_is(up)

@@ -90,6 +90,11 @@ class Signalled:
 
 
 @dataclass(frozen=True, slots=True)
+class HungUp:
+    """The terminal was closed: nobody looks on, and nobody can end it any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -144,6 +149,7 @@ class HealthCheckKnown:
 
 Event = (
     Signalled
+    | HungUp
     | Tick
     | StopOrdered
     | MainExited
@@ -165,6 +171,8 @@ def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
             return _time_has_passed(limits, state, now)
         case Signalled(number):
             return _signalled(limits, state, number, now)
+        case HungUp():
+            return _stop(limits, replace(state, interrupted=True), now)
         case StopOrdered():
             return _stop_ordered(limits, state, now)
         case MainExited():

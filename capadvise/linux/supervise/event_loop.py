@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.supervise import decisions
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Due, Limits, Order, State
@@ -154,6 +155,10 @@ class EventLoop:
 
     def _take_signals(self) -> None:
         for number, from_process in self._signals.received():
+            if number == signal.SIGHUP and self._signals.hung_up:
+                let_go_of_terminal()
+                self._decide(decisions.HungUp())
+                continue
             self.subject.signal(number, from_process=from_process)
             self._decide(decisions.Signalled(number))
 
@@ -240,7 +245,8 @@ class EventLoop:
             select.select([self._signals.fd], [], [], _ROUND)
             if not self.subject.ended:
                 self.sources.read()
-            if any(number != signal.SIGHUP for number, _ in self._signals.received()):
+            told = [number for number, _ in self._signals.received()]
+            if self._signals.hung_up or any(number != signal.SIGHUP for number in told):
                 self.state = replace(self.state, interrupted=True)
                 self._checker.abandon()
                 return False

@@ -18,6 +18,7 @@ from typing import Any
 
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines, libc, own_caps
+from capadvise.linux.kernel.hangup import has_terminal, relays
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 
@@ -164,6 +165,8 @@ class Signals:
 
     Signals from the terminal have reached the target too, by its process group; those that a
     process sent to us alone are for the target and must be passed on. ``sigwaitinfo`` tells.
+    A shell tells its jobs that the terminal is gone, too, and where SIGHUP is ignored (nohup), it
+    tells nothing.
     """
 
     WANTED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
@@ -173,6 +176,9 @@ class Signals:
         self.fd, self._write = os.pipe()
         os.set_blocking(self.fd, False)
         self._queue: list[tuple[int, bool]] = []
+        self._had_terminal, self._heeds = has_terminal(), signal.getsignal(signal.SIGHUP)
+        self.hung_up = False
+        """The terminal is gone."""
         self._over = False
         self._thread = threading.Thread(target=self._wait, daemon=True, name="signals")
         self._thread.start()
@@ -183,7 +189,14 @@ class Signals:
             info = signal.sigwaitinfo(self.WANTED)
             if self._over:
                 return
-            self._queue.append((info.si_signo, info.si_code in _SI_USER))
+            from_process = info.si_code in _SI_USER
+            if info.si_signo == signal.SIGHUP and self._heeds != signal.SIG_IGN:
+                self.hung_up |= (
+                    not from_process
+                    or (self._had_terminal and not has_terminal())
+                    or relays(info.si_pid)
+                )
+            self._queue.append((info.si_signo, from_process))
             os.write(self._write, b"s")
 
     def restore(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -106,7 +107,14 @@ def observe_containers(
 
 @contextmanager
 def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[None]:
-    """Where this is killed, the guardian starts them again, or the next capadvise does."""
+    """Where this is killed, the guardian starts them again, or the next capadvise does; what else
+    would end it waits until they are up."""
+    ending = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if start.stopped else ()
+    handlers = {number: signal.getsignal(number) for number in ending}
+    ignored = signal.SIG_IGN, None
+    before = {number: one for number, one in handlers.items() if one not in ignored}
+    for number in before:
+        signal.signal(number, lambda *_: None)
     try:
         yield
     finally:
@@ -115,6 +123,8 @@ def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[N
                 start.client.start([one.id])
             except EngineError as error:
                 say(f"{one.name} could not be started again: {error}")
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_containers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import examples
 from capadvise.hardening import Hardening
+from capadvise.judge import Effect, Judged
 from capadvise.recording import Phase
 
 
@@ -170,14 +172,15 @@ _FAILS_AT = {
 
 
 def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
-    at = next(
+    failed = next(
         (
-            trial.failed_at
+            trial
             for trial in reversed(proven.trials)
             if trial.caps == floor - {need.cap} and not (trial.passed or trial.instead)
         ),
         None,
     )
+    at = failed.failed_at if failed else None
     return replace(
         need,
         verdict=Verdict.REQUIRED,
@@ -188,7 +191,33 @@ def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
         tried=tuple(
             ("+".join(trial.instead), trial.passed) for trial in proven.alternatives(need.cap)
         ),
+        evidence=_telling_first(need.evidence, failed),
     )
+
+
+_ENDED = "exited with"
+"""Begins what is said of a trial whose main process ended by itself."""
+
+
+def _telling_first(evidence: Sequence[Judged], failed: Trial | None) -> tuple[Judged, ...]:
+    """What a capability was used for, and first of all that for want of which the trial failed:
+    by the program that it names, or by when it failed."""
+    if failed is None:
+        return tuple(evidence)
+    why = " ".join(failed.differences)
+    when = {_WHEN.get(failed.failed_at or "")}
+    if not why.startswith(_ENDED):  # it was still there, and did not pass
+        when.add(str(Phase.HEALTHCHECK))
+
+    def distance(judged: Judged) -> tuple[bool, bool, bool]:
+        name = judged.check.program
+        is_named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", why) if name else None
+        return judged.effect is not Effect.USED, is_named is None, judged.when not in when
+
+    return tuple(sorted(evidence, key=distance))
+
+
+_WHEN = {"restart": "later-start", "reload": "reload", "stop": "stop"}
 
 
 def _reason(need: Need) -> str:

@@ -16,8 +16,9 @@ from capadvise.differences import Observed, compare
 from capadvise.judge import UNKNOWN_SITE, Effect, Judged
 from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
 from capadvise.proven import Proven, Trial, conclude
+from capadvise.recording import Phase
 from capadvise.report.proof_text import proof_lines
-from tests.support.recordings import BIND
+from tests.support.recordings import BIND, check
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 
@@ -441,3 +442,37 @@ def test_a_need_that_was_found_by_trial_keeps_what_its_checks_say() -> None:
     known = Proposal((refused,), frozenset())
     after = conclude(known, Fake(needing("CHOWN")).prove(known))
     assert after.need(Cap(0)).reason == "found by trial: giving a file away"
+
+
+@pytest.mark.parametrize(
+    ("why", "failed_at", "told"),
+    [
+        ("exited with 1 before the check passed: find: './a': Permission denied", "start", "find"),
+        ("timed out before the check passed: no answer", "start", "healthcheck"),
+        ("its engine found it unhealthy: mariadb: cannot read", "start", "mariadb"),
+        ("exited with 1 before the check passed", "restart", "find"),
+        ("exited with 1 before the check passed", "start", "mariadbd"),
+    ],
+)
+def test_what_made_the_trial_fail_is_told_first(why: str, failed_at: str, told: str) -> None:
+    """Not what used it most, or first: mariadbd did, which is not what failed."""
+    cap = Cap.parse("DAC_OVERRIDE")
+    used = [
+        ("mariadbd", Phase.RUN, 1),
+        ("healthcheck", Phase.HEALTHCHECK, 1),
+        ("mariadb", Phase.HEALTHCHECK, 1),
+        ("find", Phase.RUN, 2),
+    ]
+    evidence = tuple(
+        Judged(
+            check("DAC_OVERRIDE", "generic_permission", "openat", program=program, phase=phase),
+            *(None, Effect.USED, "r"),
+            start=start,
+        )
+        for program, phase, start in used
+    )
+    need = Need(cap, Verdict.USED, Proof.CALL_SITE, "r", evidence=evidence)
+    trial = Trial(frozenset(), False, 0.1, cap, differences=(why,), failed_at=failed_at)
+    after = conclude(Proposal((need,), frozenset({cap})), Proven("c", (trial,), frozenset({cap})))
+    assert after.need(cap).evidence[0].check.program == told
+    assert set(after.need(cap).evidence) == set(evidence)

@@ -33,16 +33,14 @@ def notes(snippet: Snippet) -> Iterator[str]:
         yield (
             f"user {snippet.user} does not get NET_BIND_SERVICE at its start, and with host "
             f"networking the engine refuses the sysctl: set {PORT_START} on the host, publish a "
-            "port of a network of its own instead, or (not tried) give the program in the image "
-            f"file capabilities: setcap {snippet.file_capabilities} PROGRAM, without no_new_privs"
+            f"port of a network of its own instead, or {_setcap(snippet)}"
         )
     elif snippet.only_low_ports:
         yield f"user {snippet.user} can bind low ports because of the sysctl"
     else:
         yield (
-            f"user {snippet.user} does not get these at its start; give the program in the image "
-            f"file capabilities (setcap {snippet.file_capabilities} PROGRAM; not tried) and leave "
-            "no_new_privs off, or start as root and let it switch user"
+            f"user {snippet.user} does not get these at its start; {_setcap(snippet)}, or start as "
+            "root and let it switch user"
         )
     if not snippet.only_low_ports and any(
         cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
@@ -51,3 +49,14 @@ def notes(snippet: Snippet) -> Iterator[str]:
             f"the sysctl {PORT_START}=0 lets every user bind low ports, without "
             "NET_BIND_SERVICE; docker and containerd 2 set it in container networks"
         )
+
+
+def _setcap(snippet: Snippet) -> str:
+    """What a trial has shown, or that there was none, and why."""
+    if snippet.setcap_tried is not None:
+        return f"{snippet.setcap_tried} (without no_new_privs)"
+    return (
+        f"give the program in the image file capabilities (setcap {snippet.file_capabilities} "
+        "PROGRAM) and leave no_new_privs off (not tried: run --prove tries it where docker run "
+        "fails for want of them)"
+    )

@@ -8,12 +8,16 @@ from capadvise.formats.snippet import Snippet, comment
 
 def render(snippet: Snippet) -> str:
     """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
+    tried = snippet.setcap_tried or (
+        "not tried: run --prove tries it where docker run fails for want of them"
+    )
     notes = (
-        "for users other than root, and not tried; a script has its interpreter's, and "
-        "no_new_privs makes them void"
+        "for users other than root; a script has its interpreter's, and no_new_privs makes them "
+        "void",
+        tried,
     )
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
-    head = "".join((snippet.comments(more=(notes,)), *reasons))
+    head = "".join((snippet.comments(more=notes), *reasons))
     if not snippet.caps:
         return f"{head}# no capability is needed: the file needs none\n"
     return f"{head}setcap {snippet.file_capabilities} {_file(snippet)}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -70,6 +70,8 @@ class Snippet:
     None: nobody looked at all that was started."""
     default_seccomp: bool = False
     """Nothing was seen that the default seccomp profile never lets through."""
+    setcap_tried: str | None = None
+    """What came of a trial with these file capabilities; None: there was none."""
     kept: tuple[Kept, ...] = ()
     set_name: str = "recommended"
     hardening: tuple[str, ...] | None = None
@@ -110,13 +112,22 @@ class Snippet:
     @property
     def file_capabilities(self) -> str:
         """As ``setcap`` takes them; a number where there is no name."""
-        named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap, _ in self.caps)
-        return f"{','.join(named)}=ep"
+        return setcap_words(cap for cap, _ in self.caps)
 
     def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
         """Which set it is, the notes and more, as comment lines."""
         notes = (f"capadvise: {self.set_title}", *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
+
+
+def setcap_words(caps: Iterable[Cap]) -> str:
+    """``cap_chown,cap_kill=ep``."""
+    named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in caps)
+    return f"{','.join(named)}=ep"
+
+
+SETCAP_TRIED = "tried by a trial: with setcap "
+"""Begins a caution, with the words of setcap after it."""
 
 
 def comment(text: str, indent: str = "") -> str:
@@ -156,6 +167,7 @@ def snippet_of(
         privileged=_was_privileged(report),
         no_new_privileges=gains_nothing(report),
         default_seccomp=_default_seccomp(report, catalog),
+        setcap_tried=_setcap_tried(report, caps),
         kept=tuple(_kept(need, catalog) for need in needs),
         set_name=set_name,
         hardening=_hardening(report, caps),
@@ -166,6 +178,12 @@ def snippet_of(
 def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
     found = report.proven and report.proven.hardening
     return found.lines if found and found.caps == caps else None
+
+
+def _setcap_tried(report: Report, caps: CapSet) -> str | None:
+    begins = f"{SETCAP_TRIED}{setcap_words(sorted(caps))} "
+    cautions = report.proposal.cautions
+    return next((one_line(one) for one in cautions if one.startswith(begins)), None)
 
 
 def _on_host_network(report: Report) -> bool:

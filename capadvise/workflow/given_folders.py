@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from capadvise import foreign
 from capadvise.linux.trials import choices
+from capadvise.linux.trials.runner import Job
 from capadvise.linux.trials.stop import Stop
 from capadvise.report.model import Report
 from capadvise.workflow.check_proposal import check_proposal
@@ -26,16 +27,30 @@ def with_folders_given(report: Report, before: Mapping[str, str] | None, stop: S
     """The report, with a caution that says what came of the trial. Raises BrokenTrial where none
     could be made."""
     folder, *_ = foreign.folders_of(report.recordings)
-    check = report.workload.check or check_proposal(report)
-    job = job_of(report, Ways(), new_check=True, before=before)
-    work = replace(job.workload, kind="daemon", check=check, steps=ONE_START)
-    job = replace(job, workload=work, owner=folder.user)
-    outcome, _ = choices.run(job, report.proposal.recommended, stop)
-    works = outcome.passed or outcome.observed.exit_status == os.EX_OK
-    said = "it works" if works else f"it still fails: {outcome.why}"
+    said = came_of(replace(one_start(report, before), owner=folder.user), report, stop)
     caution = f"tried by a trial: once {folder.source} belongs to user {folder.user}, {said}"
     notice(caution)
     notice(f"not proven yet: {foreign.advice(folder)}, and run this again")
+    return with_caution(report, caution)
+
+
+def one_start(report: Report, before: Mapping[str, str] | None) -> Job:
+    """A trial of what has failed in its recording."""
+    check = report.workload.check or check_proposal(report)
+    job = job_of(report, Ways(), new_check=True, before=before)
+    work = replace(job.workload, kind="daemon", check=check, steps=ONE_START)
+    return replace(job, workload=work)
+
+
+def came_of(job: Job, report: Report, stop: Stop) -> str:
+    """Whether it works now. Raises BrokenTrial where no trial could be made."""
+    outcome, _ = choices.run(job, report.proposal.recommended, stop)
+    works = outcome.passed or outcome.observed.exit_status == os.EX_OK
+    return "it works" if works else f"it still fails: {outcome.why}"
+
+
+def with_caution(report: Report, caution: str) -> Report:
+    """What was tried, in the report."""
     recording, *rest = report.recordings
     recording = replace(recording, cautions=(*recording.cautions, caution))
     return replace(

@@ -21,6 +21,7 @@ from capadvise.proven import ENDED_EARLY, Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.proof_text import trial_text
+from capadvise.workflow.given_file_caps import lacks_file_caps, with_file_caps
 from capadvise.workflow.given_folders import stands_in_the_way, with_folders_given
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
@@ -91,6 +92,8 @@ def prove_report(
         with Stop() as stop:
             if stands_in_the_way(report):
                 call = partial(with_folders_given, report, before, stop)
+            elif lacks_file_caps(report):
+                call = partial(with_file_caps, report, before, stop)
             else:
                 call = partial(
                     prove_job,

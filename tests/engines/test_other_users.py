@@ -77,6 +77,17 @@ exec {tool(engine)} "$@"
     assert "removed" not in seen.stderr  # as the user's command would have left it
 
 
+def test_file_capabilities_are_tried_before_they_are_advised(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    words = ("docker", "run", "--rm", "--network=none", f"--user={USER}", BOX)
+    seen = record(report, *words, "chown", "5", "/data/file", options=("--prove",))
+    tried = "with setcap cap_chown=ep /bin/chown in the image, it works"
+    assert tried in seen.stderr
+    assert seen.code == 1
+    form = call(CAPADVISE, "emit", str(report), "--format", "compose")
+    assert tried in " ".join(form.stdout.replace("#", "").split()), form
+
+
 def test_host_networking_gets_no_sysctl(tmp_path: Path) -> None:
     """runc refuses it, and what is emitted must start."""
     report = tmp_path / "report.json"

@@ -312,8 +312,12 @@ class _Search:
                 caps = less
 
     def _as_good(self, less: CapSet, caps: CapSet) -> bool:
-        return self.passes(less) and not self.comparisons.lost(
-            self.outcomes[caps].observed, self.outcomes[less].observed
+        return (
+            self.passes(caps)
+            and self.passes(less)
+            and not self.comparisons.lost(
+                self.outcomes[caps].observed, self.outcomes[less].observed
+            )
         )
 
     def _repair(self, caps: CapSet) -> CapSet:

@@ -159,6 +159,20 @@ def test_an_interrupted_search_keeps_the_best_set() -> None:
     assert caps("CHOWN") <= proven.floor < EVERYTHING
 
 
+def test_what_is_kept_beside_an_empty_floor_is_tried_as_a_whole() -> None:
+    """httpd drops its rights with SETGID and SETUID, and starts with neither."""
+    for lossy in ("", "SETGID", "SETGID SETUID"):
+        lost = caps(lossy)
+
+        def observe(given: CapSet, lost: CapSet = lost) -> Observed:
+            return Observed(0, stderr=tuple(cap.short for cap in sorted(lost - given)))
+
+        known = proposal("SETGID SETUID", self_restricting="SETGID SETUID")
+        proven = Fake(lambda _: True, observe).prove(known)
+        assert proven.floor == frozenset()
+        assert conclude(known, proven).recommended >= lost
+
+
 def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
     def observe(given: CapSet) -> Observed:
         said = () if caps("SYS_NICE") <= given else ("cannot set niceness",)

@@ -59,7 +59,7 @@ class StopSeen:
     @property
     def patience(self) -> float:
         """Seconds until it is killed in later trials."""
-        return _SOON if self.killed else max(_SOON, 5 * self.seconds)
+        return _SOON if self.killed else max(_LEAST, 10 * self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,9 @@ _UNDOING = 100.0
 """Seconds that it may take to remove what a trial made."""
 _PATIENCE, _SOON = 10.0, 2.0
 """Seconds that a daemon may take to stop, as long as docker gives it; of one that does not stop in
-that time, and at least."""
+that time, and is not judged by that."""
+_LEAST = 5.0
+"""Of one that is judged: a trial beside others takes longer than the first one."""
 
 
 Part = tuple[TrialOutcome, "TrialEvidence"]

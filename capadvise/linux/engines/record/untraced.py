@@ -25,16 +25,23 @@ class UntracedRoster(DockerRoster):
         """Read the events that have come, and the answers."""
         super().update()
         for container, asked in list(self._asked.items()):
-            if asked.ended:
-                del self._asked[container]
-                root = asked.result()
-                if shim := procfs.parent(root) if root else 0:
-                    self.starts.told_of(shim, container, root)
+            if not asked.ended:
+                continue
+            root = asked.result()
+            if shim := procfs.parent(root) if root else 0:
+                self.starts.told_of(shim, container, root)
+            elif self.entries[container].running:  # a busy engine may not have answered
+                self._ask_for_process(container)
+                continue
+            del self._asked[container]
 
     def started(self, entry: ContainerState) -> None:
         """Ask for its first process."""
         super().started(entry)
-        self._asked[entry.id] = Background(lambda: self._first_process(entry.id))
+        self._ask_for_process(entry.id)
+
+    def _ask_for_process(self, container: str) -> None:
+        self._asked[container] = Background(lambda: self._first_process(container))
 
     def _first_process(self, container: str) -> int:
         """0 where it runs no more, or docker does not answer."""

@@ -14,7 +14,7 @@ from capadvise.errors import BadInput, Exit
 from capadvise.gate.finding import Level
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.report.escape import printable
-from capadvise.workflow.gate_files import Gathered, gather
+from capadvise.workflow.gate_files import Gathered, gather, gather_units
 from capadvise.workflow.notice import notice
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(args: argparse.Namespace) -> int:
     """Print what was found; 1 when the gate failed, 2 when a file could not be judged."""
     catalog = default()
-    gathered = gather(args.files, catalog, resolve=args.resolve)
+    gathered = _gathered(args, catalog)
     _say(gathered)
     baseline = _baseline(args, gathered, catalog)
     if args.fix:
@@ -40,10 +40,22 @@ def command(args: argparse.Namespace) -> int:
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
     outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
     _check_single(args, baseline, outcome)
-    _print(outcome, args.output)
+    _print(outcome, "installed" if args.installed and args.output == "text" else args.output)
     if unusable:
         return Exit.USAGE
     return Exit.OK if outcome.passed else Exit.FAILED
+
+
+def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
+    if not args.installed:
+        if not args.files:
+            raise BadInput("no file is named", hint="capadvise check FILE …, or --installed")
+        return gather(args.files, catalog, resolve=args.resolve)
+    if args.files or args.fix or args.resolve:
+        raise BadInput("--installed reads the units of this machine, and only reads them")
+    from capadvise.workflow import gate_installed
+
+    return gather_units(gate_installed.installed(gate_installed.UNIT_PATH), catalog)
 
 
 def _say(gathered: Gathered) -> None:
@@ -113,6 +125,10 @@ def _print(outcome: Outcome, output: str) -> None:
     from capadvise.gate import machine
 
     match output:
+        case "installed":
+            from capadvise.gate.installed_text import installed_text
+
+            print("\n".join(installed_text(outcome)))
         case "json":
             print(machine.outcome_json(outcome))
         case "sarif":

@@ -96,7 +96,12 @@ def check(verbs: Verbs) -> None:
         "gate: check what files grant against rules and reports",
         _CHECK,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE|DIR|-")
+    parser.add_argument("files", nargs="*", metavar="FILE|DIR|-")
+    parser.add_argument(
+        "--installed",
+        action="store_true",
+        help="instead of files: all systemd services of this machine, a line each",
+    )
     parser.add_argument(
         "--against", metavar="REPORT|DIR", help="folder or files with the reports of the services"
     )

@@ -236,9 +236,15 @@ def _mac(mac: Mac | None) -> str:
     return printable(f"{MAC_NAMES.get(mac.module, mac.module)}, {mac.label}{mode}")
 
 
+_SERVICE = ".service"
+
+
 def table(items: Iterable[Inspection], catalog: Catalog) -> Iterator[str]:
     """Many processes, a line each."""
-    yield f"{'PID':>7} {'USER':>6} {'PROGRAM':16} {'SECCOMP':8} {'OWN NAMESPACES':24} CAPABILITIES"
+    yield (
+        f"{'PID':>7} {'USER':>6} {'PROGRAM':16} {'SECCOMP':8} {'OWN NAMESPACES':24} {'UNIT':16} "
+        "CAPABILITIES"
+    )
     for item in items:
         posture = item.posture
         own = [name for name, whose in posture.namespaces.items() if whose is Sharing.OWN]
@@ -250,8 +256,19 @@ def table(items: Iterable[Inspection], catalog: Catalog) -> Iterator[str]:
         yield (
             f"{item.pid:7} {'?' if user is None else user:>6} {printable(item.program):16.16} "
             f"{seccomp:8} {'?' if unknown else ','.join(own) or '-':24} "
+            f"{_unit(posture):16} "
             f"{_short_sets(item, catalog)}"
         )
+
+
+def _unit(posture: Posture) -> str:
+    """The service of systemd that it belongs to, of its control group: there are only slices above
+    it."""
+    path = posture.cgroup.path if posture.cgroup else ""
+    below = [part for part in path.split("/") if part and not part.endswith(".slice")]
+    return (
+        printable(below[0].removesuffix(_SERVICE)) if below and below[0].endswith(_SERVICE) else "-"
+    )
 
 
 def _short_sets(item: Inspection, catalog: Catalog) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -123,6 +123,20 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
         firsts.add(group[0])
         remarks = left_out(group, read.texts, known)
         gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
+    return gathered
+
+
+def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog) -> Gathered:
+    """Units that are known already: the file of each, and its drop-ins."""
+    gathered = Gathered()
+    resolver = Resolver(always=False)
+    for group in groups:
+        try:
+            texts = {path: _text(path) for path in group}
+            if "[Service]" in texts[group[0]]:  # else it runs nothing
+                gathered.sources.append(_source(group, "systemd", texts, catalog, resolver))
+        except BadInput as error:
+            gathered.unusable.append(Unusable(group[0], str(error), error.hint))
     return gathered
 
 

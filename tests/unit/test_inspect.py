@@ -105,11 +105,13 @@ def test_what_a_set_user_id_program_would_get(
 
 def test_one_line_each() -> None:
     unseen = replace(WEB, program="x", posture=Posture())
-    assert list(table([WEB, unseen], CATALOG)) == [
-        "    PID   USER PROGRAM          SECCOMP  OWN NAMESPACES           CAPABILITIES",
-        "    812      0 web\\x1b[2J\\n     filter   mnt,pid,ipc,uts          "
+    served = replace(WEB.posture, cgroup=Cgroup("v2", "/system.slice/web.service/x", writable=None))
+    assert list(table([replace(WEB, posture=served), unseen], CATALOG)) == [
+        "    PID   USER PROGRAM          SECCOMP  OWN NAMESPACES           UNIT             "
+        "CAPABILITIES",
+        "    812      0 web\\x1b[2J\\n     filter   mnt,pid,ipc,uts          web              "
         "NET_BIND_SERVICE; 13 more by a set-user-ID program",
-        "    812      ? x                ?        ?                        "
+        "    812      ? x                ?        ?                        -                "
         "NET_BIND_SERVICE; 13 more by a set-user-ID program",
     ]
 

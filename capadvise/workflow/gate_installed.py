@@ -1,0 +1,66 @@
+"""The services of this machine: their unit files, in the order in which systemd looks for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from capadvise.gate.sources import drop_in_folders
+
+UNIT_PATH = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/run/systemd/generator.late",
+)
+"""Of the system manager, see systemd.unit(5): the first file of a name counts."""
+
+
+def installed(folders: Sequence[str]) -> Iterator[list[str]]:
+    """The file of each service and its drop-ins, by name. One that is masked cannot be started, and
+    another name of a unit is no other unit."""
+    files: dict[str, str] = {}
+    for folder in folders:
+        for name in _names(folder, ".service"):
+            files.setdefault(name, os.path.join(folder, name))
+    for name in sorted(files):
+        if not _is_masked(files[name]) and not _is_alias(files[name]):
+            yield [files[name], *_drop_ins(name, folders)]
+
+
+def _names(folder: str, ending: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(ending))
+    except OSError:
+        return []
+
+
+def _is_masked(path: str) -> bool:
+    try:
+        return os.path.realpath(path) == os.devnull or os.stat(path).st_size == 0
+    except OSError:  # a link to nothing
+        return True
+
+
+def _is_alias(path: str) -> bool:
+    return os.path.islink(path) and os.path.basename(os.path.realpath(path)) != os.path.basename(
+        path
+    )
+
+
+def _drop_ins(name: str, folders: Sequence[str]) -> list[str]:
+    """In the order of their names; of two with one name, the one that systemd meets first."""
+    by_name: dict[str, str] = {}
+    for folder in folders:
+        for place in drop_in_folders(os.path.join(folder, name)):
+            for found in _names(place, ".conf"):
+                by_name.setdefault(found, os.path.join(place, found))
+    return [by_name[found] for found in sorted(by_name) if not _is_masked(by_name[found])]

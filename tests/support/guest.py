@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock /run/cgroup /run/bin
-for folder in etc var; do
+for folder in $LAYERS; do
   mkdir -p /run/layers/$folder/upper /run/layers/$folder/work
   mount -t overlay overlay /$folder \
     -o lowerdir=/$folder,upperdir=/run/layers/$folder/upper,workdir=/run/layers/$folder/work
@@ -133,12 +133,13 @@ class Guest:
 
 
 @contextmanager
-def booted() -> Iterator[Guest]:
-    """A guest that is up; nothing of it stays."""
+def booted(layers: Sequence[str] = ("etc", "var")) -> Iterator[Guest]:
+    """A guest that is up; nothing of it stays, nor of what is changed below ``layers``."""
     name = f"capadvise-units-test-{os.getpid()}-{time.monotonic_ns()}"
     environment = {
         **os.environ,
         "NAME": name,
+        "LAYERS": " ".join(layers),
         "MASKED": " ".join(_MASKED),
         "container": "other",
     }

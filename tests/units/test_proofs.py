@@ -39,6 +39,12 @@ rm -f /run/given; touch /run/given; chown nobody /run/given || exit 7; exec slee
 """
 
 
+CALLED = """\
+[Service]
+ExecStart=/usr/bin/python3 -c 'import os, socket\\n\
+os.chown("/run", 0, 1); os.chown("/run", 0, 0)\\n\
+s = socket.socket(fileno=3)\\nwhile True: c, _ = s.accept(); c.send(b"hello"); c.close()'
+"""
 HARD = (
     ONESHOT
     + """\
@@ -115,6 +121,19 @@ def test_what_else_it_works_with(guest: Guest) -> None:
     assert guest.call("systemctl", "start", "hard").returncode == 0
     shown = guest.systemctl("show", "-p", "RestrictRealtime,LockPersonality", "hard")
     assert set(shown.splitlines()) == {"RestrictRealtime=yes", "LockPersonality=no"}
+
+
+@pytest.mark.long
+def test_a_socket_that_gives_up_in_a_trial_is_up_for_the_next(guest: Guest) -> None:
+    """systemd gives it up when what it starts fails again and again, as it does without CHOWN."""
+    guest.unit("called.socket", "[Socket]\nListenStream=127.0.0.1:85\n")
+    guest.unit("called.service", CALLED)
+    guest.systemctl("start", "called.socket")
+    check = "curl -sm 2 --http0.9 127.0.0.1:85 | grep hello"
+    report = proven(guest, "--check", check, "--", "systemctl", "start", "called")
+    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert (guest.state("called.socket"), guest.state("called")) == ("active", "inactive")
+    guest.systemctl("stop", "called.socket")
 
 
 @pytest.mark.long

@@ -23,22 +23,31 @@ from capadvise.linux.kernel import procfs
 _DROP_INS = Path("/run/systemd/system")
 _NOTES = Path("/run/capadvise-units")
 _SCRIPT = """\
-rm -f -- "$3"
-rmdir -- "${3%/*}" 2>/dev/null
+before=$1 unit=$2 drop_in=$3 note=$4
+shift 4
+rm -f -- "$drop_in"
+rmdir -- "${drop_in%/*}" 2>/dev/null
 systemctl daemon-reload
 ended=0
-case $1 in
-inactive | failed) systemctl stop -- "$2" || ended=$? ;;
+case $before in
+inactive | failed) systemctl stop -- "$unit" || ended=$? ;;
 esac
-[ "$1" = failed ] || systemctl reset-failed -- "$2" 2>/dev/null
-case $1 in
+[ "$before" = failed ] || systemctl reset-failed -- "$unit" 2>/dev/null
+for activator; do
+  systemctl is-active --quiet -- "$activator" && continue
+  systemctl stop -- "$unit"
+  systemctl reset-failed -- "$activator" 2>/dev/null
+  systemctl start -- "$activator" || ended=$?
+done
+case $before in
 inactive | failed) : ;;
-*) systemctl restart -- "$2" || ended=$? ;;
+*) systemctl restart -- "$unit" || ended=$? ;;
 esac
-rm -f -- "$4"
+rm -f -- "$note"
 exit $ended
 """
-"""``reset-failed`` forgets how often it was started, too."""
+"""``reset-failed`` forgets how often it was started, too. A socket whose service fails again and
+again is given up by systemd; it does not start while its service runs."""
 _SECONDS = 200.0
 """As long as a unit may take to stop and to start."""
 
@@ -52,6 +61,8 @@ class UnitChange:
     """Its ``ActiveState``."""
     mark: str
     """Of the process that makes it."""
+    activators: tuple[str, ...] = ()
+    """Sockets and others that are up, and start it."""
 
     @property
     def drop_in(self) -> Path:
@@ -67,7 +78,7 @@ class UnitChange:
     def removal(self) -> list[str]:
         """The command that undoes it."""
         words = [self.before, self.unit, str(self.drop_in), str(self.note)]
-        return ["sh", "-c", _SCRIPT, "capadvise", *words]
+        return ["sh", "-c", _SCRIPT, "capadvise", *words, *self.activators]
 
     @property
     def sweep(self) -> list[list[str]]:
@@ -77,7 +88,8 @@ class UnitChange:
 
 def change_of(unit: ServiceUnit) -> UnitChange:
     """Of a unit as it is now; nothing is changed yet."""
-    return UnitChange(unit.name, unit.active, procfs.mark())
+    up = tuple(name for name in unit.activators if manager.show(name).runs)
+    return UnitChange(unit.name, unit.active, procfs.mark(), up)
 
 
 @contextmanager

@@ -79,6 +79,8 @@ class ServiceUnit:
     """In the order in which they are executed."""
     dependents: tuple[str, ...]
     """Units that are stopped and restarted with it."""
+    activators: tuple[str, ...]
+    """Units that start it: sockets, timers, paths."""
     settings: frozenset[str]
     """Those of ``unit_exposed.WITHHELD`` that are on."""
     manual: bool
@@ -128,6 +130,7 @@ def parse_unit(text: str) -> ServiceUnit:
         main=int(pid) if (pid := last("MainPID")).isdecimal() else 0,
         commands=(),
         dependents=tuple(dict.fromkeys(f"{last('ConsistsOf')} {last('BoundBy')}".split())),
+        activators=tuple(last("TriggeredBy").split()),
         settings=frozenset(key for key in fields if last(key) == "yes"),
         manual=last("RefuseManualStart") != "yes",
     )

@@ -15,7 +15,7 @@ from capadvise.formats.snippet import Snippet, comment
 def render(snippet: Snippet) -> str:
     """A drop-in. An empty value takes back what the unit says, to which these would be added."""
     lines = [
-        f"# /etc/systemd/system/{snippet.name}.service.d/10-capadvise.conf\n",
+        f"# /etc/systemd/system/{_unit(snippet)}.d/10-capadvise.conf\n",
         snippet.comments(more=(_note(snippet),)),
         "[Service]\nCapabilityBoundingSet=\n",
     ]
@@ -31,6 +31,17 @@ def render(snippet: Snippet) -> str:
     elif snippet.hardening is None and snippet.no_new_privileges:
         lines.append("NoNewPrivileges=true\n")
     return "".join(lines)
+
+
+_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.service")
+
+
+def _unit(snippet: Snippet) -> str:
+    """The unit that was recorded, else one called as the target."""
+    match snippet.argv:
+        case ("systemctl", "restart", str(name)) if _UNIT_NAME.fullmatch(name):
+            return name
+    return f"{snippet.name}.service"
 
 
 def _note(snippet: Snippet) -> str:

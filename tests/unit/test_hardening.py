@@ -138,3 +138,19 @@ def test_a_report_brings_no_lines_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(raw))
     with pytest.raises(BadInput, match="is none that is tried"):
         load(tmp_path / "report.json", CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("unit", "folder"),
+    [
+        ("web@a.service", "web@a.service.d"),
+        (r"odd\x2dname@b.service", r"odd\x2dname@b.service.d"),
+        ("../../x.service", "nginx.service.d"),
+        ("a.service\n[Service]\nUser=root.service", "nginx.service.d"),
+    ],
+)
+def test_whose_drop_in_it_is(unit: str, folder: str) -> None:
+    """The name is the report's: what is none is not written."""
+    snippet = snippet_of(report(), frozenset(), CATALOG)
+    text = render(replace(snippet, argv=("systemctl", "restart", unit)))
+    assert text.splitlines()[0] == f"# /etc/systemd/system/{folder}/10-capadvise.conf"

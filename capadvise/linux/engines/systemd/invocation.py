@@ -38,13 +38,23 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     if verb is None:
         return None
     if options:
-        raise BadInput(
-            f"systemctl {options[0]}: a unit started so cannot be recorded",
-            hint=f"capadvise run -- systemctl {verb} UNIT",
-        )
+        raise _refused(options, verb)
     if len(names) != 2:
         raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
     return UnitOrder(verb, unit_name(names[1]), tuple(argv))
+
+
+def _refused(options: Sequence[str], verb: str) -> BadInput:
+    if "--user" in options:
+        return BadInput(
+            "systemctl --user: a user's own manager has no capability to give to its units",
+            hint="what the program needs: capadvise run --user USER -- COMMAND; a system unit with "
+            "User= can have it",
+        )
+    return BadInput(
+        f"systemctl {options[0]}: a unit started so cannot be recorded",
+        hint=f"capadvise run -- systemctl {verb} UNIT",
+    )
 
 
 def restart_of(unit: str) -> UnitOrder:

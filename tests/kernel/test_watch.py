@@ -24,9 +24,6 @@ NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
 TRY_ROOT = "try: os.setuid(0)\nexcept OSError: pass"
 """As sshd does, to be sure that it is not root any more."""
 
-FCHOWN = "try: os.fchown(0, 5, 6)\nexcept OSError: time.sleep(1)"
-"""What a descriptor stands for is known as long as the process is there."""
-
 
 @pytest.fixture(scope="module")
 def watch() -> Iterator[Watching]:
@@ -39,7 +36,7 @@ def act(name: str, *statements: str, before: tuple[str, ...] = ()) -> str:
     the files of the interpreter in all places as another user: it is loaded by then."""
     name = f"{name}{os.getpid()}"[:15]
     lines = [f"open('/proc/self/comm', 'w').write({name!r})", *statements]
-    lines = ["import os, socket, time", *lines]
+    lines = ["import os, socket", *lines]
     code = "\n".join([*lines[:-1], "try:", f" {lines[-1]}", "except OSError: pass"])
     subprocess.run([*before, sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
     return name
@@ -103,7 +100,7 @@ def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) ->
     count = watch.row(lambda row: row["number"] == number, "count")["count"]
     assert count == 10_000
     assert len([row for row in watch.rows() if row["program"] == program]) == 1
-    assert watch.row(lambda row: True, "summary")["dropped"] == 0
+    jsonschema.validate(watch.row(lambda row: True, "summary"), SCHEMA)
 
 
 def test_what_has_no_effect_is_left_out(watch: Watching) -> None:
@@ -122,7 +119,7 @@ def test_hostile_names_do_not_reach_the_terminal() -> None:
         until(lambda: [line for line in watch.lines if "\\x1b[31m\\n" in line])
         assert watch.end(signal.SIGTERM) == 0
     assert "\x1b" not in "".join(watch.lines)
-    assert watch.lines[-1].endswith("--all shows them.\n") or "finding" in "".join(watch.lines)
+    assert [line for line in watch.lines if line.startswith("In ") and "refused call" in line]
 
 
 def test_who_is_not_root_is_told_the_way(tmp_path: Path) -> None:
@@ -144,6 +141,6 @@ def test_the_unit_that_is_emitted_has_what_it_takes(tmp_path: Path) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     caps = ",".join(["-all", *(f"+{name.lower()}" for name in CAPS)])
     with watching("--json", before=("setpriv", f"--bounding-set={caps}")) as watch:
-        program = act("least", NOBODY, FCHOWN, "pass")
+        program = act("least", NOBODY, "os.chown('/etc/passwd', 5, 6)")
         row = refused(watch, program)
-        assert row["about"] == "/dev/null, uid 5, gid 6"
+        assert row["about"] == "/etc/passwd, uid 5, gid 6"

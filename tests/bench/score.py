@@ -121,6 +121,8 @@ def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
 def main() -> None:
     with_trials = "--prove" in sys.argv
     words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        raise SystemExit(__doc__)
     sets = None
     if "--sets" in words:
         at = words.index("--sets")

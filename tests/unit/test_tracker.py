@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterable
 from dataclasses import replace
+
+import pytest
 
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.kallsyms import Symbols
+from capadvise.linux.ftrace.proc_lookups import Lookup
+from capadvise.linux.tracking import implied_needs
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check, Phase
@@ -150,3 +155,34 @@ def test_a_check_whose_stack_names_no_call_is_in_the_one_that_its_thread_has_beg
     tracker.finish()
     assert starts.scope is not None
     assert [check.syscall for check in tracker.checks(starts.scope)] == ["keyctl"]
+
+
+class _Late(implied_needs._NoPointers):
+    """Tells what was looked up once all else was read."""
+
+    waiting: tuple[Lookup, ...] = ()
+
+    def lookups(self) -> Iterable[Lookup]:
+        found, self.waiting = self.waiting, ()
+        return found
+
+
+@pytest.mark.parametrize(("name", "asked"), [("start-stop-daem", []), ("busybox", ["busybox"])])
+def test_what_was_looked_up_is_of_the_program_that_the_thread_then_was(
+    name: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """start-stop-daemon looks through all processes, and becomes what it starts: on a busy machine
+    both are read together."""
+    monkeypatch.setattr(implied_needs, "_needs_trace", lambda *_: True)
+    starts, types = OneCommand(TARGET), replace(TYPES, scan=40)
+    late = _Late()
+    tracker = Tracker(types, Symbols(b""), starts, TARGET, 0, 0, pointers=late)
+    first, second = execs(TARGET, b"/sbin/start-stop-daemon"), execs(TARGET, b"/bin/busybox")
+    events = (small(10, item) for item in (first, event(40, TARGET), second))
+    tracker.feed([], [], [(0, page(0, *events))])
+    tracker.feed([], [], [])
+    late.waiting = (Lookup(TARGET, name, "readlink", b"/proc/7/exe", b""),)
+    tracker.feed([], [], [])
+    tracker.finish()
+    assert starts.scope is not None
+    assert [check.program for check in tracker.checks(starts.scope)] == asked

@@ -23,6 +23,8 @@ _LOSERS = 4096
 """Of so many threads it is known that records of theirs were lost."""
 FIRST, SECOND, THIRD = 16, 24, 32
 """Where the arguments stand in the event of a call (its format file says so)."""
+NAME_LENGTH = 16
+"""TASK_COMM_LEN: an exec names a thread by its program, up to so many bytes and the end."""
 _GROUP = 64
 """So many threads share an entry of the table of those that are followed: a byte each, which can be
 set without a lock."""
@@ -145,7 +147,7 @@ _STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63
 _JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
 _LOAD_32, _STORE_8, _AND, _SHIFT_RIGHT, _ADD_REGISTER = 0x61, 0x72, 0x57, 0x77, 0x0F
 _JUMP_EQUAL_TO, _JUMP_NOT_EQUAL_TO, _ADD_TO_64 = 0x15, 0x55, 0xDB
-_PID_TGID, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 87, 112, 114
+_PID_TGID, _NAME, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 16, 87, 112, 114
 _MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _FRAME, _EVENT, _THREAD = 10, 6, 7
 
@@ -155,6 +157,12 @@ def begin(size: int) -> list[bytes]:
     code = [_op(_MOVE, _EVENT, 1)]
     code += [_op(_STORE, _FRAME, 0, at - size) for at in range(0, size, 8)]
     return [*code, _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
+
+
+def name(size: int, at: int) -> list[bytes]:
+    """Write the name of the thread into the record: ``NAME_LENGTH`` bytes."""
+    to = [_op(_MOVE, 1, _FRAME), _op(_ADD, 1, value=at - size)]
+    return [*to, _op(_SET, 2, value=NAME_LENGTH), _op(_CALL, value=_NAME)]
 
 
 def note(size: int, at: int, value: int) -> list[bytes]:

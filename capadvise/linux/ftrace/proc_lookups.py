@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from capadvise.linux.ftrace.bpf_probe import (
     FIRST,
+    NAME_LENGTH,
     SECOND,
     Followed,
     Maps,
     Probe,
     begin,
     follow,
+    name,
     note,
     only_if_at_most,
     only_if_begins,
@@ -34,10 +36,10 @@ _PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND}
 _CALLS = (_EXEC, *_PATHS)
 _WORDS, _LENGTH = 8, 16
 """So many arguments of a program are read, and so many bytes of each."""
-_RECORD = struct.Struct(f"<IIQ{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
-"""Thread, process, the number of the call, and what was read: a path; or where the arguments of a
-program stand, and they themselves but for the first."""
-_CALL_AT, _TEXT_AT = 8, 16
+_RECORD = struct.Struct(f"<IIQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
+"""Thread, process, the number of the call, the thread's name, and what was read: a path; or where
+the arguments of a program stand, and they themselves but for the first."""
+_CALL_AT, _NAME_AT, _TEXT_AT = 8, 16, 16 + NAME_LENGTH
 _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
 _PROCESSES = 4096
@@ -54,6 +56,8 @@ class Lookup(NamedTuple):
     """A thread looks into a process, or executes a program."""
 
     thread: int
+    name: str
+    """Of the thread: what it has executed last, cut short, or what it has called itself."""
     call: str
     path: bytes
     arguments: bytes
@@ -71,9 +75,14 @@ class Lookup(NamedTuple):
         return pid in processes_named(words_of(self.arguments))
 
     @property
+    def executes(self) -> bool:
+        """Whether it begins a program."""
+        return self.call == _EXEC
+
+    @property
     def is_told_of_access_times(self) -> bool:
         """Whether the program that is executed has an option about them."""
-        return self.call == _EXEC and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
+        return self.executes and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
 
 
 class ProcLookups:
@@ -90,13 +99,14 @@ class ProcLookups:
     def take(self) -> Iterator[Lookup]:
         """Those since the last time."""
         for record in self.probe.records():
-            thread, process, number, read_ = _RECORD.unpack(record)
+            thread, process, number, name_, read_ = _RECORD.unpack(record)
             if _CALLS[number] == _EXEC:
                 if len(self._arguments) >= _PROCESSES:
                     self._arguments.clear()
                 self._arguments[process] = read_
             path = b"" if _CALLS[number] == _EXEC else read_
-            yield Lookup(thread, _CALLS[number], path, self._arguments.get(process, b""))
+            words = self._arguments.get(process, b"")
+            yield Lookup(thread, text(name_), _CALLS[number], path, words)
 
 
 def parse(path: str) -> tuple[int, str] | None:
@@ -134,7 +144,8 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
     code += only_if_begins(size, _TEXT_AT, b"/proc/")
     code += only_if_at_most(size, _TEXT_AT + len("/proc/"), b"9")
-    return b"".join([*code, *note(size, _CALL_AT, _CALLS.index(call)), *push(size, maps)])
+    code += [*note(size, _CALL_AT, _CALLS.index(call)), *name(size, _NAME_AT)]
+    return b"".join([*code, *push(size, maps)])
 
 
 def _program_of_exec(maps: Maps) -> bytes:
@@ -143,4 +154,4 @@ def _program_of_exec(maps: Maps) -> bytes:
     for number in range(_WORDS):
         pointer = _TEXT_AT + 8 * (number + 1)
         code += follow(size, pointer, _WORDS_AT + _LENGTH * number, _LENGTH)
-    return b"".join([*code, *push(size, maps)])
+    return b"".join([*code, *name(size, _NAME_AT), *push(size, maps)])

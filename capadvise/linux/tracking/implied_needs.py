@@ -190,16 +190,17 @@ class ImpliedNeeds:
             if task is None or (scope := task.scope) is None:
                 continue
             if lookup.is_told_of_access_times:
-                scope.access_time_keepers.add(task.program)
+                scope.access_time_keepers.add(task.program_after(lookup.name))
             if (place := lookup.place) is None:
                 continue
-            pid, file = place
+            (pid, file), program = place, task.program_called(lookup.name)
             if lookup.is_told_of(pid):
-                scope.told.add(task.program)
-            elif task.program in (scope.proc_scanners or ()):
+                scope.told.add(program)
+            elif program in (scope.proc_scanners or ()):
                 continue
             if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
-                self._looked_into.append((_ROUNDS, pid, lookup, replace(task)))  # as it is now
+                at_that_time = replace(task, program=program)
+                self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
         self._settle_lookups()
 
     def _note_lost(self, tasks: Mapping[int, Task]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import field, replace
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
@@ -14,6 +15,7 @@ from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
 _PIDFDS = 64
+_PROGRAMS = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +76,8 @@ class Task:
     """It has set them, and will only take away from those."""
     handed: CapSet = frozenset()
     """What it has set last, perhaps for the program that it executes next."""
+    earlier: tuple[str, ...] = ()
+    """The programs that it was before, the last ones."""
     call: str | None = None
     values: tuple[int, ...] = ()
     pending: list[Key] = field(default_factory=list)
@@ -107,6 +111,21 @@ class Task:
         program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
         # Before a scope began, not all events were recorded yet: a call would seem never to end.
         return cls(program, uids, gids, scope, since=scope.started if scope else 0)
+
+    def become(self, program: str) -> None:
+        """It has executed a program."""
+        self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
+        self.program = program
+
+    def program_called(self, name: str) -> str:
+        """The program that it was when the thread had this name: its own, cut short."""
+        programs = (self.program, *reversed(self.earlier))
+        return next((each for each in programs if each[: len(name)] == name), self.program)
+
+    def program_after(self, name: str) -> str:
+        """What it has executed when the thread had this name."""
+        pairs = pairwise((self.program, *reversed(self.earlier)))
+        return next((to for to, at in pairs if at[: len(name)] == name), self.program)
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed who the task is."""

@@ -159,7 +159,7 @@ class Tracker:
         if task.scope is None:
             self.starts.executed(time, pid, task, path)
         self._implied.executes(task)
-        task.program = PurePosixPath(path).name or path
+        task.become(PurePosixPath(path).name or path)
         if task.scope is not None:
             self._implied.executed(pid, task, task.scope, path)
             self._order.begun = True

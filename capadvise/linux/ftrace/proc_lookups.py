@@ -75,14 +75,9 @@ class Lookup(NamedTuple):
         return pid in processes_named(words_of(self.arguments))
 
     @property
-    def executes(self) -> bool:
-        """Whether it begins a program."""
-        return self.call == _EXEC
-
-    @property
     def is_told_of_access_times(self) -> bool:
         """Whether the program that is executed has an option about them."""
-        return self.executes and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
+        return self.call == _EXEC and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
 
 
 class ProcLookups:

@@ -16,6 +16,8 @@ from capadvise.recording import Phase
 
 _PIDFDS = 64
 _PROGRAMS = 4
+_NAME_LENGTH = 15
+"""So much of a program's name does its thread bear."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,12 +122,12 @@ class Task:
     def program_called(self, name: str) -> str:
         """The program that it was when the thread had this name: its own, cut short."""
         programs = (self.program, *reversed(self.earlier))
-        return next((each for each in programs if each[: len(name)] == name), self.program)
+        return next((each for each in programs if each[:_NAME_LENGTH] == name), self.program)
 
     def program_after(self, name: str) -> str:
         """What it has executed when the thread had this name."""
         pairs = pairwise((self.program, *reversed(self.earlier)))
-        return next((to for to, at in pairs if at[: len(name)] == name), self.program)
+        return next((to for to, at in pairs if at[:_NAME_LENGTH] == name), self.program)
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed who the task is."""

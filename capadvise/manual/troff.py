@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from capadvise import __version__
+from capadvise.linux.ftrace.probes import FORCE, RETRY, Observer
 from capadvise.manual.options import DocumentedCommand, DocumentedOption, DocumentedProgram, Note
 
 _FILES = (
@@ -14,8 +15,8 @@ _FILES = (
      "~/.local/state/capadvise/. Under sudo it is the state of the user who called."),
 )  # fmt: skip
 _ENVIRONMENT = (
-    ("CAPADVISE_OBSERVER", "tracepoint, fprobe, kprobe or retry: use this way to see checks, and "
-     "no other; capadvise doctor lists them."),
+    (FORCE, f"{', '.join(Observer)} or {RETRY}: use this way to see checks, and no other; "
+     "capadvise doctor lists them."),
     ("NO_COLOR", "set: no colours."),
 )  # fmt: skip
 

@@ -38,6 +38,7 @@ from capadvise.tui.rows import (
     review_rows,
     short_count,
 )
+from capadvise.tui.tabs import LABELS
 
 Draw = Callable[[int, int], Sequence[str]]
 """The lines for a screen of so many columns and rows."""
@@ -50,7 +51,6 @@ _COLOURS = {
     Light.DENIED: "31",
     Light.DARK: _DIM,
 }
-_TABS = ("1 Live", "2 Review", "3 Proof", "4 Risk")
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 
@@ -84,7 +84,7 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
 
     def draw(width: int, height: int) -> list[str]:
         return [
-            *_head(title, "2 Review", lit, worth, width, height),
+            *_head(title, "review", lit, worth, width, height),
             *(_cut(line, width) for line in _listed(rows)),
         ]
 
@@ -97,7 +97,7 @@ def of_recording(argv: Sequence[str], catalog: Catalog, last_cap: int = 40) -> D
     risks = usual_risks(caps, catalog)
     lit = lamps(caps, nothing, frozenset(), frozenset(), risks)
     worth = score(caps, frozenset(), risks, "starting …")
-    return lambda width, height: _head(" ".join(argv), "1 Live", lit, worth, width, height)
+    return lambda width, height: _head(" ".join(argv), "live", lit, worth, width, height)
 
 
 # ------------------------------------------------------------------------------------ the lines
@@ -110,7 +110,8 @@ def _head(
     title: str, tab: str, lit: Sequence[Lamp], worth: Score, width: int, height: int
 ) -> list[str]:
     top = [(" capadvise ", _BOLD)]
-    top += [(f" {name} ", f"{_BOLD};{_REVERSE}" if name == tab else "") for name in _TABS]
+    look = {tab: f"{_BOLD};{_REVERSE}"}
+    top += [(label, look.get(name, "")) for name, label in LABELS.items()]
     room = width - sum(len(text) for text, _ in top) - 1
     top.append((printable(title)[:room].rjust(room), ""))
     rows = 2 if height < 20 or width < 70 else 3

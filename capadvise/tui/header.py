@@ -20,14 +20,8 @@ from capadvise.caps import Cap
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
 from capadvise.tui.look import LIGHT_STYLES, numbers_text, risks_text, score_text, status_text
 from capadvise.tui.page import Wrapped
+from capadvise.tui.tabs import LABELS
 
-TABS = {
-    "live": "What is checked as it runs, and its terminal",
-    "review": "What is needed, and why",
-    "proof": "The trials",
-    "risk": "What an attacker could do",
-}
-"""Name and explanation, in the order of their keys."""
 _SHORT = {
     Light.ROOT: "root-equivalent",
     Light.DARK: "not checked",
@@ -37,8 +31,8 @@ _SHORT = {
 class TabLabel(Static):
     """The name of a tab; a click goes there."""
 
-    def __init__(self, number: int, name: str) -> None:
-        super().__init__(Content(f" {number} {name.capitalize()} "), id=f"tab-{name}")
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(Content(label), id=f"tab-{name}")
         self.tab = name
 
     async def on_click(self, event: Click) -> None:
@@ -55,8 +49,8 @@ class Tabs(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(" capadvise ", id="name")
-        for number, name in enumerate(TABS, 1):
-            yield TabLabel(number, name)
+        for name, label in LABELS.items():
+            yield TabLabel(name, label)
         yield Static(id="run", markup=False)
 
     def mark(self, tab: str, title: Content, *, live: bool) -> None:

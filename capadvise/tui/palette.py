@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-from capadvise.tui.header import TABS
 from capadvise.tui.output import GIVE_BACK
+from capadvise.tui.tabs import TABS
 
 BINDINGS = (
     Binding(GIVE_BACK, "give_back", "capadvise's own keys", id="give-back"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import CapSet, parse_set
+from capadvise.caps import NAMES, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats.systemd import read
@@ -196,7 +196,7 @@ def test_a_recording_gives_everything(user: str) -> None:
     (declared,) = read(drop_in.for_recording(unit), drop_in=True)
     assert (declared.drop, declared.add) == ((), ())
     assert declared.no_new_privileges is False
-    assert len(declared.ambient or ()) == (0 if user == "" else 41)
+    assert len(declared.ambient or ()) == (0 if user == "" else len(NAMES))
 
 
 def test_systemd_knows_every_line_of_a_drop_in(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.systemd import manager
-from capadvise.linux.engines.systemd.invocation import restart_of, unit_name
+from capadvise.linux.engines.systemd.invocation import RECORDED, restart_of, unit_name
 from capadvise.linux.engines.systemd.safety import require_restartable
 from capadvise.linux.running.restarts import first_process
 from capadvise.linux.running.target import Running, target_of
@@ -14,7 +14,7 @@ from capadvise.linux.running.target import Running, target_of
 
 def is_unit(what: str) -> bool:
     """Whether it is named as a unit; containers have no such names, as a rule."""
-    return what.endswith(".service")
+    return what.endswith(RECORDED)
 
 
 def running_unit(what: str, *, restart: bool = False) -> Running:

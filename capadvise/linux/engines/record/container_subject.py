@@ -145,7 +145,7 @@ class ContainerSubject:
 
     def _own_check(self, entries: list[ContainerState]) -> str | None:
         """The health check that is made here, not by the engine."""
-        if self.roster.client.engine == "docker":
+        if self.roster.tells_health:
             return None
         known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]

@@ -14,6 +14,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client, EngineError
@@ -69,6 +70,9 @@ class ContainerState:
 
 class Roster:
     """The containers with our label. Of podman, or the part that both share."""
+
+    tells_health: ClassVar[bool] = False
+    """Whether the engine makes health checks by itself, and tells how they went."""
 
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
         self.client, self.label, self.starts = client, label, starts
@@ -145,6 +149,8 @@ class Roster:
 
 class DockerRoster(Roster):
     """docker's events, by the client's own ``events``."""
+
+    tells_health = True
 
     def open(self) -> None:
         """Ask for the events from now on."""

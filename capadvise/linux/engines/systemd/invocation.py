@@ -8,6 +8,8 @@ from pathlib import PurePath
 
 from capadvise.errors import BadInput
 
+RECORDED = (".service",)
+"""The kinds of units that have capabilities and can be recorded, by their endings."""
 _VERBS = ("start", "restart")
 _WRAPPERS = ("sudo", "doas")
 _HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
@@ -67,7 +69,7 @@ def unit_name(name: str) -> str:
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix
-    if ending == ".service":
+    if ending in RECORDED:
         return name
     if ending in (".socket", ".timer", ".path", ".target", ".slice", ".scope", ".mount"):
         raise BadInput(

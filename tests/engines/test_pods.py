@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cri import node
@@ -20,6 +25,7 @@ from tests.support.attaching import attach, start
 from tests.support.pods import IMAGE, Node
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 WEB = ("sh", "-c", "chown 999:999 /data && exec httpd -f -p 80 -u www-data")
 NEEDED_BY_WEB = {"CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"}
@@ -33,6 +39,9 @@ spec:
       image: x
       securityContext: {capabilities: {drop: [ALL], add: [SYS_NICE]}}
 """
+TOP = Path(__file__).parents[2]
+OBSERVER = ("SYS_PTRACE", "SYSLOG")
+"""What a pod needs that watches others."""
 Reports = dict[str, dict[str, Any]]
 
 
@@ -45,7 +54,7 @@ def ended(process: subprocess.Popen[str], folder: Path) -> Reports:
     return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
 
 
-def caps(report: dict[str, Any]) -> set[str]:
+def caps_of(report: dict[str, Any]) -> set[str]:
     """What it recommends."""
     return set(report["proposal"]["cap_add"])
 
@@ -66,7 +75,7 @@ def test_each_container_of_each_replica_from_its_first_instruction(
         one.run("web", *WEB)
         two.run("web", *WEB)
         reports = ended(process, tmp_path)
-    assert {name: caps(report) for name, report in reports.items()} == {
+    assert {name: caps_of(report) for name, report in reports.items()} == {
         "prod-web-1.init": {"MKNOD"},
         "prod-web-1.web": NEEDED_BY_WEB | {"FSETID"},
         "prod-web-1.side": {"FOWNER"},
@@ -169,3 +178,66 @@ def test_who_is_called_like_a_shim_is_one_if_root_runs_it(uid: int, *, keeps: bo
         assert (shim.pid in node.shims()) is keeps
         shim.kill()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def tracing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tracefs is mounted, as on a node."""
+    folder = tmp_path_factory.mktemp("tracing")
+    subprocess.run(["mount", "-t", "tracefs", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_the_page_of_the_image_says_what_is_tried_here() -> None:
+    page = (TOP / "demos" / "image" / "README.md").read_text()
+    (manifest,) = re.findall(r"(?s)```yaml\n(.*?)```", page)
+    observer = yaml.safe_load(manifest)
+    kubernetes_validate.validate(observer, "1.31", strict=True)
+    (container,) = observer["spec"]["containers"]
+    assert container["securityContext"] == {
+        "capabilities": {"drop": ["ALL"], "add": list(OBSERVER)},
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("caps", "says"),
+    [
+        (OBSERVER, "watching pod prod/web-*: no container yet"),
+        (("SYS_PTRACE",), "hides the kernel's addresses"),
+        (("SYSLOG",), "CAP_SYS_PTRACE"),
+    ],
+    ids=["both", "no SYSLOG", "no SYS_PTRACE"],
+)
+def test_a_pod_that_watches_others_needs_two_capabilities(
+    caps: tuple[str, ...], says: str, kubelet: Node, tracing: Path, tmp_path: Path
+) -> None:
+    """With a root that it cannot write, the runtime's seccomp profile and no new privileges. Its
+    image is this machine's Python."""
+    (reports := tmp_path / "reports").mkdir()
+    log = tmp_path / "log"
+    shown = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(TOP)}
+    watcher = kubelet.pod("observer", "capadvise", host_pids=True, logs=tmp_path)
+    with watcher as pod, kubelet.pod("web-1") as web:
+        observer = pod.run(
+            *("observer", CAPADVISE, "attach", "--no-tui", "-o", "/reports", "prod/web-*"),
+            mounts=[(str(tracing), "/sys/kernel/tracing"), (str(reports), "/reports")],
+            shown=[place for place in sorted(shown) if Path(place).exists()],
+            more=caps,
+            less=["ALL"],
+            restrained=True,
+            log="log",
+        )
+        until(lambda: re.search("watching|error", log.read_text()), shows=log.read_text)
+        assert says in log.read_text()
+        if "watching" not in says:
+            assert pod.ended(observer) == 3
+            return
+        assert web.ended(web.run("web", "chown", "5", "/data")) == 0
+        pod.stop(observer, 60)
+    (report,) = (json.loads(path.read_text()) for path in reports.iterdir())
+    assert (caps_of(report), report["target"]["pod"]) == ({"CHOWN"}, "prod/web-1")
+    assert [each["attached"] for each in report["recordings"]] == [False]

@@ -49,6 +49,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 """
 _PATIENCE = 240
 """Seconds for one request, on a machine that is very busy."""
+_PIDS_OF_POD, _PIDS_OF_CONTAINER, _PIDS_OF_NODE = range(3)
 _NETWORK = {"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "none"}]}
 _PLUGIN = """\
 #!/bin/sh
@@ -91,9 +92,17 @@ class Node:
         return getattr(self._messages, name)(**values)
 
     @contextmanager
-    def pod(self, name: str, namespace: str = "prod", *, privileged: bool = False) -> Iterator[Pod]:
+    def pod(
+        self,
+        name: str,
+        namespace: str = "prod",
+        *,
+        privileged: bool = False,
+        host_pids: bool = False,
+        logs: Path | None = None,
+    ) -> Iterator[Pod]:
         """A pod without containers, which is removed with all that it has then. ``privileged``: one
-        of its containers may be."""
+        of its containers may be. ``logs``: a folder for what they print."""
         uid = str(uuid.uuid4())
         config = self.message(
             "PodSandboxConfig",
@@ -103,9 +112,13 @@ class Node:
                 "io.kubernetes.pod.namespace": namespace,
                 "io.kubernetes.pod.uid": uid,
             },
+            log_directory=str(logs or ""),
             linux={
                 "cgroup_parent": f"/{self.name}/pod{uid}",
-                "security_context": {"privileged": privileged},
+                "security_context": {
+                    "privileged": privileged,
+                    "namespace_options": {"pid": _PIDS_OF_NODE if host_pids else _PIDS_OF_POD},
+                },
             },
         )
         made = self.call("RunPodSandbox", "RunPodSandboxRequest", config=config)
@@ -135,25 +148,37 @@ class Pod:
         user: int | None = None,
         privileged: bool = False,
         mounts: Sequence[tuple[str, str]] = (),
+        shown: Sequence[str] = (),
         more: Sequence[str] = (),
         less: Sequence[str] = (),
+        restrained: bool = False,
+        log: str = "",
     ) -> str:
         """A container that does not run yet: its id. Created once more, it is the next attempt.
-        ``mounts``: (folder of the host, place); ``more``, ``less``: capabilities."""
+        ``mounts``: (folder of the host, place); ``shown``: folders that it sees as the host does,
+        and cannot change; ``more``, ``less``: capabilities. ``restrained``: as one that only looks
+        at the processes of its host should be, with their pids. ``log``: a file for what it
+        prints."""
         attempt = self.attempts[name] = self.attempts.get(name, -1) + 1
         context: dict[str, Any] = {
-            "namespace_options": {"pid": 1},
+            "namespace_options": {"pid": _PIDS_OF_CONTAINER},
             "privileged": privileged,
             "capabilities": {"add_capabilities": more, "drop_capabilities": less},
         }
         if user is not None:
             context |= {"run_as_user": {"value": user}, "run_as_group": {"value": user}}
+        if restrained:
+            context |= {"readonly_rootfs": True, "no_new_privs": True}
+            context |= {"namespace_options": {"pid": _PIDS_OF_NODE}, "seccomp": {"profile_type": 0}}
+        places = [{"host_path": of, "container_path": at} for of, at in mounts]
+        places += [{"host_path": at, "container_path": at, "readonly": True} for at in shown]
         config = self.node.message(
             "ContainerConfig",
             metadata={"name": name, "attempt": attempt},
             image={"image": IMAGE},
             command=command,
-            mounts=[{"host_path": of, "container_path": at} for of, at in mounts],
+            mounts=places,
+            log_path=log,
             labels=dict(self.config.labels) | {"io.kubernetes.container.name": name},
             linux={"security_context": context},
         )

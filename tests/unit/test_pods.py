@@ -12,7 +12,6 @@ from capadvise.linux.running.pods import Pods, pods_of
 WEB = CriContainer(
     *("containerd", "5e" * 32, "prod", "web-7d4b-x2x7k", "web", "web:1", "0:0", ("web",), "/"),
     bounding=frozenset(),
-    filtered=False,
     privileged=False,
 )
 PAUSE = replace(WEB, name="")

@@ -54,7 +54,9 @@ def pods_of(what: str) -> Pods | None:
 
 
 def require_pods(pods: Pods) -> None:
-    """Raise BadInput where none of them is on this machine, and none is expected."""
+    """Raise BadInput where none of them is on this machine, and none is expected; CannotObserve
+    where none could be seen."""
+    node.require()
     known = [kept.container for kept in node.containers()]
     if not pods.come and not any(map(pods.has, known)):
         names = sorted({f"{one.namespace}/{one.pod}" for one in known})

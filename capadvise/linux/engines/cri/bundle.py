@@ -43,8 +43,6 @@ class CriContainer:
     argv: tuple[str, ...]
     cwd: str
     bounding: CapSet
-    filtered: bool
-    """It has a seccomp filter."""
     privileged: bool
 
     @property
@@ -110,7 +108,6 @@ def _container(
         argv=tuple(map(str, process["args"])),
         cwd=str(process.get("cwd") or "/"),
         bounding=bounding,
-        filtered=bool(linux.get("seccomp")),
         privileged=_all_devices(linux),
     )
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cri.bundle import ID, CriContainer, parse
-from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM, container_id
+from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM, container_id, is_shim
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 
@@ -50,6 +51,30 @@ def _is_roots(pid: int) -> bool:
     ids = procfs.ids(pid)
     mine = procfs.namespace(pid, "pid") == procfs.INITIAL_PID_NAMESPACE
     return mine and ids is not None and not any(ids[0])
+
+
+def require() -> None:
+    """Raise CannotObserve where no pods could be here, or nothing may be read of them."""
+    keepers = [pid for pid in procfs.processes() if _keeps(procfs.comm(pid))]
+    if not keepers:
+        raise CannotObserve(
+            "neither containerd nor CRI-O runs on this machine",
+            hint="run capadvise on the node of the pod, in its initial pid namespace",
+        )
+    for pid in keepers:
+        try:
+            os.stat(f"/proc/{pid}/ns/pid")
+        except PermissionError as error:
+            raise CannotObserve(
+                "what lies beside the shims of pods may not be read",
+                hint="that needs CAP_SYS_PTRACE; in a pod: capabilities: {add: [SYS_PTRACE]}",
+            ) from error
+        except OSError:
+            continue  # it has ended
+
+
+def _keeps(name: str) -> bool:
+    return name in DAEMONS or is_shim(name)
 
 
 def shims() -> list[int]:

@@ -39,19 +39,25 @@ spec:
       image: x
       securityContext: {capabilities: {drop: [ALL], add: [SYS_NICE]}}
 """
+NESTED = f"""\
+printf '#!/bin/sh\\nsleep 0.2; chmod 2755 /data; touch /tmp/done' >/tmp/runc
+chmod +x /tmp/runc; /tmp/runc exec {"0" * 64}; sleep 600
+"""
+"""What is called like a runtime in a container is the container's own."""
 TOP = Path(__file__).parents[2]
 OBSERVER = ("SYS_PTRACE", "SYSLOG")
 """What a pod needs that watches others."""
 Reports = dict[str, dict[str, Any]]
 
 
-def ended(process: subprocess.Popen[str], folder: Path) -> Reports:
-    """End a recording of several containers: the reports, by the names of their files."""
+def ended(process: subprocess.Popen[str], folder: Path, kubelet: Node) -> Reports:
+    """End a recording of several containers: the reports, by pod and container."""
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+    before = f"{kubelet.namespace}-"
+    return {p.stem.removeprefix(before): json.loads(p.read_text()) for p in folder.iterdir()}
 
 
 def caps_of(report: dict[str, Any]) -> set[str]:
@@ -65,41 +71,46 @@ def test_each_container_of_each_replica_from_its_first_instruction(
     """An init container, a sidecar of another user, a restart in place, a probe, two replicas;
     nothing of ``pause`` and nothing of the runtime."""
     with kubelet.pod("web-1") as one, kubelet.pod("web-2") as two, kubelet.pod("db-1") as other:
-        process = start("prod/web-*", "-o", str(tmp_path))
+        process = start(f"{kubelet.namespace}/web-*", "-o", str(tmp_path))
         assert one.ended(one.run("init", "sh", "-c", "mknod /x c 1 3")) == 0
         first = one.run("web", *WEB)
-        one.run("side", "sh", "-c", "chmod 2755 /data; sleep 600", user=33)
+        side = one.run("side", "sh", "-c", NESTED, user=33)
         other.run("db", "chown", "5", "/data")
         assert one.execute(first, "sh", "-c", "chgrp 5 /data/file && chmod 2755 /data/file") == 0
+        until(lambda: one.execute(side, "test", "-e", "/tmp/done") == 0)
         one.stop(first)
         one.run("web", *WEB)
         two.run("web", *WEB)
-        reports = ended(process, tmp_path)
+        reports = ended(process, tmp_path, kubelet)
     assert {name: caps_of(report) for name, report in reports.items()} == {
-        "prod-web-1.init": {"MKNOD"},
-        "prod-web-1.web": NEEDED_BY_WEB | {"FSETID"},
-        "prod-web-1.side": {"FOWNER"},
-        "prod-web-2.web": NEEDED_BY_WEB,
+        "web-1.init": {"MKNOD"},
+        "web-1.web": NEEDED_BY_WEB | {"FSETID"},
+        "web-1.side": {"FOWNER"},
+        "web-2.web": NEEDED_BY_WEB,
     }
     starts = {
         name: [r["attached"] for r in report["recordings"]] for name, report in reports.items()
     }
-    assert starts == {name: [False] * (1 + (name == "prod-web-1.web")) for name in reports}
-    web, side = reports["prod-web-1.web"], reports["prod-web-1.side"]
-    replicas = [str(tmp_path / f"prod-web-{number}.web.json") for number in (1, 2)]
+    assert starts == {name: [False] * (1 + (name == "web-1.web")) for name in reports}
+    web, side = reports["web-1.web"], reports["web-1.side"]
+    replicas = [str(tmp_path / f"{kubelet.namespace}-web-{number}.web.json") for number in (1, 2)]
     merged = subprocess.run([CAPADVISE, "merge", *replicas], capture_output=True, text=True)
     assert "web: 3 runs" in merged.stderr
     (probe,) = (need for need in web["needs"] if need["cap"] == "CAP_FSETID")
     assert probe["phases"] == ["healthcheck"]
     target = web["target"]
-    assert (target["kind"], target["name"], target["pod"]) == ("container", "web", "prod/web-1")
+    assert (target["kind"], target["name"], target["pod"]) == (
+        "container",
+        "web",
+        f"{kubelet.namespace}/web-1",
+    )
     assert target["image"].startswith(f"{IMAGE}@sha256:")
     assert (target["engine"], target["privileged"]) == ("containerd", False)
     assert [one["target"]["user"] for one in (web, side)] == ["0:0", "33:33"]
     programs = {
         c["program"] for r in reports.values() for o in r["recordings"] for c in o["checks"]
     }
-    assert programs <= {"sh", "exe", "httpd", "mknod", "chmod", "chgrp"}
+    assert programs <= {"sh", "exe", "runc", "httpd", "mknod", "chmod", "chgrp", "test"}
 
 
 def test_of_what_ran_before_nothing_is_taken_away(kubelet: Node, tmp_path: Path) -> None:
@@ -116,7 +127,7 @@ def test_of_what_ran_before_nothing_is_taken_away(kubelet: Node, tmp_path: Path)
     with kubelet.pod("web-1") as pod:
         first = pod.run("web", *WEB)
         seen = attach(
-            "prod/web-1/web",
+            f"{kubelet.namespace}/web-1/web",
             lambda: pod.execute(first, "chown", "5", "/data/file"),
             tmp_path / "r.json",
         )
@@ -140,9 +151,9 @@ def test_of_what_ran_before_nothing_is_taken_away(kubelet: Node, tmp_path: Path)
 def test_it_ends_with_the_pod(kubelet: Node, tmp_path: Path) -> None:
     """And one that has seen no container says so."""
     with kubelet.pod("short-1"):
-        process = start("prod/short-1", "-o", str(tmp_path))
+        process = start(f"{kubelet.namespace}/short-1", "-o", str(tmp_path))
     _, err = process.communicate(timeout=60)
-    assert "no container of prod/short-1 ran on this machine meanwhile" in err
+    assert f"no container of {kubelet.namespace}/short-1 ran on this machine meanwhile" in err
     assert process.returncode == 3
 
 
@@ -151,14 +162,16 @@ def test_a_container_is_known_by_its_names_its_id_and_its_processes(kubelet: Nod
         container = pod.run("web", "sleep", "600")
         pids = {kept.container.id: kept.pid for kept in node.containers()}
         for name in (container, container[:12], str(pids[container])):
-            assert pods_with(name) == Pods("prod", "web-1", "web")
-        require_pods(Pods("prod", "web-1"))
+            assert pods_with(name) == Pods(kubelet.namespace, "web-1", "web")
+        require_pods(Pods(kubelet.namespace, "web-1"))
         for name in (pod.sandbox, str(pids[pod.sandbox])):
-            with pytest.raises(BadInput, match="holds the namespaces of prod/web-1"):
+            with pytest.raises(
+                BadInput, match=f"holds the namespaces of {kubelet.namespace}/web-1"
+            ):
                 pods_with(name)
-        with pytest.raises(BadInput, match="no pod prod/web-2 runs") as error:
-            require_pods(Pods("prod", "web-2"))
-        assert "prod/web-1" in str(error.value.hint)
+        with pytest.raises(BadInput, match=f"no pod {kubelet.namespace}/web-2 runs") as error:
+            require_pods(Pods(kubelet.namespace, "web-2"))
+        assert str(error.value.hint).startswith("there are ")
         inspected = subprocess.run(
             [CAPADVISE, "inspect", str(pids[container])], capture_output=True, text=True
         )
@@ -206,7 +219,7 @@ def test_the_page_of_the_image_says_what_is_tried_here() -> None:
 @pytest.mark.parametrize(
     ("caps", "says"),
     [
-        (OBSERVER, "watching pod prod/web-*: no container yet"),
+        (OBSERVER, "/web-*: no container yet"),
         (("SYS_PTRACE",), "hides the kernel's addresses"),
         (("SYSLOG",), "CAP_SYS_PTRACE"),
     ],
@@ -220,10 +233,11 @@ def test_a_pod_that_watches_others_needs_two_capabilities(
     (reports := tmp_path / "reports").mkdir()
     log = tmp_path / "log"
     shown = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(TOP)}
-    watcher = kubelet.pod("observer", "capadvise", host_pids=True, logs=tmp_path)
+    watched = f"{kubelet.namespace}/web-*"
+    watcher = kubelet.pod("observer", f"{kubelet.namespace}-watch", host_pids=True, logs=tmp_path)
     with watcher as pod, kubelet.pod("web-1") as web:
         observer = pod.run(
-            *("observer", CAPADVISE, "attach", "--no-tui", "-o", "/reports", "prod/web-*"),
+            *("observer", CAPADVISE, "attach", "--no-tui", "-o", "/reports", watched),
             mounts=[(str(tracing), "/sys/kernel/tracing"), (str(reports), "/reports")],
             shown=[place for place in sorted(shown) if Path(place).exists()],
             more=caps,
@@ -233,11 +247,11 @@ def test_a_pod_that_watches_others_needs_two_capabilities(
         )
         until(lambda: re.search("watching|error", log.read_text()), shows=log.read_text)
         assert says in log.read_text()
-        if "watching" not in says:
+        if "no container yet" not in says:
             assert pod.ended(observer) == 3
             return
         assert web.ended(web.run("web", "chown", "5", "/data")) == 0
         pod.stop(observer, 60)
     (report,) = (json.loads(path.read_text()) for path in reports.iterdir())
-    assert (caps_of(report), report["target"]["pod"]) == ({"CHOWN"}, "prod/web-1")
+    assert (caps_of(report), report["target"]["pod"]) == ({"CHOWN"}, f"{kubelet.namespace}/web-1")
     assert [each["attached"] for each in report["recordings"]] == [False]

@@ -41,7 +41,7 @@ def kill_once(pod: Pod, marked: Marked, number: int, folder: Path) -> None:
     reports.mkdir()
     with log.open("w") as out:
         process = subprocess.Popen(
-            [CAPADVISE, "attach", "--no-tui", "-o", str(reports), "prod/killed"],
+            [CAPADVISE, "attach", "--no-tui", "-o", str(reports), f"{pod.namespace}/killed"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

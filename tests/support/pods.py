@@ -71,6 +71,8 @@ class Node:
 
         self.pid, self.address = pid, address
         self.name = Path(address).parents[1].name
+        self.namespace = f"prod-{os.getpid()}"
+        """Of Kubernetes: other tests on this machine may have pods of the same names."""
         sys.path.insert(0, str(Path(__file__).parent))
         try:
             self._messages, services = grpc.protos_and_services("cri.proto")  # type: ignore[attr-defined]
@@ -95,7 +97,7 @@ class Node:
     def pod(
         self,
         name: str,
-        namespace: str = "prod",
+        namespace: str = "",
         *,
         privileged: bool = False,
         host_pids: bool = False,
@@ -103,6 +105,7 @@ class Node:
     ) -> Iterator[Pod]:
         """A pod without containers, which is removed with all that it has then. ``privileged``: one
         of its containers may be. ``logs``: a folder for what they print."""
+        namespace = namespace or self.namespace
         uid = str(uuid.uuid4())
         config = self.message(
             "PodSandboxConfig",

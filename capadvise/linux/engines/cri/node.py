@@ -43,11 +43,12 @@ def is_shim_of_pods(pid: int) -> bool:
     name = procfs.comm(pid)
     if name.startswith(CONTAINERD_SHIM):
         words = procfs.arguments(pid)
-        return ("-namespace", NAMESPACE) in pairwise(words) and _is_roots(pid)
-    return name == CONMON and _is_roots(pid)
+        return ("-namespace", NAMESPACE) in pairwise(words) and is_roots(pid)
+    return name == CONMON and is_roots(pid)
 
 
-def _is_roots(pid: int) -> bool:
+def is_roots(pid: int) -> bool:
+    """Whether root runs a process, in the machine's own pid namespace."""
     ids = procfs.ids(pid)
     mine = procfs.namespace(pid, "pid") == procfs.INITIAL_PID_NAMESPACE
     return mine and ids is not None and not any(ids[0])
@@ -84,7 +85,7 @@ def shims() -> list[int]:
 
 def daemons() -> list[int]:
     """The processes that shims descend from."""
-    return [pid for pid in procfs.processes() if procfs.comm(pid) in DAEMONS and _is_roots(pid)]
+    return [pid for pid in procfs.processes() if procfs.comm(pid) in DAEMONS and is_roots(pid)]
 
 
 def containers() -> Iterator[KeptContainer]:

@@ -57,6 +57,8 @@ class _Order:
     probe: bool
     """To execute a command that nobody types anything into: kubelets do so for probes and for the
     hooks of a container's life."""
+    foreign: bool = False
+    """The container is of no interest."""
 
 
 class PodStarts:
@@ -96,7 +98,7 @@ class PodStarts:
     def sighted(self, pid: int, path: str) -> None:
         """A program was exec'd just now, in whatever tree."""
         name = PurePosixPath(path).name
-        if is_runtime(name) and not is_shim(name):
+        if is_runtime(name) and not is_shim(name) and node.is_roots(pid):
             self._read(pid, procfs.arguments(pid))
 
     def _read(self, pid: int, words: Sequence[str]) -> None:
@@ -106,13 +108,12 @@ class PodStarts:
         if len(self._orders) >= _ORDERS:
             self._orders.clear()
         probe = verb == "exec" and _has_no_input(pid)
-        self._orders[pid] = _Order(container, probe)
         folder = node.after(words, "--bundle") or node.after(words, "-b")
         made = node.read(pid, folder) if folder is not None else None
         if made is not None:
             self._note(container, made)
-        if (made is not None or verb == "exec") and not self.knows(container):
-            self._ignore(procfs.threads(pid))
+        foreign = (made is not None or verb == "exec") and not self.knows(container)
+        self._orders[pid] = _Order(container, probe, foreign)
 
     def _note(self, container: str, made: CriContainer) -> None:
         if self._wanted(made):
@@ -147,7 +148,10 @@ class PodStarts:
         """A runtime, a container's first program, or a command inside."""
         if not task.inside and task.pivoted != pid:
             name = PurePosixPath(path).name
-            if pid in self._orders or (is_runtime(name) and not is_shim(name)):
+            order = self._orders.get(pid)
+            if order is not None and order.foreign:
+                self._ignore(procfs.threads(pid))
+            elif order is not None or (is_runtime(name) and not is_shim(name)):
                 task.runtime = pid
             return
         order = self._orders.get(task.runtime)

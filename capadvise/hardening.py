@@ -38,8 +38,9 @@ def _option(line: str, caps: str = "", calls: Iterable[str] = ()) -> UnitOption:
     return UnitOption(line, parse_set(caps.split()), tuple(calls))
 
 
+NO_NEW_PRIVILEGES = "NoNewPrivileges=yes"
 OPTIONS = (
-    _option("NoNewPrivileges=yes"),
+    _option(NO_NEW_PRIVILEGES),
     _option("ProtectClock=yes", "SYS_TIME WAKE_ALARM"),
     _option("ProtectKernelLogs=yes", "SYSLOG"),
     _option("ProtectKernelModules=yes", "SYS_MODULE"),

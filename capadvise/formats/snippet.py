@@ -13,6 +13,7 @@ from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.decide import Need
 from capadvise.errors import BadInput
+from capadvise.hardening import NO_NEW_PRIVILEGES
 from capadvise.posture import Sharing
 from capadvise.recording import USER, Namespace
 from capadvise.report.escape import printable
@@ -165,7 +166,7 @@ def snippet_of(
         argv=report.target.argv,
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),
-        no_new_privileges=gains_nothing(report),
+        no_new_privileges=_no_new_privileges(report),
         default_seccomp=_default_seccomp(report, catalog),
         setcap_tried=_setcap_tried(report, caps),
         kept=tuple(_kept(need, catalog) for need in needs),
@@ -173,6 +174,13 @@ def snippet_of(
         hardening=_hardening(report, caps),
         sheet=partial(_sheet, report, caps, catalog, set_name),
     )
+
+
+def _no_new_privileges(report: Report) -> bool | None:
+    """Not where trials of a unit's options have left it out."""
+    found = report.proven and report.proven.hardening
+    tried = dict(found.left_out) if found else {}
+    return False if NO_NEW_PRIVILEGES in tried else gains_nothing(report)
 
 
 def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:

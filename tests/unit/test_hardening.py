@@ -131,6 +131,17 @@ def test_a_unit_gets_those_that_it_lacks(said: str, added: str) -> None:
     assert patch(text, None, snippet).text == text
 
 
+def test_what_trials_left_out_is_not_written() -> None:
+    one = hardened()
+    assert one.proven
+    assert one.proven.hardening
+    found = replace(one.proven.hardening, left_out=(("NoNewPrivileges=yes", "exited with 1"),))
+    one = replace(one, proven=replace(one.proven, hardening=found))
+    snippet = snippet_of(one, report().proposal.recommended, CATALOG)
+    unit = "[Service]\nExecStart=/bin/true\n"
+    assert "NoNewPrivileges" not in render(snippet) + patch(unit, None, snippet).text
+
+
 def test_a_report_brings_no_lines_of_its_own(tmp_path: Path) -> None:
     """They would go into a file of root's as they are."""
     raw = dump(hardened(), CATALOG)

@@ -9,11 +9,13 @@ A trial there says more: ``capadvise prove --userns``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.askers import NamespaceScope
+from capadvise.catalog.sites import Meaning
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Judged
@@ -40,6 +42,8 @@ class Placed:
     """What stands in the way, or is not known: ``mknod(2)``."""
     ids: int = 0
     """So many ids must be mapped, from 0 on."""
+    lost: str = ""
+    """What is lost there, where programs usually go on without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Fit:
     """What cannot be met there, and why."""
     open: tuple[tuple[Cap, str], ...]
     """What only a trial can tell."""
+    without: tuple[tuple[Cap, str], ...] = ()
+    """What cannot be met there, and is lost: programs usually go on."""
 
 
 USUAL_IDS = 65_536
@@ -70,6 +76,8 @@ _MOUNTABLE = frozenset(
 are for the machine's root alone."""
 _FILE_SYSTEMS = "file system "
 """What a check's detail begins with where the types are known."""
+_NO_TYPE = "none"
+"""What programs write for the type where there is nothing new to mount."""
 _BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
 """Rules about mounts whose scope hangs on the type of the file system."""
 _LOOKS_ABSENT = "xattr-trusted-read"
@@ -90,6 +98,10 @@ _NAMESPACE_OF = {
 }
 """Call → the namespace that it changes; the owner of that one is asked about."""
 _OF_CAPABILITY = {"CAP_IPC_OWNER": "ipc"}
+_OF_PROCESSES = frozenset(["CAP_KILL", "CAP_SYS_NICE", "CAP_SYS_PTRACE"])
+"""Asked of the user namespace in which another process was started."""
+_IN_PROC = "proc-"
+"""What the rules are called by which a program looks into the processes that /proc shows."""
 _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "process"}
 
 
@@ -100,28 +112,32 @@ def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
         for need in proposal.needs
         if need.cap in proposal.recommended
     ]
-    outside = tuple((cap, where.why) for cap, where in placed if where.scope is NeedScope.HOST)
+    without = tuple((cap, where.lost) for cap, where in placed if where.lost)
+    on_host = [one for one in placed if one[1].scope is NeedScope.HOST and not one[1].lost]
+    outside = tuple((cap, where.why) for cap, where in on_host)
     doubtful = tuple((cap, where.why) for cap, where in placed if where.scope is None)
     ids = max((where.ids for _, where in placed), default=0)
     fits = False if outside else None if doubtful else True
-    return Fit(fits, max(ids, USUAL_IDS), outside, doubtful)
+    return Fit(fits, max(ids, USUAL_IDS), outside, doubtful, without)
 
 
 def place(need: Need, catalog: Catalog, posture: Posture) -> Placed:
     """Where a need can be met: the checks that make it one decide, and the worst of them."""
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
-    if not deciding:
-        return of_capability(need.cap, catalog)
+    if not deciding:  # it is to be held, as by a program that sets its own: nobody was asked
+        return Placed(NeedScope.USER_NAMESPACE)
     return _worst([place_of_check(item, need.cap, catalog, posture) for item in deciding])
 
 
 def _worst(placed: Sequence[Placed]) -> Placed:
     ids = max(one.ids for one in placed)
     for scope in (NeedScope.HOST, None):
-        why = dict.fromkeys(one.why for one in placed if one.scope is scope)
+        why = dict.fromkeys(one.why for one in placed if one.scope is scope and not one.lost)
         if why:
             return Placed(scope, " and ".join(why), ids)
+    if lost := dict.fromkeys(one.lost for one in placed if one.lost):
+        return Placed(NeedScope.HOST, ids=ids, lost=" and ".join(lost))
     return Placed(NeedScope.USER_NAMESPACE, ids=ids)
 
 
@@ -138,18 +154,31 @@ def of_capability(cap: Cap, catalog: Catalog) -> Placed:
 
 def place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
     """Where one check can be answered with yes."""
+    where = _place_of_check(judged, cap, catalog, posture)
+    rule = judged.rule
+    if where.scope is not NeedScope.HOST or rule is None or rule.meaning is not Meaning.OPTIONAL:
+        return where
+    of_it = rule.caps is None or cap in rule.caps
+    return replace(where, lost=rule.lost or rule.text) if of_it else where
+
+
+def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
     check = judged.check
     call = f"{check.syscall}(2)" if check.syscall else f"a {check.call}"
     if check.ns is Namespace.HOST:
         return Placed(NeedScope.HOST, call)
     if check.ns is Namespace.CHILD or _was_granted_there(check, posture):
         return Placed(NeedScope.USER_NAMESPACE)
+    if check.origin is Origin.HOLDER:
+        return _of_process(judged, call, posture)
     if check.retried is not None or check.origin is not Origin.KERNEL:
         known = of_capability(cap, catalog)
         return Placed(known.scope, call)
     match _scope(judged, catalog):
         case NamespaceScope.INITIAL:
             return Placed(NeedScope.HOST, call)
+        case NamespaceScope.OWNER if cap.name in _OF_PROCESSES:
+            return _of_process(judged, call, posture)
         case NamespaceScope.OWNER:
             return _with_owner(check, call, posture)
     nowhere = of_capability(cap, catalog).scope is NeedScope.HOST
@@ -183,7 +212,8 @@ def _by_arguments(check: Check, rule: str) -> NamespaceScope | None:
         if check.syscall == "mount" and args.get("flags", 0) & _SAME_FILE_SYSTEM:
             return NamespaceScope.OWNER
         if (told := check.detail or "").startswith(_FILE_SYSTEMS):
-            kinds = told.removeprefix(_FILE_SYSTEMS).split(", ")
+            named = told.removeprefix(_FILE_SYSTEMS).split(", ")
+            kinds = [kind for kind in named if kind != _NO_TYPE]
             known = all(kind.partition(".")[0] in _MOUNTABLE for kind in kinds)
             return NamespaceScope.OWNER if known else NamespaceScope.INITIAL
     return None
@@ -199,6 +229,20 @@ def _with_owner(check: Check, call: str, posture: Posture) -> Placed:
         case Sharing.UNKNOWN:
             return Placed(None, f"{call}: whose {_NAMES[kind or '']} namespace that is")
     return Placed(NeedScope.USER_NAMESPACE, ids=_ids(check.args))
+
+
+def _of_process(judged: Judged, call: str, posture: Posture) -> Placed:
+    """Of another process, which can be one of the host's where those are to be seen."""
+    check = judged.check
+    shown = posture.namespaces.get("pid", Sharing.UNKNOWN)
+    foreign = dict(check.args).get("foreign")
+    if shown is Sharing.OWN or foreign == 0:
+        return Placed(NeedScope.USER_NAMESPACE)
+    if shown is Sharing.HOST and (foreign or check.origin is Origin.HOLDER):
+        return Placed(NeedScope.HOST, f"{call} of a process of the host")
+    if shown is Sharing.HOST and judged.rule is not None and judged.rule.id.startswith(_IN_PROC):
+        return Placed(NeedScope.HOST, "looking into processes of the host")
+    return Placed(None, f"{call}: whose process that is")
 
 
 def _ids(args: Iterable[tuple[str, int]]) -> int:

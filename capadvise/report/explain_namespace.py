@@ -73,7 +73,8 @@ def in_short(fit: Fit) -> str:
     """``yes``, or what stands in the way."""
     if fit.fits:
         more = f", with the ids up to {fit.ids - 1} mapped" if fit.ids > USUAL_IDS else ""
-        return f"yes{more}"
+        lost = f", without {listed([cap.short for cap, _ in fit.without])}" if fit.without else ""
+        return f"yes{lost}{more}"
     if fit.fits is False and not fit.outside:
         return "no: it fails there even with every capability"
     said = fit.outside if fit.fits is False else fit.open
@@ -106,6 +107,8 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
     else:
         milder = _milder(report, catalog)
         yield from paragraph(f"Yes. Its root would be an ordinary user of the host{milder}.")
+    for cap, lost in fit.without:
+        yield from bullet(f"{cap.short} does not count there. What is lost: {lost}.")
     if fit.ids > USUAL_IDS:
         yield from bullet(
             f"It uses ids up to {fit.ids - 1}: the usual mapping ends at {USUAL_IDS - 1}."

@@ -15,4 +15,4 @@ def fit_of_report(report: Report, catalog: Catalog) -> Fit:
     proven = report.proven
     if proven is None or not proven.user_namespace or proven.flaky or not proven.complete:
         return fit
-    return replace(fit, fits=proven.floor is not None, outside=(), open=())
+    return replace(fit, fits=proven.floor is not None, outside=(), open=(), without=())

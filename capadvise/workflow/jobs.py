@@ -12,7 +12,7 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.record import hidden_content
+from capadvise.linux.engines.record import hidden_content, own_users
 from capadvise.linux.engines.record.data import VOLUMES, Before, choices, sources
 from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
@@ -130,10 +130,12 @@ def job_of(
         timeout=max(PROVE_TIMEOUT, 3 * recording.seconds),
         expect_exit=recording.exit_status if report.workload.kind == "oneshot" else None,
     )
-    if ways.userns and (target.kind in ("container", "unit") or not ways.isolate):
+    if ways.userns and (target.kind == "unit" or not ways.isolate):
         raise BadInput(
-            "--userns is for commands, isolated as they are by default",
-            hint="for a container: record it in one, with podman run --userns=auto",
+            "--userns is for containers, and for commands that are isolated",
+            hint="for a unit: PrivateUsers=identity, and record it again"
+            if target.kind == "unit"
+            else "without --no-isolate",
         )
     if target.kind == "container":
         return _of_container(report, work, ways, before)
@@ -169,9 +171,12 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if any(hidden_content.of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
     chosen = _wanted(there, ways)
+    argv = target.argv
+    if ways.userns:
+        argv = own_users.chosen(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     return Job(
-        target.argv,
+        argv,
         work,
         "container",
         cwd=target.cwd,
@@ -183,6 +188,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         choices=chosen,
         before=before,
         cautions=(*not_kept, *(() if VOLUMES in chosen else hidden_content.cautions(client, data))),
+        userns=ways.userns,
     )
 
 

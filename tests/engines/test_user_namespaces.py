@@ -3,6 +3,8 @@ host does not."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import tempfile
 import time
@@ -14,10 +16,10 @@ import pytest
 
 from tests.engines.user_namespaces import remapped_docker, rootless_podman
 from tests.support.attaching import attach
-from tests.support.containers import ENVIRONMENT, REDIS, call, record
+from tests.support.containers import BOX, ENVIRONMENT, PODMAN, REDIS, call, record
 from tests.support.runs import CAPADVISE, Result
 
-pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
+pytestmark = pytest.mark.kernel
 DROPS = {"CHOWN", "SETGID", "SETUID"}
 """What the entrypoint of redis does as root: chown its files, become another user."""
 
@@ -42,6 +44,7 @@ def namespaces(report: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.usefixtures("debian")
 def test_docker_with_remapped_users(top: Path, tmp_path: Path) -> None:
     with remapped_docker(top) as client:
         saved = subprocess.Popen(["docker", "save", REDIS], stdout=subprocess.PIPE)
@@ -57,6 +60,71 @@ def test_docker_with_remapped_users(top: Path, tmp_path: Path) -> None:
         assert not call(*client, "ps", "-aq").stdout
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("debian")
+def test_the_minimal_set_of_a_docker_with_remapped_users(top: Path, tmp_path: Path) -> None:
+    """Its containers have a user namespace in any case: trials there are trials in one."""
+    with remapped_docker(top) as client:
+        saved = subprocess.Popen(["docker", "save", REDIS], stdout=subprocess.PIPE)
+        subprocess.run([*client, "load", "-q"], stdin=saved.stdout, check=True, capture_output=True)
+        assert saved.wait() == 0
+        words = (*client, "run", "--rm", "--network=none", REDIS)
+        check = f"{' '.join(client)} exec $CONTAINER redis-cli ping"
+        record(tmp_path / "report.json", *words, options=("--check", check))
+        code, proven, page = in_user_namespace(tmp_path)
+    assert (code, set(proven["proposal"]["floor"])) == (0, {f"CAP_{cap}" for cap in DROPS}), page
+    assert proven["proof"]["user_namespace"] is True
+
+
+def in_user_namespace(folder: Path) -> tuple[int, dict[str, Any], str]:
+    """``prove --userns`` of the report in a folder: its status, the report, what is said."""
+    done = call(
+        *(CAPADVISE, "prove", str(folder / "report.json"), "--userns"),
+        *("-o", str(folder / "proven.json")),
+        timeout=600,
+    )
+    written = folder / "proven.json"
+    proven = json.loads(written.read_text()) if written.exists() else {}
+    return done.returncode, proven, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("boxes")
+def test_the_minimal_set_of_a_podman_container(tmp_path: Path) -> None:
+    """What fits is proven there: the mount counts in it, and the data has mapped owners. The user's
+    own file stays as it is."""
+    file = tmp_path / "file"
+    file.touch()
+    script = "chown 34:34 /file && mount -t tmpfs none /tmp && chmod 700 /file"
+    words = (*PODMAN, "run", "--rm", "--network=none", f"-v={file}:/file", BOX, "sh", "-c", script)
+    record(tmp_path / "report.json", *words)
+    file.chmod(0o600)
+    os.chown(file, 0, 0)
+    code, proven, page = in_user_namespace(tmp_path)
+    assert code == 0, page
+    assert set(proven["proposal"]["floor"]) == {"CAP_CHOWN", "CAP_FOWNER", "CAP_SYS_ADMIN"}
+    assert proven["proposal"]["user_namespace"]["fits"] is True
+    assert proven["proof"]["user_namespace"] is True
+    assert "2147483" not in page, "ids are told as the container calls them"
+    status = file.stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("boxes")
+def test_what_fails_there(tmp_path: Path) -> None:
+    """A container that makes a device; and one of an engine that has none to give."""
+    for engine, ends in ((PODMAN, 1), (("docker",), 2)):
+        words = (*engine, "run", "--rm", "--network=none", BOX, "mknod", "/tmp/n", "c", "1", "3")
+        record(tmp_path / "report.json", *words)
+        code, proven, page = in_user_namespace(tmp_path)
+        assert code == ends, page
+        if ends == 1:
+            assert proven["proposal"]["user_namespace"]["fits"] is False
+        else:
+            assert "--userns-remap=default" in page
+
+
+@pytest.mark.usefixtures("debian")
 def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
     """Its containers have no control group here, and run below a conmon of another user."""
     with rootless_podman(top) as client:
@@ -69,6 +137,7 @@ def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
     assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)
 
 
+@pytest.mark.usefixtures("debian")
 def test_a_rootless_podman_from_its_start(top: Path, tmp_path: Path) -> None:
     """Called as the user calls it, with what makes us that user before it."""
     with rootless_podman(top) as client:

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from capadvise.decide import decide
+from capadvise.caps import Cap
+from capadvise.decide import Need, Proof, Proposal, Verdict, decide
+from capadvise.judge import Effect, Judged
 from capadvise.linux.retry.mode import restriction
 from capadvise.posture import Posture, Sharing
 from capadvise.proven import Proven
-from capadvise.recording import Check, Namespace, Retried
+from capadvise.recording import Check, Namespace, Origin, Retried
 from capadvise.report.dump import dump
-from capadvise.report.explain_namespace import fit_line, namespace_text
+from capadvise.report.explain_namespace import fit_line, in_short, namespace_text
 from capadvise.user_namespace import NeedScope, fit_of, place
 from tests.support.recordings import CATALOG, check, recording, report
 
@@ -25,6 +27,8 @@ BIND = ("NET_BIND_SERVICE", "ns_capable __inet_bind inet_bind_sk", "bind")
 MARK = ("NET_ADMIN", "sk_setsockopt do_sock_setsockopt", "setsockopt")
 MOUNT = ("SYS_ADMIN", "mount_capable do_new_mount path_mount", "mount")
 HOSTNAME = ("SYS_ADMIN", "__x64_sys_sethostname", "sethostname")
+KILL = ("KILL", "check_kill_permission", "kill")
+LINKS = ("SYS_PTRACE", "__ptrace_may_access ptrace_may_access proc_pid_readlink", "readlink")
 MKNOD = ("MKNOD", "vfs_mknod do_mknodat", "mknodat")
 
 
@@ -42,7 +46,14 @@ TABLE = [
     (("SYS_MODULE", "__do_sys_finit_module", "finit_module"), {}, OWN, NeedScope.HOST),
     # what is asked of the owner: of ids and processes it is one's own
     (CHOWN, {}, HOST, NeedScope.USER_NAMESPACE),
-    (("KILL", "check_kill_permission", "kill"), {}, HOST, NeedScope.USER_NAMESPACE),
+    # another process: the target's own, or one of the host's that it can see?
+    (KILL, args(foreign=0), HOST, NeedScope.USER_NAMESPACE),
+    (KILL, args(foreign=1), HOST, NeedScope.HOST),
+    (KILL, {}, OWN, NeedScope.USER_NAMESPACE),
+    (KILL, {}, HOST, None),
+    (LINKS, {}, HOST, NeedScope.HOST),
+    (LINKS, {}, OWN, NeedScope.USER_NAMESPACE),
+    (("SYS_PTRACE", (), "ptrace"), {"origin": Origin.HOLDER}, HOST, NeedScope.HOST),
     (("SYS_CHROOT", "__x64_sys_chroot", "chroot"), {}, HOST, NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "unshare_nsproxy_namespaces", "unshare"), {}, HOST, NeedScope.USER_NAMESPACE),
     # whose network, hostname or mounts?
@@ -97,6 +108,27 @@ def test_one_use_that_is_for_the_host_decides() -> None:
     fit = fit_of(both, CATALOG, OWN)
     assert fit.fits is False
     assert [(cap.short, why) for cap, why in fit.outside] == [("SYS_ADMIN", "mount(2)")]
+
+
+def test_what_programs_go_on_without_is_lost_there() -> None:
+    """The kernel says in a user namespace that it has no audit, and a login goes on; who is for
+    audit alone does not."""
+    asked = check("AUDIT_WRITE", "audit_netlink_ok audit_receive_msg", "sendto")
+    judged = Judged(asked, CATALOG.sites.match(asked.cap, asked.site), Effect.USED, "", ())
+    needs = [
+        Need(Cap.parse(cap), Verdict.USED, Proof.CALL_SITE, "", evidence=(judged,))
+        for cap in ("AUDIT_WRITE", "AUDIT_CONTROL")
+    ]
+    assert [bool(place(need, CATALOG, OWN).lost) for need in needs] == [True, False]
+    login = Proposal((needs[0],), frozenset({needs[0].cap}))
+    fit = fit_of(login, CATALOG, OWN)
+    assert (fit.fits, fit.outside, in_short(fit)) == (True, (), "yes, without AUDIT_WRITE")
+
+
+def test_what_is_only_to_be_held_can_be_held_there() -> None:
+    """By a program that calls capset(2) with a fixed set: no check asks for it."""
+    holds = replace(recording(check(*CHOWN)), fixed_capsets=(("it", frozenset({Cap(16)})),))
+    assert fit_of(decide(holds, CATALOG), CATALOG, OWN).fits is True
 
 
 def test_what_is_incidental_does_not_decide() -> None:

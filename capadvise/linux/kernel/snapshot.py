@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +12,14 @@ Files = tuple[tuple[str, str], ...]
 """Path below a folder → owner, group, mode, file capabilities."""
 
 
-def snapshot(folder: Path) -> Files:
-    """Owner, group, mode and file capabilities of a folder and of what lies below it."""
+def as_on_disk(status: os.stat_result) -> str:
+    """``UID:GID``, as the host calls them."""
+    return f"{status.st_uid}:{status.st_gid}"
+
+
+def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) -> Files:
+    """Owner, group, mode and file capabilities of a folder and of what lies below it. ``owner``:
+    how ``UID:GID`` is called."""
     files = []
     for path in islice(_below(folder), MOST_FILES):
         try:
@@ -22,7 +28,7 @@ def snapshot(folder: Path) -> Files:
         except OSError:
             continue
         caps = " with capabilities" if "security.capability" in kept else ""
-        text = f"{status.st_uid}:{status.st_gid} {status.st_mode & 0o7777:04o}{caps}"
+        text = f"{owner(status)} {status.st_mode & 0o7777:04o}{caps}"
         files.append((os.path.relpath(path, folder), text))
     return tuple(files)
 

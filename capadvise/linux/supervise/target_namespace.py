@@ -23,14 +23,12 @@ class Refused(Exception):
 
 
 def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
-    """One that there is, with mounts that belong to it; or a new one, where the plan wants that:
-    the guardian maps its ids."""
+    """One that there is, or a new one, where the plan wants that: the guardian maps its ids."""
     new = plan["retry"] and plan["retry"]["maps"]
     try:
         if plan["namespace"]:
             users = os.open(plan["namespace"], os.O_RDONLY | os.O_CLOEXEC)
             libc.setns(users, uapi.CLONE_NEWUSER)
-            libc.unshare(uapi.CLONE_NEWNS)
         elif new:
             libc.unshare(uapi.CLONE_NEWUSER)
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from capadvise.caps import Cap
@@ -19,7 +19,10 @@ from capadvise.linux.tracking.tasks import Key, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
 _DECIDING = frozenset(
-    ["mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal", "request"]
+    [
+        *("mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal"),
+        *("request", "foreign"),
+    ]
 )
 _PORT_ROUNDS = 50
 """So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
@@ -61,9 +64,17 @@ _MALFORMED = "{} events of the trace buffer could not be read"
 class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
-    def __init__(self, symbols: Symbols, *, tells_within: bool = True) -> None:
-        """``tells_within``: of each check it is known in which user namespace the task was."""
-        self._symbols, self._tells_within = symbols, tells_within
+    def __init__(
+        self,
+        symbols: Symbols,
+        is_own: Callable[[int], bool] | None = None,
+        *,
+        tells_within: bool = True,
+    ) -> None:
+        """``is_own``: whether a pid is of the target's own; None where pids in calls are those of
+        another pid namespace. ``tells_within``: of each check it is known in which user namespace
+        the task was."""
+        self._symbols, self._is_own, self._tells_within = symbols, is_own, tells_within
         self.initial_namespace = symbols.address("init_user_ns")
         """The address of the initial user namespace; 0 until it is known."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
@@ -173,10 +184,13 @@ class DistinctChecks:
         return sorted({kind for each in at for kind in self._file_systems.get(each, ())})
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
-        """Those by which the checks of one call site are distinguished."""
+        """Those by which the checks of one call site are distinguished. Of a pid, which is another
+        in each run: whether it is ``foreign``, none of the target's own."""
         assert task.call is not None
         args = syscalls.arguments(task.call, task.values, task.uids, task.gids)
-        args.pop("pid", None)
+        if (pid := args.pop("pid", None)) is not None and self._is_own is not None:
+            other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
+            args["foreign"] = int(other != 0 and not self._is_own(other))
         named = tuple(args.items())
         where = (cap, stack, task.program)
         if self._distinct[where] >= _DISTINCT_ARGUMENTS:

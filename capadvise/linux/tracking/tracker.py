@@ -58,11 +58,11 @@ class Tracker:
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
-        self.counts = DistinctChecks(symbols, tells_within=types.within_fields is not None)
+        here, within = isinstance(starts, OneCommand), types.within_fields is not None
+        self.counts = DistinctChecks(symbols, self.knows if here else None, tells_within=within)
         sighted = self._sighted if early else None
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
-        self._early = early
-        here, scans = isinstance(starts, OneCommand), types.scan is not None
+        self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
             self.counts, self.knows, pointers, here=here, retried=retried, scans_told=scans
         )

@@ -42,8 +42,9 @@ def isolate(
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
     users = user_namespace.enter() if userns else None
-    others = 0 if userns else uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC
-    libc.unshare(uapi.CLONE_NEWNS | others)
+    if not userns:
+        networked = uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC
+        libc.unshare(uapi.CLONE_NEWNS | networked)
     make_mounts_private()
     _loopback_up()
     if not in_place:

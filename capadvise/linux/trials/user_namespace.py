@@ -1,5 +1,5 @@
-"""A user namespace for a trial, as that of a container: with a network, a host name and IPC that
-belong to it.
+"""A user namespace for a trial, as that of a container: with a network, a host name, IPC and mounts
+that belong to it.
 
 Ids are mapped one to one, so that files have the owners that idmapped volumes would show there;
 those from ``USUAL_IDS`` on are not mapped, and no capability counts for the host.
@@ -13,7 +13,12 @@ from pathlib import Path
 from capadvise.linux.kernel import libc, uapi
 from capadvise.user_namespace import USUAL_IDS
 
-_KINDS = {"net": uapi.CLONE_NEWNET, "uts": uapi.CLONE_NEWUTS, "ipc": uapi.CLONE_NEWIPC}
+_KINDS = {
+    "net": uapi.CLONE_NEWNET,
+    "uts": uapi.CLONE_NEWUTS,
+    "ipc": uapi.CLONE_NEWIPC,
+    "mnt": uapi.CLONE_NEWNS,
+}
 
 
 def enter() -> str:
@@ -32,11 +37,11 @@ def enter() -> str:
             Path(f"/proc/{pid}/{kind}_map").write_text(f"0 0 {USUAL_IDS}")
         os.write(let_go, b"m")
         _expect(told, pid)
+        users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         for name, flag in _KINDS.items():
             fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
             libc.setns(fd, flag)
             os.close(fd)
-        users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(let_go)  # it ends
         os.close(told)
@@ -50,7 +55,7 @@ def _make(tell: int, go: int) -> None:
         libc.unshare(uapi.CLONE_NEWUSER)
         os.write(tell, b"u")
         if os.read(go, 1):
-            libc.unshare(uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC)
+            libc.unshare(sum(_KINDS.values()))
             os.write(tell, b"n")
             os.read(go, 1)
     finally:

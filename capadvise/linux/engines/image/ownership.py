@@ -36,7 +36,7 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
         return ()
     # docker puts a layer of its own on top of the image's: /etc/hosts and the like
     layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
-    owners = _Owners(pid)
+    owners = Owners(container, pid)
     files = []
     for path in _below(Path(upper)):
         if change := _compare(Path(upper), path, layers, owners):
@@ -46,23 +46,39 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     return tuple(files)
 
 
-class _Owners:
+class Owners:
     """Ids on the disk, as the container calls them."""
 
-    def __init__(self, pid: int) -> None:
-        self._maps = [self._read(pid, name) for name in ("uid_map", "gid_map")]
+    def __init__(self, container: Container, pid: int) -> None:
+        """``pid``: one of its processes, if there is one."""
+        told = (container.raw.get("HostConfig") or {}).get("IDMappings") or {}  # podman's
+        self._maps = [
+            id_maps.inverse(id_maps.parse_map(_map(told.get(f"{kind.title()}Map"), pid, kind)))
+            for kind in ("uid", "gid")
+        ]
 
-    @staticmethod
-    def _read(pid: int, name: str) -> id_maps.Map:
-        try:
-            text = (procfs.PROC / str(pid) / name).read_text() if pid else ""
-        except OSError:
-            text = ""
-        return id_maps.inverse(id_maps.parse_map(text or "0 0 4294967295"))
+    def ids(self, status: os.stat_result) -> tuple[int, int]:
+        """Its user and group. What the map does not have is of an image whose layers are kept as
+        they are, and mounted with mapped ids."""
+        uid, gid = (
+            number if (mapped := id_maps.translated(number, rows)) is None else mapped
+            for number, rows in zip((status.st_uid, status.st_gid), self._maps, strict=True)
+        )
+        return uid, gid
 
     def of(self, status: os.stat_result) -> str:
-        uids, gids = self._maps
-        return f"{id_maps.inside(status.st_uid, uids)}:{id_maps.inside(status.st_gid, gids)}"
+        """``UID:GID``."""
+        return "{}:{}".format(*self.ids(status))
+
+
+def _map(told: object, pid: int, kind: str) -> str:
+    """As /proc spells it: what the engine says, or what a process has."""
+    if isinstance(told, list):
+        return "\n".join(str(row).replace(":", " ") for row in told)
+    try:
+        return (procfs.PROC / str(pid) / f"{kind}_map").read_text() if pid else ""
+    except OSError:
+        return ""
 
 
 def _below(upper: Path) -> Iterator[str]:
@@ -75,7 +91,7 @@ def _below(upper: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), upper)
 
 
-def _compare(upper: Path, path: str, layers: Sequence[Path], owners: _Owners) -> ImageFile | None:
+def _compare(upper: Path, path: str, layers: Sequence[Path], owners: Owners) -> ImageFile | None:
     now = status_below(upper, path)
     if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
         return None  # deleted
@@ -92,12 +108,14 @@ def _compare(upper: Path, path: str, layers: Sequence[Path], owners: _Owners) ->
 
 
 def _made_where_it_may_not(
-    made: os.stat_result, path: str, layers: Sequence[Path], owners: _Owners
+    made: os.stat_result, path: str, layers: Sequence[Path], owners: Owners
 ) -> ImageFile | None:
     """Something new in a folder of the image that lets only its own user write."""
     parent = os.path.dirname(path)
     folder = _in_image(layers, parent)
-    if folder is None or folder.status.st_uid == made.st_uid or folder.status.st_mode & 0o022:
+    if folder is None or folder.status.st_mode & 0o022:
+        return None
+    if owners.ids(folder.status)[0] == owners.ids(made)[0]:
         return None
     return ImageFile(
         f"/{parent}", folder.layer, FileChange.FOLDER, owners.of(folder.status), owners.of(made)

@@ -20,7 +20,7 @@ from typing import Any
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.record import project, volumes
+from capadvise.linux.engines.record import own_users, project, volumes
 from capadvise.linux.engines.record.registry import ENGINES
 from capadvise.linux.kernel import before, libc, procfs
 from capadvise.linux.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
@@ -137,10 +137,13 @@ class TrialData:
         choice: str,
         kept: Before | None,
         owner: str | None = None,
+        first_id: int = 0,
     ) -> None:
-        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of."""
+        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of; ``first_id``:
+        the host's id of the container's root."""
         self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
         self._overlays, self._owner = _sees_our_mounts(client), owner
+        self._first_id = first_id
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
 
@@ -181,6 +184,8 @@ class TrialData:
     def _owned(self, folder: Path) -> Path:
         if self._owner is not None:
             subprocess.run(["chown", "-R", self._owner, "--", str(folder)], check=True)
+        if self._first_id:
+            own_users.shift(folder, self._first_id)
         return folder
 
     def _new(self) -> Path:
@@ -208,6 +213,8 @@ class TrialData:
         shutil.copy2(path, copy)
         status = os.stat(path)
         os.chown(copy, status.st_uid, status.st_gid)
+        if self._first_id:
+            own_users.shift(copy, self._first_id)
         self.made.append(copy)
         return copy
 

@@ -16,14 +16,15 @@ from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
-from capadvise.linux.engines.record import beside, grant, project, volumes
+from capadvise.linux.engines.image.ownership import Owners
+from capadvise.linux.engines.record import beside, grant, own_users, project, volumes
 from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
 from capadvise.linux.engines.record.prepare import Start
 from capadvise.linux.engines.record.record import engine_of, run_containers
 from capadvise.linux.engines.record.seen import Run
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.snapshot import Files, snapshot
+from capadvise.linux.kernel.snapshot import Files, as_on_disk, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
@@ -52,18 +53,22 @@ class ContainerTrial:
         files: list[tuple[str, str]] = []
 
         def look(run: Run) -> None:
+            owner = as_on_disk
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper:
-                    files.extend(snapshot(Path(container.upper)))
+                    owner = Owners(container, container.pid).of
+                    files.extend(snapshot(Path(container.upper), owner))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
             for folder in self.data.made:
-                files.extend((f"{folder.name}/{path}", text) for path, text in snapshot(folder))
+                files.extend(
+                    (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)
+                )
 
         start = self.first if number == 1 else self._again()
         run_containers(
@@ -93,7 +98,8 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     if invocation is None:
         raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
-    data = TrialData(client, top, plan["data"], plan["before"], plan["owner"])
+    first_id = own_users.first_id(invocation) if plan["userns"] else 0
+    data = TrialData(client, top, plan["data"], plan["before"], plan["owner"], first_id)
     with ExitStack() as undone:
         undone.callback(data.close)
         start = _start(invocation, client, plan, top, data)
@@ -144,6 +150,9 @@ def _start(
     service = plan["service"]
     resolved = project.config(invocation)
     data.project = resolved
+    if plan["userns"]:
+        for one in resolved["services"].values():
+            one.pop("userns_mode", None)  # "host" is its only value
     services = {
         name: grant.in_trial(
             grant.tried_service(one, caps) if name == service else one,

@@ -76,10 +76,12 @@ _MOUNTABLE = frozenset(
 are for the machine's root alone."""
 _FILE_SYSTEMS = "file system "
 """What a check's detail begins with where the types are known."""
-_NO_TYPE = "none"
+_NO_TYPES = frozenset(["none", "bind", "rbind", "move", "remount"])
 """What programs write for the type where there is nothing new to mount."""
 _BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
 """Rules about mounts whose scope hangs on the type of the file system."""
+_ID_MAPS = frozenset(["userns-map-uids", "userns-map-gids"])
+"""Ids that are mapped further must be mapped themselves: those of /etc/subuid usually are not."""
 _LOOKS_ABSENT = "xattr-trusted-read"
 """Without it, the attributes that were asked for look absent, and programs may go on."""
 _OVERLAY = "ovl_"
@@ -107,11 +109,8 @@ _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "
 
 def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
     """Whether the recommended set could be held in a user namespace of the target's own."""
-    placed = [
-        (need.cap, place(need, catalog, posture))
-        for need in proposal.needs
-        if need.cap in proposal.recommended
-    ]
+    all_placed = placements(proposal, catalog, posture)
+    placed = [(cap, all_placed[cap]) for cap in all_placed if cap in proposal.recommended]
     without = tuple((cap, where.lost) for cap, where in placed if where.lost)
     on_host = [one for one in placed if one[1].scope is NeedScope.HOST and not one[1].lost]
     outside = tuple((cap, where.why) for cap, where in on_host)
@@ -121,13 +120,39 @@ def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
     return Fit(fits, max(ids, USUAL_IDS), outside, doubtful, without)
 
 
-def place(need: Need, catalog: Catalog, posture: Posture) -> Placed:
-    """Where a need can be met: the checks that make it one decide, and the worst of them."""
+def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[Cap, Placed]:
+    """Where each need can be met."""
+    checks = (item.check for need in proposal.needs for item in need.evidence)
+    runtimes = frozenset(check.program for check in checks if check.syscall == "pivot_root")
+    return {need.cap: place(need, catalog, posture, runtimes) for need in proposal.needs}
+
+
+def place(
+    need: Need, catalog: Catalog, posture: Posture, runtimes: frozenset[str] = frozenset()
+) -> Placed:
+    """Where a need can be met: the checks that make it one decide, and the worst of them.
+    ``runtimes``: programs that make containers."""
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
     if not deciding:  # it is to be held, as by a program that sets its own: nobody was asked
         return Placed(NeedScope.USER_NAMESPACE)
-    return _worst([place_of_check(item, need.cap, catalog, posture) for item in deciding])
+    return _worst(
+        [
+            _by_runtime(item, runtimes) or place_of_check(item, need.cap, catalog, posture)
+            for item in deciding
+        ]
+    )
+
+
+def _by_runtime(judged: Judged, runtimes: frozenset[str]) -> Placed | None:
+    """What runc and crun do otherwise in a user namespace: they mount the host's device nodes, and
+    leave the control group of devices alone."""
+    rule = judged.rule.id if judged.rule else ""
+    if rule == "mknod" and judged.check.program in runtimes:
+        return Placed(NeedScope.HOST, lost="device nodes of its containers' own")
+    if rule == "cgroup-devices" and runtimes:
+        return Placed(NeedScope.HOST, lost="limits on the devices of its containers")
+    return None
 
 
 def _worst(placed: Sequence[Placed]) -> Placed:
@@ -136,7 +161,8 @@ def _worst(placed: Sequence[Placed]) -> Placed:
         why = dict.fromkeys(one.why for one in placed if one.scope is scope and not one.lost)
         if why:
             return Placed(scope, " and ".join(why), ids)
-    if lost := dict.fromkeys(one.lost for one in placed if one.lost):
+    lost = dict.fromkeys(one.lost for one in placed)
+    if "" not in lost:  # else a part of it counts there
         return Placed(NeedScope.HOST, ids=ids, lost=" and ".join(lost))
     return Placed(NeedScope.USER_NAMESPACE, ids=ids)
 
@@ -174,6 +200,8 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
     if check.retried is not None or check.origin is not Origin.KERNEL:
         known = of_capability(cap, catalog)
         return Placed(known.scope, call)
+    if judged.rule is not None and judged.rule.id in _ID_MAPS:
+        return Placed(None, f"{call}: which ids it maps")
     match _scope(judged, catalog):
         case NamespaceScope.INITIAL:
             return Placed(NeedScope.HOST, call)
@@ -213,7 +241,7 @@ def _by_arguments(check: Check, rule: str) -> NamespaceScope | None:
             return NamespaceScope.OWNER
         if (told := check.detail or "").startswith(_FILE_SYSTEMS):
             named = told.removeprefix(_FILE_SYSTEMS).split(", ")
-            kinds = [kind for kind in named if kind != _NO_TYPE]
+            kinds = [kind for kind in named if kind not in _NO_TYPES]
             known = all(kind.partition(".")[0] in _MOUNTABLE for kind in kinds)
             return NamespaceScope.OWNER if known else NamespaceScope.INITIAL
     return None

@@ -11,7 +11,7 @@ from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.decide import Need
 from capadvise.hardening import Hardening
-from capadvise.posture import Mac, Posture
+from capadvise.posture import Mac
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
@@ -19,13 +19,14 @@ from capadvise.report.fit import fit_of_report
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
-from capadvise.user_namespace import Fit, place
+from capadvise.user_namespace import Fit, Placed, placements
 from capadvise.workload import Workload
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     """The report as JSON values, in the full shape of the contract."""
     proposal = report.proposal
+    placed = placements(proposal, catalog, report.posture)
     caps, mac = sorted(proposal.recommended), report.posture.mac
     return {
         "schema": SCHEMA,
@@ -56,7 +57,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "posture": dump_posture(report.posture),
         "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
-        "needs": [_need(need, catalog, report.posture) for need in proposal.needs],
+        "needs": [_need(need, catalog, placed[need.cap]) for need in proposal.needs],
         "proposal": {
             "set": "recommended",
             "cap_drop": ["ALL"],
@@ -178,8 +179,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
     return {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids}
 
 
-def _need(need: Need, catalog: Catalog, posture: Posture) -> dict[str, Any]:
-    scope = place(need, catalog, posture).scope
+def _need(need: Need, catalog: Catalog, placed: Placed) -> dict[str, Any]:
     return {
         "cap": need.cap.name,
         "verdict": str(need.verdict),
@@ -191,7 +191,7 @@ def _need(need: Need, catalog: Catalog, posture: Posture) -> dict[str, Any]:
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
         "risk": catalog.risk(need.cap),
-        "scope": None if scope is None else str(scope),
+        "scope": None if placed.scope is None else str(placed.scope),
         "evidence": [judged.check.id for judged in need.evidence],
         "tried": [{"instead": other, "passed": passed} for other, passed in need.tried],
         "phases": list(need.phases),

@@ -56,6 +56,7 @@ TABLE = [
     (("SYS_PTRACE", (), "ptrace"), {"origin": Origin.HOLDER}, HOST, NeedScope.HOST),
     (("SYS_CHROOT", "__x64_sys_chroot", "chroot"), {}, HOST, NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "unshare_nsproxy_namespaces", "unshare"), {}, HOST, NeedScope.USER_NAMESPACE),
+    (("SETUID", "new_idmap_permitted map_write proc_uid_map_write", "write"), {}, OWN, None),
     # whose network, hostname or mounts?
     (BIND, {}, OWN, NeedScope.USER_NAMESPACE),
     (BIND, {}, HOST, NeedScope.HOST),
@@ -73,6 +74,7 @@ TABLE = [
     (MOUNT, {"detail": "file system overlay, fuse.sshfs"}, OWN, NeedScope.USER_NAMESPACE),
     (MOUNT, {"detail": "file system tmpfs"}, HOST, NeedScope.HOST),
     (MOUNT, {"detail": "file system tmpfs, ext4"}, OWN, NeedScope.HOST),
+    (MOUNT, {"detail": "file system bind, none, tmpfs"}, OWN, NeedScope.USER_NAMESPACE),
     (MOUNT, {}, OWN, None),
     (MOUNT, args(flags=0x1000), OWN, NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "xattr_permission vfs_setxattr ovl_fill_super", "fsconfig"), {}, OWN,
@@ -123,6 +125,15 @@ def test_what_programs_go_on_without_is_lost_there() -> None:
     login = Proposal((needs[0],), frozenset({needs[0].cap}))
     fit = fit_of(login, CATALOG, OWN)
     assert (fit.fits, fit.outside, in_short(fit)) == (True, (), "yes, without AUDIT_WRITE")
+
+
+def test_who_makes_containers_does_without_device_nodes_there() -> None:
+    """runc and crun mount the host's instead, where they are in a user namespace."""
+    pivot = check("SYS_ADMIN", "__do_sys_pivot_root", "pivot_root", program="runc")
+    nodes = [check(*MKNOD, program=program) for program in ("runc", "udevd")]
+    fits = [fit_of(decide(recording(pivot, node), CATALOG), CATALOG, OWN) for node in nodes]
+    assert [fit.fits for fit in fits] == [True, False]
+    assert in_short(fits[0]) == "yes, without MKNOD"
 
 
 def test_what_is_only_to_be_held_can_be_held_there() -> None:

@@ -1,7 +1,8 @@
 """Does "Fits a user namespace" hold? The verdict of a recording beside a trial in one.
 
-Usage: nice python -m tests.bench.user_namespaces [--count=N] [--seed=S] FOLDER … [-- NAME …]
-As root; FOLDER holds workload files (tests/bench/workloads, or the oracle's workloads).
+Usage: chrt -i 0 python -m tests.bench.user_namespaces [--count=N] [--seed=S] FOLDER … [-- NAME …]
+As root; FOLDER holds workload files (tests/bench/workloads, or the oracle's workloads). Not with
+nice(1): programs that set their own priority need SYS_NICE then.
 
 Workloads are chosen at random, by the seed, from those whose packages are installed. Each is
 recorded with every capability, outside of user namespaces; then it runs once in one, as

@@ -88,25 +88,23 @@ def in_user_namespace(folder: Path) -> tuple[int, dict[str, Any], str]:
     return done.returncode, proven, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("boxes")
 def test_the_minimal_set_of_a_podman_container(tmp_path: Path) -> None:
-    """What fits is proven there: the mount counts in it, and the data has mapped owners. The user's
-    own file stays as it is."""
+    """What fits is proven there, and the data has mapped owners. The user's own stays as it is."""
     file = tmp_path / "file"
     file.touch()
-    script = "chown 34:34 /file && mount -t tmpfs none /tmp && chmod 700 /file"
-    words = (*PODMAN, "run", "--rm", "--network=none", f"-v={file}:/file", BOX, "sh", "-c", script)
+    words = (*PODMAN, "run", "--rm", "--network=none", f"-v={file}:/file", BOX)
+    words += ("chown", "34:34", "/file")
     record(tmp_path / "report.json", *words)
-    file.chmod(0o600)
     os.chown(file, 0, 0)
     code, proven, page = in_user_namespace(tmp_path)
     assert code == 0, page
-    assert set(proven["proposal"]["floor"]) == {"CAP_CHOWN", "CAP_FOWNER", "CAP_SYS_ADMIN"}
+    assert proven["proposal"]["floor"] == ["CAP_CHOWN"]
     assert proven["proposal"]["user_namespace"]["fits"] is True
     assert proven["proof"]["user_namespace"] is True
     assert "2147483" not in page, "ids are told as the container calls them"
-    status = file.stat()
-    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600)
+    assert file.stat().st_uid == 0
 
 
 @pytest.mark.long

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 from capadvise.caps import Cap
 from capadvise.decide import Need, Proof, Proposal, Verdict, decide
 from capadvise.judge import Effect, Judged
+from capadvise.linux.engines.cli.client import Client
+from capadvise.linux.engines.cli.invocation import recognize
+from capadvise.linux.engines.record import own_users
 from capadvise.linux.retry.mode import restriction
 from capadvise.posture import Posture, Sharing
 from capadvise.proven import Proven
@@ -238,3 +243,37 @@ def test_trials_there_say_more_than_checks() -> None:
     )
     failed = page_of(device, posture=CONTAINER, proven=replace(PROVEN, floor=None))
     assert failed.startswith("Fits a user namespace: no: it fails there even with every capability")
+
+
+def test_a_podman_container_gets_one_in_place_of_what_it_says_of_users() -> None:
+    """One that had one keeps its own."""
+    asked = recognize(
+        ["podman", "run", "--userns=host", "--network=none", "--uidmap", "0:1:5", "IMAGE", "id"]
+    )
+    assert asked is not None
+    client = Client("podman", ("podman",))
+    changed = own_users.chosen(asked, client, OWN)
+    assert " ".join(changed.argv()) == (
+        "podman run --network=none --uidmap=0:2147483648:65536 --gidmap=0:2147483648:65536 IMAGE id"
+    )
+    assert own_users.first_id(changed) == 1 << 31
+    assert own_users.chosen(asked, client, ROOTLESS) == asked
+    assert own_users.first_id(asked) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_data_is_given_to_the_mapped_ids(tmp_path: Path) -> None:
+    """As an idmapped mount shows it; a link is not followed."""
+    top, outside = tmp_path / "data", tmp_path / "outside"
+    (top / "folder").mkdir(parents=True)
+    outside.touch()
+    for name, owner in (("folder/mine", 33), ("foreign", 70_000)):
+        (top / name).touch()
+        os.chown(top / name, owner, owner)
+    (top / "link").symlink_to(outside)
+    own_users.shift(top, 1000)
+    owners = {path.name: os.lstat(path).st_uid for path in (top, *top.rglob("*"), outside)}
+    assert owners == {
+        **{"data": 1000, "folder": 1000, "mine": 1033, "link": 1000},
+        **{"foreign": 70_000, "outside": 0},
+    }

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from capadvise.caps import Cap
 from capadvise.dataclass import dataclass
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
-from capadvise.linux.tracking.tasks import Key, Scope, Task
+from capadvise.linux.tracking.tasks import IsOwn, Key, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
 _DECIDING = frozenset(
@@ -65,15 +65,10 @@ class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
     def __init__(
-        self,
-        symbols: Symbols,
-        is_own: Callable[[int], bool] | None = None,
-        *,
-        tells_within: bool = True,
+        self, symbols: Symbols, is_own: IsOwn | None = None, *, tells_within: bool = True
     ) -> None:
-        """``is_own``: whether a pid is of the target's own; None where pids in calls are those of
-        another pid namespace. ``tells_within``: of each check it is known in which user namespace
-        the task was."""
+        """``is_own``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
+        user namespace the task was."""
         self._symbols, self._is_own, self._tells_within = symbols, is_own, tells_within
         self.initial_namespace = symbols.address("init_user_ns")
         """The address of the initial user namespace; 0 until it is known."""
@@ -184,14 +179,8 @@ class DistinctChecks:
         return sorted({kind for each in at for kind in self._file_systems.get(each, ())})
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
-        """Those by which the checks of one call site are distinguished. Of a pid, which is another
-        in each run: whether it is ``foreign``, none of the target's own."""
-        assert task.call is not None
-        args = syscalls.arguments(task.call, task.values, task.uids, task.gids)
-        if (pid := args.pop("pid", None)) is not None and self._is_own is not None:
-            other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
-            args["foreign"] = int(other != 0 and not self._is_own(other))
-        named = tuple(args.items())
+        """Those by which the checks of one call site are distinguished."""
+        named = tuple(task.arguments(self._is_own).items())
         where = (cap, stack, task.program)
         if self._distinct[where] >= _DISTINCT_ARGUMENTS:
             return tuple(item for item in named if item[0] in _DECIDING)

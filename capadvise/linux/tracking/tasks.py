@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
-from capadvise.linux.kernel import procfs, syscalls
+from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
+IsOwn = Callable[[int], bool]
+"""Whether a pid is of a target's own."""
 _PIDFDS = 64
 _PROGRAMS = 4
 _NAME_LENGTH = 15
@@ -128,6 +130,17 @@ class Task:
         """What it has executed when the thread had this name."""
         pairs = pairwise((self.program, *reversed(self.earlier)))
         return next((to for to, at in pairs if at[:_NAME_LENGTH] == name), self.program)
+
+    def arguments(self, is_own: IsOwn | None) -> dict[str, int]:
+        """Of the call under way, of which nothing differs from run to run: of a pid, whether it is
+        ``foreign``, none of the target's own. Without ``is_own`` pids are those of another pid
+        namespace."""
+        assert self.call is not None
+        args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
+        if (pid := args.pop("pid", None)) is not None and is_own is not None:
+            other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
+            args["foreign"] = int(other != 0 and not is_own(other))
+        return args
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed who the task is."""

@@ -89,6 +89,32 @@ def test_a_log_becomes_a_report(
     assert "an audit log holds refusals only" in " ".join(text.split())
 
 
+IN_USER_NAMESPACES = [
+    'type=AVC msg=audit(1.0:1): apparmor="DENIED" operation="capable" class="cap" '
+    'profile="unprivileged_userns" pid=9 comm="app" capability=21  capname="sys_admin"',
+    'type=AVC msg=audit(1.0:1): apparmor="DENIED" operation="capable" class="cap" '
+    'profile="app//&unprivileged_userns" pid=9 comm="app" capability=12  capname="net_admin"',
+    "type=AVC msg=audit(1.0:2): avc:  denied  { sys_admin } for  pid=9 comm=app capability=21  "
+    "scontext=system_u:system_r:container_t:s0 tclass=cap_userns permissive=0",
+]
+
+
+@pytest.mark.parametrize("line", IN_USER_NAMESPACES)
+def test_what_was_refused_in_a_user_namespace_is_no_need_of_the_host(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To grant it the capability would not help: AppArmor or SELinux has refused it there."""
+    log = tmp_path / "log"
+    log.write_text(f"{line}\n")
+    assert main(["import", str(log), "-o", str(tmp_path / "r.json"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["proposal"]["cap_add"] == []
+    (asked,) = report["recordings"][0]["checks"]
+    assert (asked["ns"], asked["granted"]) == ("child", False)
+    assert main(["import", str(log), "-o", str(tmp_path / "r.json")]) == 0
+    assert "in a user namespace" in " ".join(capsys.readouterr().out.split())
+
+
 def test_of_several_programs_one_must_be_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

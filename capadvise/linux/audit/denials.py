@@ -16,6 +16,10 @@ from capadvise.report.escape import printable
 
 _CAPABILITY_CLASSES = frozenset(["capability", "capability2", "cap_userns", "cap2_userns"])
 """SELinux's classes for capabilities: numbers below and above 32, and in user namespaces."""
+_OF_USER_NAMESPACES = frozenset(["cap_userns", "cap2_userns"])
+_UNPRIVILEGED = "unprivileged_userns"
+"""The profile that AppArmor gives to whoever makes a user namespace without the right to do so: it
+allows no capability there (Ubuntu 23.10 and later)."""
 _ACTION_MASK, _ERRNO, _SIGSYS_ACTIONS = 0xFFFF0000, 0x00050000, (0x80000000, 0x00030000, 0)
 """linux/seccomp.h: SECCOMP_RET_ERRNO; KILL_PROCESS, TRAP and KILL_THREAD."""
 _READ_SEARCH, _OVERRIDE = Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")
@@ -39,6 +43,8 @@ class Denial:
     """False: it was only noted (complain mode, permissive mode, a rule to log what is granted)."""
     uid: int | None = None
     exe: str | None = None
+    in_user_namespace: bool = False
+    """The capability was to count in a user namespace that somebody made, and not for the host."""
 
 
 def counted(denials: Iterable[Denial]) -> tuple[AuditDenial, ...]:
@@ -103,7 +109,11 @@ def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial
     what = f"capability {cap.short}" if cap is not None else operation
     on = f" of {name}" if (name := fields.get("name")) else ""
     evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
-    return _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+    if _UNPRIVILEGED not in re.split(r"//&?", fields.get("profile", "")):
+        return made
+    why = f'{evidence} in a user namespace: the program needs a profile with the rule "userns,"'
+    return replace(made, evidence=why, in_user_namespace=True)
 
 
 def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
@@ -119,7 +129,10 @@ def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial 
     on = f" {name}" if (name := fields.get("name") or fields.get("path")) else ""
     evidence = f"SELinux does not allow {source} {{ {what} }} on {kind}{on}"
     refused = record.verdict == "denied" and fields.get("permissive") != "1"
-    return _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+    inside = kind in _OF_USER_NAMESPACES
+    evidence += ", in a user namespace" * inside
+    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+    return replace(made, in_user_namespace=inside)
 
 
 def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:

@@ -29,7 +29,7 @@ def programs(denials: Sequence[Denial]) -> Counter[str]:
     return Counter(denial.program for denial in denials)
 
 
-_Checks = dict[tuple[Cap, bool, str | None, bool, int | None], list[Denial]]
+_Checks = dict[tuple[Cap, bool, str | None, bool, int | None, bool], list[Denial]]
 _Refusals = Counter[tuple[str, str, RefusedBy, str, str]]
 
 
@@ -42,7 +42,8 @@ def _distinct(denials: Sequence[Denial], catalog: Catalog) -> tuple[_Checks, _Re
         if cap is None and denial.by is RefusedBy.UNKNOWN:
             cap, inferred = _the_only(denial, catalog), True
         if cap is not None:
-            key = (cap, not denial.refused, denial.syscall, inferred, denial.uid)
+            inside = denial.in_user_namespace
+            key = (cap, not denial.refused, denial.syscall, inferred, denial.uid, inside)
             checks.setdefault(key, []).append(denial)
         if denial.refused:
             call, error = denial.syscall or "?", denial.errno or "EPERM"
@@ -68,7 +69,7 @@ def recorded(denials: Sequence[Denial], catalog: Catalog) -> Recording:
                 id=number,
                 cap=cap,
                 granted=granted,
-                ns=Namespace.TARGET,
+                ns=Namespace.CHILD if inside else Namespace.TARGET,
                 site=(),
                 origin=Origin.AUDIT_ERROR if inferred else Origin.AUDIT,
                 program=same[0].program,
@@ -79,9 +80,10 @@ def recorded(denials: Sequence[Denial], catalog: Catalog) -> Recording:
                 result=None if granted else -1,
                 uid=uid,
             )
-            for number, ((cap, granted, syscall, inferred, uid), same) in enumerate(
-                checks.items(), start=1
-            )
+            for number, (
+                (cap, granted, syscall, inferred, uid, inside),
+                same,
+            ) in enumerate(checks.items(), start=1)
         ),
         refused_calls=tuple(
             RefusedCall(call, code, program, count, told=Told(by, evidence))

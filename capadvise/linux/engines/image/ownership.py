@@ -36,7 +36,7 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
         return ()
     # docker puts a layer of its own on top of the image's: /etc/hosts and the like
     layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
-    owners = Owners(container, pid)
+    owners = MappedOwners(container, pid)
     files = []
     for path in _below(Path(upper)):
         if change := _compare(Path(upper), path, layers, owners):
@@ -46,7 +46,7 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     return tuple(files)
 
 
-class Owners:
+class MappedOwners:
     """Ids on the disk, as the container calls them."""
 
     def __init__(self, container: Container, pid: int) -> None:
@@ -91,7 +91,9 @@ def _below(upper: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), upper)
 
 
-def _compare(upper: Path, path: str, layers: Sequence[Path], owners: Owners) -> ImageFile | None:
+def _compare(
+    upper: Path, path: str, layers: Sequence[Path], owners: MappedOwners
+) -> ImageFile | None:
     now = status_below(upper, path)
     if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
         return None  # deleted
@@ -108,7 +110,7 @@ def _compare(upper: Path, path: str, layers: Sequence[Path], owners: Owners) -> 
 
 
 def _made_where_it_may_not(
-    made: os.stat_result, path: str, layers: Sequence[Path], owners: Owners
+    made: os.stat_result, path: str, layers: Sequence[Path], owners: MappedOwners
 ) -> ImageFile | None:
     """Something new in a folder of the image that lets only its own user write."""
     parent = os.path.dirname(path)

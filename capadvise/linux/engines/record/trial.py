@@ -16,7 +16,7 @@ from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
-from capadvise.linux.engines.image.ownership import Owners
+from capadvise.linux.engines.image.ownership import MappedOwners
 from capadvise.linux.engines.record import beside, grant, own_users, project, volumes
 from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
@@ -58,7 +58,7 @@ class ContainerTrial:
             for entry in subject.roster.entries.values():
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper:
-                    owner = Owners(container, container.pid).of
+                    owner = MappedOwners(container, container.pid).of
                     files.extend(snapshot(Path(container.upper), owner))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):

@@ -66,7 +66,7 @@ def test_a_container_that_is_not_root(docker_image: str) -> None:
 def test_a_pod(kubelet: Node) -> None:
     with watching("--json") as watch, kubelet.pod("web-1") as pod:
         pod.run("db", "sh", "-c", "chown 6 /data; sleep 600", less=["ALL"])
-        row = row_of(watch, pod="prod/web-1")
+        row = row_of(watch, pod=f"{pod.namespace}/web-1")
     assert (row["owner"], row["owner_kind"]) == ("db", "pod")
-    assert row["MESSAGE"].startswith("db (pod prod/web-1) · chown: ")
+    assert row["MESSAGE"].startswith(f"db (pod {pod.namespace}/web-1) · chown: ")
     assert row["cure"].startswith('"securityContext: {capabilities: {add: [CHOWN]}}"; or ')

@@ -18,6 +18,11 @@ _MAP = 1
 _SIGNED = 1 << 31
 
 
+def instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
+    """One instruction: operation, registers, offset, value."""
+    return struct.pack("<BBhi", code, source << 4 | to, offset, value)
+
+
 class Assembler:
     """Takes instructions one after the other; ``code`` is the program."""
 
@@ -113,7 +118,7 @@ class Assembler:
     def code(self) -> bytes:
         """The program."""
         return b"".join(
-            struct.pack("<BBhi", code, source << 4 | to, self._distance(at, offset), value)
+            instruction(code, to, source, self._distance(at, offset), value)
             for at, (code, to, source, offset, value) in enumerate(self._instructions)
         )
 

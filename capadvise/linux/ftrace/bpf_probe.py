@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from capadvise.linux.ftrace import tracefs
-from capadvise.linux.kernel import libc
+from capadvise.linux.ftrace.bpf_assembler import instruction as _op
+from capadvise.linux.kernel import libc, uapi
 
 _QUEUE = 32768
 """So many records wait to be read. Some are of all programs on the machine, and what a full queue
@@ -133,7 +134,7 @@ class Followed:
 
 
 def _attached(number: int, code: bytes) -> int:
-    loaded = libc.bpf_load_tracepoint_program(code)
+    loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_TRACEPOINT, code)
     try:
         return libc.perf_tracepoint(number, loaded)
     finally:
@@ -281,7 +282,3 @@ def _pass(table: int, at: int) -> list[bytes]:
 
 def _end() -> list[bytes]:
     return [_op(_SET, 0), _op(_EXIT)]
-
-
-def _op(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
-    return struct.pack("<BBhi", code, source << 4 | to, offset, value)

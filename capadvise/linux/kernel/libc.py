@@ -157,13 +157,12 @@ def seccomp_filter(pid: int, index: int) -> bytes:
 
 def bpf_queue(size: int, entries: int) -> int:
     """A queue of values of this size, between a BPF program and us; its descriptor."""
-    return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries, 0)
+    return bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries)
 
 
 def bpf_array(size: int, entries: int) -> int:
     """An array of values of this size that can be mapped (mmap); its descriptor."""
-    kind, flags = uapi.BPF_MAP_TYPE_ARRAY, uapi.BPF_F_MMAPABLE
-    return _bpf(uapi.BPF_MAP_CREATE, "<5I", kind, 4, size, entries, flags)
+    return bpf_map(uapi.BPF_MAP_TYPE_ARRAY, 4, size, entries, uapi.BPF_F_MMAPABLE)
 
 
 def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
@@ -186,7 +185,7 @@ def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
 def bpf_counts(entries: int) -> int:
     """A table from number to number, of 8 bytes each, between a BPF program and us; its
     descriptor."""
-    return _bpf(uapi.BPF_MAP_CREATE, "<5I", uapi.BPF_MAP_TYPE_HASH, 8, 8, entries, 0)
+    return bpf_map(uapi.BPF_MAP_TYPE_HASH, 8, 8, entries)
 
 
 def bpf_take_count(counts: int) -> tuple[int, int] | None:
@@ -200,15 +199,6 @@ def bpf_take_count(counts: int) -> tuple[int, int] | None:
     _bpf(uapi.BPF_MAP_LOOKUP_ELEM, "<IIQQ", counts, 0, at, to)
     _bpf(uapi.BPF_MAP_DELETE_ELEM, "<IIQ", counts, 0, at)
     return key.value, value.value
-
-
-def bpf_load_tracepoint_program(code: bytes) -> int:
-    """Let the kernel check and take a program for tracepoints; its descriptor."""
-    buffer = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"Dual MIT/GPL")  # reading memory is for such programs
-    addresses = ctypes.addressof(buffer), ctypes.addressof(licence)
-    kind = uapi.BPF_PROG_TYPE_TRACEPOINT
-    return _bpf(uapi.BPF_PROG_LOAD, "<IIQQ", kind, len(code) // 8, *addresses)
 
 
 def perf_tracepoint(number: int, program: int) -> int:
@@ -263,10 +253,10 @@ _BATCH = 512
 
 
 def bpf_load_program(kind: int, code: bytes, attached_as: int = 0, function: int = 0) -> int:
-    """Let the kernel check and take a program; its descriptor. ``function``: the BTF number of the
-    kernel's function at which it will run."""
+    """Let the kernel check and take a program of a kind (BPF_PROG_TYPE_*); its descriptor.
+    ``function``: the BTF number of the kernel's function at which it will run."""
     buffer = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"Dual MIT/GPL")
+    licence = ctypes.create_string_buffer(b"Dual MIT/GPL")  # reading memory is for such programs
     addresses = ctypes.addressof(buffer), ctypes.addressof(licence)
     layout = "<IIQQ44xI36xI"
     given = kind, len(code) // 8, *addresses, attached_as, function

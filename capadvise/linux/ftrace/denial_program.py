@@ -18,7 +18,6 @@ from capadvise.linux.ftrace.denial_record import (
     CAP,
     FRAMES,
     GROUP,
-    HOST_ASKED,
     IDS,
     KEY_SIZE,
     LEVELS,
@@ -31,11 +30,9 @@ from capadvise.linux.ftrace.denial_record import (
     PROGRAM,
     RECORD_SIZE,
     RELATION,
-    SECCOMP,
     SETS,
     STACK,
     THREAD,
-    TIME,
     UID,
     Calls,
     CheckArguments,
@@ -46,7 +43,7 @@ from capadvise.linux.ftrace.denial_record import (
 _NAMESPACES = 0x7E020080
 """CLONE_NEW*: a fork without them is no business of CAP_SYS_ADMIN's."""
 
-_LOOKUP, _UPDATE, _DELETE, _NOW, _PID_TGID, _COMM, _TASK = 1, 2, 3, 5, 14, 16, 35
+_LOOKUP, _UPDATE, _DELETE, _PID_TGID, _COMM, _TASK = 1, 2, 3, 14, 16, 35
 _GET_STACK, _READ_USER, _READ, _READ_USER_TEXT, _READ_TEXT = 67, 112, 113, 114, 115
 _OUTPUT, _TASK_BTF, _TASK_REGISTERS = 130, 158, 175
 _CONTEXT, _RECORD, _REGISTERS, _CRED = 6, 7, 8, 9
@@ -70,9 +67,9 @@ def program(
     code.jump_if(2, "!=", int(SYS_ADMIN), "keep")
     _leave_accounting(code, layout, calls)
     code.label("keep")
-    scratch(code, maps)
+    _scratch(code, maps)
     _note_key(code, context, layout, own)
-    count_or_tell(code, layout, maps, ids=True)
+    _count_or_tell(code, layout, maps)
     code.label("end")
     code.exit()
     return code.code
@@ -108,7 +105,7 @@ def _read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None
     code.call(helper)
 
 
-def scratch(code: Assembler, maps: DenialMaps) -> None:
+def _scratch(code: Assembler, maps: DenialMaps) -> None:
     """Let the register of the record stand for this processor's."""
     code.store_value(4, FRAME, -4, 0)
     code.map(1, maps.scratch)
@@ -128,7 +125,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     code.load(8, 2, _REGISTERS, layout.call)
     code.store(4, _RECORD, CALL, 2)
     code.load(8, _CRED, _CONTEXT, context.cred)
-    note_thread(code, own)
+    _note_thread(code, own)
     code.move(3, _CRED)
     code.add(3, layout.ids)
     _read(code, _READ, _RECORD, IDS, 32)
@@ -143,16 +140,14 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     code.jump_if_register(2, "!=", 3, "not its own")
     code.store_value(4, _RECORD, RELATION, OWN)
     code.label("not its own")
-    code.store(8, FRAME, -24, 3)
-    for at, bit, when in ((-24, HOST_ASKED, "!="), (-16, OUTSIDE, "==")):
-        _follow(code, at, layout.above)  # the machine's has none above it
-        code.load(8, 2, FRAME, at)
-        code.jump_if(2, when, 0, f"not {bit}")
-        code.load(4, 2, _RECORD, RELATION)
-        code.set_bits(2, bit)
-        code.store(4, _RECORD, RELATION, 2)
-        code.label(f"not {bit}")
-    note_group(code, layout)
+    _follow(code, -16, layout.above)  # the machine's has none above it
+    code.load(8, 2, FRAME, -16)
+    code.jump_if(2, "==", 0, "not outside")
+    code.load(4, 2, _RECORD, RELATION)
+    code.set_bits(2, OUTSIDE)
+    code.store(4, _RECORD, RELATION, 2)
+    code.label("not outside")
+    _note_group(code, layout)
     code.move(1, _CONTEXT)
     code.move(2, _RECORD)
     code.add(2, STACK)
@@ -161,7 +156,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     code.call(_GET_STACK)
 
 
-def note_thread(code: Assembler, own: int) -> None:
+def _note_thread(code: Assembler, own: int) -> None:
     """Write which thread it is, and what it is called."""
     code.call(_PID_TGID)
     code.store(8, _RECORD, THREAD, 0)
@@ -173,10 +168,9 @@ def note_thread(code: Assembler, own: int) -> None:
     code.call(_COMM)
 
 
-def note_group(code: Assembler, layout: KernelLayout) -> None:
+def _note_group(code: Assembler, layout: KernelLayout) -> None:
     """Write the number of its control group; keep where that is described below the stack."""
     code.call(_TASK)
-    code.store(8, FRAME, -32, 0)
     code.move(3, 0)
     code.add(3, layout.groups)
     _read(code, _READ, FRAME, -48, 8)
@@ -208,7 +202,7 @@ def _follow(code: Assembler, at: int, *offsets: int) -> None:
         _read(code, _READ, FRAME, at, 8)
 
 
-def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, ids: bool) -> None:
+def _count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
     """Count one that is known; of a new one, send the whole record."""
     code.map(1, maps.counts)
     code.move(2, _RECORD)
@@ -226,7 +220,7 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, id
     code.set(4, _NOT_THERE)
     code.call(_UPDATE)
     code.jump_if(0, "!=", 0, "end")
-    _note_rest(code, layout, maps, ids=ids)
+    _note_rest(code, layout, maps)
     code.map(1, maps.ring)
     code.move(2, _RECORD)
     code.set(3, RECORD_SIZE)
@@ -247,20 +241,14 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, id
     code.increment(0, 0, 1)
 
 
-def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps, *, ids: bool) -> None:
+def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
     """Write what only the first of a kind tells."""
     for number, offset in enumerate(layout.arguments):
         code.load(8, 2, _REGISTERS, offset)
         code.store(8, _RECORD, ARGUMENTS + 8 * number, 2)
-    if ids:
-        code.move(3, _CRED)
-        code.add(3, layout.sets)
-        _read(code, _READ, _RECORD, SETS, 40)
-    code.call(_NOW)
-    code.store(8, _RECORD, TIME, 0)
-    code.load(8, 3, FRAME, -32)
-    code.add(3, layout.seccomp)
-    _read(code, _READ, _RECORD, SECCOMP, 4)
+    code.move(3, _CRED)
+    code.add(3, layout.sets)
+    _read(code, _READ, _RECORD, SETS, 40)
     _note_path(code, maps)
     for level in range(LEVELS):
         code.store_value(8, _RECORD, NAMES + level * NAME_SIZE, 0)

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 CAP, CALL, UID, RELATION, PROGRAM, GROUP, STACK = 0, 4, 8, 12, 16, 32, 40
 FRAMES = 28
 KEY_SIZE = STACK + 8 * FRAMES
-THREAD, ARGUMENTS, IDS, SETS, TIME, PATH = 264, 272, 320, 352, 392, 400
+THREAD, ARGUMENTS, IDS, SETS, PATH = 264, 272, 320, 352, 392
 PATH_SIZE, ADDRESS_SIZE = 256, 28
 ADDRESS = 16
 """Added to the number of an argument that is the address of a socket."""
 NAMES, LEVELS, NAME_SIZE = PATH + PATH_SIZE, 6, 96
 """The control group and those above it, the innermost first."""
-SECCOMP = NAMES + LEVELS * NAME_SIZE
-RECORD_SIZE = SECCOMP + 8
+RECORD_SIZE = NAMES + LEVELS * NAME_SIZE
 """Where the parts of a record stand. It begins with what is its key in the kernel's table."""
-HOST_ASKED, OUTSIDE, OWN = 1, 2, 4
-"""Bits of RELATION: the check was against the machine's user namespace; the process is in another
-one; the check was against the namespace that the process is in."""
-NO_CALL, NO_CAP = 0xFFFFFFFF, 0xFFFFFFFF
+OUTSIDE, OWN = 2, 4
+"""Bits of RELATION: the process is in another user namespace than the machine's; the check was
+against the namespace that the process is in."""
+NO_CALL = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,6 @@ class KernelLayout:
     """Of ``struct cred``."""
     above: int
     """Of ``struct user_namespace``: the one above it."""
-    seccomp: int
     groups: int
     """Of ``struct task_struct``."""
     group: int

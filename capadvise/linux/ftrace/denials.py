@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import select
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ _MEMBERS = {
     "pt_regs": ("orig_ax", "di", "si", "dx", "r10", "r8", "r9", "syscallno", "orig_x0", "regs"),
     "cred": ("uid", "user_ns", "cap_inheritable"),
     "user_namespace": ("parent",),
-    "task_struct": ("cgroups", "seccomp"),
+    "task_struct": ("cgroups",),
     "css_set": ("dfl_cgrp", "subsys"),
     "cgroup_subsys_state": ("cgroup",),
     "cgroup": ("kn",),
@@ -47,7 +46,7 @@ _MEMBERS = {
 _SUBSYSTEM = "pids_cgrp_id"
 """Where version 1 is in use, the group of this one tells: all engines and systemd use it."""
 _RECORD = struct.Struct(
-    f"<4I16sQ{8 * at.FRAMES}sII6Q8I5QQ{at.PATH_SIZE}s{at.LEVELS * at.NAME_SIZE}sI4x"
+    f"<4I16sQ{8 * at.FRAMES}sII6Q8I5Q{at.PATH_SIZE}s{at.LEVELS * at.NAME_SIZE}s"
 )
 
 
@@ -57,10 +56,9 @@ class RefusedCheck:
 
     key: bytes
     """By which the kernel counts it."""
-    cap: int | None
-    """None: a call that was refused without a check."""
+    cap: int
     call: int | None
-    """The number of the system call."""
+    """The number of the system call; None: there is none, as at a page fault."""
     relation: int
     program: str
     group: int
@@ -77,8 +75,6 @@ class RefusedCheck:
     """The path that the call was given, with what follows it; or the address of a socket."""
     groups: tuple[str, ...]
     """The control group, from the outermost that was read."""
-    seccomp: bool
-    """A seccomp filter stands before its calls."""
 
 
 class MachineRefusals:
@@ -151,10 +147,6 @@ class MachineRefusals:
         """Readable when there is news."""
         return self._maps.ring
 
-    def wait(self, seconds: float) -> None:
-        """Until there is news, or no longer than so."""
-        select.select([self.fd], [], [], seconds)
-
     def read(self, most: int) -> list[RefusedCheck]:
         """What is new, the oldest first."""
         return [_denial(record) for record in self._ring.records(most)]
@@ -209,12 +201,12 @@ def _denial(record: bytes) -> RefusedCheck:
     fields = _RECORD.unpack(record)
     cap, call, _, relation, program, group, stack, thread, process = fields[:9]
     arguments, ids, sets = fields[9:15], fields[15:23], fields[23:28]
-    path, names, seccomp = fields[29:]
+    path, names = fields[28:]
     size = at.NAME_SIZE
     levels = [_text(names[place : place + size]) for place in range(0, len(names), size)]
     return RefusedCheck(
         key=record[: at.KEY_SIZE],
-        cap=None if cap == at.NO_CAP else cap,
+        cap=cap,
         call=None if call == at.NO_CALL else call,
         relation=relation,
         program=_text(program),
@@ -229,7 +221,6 @@ def _denial(record: bytes) -> RefusedCheck:
         bounding=sets[3],
         pointed=path,
         groups=tuple(filter(None, reversed(levels))),
-        seccomp=seccomp == 2,
     )
 
 
@@ -259,7 +250,6 @@ def _layout() -> tuple[KernelLayout, int]:
             sets=offsets["cred", "cap_inheritable"],
             users=offsets["cred", "user_ns"],
             above=offsets["user_namespace", "parent"],
-            seccomp=offsets["task_struct", "seccomp"],
             groups=offsets["task_struct", "cgroups"],
             group=offsets["css_set", "subsys"] + state,
             group2=offsets["css_set", "dfl_cgrp"],

@@ -75,7 +75,9 @@ def _parse(
     structures, wanted = named(list(members)), named(functions)
     fields = {name: named(each) for name, each in members.items()}
     values = named(enumerators)
-    found = Btf({}, {}, {})
+    offsets: dict[tuple[str, str], int] = {}
+    numbers: dict[str, int] = {}
+    kinds: dict[str, int] = {}
     at, number = header + types, 0
     end, read = at + length, _TYPE.unpack_from
     while at < end:
@@ -89,13 +91,13 @@ def _parse(
             for place in range(at, at + 12 * count, 12):
                 member, _, offset = _MEMBER.unpack_from(raw, place)
                 if member in inside:
-                    found.offsets[structures[name], inside[member]] = (offset & bits) // 8  # type: ignore[index]
+                    offsets[structures[name], inside[member]] = (offset & bits) // 8
         elif kind == _FUNC and name in wanted:
-            found.functions[wanted[name]] = number  # type: ignore[index]
+            numbers[wanted[name]] = number
         elif kind == _ENUM and values:
             for place in range(at, at + 8 * count, 8):
                 label, value = _ENUMERATOR.unpack_from(raw, place)
                 if label in values:
-                    found.enumerators[values[label]] = value  # type: ignore[index]
+                    kinds[values[label]] = value
         at += _BEHIND.get(kind, 0) + _BEHIND_EACH.get(kind, 0) * count
-    return found
+    return Btf(offsets, enumerators=kinds, functions=numbers)

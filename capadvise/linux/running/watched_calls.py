@@ -60,7 +60,6 @@ class CallReader:
                 uid=denial.uids[1],
             )
             for number, (denial, site) in enumerate(zip(denials, sites, strict=True), start=1)
-            if denial.cap is not None
         )
         return WatchedCall(
             owner=self._owners.of(first.process, first.program, first.groups),
@@ -72,8 +71,6 @@ class CallReader:
             denied=checks,
             permitted=from_mask(first.permitted),
             bounding=from_mask(first.bounding),
-            errno=None if checks else "EPERM",
-            entered=bool(checks),
         )
 
 

@@ -24,7 +24,9 @@ def is_runtime(name: str) -> bool:
 
 def container_id(arguments: Sequence[str]) -> str | None:
     """The container that a shim (``-id ID``) or conmon (``-c ID``, ``--cid ID``) keeps."""
-    for word, following in pairwise(arguments):
-        if word in ("-id", "--id", "-c", "--cid"):
-            return following
-    return None
+    return word_after(arguments, "-id", "--id", "-c", "--cid")
+
+
+def word_after(arguments: Sequence[str], *options: str) -> str | None:
+    """The word behind one of these options, the first one."""
+    return next((after for word, after in pairwise(arguments) if word in options), None)

@@ -14,7 +14,7 @@ from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.engines.record import registry
-from capadvise.linux.engines.shims import CONMON, container_id, is_shim
+from capadvise.linux.engines.shims import CONMON, container_id, is_shim, word_after
 from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.engines.systemd.unit_starts import in_unit
 from capadvise.linux.kernel import procfs
@@ -120,7 +120,7 @@ def _below(shim: int, pid: int) -> Running | None:
     container = container_id(words)
     if procfs.comm(shim) != CONMON or container is None:
         return None
-    name = next((after for word, after in pairwise(words) if word in ("-n", "--name")), None)
+    name = word_after(words, "-n", "--name")
     target = replace(
         target_of(pid, "container"),
         container=container,

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cri.bundle import ID, CriContainer, parse
-from capadvise.linux.engines.shims import CONMON, CONTAINERD_SHIM, container_id, is_shim
+from capadvise.linux.engines.shims import (
+    CONMON,
+    CONTAINERD_SHIM,
+    container_id,
+    is_shim,
+    word_after,
+)
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 
@@ -42,8 +47,7 @@ def is_shim_of_pods(pid: int) -> bool:
     """Whether a process keeps containers that a kubelet has made."""
     name = procfs.comm(pid)
     if name.startswith(CONTAINERD_SHIM):
-        words = procfs.arguments(pid)
-        return ("-namespace", NAMESPACE) in pairwise(words) and is_roots(pid)
+        return word_after(procfs.arguments(pid), "-namespace") == NAMESPACE and is_roots(pid)
     return name == CONMON and is_roots(pid)
 
 
@@ -115,7 +119,7 @@ def created(container: str) -> CriContainer | None:
 
 
 def _below_conmon(shim: int) -> list[tuple[str, int]]:
-    folder = after(procfs.arguments(shim), "-b")
+    folder = word_after(procfs.arguments(shim), "-b")
     return [(folder, pid) for pid in _children(shim)[:1]] if folder is not None else []
 
 
@@ -167,9 +171,4 @@ def digest(image: str, address: str) -> str | None:
 
 def address_of(shim: int) -> str | None:
     """Where the containerd of a shim listens."""
-    return after(procfs.arguments(shim), "-address")
-
-
-def after(words: Sequence[str], option: str) -> str | None:
-    """The word behind an option."""
-    return next((after for word, after in pairwise(words) if word == option), None)
+    return word_after(procfs.arguments(shim), "-address")

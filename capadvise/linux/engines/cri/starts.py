@@ -20,7 +20,7 @@ from capadvise.caps import Sets
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.cri.bundle import ID, CriContainer
-from capadvise.linux.engines.shims import is_runtime, is_shim
+from capadvise.linux.engines.shims import is_runtime, is_shim, word_after
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
@@ -108,7 +108,7 @@ class PodStarts:
         if len(self._orders) >= _ORDERS:
             self._orders.clear()
         probe = verb == "exec" and _has_no_input(pid)
-        folder = node.after(words, "--bundle") or node.after(words, "-b")
+        folder = word_after(words, "--bundle", "-b")
         made = node.read(pid, folder) if folder is not None else None
         if made is not None:
             self._note(container, made)

@@ -8,7 +8,8 @@ from pathlib import Path
 from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
-from capadvise.formats.admission import Allowed, PodOwner, is_name, render
+from capadvise.formats.admission import Allowed, PodOwner, render
+from capadvise.formats.object_names import is_object_name
 from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -43,7 +44,7 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
     paths: dict[str, list[str]] = {}
     for path, report in reports:
         name = report.target.service or report.target.name
-        if not is_name(name):
+        if not is_object_name(name):
             raise BadInput(f"{path}: {name!r:.80} is no name of a container of a pod")
         if report.partial:
             raise BadInput(

@@ -9,7 +9,6 @@ The expressions are in the core of CEL, so that they can be tried without a clus
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 
 from capadvise.caps import CapSet
 from capadvise.errors import BadInput
+from capadvise.formats.object_names import is_object_name
 
 POLICY = "capadvise-capabilities"
 _KINDS = {
@@ -36,7 +36,6 @@ _OWNERS = {
 }
 """What makes the pods of a workload, and what follows the workload's name in its own: of a
 ReplicaSet a hash in the letters that Kubernetes uses for it. The others make pods themselves."""
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _PRIVILEGED = (
     "has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged"
 )
@@ -110,11 +109,6 @@ VALIDATIONS: tuple[tuple[str, str], ...] = (
 """Expression, and what is said where it is false."""
 
 
-def is_name(text: str) -> bool:
-    """Whether Kubernetes takes it as the name of an object."""
-    return _NAME.fullmatch(text) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class PodOwner:
     """What makes pods."""
@@ -128,7 +122,7 @@ class PodOwner:
         """``deploy/web``. Raises BadInput."""
         short, _, name = text.partition("/")
         kind = next((kind for kind, words in _KINDS.items() if short.lower() in words), None)
-        if kind is None or not (is_name(name) and is_name(namespace)):
+        if kind is None or not all(map(is_object_name, (name, namespace))):
             raise BadInput(
                 f"{text!r:.80} in {namespace!r:.80} is no workload",
                 hint=f"KIND/NAME, such as deployment/web; kinds: {', '.join(_KINDS)}",

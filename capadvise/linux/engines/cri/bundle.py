@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from capadvise.caps import Cap, CapSet
+from capadvise.formats.object_names import is_object_name
 
 ID = re.compile("[0-9a-f]{64}")
 _CONTAINERD, _CRI_O = "io.kubernetes.cri.", "io.kubernetes.cri-o."
 _LABEL = "io.kubernetes."
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-"""What Kubernetes takes as the name of an object (RFC 1123)."""
 _DIGEST = re.compile("@sha256:[0-9a-f]{64}$")
 
 
@@ -96,7 +95,7 @@ def _container(
     name: str | None,
     image: str | None,
 ) -> CriContainer | None:
-    if not all(_NAME.fullmatch(one) for one in (namespace, pod, name) if one is not None):
+    if not all(is_object_name(one) for one in (namespace, pod, name) if one is not None):
         return None
     process, linux = spec["process"], spec.get("linux") or {}
     names = (process.get("capabilities") or {}).get("bounding") or ()

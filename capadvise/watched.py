@@ -94,6 +94,10 @@ class WatchedCall:
     entered: bool = True
     """It got past the seccomp filter."""
 
+    def gave_up(self, cap: Cap) -> bool:
+        """Whether root could have had it: an exec as root gives all of the bounding set."""
+        return self.uid == 0 and cap in self.bounding
+
 
 @dataclass(slots=True)
 class WatchFinding:
@@ -138,8 +142,7 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
         denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
     )
     who = refusal(seen, catalog.sites, None, call.permitted)
-    rank = {cap: number for number, cap in enumerate(catalog.preference)}
-    caps = sorted({check.cap for check in deciding}, key=lambda cap: (rank.get(cap, 99), cap))
+    caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
     kept = replace(call, denied=())  # what is remembered is to be small
     return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden)
 

@@ -84,6 +84,10 @@ class Catalog:
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
 
+    def rank(self, cap: Cap) -> int:
+        """Its place in the order of preference; what is not in there comes last."""
+        return self.preference.index(cap) if cap in self.preference else len(self.preference)
+
     @cached_property
     def removal_order(self) -> tuple[Cap, ...]:
         """In which order trials take capabilities away; what it leaves out comes after."""

@@ -81,10 +81,9 @@ def _refuse_for_units(args: argparse.Namespace) -> None:
 
 def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation | None) -> None:
     if args.harden:
-        raise BadInput(
-            "--harden is for systemd units: it tries options of systemd",
-            hint="capadvise run --harden -- systemctl restart UNIT",
-        )
+        from capadvise.workflow.harden import for_units_only
+
+        raise for_units_only()
     if invocation is None:
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")

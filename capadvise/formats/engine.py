@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.formats.snippet import PORT_START, Snippet
+from capadvise.formats.snippet import PORT_START, SETCAP_UNTRIED, Snippet
 
 
 def no_new_privileges(snippet: Snippet) -> bool:
@@ -57,6 +57,5 @@ def _setcap(snippet: Snippet) -> str:
         return f"{snippet.setcap_tried} (without no_new_privs)"
     return (
         f"give the program in the image file capabilities (setcap {snippet.file_capabilities} "
-        "PROGRAM) and leave no_new_privs off (not tried: run --prove tries it where docker run "
-        "fails for want of them)"
+        f"PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"
     )

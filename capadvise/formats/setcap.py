@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from capadvise.formats import shell
-from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.snippet import SETCAP_UNTRIED, Snippet, comment
 
 
 def render(snippet: Snippet) -> str:
     """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
-    tried = snippet.setcap_tried or (
-        "not tried: run --prove tries it where docker run fails for want of them"
-    )
     notes = (
         "for users other than root; a script has its interpreter's, and no_new_privs makes them "
         "void",
-        tried,
+        snippet.setcap_tried or SETCAP_UNTRIED,
     )
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     head = "".join((snippet.comments(more=notes), *reasons))

@@ -129,6 +129,7 @@ def setcap_words(caps: Iterable[Cap]) -> str:
 
 SETCAP_TRIED = "tried by a trial: with setcap "
 """Begins a caution, with the words of setcap after it."""
+SETCAP_UNTRIED = "not tried: run --prove tries it where docker run fails for want of them"
 
 
 def comment(text: str, indent: str = "") -> str:

@@ -15,7 +15,6 @@ _NO_CURE = {
     RefusedBy.MOUNT: "mount it writable, or write elsewhere",
     RefusedBy.LIMIT: "raise the limit",
 }
-_FILES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
 _INSTEAD = {
     "CHOWN": "chown {where} once, beforehand",
     "DAC_OVERRIDE": "give {where} to {who}, or to one of its groups",
@@ -47,18 +46,13 @@ def _ways(finding: WatchFinding, cap: Cap) -> Iterator[str]:
     if finding.by is RefusedBy.MODE:
         yield instead
         return
-    if finding.by is RefusedBy.CAPABILITY and _gave_up(finding, cap):
+    if finding.by is RefusedBy.CAPABILITY and finding.call.gave_up(cap):
         yield f"let the program keep {cap.name}, which it was started with"
     elif finding.call.uid and finding.call.owner.kind is not OwnerKind.UNIT:
         yield from _of_user(finding, cap)
     else:
         yield f'"{_grant(finding, cap)}"'
     yield instead
-
-
-def _gave_up(finding: WatchFinding, cap: Cap) -> bool:
-    """Whether root could have had it: an exec as root gives all of the bounding set."""
-    return not finding.call.uid and cap in finding.call.bounding
 
 
 def _of_user(finding: WatchFinding, cap: Cap) -> Iterator[str]:

@@ -46,8 +46,7 @@ def said(finding: WatchFinding) -> str:
             return f"{_names(finding.caps)} was checked against the machine's user namespace"
     if not finding.caps:
         return finding.evidence
-    held = finding.call.bounding
-    if finding.call.uid == 0 and any(cap in held for cap in finding.caps):
+    if any(map(finding.call.gave_up, finding.caps)):
         return f"gave up {_names(finding.caps)} itself"
     return f"lacks {_names(finding.caps)}"
 

@@ -19,13 +19,18 @@ from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.prove import until_interrupted
 
 
+def for_units_only() -> BadInput:
+    """What is said where there is no unit."""
+    return BadInput(
+        "--harden is for systemd units: it tries options of systemd",
+        hint="capadvise run --harden -- systemctl restart UNIT",
+    )
+
+
 def require_units(jobs: Iterable[runner.Job]) -> None:
     """Raises BadInput for anything else."""
     if any(job.isolation != "unit" for job in jobs):
-        raise BadInput(
-            "--harden is for systemd units: it tries options of systemd",
-            hint="capadvise run --harden -- systemctl restart UNIT",
-        )
+        raise for_units_only()
 
 
 def hardened(report: Report, job: runner.Job | None = None) -> Report:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.errors import CannotObserve
 from capadvise.report.escape import printable
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, unsaid
@@ -59,15 +58,11 @@ def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
                 notice(_watching_pods(pods, containers, processes))
 
         seen = attach_pods(pods, command, meanwhile=preload, begun=begun)
-        if not seen:
-            raise _nothing_ran(pods)
         return [over_of(one, wishes, several=several) for one in seen]
 
     def job(onlooker: Onlooker) -> list[Over]:
         here = replace(command, doubt=None)
         seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker)
-        if not seen:
-            raise _nothing_ran(pods)
         return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
 
     return _on_screen(str(pods), job, command, several=True)
@@ -108,10 +103,3 @@ def _watching_pods(pods: Pods, containers: list[CriContainer], processes: int) -
 
 def _many(processes: int) -> str:
     return f"{processes} process{'es' * (processes != 1)}"
-
-
-def _nothing_ran(pods: Pods) -> CannotObserve:
-    return CannotObserve(
-        f"no container of {pods} ran on this machine meanwhile",
-        hint="run capadvise on the node of the pod, in its initial pid namespace",
-    )

@@ -12,10 +12,9 @@ _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
 def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
     """What an engine's default seccomp filter would let through with another capability: call →
     that which the catalog prefers."""
-    profiles = default().seccomp
-    opens = profiles.get(engine, profiles["docker"]).opens
-    rank = {cap: number for number, cap in enumerate(default().preference)}
+    catalog = default()
+    opens = catalog.seccomp.get(engine, catalog.seccomp["docker"]).opens
     opened: dict[str, Cap] = {}
-    for cap in sorted(missing & set(opens), key=lambda cap: (-rank.get(cap, len(rank)), -cap)):
+    for cap in sorted(missing & set(opens), key=lambda cap: (-catalog.rank(cap), -cap)):
         opened |= {_KERNEL_NAMES.get(call, call): cap for call in opens[cap]}
     return opened

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from capadvise.caps import CapSet
+from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.cri.bundle import CriContainer, with_digest
 from capadvise.linux.engines.cri.starts import PodStart, PodStarts
@@ -59,7 +60,7 @@ def attach_pods(
 
     Of ``command``, only what concerns the check and the time is used. ``begun`` is told which
     containers run, and of how many processes, once they are recorded. ``onlooker`` is called
-    between two rounds of reading. Raises CannotObserve.
+    between two rounds of reading. Raises CannotObserve, also where none ran.
     """
     found = _wanted(pods)
     missing = _missing(found)
@@ -97,6 +98,11 @@ def attach_pods(
             loop.run(None if onlooker is None else lambda: onlooker(loop, lambda: _so_far(run)))
         finally:
             execs.stop()
+        if not starts.starts:
+            raise CannotObserve(
+                f"no container of {pods} ran on this machine meanwhile",
+                hint="run capadvise on the node of the pod, in its initial pid namespace",
+            )
         return tuple(_observations(run, _digests(starts)))
 
 

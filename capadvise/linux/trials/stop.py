@@ -44,22 +44,20 @@ class Stop:
 
     def ask(self) -> None:
         """End them, and let none start any more."""
-        with self._lock:
-            self.asked = True
-            for stage in self._running:
-                stage.terminate()
-            parts = list(self._parts)
-        for part in parts:
-            part.ask()
+        self._end(Stage.terminate)
 
     def kill(self) -> None:
         """End those that take too long to end."""
+        self._end(Stage.kill)
+
+    def _end(self, end: Callable[[Stage], None]) -> None:
         with self._lock:
+            self.asked = True
             for stage in self._running:
-                stage.kill()
+                end(stage)
             parts = list(self._parts)
         for part in parts:
-            part.kill()
+            part._end(end)
 
     def start(self) -> Stage:
         """Where a trial can be made. Raises Interrupted when it is too late."""

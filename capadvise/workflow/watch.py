@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.gate.baseline import Baseline
+from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.running.machine import MachineWatch
+from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.watched import Owner, OwnerKind, WatchFinding
 
 _COUNTED = 15.0
 """Seconds between two looks at the kernel's counts, where somebody reads them."""
 _PAUSE = 0.1
 """Seconds between two rounds of reading: what is refused meanwhile is counted in the kernel."""
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -39,43 +37,34 @@ def watch(catalog: Catalog, reporter: Reporter, seconds: float | None) -> None:
     """Tell of each new finding; of all at the end, and whenever SIGHUP comes. Raises
     CannotObserve."""
     machine = MachineWatch(catalog)
+    signals = Signals()
     try:
-        with _signals() as (fd, received):
-            reporter.begun()
-            _loop(machine, reporter, seconds, fd, received)
+        reporter.begun()
+        _loop(machine, reporter, seconds, signals)
         machine.count()
         reporter.summary(machine)
         if reporter.counted is not None:
             reporter.counted(machine)
     finally:
+        signals.restore()
         machine.close()
 
 
 def _loop(
-    machine: MachineWatch,
-    reporter: Reporter,
-    seconds: float | None,
-    signalled: int,
-    received: list[int],
+    machine: MachineWatch, reporter: Reporter, seconds: float | None, signals: Signals
 ) -> None:
     end = None if seconds is None else time.monotonic() + seconds
     counted = time.monotonic()
-    while not any(number in _ENDING for number in received):
+    while not _is_told_to_end(signals, machine, reporter):
         now = time.monotonic()
         if end is not None and now >= end:
             break
         wait = min(_COUNTED, end - now if end is not None else _COUNTED)
-        ready, _, _ = select.select([machine.fd, signalled], [], [], wait)
-        if signalled in ready:
-            os.read(signalled, 4096)
+        ready, _, _ = select.select([machine.fd, signals.fd], [], [], wait)
         if machine.fd in ready:
             for finding in machine.news():
                 reporter.new(finding)
-            select.select([signalled], [], [], _PAUSE)
-        if signal.SIGHUP in received:
-            received.clear()
-            machine.count()
-            reporter.summary(machine)
+            select.select([signals.fd], [], [], _PAUSE)
         if reporter.counted is not None and time.monotonic() - counted >= _COUNTED:
             counted = time.monotonic()
             machine.count()
@@ -84,25 +73,18 @@ def _loop(
         reporter.new(finding)
 
 
-@contextmanager
-def _signals() -> Iterator[tuple[int, list[int]]]:
-    """A descriptor that is readable when a signal came, and the signals that came."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.signal(number, note) for number in (*_ENDING, signal.SIGHUP)}
-    waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    try:
-        yield reading, received
-    finally:
-        signal.set_wakeup_fd(waking)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
+def _is_told_to_end(signals: Signals, machine: MachineWatch, reporter: Reporter) -> bool:
+    """By a signal, or by the loss of its terminal. SIGHUP from a process wants a summary."""
+    told = [number for number, _ in signals.received()]
+    if signals.hung_up:
+        let_go_of_terminal()
+        return True
+    if any(number != signal.SIGHUP for number in told):
+        return True
+    if told:
+        machine.count()
+        reporter.summary(machine)
+    return False
 
 
 @dataclass

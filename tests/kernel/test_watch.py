@@ -16,6 +16,7 @@ import pytest
 from capadvise.formats.watch_files import CAPS
 from tests.support.nobody import nobody_in
 from tests.support.runs import CAPADVISE
+from tests.support.terminal import Terminal
 from tests.support.wait import until
 from tests.support.watching import SCHEMA, Watching, watching
 
@@ -120,6 +121,19 @@ def test_hostile_names_do_not_reach_the_terminal() -> None:
         assert watch.end(signal.SIGTERM) == 0
     assert "\x1b" not in "".join(watch.lines)
     assert [line for line in watch.lines if line.startswith("In ") and "refused call" in line]
+
+
+def test_two_signals_at_once_are_both_heeded() -> None:
+    with watching() as watch:
+        watch.process.send_signal(signal.SIGHUP)
+        assert watch.end(signal.SIGTERM) == 0
+    assert [line for line in watch.lines if line.startswith("In ")]
+
+
+def test_a_terminal_that_closes_ends_it(tmp_path: Path) -> None:
+    terminal = Terminal([CAPADVISE, "watch"], tmp_path)
+    terminal.expect("watching this machine")
+    assert terminal.close() == 0
 
 
 def test_who_is_not_root_is_told_the_way(tmp_path: Path) -> None:

@@ -55,21 +55,21 @@ def test_a_program_of_another_machine(tmp_path: Path, options: tuple[str, ...]) 
     program.write_bytes(b"\x7fELF of another machine")
     program.chmod(0o755)
     code, said = refused(*options, "--", str(program))
-    assert code == 126
+    assert code == 126, said
     assert f"cannot execute {program}: Exec format error" in said
 
 
 def test_a_user_whom_it_may_not_become() -> None:
     without = ("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid")
     code, said = refused("--user", "65534", "--", "true", before=without)
-    assert code == 126
+    assert code == 126, said
     assert "cannot become uid 65534: Operation not permitted" in said
 
 
 def test_a_user_who_may_not_keep_the_capabilities() -> None:
     before = (sys.executable, "-c", SECUREBITS)
     code, said = refused("--user", "65534", "--", "true", before=before)
-    assert code == 126
+    assert code == 126, said
     assert "in the ambient set: Operation not permitted" in said
 
 
@@ -77,7 +77,7 @@ def test_a_namespace_that_a_filter_refuses() -> None:
     """An ordinary user's retries run as root of a user namespace."""
     before = (sys.executable, UNDER_FILTER, "unshare", "EPERM", *NOBODY, *READING)
     code, said = refused("--", "true", before=before)
-    assert code == 126
+    assert code == 126, said
     assert "cannot make a user namespace: Operation not permitted" in said
 
 
@@ -85,14 +85,14 @@ def test_ids_that_may_not_be_mapped(tmp_path: Path) -> None:
     """newgidmap is set-uid, which no_new_privs takes away."""
     before = ("unshare", "--mount", "sh", "-c", SUBORDINATE, "sh", str(tmp_path), *NOBODY[1:])
     code, said = refused("--", "true", before=(*before, *READING))
-    assert code == 126
+    assert code == 126, said
     assert "cannot map ids (newgidmap: " in said
 
 
 def test_a_filter_that_allows_no_other_one() -> None:
     before = (sys.executable, UNDER_FILTER, "prctl=22", "EPERM")  # PR_SET_SECCOMP
     code, said = refused("--retry", "--", "true", before=before)
-    assert code == 126
+    assert code == 126, said
     assert "cannot install the filter that stops calls: Operation not permitted" in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
+from capadvise.linux.kernel.processors import busy_seconds
 from capadvise.linux.trials import choices, groups, runner
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome, fewest, prove
@@ -18,7 +20,7 @@ from capadvise.report.merge import numbered
 from capadvise.report.model import Report
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.reference import Reference, first_trial
-from capadvise.workflow.side_by_side import SideBySide
+from capadvise.workflow.side_by_side import SideBySide, waiting_places
 from capadvise.workload import only_greets, only_listens
 
 _UNASKED = (
@@ -74,7 +76,10 @@ class _Proof:
         """As trials are made: the first one tells."""
         if self._job.isolation == "container":  # the engine works, and we wait, most of the time
             workers *= 2
-        self.trials = SideBySide(self._run, stop, 1 if self._job.alone else workers)
+        self._workers = 1 if self._job.alone else workers
+        self._began, self._busy = time.monotonic(), busy_seconds()
+        self._widened = False
+        self.trials = SideBySide(self._run, stop, self._workers)
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps)
@@ -102,6 +107,7 @@ class _Proof:
         if not _alike(self._job, reference.job):
             self.trials.ahead(())
         self._job = reference.job
+        self._widen()
         self.trials.expect(_usual(reference))
         attempts = LikelyAttempts(
             _before_trials(self._candidate, reference).proposal,
@@ -110,6 +116,13 @@ class _Proof:
             changeable=self._job.takes_settings,
         )
         self.trials.ahead(attempts.at_first())
+
+    def _widen(self) -> None:
+        """More at once, where the first one has left the processors idle."""
+        if self._job.isolation == "container" and not self._widened:
+            self._widened = True
+            busy = (busy_seconds() - self._busy) / (time.monotonic() - self._began)
+            self.trials.add_places(waiting_places(self._workers, busy))
 
     def report(self) -> Report:
         """With what all trials show."""

@@ -23,6 +23,12 @@ _WAITING = 2
 """For each trial that works, one may do nothing but wait for its time-out."""
 
 
+def waiting_places(workers: int, busy: float) -> int:
+    """How many trials more than there are workers can run at once: while one was made, ``busy``
+    processors worked, and the rest of its time it waited. Pure."""
+    return max(0, min(_WAITING * workers, int(workers / max(busy, 0.01))) - workers)
+
+
 class Places:
     """So many trials at once, in the order in which they come. One that takes longer than usual
     most likely waits for what will never come, and gives up its place."""
@@ -49,6 +55,11 @@ class Places:
         finally:
             timer.cancel()
             give_up()
+
+    def add(self, count: int) -> None:
+        """So many more."""
+        for _ in range(count):
+            self._give_back()
 
     def _take(self) -> None:
         with self._lock:
@@ -101,6 +112,10 @@ class SideBySide:
     def expect(self, seconds: float) -> None:
         """Until a start has passed its check, or never will."""
         self._places.usual = seconds
+
+    def add_places(self, count: int) -> None:
+        """So many more trials at once, where there is more than one."""
+        self._places.add(count if self._workers > 1 else 0)
 
     def ahead(self, attempts: Sequence[Attempt]) -> None:
         """Begin with these. What was begun and is not among them is given up."""

@@ -13,7 +13,7 @@ from capadvise.differences import Observed
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted, TrialOutcome
-from capadvise.workflow.side_by_side import Places, SideBySide
+from capadvise.workflow.side_by_side import Places, SideBySide, waiting_places
 
 CHOWN, KILL, NOTHING = parse_set(["CHOWN"]), parse_set(["KILL"]), parse_set([])
 
@@ -105,6 +105,23 @@ def test_one_that_takes_long_lets_another_begin() -> None:
         trials.expect(0.05)
         trials.ahead(attempts(CHOWN, KILL, NOTHING))
         assert run.begun[NOTHING].wait(5)
+
+
+@pytest.mark.parametrize(
+    ("busy", "more"), [(0.0, 4), (0.3, 4), (0.6, 2), (1.0, 0), (2.0, 0), (4.0, 0)]
+)
+def test_the_less_one_keeps_the_processors_busy_the_more_run_at_once(
+    busy: float, more: int
+) -> None:
+    assert waiting_places(4, busy) == more
+
+
+def test_places_can_be_added() -> None:
+    run = Trials()
+    with SideBySide(run, Stop(), 2) as trials:
+        trials.add_places(1)
+        trials.ahead(attempts(CHOWN, KILL, NOTHING))
+        assert all(run.begun[caps].wait(5) for caps in (CHOWN, KILL, NOTHING))
 
 
 def test_they_begin_in_order() -> None:

@@ -29,6 +29,29 @@ def descendants(root: int) -> list[int]:
     return pids
 
 
+def seen_below(root: int) -> list[int]:
+    """As ``descendants``, for those who look again and again: its threads name their children, and
+    nothing else of /proc is read. One that ends meanwhile can hide another from this look."""
+    if not os.path.exists("/proc/thread-self/children"):  # without CONFIG_PROC_CHILDREN
+        return descendants(root)
+    pids: list[int] = []
+    todo = [root]
+    while todo:
+        below = _children(todo.pop())
+        pids += below
+        todo += below
+    return pids
+
+
+def _children(pid: int) -> list[int]:
+    children: list[int] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += map(int, file.read().split())
+    return children
+
+
 def kill_descendants(reap: Callable[[], bool], cgroup: OwnCgroup | None = None) -> None:
     """Kill all descendants of this process until ``reap`` (False: there is none) says so, and what
     is in a group, which is removed then.

@@ -14,6 +14,9 @@ from capadvise.linux.engines.cli.container import Container, parse_inspect
 
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""
+_UP = ("Up", "Restarting")
+"""What the status of a container begins with that ``ps`` lists by itself: it runs, is paused, or is
+about to be started again."""
 _LINES = 2000
 """Of what a container wrote: all of it can be more than memory holds."""
 RECORDING_LABEL = "capadvise.recording"
@@ -84,10 +87,12 @@ class Client:
         done = self._run(["logs", f"--tail={_LINES}", container])
         return done.stdout, done.stderr
 
-    def labelled(self, label: str, *, running: bool = False) -> list[str]:
-        """Ids of the containers with a label, ``KEY`` or ``KEY=VALUE``."""
-        words = ["ps", "--quiet", "--no-trunc", "--filter", f"label={label}"]
-        return self.call(*words, *(() if running else ("--all",))).split()
+    def labelled(self, label: str) -> dict[str, bool]:
+        """The containers with a label, ``KEY`` or ``KEY=VALUE``: id → whether it runs."""
+        words = ("ps", "--all", "--no-trunc", "--filter", f"label={label}")
+        lines = self.call(*words, "--format", "{{.ID}} {{.Status}}").splitlines()
+        listed = (line.partition(" ") for line in lines)
+        return {container: status.startswith(_UP) for container, _, status in listed}
 
     def stop(self, ids: Iterable[str], seconds: float) -> None:
         """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""

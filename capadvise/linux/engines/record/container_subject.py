@@ -15,7 +15,7 @@ from capadvise.linux.engines.record.engine_health import EngineHealth
 from capadvise.linux.engines.record.settling import Settling
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.kernel.process_tree import descendants, seen_below
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import (
     Finished,
@@ -167,7 +167,7 @@ class ContainerSubject:
             return False
         settling = self._settlings.setdefault(entry.id, Settling())
         root = places[-1].root
-        settling.look(root, lambda: [root, *descendants(root)])
+        settling.look(root, lambda: [root, *seen_below(root)])
         return settling.settled
 
     def implicit_check(self, entry: ContainerState) -> str | None:
@@ -287,7 +287,7 @@ class ContainerSubject:
             for place in self.places(entry)
             if os.path.isdir(f"/proc/{place.root}")
         ]
-        return [pid for root in wanted for pid in (root, *descendants(root))]
+        return [pid for root in wanted for pid in (root, *seen_below(root))]
 
     def check_environment(self) -> dict[str, str]:
         """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""

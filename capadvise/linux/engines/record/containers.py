@@ -131,9 +131,13 @@ class Roster:
     def entry(self, container: str) -> ContainerState:
         """The entry of an id, made when it is new; the engine is asked for the rest."""
         if container not in self.entries:
-            entry = self.entries[container] = ContainerState(container)
-            entry.asked = Background(lambda: self._ask(entry))
+            self.entries[container] = ContainerState(container)
+            self.ask(self.entries[container])
         return self.entries[container]
+
+    def ask(self, entry: ContainerState) -> None:
+        """Have the engine describe it."""
+        entry.asked = Background(lambda: self._ask(entry))
 
     def _ask(self, entry: ContainerState) -> Container | None:
         try:
@@ -216,11 +220,11 @@ class DockerRoster(Roster):
         """What docker lists, and the events that are late."""
         begun = {place.id for place in self.starts.places.values() if place.scope and place.id}
         try:
-            running = set(self.client.labelled(self.label, running=True))
-            for container in [*self.client.labelled(self.label), *self._gone_unheard(begun)]:
+            listed = self.client.labelled(self.label)
+            for container in [*listed, *self._gone_unheard(begun)]:
                 self.entry(container)
             for entry in self.entries.values():
-                entry.running = entry.id in running
+                entry.running = listed.get(entry.id, False)
                 entry.started |= entry.running
             self.unanswered = 0
         except EngineError:

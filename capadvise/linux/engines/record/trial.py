@@ -56,7 +56,9 @@ class ContainerTrial:
             owner = as_on_disk
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
-                container = client.find(entry.id) if subject.is_target(entry) else None
+                container = None
+                if subject.is_target(entry):
+                    container = entry.container or client.find(entry.id)
                 if container and container.upper:
                     owner = MappedOwners(container, container.pid).of
                     files.extend(snapshot(Path(container.upper), owner))

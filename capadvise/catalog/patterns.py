@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 def among(name: str, patterns: Iterable[str]) -> bool:
     """Whether a name is one of these; ``*`` stands for anything."""
-    return any(_like(name, pattern) if "*" in pattern else pattern == name for pattern in patterns)
+    return any(like(name, pattern) if "*" in pattern else pattern == name for pattern in patterns)
 
 
 class Patterns:
@@ -24,11 +24,11 @@ class Patterns:
 
     def of(self, name: str) -> set[int]:
         """The numbers of those that match."""
-        matching = {number for number, pattern in self._patterns if _like(name, pattern)}
+        matching = {number for number, pattern in self._patterns if like(name, pattern)}
         return matching | self._names.get(name, set())
 
 
-def _like(name: str, pattern: str) -> bool:
+def like(name: str, pattern: str) -> bool:
     """``fnmatchcase`` for patterns whose only special character is ``*``: turning a hundred of them
     into regular expressions would take longer than all the rest of a short run's judgement."""
     first, *inner, last = pattern.split("*")

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.report.load import load
 from capadvise.report.model import Report
+from tests.support import schema
 from tests.support.processes import Marked, leftovers
-from tests.support.recordings import CATALOG, SCHEMA
+from tests.support.recordings import CATALOG
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
@@ -89,5 +88,5 @@ def sound(path: Path) -> Report | None:
     if not path.exists():
         return None
     raw: dict[str, Any] = json.loads(path.read_text())
-    jsonschema.validate(raw, SCHEMA)
+    schema.report().validate(raw)
     return load(path, CATALOG)

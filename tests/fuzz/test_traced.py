@@ -10,7 +10,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from capadvise.decide import decide
 from capadvise.linux.audit import live
@@ -28,9 +27,10 @@ from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from capadvise.workload import Workload
 from tests.fuzz.strategies import TEXTS, steering
-from tests.support.recordings import CATALOG, SCHEMA
+from tests.support import schema
+from tests.support.recordings import CATALOG
 
-REPORTS = Draft202012Validator(SCHEMA)
+REPORTS = schema.report()
 """Made once: to check the schema itself takes twenty times as long as to check a report."""
 DATA = Path(__file__).parents[1] / "data" / "audit"
 LOGS = [path.read_text(errors="backslashreplace") for path in sorted(DATA.iterdir())]

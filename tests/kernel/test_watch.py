@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from capadvise.formats.watch_files import CAPS
+from tests.support import schema
 from tests.support.nobody import nobody_in
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
 from tests.support.wait import until
-from tests.support.watching import SCHEMA, Watching, watching
+from tests.support.watching import Watching, watching
 
 NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
 """An ordinary user from here on."""
@@ -45,7 +45,7 @@ def act(name: str, *statements: str, before: tuple[str, ...] = ()) -> str:
 
 def refused(watch: Watching, program: str, **fields: Any) -> Any:
     row = watch.row(lambda row: row["program"] == program and fields.items() <= row.items())
-    jsonschema.validate(row, SCHEMA)
+    schema.watch().validate(row)
     return row
 
 
@@ -101,7 +101,7 @@ def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) ->
     count = watch.row(lambda row: row["number"] == number, "count")["count"]
     assert count == 10_000
     assert len([row for row in watch.rows() if row["program"] == program]) == 1
-    jsonschema.validate(watch.row(lambda row: True, "summary"), SCHEMA)
+    schema.watch().validate(watch.row(lambda row: True, "summary"))
 
 
 def test_what_has_no_effect_is_left_out(watch: Watching) -> None:

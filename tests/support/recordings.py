@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import capadvise.report
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import decide
@@ -33,7 +30,6 @@ from capadvise.workload import Workload
 CATALOG = default()
 FULL = frozenset(Cap(number) for number in range(41))
 HOST = Host("6.18", "x86_64", 40, "tracepoint", ("capability", "bpf"))
-SCHEMA = json.loads((Path(capadvise.report.__file__).parent / "schema.json").read_text())
 
 
 def check(cap: str, site: str | Sequence[str], syscall: str, **more: Any) -> Check:

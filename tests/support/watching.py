@@ -8,14 +8,10 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import capadvise.report
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
-
-SCHEMA = json.loads((Path(capadvise.report.__file__).parent / "watch_schema.json").read_text())
 
 
 class Watching:

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from capadvise.caps import parse_set
@@ -20,7 +19,8 @@ from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines
-from tests.support.recordings import BIND, CATALOG, SCHEMA, check, proven, recording, report
+from tests.support import schema
+from tests.support.recordings import BIND, CATALOG, check, proven, recording, report
 
 CHMOD = check("FOWNER", "inode_owner_or_capable", "fchmodat", args=(("mode", 0o4755),))
 NICE = check("SYS_NICE", "user_check_sched_setscheduler", "sched_setscheduler")
@@ -97,7 +97,7 @@ def hardened() -> Report:
 def test_it_is_kept_emitted_and_told(tmp_path: Path) -> None:
     one = hardened()
     raw = dump(one, CATALOG)
-    jsonschema.validate(raw, SCHEMA)
+    schema.report().validate(raw)
     (tmp_path / "report.json").write_text(json.dumps(raw))
     again = load(tmp_path / "report.json", CATALOG)
     assert again.proven

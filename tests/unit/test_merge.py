@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from capadvise.caps import parse_set
@@ -21,8 +20,9 @@ from capadvise.report.merge import Merged, merge
 from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
+from tests.support import schema
 from tests.support.golden import assert_golden
-from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, SCHEMA, proven, report, report_of
+from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, proven, report, report_of
 
 
 def merged(*reports: Report, name: str | None = None) -> Merged:
@@ -84,7 +84,7 @@ def test_the_page_for_people_counts_the_runs() -> None:
 
 def test_a_merged_report_comes_back_as_it_went(tmp_path: Path) -> None:
     one = merged(report_of(BIND), report_of(CHOWN)).report
-    jsonschema.validate(dump(one, CATALOG), SCHEMA)
+    schema.report().validate(dump(one, CATALOG))
     save(tmp_path / "r.json", one, CATALOG)
     assert load(tmp_path / "r.json", CATALOG) == one
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.patterns import Patterns, among
+from capadvise.catalog.patterns import Patterns, among, like
 
 PATTERNS = sorted(
     {
@@ -30,7 +30,7 @@ def test_every_pattern_means_what_a_shell_takes_it_for() -> None:
         pattern
         for pattern in PATTERNS
         if "*" in pattern
-        and [name for name in NAMES if among(name, (pattern,))] != fnmatch.filter(NAMES, pattern)
+        and [name for name in NAMES if like(name, pattern)] != fnmatch.filter(NAMES, pattern)
     }
     assert wrong == set()
 

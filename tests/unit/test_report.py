@@ -21,8 +21,9 @@ from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.tui.protocols import Over
 from capadvise.workflow.reports import show_proposal
+from tests.support import schema
 from tests.support.golden import assert_golden
-from tests.support.recordings import CATALOG, CHOWN, RECORDING, SCHEMA, report
+from tests.support.recordings import CATALOG, CHOWN, RECORDING, report
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -46,14 +47,14 @@ def test_under_sudo_the_report_and_its_new_folders_are_the_callers(
 
 
 def test_a_report_keeps_to_the_public_schema() -> None:
-    jsonschema.validate(dump(report(), CATALOG), SCHEMA)
+    schema.report().validate(dump(report(), CATALOG))
 
 
 def test_the_schema_refuses_what_is_not_a_report() -> None:
     broken = dump(report(), CATALOG)
     del broken["needs"][0]["verdict"]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(broken, SCHEMA)
+        schema.report().validate(broken)
 
 
 @pytest.mark.parametrize(

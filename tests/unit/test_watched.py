@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import jsonschema
 import pytest
 
 from capadvise.caps import Cap, parse_set
@@ -28,7 +27,7 @@ from capadvise.watched import (
     empty_context,
     judged,
 )
-from tests.support.watching import SCHEMA
+from tests.support import schema
 
 CHOWN = ("setattr_prepare", "notify_change", "chown_common", "__x64_sys_chown")
 MODE = ("generic_permission", "inode_permission", "may_open", "do_open", "__x64_sys_openat")
@@ -136,7 +135,7 @@ def test_json_is_as_its_schema_says() -> None:
     lines = [finding_json(each, "now", "no report") for each in findings]
     lines += summary_json(findings, 3, "now", dropped=1)
     for line in lines:
-        jsonschema.validate(json.loads(line), SCHEMA)
+        schema.watch().validate(json.loads(line))
     assert json.loads(lines[0])["PRIORITY"] == 4
     assert json.loads(lines[1])["PRIORITY"] == 6
 

@@ -8,11 +8,11 @@ A trial there says more: ``capadvise prove --userns``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.askers import NamespaceScope
 from capadvise.catalog.sites import Meaning
@@ -44,6 +44,19 @@ class Placed:
     """So many ids must be mapped, from 0 on."""
     lost: str = ""
     """What is lost there, where programs usually go on without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doings:
+    """What the target did besides, that decides about other checks."""
+
+    runtimes: frozenset[str] = frozenset()
+    """Programs that made containers."""
+    made: int = 0
+    """Flags of the namespaces that it made: others that it enters are not its own."""
+
+
+_NOTHING = Doings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,8 @@ _ID_MAPS = frozenset(["userns-map-uids", "userns-map-gids"])
 """Ids that are mapped further must be mapped themselves: those of /etc/subuid usually are not."""
 _LOOKS_ABSENT = "xattr-trusted-read"
 """Without it, the attributes that were asked for look absent, and programs may go on."""
+_FREEZING = "fs-freeze"
+"""Asks about the owner of the file system; but none that could be mounted there can be frozen."""
 _OVERLAY = "ovl_"
 _SAME_FILE_SYSTEM = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
 """MS_BIND, MS_MOVE, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: mounts nothing new."""
@@ -102,6 +117,15 @@ _NAMESPACE_OF = {
 _OF_CAPABILITY = {"CAP_IPC_OWNER": "ipc"}
 _OF_PROCESSES = frozenset(["CAP_KILL", "CAP_SYS_NICE", "CAP_SYS_PTRACE"])
 """Asked of the user namespace in which another process was started."""
+_MAKES = "new-namespaces"
+"""The rule about making namespaces."""
+_ENTERED = {
+    **{"timens_install": 0x80, "mntns_install": 0x20000, "cgroupns_install": 0x2000000},
+    **{"utsns_install": 0x4000000, "ipcns_install": 0x8000000, "pidns_install": 0x20000000},
+    "netns_install": 0x40000000,
+}
+"""Function that checks who enters a namespace → the flag by which such ones are made."""
+_ANY_NAMESPACE = sum(_ENTERED.values())
 _IN_PROC = "proc-"
 """What the rules are called by which a program looks into the processes that /proc shows."""
 _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "process"}
@@ -109,8 +133,12 @@ _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "
 
 def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
     """Whether the recommended set could be held in a user namespace of the target's own."""
-    all_placed = placements(proposal, catalog, posture)
-    placed = [(cap, all_placed[cap]) for cap in all_placed if cap in proposal.recommended]
+    return fit_in(placements(proposal, catalog, posture), proposal.recommended)
+
+
+def fit_in(places: Mapping[Cap, Placed], caps: CapSet) -> Fit:
+    """Whether this set could be."""
+    placed = [(cap, places[cap]) for cap in places if cap in caps]
     without = tuple((cap, where.lost) for cap, where in placed if where.lost)
     on_host = [one for one in placed if one[1].scope is NeedScope.HOST and not one[1].lost]
     outside = tuple((cap, where.why) for cap, where in on_host)
@@ -122,36 +150,46 @@ def fit_of(proposal: Proposal, catalog: Catalog, posture: Posture) -> Fit:
 
 def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[Cap, Placed]:
     """Where each need can be met."""
-    checks = (item.check for need in proposal.needs for item in need.evidence)
-    runtimes = frozenset(check.program for check in checks if check.syscall == "pivot_root")
-    return {need.cap: place(need, catalog, posture, runtimes) for need in proposal.needs}
+    doings = _doings([item for need in proposal.needs for item in need.evidence])
+    return {need.cap: place(need, catalog, posture, doings) for need in proposal.needs}
 
 
-def place(
-    need: Need, catalog: Catalog, posture: Posture, runtimes: frozenset[str] = frozenset()
-) -> Placed:
-    """Where a need can be met: the checks that make it one decide, and the worst of them.
-    ``runtimes``: programs that make containers."""
+def _doings(evidence: Sequence[Judged]) -> Doings:
+    pivots = (item.check for item in evidence if item.check.syscall == "pivot_root")
+    made = 0
+    for item in evidence:
+        if item.rule is not None and item.rule.id == _MAKES:
+            made |= dict(item.check.args).get("flags", _ANY_NAMESPACE)
+    return Doings(frozenset(check.program for check in pivots), made)
+
+
+def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTHING) -> Placed:
+    """Where a need can be met: the checks that make it one decide, and the worst of them."""
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
     if not deciding:  # it is to be held, as by a program that sets its own: nobody was asked
         return Placed(NeedScope.USER_NAMESPACE)
     return _worst(
         [
-            _by_runtime(item, runtimes) or place_of_check(item, need.cap, catalog, posture)
+            _by_doings(item, doings, posture) or place_of_check(item, need.cap, catalog, posture)
             for item in deciding
         ]
     )
 
 
-def _by_runtime(judged: Judged, runtimes: frozenset[str]) -> Placed | None:
+def _by_doings(judged: Judged, doings: Doings, posture: Posture) -> Placed | None:
     """What runc and crun do otherwise in a user namespace: they mount the host's device nodes, and
-    leave the control group of devices alone."""
+    leave the control group of devices alone. And who enters a namespace that is not its own."""
     rule = judged.rule.id if judged.rule else ""
-    if rule == "mknod" and judged.check.program in runtimes:
+    if rule == "mknod" and judged.check.program in doings.runtimes:
         return Placed(NeedScope.HOST, lost="device nodes of its containers' own")
-    if rule == "cgroup-devices" and runtimes:
+    if rule == "cgroup-devices" and doings.runtimes:
         return Placed(NeedScope.HOST, lost="limits on the devices of its containers")
+    check = judged.check
+    flag = next((_ENTERED[name] for name in check.site if name in _ENTERED), 0)
+    of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
+    if flag & ~doings.made and of_target:
+        return Placed(NeedScope.HOST, "entering a namespace that others made")
     return None
 
 
@@ -219,6 +257,8 @@ def _scope(judged: Judged, catalog: Catalog) -> NamespaceScope | None:
     scope = catalog.sites.scope(check.cap, check.site)
     if scope is NamespaceScope.BOTH:
         return _by_arguments(check, rule)
+    if rule == _FREEZING:
+        return NamespaceScope.INITIAL
     if scope is NamespaceScope.INITIAL and any(one.startswith(_OVERLAY) for one in check.site):
         return NamespaceScope.OWNER  # an overlay that is mounted there does without
     return None if rule.startswith(_LOOKS_ABSENT) else scope

@@ -6,7 +6,7 @@ posture. A circumstance holds, does not hold, or is not known (None).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def unknown(where: Where, known: Known) -> list[str]:
     return [SAID[c][not wanted] for c, wanted in where if known.get(c) is None]
 
 
-def met(where: Where, known: Known) -> list[str]:
+def met(where: Iterable[tuple[Circumstance, bool]], known: Known) -> list[str]:
     """What is as it has to be."""
     return [SAID[c][not wanted] for c, wanted in where if _agrees((c, wanted), known)]
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Risk
 from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.hardening import NO_NEW_PRIVILEGES
 from capadvise.posture import Sharing
 from capadvise.recording import USER, Namespace
 from capadvise.report.escape import printable
+from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
 
 if TYPE_CHECKING:
@@ -157,6 +159,7 @@ def snippet_of(
     if not USER.fullmatch(user):
         raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
+    risks = RisksHere(report, catalog)
     return Snippet(
         name=_safe(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
@@ -170,7 +173,7 @@ def snippet_of(
         no_new_privileges=_no_new_privileges(report),
         default_seccomp=_default_seccomp(report, catalog),
         setcap_tried=_setcap_tried(report, caps),
-        kept=tuple(_kept(need, catalog) for need in needs),
+        kept=tuple(_kept(need, risks.get(need.cap)) for need in needs),
         set_name=set_name,
         hardening=_hardening(report, caps),
         sheet=partial(_sheet, report, caps, catalog, set_name),
@@ -218,13 +221,13 @@ def _sheet(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> She
     return sheet_of(report, caps, catalog, set_name)
 
 
-def _kept(need: Need, catalog: Catalog) -> Kept:
+def _kept(need: Need, risk: Risk | None) -> Kept:
     return Kept(
         need.cap,
         str(need.verdict),
         str(need.proof),
         one_line(need.why),
-        catalog.risk(need.cap),
+        None if risk is None else str(risk),
         need.lost_without and one_line(need.lost_without),
         need.uncertain and one_line(need.uncertain),
     )

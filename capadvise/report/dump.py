@@ -9,6 +9,7 @@ from capadvise import __version__
 from capadvise.behaviour import mounts_overlays
 from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
+from capadvise.catalog.capabilities import Risk
 from capadvise.decide import Need
 from capadvise.hardening import Hardening
 from capadvise.posture import Mac
@@ -16,6 +17,7 @@ from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
 from capadvise.report.fit import fit_of_report
+from capadvise.report.lamps import RisksHere
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
@@ -26,6 +28,7 @@ from capadvise.workload import Workload
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     """The report as JSON values, in the full shape of the contract."""
     proposal = report.proposal
+    risks = RisksHere(report, catalog)
     placed = placements(proposal, catalog, report.posture)
     caps, mac = sorted(proposal.recommended), report.posture.mac
     return {
@@ -57,7 +60,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "posture": dump_posture(report.posture),
         "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
-        "needs": [_need(need, catalog, placed[need.cap]) for need in proposal.needs],
+        "needs": [_need(need, risks.get(need.cap), placed[need.cap]) for need in proposal.needs],
         "proposal": {
             "set": "recommended",
             "cap_drop": ["ALL"],
@@ -179,7 +182,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
     return {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids}
 
 
-def _need(need: Need, catalog: Catalog, placed: Placed) -> dict[str, Any]:
+def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
     return {
         "cap": need.cap.name,
         "verdict": str(need.verdict),
@@ -190,7 +193,7 @@ def _need(need: Need, catalog: Catalog, placed: Placed) -> dict[str, Any]:
         "instead": need.remediation,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
-        "risk": catalog.risk(need.cap),
+        "risk": None if risk is None else str(risk),
         "scope": None if placed.scope is None else str(placed.scope),
         "evidence": [judged.check.id for judged in need.evidence],
         "tried": [{"instead": other, "passed": passed} for other, passed in need.tried],

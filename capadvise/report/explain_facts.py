@@ -9,7 +9,7 @@ from dataclasses import replace
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
-from capadvise.catalog.circumstances import Known, broken, holds, met, unknown
+from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
 from capadvise.catalog.patterns import among
 from capadvise.catalog.sites import asker
 from capadvise.catalog.ways import EditPlace, Edits
@@ -96,6 +96,10 @@ POSSIBILITIES = "! possible there   ? only if that is true   × not possible the
 """What the marks mean."""
 
 
+_USUAL = (Circumstance.HOST_USER, True)
+"""Nothing to speak of."""
+
+
 def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
     """What makes it worse decides; else what makes it better; else the entry's own word."""
     there = [c for c in entry.risk_conditions if c.where and holds(c.where, known)]
@@ -106,7 +110,8 @@ def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
     )
     if deciding is None:
         return entry.risk, entry.risk_reason
-    return deciding.risk, f"{deciding.reason} ({' and '.join(met(deciding.where, known))})"
+    told = met([item for item in deciding.where if item != _USUAL], known)
+    return deciding.risk, f"{deciding.reason} ({' and '.join(told)})" if told else deciding.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ it, and the pages that are exported."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
+from capadvise.dataclass import dataclass
 from capadvise.decide import Proof, Proposal, Verdict
 from capadvise.proven import Proven
 from capadvise.report.explain_facts import remaining

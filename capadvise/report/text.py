@@ -14,6 +14,7 @@ from capadvise.judge import Judged
 from capadvise.recording import Origin, Retried
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
+from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
@@ -65,7 +66,7 @@ def proposal_text(
     needed = [need for need in proposal.needs if need.cap in proposal.recommended]
     if needed:
         yield ""
-        yield from _table(needed, catalog, columns)
+        yield from _table(needed, RisksHere(report, catalog), columns)
     yield ""
     for text in (
         *_sets(report),
@@ -185,14 +186,14 @@ def how_it_ended(status: int) -> str:
     return f"ended by signal {status - 128}" if status > 128 else f"exited with {status}"
 
 
-def _table(needs: Sequence[Need], catalog: Catalog, columns: int) -> Iterator[str]:
+def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
     """A line for each need, and below it the evidence and what else is to be said."""
     rows = [
         (
             MARKS[need.verdict],
             need.cap.short,
             VERDICTS[need.verdict],
-            risk_word(catalog.risk(need.cap)),
+            risk_word(risks.get(need.cap)),
         )
         for need in needs
     ]

@@ -103,7 +103,7 @@ def test_what_a_refusal_means_at_a_site_that_was_seen(cap: str, site: str, meani
         (("syscalls: [bind]", "syscalls: bind"), "must be a list of texts"),
         (("name: CAP_NET_BIND_SERVICE", "name: CAP_NET_BIND"), "not the name of a capability"),
         (("errno: [EACCES]", "errno: [EACCES"), "line"),
-        (("[host-network]", "[moon]"), "'moon' in 'where' is none of host-user"),
+        (("host-network", "moon"), "'moon' in 'where' is none of host-user"),
         (("compose: 'ports", "compos: 'ports"), "unknown key 'compos'"),
     ],
 )

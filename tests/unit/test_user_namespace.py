@@ -141,6 +141,16 @@ def test_who_makes_containers_does_without_device_nodes_there() -> None:
     assert in_short(fits[0]) == "yes, without MKNOD"
 
 
+@pytest.mark.parametrize(("flags", "fits"), [(None, False), (0x20000, False), (0x40000000, True)])
+def test_who_enters_a_namespace_must_have_made_one(flags: int | None, fits: bool) -> None:
+    """``ip netns exec``: the network is the target's own where it has made one."""
+    seen = [check("SYS_ADMIN", "netns_install validate_nsset __do_sys_setns", "setns")]
+    if flags is not None:
+        new = "unshare_nsproxy_namespaces ksys_unshare"
+        seen.append(check("SYS_ADMIN", new, "unshare", **args(flags=flags)))
+    assert fit_of(decide(recording(*seen), CATALOG), CATALOG, OWN).fits is fits
+
+
 def test_what_is_only_to_be_held_can_be_held_there() -> None:
     """By a program that calls capset(2) with a fixed set: no check asks for it."""
     holds = replace(recording(check(*CHOWN)), fixed_capsets=(("it", frozenset({Cap(16)})),))

@@ -60,6 +60,8 @@ SIGNATURES: dict[str, str] = {
     "process_vm_writev": "pid:pid",
     "kcmp": "pid pid",
     "pidfd_open": "pid:pid",
+    "pidfd_getfd": "pidfd:-",
+    "pidfd_send_signal": "pidfd:- signal:signal",
     **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid"),
     "sched_setscheduler": "pid:pid",
     "sched_setaffinity": "pid:pid",

@@ -92,7 +92,7 @@ def made_ambient(values: tuple[int, ...]) -> CapSet:
     return frozenset({Cap(cap)} if wanted and 0 <= cap < 64 else ())
 
 
-_ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}
+ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}
 """Calls that are about one process for this ``which`` (PRIO_PROCESS, IOPRIO_WHO_PROCESS)."""
 _TRACING = (uapi.PTRACE_ATTACH, uapi.PTRACE_SEIZE)
 _NICE, _TRACE = Cap.parse("SYS_NICE"), Cap.parse("SYS_PTRACE")
@@ -101,7 +101,7 @@ _NICE, _TRACE = Cap.parse("SYS_NICE"), Cap.parse("SYS_PTRACE")
 def reaches(call: str, args: Mapping[str, int]) -> tuple[int, Cap] | None:
     """The process that a call is about, and the capability that it takes where that process holds
     more than the caller; None for the caller itself."""
-    if call in _ONE_PROCESS and args.get("which") != _ONE_PROCESS[call]:
+    if call in ONE_PROCESS and args.get("which") != ONE_PROCESS[call]:
         return None
     if call == "ptrace" and args.get("request") not in _TRACING:
         return None
@@ -112,7 +112,7 @@ def reaches(call: str, args: Mapping[str, int]) -> tuple[int, Cap] | None:
 
 REACHING = frozenset(
     (
-        *(*_ONE_PROCESS, "ptrace", "process_vm_readv", "process_vm_writev"),
+        *(*ONE_PROCESS, "ptrace", "process_vm_readv", "process_vm_writev"),
         *("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"),
     )
 )

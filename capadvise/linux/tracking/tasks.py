@@ -137,7 +137,12 @@ class Task:
         namespace."""
         assert self.call is not None
         args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
-        if (pid := args.pop("pid", None)) is not None and is_own is not None:
+        pid = args.pop("pid", None)
+        if (fd := args.pop("pidfd", None)) is not None:
+            pid = dict(self.pidfds).get(syscall_arguments.signed(fd))
+        if args.get("which", -1) == syscalls.ONE_PROCESS.get(self.call):
+            pid = args.pop("who", None)
+        if pid is not None and is_own is not None:
             other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
             args["foreign"] = int(other != 0 and not is_own(other))
         return args

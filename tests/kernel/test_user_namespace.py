@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,6 +25,17 @@ MAPPED = (
     *("--user", f"--map-users=0:{FIRST}:{IDS}", f"--map-groups=0:{FIRST}:{IDS}"),
     *("--setuid=0", "--setgid=0", "--pid", "--fork", "--mount-proc"),
 )
+DEVICES = """\
+device() {
+    test -e "$1" || return 0
+    mknod -m 666 node-"$3" c "$2" "$3"
+    mount --bind node-"$3" "$1"
+}
+device /dev/fuse 10 229
+device /dev/net/tun 10 200
+exec "$@"
+"""
+"""All may open these, as udev and engines have them; without udev they are root's alone."""
 PYTHON = "/usr/bin/python3"
 """Ours may be in a folder of root's."""
 SOCKET = f"{PYTHON} -c 'import socket; socket.socket()"
@@ -115,9 +128,11 @@ def trial(program: Program, top: Path) -> tuple[bool, str]:
     network = ("--net",) * program.network
     done = subprocess.run(
         [
+            *("unshare", "--mount", "sh", "-ec", DEVICES, "sh"),
             *("unshare", *MAPPED, *OWN, *network, *in_folder(program, top / "tried", FIRST)),
             *("sh", "-c", program.shell),
         ],
+        cwd=top,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -126,13 +141,18 @@ def trial(program: Program, top: Path) -> tuple[bool, str]:
     return done.returncode == 0, done.stderr
 
 
-def test_verdicts_agree_with_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for place in (tmp_path, *tmp_path.parents[:-2]):
-        place.chmod(0o755)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that other users may enter: pytest closes its own to them at each start."""
+    with TemporaryDirectory(prefix="capadvise-userns-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
+
+def test_verdicts_agree_with_trials(open_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def both(numbered: tuple[int, Program]) -> tuple[Program, bool | None, bool, str]:
         number, program = numbered
-        top = tmp_path / str(number)
+        top = open_folder / str(number)
         top.mkdir(mode=0o755)
         return program, verdict(program, top), *trial(program, top)
 

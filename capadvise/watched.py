@@ -3,7 +3,6 @@ matters. Pure."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -13,6 +12,7 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog, Meaning
 from capadvise.dataclass import dataclass
 from capadvise.judge import Effect, judge
+from capadvise.recent import Recent
 from capadvise.recording import (
     Check,
     DeniedCheck,
@@ -195,28 +195,21 @@ class WatchFindings:
     """All kinds of refusals, up to a bound: those that were not seen longest make room."""
 
     def __init__(self, most: int = KEPT) -> None:
-        self._most = most
-        self._kept: OrderedDict[tuple[object, ...], WatchFinding] = OrderedDict()
+        self._kept: Recent[tuple[object, ...], WatchFinding] = Recent(most)
         self._numbered = 0
-        self.forgotten = 0
 
     def add(self, finding: WatchFinding) -> tuple[WatchFinding, bool]:
         """Count it; the one that is kept, and whether it is new."""
-        key = finding.key
-        known = self._kept.get(key)
+        known = self._kept.get(finding.key)
         if known is not None:
-            self._kept.move_to_end(key)
             return known, False
         self._numbered += 1
         finding.number = self._numbered
-        self._kept[key] = finding
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-            self.forgotten += 1
+        self._kept.put(finding.key, finding)
         return finding, True
 
     def __iter__(self) -> Iterator[WatchFinding]:
-        return iter(self._kept.values())
+        return self._kept.values()
 
     def __len__(self) -> int:
         return len(self._kept)

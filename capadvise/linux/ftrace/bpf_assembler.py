@@ -15,7 +15,6 @@ _STORE_VALUE = {1: 0x72, 2: 0x6A, 4: 0x62, 8: 0x7A}
 _JUMPS = {"==": 0x15, "!=": 0x55, "&": 0x45, ">": 0x25}
 _JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
-_SIGNED = 1 << 31
 
 
 def instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
@@ -47,11 +46,6 @@ class Assembler:
         """Set a register to a number of 32 bits, with its sign."""
         self._add(0xB7, to, value=value)
 
-    def set_wide(self, to: int, value: int) -> None:
-        """Set a register to a number of 64 bits."""
-        self._add(0x18, to, value=_signed(value & 0xFFFFFFFF))
-        self._add(0, value=_signed(value >> 32))
-
     def map(self, to: int, descriptor: int) -> None:
         """Let a register stand for a map."""
         self._add(0x18, to, _MAP, value=descriptor)
@@ -68,14 +62,6 @@ class Assembler:
     def set_bits(self, to: int, value: int) -> None:
         """Set bits of a register."""
         self._add(0x47, to, value=value)
-
-    def shift_left(self, to: int, bits: int) -> None:
-        """Shift a register."""
-        self._add(0x67, to, value=bits)
-
-    def add_register(self, to: int, source: int) -> None:
-        """Add a register to another one."""
-        self._add(0x0F, to, source)
 
     def load(self, size: int, to: int, source: int, offset: int) -> None:
         """Read memory that the kernel knows to be there."""
@@ -124,7 +110,3 @@ class Assembler:
 
     def _distance(self, at: int, offset: int | str) -> int:
         return self._labels[offset] - at - 1 if isinstance(offset, str) else offset
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value & _SIGNED else value

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pwd
 import re
 import subprocess
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import dropwhile, takewhile
@@ -18,6 +17,7 @@ from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.record import registry
 from capadvise.linux.kernel import procfs
 from capadvise.linux.running import target
+from capadvise.recent import Recent
 from capadvise.watched import Owner, OwnerKind
 
 _KEPT = 512
@@ -31,7 +31,7 @@ class Owners:
     """Asks each engine once for each container."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Owner] = OrderedDict()
+        self._known: Recent[str, Owner] = Recent(_KEPT)
 
     def of(self, pid: int, program: str, groups: Sequence[str]) -> Owner:
         """``groups``: its control group and those above it, the outermost first, as the kernel
@@ -52,10 +52,8 @@ class Owners:
     def _of_container(self, pid: int, place: Place) -> Owner:
         known = self._known.get(place.container)
         if known is None:
-            known = self._known[place.container] = _container(pid, place)
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        self._known.move_to_end(place.container)
+            known = _container(pid, place)
+            self._known.put(place.container, known)
         return known
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
-from capadvise.linux.engines.cli.container import Container, parse_inspect
+from capadvise.linux.engines.cli.container import PROJECT_LABEL, Container, parse_inspect
 
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""
@@ -116,6 +116,12 @@ class Client:
         if ids := tuple(ids):
             with suppress(EngineError):
                 self.call("rm", "--force", "--volumes", *ids)
+
+
+def made_for(project: str) -> dict[str, list[str]]:
+    """Besides containers, what compose makes for a project, and the words that list it."""
+    label = f"--filter=label={PROJECT_LABEL}={project}"
+    return {kind: [kind, "ls", "--quiet", label] for kind in ("volume", "network")}
 
 
 def rm_by_label(argv: Sequence[str], label: str) -> list[list[str]]:

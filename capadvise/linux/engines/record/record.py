@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 
 from capadvise.errors import CannotObserve, CannotStart
 from capadvise.formats.pflag import is_on
-from capadvise.linux.engines.cli.client import RECORDING_LABEL, Client, EngineError, rm_by_label
+from capadvise.linux.engines.cli.client import (
+    RECORDING_LABEL,
+    Client,
+    EngineError,
+    made_for,
+    rm_by_label,
+)
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import service_names
@@ -251,11 +257,9 @@ def _removal(start: Start) -> list[list[list[str]]]:
     client = list(start.client.argv)
     pairs = [rm_by_label(client, start.label)]
     if start.project:
-        of_project = f"{PROJECT_LABEL}={start.project}"
-        pairs.append(rm_by_label(client, of_project))
-        for kind in ("volume", "network"):
-            listing = [*client, kind, "ls", "--quiet", f"--filter=label={of_project}"]
-            pairs.append([listing, [*client, kind, "rm"]])
+        pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}"))
+        for kind, listing in made_for(start.project).items():
+            pairs.append([[*client, *listing], [*client, kind, "rm"]])
     return pairs
 
 

@@ -13,8 +13,7 @@ from typing import Any
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
 from capadvise.formats.pflag import Option
-from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError
-from capadvise.linux.engines.cli.container import PROJECT_LABEL
+from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
 from capadvise.linux.engines.image.ownership import MappedOwners
 from capadvise.linux.engines.record import beside, grant, own_users, project, volumes
@@ -28,7 +27,6 @@ from capadvise.linux.kernel.snapshot import Files, as_on_disk, snapshot
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
-Seen = Callable[[tuple[Observation, Files]], None]
 _RETURNS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
@@ -44,7 +42,9 @@ class ContainerTrial:
     err: Path
     check: str | None
 
-    def run(self, number: int, command: Command, seen: Seen) -> None:
+    def run(
+        self, number: int, command: Command, seen: Callable[[tuple[Observation, Files]], None]
+    ) -> None:
         """One round, by its number from 1, which ``seen`` is told of; what the container wrote goes
         into two files, without the client's own talk.
 
@@ -128,9 +128,8 @@ def _remove_all(start: Start) -> None:
     if ids := client.labelled(start.label):
         client.call("rm", "--force", "--volumes", *ids)
     if start.project:
-        of_project = f"--filter=label={PROJECT_LABEL}={start.project}"
-        for kind in ("volume", "network"):
-            if names := client.call(kind, "ls", "--quiet", of_project).split():
+        for kind, listing in made_for(start.project).items():
+            if names := client.call(*listing).split():
                 with suppress(EngineError):
                     client.call(kind, "rm", *names)
 

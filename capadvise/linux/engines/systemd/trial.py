@@ -22,7 +22,6 @@ from capadvise.linux.kernel.snapshot import Files
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.observation import Observation
 
-Seen = Callable[[tuple[Observation, Files]], None]
 _LINES = "20"
 
 
@@ -32,7 +31,9 @@ class UnitTrial:
 
     unit: ServiceUnit
 
-    def run(self, number: int, command: Command, seen: Seen) -> None:
+    def run(
+        self, number: int, command: Command, seen: Callable[[tuple[Observation, Files]], None]
+    ) -> None:
         """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
         files, nothing is compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()

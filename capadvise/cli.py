@@ -51,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os._exit(code)  # threads that end now would need memory
 
 
+def kubectl_main() -> int:
+    """``kubectl capadvise``: kubectl calls a program of the name ``kubectl-capadvise``."""
+    sys.argv[1:1] = ["kubernetes"]
+    return main()
+
+
 def _call(argv: Sequence[str] | None) -> int:
     odd_start.fill_streams()
     odd_start.lift_limits()

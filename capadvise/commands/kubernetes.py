@@ -1,4 +1,4 @@
-"""``capadvise kubernetes``: what concerns a cluster. Nothing here talks to one."""
+"""``capadvise kubernetes``: what concerns a cluster, through kubectl."""
 
 from __future__ import annotations
 
@@ -17,7 +17,44 @@ from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
-    """``keep``: print the policy, or write it to a file."""
+    """One of its verbs."""
+    return {"record": _record, "keep": _keep}[args.verb](args)
+
+
+def _record(args: argparse.Namespace) -> int:
+    """Write a report for each container and image into a folder; stdout says what they cover."""
+    from capadvise.linux.engines.kubernetes.kubectl import Kubectl
+    from capadvise.report.fleet import file_name, summary
+    from capadvise.report.save import save
+    from capadvise.workflow.kubernetes_record import ClusterWishes, record
+    from capadvise.workflow.reports import check_writable
+
+    folder = Path(args.output)
+    check_writable(folder, folder=True)
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    if args.node and not args.canary:
+        raise BadInput("--node is for --canary: observers run where the pods are")
+    wishes = ClusterWishes(
+        image=args.image,
+        seconds=args.seconds,
+        restart=args.restart,
+        canary=args.canary,
+        node=args.node or "",
+        replace_volumes=args.replace_volumes,
+    )
+    reports = record(kubectl, owner, wishes, default())
+    folder.mkdir(parents=True, exist_ok=True)
+    for report in reports:
+        path = folder / file_name(report, reports)
+        save(path, report, default())
+        for line in summary(report, str(path)):
+            print(printable(line))
+    return Exit.OK
+
+
+def _keep(args: argparse.Namespace) -> int:
+    """Print the policy, or write it to a file."""
     reports = [(path, load(Path(path), default())) for path in args.reports]
     workload = PodOwner.parse(args.workload, args.namespace or _namespace(reports))
     text = render(workload, _allowed(reports), kyverno=args.kyverno, warn=args.warn)

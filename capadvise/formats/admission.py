@@ -9,6 +9,7 @@ The expressions are in the core of CEL, so that they can be tried without a clus
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,24 @@ class PodOwner:
         return cls(kind, name, namespace)
 
     @property
+    def made_by(self) -> tuple[str, str]:
+        """What owns its pods: the kind, and a pattern of the name."""
+        owner, more = _OWNERS.get(self.kind, (self.kind, ""))
+        return owner, f"^{self.name.replace('.', '[.]')}{more}$"
+
+    def makes(self, pod: Mapping[str, Any]) -> bool:
+        """Whether a pod is one of its."""
+        kind, pattern = self.made_by
+        metadata = pod["metadata"]
+        owners = metadata.get("ownerReferences") or ()
+        if kind == "Pod":
+            return not owners and re.search(pattern, metadata["name"]) is not None
+        return any(one["kind"] == kind and re.search(pattern, one["name"]) for one in owners)
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
     def label(self) -> str:
         """What the objects that belong to it are called."""
         return f"capadvise-{self.kind.lower()}-{self.name}"[:253].rstrip("-.")
@@ -148,8 +167,7 @@ class Allowed:
 def parameters(workload: PodOwner, allowed: tuple[Allowed, ...]) -> dict[str, Any]:
     """The ConfigMap. Lists are texts with a comma at both ends of each name: the language of
     policies has no cheaper way to look into one."""
-    owner, more = _OWNERS.get(workload.kind, (workload.kind, ""))
-    name = workload.name.replace(".", "[.]")
+    owner, name = workload.made_by
     reports = ", ".join(sorted({one.report for one in allowed}))
     return {
         "apiVersion": "v1",
@@ -157,7 +175,7 @@ def parameters(workload: PodOwner, allowed: tuple[Allowed, ...]) -> dict[str, An
         "metadata": {"name": workload.label, "namespace": workload.namespace},
         "data": {
             "owner": owner,
-            "name": f"^{name}{more}$",
+            "name": name,
             "report": reports,
             "others": ",",
             "debug": ",SYS_PTRACE,",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.parser.verbs import Verbs, verb
+from capadvise.parser.verbs import Verbs, seconds, verb
 
 _KEEP = """\
 example:
@@ -10,13 +10,81 @@ example:
 """
 
 
+_RECORD = """\
+examples:
+  capadvise kubernetes record deploy/web -n prod --for 10m --restart -o web/
+  kubectl capadvise record sts/db -n prod --for 1h -o db/
+
+On each node that has pods of the workload, a pod watches them, in the namespace capadvise. The
+workload is not changed, but for --restart; all that is made is removed at the end.
+"""
+_WHICH = "record,keep"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 def kubernetes(verbs: Verbs) -> None:
     """``kubernetes``."""
-    which = "keep"
-    parser = verb(verbs, "kubernetes", which, "keep a workload at the capabilities of its reports")
-    parts = parser.add_subparsers(
-        dest="verb", required=True, metavar=which, prog="capadvise kubernetes"
+    parser = verb(
+        verbs, "kubernetes", f"{{{_WHICH}}} …", "record a workload of a cluster, and keep it so"
     )
+    parts = parser.add_subparsers(
+        dest="verb", required=True, metavar="VERB", prog="capadvise kubernetes"
+    )
+    _record(parts)
+    _keep(parts)
+
+
+def duration(text: str) -> float:
+    """``90``, ``90s``, ``10m``, ``1h``, ``7d``: seconds."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    return seconds(number) * _UNITS[unit]
+
+
+def _record(parts: Verbs) -> None:
+    record = verb(
+        *(parts, "record", "[options] WORKLOAD"),
+        "watch the pods of a workload on all their nodes, through kubectl",
+        _RECORD,
+    )
+    record.add_argument("workload", metavar="WORKLOAD", help="KIND/NAME: deployment/web, sts/db")
+    record.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: kubectl's own")
+    record.add_argument("--context", metavar="CONTEXT", help="of kubectl; default: the current one")
+    record.add_argument(
+        "--for",
+        dest="seconds",
+        type=duration,
+        metavar="TIME",
+        help="end after 90s, 10m, 1h, 7d; default: with Ctrl-C",
+    )
+    starts = record.add_mutually_exclusive_group()
+    starts.add_argument(
+        "--restart",
+        action="store_true",
+        help="kubectl rollout restart, to see the pods start: without a start, reports only add",
+    )
+    starts.add_argument(
+        "--canary",
+        action="store_true",
+        help="start a copy of a pod that no Service finds; it does all that the program does",
+    )
+    record.add_argument("--node", metavar="NODE", help="where the canary runs")
+    record.add_argument(
+        "--replace-volumes",
+        action="store_true",
+        help="the canary gets empty volumes in the place of persistent ones",
+    )
+    record.add_argument(
+        "--image",
+        metavar="IMAGE",
+        default="capadvise",
+        help="of the observers: demos/image makes it; default: %(default)s",
+    )
+    record.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="a folder for the reports"
+    )
+
+
+def _keep(parts: Verbs) -> None:
     keep = verb(
         *(parts, "keep", "[options] WORKLOAD REPORT …"),
         "print a policy that refuses pods of a workload with more capabilities than its reports",

@@ -14,7 +14,7 @@ from capadvise.decide import Need
 from capadvise.hardening import Hardening
 from capadvise.posture import Mac
 from capadvise.proven import Proven
-from capadvise.recording import Check, ImageFile, Origin, Recording
+from capadvise.recording import Check, ImageFile, Origin, Recording, Target
 from capadvise.refused import refusals
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
@@ -46,6 +46,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "service": report.target.service,
             "pod": report.target.pod,
             "privileged": report.target.privileged,
+            **_of_workload(report.target),
         },
         "workload": {
             "kind": report.workload.kind,
@@ -71,6 +72,13 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
         },
         "proof": None if report.proven is None else _proof(report.proven),
     }
+
+
+def _of_workload(target: Target) -> dict[str, Any]:
+    """Only where there is one."""
+    if target.owner is None:
+        return {}
+    return {"owner": target.owner, "replicas": target.replicas}
 
 
 def _image_file(file: ImageFile) -> dict[str, Any]:
@@ -133,6 +141,7 @@ def dump_recording(
         ],
         "cautions": list(recording.cautions),
         "start": recording.start,
+        **({} if recording.pod is None else {"pod": recording.pod}),
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": [
             {

@@ -60,14 +60,19 @@ def load(path: Path, catalog: Catalog) -> Report:
             f"{path}: not a JSON file: {error}",
             hint=_REPORTS,
         ) from error
+    return loaded(raw, str(path), catalog)
+
+
+def loaded(raw: Any, name: str, catalog: Catalog) -> Report:
+    """A report from its JSON values. Raises BadInput with ``name`` and the place."""
     try:
         return _load(raw, catalog)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}", hint=error.hint) from error
+        raise BadInput(f"{name}: {error}", hint=error.hint) from error
     except KeyError as error:
-        raise BadInput(f"{path}: key {error.args[0]!r} is missing") from error
+        raise BadInput(f"{name}: key {error.args[0]!r} is missing") from error
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise BadInput(f"{path}: {error}") from error
+        raise BadInput(f"{name}: {error}") from error
 
 
 def _load(raw: Any, catalog: Catalog) -> Report:
@@ -95,6 +100,8 @@ def _load(raw: Any, catalog: Catalog) -> Report:
             service=_optional(target["service"], str),
             pod=_optional(target["pod"], str),
             privileged=_optional(target.get("privileged"), bool),
+            owner=_optional(target.get("owner"), str),
+            replicas=_optional(target.get("replicas"), int),
         ),
         workload=Workload(
             _text(workload["kind"]),
@@ -219,6 +226,7 @@ def load_recording(raw: Any) -> Recording:
         ),
         cautions=_texts(raw["cautions"]),
         start=int(raw.get("start", 1)),
+        pod=_optional(raw.get("pod"), str),
     )
 
 

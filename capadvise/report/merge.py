@@ -15,7 +15,7 @@ from capadvise.proven import conclude
 from capadvise.recording import Recording, Target
 from capadvise.report.model import Report
 
-_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged"})
+_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged", "replicas"})
 """What differs between two runs of one target."""
 
 

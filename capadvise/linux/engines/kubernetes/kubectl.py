@@ -1,0 +1,123 @@
+"""kubectl, which does all that has to do with a cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from capadvise.errors import CannotObserve
+
+_SERVER = re.compile(r"Error from server \((\w+)\)")
+_TIMEOUT = 60
+"""Seconds for one call; a login can wait for a person."""
+Object = dict[str, Any]
+
+
+class ClusterError(CannotObserve):
+    """What kubectl or the server said. ``reason``: the server's word, such as ``NotFound``."""
+
+    def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """A client of one cluster."""
+
+    context: str | None = None
+    """Of the kubeconfig; None: the current one."""
+
+    def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
+        """What it prints. Raises ClusterError.
+
+        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
+        """
+        program = shutil.which("kubectl")
+        if program is None:
+            raise ClusterError("kubectl is not installed", hint="capadvise uses its logins")
+        context = [] if self.context is None else [f"--context={self.context}"]
+        try:
+            done = subprocess.run(
+                [program, *context, *words],
+                input=stdin if stdin is not None else "",
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                process_group=0,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"kubectl {words[0]}: {error}") from error
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            match = _SERVER.search(done.stderr)
+            last = said[-1].removeprefix("error: ") if said else f"exit status {done.returncode}"
+            raise ClusterError(f"kubectl {words[0]}: {last}", reason=match[1] if match else "")
+        return done.stdout
+
+    def namespace(self) -> str:
+        """The one that kubectl uses by itself."""
+        words = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
+        return self.call(*words).strip() or "default"
+
+    def get(self, path: str, **query: str) -> Object:
+        """What the server has at a path."""
+        return self._object(self.call("get", f"--raw={_uri(path, query)}"))
+
+    def items(self, path: str, **query: str) -> list[Object]:
+        """The objects of a list, read a page at a time."""
+        found: list[Object] = []
+        more: dict[str, str] = {"limit": "500"}
+        while True:
+            page = self.get(path, **query, **more)
+            found += page.get("items") or []
+            if not (go_on := (page.get("metadata") or {}).get("continue")):
+                return found
+            more["continue"] = go_on
+
+    def create(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
+        """A new object: what the server made of it."""
+        words = ("create", f"--raw={_uri(path, query)}", "-f", "-")
+        return self._object(self.call(*words, stdin=json.dumps(what)))
+
+    def replace(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
+        """An object in the place of what is there."""
+        words = ("replace", f"--raw={_uri(path, query)}", "-f", "-")
+        return self._object(self.call(*words, stdin=json.dumps(what)))
+
+    def delete(self, path: str, **query: str) -> None:
+        """Remove an object; one that is gone is no error."""
+        try:
+            self.call("delete", f"--raw={_uri(path, query)}")
+        except ClusterError as error:
+            if error.reason != "NotFound":
+                raise
+
+    def execute(
+        self, namespace: str, pod: str, container: str, words: Sequence[str], timeout: float
+    ) -> str:
+        """What a command in a container prints."""
+        at = (f"--namespace={namespace}", pod, f"--container={container}", "--")
+        return self.call("exec", *at, *words, timeout=timeout)
+
+    def _object(self, text: str) -> Object:
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ClusterError("kubectl: the server's answer is no JSON") from error
+        if not isinstance(found, dict):
+            raise ClusterError("kubectl: the server's answer is no object")
+        return found
+
+
+def _uri(path: str, query: Mapping[str, str]) -> str:
+    return quote(path) + (f"?{urlencode(query)}" if query else "")

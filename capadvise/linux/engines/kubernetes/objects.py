@@ -1,0 +1,297 @@
+"""What is read of a cluster's objects, and the pods that are made: observers and canaries. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.formats.admission import PodOwner
+
+Object = dict[str, Any]
+OBSERVERS = "capadvise"
+"""The namespace of the observers."""
+RUN = "capadvise.run"
+"""The label of all that is made; its value is the same for all of one call."""
+_API = {
+    "Deployment": "/apis/apps/v1",
+    "StatefulSet": "/apis/apps/v1",
+    "DaemonSet": "/apis/apps/v1",
+    "ReplicaSet": "/apis/apps/v1",
+    "Job": "/apis/batch/v1",
+    "CronJob": "/apis/batch/v1",
+    "Pod": "/api/v1",
+}
+RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
+"""What ``kubectl rollout restart`` takes."""
+_LOCAL = 40
+"""Of a workload's name, so much is the beginning of its pods' names: longer ones are cut."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
+
+# As dash runs it. SIGTERM, from us or from the kubelet, ends the recording, which then removes its
+# trace buffers; the reports stay until we have read them. Exec makes the first program of a
+# container known to nobody, so its pid is noted.
+_SCRIPT = """\
+cd /reports
+capadvise attach --no-tui --json "$1" >reports.json 2>log &
+child=$!
+echo $child >pid
+trap 'kill $child' TERM
+while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
+cat log >&2
+[ $status -le 1 ] || exit $status
+touch done
+trap 'exit 0' TERM
+sleep 2147483647 & wait
+"""
+COLLECT = (
+    "cd /reports; kill $(cat pid) 2>/dev/null; "
+    "n=0; while [ ! -e done ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; cat reports.json"
+)
+"""In an observer: end the recording, and print the reports."""
+
+
+def path_of(owner: PodOwner) -> str:
+    """Where the server has it."""
+    return f"{_API[owner.kind]}/namespaces/{owner.namespace}/{owner.kind.lower()}s/{owner.name}"
+
+
+def pods_path(namespace: str, pod: str = "") -> str:
+    """Where the server has the pods of a namespace, or one of them."""
+    return f"/api/v1/namespaces/{namespace}/pods" + (f"/{pod}" if pod else "")
+
+
+def selector_of(workload: Object) -> str:
+    """The labels of its pods, as a query; empty where it names none."""
+    said = (workload.get("spec") or {}).get("selector") or {}
+    words = [f"{key}={value}" for key, value in (said.get("matchLabels") or {}).items()]
+    for one in said.get("matchExpressions") or ():
+        key, values = one["key"], ",".join(one.get("values") or ())
+        operator = str(one["operator"])
+        words.append(
+            {
+                "In": f"{key} in ({values})",
+                "NotIn": f"{key} notin ({values})",
+                "Exists": key,
+                "DoesNotExist": f"!{key}",
+            }[operator]
+        )
+    return ",".join(words)
+
+
+def template_of(workload: Object) -> Object:
+    """The template of its pods; of a pod, what it was made of."""
+    spec = workload.get("spec") or {}
+    if workload.get("kind") == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    if workload.get("kind") != "Pod":
+        return dict(spec["template"])
+    metadata = workload.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
+    return {"metadata": kept, "spec": spec}
+
+
+def node_of(pod: Object) -> str:
+    """Where it runs; empty where nobody has decided."""
+    return str((pod.get("spec") or {}).get("nodeName") or "")
+
+
+def name_of(item: Object) -> str:
+    """The name of an object."""
+    return str(item["metadata"]["name"])
+
+
+def image_digests(pod: Object) -> dict[str, str]:
+    """The digest of the image of each of its containers that was started, by its name."""
+    status = pod.get("status") or {}
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    every = [one for kind in kinds for one in status.get(kind) or ()]
+    found = {one["name"]: _DIGEST.search(one.get("imageID") or "") for one in every}
+    return {name: match[0] for name, match in found.items() if match}
+
+
+def watched(owner: PodOwner) -> str:
+    """What an observer is told to attach to: the pods of a workload, and others whose names begin
+    like theirs."""
+    return f"{owner.namespace}/{owner.name[:_LOCAL]}*"
+
+
+def observer(owner: PodOwner, node: str, name: str, run: str, image: str, seconds: int) -> Object:
+    """The pod that watches those of a node, and ends after so many seconds."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": OBSERVERS,
+            "labels": {RUN: run, "app.kubernetes.io/managed-by": "capadvise"},
+        },
+        "spec": {
+            "nodeName": node,
+            "hostPID": True,
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "activeDeadlineSeconds": seconds,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {
+                    "name": "observer",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", _SCRIPT, "observer", watched(owner)],
+                    "env": [
+                        {"name": "XDG_STATE_HOME", "value": "/reports"},
+                        {"name": "HOME", "value": "/reports"},
+                    ],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "readinessProbe": {
+                        "exec": {"command": ["grep", "-q", "watching", "/reports/log"]},
+                        "periodSeconds": 1,
+                    },
+                    "securityContext": {
+                        "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE", "SYSLOG"]},
+                        "runAsUser": 0,
+                        "privileged": False,
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                        # Their defaults forbid to write below /sys, and to look at others.
+                        "appArmorProfile": {"type": "Unconfined"},
+                        "seLinuxOptions": {"type": "spc_t"},
+                    },
+                    "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+                    "volumeMounts": [
+                        {"name": "tracing", "mountPath": "/sys/kernel/tracing"},
+                        {"name": "reports", "mountPath": "/reports"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "tracing", "hostPath": {"path": "/sys/kernel/tracing"}},
+                {"name": "reports", "emptyDir": {}},
+            ],
+        },
+    }
+
+
+def observers_namespace() -> Object:
+    """``hostPID`` and ``hostPath`` need this label where Pod Security is enforced."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": OBSERVERS,
+            "labels": {
+                "app.kubernetes.io/managed-by": "capadvise",
+                "pod-security.kubernetes.io/enforce": "privileged",
+            },
+        },
+    }
+
+
+def canary(
+    template: Mapping[str, Any],
+    owner: PodOwner,
+    run: str,
+    number: int,
+    *,
+    seconds: int,
+    node: str = "",
+    claims: Mapping[str, str] | None = None,
+) -> Object:
+    """A pod of the template that no Service finds, and that is not started again. Volumes that are
+    ``claims`` of storage (name → claim) are replaced by empty ones. Raises BadInput where a copy
+    would disturb the pods that run."""
+    spec = {key: value for key, value in template["spec"].items() if key not in _OF_A_RUNNING_POD}
+    if spec.get("hostNetwork"):
+        raise BadInput(
+            f"{owner.kind.lower()}/{owner.name} uses the network of its node: a canary would want "
+            "the ports of the pod that runs there"
+        )
+    spec |= {"restartPolicy": "Never", "activeDeadlineSeconds": seconds}
+    spec |= {"nodeName": node} if node else {}
+    spec |= {"volumes": list(_volumes(spec, claims or {}))} if spec.get("volumes") or claims else {}
+    spec |= {
+        kind: [_copied(one) for one in spec[kind]]
+        for kind in ("containers", "initContainers")
+        if kind in spec
+    }
+    name = f"{owner.name[:_LOCAL].rstrip('-.')}-canary-{run}-{number}"
+    metadata: Object = {
+        "name": name,
+        "namespace": owner.namespace,
+        "labels": {RUN: run, "app.kubernetes.io/managed-by": "capadvise"},
+    }
+    if annotations := (template.get("metadata") or {}).get("annotations"):
+        metadata["annotations"] = annotations
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+_OF_A_RUNNING_POD = ("nodeName", "activeDeadlineSeconds", "ephemeralContainers", "schedulingGates")
+_TOKEN = "kube-api-access-"
+"""So begins the name of the volume that the server adds to each pod."""
+
+
+def _volumes(spec: Object, empty: Mapping[str, str]) -> Iterator[Object]:
+    for one in spec.get("volumes") or ():
+        if one["name"] not in empty and not one["name"].startswith(_TOKEN):
+            yield one
+    yield from ({"name": name, "emptyDir": {}} for name in empty)
+
+
+def _copied(container: Object) -> Object:
+    """Without a port of the node, which the pod that runs has, and without the server's volume."""
+    copy = dict(container)
+    if copy.get("ports"):
+        copy["ports"] = [
+            {k: v for k, v in port.items() if k not in ("hostPort", "hostIP")}
+            for port in copy["ports"]
+        ]
+    if copy.get("volumeMounts"):
+        copy["volumeMounts"] = [
+            one for one in copy["volumeMounts"] if not str(one["name"]).startswith(_TOKEN)
+        ]
+    return copy
+
+
+def claims_of(workload: Object) -> dict[str, str]:
+    """The volumes of its pods that keep data: name → claim. Those that a StatefulSet has made for
+    each pod have no name of their own."""
+    volumes = template_of(workload)["spec"].get("volumes") or ()
+    found = {
+        one["name"]: str(one["persistentVolumeClaim"]["claimName"])
+        for one in volumes
+        if one.get("persistentVolumeClaim")
+    }
+    made = (workload.get("spec") or {}).get("volumeClaimTemplates") or ()
+    return found | {name_of(one): "" for one in made}
+
+
+def trouble(pod: Object) -> str | None:
+    """Why a pod will not run, or has ended; None while nothing says so."""
+    status = pod.get("status") or {}
+    states = [one.get("state") or {} for one in status.get("containerStatuses") or ()]
+    if status.get("phase") in ("Failed", "Succeeded"):
+        ended = [state["terminated"] for state in states if state.get("terminated")]
+        words = [one.get("message") or one.get("reason") for one in ended]
+        said = next(filter(None, [*words, status.get("message")]), f"it is {status['phase']}")
+        return str(said).strip().splitlines()[-1]
+    waiting = [state["waiting"] for state in states if state.get("waiting")]
+    for one in waiting:
+        if one.get("reason") in _HOPELESS:
+            return f"{one['reason']}: {one.get('message') or ''}".rstrip(": ")
+    return None
+
+
+_HOPELESS = (
+    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
+    *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+)
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether its probes say so."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,280 @@
+"""A workload of a cluster is recorded through kubectl: each pod and node, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.cli import main
+from capadvise.recording import Recording, Target
+from capadvise.report.dump import dump
+from capadvise.report.load import load
+from capadvise.report.model import Report
+from tests.support import schema
+from tests.support.cluster import Cluster
+from tests.support.cluster_server import serving
+from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
+from tests.support.required import tool
+from tests.support.runs import CAPADVISE
+
+TEMPLATE = {
+    "spec": {
+        "containers": [
+            {
+                "name": "web",
+                "image": "registry.example/web:1",
+                "ports": [{"containerPort": 80, "hostPort": 80}],
+                "securityContext": {"privileged": True},
+            }
+        ]
+    }
+}
+NODES = ("one", "two")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """With a deployment of three pods on two nodes, of which observers see what is their node's."""
+    tool("kubectl")
+    with serving(tmp_path) as made:
+        made.deployment("web", TEMPLATE, 3, NODES)
+        made.execute = observed
+        yield made
+
+
+def of_pod(pod: str, *, attached: bool, web: Report | None = None) -> dict[str, Any]:
+    """The report on a pod's container."""
+    web = web or report_of(BIND)
+    target = Target(
+        *("container", "web", ("nginx",), "/", "0:0"),
+        image="registry.example/web:1",
+        engine="containerd",
+        container="0" * 64,
+        pod=f"prod/{pod}",
+        privileged=True,
+    )
+    recordings: tuple[Recording, ...] = tuple(
+        replace(one, attached=attached) for one in web.recordings
+    )
+    return dump(replace(web, target=target, recordings=recordings), CATALOG)
+
+
+def observed(
+    cluster: Cluster, namespace: str, observer: str, container: str, words: list[str]
+) -> tuple[str, int]:
+    """What an observer answers: those of the first pods were running, of later ones it has seen the
+    start. One pod gives its files away, and one is another workload's."""
+    (mine,) = (one for one in cluster.pods(namespace) if one["metadata"]["name"] == observer)
+    found = [of_pod("web-admin-7d4b9c6f5d-pod00", attached=False)]
+    for pod in cluster.pods("prod"):
+        name = pod["metadata"]["name"]
+        if pod["spec"]["nodeName"] == mine["spec"]["nodeName"] and not name.endswith("pod02"):
+            web = report_of(BIND, CHOWN) if name.endswith("pod00") else report_of(BIND)
+            found.append(of_pod(name, attached="7d4b9c6f5d" in name, web=web))
+    return json.dumps(found), 0
+
+
+def started(cluster: Cluster) -> list[dict[str, Any]]:
+    """The pods that are started from now on; they run at once."""
+    seen: list[dict[str, Any]] = []
+
+    def start(made: Cluster, pod: dict[str, Any]) -> None:
+        seen.append(pod)
+        made.run(pod)
+
+    cluster.started = start
+    return seen
+
+
+def record(folder: Path, *words: str) -> int:
+    """``kubernetes record``, of a moment."""
+    return main(["kubernetes", "record", *words, "--for", "0.2s", "-o", str(folder)])
+
+
+def are_restrained(observers: list[dict[str, Any]]) -> None:
+    """Each has two capabilities, no token, and an end."""
+    for pod in observers:
+        (container,) = pod["spec"]["containers"]
+        context = container["securityContext"]
+        assert context["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE", "SYSLOG"]}
+        assert context["privileged"] is context["allowPrivilegeEscalation"] is False
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["activeDeadlineSeconds"] < 700
+        assert container["command"][-1] == "prod/web*"
+
+
+def test_pods_of_all_nodes_make_one_report(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observers = started(cluster)
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod", "--context", "here") == 0
+    assert {pod["spec"]["nodeName"] for pod in observers} == set(NODES)
+    are_restrained(observers)
+    out, err = capsys.readouterr()
+    (path,) = (tmp_path / "web").iterdir()
+    assert path.name == "web.json"
+    report = load(path, CATALOG)
+    schema.report().validate(json.loads(path.read_text()))
+    assert (report.target.owner, report.target.replicas) == ("Deployment/web", 3)
+    assert str(report.target.image).startswith("registry.example/web:1@sha256:")
+    assert {one.pod for one in report.recordings} == {f"web-7d4b9c6f5d-pod0{n}" for n in (0, 1)}
+    assert "Deployment/web/web: recorded in 2 of 3 replicas, no starts" in out
+    assert "CHOWN: " in out
+    assert "seen in 1 of 3 replicas" in out
+    assert "partial: no start was seen" in out
+    assert "recording Deployment/web in prod: 3 pods on 2 nodes" in err
+    made = [path for method, path in cluster.requests if method == "POST"]
+    assert made.count("/api/v1/namespaces/capadvise/pods") == 2
+    left = [path for path in cluster.objects if "capadvise" in path or "canary" in path]
+    assert left == []
+
+
+def test_a_restart_shows_the_starts(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod", "--restart") == 0
+    out, err = capsys.readouterr()
+    assert "Deployment/web: restarted" in err
+    report = load(tmp_path / "web" / "web.json", CATALOG)
+    assert not report.partial
+    assert "2 starts" in out
+
+
+def with_claim(cluster: Cluster, *modes: str) -> None:
+    """The deployment keeps data."""
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": list(modes)}}
+    cluster.put("/api/v1/namespaces/prod/persistentvolumeclaims", claim)
+    at = "/apis/apps/v1/namespaces/prod/deployments/web"
+    cluster.objects[at]["spec"]["template"]["spec"]["volumes"] = [
+        {"name": "disk", "persistentVolumeClaim": {"claimName": "data"}}
+    ]
+
+
+def test_a_canary_is_no_pod_of_a_service_and_gets_no_data_of_another(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = started(cluster)
+    with_claim(cluster, "ReadWriteOnce")
+    words = ("deploy/web", "-n", "prod", "--canary")
+    assert record(tmp_path / "web", *words) == 2
+    assert "volume disk (ReadWriteOnce) belongs to a pod that runs" in capsys.readouterr().err
+    assert seen == []
+    assert record(tmp_path / "web", *words, "--replace-volumes") == 0
+    (canary,) = (pod for pod in seen if pod["metadata"]["namespace"] == "prod")
+    assert canary["spec"]["volumes"] == [{"name": "disk", "emptyDir": {}}]
+    assert "app" not in canary["metadata"]["labels"]
+    assert "ownerReferences" not in canary["metadata"]
+    assert canary["spec"]["restartPolicy"] == "Never"
+    (container,) = canary["spec"]["containers"]
+    assert container["ports"] == [{"containerPort": 80}]
+    assert [pod for pod in cluster.pods("prod") if "canary" in pod["metadata"]["name"]] == []
+    assert load(tmp_path / "web" / "web.json", CATALOG).target.replicas == 4
+
+
+def test_an_observer_that_cannot_run_says_why(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of two: the other's reports are kept. Both: nothing is left."""
+
+    def start(made: Cluster, pod: dict[str, Any]) -> None:
+        if pod["spec"]["nodeName"] in hopeless:
+            made.end(pod, 3, "capadvise: error: CAP_SYSLOG is missing")
+        else:
+            made.run(pod)
+
+    cluster.started = start
+    hopeless = {"two"}
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    out, err = capsys.readouterr()
+    assert "note: two is not watched: capadvise: error: CAP_SYSLOG is missing" in err
+    assert "recorded in 1 of 3 replicas" in out
+    hopeless = {"one", "two"}
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
+    assert "no observer runs: capadvise: error: CAP_SYSLOG" in capsys.readouterr().err
+    assert not any("observer" in path for path in cluster.objects)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_whatever_ends_it_what_was_seen_is_kept_and_nothing_is_left(
+    cluster: Cluster, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        assert it.stderr is not None
+        while "Ctrl-C ends the recording" not in it.stderr.readline():
+            pass
+        it.send_signal(number)
+        out, _ = it.communicate(timeout=60)
+    assert it.returncode == 0
+    assert "recorded in 2 of 3 replicas" in out
+    assert not any("capadvise" in path for path in cluster.objects)
+
+
+def test_least_rights_are_enough(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who may not make namespaces uses one that is there, and it stays."""
+
+    def refuses(method: str, path: str, item: dict[str, Any]) -> str | None:
+        if "/namespaces/capadvise/pods" in path:
+            return None
+        return f'User "dev" cannot {method} {path}'
+
+    cluster.refuses = refuses
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
+    assert 'namespaces "capadvise" not found' in capsys.readouterr().err
+    cluster.put("/api/v1/namespaces", {"metadata": {"name": "capadvise"}})
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert [path for path in cluster.objects if "capadvise" in path] == [
+        "/api/v1/namespaces/capadvise"
+    ]
+
+
+def test_what_is_not_there_is_said(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = {
+        ("deploy/other", "-n", "prod"): (3, '"other" not found'),
+        ("web", "-n", "prod"): (2, "is no workload"),
+        ("job/web", "-n", "prod", "--restart"): (3, '"web" not found'),
+        ("deploy/web", "-n", "prod", "--context", "there"): (3, "there"),
+        ("deploy/web", "-n", "prod", "--node", "one"): (2, "--node is for --canary"),
+    }
+    for words, (code, says) in cases.items():
+        assert record(tmp_path / "web", *words) == code, words
+        assert says in capsys.readouterr().err
+    assert cluster.requests == []
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as it:
+        assert it.stderr is not None
+        while "Ctrl-C ends the recording" not in it.stderr.readline():
+            pass
+        it.kill()
+    left = cluster.pods("capadvise")
+    assert len(left) == 2
+    for pod in left:
+        cluster.end(pod, 137)
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert not cluster.pods("capadvise")
+
+
+def test_kubectl_finds_it(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(CAPADVISE).parent), prepend=":")
+    words = ["kubectl", "capadvise", "record", "deploy/web", "-n", "prod", "--for", "0.1"]
+    done = subprocess.run([*words, "-o", tmp_path / "web"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "recorded in 2 of 3 replicas" in done.stdout

@@ -1,0 +1,143 @@
+"""A thousand replicas are one report; and what of a workload's objects is read and made."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from capadvise.formats.admission import PodOwner
+from capadvise.linux.engines.kubernetes import objects
+from capadvise.parser.kubernetes import duration
+from capadvise.recording import Target
+from capadvise.report import fleet
+from capadvise.report.model import Report
+from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
+
+DIGEST = f"sha256:{'1' * 64}"
+OTHER = f"sha256:{'2' * 64}"
+WEB = PodOwner.parse("deploy/web", "prod")
+
+
+def of(pod: str, *checks: Any, container: str = "web") -> Report:
+    """A report on a container of a pod."""
+    target = Target("container", container, (), "/", "0:0", image="web:1", pod=f"prod/{pod}")
+    return replace(report_of(*checks), target=target)
+
+
+def test_containers_and_images_have_a_report_each() -> None:
+    pods = {
+        "a": {"web": DIGEST, "side": OTHER},
+        "b": {"web": DIGEST, "side": OTHER},
+        "c": {"web": OTHER, "side": OTHER},
+        "pending": {},
+    }
+    reports = [of("a", BIND), of("b", BIND, CHOWN), of("c", BIND), of("stranger", CHOWN)]
+    reports.append(of("a", container="side"))
+    found = [one.report for one in fleet.merged(reports, "Deployment/web", pods, CATALOG)]
+    told = {(one.target.name, one.target.image): fleet.coverage(one) for one in found}
+    assert told == {
+        ("side", f"web:1@{OTHER}"): "recorded in 1 of 4 replicas, 1 start",
+        ("web", f"web:1@{DIGEST}"): "recorded in 2 of 3 replicas, 2 starts",
+        ("web", f"web:1@{OTHER}"): "recorded in 1 of 2 replicas, 1 start",
+    }
+    assert [fleet.file_name(one, found) for one in found] == [
+        "side.json",
+        "web.111111111111.json",
+        "web.222222222222.json",
+    ]
+    (chown,) = (need for need in found[1].proposal.needs if need.cap == CHOWN.cap)
+    assert fleet.seen_in(found[1], chown) == "seen in 1 of 3 replicas"
+
+
+def test_a_selector_is_a_query() -> None:
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["a", "b"]},
+        {"key": "old", "operator": "DoesNotExist"},
+        {"key": "new", "operator": "Exists"},
+        {"key": "zone", "operator": "NotIn", "values": ["z"]},
+    ]
+    selector = {"matchLabels": {"app": "web"}, "matchExpressions": expressions}
+    said = objects.selector_of({"spec": {"selector": selector}})
+    assert said == "app=web,tier in (a,b),!old,new,zone notin (z)"
+    assert objects.selector_of({"spec": {"jobTemplate": {}}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("owner", "kind", "name", "makes"),
+    [
+        ("deploy/web", "ReplicaSet", "web-7d4b9c6f5d", True),
+        ("deploy/web", "ReplicaSet", "web-admin-7d4b9c6f5d", False),
+        ("deploy/web", "StatefulSet", "web", False),
+        ("sts/web", "StatefulSet", "web", True),
+        ("cj/web", "Job", "web-29000000", True),
+        ("job/web.x", "Job", "web-x", False),
+    ],
+)
+def test_whose_a_pod_is(owner: str, kind: str, name: str, makes: bool) -> None:
+    pod = {"metadata": {"name": "x", "ownerReferences": [{"kind": kind, "name": name}]}}
+    assert PodOwner.parse(owner, "prod").makes(pod) is makes
+    assert PodOwner.parse("pod/x", "prod").makes({"metadata": {"name": "x"}})
+    assert not PodOwner.parse("pod/x", "prod").makes(pod)
+
+
+def test_a_copy_of_a_pod_leaves_out_what_is_the_servers() -> None:
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "x", "labels": {"app": "x"}, "annotations": {"note": "1"}},
+        "spec": {
+            "nodeName": "one",
+            "containers": [
+                {
+                    "name": "x",
+                    "image": "x",
+                    "volumeMounts": [
+                        {"name": "kube-api-access-x1", "mountPath": "/t"},
+                        {"name": "data", "mountPath": "/data"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "kube-api-access-x1", "projected": {"sources": []}},
+                {"name": "data", "emptyDir": {}},
+            ],
+        },
+    }
+    made = objects.canary(objects.template_of(pod), WEB, "run", 1, seconds=9)
+    kubernetes_validate.validate(made, "1.31", strict=True)
+    assert made["metadata"]["annotations"] == {"note": "1"}
+    assert "app" not in made["metadata"]["labels"]
+    assert "nodeName" not in made["spec"]
+    assert [one["name"] for one in made["spec"]["volumes"]] == ["data"]
+    (container,) = made["spec"]["containers"]
+    assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
+    with pytest.raises(Exception, match="uses the network of its node"):
+        objects.canary({"spec": {"hostNetwork": True}}, WEB, "run", 1, seconds=9)
+
+
+def test_volumes_of_a_stateful_set_belong_to_one_pod() -> None:
+    spec = {
+        "template": {
+            "spec": {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "b"}}]}
+        },
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+    }
+    assert objects.claims_of({"kind": "StatefulSet", "spec": spec}) == {"a": "b", "data": ""}
+
+
+def test_the_schema_knows_what_an_observer_is_made_of() -> None:
+    pod = objects.observer(WEB, "one", "observer", "run", "capadvise", 600)
+    kubernetes_validate.validate(pod, "1.31", strict=True)
+    kubernetes_validate.validate(objects.observers_namespace(), "1.31", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("90", 90), ("10m", 600), ("1.5h", 5400), ("2d", 172800)]
+)
+def test_times_have_units(text: str, number: float) -> None:
+    assert duration(text) == number
+    with pytest.raises(argparse.ArgumentTypeError):
+        duration("m")

@@ -21,6 +21,7 @@ from capadvise.recording import (
     Recording,
     RefusedBy,
     RefusedCall,
+    Told,
 )
 from capadvise.refused import refusal
 
@@ -29,6 +30,15 @@ _KEEP = 0xFFFFFFFF
 """The id that changes nothing."""
 KEPT = 4096
 """So many findings are remembered; those that were not seen longest are forgotten."""
+
+
+_NOT_FOR_WANT_OF_PERMISSION = {
+    ("epoll_ctl", "EPERM"): "a file of this kind is always ready (epoll_ctl(2))",
+    ("setsid", "EPERM"): "it leads a process group already (setsid(2))",
+    ("setpgid", "EPERM"): "it leads a session, or the group is in another one (setpgid(2))",
+    ("setpgid", "EACCES"): "its child has made an exec already (setpgid(2))",
+}
+"""Errors that are no refusals."""
 
 
 class OwnerKind(StrEnum):
@@ -93,6 +103,18 @@ class WatchedCall:
     """As it was seen; None: as the catalog knows it."""
     entered: bool = True
     """It got past the seccomp filter."""
+    told: Told | None = None
+    """Who refused, as an audit record says."""
+    noted: bool = False
+    """It was let through, and only noted."""
+    went_on: bool = False
+    """The program did not end with a failure soon afterwards."""
+
+    @property
+    def asks_for_limit(self) -> bool:
+        """Whether it was to raise a limit: many programs try, and go on with what they have
+        (setrlimit_closest() of systemd)."""
+        return self.syscall in ("setrlimit", "prlimit64")
 
     def gave_up(self, cap: Cap) -> bool:
         """Whether root could have had it: an exec as root gives all of the bounding set."""
@@ -132,6 +154,10 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
     if call.denied and not deciding:
         hidden = _hidden(call.denied[0], call, catalog, context)
     errno = call.errno or _errno(deciding or call.denied, catalog)
+    if call.noted:
+        hidden = "it was only noted (complain or permissive mode)"
+    elif not call.denied and call.entered:
+        hidden = _NOT_FOR_WANT_OF_PERMISSION.get((call.syscall, errno))
     seen = RefusedCall(
         syscall=call.syscall,
         errno=errno,
@@ -140,6 +166,7 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
         uid=call.uid,
         entered=call.entered,
         denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
+        told=call.told,
     )
     who = refusal(seen, catalog.sites, None, call.permitted)
     caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
@@ -163,6 +190,8 @@ def empty_context(catalog: Catalog) -> Context:
 def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context) -> str | None:
     """Why a refused check did not matter; None where it did."""
     rule = catalog.sites.match(check.cap, check.site)
+    if call.asks_for_limit and call.went_on:
+        return "the limit stays as it is, and the program goes on"
     if check.uid and _wants_root(check):
         return "a program that is not root any more makes sure that it cannot be again"
     if rule is not None and rule.meaning is Meaning.EITHER_OR:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.errors import Exit
 from capadvise.formats.watch_files import FILES
+from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.running.machine import MachineWatch
 from capadvise.report import watch_json, watch_text
 from capadvise.report.prometheus import metrics
@@ -52,19 +54,32 @@ def command(args: argparse.Namespace) -> int:
     def counted(machine: MachineWatch) -> None:
         write(Path(args.prometheus), metrics(machine.findings, machine.dropped), private=False)
 
-    def begun() -> None:
+    def begun(machine: MachineWatch) -> None:
         if not args.quiet:
             notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
+            if not machine.hears_audit:
+                notice(_DEAF)
 
     reporter = Reporter(begun, new, summary, counted if args.prometheus else None)
-    watch(catalog, reporter, args.seconds)
+    watch(catalog, reporter, args.seconds, every_call=args.every_call)
     return Exit.OK
 
 
+_DEAF = (
+    "the kernel sends no audit records (they take AUDIT_READ and the machine's network namespace): "
+    "refusals by AppArmor and SELinux are not seen"
+)
+
+
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
-    sys.stdout.flush()
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        let_go_of_terminal()  # SIGHUP comes, and ends it; with nohup it goes on
 
 
 def _now() -> str:

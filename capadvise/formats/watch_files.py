@@ -3,9 +3,9 @@ with the least that it needs (tests start it with just these capabilities)."""
 
 from __future__ import annotations
 
-CAPS = ("BPF", "PERFMON", "SYSLOG", "SYS_PTRACE")
-"""To load its programs, to let them read what the kernel keeps, to name the kernel's functions; and
-to see which file a descriptor of another process stands for."""
+CAPS = ("BPF", "PERFMON", "SYSLOG", "AUDIT_READ", "SYS_PTRACE")
+"""To load its programs, to let them read what the kernel keeps, to name the kernel's functions; to
+receive audit records; and to see which file a descriptor of another process stands for."""
 
 _UNIT = f"""\
 # /etc/systemd/system/capadvise-watch.service
@@ -17,13 +17,13 @@ ExecStart=/usr/local/bin/capadvise watch --quiet
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 # {", ".join(CAPS[:3])}: without them it does not start.
-# {CAPS[3]}: names the files behind descriptors of other processes.
+# {CAPS[3]}: refusals by AppArmor and SELinux. {CAPS[4]}: the file behind a descriptor.
 CapabilityBoundingSet={" ".join(f"CAP_{name}" for name in CAPS)}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
-RestrictAddressFamilies=AF_UNIX
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 MemoryMax=128M
 
@@ -43,6 +43,7 @@ spec:
     metadata:
       labels: {{app: capadvise-watch}}
     spec:
+      hostNetwork: true # the kernel sends audit records to the node's own network namespace only
       hostPID: true # the kernel names processes as the node numbers them
       automountServiceAccountToken: false
       tolerations:

@@ -23,8 +23,7 @@ def finding_line(finding: WatchFinding, note: str | None = None) -> str:
     parts = [
         f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
         f"{program}{call.syscall}({call.about}) → {finding.errno}",
-        said(finding),
-        f"harmless: {finding.hidden}" if finding.hidden else cure(finding),
+        *((f"harmless: {finding.hidden}",) if finding.hidden else (said(finding), cure(finding))),
     ]
     if note:
         parts.append(note)
@@ -36,6 +35,8 @@ def said(finding: WatchFinding) -> str:
     match finding.by:
         case RefusedBy.SECCOMP:
             return "seccomp refused it, a capability alone is no cure"
+        case RefusedBy.MAC:
+            return finding.evidence
         case RefusedBy.MODE:
             return f"not its file: mode and owner refuse uid {finding.call.uid}"
         case RefusedBy.MOUNT:

@@ -27,19 +27,21 @@ _PAUSE = 0.1
 class Reporter:
     """Who is told. Each is called with what the watch knows then."""
 
-    begun: Callable[[], None]
+    begun: Callable[[MachineWatch], None]
     new: Callable[[WatchFinding], None]
     summary: Callable[[MachineWatch], None]
     counted: Callable[[MachineWatch], None] | None = None
 
 
-def watch(catalog: Catalog, reporter: Reporter, seconds: float | None) -> None:
+def watch(
+    catalog: Catalog, reporter: Reporter, seconds: float | None, *, every_call: bool = False
+) -> None:
     """Tell of each new finding; of all at the end, and whenever SIGHUP comes. Raises
     CannotObserve."""
-    machine = MachineWatch(catalog)
+    machine = MachineWatch(catalog, every_call=every_call)
     signals = Signals()
     try:
-        reporter.begun()
+        reporter.begun(machine)
         _loop(machine, reporter, seconds, signals)
         machine.count()
         reporter.summary(machine)
@@ -59,9 +61,10 @@ def _loop(
         now = time.monotonic()
         if end is not None and now >= end:
             break
-        wait = min(_COUNTED, end - now if end is not None else _COUNTED)
-        ready, _, _ = select.select([machine.fd, signals.fd], [], [], wait)
-        if machine.fd in ready:
+        waits = (_COUNTED, end - now if end is not None else None, machine.patience)
+        wait = min(seconds for seconds in waits if seconds is not None)
+        ready, _, _ = select.select([*machine.fds, signals.fd], [], [], wait)
+        if set(machine.fds).intersection(ready) or machine.patience == 0:
             for finding in machine.news():
                 reporter.new(finding)
             select.select([signals.fd], [], [], _PAUSE)
@@ -69,7 +72,7 @@ def _loop(
             counted = time.monotonic()
             machine.count()
             reporter.counted(machine)
-    for finding in machine.news():
+    for finding in machine.news(all_=True):
         reporter.new(finding)
 
 

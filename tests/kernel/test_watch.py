@@ -26,6 +26,22 @@ TRY_ROOT = "try: os.setuid(0)\nexcept OSError: pass"
 """As sshd does, to be sure that it is not root any more."""
 
 
+UNDER_FILTER = str(Path(__file__).parents[1] / "programs" / "under_filter.py")
+CHOWN_PASSWD = "try: os.chown('/etc/passwd', 5, 6)\nexcept OSError: pass"
+ENDS = 3
+SET_NAME = "socket.sethostname('x')"
+
+
+def filtered(answer: str) -> tuple[str, ...]:
+    return sys.executable, UNDER_FILTER, "sethostname", answer
+
+
+@pytest.fixture(scope="module")
+def every_call() -> Iterator[Watching]:
+    with watching("--json", "--every-call") as one:
+        yield one
+
+
 @pytest.fixture(scope="module")
 def watch() -> Iterator[Watching]:
     with watching("--json") as one:
@@ -39,7 +55,8 @@ def act(name: str, *statements: str, before: tuple[str, ...] = ()) -> str:
     lines = [f"open('/proc/self/comm', 'w').write({name!r})", *statements]
     lines = ["import os, socket", *lines]
     code = "\n".join([*lines[:-1], "try:", f" {lines[-1]}", "except OSError: pass"])
-    subprocess.run([*before, sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([*before, sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    assert done.returncode in (0, ENDS, -signal.SIGSYS)
     return name
 
 
@@ -90,6 +107,76 @@ def test_its_own_user_namespace_is_no_cure_for_the_machine(watch: Watching) -> N
     assert "no capability is a cure" in row["cure"]
 
 
+@pytest.mark.parametrize("answer", ["KILL", "TRAP"])
+def test_what_a_seccomp_filter_ends_is_not_blamed_on_a_capability(
+    watch: Watching, answer: str
+) -> None:
+    program = act(answer.lower(), SET_NAME, before=filtered(answer))
+    row = refused(watch, program, by="seccomp", syscall="sethostname", errno="SIGSYS")
+    assert " · seccomp refused it, a capability alone is no cure · " in row["MESSAGE"]
+    assert (row["caps"], row["count"]) == ([], 1)
+    assert len([row for row in watch.rows() if row["program"] == program]) == 1
+
+
+def test_a_signal_from_seccomp_that_is_handled(watch: Watching) -> None:
+    program = act(
+        "handled", "import signal", "signal.signal(31, print)", SET_NAME, before=filtered("TRAP")
+    )
+    refused(watch, program, by="seccomp", syscall="sethostname", errno="SIGSYS")
+
+
+def test_sigsys_from_somebody_else_says_nothing_of_seccomp(watch: Watching) -> None:
+    program = act("sent", "import signal", NOBODY, CHOWN_PASSWD, "os.kill(os.getpid(), 31)")
+    refused(watch, program, syscall="chown")
+    assert len([row for row in watch.rows() if row["program"] == program]) == 1
+
+
+def test_what_a_filter_answers_and_logs_is_in_the_audit_records(watch: Watching) -> None:
+    """The process waits: of one that is over, the records do not say whose it was."""
+    program = act("logged", SET_NAME, before=filtered("EPERM+LOG"))
+    row = refused(watch, program, by="seccomp", syscall="sethostname", errno="EPERM")
+    assert row["cure"] == "its seccomp filter has to allow sethostname"
+
+
+def test_every_call_shows_what_seccomp_answers(every_call: Watching) -> None:
+    for log in "", "+LOG":
+        program = act(f"answer{log}", SET_NAME, before=filtered(f"EPERM{log}"))
+        row = refused(every_call, program, by="seccomp", syscall="sethostname", errno="EPERM")
+        assert row["caps"] == []
+        assert len([row for row in every_call.rows() if row["program"] == program]) == 1
+
+
+def test_every_call_shows_read_only_mounts(every_call: Watching, tmp_path: Path) -> None:
+    read_only = f'mount -t tmpfs -o ro none {tmp_path}; exec "$@"'
+    program = act(
+        "readonly",
+        f"os.mkdir('{tmp_path}/x')",
+        before=("unshare", "-m", "sh", "-c", read_only, "sh"),
+    )
+    row = refused(every_call, program, by="mount", syscall="mkdir", errno="EROFS")
+    assert row["about"].startswith(f"{tmp_path}/x")
+    assert " · the file system is mounted read-only · " in row["MESSAGE"]
+
+
+def test_every_call_tells_of_a_check_once(every_call: Watching) -> None:
+    program = act("once", NOBODY, "os.chown('/etc/passwd', 5, 6)")
+    row = refused(every_call, program, by="capability", syscall="chown", caps=["CAP_CHOWN"])
+    every_call.process.send_signal(signal.SIGHUP)
+    assert every_call.row(lambda other: other["number"] == row["number"], "count")["count"] == 1
+    assert len([row for row in every_call.rows() if row["program"] == program]) == 1
+
+
+def test_a_limit_matters_to_who_ends_over_it(watch: Watching) -> None:
+    """Who goes on had only tried. The watch waits a while to see which."""
+    core = "resource.setrlimit(resource.RLIMIT_CORE, ({0}, {0}))"
+    lowers = f"import resource; {core.format(0)}; {NOBODY}"
+    raises = f"try: {core.format(1)}\nexcept ValueError: {{}}"
+    goes_on = act("goeson", lowers, raises.format("pass"), "pass")
+    ends = act("ends", lowers, raises.format(f"os._exit({ENDS})"), "pass")
+    refused(watch, ends, caps=["CAP_SYS_RESOURCE"])
+    assert not [row for row in watch.rows() if row["program"] == goes_on]
+
+
 def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) -> None:
     program = act(
         *("many", NOBODY, "def again():"),
@@ -132,6 +219,14 @@ def test_two_signals_at_once_are_both_heeded() -> None:
 
 def test_a_terminal_that_closes_ends_it(tmp_path: Path) -> None:
     terminal = Terminal([CAPADVISE, "watch"], tmp_path)
+    terminal.expect("watching this machine")
+    assert terminal.close() == 0
+
+
+def test_a_line_for_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    """What is printed before SIGHUP has come, or where that is ignored."""
+    nohup = "trap '' HUP; exec \"$@\""
+    terminal = Terminal(["sh", "-c", nohup, "sh", CAPADVISE, "watch", "--for", "1"], tmp_path)
     terminal.expect("watching this machine")
     assert terminal.close() == 0
 

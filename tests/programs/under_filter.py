@@ -1,7 +1,7 @@
 """Run a command under a seccomp filter: ``under_filter.py CALL ACTION COMMAND …``.
 
-ACTION is an errno's name, or ``KILL``. The filter answers one call so and lets all others through:
-``prctl=22`` only with this first argument.
+ACTION is an errno's name, ``KILL`` or ``TRAP``; with ``+LOG``, the kernel logs it. The filter
+answers one call so and lets all others through: ``prctl=22`` only with this first argument.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ NUMBERS = {
 }
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # linux/filter.h
 NUMBER, FIRST = 0, 16  # in struct seccomp_data; the lower half of the first argument
-ERRNO, KILL_PROCESS, ALLOW = 0x00050000, 0x80000000, 0x7FFF0000  # linux/seccomp.h
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+ERRNO, ALLOW = 0x00050000, 0x7FFF0000  # linux/seccomp.h
+SIGNALS = {"KILL": 0x80000000, "TRAP": 0x00030000}
+SECCOMP = {"x86_64": 317, "aarch64": 277}
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG = 1, 2
 
 
 class Program(ctypes.Structure):
@@ -44,7 +46,8 @@ class Program(ctypes.Structure):
 
 def main() -> None:
     call, action, *command = sys.argv[1:]
-    answer = KILL_PROCESS if action == "KILL" else ERRNO | getattr(errno, action)
+    action, log, _ = action.partition("+LOG")
+    answer = SIGNALS[action] if action in SIGNALS else ERRNO | getattr(errno, action)
     call, _, first = call.partition("=")
     wanted = [(NUMBER, NUMBERS[platform.machine()][call])] + (
         [(FIRST, int(first))] if first else []
@@ -57,7 +60,9 @@ def main() -> None:
     buffer = ctypes.create_string_buffer(code)
     program = Program(len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
+    flags = SECCOMP_FILTER_FLAG_LOG if log else 0
+    number = SECCOMP[platform.machine()]
+    if libc.syscall(number, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(program)):
         sys.exit(f"cannot install the filter: {os.strerror(ctypes.get_errno())}")
     os.execvp(command[0], command)
 

@@ -31,7 +31,8 @@ class Watching:
         self._reader.start()
         assert self.process.stderr is not None
         said = self.process.stderr.readline()
-        assert "watching this machine" in said, said + self.process.communicate()[1]
+        if "watching this machine" not in said:
+            raise AssertionError(said + self.process.stderr.read())
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -46,6 +47,8 @@ class Watching:
         """Wait for a row of which this holds."""
 
         def found() -> list[dict[str, Any]]:
+            if self.process.poll() is not None and self.process.stderr is not None:
+                raise AssertionError(f"it has ended: {self.process.stderr.read()}")
             return [row for row in self.rows(event) if holds(row)]
 
         return until(found, shows=lambda: [row["MESSAGE"] for row in self.rows(event)])[0]

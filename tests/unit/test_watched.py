@@ -11,8 +11,12 @@ from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.formats import kubernetes
 from capadvise.formats.watch_files import CAPS, FILES
+from capadvise.linux.audit.denials import denials
+from capadvise.linux.audit.records import parse_line
 from capadvise.linux.ftrace.bpf_assembler import Assembler
-from capadvise.linux.running.owners import unit_or_user
+from capadvise.linux.ftrace.kallsyms import Symbols
+from capadvise.linux.running.owners import Owners, unit_or_user
+from capadvise.linux.running.watched_calls import CallReader
 from capadvise.recording import Check, Namespace, RefusedBy
 from capadvise.report.cure import cure
 from capadvise.report.prometheus import metrics
@@ -102,6 +106,33 @@ def test_seccomp_is_named() -> None:
     line = finding_line(judged(replace(filtered, denied=()), default(), CONTEXT))
     assert "mount(/data, uid 999) → EPERM · seccomp refused it, a capability alone is no" in line
     assert line.endswith("its seccomp filter has to allow mount")
+
+
+def test_a_security_module_is_named() -> None:
+    """As an audit record tells; what is only noted has no effect."""
+    line = (
+        'type=AVC msg=audit(1.5:7): apparmor="DENIED" operation="capable" profile="web" pid=0 '
+        'comm="web" capability=0 capname="chown"'
+    )
+    told = {}
+    for word in "DENIED", "ALLOWED":
+        record = parse_line(line.replace("DENIED", word))
+        assert record is not None
+        (told[word],) = denials([record], default().syscalls)
+    reader = CallReader(Symbols(b""), {}, Owners())
+    refused, noted = (judged(call, default(), CONTEXT) for call in reader.audited(told.values()))
+    assert (refused.by, refused.caps, refused.hidden) == (RefusedBy.MAC, (), None)
+    assert finding_line(refused) == (
+        "web (uid 0) · capable() → EPERM · AppArmor's profile web does not allow capability CHOWN"
+        " · its security profile has to allow this"
+    )
+    assert noted.hidden is not None
+
+
+def test_an_error_that_is_no_refusal_is_left_out() -> None:
+    given = replace(call(), denied=(), syscall="epoll_ctl", errno="EPERM")
+    assert finding(given).hidden is not None
+    assert finding(replace(given, entered=False)).hidden is None
 
 
 def test_a_first_question_alone_was_answered_by_the_second() -> None:

@@ -20,8 +20,9 @@ _OF_USER_NAMESPACES = frozenset(["cap_userns", "cap2_userns"])
 _UNPRIVILEGED = "unprivileged_userns"
 """The profile that AppArmor gives to whoever makes a user namespace without the right to do so: it
 allows no capability there (Ubuntu 23.10 and later)."""
-_ACTION_MASK, _ERRNO, _SIGSYS_ACTIONS = 0xFFFF0000, 0x00050000, (0x80000000, 0x00030000, 0)
-"""linux/seccomp.h: SECCOMP_RET_ERRNO; KILL_PROCESS, TRAP and KILL_THREAD."""
+_ACTION_MASK, _ERRNO = 0xFFFF0000, 0x00050000
+"""linux/seccomp.h: SECCOMP_RET_ERRNO."""
+_SIGSYS = ("31", "SIGSYS")
 _READ_SEARCH, _OVERRIDE = Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")
 _REFUSALS = frozenset({errno.EPERM, errno.EACCES})
 
@@ -81,6 +82,11 @@ def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
     return known
 
 
+def sends_signal(record: Record) -> bool:
+    """Whether a seccomp filter sent SIGSYS, or killed, which looks the same in a record."""
+    return record.type == "SECCOMP" and record.fields.get("sig") in _SIGSYS
+
+
 def _answered_by_the_last(told: list[Denial]) -> list[Denial]:
     """Within one call the kernel asks for DAC_OVERRIDE when DAC_READ_SEARCH was refused, and either
     would have done: generic_permission()."""
@@ -138,7 +144,7 @@ def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial 
 def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
     fields = record.fields
     name = _call_name(fields, syscalls)
-    if fields.get("sig") in ("31", "SIGSYS"):
+    if fields.get("sig") in _SIGSYS:
         return _told(RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS")
     code = _number(fields.get("code"), 16)
     if code is None or code & _ACTION_MASK != _ERRNO:

@@ -55,12 +55,23 @@ class AuditListener:
             return None
         return cls(audit)
 
+    @property
+    def fd(self) -> int:
+        """Readable when there is news."""
+        return self._socket.fileno()
+
+    def records(self, most: int) -> list[Record]:
+        """What is there, of the whole machine; some may have been lost."""
+        told: list[Record] = []
+        with suppress(OSError):  # nothing more, or records were lost: the kernel says so by ENOBUFS
+            while len(told) < most:
+                if record := _record(self._socket.recv(1 << 16)):
+                    told.append(record)
+        return told
+
     def read(self, scope_of: Callable[[int], Scope | None]) -> None:
         """Read what is there; ``scope_of`` tells whose a process is."""
-        with suppress(OSError):  # nothing more, or records were lost: the kernel says so by ENOBUFS
-            while True:
-                if record := _record(self._socket.recv(1 << 16)):
-                    self._waiting.append((_PATIENCE, record))
+        self._waiting += [(_PATIENCE, record) for record in self.records(_MOST)]
         waiting, self._waiting = self._waiting, []
         for rounds, record in waiting:
             pid = record.fields.get("pid", "")

@@ -20,6 +20,11 @@ OUTSIDE, OWN = 2, 4
 """Bits of RELATION: the process is in another user namespace than the machine's; the check was
 against the namespace that the process is in."""
 NO_CALL = 0xFFFFFFFF
+NO_CAP = 0xFFFFFFFF
+"""In the place of the capability: a call that was refused without a check that was told."""
+ERROR, FILTERED = STACK, STACK + 4
+"""Where such a call has its error, 0 for SIGSYS, and whether a seccomp filter answered it."""
+ASKED_SIZE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,9 @@ class KernelLayout:
     """Of ``struct cred``."""
     above: int
     """Of ``struct user_namespace``: the one above it."""
+    seccomp: int
+    exit_code: int
+    cred: int
     groups: int
     """Of ``struct task_struct``."""
     group: int
@@ -81,6 +89,13 @@ class DenialMaps:
     which one is the address of a socket."""
     dropped: int
     """How many records the ring did not take."""
+    failed: int
+    """Process → its name, of those that did not end with 0."""
+    asked: int | None = None
+    """By thread: its last call in which a check was refused. Where the end of each is seen."""
+    ended: int | None = None
+    """By thread that a seccomp filter stands before: 1 where the end of a call was seen, and not
+    the begin of the next one yet."""
 
 
 @dataclass(frozen=True, slots=True)

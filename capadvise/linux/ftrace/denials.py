@@ -1,5 +1,6 @@
-"""The refused capability checks of the whole machine: counted in the kernel, the first of each kind
-told here. Nothing of it outlives this process: the kernel ends the programs with their descriptors.
+"""The refused capability checks of the whole machine, and the calls that were refused without one:
+counted in the kernel, the first of each kind told here. Nothing of it outlives this process: the
+kernel ends the programs with their descriptors.
 
 It takes Linux 5.15, BPF, BTF and the kernel's symbols.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace import denial_record as at
+from capadvise.linux.ftrace import refusal_programs
 from capadvise.linux.ftrace.denial_program import program
 from capadvise.linux.ftrace.denial_record import (
     FUNCTION,
@@ -30,6 +32,10 @@ KINDS = 4096
 """So many kinds of refusals are kept apart; the kernel forgets those that were not seen longest."""
 _RING = 1 << 20
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
+_ENDED = 1024
+"""So many processes that ended with a failure are remembered."""
+_THREADS = 16384
+"""So many threads are followed from call to call, where the end of each call is seen."""
 _MOST_PATHS = 512
 """System calls have lower numbers."""
 _MEMORY = ("mmap", "munmap", "brk", "mremap", "mprotect", "execve", "execveat", "fork", "vfork")
@@ -37,7 +43,7 @@ _MEMBERS = {
     "pt_regs": ("orig_ax", "di", "si", "dx", "r10", "r8", "r9", "syscallno", "orig_x0", "regs"),
     "cred": ("uid", "user_ns", "cap_inheritable"),
     "user_namespace": ("parent",),
-    "task_struct": ("cgroups",),
+    "task_struct": ("cgroups", "seccomp", "cred", "exit_code"),
     "css_set": ("dfl_cgrp", "subsys"),
     "cgroup_subsys_state": ("cgroup",),
     "cgroup": ("kn",),
@@ -56,7 +62,12 @@ class RefusedCheck:
 
     key: bytes
     """By which the kernel counts it."""
-    cap: int
+    cap: int | None
+    """None: a call that was refused without one."""
+    error: int
+    """Of such a call; 0: it was sent SIGSYS."""
+    filtered: bool
+    """A seccomp filter answered it."""
     call: int | None
     """The number of the system call; None: there is none, as at a page fault."""
     relation: int
@@ -80,13 +91,14 @@ class RefusedCheck:
 class MachineRefusals:
     """The programs, and what they tell."""
 
-    def __init__(self, numbers: Mapping[str, int]) -> None:
-        """``numbers``: of system calls, by name. Raises CannotObserve."""
+    def __init__(self, numbers: Mapping[str, int], *, every_call: bool = False) -> None:
+        """``numbers``: of system calls, by name. ``every_call``: see the end of each call, too.
+        Raises CannotObserve."""
         self._layout, function = _layout()
         self._numbers = numbers
         self._fds: list[int] = []
         try:
-            self._maps = self._make_maps()
+            self._maps = self._make_maps(every_call=every_call)
             self._attach(function)
             self._ring = _Ring(self._maps.ring)
         except OSError as error:
@@ -96,17 +108,21 @@ class MachineRefusals:
                 f"the kernel refuses the BPF program: {error.strerror}", hint=hint
             ) from error
 
-    def _make_maps(self) -> DenialMaps:
+    def _make_maps(self, *, every_call: bool) -> DenialMaps:
         def made(kind: int, key: int, value: int, entries: int) -> int:
             self._fds.append(libc.bpf_map(kind, key, value, entries))
             return self._fds[-1]
 
+        lru = uapi.BPF_MAP_TYPE_LRU_HASH
         maps = DenialMaps(
             scratch=made(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, 4, at.RECORD_SIZE, 1),
-            counts=made(uapi.BPF_MAP_TYPE_LRU_HASH, at.KEY_SIZE, 8, KINDS),
+            counts=made(lru, at.KEY_SIZE, 8, KINDS),
             ring=made(uapi.BPF_MAP_TYPE_RINGBUF, 0, 0, _RING),
             paths=made(uapi.BPF_MAP_TYPE_ARRAY, 4, 8, _MOST_PATHS),
             dropped=made(uapi.BPF_MAP_TYPE_ARRAY, 4, 8, 1),
+            failed=made(lru, 4, 16, _ENDED),
+            asked=made(lru, 4, at.ASKED_SIZE, _THREADS) if every_call else None,
+            ended=made(lru, 4, 8, _THREADS) if every_call else None,
         )
         for name, number in self._numbers.items():
             kinds = [kind for _, kind in syscall_arguments.signature(name)]
@@ -121,12 +137,19 @@ class MachineRefusals:
         memory = [self._numbers[name] for name in _MEMORY if name in self._numbers]
         calls = Calls(memory, get("clone"), get("clone3"))
 
+        own = os.getpid()
+
         def code(context: at.CheckArguments) -> bytes:
-            own = os.getpid()
             return program(context, self._layout, self._maps, calls, own)
 
+        raw, layout, maps = uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, self._layout, self._maps
+        self._run(raw, refusal_programs.at_exit(layout, maps, own), "sched_process_exit")
+        self._run(raw, refusal_programs.at_signal(layout, maps, own), "signal_deliver")
+        if maps.ended is not None:
+            self._run(raw, refusal_programs.at_begin(layout, maps.ended), "sys_enter")
+            self._run(raw, refusal_programs.at_end(layout, maps, own), "sys_exit")
         try:
-            self._run(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code(TRACEPOINT), "cap_capable")
+            self._run(raw, code(TRACEPOINT), "cap_capable")
             return
         except FileNotFoundError:  # before Linux 6.14
             pass
@@ -155,6 +178,11 @@ class MachineRefusals:
         """How often each kind was seen so far."""
         for key, value in libc.bpf_entries(self._maps.counts, at.KEY_SIZE, 8):
             yield key, struct.unpack("<Q", value)[0]
+
+    def failed(self, process: int, program: str) -> bool:
+        """Whether a process has ended, not with 0, a short time ago, without another exec."""
+        name = libc.bpf_lookup(self._maps.failed, struct.pack("<I", process), 16)
+        return name is not None and _text(name) == program
 
     def dropped(self) -> int:
         """Of how many kinds the news was lost, since too much of it came at once."""
@@ -203,10 +231,14 @@ def _denial(record: bytes) -> RefusedCheck:
     arguments, ids, sets = fields[9:15], fields[15:23], fields[23:28]
     path, names = fields[28:]
     size = at.NAME_SIZE
+    without = cap == at.NO_CAP
+    error, filtered = struct.unpack_from("<II", stack) if without else (0, 0)
     levels = [_text(names[place : place + size]) for place in range(0, len(names), size)]
     return RefusedCheck(
         key=record[: at.KEY_SIZE],
-        cap=cap,
+        cap=None if without else cap,
+        error=error,
+        filtered=bool(filtered),
         call=None if call == at.NO_CALL else call,
         relation=relation,
         program=_text(program),
@@ -250,6 +282,9 @@ def _layout() -> tuple[KernelLayout, int]:
             sets=offsets["cred", "cap_inheritable"],
             users=offsets["cred", "user_ns"],
             above=offsets["user_namespace", "parent"],
+            seccomp=offsets["task_struct", "seccomp"],
+            exit_code=offsets["task_struct", "exit_code"],
+            cred=offsets["task_struct", "cred"],
             groups=offsets["task_struct", "cgroups"],
             group=offsets["css_set", "subsys"] + state,
             group2=offsets["css_set", "dfl_cgrp"],

@@ -230,6 +230,17 @@ def bpf_update(table: int, key: bytes, value: bytes) -> None:
     _bpf(uapi.BPF_MAP_UPDATE_ELEM, "<IIQQQ", table, 0, *addresses, 0)
 
 
+def bpf_lookup(table: int, key: bytes, size: int) -> bytes | None:
+    """The value of an entry, of this size; None where there is none."""
+    key_, value = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(size)
+    addresses = ctypes.addressof(key_), ctypes.addressof(value)
+    try:
+        _bpf(uapi.BPF_MAP_LOOKUP_ELEM, "<IIQQQ", table, 0, *addresses, 0)
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
 def bpf_entries(table: int, key: int, value: int) -> Iterator[tuple[bytes, bytes]]:
     """What a map holds, with keys and values of these sizes. It may change meanwhile."""
     keys, values = (ctypes.create_string_buffer(size * _BATCH) for size in (key, value))

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.errors import CannotObserve
+from capadvise.linux.audit.denials import denials, sends_signal
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.ftrace.denials import KINDS, MachineRefusals
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import own_caps
 from capadvise.linux.running.owners import Owners
 from capadvise.linux.running.watched_calls import CallReader
-from capadvise.watched import WatchFinding, WatchFindings, empty_context, judged
+from capadvise.watched import WatchedCall, WatchFinding, WatchFindings, empty_context, judged
 
 _TOGETHER = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
 _AT_ONCE = 256
 """So many new kinds are read in one round: a program that makes more is not worth more of our
 time."""
+_TO_FAIL = 3.0
+"""Seconds after a refused call by which a program that cannot do without it has ended."""
 KEPT_CAPS = frozenset({1, 19, 39})
 """DAC_OVERRIDE to write where its caller wants the counters, SYS_PTRACE for the descriptors of
 others' processes, BPF for the kernel's counts."""
@@ -37,11 +42,19 @@ class _Counted:
     seen: int = 1
 
 
+class _Waiting(NamedTuple):
+    """A call of which it is to be seen whether the program goes on."""
+
+    due: float
+    call: WatchedCall
+    key: bytes
+
+
 class MachineWatch:
     """Opens what it needs at once."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        """Raises CannotObserve."""
+    def __init__(self, catalog: Catalog, *, every_call: bool = False) -> None:
+        """``every_call``: see the end of each system call, too. Raises CannotObserve."""
         require_place("watch")
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
         if table is None:
@@ -51,14 +64,22 @@ class MachineWatch:
         self.findings = WatchFindings()
         self._counted: OrderedDict[bytes, _Counted] = OrderedDict()
         self._reader = CallReader(Symbols.load(), names, Owners())
-        self._denials = MachineRefusals(numbers)
+        self._denials = MachineRefusals(numbers, every_call=every_call)
+        self._audit = AuditListener.open()
+        self._every_call = every_call
+        self._waiting: deque[_Waiting] = deque()
         self._began = time.monotonic()
         own_caps.keep(KEPT_CAPS)
 
     @property
-    def fd(self) -> int:
+    def fds(self) -> list[int]:
         """Readable when there is news."""
-        return self._denials.fd
+        return [self._denials.fd, *([self._audit.fd] if self._audit else [])]
+
+    @property
+    def hears_audit(self) -> bool:
+        """Whether the kernel sends its audit records."""
+        return self._audit is not None
 
     @property
     def seconds(self) -> float:
@@ -70,18 +91,48 @@ class MachineWatch:
         """How many new kinds of refusals could not be read."""
         return self._denials.dropped()
 
-    def news(self) -> Iterator[WatchFinding]:
-        """The findings that are new."""
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which there can be news without anything to read; None: never."""
+        return max(0.0, self._waiting[0].due - time.monotonic()) if self._waiting else None
+
+    def news(self, *, all_: bool = False) -> Iterator[WatchFinding]:
+        """The findings that are new. ``all_``: what waits for more to be known, too."""
         time.sleep(_TOGETHER)
         for call, keys in self._reader.calls(self._denials.read(_AT_ONCE)):
-            finding, new = self.findings.add(judged(call, self._catalog, self._context))
-            finding.count += 1
-            self._counted[keys[-1]] = _Counted(finding)
-            self._counted.move_to_end(keys[-1])
+            if call.asks_for_limit and len(self._waiting) < _AT_ONCE:
+                self._waiting.append(_Waiting(time.monotonic() + _TO_FAIL, call, keys[-1]))
+            else:
+                yield from self._add(call, keys[-1])
+        while self._waiting and (all_ or self._waiting[0].due <= time.monotonic()):
+            waited = self._waiting.popleft()
+            went_on = not self._denials.failed(waited.call.pid, waited.call.program)
+            yield from self._add(replace(waited.call, went_on=went_on), waited.key)
+        for call in self._audited():
+            yield from self._add(call, None)
+
+    def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
+        """Count it; the finding, where it is new. ``key``: by which the kernel counts on."""
+        finding, new = self.findings.add(judged(call, self._catalog, self._context))
+        finding.count += 1
+        if key is not None:
+            self._counted[key] = _Counted(finding)
+            self._counted.move_to_end(key)
             if len(self._counted) > 2 * KINDS:
                 self._counted.popitem(last=False)
-            if new:
-                yield finding
+        if new:
+            yield finding
+
+    def _audited(self) -> Iterator[WatchedCall]:
+        """What audit records tell, and the programs do not."""
+        if self._audit is None:
+            return
+        records = [
+            record
+            for record in self._audit.records(_AT_ONCE)
+            if not (sends_signal(record) or (self._every_call and record.type == "SECCOMP"))
+        ]
+        yield from self._reader.audited(denials(records, self._catalog.syscalls))
 
     def count(self) -> None:
         """Ask the kernel how often each was seen."""
@@ -94,3 +145,5 @@ class MachineWatch:
     def close(self) -> None:
         """End it."""
         self._denials.close()
+        if self._audit is not None:
+            self._audit.close()

@@ -1,12 +1,16 @@
-"""From what the kernel tells of refused checks to refused calls, with the names of things."""
+"""From what the kernel tells of refused checks and calls, and from its audit records, to refused
+calls with the names of things."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from capadvise.caps import Cap, from_mask
+from capadvise.linux.audit.denials import Denial
 from capadvise.linux.ftrace import denial_record
 from capadvise.linux.ftrace.denial_record import ADDRESS_SIZE
 from capadvise.linux.ftrace.denials import RefusedCheck
@@ -15,7 +19,7 @@ from capadvise.linux.kernel import syscalls
 from capadvise.linux.kernel.syscall_arguments import signature, signed
 from capadvise.linux.retry import decode
 from capadvise.linux.running.owners import Owners
-from capadvise.recording import UNKNOWN_CALL, Check, Namespace
+from capadvise.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
 from capadvise.watched import WatchedCall
 
 _EPERM = -1
@@ -43,10 +47,12 @@ class CallReader:
         name = name or UNKNOWN_CALL
         uids, gids = syscalls.Ids(*first.uids), syscalls.Ids(*first.gids)
         arguments = syscalls.arguments(name, first.arguments, uids, gids)
+        if first.cap is None:
+            return self._without_check(first, name)
         checks = tuple(
             Check(
                 id=number,
-                cap=Cap(denial.cap),
+                cap=Cap(denial.cap or 0),
                 granted=False,
                 ns=_namespace(denial.relation),
                 site=site,
@@ -61,6 +67,13 @@ class CallReader:
             )
             for number, (denial, site) in enumerate(zip(denials, sites, strict=True), start=1)
         )
+        return replace(self._seen(first, name), denied=checks)
+
+    def _without_check(self, first: RefusedCheck, name: str) -> WatchedCall:
+        error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
+        return replace(self._seen(first, name), errno=error, entered=not first.filtered)
+
+    def _seen(self, first: RefusedCheck, name: str) -> WatchedCall:
         return WatchedCall(
             owner=self._owners.of(first.process, first.program, first.groups),
             program=first.program,
@@ -68,15 +81,32 @@ class CallReader:
             uid=first.uids[1],
             syscall=name,
             about=about(name, first),
-            denied=checks,
+            denied=(),
             permitted=from_mask(first.permitted),
             bounding=from_mask(first.bounding),
         )
 
+    def audited(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
+        """What audit records say. Of a process that is over, they do not say whose it was."""
+        for denial in denials:
+            if denial.by is not RefusedBy.UNKNOWN:  # of those, only their errors are known
+                yield WatchedCall(
+                    owner=self._owners.of(denial.pid or 0, denial.program, ()),
+                    program=denial.program,
+                    pid=denial.pid or 0,
+                    uid=denial.uid or 0,
+                    syscall=denial.syscall or UNKNOWN_CALL,
+                    about="",
+                    denied=(),
+                    errno=denial.errno,
+                    told=Told(denial.by, denial.evidence),
+                    noted=not denial.refused,
+                )
 
-def _call_of(denial: RefusedCheck) -> tuple[int, int | None, tuple[int, ...]]:
+
+def _call_of(denial: RefusedCheck) -> tuple[int, int | None, tuple[int, ...], bool]:
     """The checks of one call follow each other."""
-    return denial.thread, denial.call, denial.arguments
+    return denial.thread, denial.call, denial.arguments, denial.cap is None
 
 
 def _namespace(relation: int) -> Namespace:

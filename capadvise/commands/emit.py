@@ -10,16 +10,16 @@ from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.report.load import load
+from capadvise.report.model import Report
 from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
     """Print a snippet, write it to a file, or patch one with it."""
-    if args.into is not None and args.output is not None:
-        raise BadInput("--into changes its file in place: leave --output out")
-    if args.into is None and (args.service is not None or args.dry_run):
-        raise BadInput("--service and --dry-run are for --into FILE")
+    _check(args)
     report = load(Path(args.report), default())
+    if args.drop_in:
+        args.format, args.into = "systemd", _drop_in(args, report)
     caps = report.proposal.recommended
     if args.set == "floor":
         if report.proposal.floor is None:
@@ -44,3 +44,32 @@ def command(args: argparse.Namespace) -> int:
 
         write(Path(args.output), text, private=False)
     return Exit.OK
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises BadInput for options that do not go together."""
+    if args.drop_in and (args.into is not None or args.format not in (None, "systemd")):
+        raise BadInput("--drop-in is a file of systemd's: leave --into and other formats out")
+    if args.format is None and not args.drop_in:
+        raise BadInput("--format is missing", hint=f"one of: {', '.join(FORMATS)}")
+    changes = args.into is not None or args.drop_in
+    if changes and args.output is not None:
+        raise BadInput("--into and --drop-in change a file in place: leave --output out")
+    if args.into is None and args.service is not None:
+        raise BadInput("--service is for --into FILE")
+    if args.dry_run and not changes:
+        raise BadInput("--dry-run is for --into FILE and --drop-in")
+
+
+def _drop_in(args: argparse.Namespace, report: Report) -> str:
+    """Where the drop-in of the unit belongs that was recorded."""
+    from capadvise.formats.systemd import drop_in_of, recorded_unit
+
+    unit = recorded_unit(report.target.argv) if report.target.kind == "unit" else None
+    if unit is None:
+        raise BadInput(
+            f"{args.report}: it is no recording of a systemd unit",
+            hint="name its file: --format systemd --into "
+            "/etc/systemd/system/UNIT.service.d/capadvise.conf",
+        )
+    return drop_in_of(unit)

@@ -50,6 +50,9 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     if not args.dry_run:
         change.write()
         notice(f"{what}: written")
+        if args.drop_in:
+            unit = Path(args.into).parent.name.removesuffix(".d")
+            notice(f"it counts after: systemctl daemon-reload && systemctl restart {unit}")
     return Exit.OK
 
 

@@ -12,10 +12,10 @@ from capadvise.formats.snippet import Snippet, comment
 
 
 def render(snippet: Snippet) -> str:
-    """A drop-in, ``NAME.container.d/10-capadvise.conf``: empty values take back what the file
+    """A drop-in, ``NAME.container.d/capadvise.conf``: empty values take back what the file
     itself says, to which these would be added."""
     lines = [
-        f"# {snippet.name}.container.d/10-capadvise.conf\n",
+        f"# {snippet.name}.container.d/capadvise.conf\n",
         snippet.comments(),
         "[Container]\nDropCapability=\nDropCapability=all\nAddCapability=\n",
     ]

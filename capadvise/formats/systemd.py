@@ -15,7 +15,7 @@ from capadvise.formats.snippet import Snippet, comment
 def render(snippet: Snippet) -> str:
     """A drop-in. An empty value takes back what the unit says, to which these would be added."""
     lines = [
-        f"# /etc/systemd/system/{_unit(snippet)}.d/10-capadvise.conf\n",
+        f"# {drop_in_of(_unit(snippet))}\n",
         snippet.comments(more=(_note(snippet),)),
         "[Service]\nCapabilityBoundingSet=\n",
     ]
@@ -38,10 +38,21 @@ _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.service")
 
 def _unit(snippet: Snippet) -> str:
     """The unit that was recorded, else one called as the target."""
-    match snippet.argv:
+    return recorded_unit(snippet.argv) or f"{snippet.name}.service"
+
+
+def recorded_unit(argv: Sequence[str]) -> str | None:
+    """The unit that a target's command restarts; None for any other command."""
+    match argv:
         case ("systemctl", "restart", str(name)) if _UNIT_NAME.fullmatch(name):
             return name
-    return f"{snippet.name}.service"
+    return None
+
+
+def drop_in_of(unit: str) -> str:
+    """Where capadvise's drop-in for a unit belongs. Those of ``systemctl edit`` (override.conf)
+    are sorted after it, and count for more."""
+    return f"/etc/systemd/system/{unit}.d/capadvise.conf"
 
 
 def _note(snippet: Snippet) -> str:

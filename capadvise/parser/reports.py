@@ -23,13 +23,13 @@ example: capadvise emit web.json --format compose --into compose.yaml --service 
 def emit(verbs: Verbs) -> None:
     """``emit``."""
     parser = verb(
-        *(verbs, "emit", "REPORT --format FORMAT [options]"),
+        *(verbs, "emit", "REPORT --format FORMAT|--drop-in [options]"),
         "print the set in a runtime's language, or patch a file",
         _EMIT,
     )
     parser.add_argument("report", metavar="REPORT")
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), required=True, help="the language; required"
+        "--format", choices=tuple(FORMATS), help="the language; required without --drop-in"
     )
     parser.add_argument(
         "--set",
@@ -39,6 +39,14 @@ def emit(verbs: Verbs) -> None:
     )
     parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
     parser.add_argument(
+        "--drop-in",
+        action="store_true",
+        help=(
+            "of a systemd unit: write /etc/systemd/system/UNIT.d/capadvise.conf, checked by "
+            "systemd-analyze, and show the diff"
+        ),
+    )
+    parser.add_argument(
         "--service",
         metavar="[[NAMESPACE/]KIND/]NAME[/CONTAINER]",
         help="which one to patch, where the file has several",
@@ -47,7 +55,7 @@ def emit(verbs: Verbs) -> None:
         "--partial",
         action="store_true",
         help=(
-            "with --into: let a report that did not observe the start (attach) take "
+            "with --into, --drop-in: let a report that did not observe the start (attach) take "
             "capabilities away"
         ),
     )

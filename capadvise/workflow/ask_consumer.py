@@ -86,6 +86,19 @@ def bounding(name: str, files: Mapping[str, str]) -> dict[frozenset[str], bool] 
     return groups
 
 
+def complaint(name: str, files: Mapping[str, str], of: str) -> str | None:
+    """The first thing that ``systemd-analyze verify`` does not like of a file among these."""
+    if shutil.which("systemd-analyze") is None:
+        return None
+    # It fails for whatever it finds, in files of others as well.
+    argv = ["sh", "-c", 'systemd-analyze verify --man=no "./$1" 2>&1 || :', "sh", name]
+    with tempfile.TemporaryDirectory(prefix="capadvise-units-") as folder:
+        _write(Path(folder), files)
+        said = _output(argv, folder=folder) or ""
+    lines = (line.partition(f"{of}:") for line in said.splitlines())
+    return next((rest for _, found, rest in lines if found), None)
+
+
 def around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
     """A unit and its drop-ins, and the quadlets beside it that it can refer to, by their names in
     their folder."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.effect import has
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
+from capadvise.report.escape import printable
 from capadvise.workflow import ask_consumer
+from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 
 
 def confirm(change: Change, language: str, snippet: Snippet) -> None:
-    """Raises CannotPatch where it takes the new text otherwise than it is meant.
-    Of a drop-in alone nobody can say what it comes to."""
+    """Raises CannotPatch where it takes the new text otherwise than it is meant."""
     if change.path.parent.suffix == ".d":
+        if language == "systemd":
+            _confirm_drop_in(change, snippet)
         return
     before = (change.before or b"").decode().removeprefix("\ufeff")
     after = change.patched.text.removeprefix("\ufeff")
@@ -27,6 +31,37 @@ def confirm(change: Change, language: str, snippet: Snippet) -> None:
             "what the patch says",
             hint="nothing was written: list the capabilities once, in the service itself",
         )
+
+
+def _confirm_drop_in(change: Change, snippet: Snippet) -> None:
+    """For a unit of this machine, with its other drop-ins, which systemd-analyze finds by itself.
+    Of any other drop-in nobody can say what it comes to."""
+    folder = change.path.parent
+    unit = folder.name.removesuffix(".d")
+    own = unit_file(unit, UNIT_PATH) if str(folder.parent) in UNIT_PATH else None
+    if own is None:
+        return
+    name = f"{folder.name}/{change.path.name}"
+    files = {
+        unit: Path(own).read_text(encoding="utf-8", errors="replace"),
+        name: change.patched.text.removeprefix("\ufeff"),
+    }
+    if said := ask_consumer.complaint(unit, files, name):
+        raise CannotPatch(f"{change.path}: systemd-analyze verify, line {printable(said)}")
+    if _is_held(unit, files, snippet) is False:
+        raise CannotPatch(
+            f"{change.path}: systemd would not give {unit} what the drop-in says",
+            hint=f"another drop-in counts for more: systemctl cat {unit}",
+        )
+
+
+def _is_held(name: str, files: Mapping[str, str], snippet: Snippet) -> bool | None:
+    """Whether systemd gives a unit what is meant; None where it cannot be asked."""
+    groups = ask_consumer.bounding(name, files)
+    wanted = {cap.name for cap, _ in snippet.caps}
+    if groups is None:
+        return None
+    return all(held is not wanted.isdisjoint(group) for group, held in groups.items())
 
 
 _PROGRAMS = {
@@ -43,11 +78,7 @@ def _takes(text: str, change: Change, language: str, snippet: Snippet) -> bool |
     units = language in ("systemd", "quadlet")
     files = ask_consumer.around([str(change.path)], [text]) if units else {}
     if language == "systemd":
-        groups = ask_consumer.bounding(name, files)
-        wanted = {cap.name for cap, _ in snippet.caps}
-        if groups is None:
-            return None
-        return all(held is not wanted.isdisjoint(group) for group, held in groups.items())
+        return _is_held(name, files, snippet)
     try:
         if language == "quadlet":
             declared = ask_consumer.container(name, files)

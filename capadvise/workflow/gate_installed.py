@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from capadvise.gate.sources import drop_in_folders
 
@@ -34,6 +35,17 @@ def installed(folders: Sequence[str]) -> Iterator[list[str]]:
     for name in sorted(files):
         if not _is_masked(files[name]) and not _is_alias(files[name]):
             yield [files[name], *_drop_ins(name, folders)]
+
+
+def unit_file(name: str, folders: Sequence[str]) -> str | None:
+    """The file of a unit that is not masked; of an instance, its template's."""
+    first, at, rest = name.partition("@")
+    template = f"{first}@{PurePath(rest).suffix}" if at else name
+    for wanted in dict.fromkeys((name, template)):
+        places = [os.path.join(folder, wanted) for folder in folders]
+        if found := next(filter(os.path.lexists, places), None):
+            return None if _is_masked(found) else found
+    return None
 
 
 def _names(folder: str, ending: str) -> list[str]:

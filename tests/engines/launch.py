@@ -62,7 +62,7 @@ def quadlet_run(snippet: Snippet, folder: Path) -> list[str]:
     drop_ins.mkdir()
     own = f"[Container]\nImage={IMAGE}\nAddCapability=SYS_ADMIN\nDropCapability=MKNOD\n"
     (folder / f"{snippet.name}.container").write_text(own)
-    (drop_ins / "10-capadvise.conf").write_text(FORMATS["quadlet"].render(snippet))
+    (drop_ins / "capadvise.conf").write_text(FORMATS["quadlet"].render(snippet))
     generator = "/usr/lib/systemd/system-generators/podman-system-generator"
     done = call("env", f"QUADLET_UNIT_DIRS={folder}", tool(generator), "--dryrun")
     (start,) = (line for line in done.stdout.splitlines() if line.startswith("ExecStart="))

@@ -59,7 +59,7 @@ def _units(snippet: Snippet, folder: Path) -> Path:
     unit.write_text(UNIT.format(user=user, folder=folder))
     drop_ins = folder / f"{unit.name}.d"
     drop_ins.mkdir()
-    (drop_ins / "10-capadvise.conf").write_text(FORMATS["systemd"].render(snippet))
+    (drop_ins / "capadvise.conf").write_text(FORMATS["systemd"].render(snippet))
     return unit
 
 
@@ -70,7 +70,7 @@ def test_systemd_finds_nothing_to_say(caps: CapSet, user: str, tmp_path: Path) -
     reason = "%n ${HOME} $(id) \\ ; # \\"
     snippet = replace(snippet, caps=tuple((cap, reason) for cap, _ in snippet.caps))
     done = call(tool("systemd-analyze"), "verify", "--man=no", str(_units(snippet, tmp_path)))
-    assert "10-capadvise.conf" not in done.stderr
+    assert "capadvise.conf" not in done.stderr
     assert done.returncode == 0, done.stderr
 
 

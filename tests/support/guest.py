@@ -75,17 +75,11 @@ class Guest:
             shim.write_text(_SHIM.format(pid=pid, name=name))
             shim.chmod(0o755)
 
-    def words(self, *argv: str) -> list[str]:
-        """A command line that executes another one there, in the initial pid namespace."""
-        enter = (
-            "nsenter",
-            f"--target={self.pid}",
-            "--mount",
-            "--net",
-            "--cgroup",
-            "--uts",
-            "--ipc",
-        )
+    def words(self, *argv: str, network: bool = True) -> list[str]:
+        """A command line that executes another one there, in the initial pid namespace, and with
+        ``network`` in its own."""
+        kinds = ("--mount", "--cgroup", "--uts", "--ipc", *(["--net"] if network else []))
+        enter = ("nsenter", f"--target={self.pid}", *kinds)
         return [*enter, "unshare", "--mount", "sh", "-c", _ENTER, "sh", *argv]
 
     @property

@@ -164,4 +164,4 @@ def test_whose_drop_in_it_is(unit: str, folder: str) -> None:
     """The name is the report's: what is none is not written."""
     snippet = snippet_of(report(), frozenset(), CATALOG)
     text = render(replace(snippet, argv=("systemctl", "restart", unit)))
-    assert text.splitlines()[0] == f"# /etc/systemd/system/{folder}/10-capadvise.conf"
+    assert text.splitlines()[0] == f"# /etc/systemd/system/{folder}/capadvise.conf"

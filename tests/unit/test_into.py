@@ -18,6 +18,7 @@ from capadvise.formats.files import plan
 from capadvise.recording import Check, Lost
 from capadvise.report.privileged import other_powers
 from capadvise.report.save import save
+from capadvise.workflow.gate_installed import unit_file
 from tests.support.patching import USUAL, snippet
 from tests.support.recordings import BIND, CATALOG, RECORDING, report
 
@@ -232,8 +233,8 @@ def test_a_terminal_is_not_steered_by_a_diff(
     ("argv", "said"),
     [
         (["--format", "docker", "--into", "x"], "--into cannot patch docker"),
-        (["--format", "compose", "--service", "x"], "are for --into FILE"),
-        (["--format", "compose", "--dry-run"], "are for --into FILE"),
+        (["--format", "compose", "--service", "x"], "--service is for --into FILE"),
+        (["--format", "compose", "--dry-run"], "--dry-run is for --into FILE"),
         (["--format", "compose", "--into", "x", "-o", "y"], "leave --output out"),
     ],
 )
@@ -355,3 +356,55 @@ def test_a_pod_that_was_privileged_is_told_not_to_be(tmp_path: Path, *, was: boo
     assert ("privileged: false" in path.read_text()) is (was is True)
     assert emit(str(saved), path, language="kubernetes") == 0
     assert path.read_text().count("privileged:") == (was is True)
+
+
+def unit_report(tmp_path: Path) -> str:
+    path = tmp_path / "unit.json"
+    made = report(QUIET)
+    argv = ("systemctl", "restart", "capadvise-web@a.service")
+    target = replace(made.target, kind="unit", name="capadvise-web@a", argv=argv)
+    save(path, replace(made, target=target), CATALOG)
+    return str(path)
+
+
+def test_the_drop_in_of_a_unit_needs_no_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emit", unit_report(tmp_path), "--drop-in", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    place = "/etc/systemd/system/capadvise-web@a.service.d/capadvise.conf"
+    assert shown.startswith(f"--- /dev/null\n+++ {place}\n")
+    assert "+CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in shown
+    assert not Path(place).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--drop-in"], "it is no recording of a systemd unit"),
+        ([], "--format is missing"),
+        (["--drop-in", "--format", "compose"], "leave --into and other formats out"),
+        (["--drop-in", "--into", "a.service"], "leave --into and other formats out"),
+        (["--drop-in", "-o", "a.conf"], "leave --output out"),
+    ],
+)
+def test_where_a_drop_in_cannot_be(
+    words: list[str], said: str, saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["emit", saved, *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("web.service", "etc/web.service"), ("web@a.service", "usr/web@.service"), ("db.service", "")],
+)
+def test_the_file_of_a_unit(name: str, file: str, tmp_path: Path) -> None:
+    """The first one of its name; of an instance, its template's; none that is masked."""
+    folders = [str(tmp_path / each) for each in ("etc", "usr")]
+    for folder in folders:
+        Path(folder).mkdir()
+    for each in ("etc/web.service", "usr/web.service", "usr/web@.service", "usr/db.service"):
+        (tmp_path / each).write_text("[Service]\n")
+    (tmp_path / "etc/db.service").symlink_to("/dev/null")
+    assert unit_file(name, folders) == (str(tmp_path / file) if file else None)

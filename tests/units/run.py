@@ -1,18 +1,24 @@
-"""``python -m tests.units.run [--short] [UNIT…]``: units are recorded, proven by restarts, given
-their drop-in and asked again. Prints the table, as Markdown.
+"""``python -m tests.units.run [--short] [--jobs N] [UNIT…]``: units are recorded and proven by
+restarts, capadvise is killed at three moments, and the unit is asked again with its drop-in. Prints
+the table, as Markdown.
 
-As root, where systemd is installed. Nothing of it stays: see ``tests.support.guest``.
+As root, where systemd is installed. Nothing of it stays: each job has a guest of its own
+(``tests.support.guest``), in which it installs what its units are made of.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +26,19 @@ from typing import Any
 import yaml
 
 from tests.support.guest import Guest, booted
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 RECIPES = Path(__file__).with_name("recipes.yaml")
 HEAD = (
     *("unit", "it has", "minimal set", "recommended adds", "not needed", "missing"),
-    *("with the drop-in", "left as it was", "seconds", "trials"),
+    *("with the drop-in", "left as it was", "after kill -9", "seconds", "trials"),
 )
 _SECONDS = 240.0
+_POLICY = "usr/sbin/policy-rc.d"
+"""What it says keeps Debian's packages from starting what they bring."""
+_RECORDING, _TRIAL = "SystemCallFilter=\n", "CapabilityBoundingSet=\n"
+"""Lines of the drop-in of a recording, and of that of a trial, by which they are known."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +48,47 @@ class Row:
     unit: str
     granted: int | None
     """How many its own unit gives it; None where it says nothing."""
-    floor: str
-    more: str
-    superfluous: str
+    floor: frozenset[str] | None
+    """None: not proven."""
+    recommended: frozenset[str]
+    superfluous: frozenset[str]
     """Of its own set."""
-    missing: str
+    missing: frozenset[str]
     """In its own set."""
-    works: str
+    works: bool | None
+    """With the drop-in; None where there is none."""
     undone: bool
+    killed: int
+    """At how many of the moments capadvise still ran, and was killed."""
     seconds: float
     trials: int
-    said: str = ""
+    complaint: str
+    """What is not as it should be; empty: nothing."""
+    said: str
+    """By capadvise."""
 
     @property
     def cells(self) -> Sequence[str]:
         """As the table has them."""
-        had = "all" if self.granted is None else str(self.granted)
-        undone = "yes" if self.undone else "NO"
-        seconds = f"{self.seconds:.0f}"
+        floor = f"not proven; recorded: {_short(self.recommended, 'none')}"
+        more = self.recommended
+        if self.floor is not None:
+            floor, more = _short(self.floor, "none"), self.recommended - self.floor
         return (
-            *(self.unit, had, self.floor, self.more or "–"),
-            *(self.superfluous or "–", self.missing or "–"),
-            *(self.works, undone, seconds, str(self.trials)),
+            *(self.unit, "all" if self.granted is None else str(self.granted)),
+            *(floor, _short(more) if self.floor is not None else "–"),
+            *(_short(self.superfluous), _short(self.missing)),
+            "–" if self.works is None else "works" if self.works else "FAILS",
+            "yes" if self.undone else "NO",
+            *(f"{self.killed} of {len(MOMENTS)}", f"{self.seconds:.0f}", str(self.trials)),
         )
 
 
 def recipes(names: Sequence[str] = (), *, short: bool = False) -> list[dict[str, Any]]:
     """Those with these names, or all."""
     known: list[dict[str, Any]] = yaml.safe_load(RECIPES.read_text())
+    if strange := set(names) - {one["unit"] for one in known}:
+        sys.exit(f"not in {RECIPES.name}: {', '.join(sorted(strange))}")
     return [
         one
         for one in known
@@ -72,51 +97,58 @@ def recipes(names: Sequence[str] = (), *, short: bool = False) -> list[dict[str,
 
 
 def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
-    """Record it, prove it, install what is emitted, and ask it."""
+    """Record it, prove it, kill what records and proves it, install what is emitted, and ask it."""
     name = recipe["unit"]
     unit = f"{name}.service"
     _prepare(guest, recipe)
     guest.systemctl("stop", unit)
     before = _shown(guest, unit)
     granted = _granted(guest, unit)
+    report = guest.root / f"run/{name}.json"
     began = time.monotonic()
-    words = ["run", "--no-tui", "--prove", "-o", f"/run/{name}.json"]
-    words += ["--check", recipe["check"], "--for", "40"] if recipe.get("check") else []
+    words = ["run", "--no-tui", "--prove", "-o", f"/run/{name}.json", *_check(recipe)]
     done = guest.capadvise(*words, "--", "systemctl", "start", name, seconds=_SECONDS)
     seconds = time.monotonic() - began
     undone = _shown(guest, unit) == before and guest.traces() == []
-    report = guest.root / f"run/{name}.json"
-    if not report.exists():
-        return Row(name, _count(granted), "–", "", "", "", "–", undone, seconds, 0, done.stderr)
-    raw = json.loads(report.read_text())
-    proof, proposal = raw["proof"] or {}, raw["proposal"]
-    trials = len(proof.get("trials", ()))
-    if proposal["floor"] is None:
-        needs = f"not proven; recorded: {_short(proposal['recommended'])}"
-        return Row(
-            name, _count(granted), needs, "", "", "", "–", undone, seconds, trials, done.stderr
-        )
-    floor, recommended = set(proposal["floor"]), set(proposal["recommended"])
-    superfluous = set() if granted is None else granted - recommended
-    missing = set() if granted is None else recommended - granted
-    works = _installed(guest, recipe)
+    raw = json.loads(report.read_text()) if report.exists() else {"proof": None, "proposal": {}}
+    proposal = raw["proposal"]
+    floor, recommended = proposal.get("floor"), frozenset(proposal.get("recommended", ()))
+    killed = sum(_killed_at(guest, recipe, moment) for moment in MOMENTS)
+    undone &= _shown(guest, unit) == before and guest.traces() == []
+    works = None if floor is None else _installed(guest, recipe)
+    complaint = "" if report.exists() else "no report"
+    if "floor" in recipe and floor != _long(recipe["floor"]):
+        complaint = f"minimal set: {recipe['floor']} is expected"
+    elif "floor" not in recipe and floor is None:
+        complaint = "not proven"
+    if works is False or not undone:
+        complaint = "it fails with its drop-in, or was not left as it was"
     return Row(
-        *(
-            name,
-            _count(granted),
-            _short(floor),
-            _short(recommended - floor, ""),
-            _short(superfluous, ""),
-            _short(missing, ""),
-        ),
-        *(works, undone, seconds, trials),
-        said="" if works == "works" else done.stderr,
+        unit=name,
+        granted=None if granted is None else len(granted),
+        floor=None if floor is None else frozenset(floor),
+        recommended=recommended,
+        superfluous=granted - recommended if granted is not None and floor is not None else _NONE,
+        missing=recommended - granted if granted is not None and floor is not None else _NONE,
+        works=works,
+        undone=undone,
+        killed=killed,
+        seconds=seconds,
+        trials=len((raw["proof"] or {}).get("trials", ())),
+        complaint=complaint,
+        said=done.stderr,
     )
 
 
+def _check(recipe: dict[str, Any]) -> list[str]:
+    return ["--check", recipe["check"], "--for", "40"] if recipe.get("check") else []
+
+
+# ---------------------------------------------------------------------------- the unit
+
+
 def _prepare(guest: Guest, recipe: dict[str, Any]) -> None:
-    for package in recipe.get("packages", ()):
-        _unpack(guest, package)
+    _install(guest, recipe.get("packages", ()))
     name = recipe.get("template", recipe["unit"])
     if "text" in recipe:
         guest.unit(f"{name}.service", recipe["text"])
@@ -124,56 +156,133 @@ def _prepare(guest: Guest, recipe: dict[str, Any]) -> None:
         folder = guest.root / f"etc/systemd/system/{recipe['unit']}.service.d"
         folder.mkdir(exist_ok=True)
         (folder / "00-guest.conf").write_text(f"[Service]\n{recipe['drop-in']}\n")
-        guest.systemctl("daemon-reload")
+    guest.systemctl("daemon-reload")
     if "setup" in recipe:
         done = guest.call("sh", "-c", recipe["setup"])
         if done.returncode:
             print(f"{recipe['unit']}: set-up: {done.stderr}", file=sys.stderr)
 
 
-def _unpack(guest: Guest, package: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["apt-get", "-o", "APT::Sandbox::User=root", "download", package]
-        subprocess.run(words, cwd=folder, check=True, capture_output=True)
-        for file in Path(folder).glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(file), str(guest.root)], check=True)
+def _install(guest: Guest, packages: Sequence[str]) -> None:
+    """As Debian installs them, users and all; from this machine's network."""
+    asked = ["dpkg-query", "--show", "--showformat=${db:Status-Status}\n", *packages]
+    known = guest.call(*asked).stdout.split() if packages else []
+    if known.count("installed") == len(packages):
+        return
+    policy = guest.root / _POLICY
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    words = ("apt-get", "-qq", "-y", "-o", "APT::Sandbox::User=root", "install")
+    done = subprocess.run(
+        guest.words(*words, "--no-install-recommends", *packages, network=False),
+        env={**guest.environment, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"cannot install {' '.join(packages)}: {done.stdout}{done.stderr}")
 
 
-def _installed(guest: Guest, recipe: dict[str, Any]) -> str:
+def _installed(guest: Guest, recipe: dict[str, Any]) -> bool:
     """Whether it does what it is for with the emitted drop-in."""
     name = recipe["unit"]
     emitted = guest.capadvise("emit", f"/run/{name}.json", "--format", "systemd").stdout
     folder = guest.root / f"etc/systemd/system/{name}.service.d"
     folder.mkdir(exist_ok=True)
-    (folder / "10-capadvise.conf").write_text(emitted)
+    (folder / "capadvise.conf").write_text(emitted)
     guest.systemctl("daemon-reload")
     started = guest.call("systemctl", "start", name)
     check = recipe.get("check") or f"systemctl show -p ActiveState,Result {name} | grep -q success"
-    until = time.monotonic() + 20
-    while (good := guest.call("sh", "-c", check).returncode == 0) is False:
-        if time.monotonic() > until:
+    until_then = time.monotonic() + 20
+    while not (good := guest.call("sh", "-c", check).returncode == 0):
+        if time.monotonic() > until_then:
             break
         time.sleep(0.3)
     guest.systemctl("stop", name)
-    return "works" if good and started.returncode == 0 else "FAILS"
+    return good and started.returncode == 0
 
 
 def _shown(guest: Guest, unit: str) -> str:
     return guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet,DropInPaths", unit)
 
 
-def _granted(guest: Guest, unit: str) -> set[str] | None:
+def _granted(guest: Guest, unit: str) -> frozenset[str] | None:
     said = guest.systemctl("show", "-p", "CapabilityBoundingSet", "--value", unit)
-    names = {word.upper() for word in said.split()}
+    names = frozenset(word.upper() for word in said.split())
     return None if len(names) > 38 else names
 
 
-def _count(granted: set[str] | None) -> int | None:
-    return None if granted is None else len(granted)
+# --------------------------------------------------------------------------- the kills
 
 
-def _short(names: Any, nothing: str = "none") -> str:
+def _killed_at(guest: Guest, recipe: dict[str, Any], moment: Callable[[Guest, str], bool]) -> bool:
+    """Whether capadvise still ran then; it is undone what it did."""
+    name = recipe["unit"]
+    _report(guest).unlink(missing_ok=True)
+    process = subprocess.Popen(
+        guest.words(
+            *(CAPADVISE, "run", "-q", "--no-tui", "--prove", "-o", "/run/killed.json"),
+            *(*_check(recipe), "--", "systemctl", "start", name),
+        ),
+        env=guest.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: moment(guest, name) or process.poll() is not None, _SECONDS)
+    hit = process.poll() is None
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with suppress(AssertionError):
+        until(lambda: guest.traces() == [])
+    return hit
+
+
+def _report(guest: Guest) -> Path:
+    """Of a capadvise that is killed."""
+    return guest.root / "run/killed.json"
+
+
+def _drop_in(guest: Guest, name: str) -> str:
+    """Of a capadvise, as it is now."""
+    for path in (guest.root / f"run/systemd/system/{name}.service.d").glob("zzz-capadvise-*"):
+        with suppress(FileNotFoundError):
+            return path.read_text()
+    return ""
+
+
+def _changed(guest: Guest, name: str) -> bool:
+    """The drop-in of the recording is there."""
+    return _RECORDING in _drop_in(guest, name)
+
+
+def _recorded(guest: Guest, name: str) -> bool:
+    """It was gone again: the first report is written, the trials begin."""
+    return _report(guest).exists()
+
+
+def _tried(guest: Guest, name: str) -> bool:
+    """The drop-in of a trial is there."""
+    drop_in = _drop_in(guest, name)
+    return _TRIAL in drop_in and _RECORDING not in drop_in
+
+
+MOMENTS = (_changed, _recorded, _tried)
+
+
+# --------------------------------------------------------------------------- the table
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _short(names: frozenset[str], nothing: str = "–") -> str:
     return ", ".join(sorted(one.removeprefix("CAP_") for one in names)) or nothing
+
+
+def _long(names: str | None) -> list[str] | None:
+    return None if names is None else [f"CAP_{name}" for name in names.split()]
 
 
 def line(cells: Sequence[str]) -> str:
@@ -181,19 +290,49 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row]:
+    """As they are done. Each job has a guest of its own."""
+    waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Row] = queue.SimpleQueue()
+    for recipe in wanted:
+        waiting.put(recipe)
+
+    def work() -> None:
+        with booted(layers=("etc", "var", "usr")) as guest, suppress(queue.Empty):
+            while True:
+                done.put(row_of(guest, waiting.get_nowait()))
+
+    with ThreadPoolExecutor(jobs) as pool:
+        working = [pool.submit(work) for _ in range(jobs)]
+        for _ in wanted:
+            while True:
+                with suppress(queue.Empty):
+                    yield done.get(timeout=1)
+                    break
+                for one in working:
+                    if one.done() and (error := one.exception()):
+                        raise error
+
+
 def main(words: Sequence[str]) -> int:
-    """1 where a unit does not work with its drop-in, or was not left as it was."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guest ends with us
-    names = [word for word in words if not word.startswith("-")]
+    """1 where a unit is not as its recipe says, fails with its drop-in, or was not left as it
+    was."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guests end with us
+    parser = argparse.ArgumentParser(prog="python -m tests.units.run")
+    parser.add_argument("--short", action="store_true", help="those that CI has time for")
+    parser.add_argument("--jobs", type=int, default=1, help="units at a time")
+    parser.add_argument("units", nargs="*", metavar="UNIT")
+    asked = parser.parse_args(words)
+    began = time.monotonic()
     print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
     failed = False
-    with booted(layers=("etc", "var", "usr")) as guest:
-        for recipe in recipes(names, short="--short" in words):
-            row = row_of(guest, recipe)
-            print(line(row.cells), flush=True)
-            if row.said:
-                print(row.said, file=sys.stderr, flush=True)
-            failed |= row.works == "FAILS" or not row.undone
+    wanted = recipes(asked.units, short=asked.short)
+    for row in rows(wanted, asked.jobs):
+        print(line(row.cells), flush=True)
+        if row.complaint:
+            print(f"{row.unit}: {row.complaint}\n{row.said}", file=sys.stderr, flush=True)
+            failed = True
+    print(f"\n{len(wanted)} units in {time.monotonic() - began:.0f} s")
     return int(failed)
 
 

@@ -85,10 +85,10 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
     assert report["proposal"]["floor"] == ["CAP_NET_BIND_SERVICE"]
     assert any("its own" in one or "itself" in one for one in report["proof"]["cautions"])
     assert guest.state("serves") == "active"
-    emitted = guest.capadvise("emit", "/run/proven.json", "--format", "systemd").stdout
-    folder = guest.root / "etc/systemd/system/serves.service.d"
-    folder.mkdir()
-    (folder / "10-capadvise.conf").write_text(emitted)
+    done = guest.capadvise("emit", "/run/proven.json", "--drop-in")
+    assert done.returncode == 0, done.stderr
+    assert "+CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in done.stdout
+    assert "systemctl daemon-reload && systemctl restart serves.service" in done.stderr
     guest.systemctl("daemon-reload")
     guest.systemctl("reset-failed", "serves")
     guest.systemctl("restart", "serves")
@@ -99,6 +99,28 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
         "AmbientCapabilities=cap_net_bind_service",
     }
     guest.systemctl("stop", "serves")
+
+
+def test_a_drop_in_that_another_one_takes_back_is_not_written(guest: Guest) -> None:
+    """systemd-analyze says so, of the unit with all its drop-ins."""
+    guest.unit("edited.service", ONESHOT)
+    words = ("--no-tui", "-q", "-o", "/run/edited.json", "--", "systemctl", "start", "edited")
+    guest.capadvise("run", *words)
+    folder = guest.root / "etc/systemd/system/edited.service.d"
+    folder.mkdir()
+    edited = folder / "override.conf"
+    edited.write_text("[Service]\nCapabilityBoundingSet=CAP_SYS_TIME\n")
+    done = guest.capadvise("emit", "/run/edited.json", "--drop-in")
+    assert done.returncode == 2, done.stdout
+    assert "another drop-in counts for more: systemctl cat edited.service" in done.stderr
+    assert list(folder.iterdir()) == [edited]
+    edited.unlink()
+    done = guest.capadvise("emit", "/run/edited.json", "--drop-in")
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == [folder / "capadvise.conf"]
+    again = guest.capadvise("emit", "/run/edited.json", "--drop-in")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing to change" in again.stderr
 
 
 def test_what_else_it_works_with(guest: Guest) -> None:
@@ -116,7 +138,7 @@ def test_what_else_it_works_with(guest: Guest) -> None:
     emitted = guest.capadvise("emit", "/run/proven.json", "--format", "systemd").stdout
     folder = guest.root / "etc/systemd/system/hard.service.d"
     folder.mkdir()
-    (folder / "10-capadvise.conf").write_text(emitted)
+    (folder / "capadvise.conf").write_text(emitted)
     guest.systemctl("daemon-reload")
     assert guest.call("systemctl", "start", "hard").returncode == 0
     shown = guest.systemctl("show", "-p", "RestrictRealtime,LockPersonality", "hard")

@@ -98,7 +98,7 @@ def test_a_user_with_ambient_capabilities(guest: Guest) -> None:
     assert needs(report) == {"NET_BIND_SERVICE"}
     assert report["target"]["user"].startswith("65534:")
     emitted = guest.capadvise("emit", "/run/report.json", "--format", "systemd").stdout
-    assert "# /etc/systemd/system/server.service.d/10-capadvise.conf" in emitted
+    assert "# /etc/systemd/system/server.service.d/capadvise.conf" in emitted
     assert "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in emitted
     assert "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in emitted
 

@@ -56,6 +56,13 @@ CapabilityBoundingSet=CAP_KILL
 """
 
 
+GIVES_UP_ALL = """\
+[Service]
+User=nobody
+ExecStart=setpriv --bounding-set=-all --ambient-caps=-all --inh-caps=-all sleep 600
+"""
+
+
 def recorded(guest: Guest, *words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     """A report, and how capadvise ended."""
     report = guest.root / "run/report.json"
@@ -101,6 +108,16 @@ def test_a_user_with_ambient_capabilities(guest: Guest) -> None:
     assert "# /etc/systemd/system/server.service.d/capadvise.conf" in emitted
     assert "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in emitted
     assert "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in emitted
+
+
+def test_what_gives_up_all_that_it_has_at_once(guest: Guest) -> None:
+    """What its manager gave it counts, not what is left once we hear of its exec (knotd)."""
+    guest.unit("gives-up-all.service", GIVES_UP_ALL)
+    report, _ = recorded(guest, "--for", "1", "--", "systemctl", "restart", "gives-up-all")
+    assert needs(report) == {"SETPCAP"}
+    held = report["recordings"][0]["held"]
+    assert "CAP_CHOWN" in held["bounding"]
+    assert held["bounding"] == held["permitted"] == held["ambient"]
 
 
 def test_a_oneshot_and_what_runs_with_a_plus(guest: Guest) -> None:

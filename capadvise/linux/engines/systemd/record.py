@@ -113,7 +113,7 @@ def run_unit(
 
         def recordings() -> tuple[Recording, ...]:
             scope = starts.scope or Scope(1, 0, 0)
-            return (loop.recording(scope, _held(starts, granted), subject.status),)
+            return (loop.recording(scope, _held(unit, granted), subject.status),)
 
         own_caps.keep()
         with under or nullcontext():
@@ -153,11 +153,10 @@ def _loop(
     return EventLoop(subject, sources, ready.signals, command, limits), subject
 
 
-def _held(starts: UnitStarts, granted: CapSet) -> Held:
-    sets = starts.sets
-    bounding = sets.bounding if sets else granted
-    permitted = bounding if starts.user[0] == 0 else sets.permitted if sets else granted
-    return Held(bounding, permitted, sets.ambient if sets else frozenset())
+def _held(unit: ServiceUnit, granted: CapSet) -> Held:
+    """At the exec of its commands, which is what its manager gives them: once we hear of an exec,
+    a program may have given up its sets already (knotd)."""
+    return Held(granted, granted, frozenset() if unit.is_root else granted)
 
 
 def _observation(

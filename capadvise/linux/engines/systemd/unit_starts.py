@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 
-from capadvise.caps import Sets
 from capadvise.linux.engines.systemd import manager
 from capadvise.linux.engines.systemd.unit import ServiceUnit, UnitCommand
 from capadvise.linux.kernel import procfs
@@ -29,9 +28,8 @@ class UnitStarts:
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
         self.scope = scope
-        self.sets: Sets | None = None
-        """Of the main process at its exec, or of one before it; None where all were gone."""
         self.posture: Posture | None = None
+        """Of the main process, or of one before it; None where all were gone."""
         self.user = (0, 0)
         """uid and gid of the main process at its exec."""
         self.privileged: set[str] = set()
@@ -74,7 +72,6 @@ class UnitStarts:
         self.user = task.uids.effective, task.gids.effective
         with suppress(OSError):
             self.posture = posture_of(pid, self._machine)
-            self.sets = procfs.capability_sets(pid)
 
 
 def in_unit(pid: int, name: str) -> bool | None:

@@ -31,16 +31,20 @@ def unit_order(argv: Sequence[str]) -> UnitOrder | None:
 def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
     """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
     Raises CannotObserve and BadInput where nothing ran."""
+    from capadvise.linux.engines.systemd.activators import order_for
     from capadvise.linux.engines.systemd.manager import known
     from capadvise.linux.engines.systemd.record import SETTLES, active_check, observe_unit
 
+    say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
+    asked, order = order.unit, order_for(order)
+    if order.unit != asked:
+        say(f"{asked} starts {order.unit}, which is recorded")
     unasked = wishes.prove and command.check is None and command.seconds is None
     if unasked and not known(order.unit).oneshot:
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
     if wishes.screens and has_screens():
         over, status = _on_screen(order, command, wishes)
         return hardened_over(over) if wishes.harden else over, status
-    say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
     run = observe_unit(order, command, preload, say=say)
     over = over_of(run.seen, wishes)
     if wishes.prove:

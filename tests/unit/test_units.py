@@ -17,6 +17,7 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in, undo
+from capadvise.linux.engines.systemd.activators import service_of
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
 from capadvise.linux.engines.systemd.record import active_check
 from capadvise.linux.engines.systemd.unit import (
@@ -168,7 +169,9 @@ def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] |
         ("systemctl -M box restart foo", "systemctl -M"),
         ("systemctl start a b", "one unit is recorded at a time"),
         ("systemctl start", "one unit is recorded at a time"),
-        ("systemctl start docker.socket", "only services"),
+        ("systemctl start multi-user.target", "one service is recorded at a time"),
+        ("systemctl start session-1.scope", "systemd did not start what is in it"),
+        ("systemctl start home.mount", "only services are recorded"),
         ("systemctl start ../x", "not the name of a unit"),
         ("systemctl start nginx*", "not the name of a unit"),
     ],
@@ -176,6 +179,39 @@ def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] |
 def test_what_starts_units_in_a_way_that_is_not_recorded(line: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         recognize(line.split())
+
+
+LOADED = {"LoadState": "loaded", "ActiveState": "active", "Triggers": "web.service"}
+
+
+@pytest.mark.parametrize("name", ["web.socket", "web.timer", "web.path"])
+def test_what_starts_a_service_stands_for_it(name: str) -> None:
+    order = recognize(["systemctl", "start", name])
+    assert order
+    assert order.unit == name
+    assert service_of(name, LOADED) == "web.service"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "why"),
+    [
+        ("web.socket", {"LoadState": "not-found"}, "there is no unit"),
+        ("web.socket", {"LoadState": "masked"}, "systemd says masked"),
+        ("web.socket", {"Accept": "yes"}, "for each connection"),
+        ("web.socket", {"ActiveState": "inactive"}, "would get no socket"),
+        ("web.timer", {"Triggers": ""}, "starts no service"),
+        ("web.path", {"Triggers": "a.service b.service"}, "starts a.service and b.service"),
+    ],
+)
+def test_what_starts_no_service_that_can_be_recorded(
+    name: str, said: dict[str, str], why: str
+) -> None:
+    with pytest.raises(BadInput, match=why):
+        service_of(name, LOADED | said)
+
+
+def test_a_timer_need_not_run() -> None:
+    assert service_of("web.timer", LOADED | {"ActiveState": "inactive"}) == "web.service"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ CapabilityBoundingSet=CAP_KILL
 """
 
 
+CALLED = """\
+[Service]
+ExecStart=/usr/bin/python3 -c 'import os, socket\\n\
+s = socket.socket(fileno=3)\\nwhile True:\\n c, _ = s.accept()\\n\
+ os.chown("/run", 0, 1); os.chown("/run", 0, 0)\\n c.send(b"hello"); c.close()'
+"""
 GIVES_UP_ALL = """\
 [Service]
 User=nobody
@@ -108,6 +114,34 @@ def test_a_user_with_ambient_capabilities(guest: Guest) -> None:
     assert "# /etc/systemd/system/server.service.d/capadvise.conf" in emitted
     assert "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in emitted
     assert "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in emitted
+
+
+def test_a_socket_stands_for_the_service_that_it_starts(guest: Guest) -> None:
+    """It must be up, and is afterwards; what the service does with a connection is seen."""
+    guest.unit("called.socket", "[Socket]\nListenStream=127.0.0.1:86\n")
+    guest.unit("called.service", CALLED)
+    down = guest.capadvise("run", "--no-tui", "--", "systemctl", "start", "called.socket")
+    assert down.returncode == 2
+    assert "systemctl start called.socket, then the same again" in down.stderr
+    guest.systemctl("start", "called.socket")
+    words = ("--check", "curl -sm 2 --http0.9 127.0.0.1:86 | grep hello", "--", "systemctl")
+    report, done = recorded(guest, *words, "start", "called.socket")
+    assert "called.socket starts called.service, which is recorded" in done.stderr
+    assert report["target"]["name"] == "called"
+    assert needs(report) == {"CHOWN"}
+    assert report["recordings"][0]["succeeded"] is True
+    assert (guest.state("called.socket"), guest.state("called")) == ("active", "inactive")
+    guest.systemctl("stop", "called.socket")
+
+
+def test_a_timer_stands_for_the_service_that_it_starts(guest: Guest) -> None:
+    """It is not started itself."""
+    guest.unit("nightly.timer", "[Timer]\nOnCalendar=daily\n")
+    guest.unit("nightly.service", ONESHOT.format(status=0))
+    report, done = recorded(guest, "--", "systemctl", "start", "nightly.timer")
+    assert "nightly.timer starts nightly.service, which is recorded" in done.stderr
+    assert needs(report) == {"CHOWN"}
+    assert (guest.state("nightly.timer"), guest.state("nightly")) == ("inactive", "inactive")
 
 
 def test_what_gives_up_all_that_it_has_at_once(guest: Guest) -> None:
@@ -204,7 +238,7 @@ def test_what_hides_checks_is_taken_away_and_comes_back(guest: Guest) -> None:
         ("systemd-journald", "it carries what every unit writes"),
         ("user@1000", "it carries all that a user runs"),
         ("no-such-unit", "there is no unit no-such-unit.service"),
-        ("waits.socket", "only services have capabilities of their own"),
+        ("multi-user.target", "one service is recorded at a time"),
     ],
 )
 def test_what_is_not_restarted(unit: str, why: str, guest: Guest) -> None:

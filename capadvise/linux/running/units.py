@@ -6,7 +6,13 @@ from dataclasses import replace
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.systemd import manager
-from capadvise.linux.engines.systemd.invocation import RECORDED, restart_of, unit_name
+from capadvise.linux.engines.systemd.activators import service_for
+from capadvise.linux.engines.systemd.invocation import (
+    ACTIVATORS,
+    RECORDED,
+    restart_of,
+    unit_name,
+)
 from capadvise.linux.engines.systemd.safety import require_restartable
 from capadvise.linux.running.restarts import first_process
 from capadvise.linux.running.target import Running, target_of
@@ -14,13 +20,13 @@ from capadvise.linux.running.target import Running, target_of
 
 def is_unit(what: str) -> bool:
     """Whether it is named as a unit; containers have no such names, as a rule."""
-    return what.endswith(RECORDED)
+    return what.endswith((*RECORDED, *ACTIVATORS))
 
 
 def running_unit(what: str, *, restart: bool = False) -> Running:
     """``restart``: it is restarted, as it is, once it is watched. Raises BadInput where there is
     none, or nothing of it runs, or it must not be restarted."""
-    unit = manager.known(unit_name(what))
+    unit = manager.known(service_for(unit_name(what)))
     if restart:
         require_restartable(unit)
     keeper = manager.pid()

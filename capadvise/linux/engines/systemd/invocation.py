@@ -10,6 +10,10 @@ from capadvise.errors import BadInput
 
 RECORDED = (".service",)
 """The kinds of units that have capabilities and can be recorded, by their endings."""
+ACTIVATORS = (".socket", ".timer", ".path")
+"""The kinds that start a service, which is recorded in their place."""
+_OF_SEVERAL = {".target": "systemctl list-dependencies", ".slice": "systemctl status"}
+"""The kinds that hold several services, and what lists these."""
 _VERBS = ("start", "restart")
 _WRAPPERS = ("sudo", "doas")
 _HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
@@ -65,15 +69,22 @@ def restart_of(unit: str) -> UnitOrder:
 
 
 def unit_name(name: str) -> str:
-    """As systemctl completes it. Raises BadInput for what is no service."""
+    """As systemctl completes it. Raises BadInput for what neither is nor starts a service."""
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix
-    if ending in RECORDED:
+    if ending in (*RECORDED, *ACTIVATORS):
         return name
-    if ending in (".socket", ".timer", ".path", ".target", ".slice", ".scope", ".mount"):
+    if ending in _OF_SEVERAL:
         raise BadInput(
-            f"{name}: only services have capabilities of their own",
-            hint=f"record the service that it starts: {name.removesuffix(ending)}.service",
+            f"{name}: one service is recorded at a time",
+            hint=f"{_OF_SEVERAL[ending]} {name} lists its services",
         )
+    if ending == ".scope":
+        raise BadInput(
+            f"{name}: systemd did not start what is in it",
+            hint=f"record one of its processes: systemctl status {name}, then capadvise attach PID",
+        )
+    if ending in (".mount", ".automount", ".swap", ".device"):
+        raise BadInput(f"{name}: only services are recorded")
     return f"{name}.service"

@@ -48,6 +48,12 @@ def known(name: str) -> ServiceUnit:
     return unit
 
 
+def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Those of a unit, whose values are one line each."""
+    said = (line.partition("=") for line in _properties(name, wanted).split("\n"))
+    return {key: value for key, _, value in said}
+
+
 def drop_ins(name: str) -> list[str]:
     """Those of a unit that count, the last one for most."""
     return _properties(name, ("DropInPaths",)).strip().partition("=")[2].split()
@@ -55,8 +61,8 @@ def drop_ins(name: str) -> list[str]:
 
 def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
     """Those of these settings that a unit has. A list of calls that are refused can be added to."""
-    said = (line.partition("=") for line in _properties(name, sorted(keys)).split("\n"))
-    return frozenset(key for key, _, value in said if value not in ("", "no") and value[0] != "~")
+    said = properties(name, sorted(keys)).items()
+    return frozenset(key for key, value in said if value not in ("", "no") and value[0] != "~")
 
 
 def exposure(name: str) -> str | None:

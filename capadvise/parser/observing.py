@@ -57,10 +57,12 @@ def run(verbs: Verbs) -> None:
 
 _ATTACH = """\
 The target is never stopped or signalled. Ctrl-C ends the recording. Only with --restart, a unit is
-restarted once it is watched, with the set that it has: its start is seen, and what is refused.
+restarted once it is watched, with the set that it has: its start is seen, and what is refused. The
+report is saved every three minutes meanwhile.
 
 examples:
   capadvise attach --for 60 web
+  capadvise attach --for 7d -o web.json web
   capadvise attach --for 60 nginx.service
   capadvise attach --for 60 'prod/web-*' -o web/
 """
@@ -267,6 +269,10 @@ def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None
         help="run the check only after the target has ended, or only while it runs",
     )
     parser.add_argument(
-        "--for", dest="seconds", type=seconds, metavar="SECONDS", help=f"{end} after this time"
+        "--for",
+        dest="seconds",
+        type=seconds,
+        metavar="TIME",
+        help=f"{end} after this time: seconds, or 10m, 2h, 7d",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print no proposal")

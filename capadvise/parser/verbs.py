@@ -24,14 +24,20 @@ Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What subcommands are added to; argparse has no public name for it."""
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 def seconds(text: str) -> float:
-    """A time. Raises ArgumentTypeError for what is none."""
+    """A time: seconds, or with a unit. Raises ArgumentTypeError for what is none."""
+    unit = _UNITS.get(text[-1:], 0)
     try:
-        number = float(text)
+        number = float(text[:-1]) * unit if unit else float(text)
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds above 0, nor a time like 90s, 10m, 2h or 7d"
+        )
     return number
 
 

@@ -12,7 +12,7 @@ SIGHUP prints one meanwhile. The kernel does the counting; it takes root and Lin
 
 examples:
   capadvise watch
-  capadvise watch --for 3600 --json
+  capadvise watch --for 2h --json
   capadvise watch --against reports/
 """
 
@@ -38,7 +38,11 @@ def watch(verbs: Verbs) -> None:
         " take longer (1.07 to 1.2 times)",
     )
     parser.add_argument(
-        "--for", dest="seconds", type=seconds, metavar="SECONDS", help="end after this time"
+        "--for",
+        dest="seconds",
+        type=seconds,
+        metavar="TIME",
+        help="end after this time: seconds, or 10m, 2h, 7d",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from capadvise.report.escape import printable
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, unsaid
-from capadvise.workflow.reports import preload
+from capadvise.workflow.reports import judge_and_keep_so_far, preload
 from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
     from capadvise.linux.running.record_running import attach
 
     command = replace(command, argv=running.target.argv)
+    save = partial(judge_and_keep_so_far, output=wishes.output)
 
     if not (wishes.screens and has_screens()):
 
@@ -36,11 +38,12 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
             if not wishes.quiet:
                 notice(_watching(running, processes))
 
-        return over_of(attach(running, command, meanwhile=preload, begun=begun), wishes)
+        seen = attach(running, command, meanwhile=preload, begun=begun, save=save)
+        return over_of(seen, wishes)
 
     def job(onlooker: Onlooker) -> list[Over]:
         here = replace(command, doubt=None)
-        seen = attach(running, here, meanwhile=preload, onlooker=onlooker)
+        seen = attach(running, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(seen, wishes, say=unsaid)]
 
     return _on_screen(running.target.name, job, command, several=False)[0]
@@ -51,18 +54,19 @@ def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
     from capadvise.linux.running.record_pods import attach_pods
 
     several = pods.several
+    save = partial(judge_and_keep_so_far, output=wishes.output, several=several)
     if not (wishes.screens and has_screens()):
 
         def begun(containers: list[CriContainer], processes: int) -> None:
             if not wishes.quiet:
                 notice(_watching_pods(pods, containers, processes))
 
-        seen = attach_pods(pods, command, meanwhile=preload, begun=begun)
+        seen = attach_pods(pods, command, meanwhile=preload, begun=begun, save=save)
         return [over_of(one, wishes, several=several) for one in seen]
 
     def job(onlooker: Onlooker) -> list[Over]:
         here = replace(command, doubt=None)
-        seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker)
+        seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
 
     return _on_screen(str(pods), job, command, several=True)

@@ -48,21 +48,38 @@ def judge_and_save(
 ) -> tuple[Report, Path | None]:
     """The report on what was observed, saved as ``output`` says (with several targets a folder),
     else where reports go."""
+    report = judged(observation)
+    path = _path_of(report, output, several=several)
+    return report, keep(path, report, say)
+
+
+def judge_and_keep_so_far(
+    observation: Observation, output: str | None, *, several: bool = False
+) -> None:
+    """The same of a recording that goes on: what it has shown is not lost if we are killed."""
+    report = judged(observation)
+    keep_so_far(_path_of(report, output, several=several), report)
+
+
+def judged(observation: Observation) -> Report:
+    """The report on what was observed."""
     from capadvise.catalog import default
     from capadvise.decide import decide_all
     from capadvise.report.model import Report
 
-    report = Report(
+    return Report(
         observation.target,
         observation.workload,
         observation.posture,
         observation.recordings,
         decide_all(observation.recordings, default()),
     )
-    target = observation.target
+
+
+def _path_of(report: Report, output: str | None, *, several: bool) -> Path:
+    target = report.target
     name = target.name if target.pod is None else f"{target.pod}.{target.name}"
-    path = report_path(output, name, several=several)
-    return report, keep(path, report, say)
+    return report_path(output, name, several=several)
 
 
 def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> Path | None:

@@ -148,6 +148,19 @@ def test_of_what_ran_before_nothing_is_taken_away(kubelet: Node, tmp_path: Path)
     assert "SYS_NICE" not in emit()
 
 
+def test_what_was_seen_of_a_pod_outlives_the_recording(kubelet: Node, tmp_path: Path) -> None:
+    with kubelet.pod("week-1") as pod:
+        process = start(f"{kubelet.namespace}/week-1", "-o", str(tmp_path), "--for", "7d")
+        pod.run("db", "sh", "-c", "chown 5 /data; sleep 1000")
+        report = tmp_path / f"{kubelet.namespace}-week-1.db.json"
+        until(report.exists)
+        until(lambda: caps_of(json.loads(report.read_text())) == {"CHOWN"})
+        process.kill()
+        process.communicate(timeout=60)
+    kept = json.loads(report.read_text())
+    assert kept["recordings"][-1]["interrupted"] is True
+
+
 def test_it_ends_with_the_pod(kubelet: Node, tmp_path: Path) -> None:
     """And one that has seen no container says so."""
     with kubelet.pod("short-1"):

@@ -161,6 +161,20 @@ def test_a_recording_ends_and_the_target_goes_on(
             assert json.loads(result.stdout) == result.report
 
 
+def test_what_it_has_seen_outlives_it(tmp_path: Path) -> None:
+    """A recording of a week is killed in the end: its report is there, and says so."""
+    report, given = tmp_path / "report.json", tmp_path / "given"
+    given.mkdir()
+    with shell(f"chown 5 {given}", tmp_path) as target:
+        process = start(target.pid, "-o", str(report), "--for", "7d")
+        until(report.exists)
+        until(lambda: json.loads(report.read_text())["proposal"]["recommended"] == ["CAP_CHOWN"])
+        process.kill()
+        process.communicate(timeout=60)
+    kept = json.loads(report.read_text())
+    assert kept["recordings"][0]["interrupted"] is True
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_whatever_ends_it_nothing_of_it_stays(number: int, tmp_path: Path) -> None:
     with running("sleep", "1000") as target:

@@ -80,6 +80,7 @@ def test_answers_go_to_stdout(
         (["emit", "x", "--format", "lisp"], "lisp"),
         (["run", "--for", "soon", "--", "true"], "'soon' is not a number of seconds above 0"),
         (["run", "--for", "0", "--", "true"], "'0' is not a number of seconds above 0"),
+        (["watch", "--for", "7w"], "'7w' is not a number of seconds above 0, nor a time like"),
         (["diff", "a", "b", "c\x1b"], "c\\x1b"),
     ],
 )

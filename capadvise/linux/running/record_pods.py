@@ -26,6 +26,7 @@ from capadvise.linux.running.pods_subject import PodsSubject
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.interim import Interim
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
@@ -54,13 +55,15 @@ def attach_pods(
     meanwhile: Callable[[], object] = lambda: None,
     begun: Callable[[list[CriContainer], int], object] = lambda containers, processes: None,
     onlooker: Onlooker | None = None,
+    save: Callable[[Observation], object] = lambda observation: None,
 ) -> tuple[Observation, ...]:
     """Record until the pod is gone, the time is up, the check passes, or a signal comes: one
     observation for each container that ran.
 
     Of ``command``, only what concerns the check and the time is used. ``begun`` is told which
     containers run, and of how many processes, once they are recorded. ``onlooker`` is called
-    between two rounds of reading. Raises CannotObserve, also where none ran.
+    between two rounds of reading, ``save`` now and then with what was observed of each container so
+    far. Raises CannotObserve, also where none ran.
     """
     found = _wanted(pods)
     missing = _missing(found)
@@ -95,7 +98,7 @@ def attach_pods(
         try:
             named = [start.container for start in starts.starts.values()]
             begun(named, len(subject.pids()))
-            loop.run(None if onlooker is None else lambda: onlooker(loop, lambda: _so_far(run)))
+            loop.run(_each_round(run, onlooker, save))
         finally:
             execs.stop()
         if not starts.starts:
@@ -104,6 +107,23 @@ def attach_pods(
                 hint="run capadvise on the node of the pod, in its initial pid namespace",
             )
         return tuple(_observations(run, _digests(starts)))
+
+
+def _each_round(
+    run: _Run, onlooker: Onlooker | None, save: Callable[[Observation], object]
+) -> Callable[[], None]:
+    def save_all() -> None:
+        for observation in _observations(run, _digests(run.starts)):
+            save(observation.unfinished())
+
+    interim = Interim(save_all, lambda: run.loop.sources.tracker.distinct)
+
+    def look() -> None:
+        interim.look()
+        if onlooker is not None:
+            onlooker(run.loop, lambda: _so_far(run))
+
+    return look
 
 
 def _wanted(pods: Pods) -> list[node.KeptContainer]:

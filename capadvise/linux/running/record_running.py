@@ -29,6 +29,7 @@ from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.linux.supervise.interim import Interim
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
@@ -50,12 +51,14 @@ def attach(
     meanwhile: Callable[[], object] = lambda: None,
     begun: Callable[[int], object] = lambda processes: None,
     onlooker: Onlooker | None = None,
+    save: Callable[[Observation], object] = lambda observation: None,
 ) -> Observation:
     """Record until the target ends, the time is up, the check passes, or a signal comes.
 
     Of ``command``, only what concerns the check and the time is used. ``begun`` is told how many
-    processes are recorded, once they are. ``onlooker`` is called between two rounds of reading.
-    Raises CannotObserve, or BadInput when it is gone.
+    processes are recorded, once they are. ``onlooker`` is called between two rounds of reading,
+    ``save`` now and then with what was observed so far. Raises CannotObserve, or BadInput when it
+    is gone.
     """
     with _its_end_is_an_error(running):
         held = _held(running)
@@ -75,15 +78,29 @@ def attach(
             loop = _loop(ready, running, scope, command, opened_by, namespaces)
             own_caps.keep()
             execs = ExecWatcher(ready.traced().buffers, running.is_entered_by)
+
+            def so_far() -> Observation:
+                recording = _recording(loop, running, scope, held)
+                return _observation(recording, loop, running, command, posture)
+
+            interim = Interim(
+                lambda: save(so_far().unfinished()), lambda: loop.sources.tracker.distinct
+            )
             try:
                 begun(len(running.processes()))
                 if running.restart and running.unit:
                     manager.restart(running.unit.name)
-                loop.run(_each_round(loop, running, scope, held, onlooker))
+                loop.run(_each_round(loop, running, scope, held, onlooker, interim))
             finally:
                 execs.stop()
+    return so_far()
+
+
+def _observation(
+    recording: Recording, loop: EventLoop, running: Running, command: Command, posture: Posture
+) -> Observation:
     return Observation(
-        recordings=(_recording(loop, running, scope, held),),
+        recordings=(recording,),
         target=running.target,
         workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
         posture=posture,
@@ -94,16 +111,23 @@ def attach(
 
 
 def _each_round(
-    loop: EventLoop, running: Running, scope: Scope, held: Held, onlooker: Onlooker | None
-) -> Callable[[], None] | None:
-    if onlooker is None:
-        return None
-
+    loop: EventLoop,
+    running: Running,
+    scope: Scope,
+    held: Held,
+    onlooker: Onlooker | None,
+    interim: Interim,
+) -> Callable[[], None]:
     def so_far() -> list[TargetSoFar]:
         recording = replace(loop.recording(scope, held, None), attached=True)
         return [TargetSoFar("", (recording,))]
 
-    return lambda: onlooker(loop, so_far)
+    def look() -> None:
+        interim.look()
+        if onlooker is not None:
+            onlooker(loop, so_far)
+
+    return look
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capadvise.dataclass import dataclass
@@ -38,6 +39,11 @@ class Observation:
     def recording(self) -> Recording:
         """The first."""
         return self.recordings[0]
+
+    def unfinished(self) -> Observation:
+        """What is kept of it if this is the last that we write: the recording was cut short."""
+        *others, last = self.recordings
+        return replace(self, recordings=(*others, replace(last, interrupted=True)))
 
 
 def working_directory() -> str:

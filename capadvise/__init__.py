@@ -23,6 +23,7 @@ The way through the package, from the top::
     behaviour   what a program's checks say about the program
     catalog     facts: capabilities, call sites of the kernel, defaults of the runtimes
     recording   what was seen in one run
+    target      what was recorded: a command, a container, a unit, the pods of a workload
     posture     what restrains a process besides its capabilities
     inspected   what was read from a process or an image
     workload    how to run a target again

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from enum import StrEnum
 
@@ -265,6 +264,7 @@ class ImageFile:
     """Of the image, from 1 at the bottom."""
     change: FileChange
     owner: str
+    """``uid:gid`` in the image."""
     became: str
     """The new owner or mode, or who owns what was put into the folder."""
 
@@ -290,9 +290,10 @@ class Recording:
     host: Host
     held: Held
     started: str
+    """RFC 3339."""
     seconds: float
     exit_status: int | None
-    """128+n for signal n; None where the target never ended."""
+    """128+n for signal n; None while or when the target never ended."""
     checks: tuple[Check, ...]
     refused_calls: tuple[RefusedCall, ...] = ()
     audit: tuple[AuditDenial, ...] = ()
@@ -301,6 +302,7 @@ class Recording:
     succeeded: bool | None = None
     """Whether it ended well: its check passed, or without one it exited with 0. None: not known."""
     image_files: tuple[ImageFile, ...] = ()
+    """Files of the image that were changed, the first ones."""
     foreign_folders: tuple[ForeignFolder, ...] = ()
     attached: bool = False
     """The target ran before it was watched, and may run on."""
@@ -321,30 +323,4 @@ class Recording:
     start: int = 1
     """Of a lifecycle, which start: from the second on, on what the first one left."""
     pod: str | None = None
-
-
-USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
-"""``uid``, ``uid:gid``, or names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What was run."""
-
-    kind: str
-    name: str
-    argv: tuple[str, ...]
-    cwd: str
-    user: str
-    """``uid:gid``."""
-    image: str | None = None
-    engine: str | None = None
-    container: str | None = None
-    service: str | None = None
-    """Of a compose project."""
-    pod: str | None = None
-    privileged: bool | None = None
-    """Whether the engine was told so when it made the container; None where nobody can say."""
-    owner: str | None = None
-    """The workload whose pods have it, as ``Deployment/web``."""
-    replicas: int | None = None
+    """Its name, where a workload of a cluster was recorded."""

@@ -16,10 +16,11 @@ from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.hardening import NO_NEW_PRIVILEGES
 from capadvise.posture import Sharing
-from capadvise.recording import USER, Namespace
+from capadvise.recording import Namespace
 from capadvise.report.escape import printable
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
+from capadvise.target import USER
 
 if TYPE_CHECKING:
     from capadvise.report.sheet import Sheet

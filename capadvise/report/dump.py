@@ -14,13 +14,14 @@ from capadvise.decide import Need
 from capadvise.hardening import Hardening
 from capadvise.posture import Mac
 from capadvise.proven import Proven
-from capadvise.recording import Check, ImageFile, Origin, Recording, Target
+from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
 from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
+from capadvise.target import Target
 from capadvise.user_namespace import Fit, Placed, placements
 from capadvise.workload import Workload
 

@@ -14,7 +14,6 @@ from capadvise.errors import BadInput
 from capadvise.hardening import LINES, Hardening
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
-    USER,
     Check,
     CheckOption,
     FileChange,
@@ -28,7 +27,6 @@ from capadvise.recording import (
     Phase,
     Recording,
     Retried,
-    Target,
 )
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import load_posture
@@ -37,6 +35,7 @@ from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
 from capadvise.report.values import texts as _texts
 from capadvise.report.values import word as _word
+from capadvise.target import USER, Target
 from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20

@@ -12,8 +12,9 @@ from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.posture import Cgroup, Posture
 from capadvise.proven import conclude
-from capadvise.recording import Recording, Target
+from capadvise.recording import Recording
 from capadvise.report.model import Report
+from capadvise.target import Target
 
 _VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged", "replicas"})
 """What differs between two runs of one target."""

@@ -6,7 +6,8 @@ from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
 from capadvise.posture import Posture
 from capadvise.proven import Proven
-from capadvise.recording import Recording, Target
+from capadvise.recording import Recording
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 SCHEMA = "capadvise.report/1"

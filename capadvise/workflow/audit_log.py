@@ -13,8 +13,8 @@ from capadvise.linux.audit.denials import Denial, denials
 from capadvise.linux.audit.recording import programs, recorded
 from capadvise.linux.audit.records import MAX_LINE, Record, parse_lines
 from capadvise.posture import Posture
-from capadvise.recording import Target
 from capadvise.report.model import Report
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 MOST_RECORDS = 500_000

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from capadvise.recording import Recording, Target
+from capadvise.recording import Recording
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.model import Report
+from capadvise.target import Target
 from tests.support import schema
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving

@@ -20,11 +20,11 @@ from capadvise.linux.kernel.syscall_arguments import SIGNATURES
 from capadvise.linux.posture import cbpf
 from capadvise.linux.retry import decode
 from capadvise.posture import Posture
-from capadvise.recording import Target
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
+from capadvise.target import Target
 from capadvise.workload import Workload
 from tests.fuzz.strategies import TEXTS, steering
 from tests.support import schema

@@ -21,10 +21,10 @@ from capadvise.recording import (
     Recording,
     RefusedBy,
     RefusedCall,
-    Target,
     Told,
 )
 from capadvise.report.model import Report
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 CATALOG = default()

@@ -18,8 +18,9 @@ from capadvise.errors import BadInput
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome, prove
 from capadvise.proven import Trial, conclude
-from capadvise.recording import Check, Target
+from capadvise.recording import Check
 from capadvise.report.model import Report
+from capadvise.target import Target
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main

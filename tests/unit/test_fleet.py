@@ -12,9 +12,9 @@ import pytest
 from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.parser.kubernetes import duration
-from capadvise.recording import Target
 from capadvise.report import fleet
 from capadvise.report.model import Report
+from capadvise.target import Target
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 
 DIGEST = f"sha256:{'1' * 64}"

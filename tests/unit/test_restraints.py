@@ -16,9 +16,9 @@ from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.line_diff import unified
 from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.recording import Target
 from capadvise.report.load import load
 from capadvise.report.save import save
+from capadvise.target import Target
 from tests.support.patching import snippet
 from tests.support.recordings import CATALOG, RECORDING, report
 

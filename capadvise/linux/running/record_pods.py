@@ -33,7 +33,8 @@ from capadvise.linux.supervise.session import Session, Tracing, everything, sess
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
-from capadvise.recording import Held, Recording, Target
+from capadvise.recording import Held, Recording
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 

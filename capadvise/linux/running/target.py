@@ -20,7 +20,7 @@ from capadvise.linux.engines.systemd.unit_starts import in_unit
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.running.configured_user import configured_user
-from capadvise.recording import Target
+from capadvise.target import Target
 
 _SHORTEST_ID = 12
 

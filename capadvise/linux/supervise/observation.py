@@ -10,7 +10,8 @@ from capadvise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from capadvise.posture import Posture
-    from capadvise.recording import Recording, Target
+    from capadvise.recording import Recording
+    from capadvise.target import Target
     from capadvise.workload import Workload
 
 

@@ -22,7 +22,8 @@ from capadvise.linux.supervise.sources import CheckTracker, Sources
 from capadvise.linux.supervise.untraced import NoTracker
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
-from capadvise.recording import Held, Recording, Target
+from capadvise.recording import Held, Recording
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 

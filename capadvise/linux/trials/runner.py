@@ -24,9 +24,10 @@ from capadvise.linux.trials.stages import Stage
 from capadvise.linux.trials.stop import Stop
 from capadvise.posture import Posture
 from capadvise.prove import Interrupted, TrialOutcome
-from capadvise.recording import Recording, Target
+from capadvise.recording import Recording
 from capadvise.report.load import load_recording
 from capadvise.report.posture import load_posture
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 ENVIRONMENT = {

@@ -19,7 +19,8 @@ from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.onlooker import TargetSoFar
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.posture import Posture
-from capadvise.recording import Held, Recording, Target
+from capadvise.recording import Held, Recording
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 

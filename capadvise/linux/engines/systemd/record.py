@@ -29,7 +29,8 @@ from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.posture import Posture
-from capadvise.recording import Held, Recording, Target
+from capadvise.recording import Held, Recording
+from capadvise.target import Target
 from capadvise.workload import Workload
 
 SETTLES = 2.0

@@ -1,0 +1,35 @@
+"""What was recorded: a command, a container, a unit, the pods of a workload."""
+
+from __future__ import annotations
+
+import re
+
+from capadvise.dataclass import dataclass
+
+USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
+"""``uid``, ``uid:gid``, or names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was run."""
+
+    kind: str
+    name: str
+    argv: tuple[str, ...]
+    cwd: str
+    user: str
+    """``uid:gid``."""
+    image: str | None = None
+    engine: str | None = None
+    container: str | None = None
+    """The id."""
+    service: str | None = None
+    """Of a compose project."""
+    pod: str | None = None
+    privileged: bool | None = None
+    """Whether the engine was told so when it made the container; None where nobody can say."""
+    owner: str | None = None
+    """The workload whose pods have it, as ``Deployment/web``."""
+    replicas: int | None = None
+    """How many pods the workload had."""

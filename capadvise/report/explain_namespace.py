@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance
@@ -13,7 +14,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_facts import remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.explain_words import bullet, listed, paragraph
-from capadvise.report.fit import fit_of_report
+from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.model import Report
 from capadvise.report.words import risk_word
 from capadvise.user_namespace import USUAL_IDS, Fit, fit_of
@@ -52,24 +53,25 @@ OWN_NAMESPACES = Posture(namespaces=dict.fromkeys(("mnt", "pid", "net", "ipc", "
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:
-    """One line, where it decides something: a capability of the set is root-equivalent, and is not
-    held in a user namespace already."""
-    caps = report.proposal.recommended
+    """One line, where it decides something (see ``fit_told``)."""
+    fit = fit_told(report, catalog, report.proposal.recommended)
+    return f"Fits a user namespace: {in_short(fit)}" if fit else None
+
+
+def fit_told(
+    report: Report, catalog: Catalog, caps: CapSet, places: Places | None = None
+) -> Fit | None:
+    """Whether this set fits, where that decides something: one of it is root-equivalent, and is
+    not held in a user namespace already."""
     entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap))]
     tried = report.proven is not None and report.proven.user_namespace
     worst = any(entry.risk is Risk.ROOT for entry in entries)
-    if not (worst or tried) or not _can_move(report):
+    if not caps or not (worst or tried) or not can_move(report):
         return None
-    return f"Fits a user namespace: {in_short(fit_of_report(report, catalog))}"
+    return fit_of_report(report, catalog, caps, places)
 
 
-def _can_move(report: Report) -> bool:
-    """It ran in the host's user namespace, as far as is known."""
-    inside = report.posture.namespaces.get("user") is Sharing.OWN
-    return bool(report.proposal.recommended) and not inside
-
-
-def in_short(fit: Fit) -> str:
+def in_short(fit: Fit, *, names_only: bool = False) -> str:
     """``yes``, or what stands in the way."""
     if fit.fits:
         more = f", with the ids up to {fit.ids - 1} mapped" if fit.ids > USUAL_IDS else ""
@@ -79,12 +81,14 @@ def in_short(fit: Fit) -> str:
         return "no: it fails there even with every capability"
     said = fit.outside if fit.fits is False else fit.open
     what = "; ".join(f"{cap.short}, {printable(why)}" for cap, why in said)
+    if names_only:
+        what = listed([cap.short for cap, _ in said])
     return f"no: {what}" if fit.fits is False else f"not known: {what}"
 
 
 def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
     """The section of ``explain``; nothing where it runs in one already."""
-    if not _can_move(report):
+    if not report.proposal.recommended or not can_move(report):
         return
     fit = fit_of_report(report, catalog)
     yield from ("", "Would it run in a user namespace?")

@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
+from capadvise.posture import Sharing
 from capadvise.report.model import Report
-from capadvise.user_namespace import Fit, fit_of
+from capadvise.user_namespace import Fit, NeedScope, Placed, fit_in, placements
+
+Places = Mapping[Cap, Placed]
 
 
-def fit_of_report(report: Report, catalog: Catalog) -> Fit:
-    """What trials in one have shown; else what follows from the checks."""
-    fit = fit_of(report.proposal, catalog, report.posture)
-    proven = report.proven
-    if proven is None or not proven.user_namespace or proven.flaky or not proven.complete:
+def can_move(report: Report) -> bool:
+    """It ran in the host's user namespace, as far as is known."""
+    return report.posture.namespaces.get("user") is not Sharing.OWN
+
+
+def places_of(report: Report, catalog: Catalog) -> Places:
+    """Where each need can be met."""
+    return placements(report.proposal, catalog, report.posture)
+
+
+def fit_of_report(
+    report: Report, catalog: Catalog, caps: CapSet | None = None, places: Places | None = None
+) -> Fit:
+    """What trials in one have shown; else what follows from the checks. ``caps``: the user's own
+    choice; ``places``: as they were found out before."""
+    recommended = report.proposal.recommended
+    fit = fit_in(places or places_of(report, catalog), recommended if caps is None else caps)
+    proven, tried = report.proven, caps is None or caps == recommended
+    if not tried or proven is None or not proven.user_namespace:
+        return fit
+    if proven.flaky or not proven.complete:
         return fit
     return replace(fit, fits=proven.floor is not None, outside=(), open=(), without=())
+
+
+_SHORT = {NeedScope.USER_NAMESPACE: "user ns", NeedScope.HOST: "host only", None: "not known"}
+
+
+def place_in_short(place: Placed) -> str:
+    """Two words, for a column."""
+    return _SHORT[place.scope]
+
+
+def place_sentence(place: Placed) -> str:
+    """What becomes of one need there; unescaped."""
+    if place.scope is NeedScope.USER_NAMESPACE:
+        ids = f", with the ids up to {place.ids - 1} mapped" if place.ids else ""
+        return f"In a user namespace of its own it would count{ids}."
+    if place.lost:
+        return f"In a user namespace it would not count. What is lost: {place.lost}."
+    if place.scope is NeedScope.HOST:
+        return f"In a user namespace it would not count: {place.why}."
+    return f"Whether it counts in a user namespace, only a trial can tell: {place.why}."

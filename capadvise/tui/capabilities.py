@@ -18,7 +18,7 @@ from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk
 from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Row, SortOrder, arranged, short_count
 
-_NAME, _RISK, _COUNT, _RATE = 19, 16, 8, 9
+_NAME, _RISK, _COUNT, _PLACE, _RATE = 19, 16, 8, 11, 9
 _Part = Content | str | tuple[str, str]
 """Widths of columns."""
 _UNLIT = (Light.DARK, Light.INCIDENTAL, Light.DENIED, Light.UNJUDGED)
@@ -45,7 +45,8 @@ class CapabilityLine(Wrapped):
         return [Content.assemble(*parts).truncate(width, ellipsis=True)]
 
     def _columns(self, room: int, *, live: bool) -> Iterator[_Part]:
-        """What else there is room for: risk, how often, how often a second, the call."""
+        """What else there is room for: risk, how often, how often a second, whether it
+        would count in a user namespace, the call."""
         row = self.row
         if room >= _RISK - 1:
             yield worded_risk(row.risk)
@@ -54,6 +55,9 @@ class CapabilityLine(Wrapped):
         if room >= _COUNT + 14 * live and row.checks + row.incidental:
             yield (f"{short_count(row.checks or row.incidental):>6}× ", "dim")
             room -= _COUNT
+        if row.place and room >= _PLACE + 18:
+            yield (f" {row.place:{_PLACE - 1}}", "dim")
+            room -= _PLACE
         if room >= _RATE + 34 and live:
             rate = f"{short_count(row.rate)}/s" if row.rate >= 0.5 else ""
             yield (f"{rate:>7}  ", "dim")

@@ -79,7 +79,7 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
     caps = all_caps(report.recording.host.last_cap, report.proposal)
     lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
     worth = score(caps, choice.caps, risks, how_known(report, choice.caps))
-    rows = review_rows(choice, lit, risks, Counts())
+    rows = review_rows(choice, lit, risks, Counts(), {})
     title = " ".join(report.target.argv)
 
     def draw(width: int, height: int) -> list[str]:

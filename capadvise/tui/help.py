@@ -25,6 +25,9 @@ required: a trial failed without it.   needed: a call depends on it.
 optional: it works without, and loses something.
 incidental: checked, but the result has no effect.
 denied: refused, and the program went on.
+
+user ns: it would count in a user namespace of its own (hostUsers: false, userns-remap) as well. \
+host only: it would not.
 """
 PROOF = """\
 A trial runs the command again with fewer capabilities, isolated from the system.

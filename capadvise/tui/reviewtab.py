@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.report.escape import printable
+from capadvise.report.explain_namespace import fit_told, in_short
 from capadvise.report.model import Report
 from capadvise.report.text import DROP_ALL, no_need
 from capadvise.tui import help
@@ -128,6 +129,10 @@ class ReviewTab(MainTab):
         for text in choice.report.proposal.cautions:
             page.say(Content.assemble(("Caution: ", "$text-warning"), printable(text)))
         page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
+        assert self._state is not None
+        fit = fit_told(choice.report, self.catalog, choice.caps, self._state.places())
+        if fit is not None:
+            page.say(f"Fits a user namespace: {in_short(fit, names_only=True)}.")
         return page
 
     def draw_why(self) -> None:
@@ -138,7 +143,8 @@ class ReviewTab(MainTab):
         box = self.query_one("#why")
         box.border_title = cap.name
         need = state.proposal.need(cap)
-        page = why(state.choice, need, self.catalog, state.uses, state.risks.get(cap))
+        place = state.places().get(cap)
+        page = why(state.choice, need, self.catalog, state.uses, state.risks.get(cap), place)
         self.query_one("#why-text", Static).update(page)
         shown = self._evidence_of
         if shown is None or shown[1] != cap or shown[0].report is not state.choice.report:

@@ -16,6 +16,7 @@ from capadvise.decide import Need, Verdict
 from capadvise.judge import Effect
 from capadvise.recording import Check
 from capadvise.report.escape import printable
+from capadvise.report.fit import Places, place_in_short
 from capadvise.report.lamps import Lamp, Light, Risks, all_caps
 from capadvise.report.words import VERDICTS, risk_word
 from capadvise.tui.choice import Choice, Decision
@@ -77,10 +78,15 @@ class Row:
     bright: bool = False
     decision: Decision | None = None
     """None while it is recorded."""
+    place: str = ""
+    """Whether it would count in a user namespace, of what is needed."""
 
 
-def review_rows(choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Counts) -> list[Row]:
-    """All capabilities, for a review."""
+def review_rows(
+    choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Counts, places: Places
+) -> list[Row]:
+    """All capabilities, for a review. ``places``: where needs can be met; none where it runs in a
+    user namespace already."""
     proposal = choice.report.proposal
     known = {need.cap: need for need in proposal.needs}
     rows = []
@@ -88,6 +94,7 @@ def review_rows(choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Cou
         need = known.get(lamp.cap) or proposal.need(lamp.cap)
         title = _BY_VERDICT[need.verdict]
         seen = counts.of(need)
+        wanted = title in (NEEDED, OPTIONAL) and lamp.cap in places
         rows.append(
             Row(
                 lamp.cap,
@@ -100,6 +107,7 @@ def review_rows(choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Cou
                 seen.first,
                 call=seen.call,
                 decision=choice.decision(lamp.cap),
+                place=place_in_short(places[lamp.cap]) if wanted else "",
             )
         )
     return rows

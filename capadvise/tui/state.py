@@ -10,6 +10,7 @@ from pathlib import Path
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.decide import Proposal
+from capadvise.report.fit import Places, can_move, places_of
 from capadvise.report.lamps import (
     Lamp,
     Risks,
@@ -53,6 +54,7 @@ class TargetState:
         """The last set that passed before it."""
         self.uses = Uses(catalog)
         self.counts = Counts()
+        self._places: Places | None = None
         self._past: list[Choice] = []
         self._live = LiveRows()
         self._caps = tuple(map(Cap, range(last_cap + 1)))
@@ -88,7 +90,7 @@ class TargetState:
         """The recording is over, and its report is there."""
         # what no place took goes nowhere later, too
         self.over, self._make_prover = over, prover
-        self.choice = Choice(over.report)
+        self.choice, self._places = Choice(over.report), None
         self._risks = RisksHere(over.report, self.catalog)
         self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)
         if self.now.tallies:  # the last judgement came after the last look
@@ -166,4 +168,14 @@ class TargetState:
         """The rows of the review; none before there is a report."""
         if self.choice is None:
             return []
-        return review_rows(self.choice, self.lamps(), self._risks, self.counts)
+        return review_rows(self.choice, self.lamps(), self._risks, self.counts, self.places())
+
+    def places(self) -> Places:
+        """Where each need can be met; nothing where it runs in a user namespace already. Found out
+        once: a recording can hold 100,000 pieces of evidence, and no proof changes them."""
+        report = self.choice.report if self.choice else None
+        if report is None or not can_move(report):
+            return {}
+        if self._places is None:
+            self._places = places_of(report, self.catalog)
+        return self._places

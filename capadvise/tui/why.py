@@ -11,12 +11,16 @@ from capadvise.decide import Need, Verdict
 from capadvise.report.escape import printable
 from capadvise.report.explain_facts import POSSIBILITIES, possibilities, remaining, uses_seen
 from capadvise.report.explain_place import judged_in
+from capadvise.report.fit import place_sentence
 from capadvise.report.model import Report
 from capadvise.report.text import MARKS, occasions
 from capadvise.report.words import PROOFS, VERDICTS, risk_word
 from capadvise.tui.choice import Choice, Decision, consequence
 from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
 from capadvise.tui.page import Page
+from capadvise.user_namespace import Placed
+
+_NEEDED = (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
 
 
 class Uses:
@@ -38,8 +42,15 @@ class Uses:
         return self._by_cap[need.cap]
 
 
-def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, risk: object) -> Page:
-    """All of it. ``risk``: in the place where it runs."""
+def why(
+    choice: Choice,
+    need: Need,
+    catalog: Catalog,
+    uses: Uses,
+    risk: object,
+    place: Placed | None,
+) -> Page:
+    """All of it. ``risk``: in the place where it runs; ``place``: where it could be met."""
     page = Page()
     entry = catalog.entry(need.cap)
     page.say(
@@ -55,6 +66,8 @@ def why(choice: Choice, need: Need, catalog: Catalog, uses: Uses, risk: object) 
     _decision(page, choice, need, risk)
     if need.verdict is not Verdict.UNUSED:
         _reason(page, choice, need)
+    if place is not None and need.verdict in _NEEDED:
+        page.say(printable(place_sentence(place)))
     if entry:
         risk_lines(page, choice.report, entry)
         seen = uses.seen(need)
@@ -73,7 +86,7 @@ def _decision(page: Page, choice: Choice, need: Need, risk: object) -> None:
 
 
 def _reason(page: Page, choice: Choice, need: Need) -> None:
-    needed = need.verdict in (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
+    needed = need.verdict in _NEEDED
     page.heading("What it is needed for" if needed else "What was checked")
     page.say(f"{_capital(need.reason)}.")
     for occasion in occasions(need):

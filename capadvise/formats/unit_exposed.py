@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.formats.declared import Exposure, ExposureAt
-from capadvise.formats.unit_file import Assignment, Section, split, words
+from capadvise.formats.unit_file import Assignment, Section, flag_of, split, words
 
 _PREFIXES = "@-:+!|"
 WITHHELD = {
@@ -30,7 +30,8 @@ def withheld(service: Section) -> Iterator[tuple[str, str]]:
 
 
 def exposed(service: Section) -> Iterator[ExposureAt]:
-    """Commands with all capabilities, and groups that control an engine or a disk."""
+    """Commands with all capabilities, groups that control an engine or a disk, and whether it has
+    a user namespace of its own."""
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
         if not key.startswith("Exec"):
@@ -38,6 +39,9 @@ def exposed(service: Section) -> Iterator[ExposureAt]:
         for item in service.values(key):
             if has_plus(item) or (unrestrained and key != "ExecStart"):
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
+    users = service.last("PrivateUsers")
+    if users is not None and users.value and flag_of(users.value) is not False:
+        yield ExposureAt(Exposure.OWN_USERS, f"PrivateUsers={users.value}", users.line)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if group in _GROUPS:

@@ -62,6 +62,8 @@ class Consumer:
     """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
     free_ports: str = ""
     """Where it lets a container bind every port without a capability; empty: nowhere."""
+    own_users: str = ""
+    """How a service gets a user namespace of its own; empty: not by its file."""
 
     def spelled(self, cap: Cap) -> str:
         """A capability as this consumer wants it."""
@@ -94,6 +96,7 @@ CONSUMERS: dict[str, Consumer] = {
         winner=Winner.ADD,
         bounds_only=True,
         free_ports="In docker, ports need it only with network_mode: host.",
+        own_users='Start dockerd with "userns-remap" for all its containers',
     ),
     "kubernetes": Consumer(
         "containerd",
@@ -105,6 +108,7 @@ CONSUMERS: dict[str, Consumer] = {
         bounds_only=True,
         filters=False,
         free_ports="With containerd 2, ports need it only with hostNetwork: true.",
+        own_users="Set hostUsers: false in the pod's spec",
     ),
     "quadlet": Consumer(
         "podman",
@@ -114,6 +118,7 @@ CONSUMERS: dict[str, Consumer] = {
         refuses=True,
         winner=Winner.NEITHER,
         bounds_only=False,
+        own_users="Set UserNS=auto",
     ),
     "systemd": Consumer(
         "systemd",
@@ -128,6 +133,7 @@ CONSUMERS: dict[str, Consumer] = {
         takes_numbers=True,
         on_host=True,
         filters=False,
+        own_users="Set PrivateUsers=identity (systemd 257)",
     ),
     "oci": Consumer(
         "runc",

@@ -56,6 +56,9 @@ RULES: dict[str, Rule] = {
     "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
     "not-judged": Rule(_W, "Something that may grant more could not be judged."),
     "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
+    "user-namespace": Rule(
+        _N, "What it needs would count in a user namespace of its own, where the risk is lower."
+    ),
     "no-drop-all": Rule(_W, "The runtime's default set is kept instead of dropping ALL."),
     "useless-add": Rule(_W, "A capability is added, but the user does not get it."),
     "escalation": Rule(_W, "Programs may gain capabilities that they were not started with."),

@@ -219,6 +219,7 @@ def _compared(
 ) -> list[Finding]:
     """With what the report of a service says."""
     from capadvise.gate.against import against
+    from capadvise.gate.own_users import own_users
 
     report = baseline.report(path)
     snippet = snippets.lines(language, report.proposal.recommended)
@@ -227,6 +228,7 @@ def _compared(
         for finding in findings
     ]
     compared = list(against(service, report.proposal, str(path), partial=report.partial))
+    compared += own_users(service, report, str(path))
     if any(finding.rule == "over-permissioned" for finding in compared):
         # It says the same, and better.
         findings = [finding for finding in findings if finding.rule != "no-drop-all"]

@@ -26,11 +26,10 @@ _FILTERS = (Circumstance.UNFILTERED, Circumstance.UNCONFINED)
 
 def known(declared: Declared, consumer: Consumer) -> Known:
     """Each circumstance: it holds, it does not, or the file does not tell (left out)."""
+    host_user = not declared.exposes(Exposure.OWN_USERS)
     if consumer.on_host:
-        return {Circumstance.HOST_USER: True, Circumstance.HOST_PROCESSES: True}
-    circumstances: dict[Circumstance, bool] = {
-        Circumstance.HOST_USER: not declared.exposes(Exposure.OWN_USERS)
-    }
+        return {Circumstance.HOST_USER: host_user, Circumstance.HOST_PROCESSES: True}
+    circumstances: dict[Circumstance, bool] = {Circumstance.HOST_USER: host_user}
     for circumstance, exposure in _BY_EXPOSURE.items():
         if declared.exposes(exposure):
             circumstances[circumstance] = True

@@ -15,16 +15,21 @@ import pytest
 from capadvise.caps import parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
+from capadvise.formats import systemd
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.gate.consumers import CONSUMERS, granted
-from capadvise.gate.finding import Severity
+from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
+from capadvise.gate.own_users import own_users
 from capadvise.gate.projects import projects
 from capadvise.gate.service import Service
+from capadvise.posture import Posture, Sharing
+from capadvise.report.model import Report
 from capadvise.report.save import save
 from tests.support.cost import at_most
 from tests.support.recordings import BIND, CHOWN, RECORDING, report, report_of
+from tests.support.recordings import check as asked
 
 CATALOG = default()
 Out = pytest.CaptureFixture[str]
@@ -252,6 +257,12 @@ def declared(*add: str, exposed: tuple[Exposure, ...] = (), **more: Any) -> Decl
 
 
 PROCESSES, NETWORK = Exposure.HOST_PROCESSES, Exposure.HOST_NETWORK
+OWN = dict.fromkeys(("mnt", "net", "uts", "ipc", "pid"), Sharing.OWN)
+FITTING = replace(
+    report_of(asked("SYS_ADMIN", "__x64_sys_sethostname", "sethostname"), CHOWN),
+    posture=Posture(namespaces={**OWN, "user": Sharing.HOST}),
+)
+"""Of a container that sets its host name."""
 
 
 @pytest.mark.parametrize(
@@ -301,6 +312,56 @@ def test_a_capability_is_judged_where_it_stands(
 def test_a_need_that_a_report_shows_is_held_against_nobody() -> None:
     assert findings("compose", declared("NET_ADMIN"), "NET_ADMIN") == [("high-risk", "note")]
     assert findings("compose", declared("IPC_LOCK"), "IPC_LOCK") == []
+
+
+def of_user_namespaces(kind: str, service: Declared, known: Report = FITTING) -> list[Finding]:
+    judged = Service.of(service, (("f", service),), CONSUMERS[kind], CATALOG)
+    return list(own_users(judged, known, "web.json"))
+
+
+def test_where_a_user_namespace_would_hold_the_rest_it_is_a_finding() -> None:
+    (found,) = of_user_namespaces("kubernetes", declared("SYS_ADMIN"))
+    assert (found.rule, found.severity) == ("user-namespace", Severity.NOTE)
+    assert found.why == "The risk of SYS_ADMIN would be high, not root-equivalent."
+    assert "hostUsers: false" in found.remedy
+    for kind, remedy in (("compose", "userns-remap"), ("quadlet", "UserNS=auto")):
+        (found,) = of_user_namespaces(kind, declared("CAP_SYS_ADMIN"))
+        assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("service", "known"),
+    [
+        (declared("CHOWN"), FITTING),  # its risk is the same there
+        (declared("SYS_ADMIN", exposed=(NETWORK,)), FITTING),  # Kubernetes refuses both together
+        (declared("SYS_ADMIN", exposed=(Exposure.OWN_USERS,)), FITTING),
+        (declared("SYS_ADMIN"), replace(FITTING, posture=Posture())),  # nobody knows
+        (declared("SYS_ADMIN", privileged=True), FITTING),
+    ],
+)
+def test_elsewhere_it_is_none(service: Declared, known: Report) -> None:
+    assert of_user_namespaces("kubernetes", service, known) == []
+
+
+def test_the_gate_tells_it_of_a_pod(capsys: Out) -> None:
+    save(Path("web.json"), FITTING, CATALOG)
+    pod = "kind: Pod\nspec: {containers: [{name: web, securityContext: %s}]}\n"
+    lists = "{capabilities: {drop: [ALL], add: [CHOWN, SYS_ADMIN]}}"
+    Path("pod.yaml").write_text(pod % lists)
+    found = rules(check(capsys, "pod.yaml", "--against", "web.json")[1])
+    assert ("user-namespace", None) in found
+    Path("pod.yaml").write_text(pod.replace("spec: {", "spec: {hostUsers: false, ") % lists)
+    found = rules(check(capsys, "pod.yaml", "--against", "web.json")[1])
+    assert "user-namespace" not in dict(found)
+
+
+@pytest.mark.parametrize(
+    ("setting", "own"),
+    [("identity", True), ("yes", True), ("no", False), ("", False), ("yes\nPrivateUsers=0", False)],
+)
+def test_a_unit_can_have_a_user_namespace_of_its_own(setting: str, own: bool) -> None:
+    (read,) = systemd.read(f"[Service]\nExecStart=/bin/x\nPrivateUsers={setting}\n")
+    assert read.exposes(Exposure.OWN_USERS) is own
 
 
 def test_what_a_setting_takes_away_is_not_granted() -> None:

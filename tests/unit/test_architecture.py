@@ -146,3 +146,19 @@ def test_libc_is_loaded_in_one_place() -> None:
     assert {path for path in package if loads.search(TEXTS[path])} == {
         "capadvise/linux/kernel/libc.py"
     }
+
+
+def test_what_a_text_names_of_another_module_exists() -> None:
+    """``module.Name``: when a module moves, nothing else finds what was said of it."""
+    modules = defaultdict(str)
+    for path, text in TEXTS.items():
+        place = Path(path)
+        modules[place.parent.name if place.stem == "__init__" else place.stem] += text
+    named = [
+        (path, *found.groups())
+        for path, text in TEXTS.items()
+        for found in re.finditer(r"``(?:\w+\.)*([a-z_]+)\.([A-Z]\w+)``", text)
+        if path.startswith("capadvise/") and found[1] != "capadvise"  # a file's name
+    ]
+    assert len(named) > 3
+    assert [each for each in named if not re.search(rf"\b{each[2]}\b", modules[each[1]])] == []

@@ -1,6 +1,6 @@
-"""The target of ``doctor --self-test``: a program whose needs are known. See ``selftest``.
+"""The target of ``doctor --self-test``: a program whose needs are known. See ``self_check``.
 
-``selftest_target.py FILE``; the standard library alone. What is refused is passed over: that it
+``self_check_target.py FILE``; the standard library alone. What is refused is passed over: that it
 was refused is what capadvise is to see.
 """
 

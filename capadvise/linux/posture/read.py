@@ -144,7 +144,7 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
 
 def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
     """The settings that decide. /proc/sys/net shows each thread its own network namespace: one of
-    ours enters the other; where it may not any more (``rights``), ``nsenter`` may. Else those
+    ours enters the other; where it may not any more (``own_caps``), ``nsenter`` may. Else those
     settings are missing."""
     values: dict[str, str] = {}
 

@@ -18,7 +18,7 @@ from capadvise.linux.ftrace.check_events import STACK_POINTER_STEP
 _KEPT, _THREADS = 32, 4096
 """So many events are kept, of so many threads."""
 _PAGES = 64
-"""More than the buffer has (``buffers.DENIED_KB``)."""
+"""More than the buffer has (``instances.DENIED_KB``)."""
 
 
 class RefusedChecks:

@@ -1,4 +1,5 @@
 """From events to distinct checks: which task, in which system call, on whose behalf.
 
-``tracker.Tracker`` takes pages of events; ``aggregate`` keeps one entry for each distinct check.
+``tracker.Tracker`` takes pages of events; ``distinct_checks`` keeps one entry for each
+ distinct check.
 """

@@ -37,7 +37,7 @@ class Client:
     """An engine's command line."""
 
     engine: str
-    """Its name in ``known.ENGINES``."""
+    """Its name in ``registry.ENGINES``."""
     argv: tuple[str, ...]
     """The program, with the options that choose the engine."""
 

@@ -134,6 +134,22 @@ def test_a_socket_stands_for_the_service_that_it_starts(guest: Guest) -> None:
     guest.systemctl("stop", "called.socket")
 
 
+def test_a_connection_that_nobody_took_does_not_leave_it_running(guest: Guest) -> None:
+    """The socket starts the service again as soon as it is stopped."""
+    guest.unit("busy.socket", "[Socket]\nListenStream=127.0.0.1:87\n")
+    guest.unit(
+        "busy.service", CALLED.replace("c.close()", "c.close()\\n import time\\n time.sleep(600)")
+    )
+    guest.systemctl("start", "busy.socket")
+    check = (
+        "curl -sm 2 --http0.9 127.0.0.1:87 | grep hello && bash -c 'exec 3<>/dev/tcp/127.0.0.1/87'"
+    )
+    report, _ = recorded(guest, "--check", check, "--", "systemctl", "start", "busy.socket")
+    assert needs(report) == {"CHOWN"}
+    assert (guest.state("busy.socket"), guest.state("busy")) == ("active", "inactive")
+    guest.systemctl("stop", "busy.socket")
+
+
 def test_a_timer_stands_for_the_service_that_it_starts(guest: Guest) -> None:
     """It is not started itself."""
     guest.unit("nightly.timer", "[Timer]\nOnCalendar=daily\n")

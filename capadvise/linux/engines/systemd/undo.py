@@ -30,7 +30,14 @@ rmdir -- "${drop_in%/*}" 2>/dev/null
 systemctl daemon-reload
 ended=0
 case $before in
-inactive | failed) systemctl stop -- "$unit" || ended=$? ;;
+inactive | failed)
+  systemctl stop -- "$unit" || ended=$?
+  for again in ${1:+1 2 3 4 5}; do
+    sleep 0.2
+    case $(systemctl is-active -- "$unit") in inactive | failed) break ;; esac
+    systemctl stop -- "$unit"
+  done
+  ;;
 esac
 [ "$before" = failed ] || systemctl reset-failed -- "$unit" 2>/dev/null
 for activator; do
@@ -46,7 +53,8 @@ esac
 rm -f -- "$note"
 exit $ended
 """
-"""``reset-failed`` forgets how often it was started, too. A socket whose service fails again and
+"""``reset-failed`` forgets how often it was started, too. A connection that nobody has taken starts
+the service again through its socket, once it is stopped. A socket whose service fails again and
 again is given up by systemd; it does not start while its service runs."""
 _SECONDS = 200.0
 """As long as a unit may take to stop and to start."""

@@ -41,6 +41,8 @@ class UnitSubject:
         self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
         self._stopping = self._finished = self._killed = False
+        self._main = 0
+        """Its main process, before it was told to stop."""
 
     @property
     def client_status(self) -> int | None:
@@ -87,6 +89,11 @@ class UnitSubject:
         return None
 
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
+        if not self._stopping:
+            self._main = unit.main
+        elif unit.main not in (0, self._main):  # its socket has started it again
+            self.ended = True
+            return []
         if not unit.runs:
             failed = self._client.status or (1 if unit.active == "failed" else 0)
             self.status = unit.status or failed

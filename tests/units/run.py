@@ -317,7 +317,6 @@ def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row]:
 def main(words: Sequence[str]) -> int:
     """1 where a unit is not as its recipe says, fails with its drop-in, or was not left as it
     was."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guests end with us
     parser = argparse.ArgumentParser(prog="python -m tests.units.run")
     parser.add_argument("--short", action="store_true", help="those that CI has time for")
     parser.add_argument("--jobs", type=int, default=1, help="units at a time")
@@ -337,4 +336,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guests end with us
     sys.exit(main(sys.argv[1:]))

@@ -107,6 +107,8 @@ class WatchedCall:
     """Who refused, as an audit record says."""
     noted: bool = False
     """It was let through, and only noted."""
+    time: float | None = None
+    """When, of what a log tells; in seconds since 1970."""
     went_on: bool = False
     """The program did not end with a failure soon afterwards."""
 

@@ -31,19 +31,20 @@ def command(args: argparse.Namespace) -> int:
     catalog = default()
     expected = Expected.read(args.against, catalog) if args.against else None
     if args.prometheus:
-        check_writable(Path(args.prometheus))
+        check_writable(Path(args.prometheus), option="--prometheus")
 
     def new(finding: WatchFinding) -> None:
         if finding.hidden is None or args.all:
             note = expected.note(finding) if expected else None
-            line = watch_json.finding_json(finding, _now(), note) if args.json else None
+            when = _time(finding.call.time)
+            line = watch_json.finding_json(finding, when, note) if args.json else None
             _print([line or watch_text.finding_line(finding, note)])
 
     def summary(machine: MachineWatch) -> None:
         findings = [each for each in machine.findings if args.all or each.hidden is None]
         if args.json:
             lines = watch_json.summary_json(
-                findings, machine.seconds, _now(), dropped=machine.dropped
+                findings, machine.seconds, _time(), dropped=machine.dropped
             )
         else:
             lines = watch_text.summary_lines(
@@ -59,9 +60,11 @@ def command(args: argparse.Namespace) -> int:
             notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
             if not machine.hears_audit:
                 notice(_DEAF)
+            if args.since_boot:
+                notice(f"audit records of this boot: {machine.log or 'none'}")
 
     reporter = Reporter(begun, new, summary, counted if args.prometheus else None)
-    watch(catalog, reporter, args.seconds, every_call=args.every_call)
+    watch(catalog, reporter, args.seconds, every_call=args.every_call, log=args.since_boot)
     return Exit.OK
 
 
@@ -82,5 +85,5 @@ def _print(lines: Iterable[str]) -> None:
         let_go_of_terminal()  # SIGHUP comes, and ends it; with nohup it goes on
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+def _time(seconds: float | None = None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))

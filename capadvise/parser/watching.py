@@ -55,4 +55,10 @@ def watch(verbs: Verbs) -> None:
         choices=tuple(FILES),
         help="print a unit or a DaemonSet that runs it with the least that it needs",
     )
+    parser.add_argument(
+        "--since-boot",
+        action="store_true",
+        help="begin with what the audit records of this boot tell: auditd's files, the journal, or"
+        " the kernel's messages",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="do not say that it has begun")

@@ -222,19 +222,19 @@ def print_json(*reports: Report, several: bool = False) -> None:
     print(json.dumps(documents if several else documents[0], indent=1))
 
 
-def check_writable(path: Path, *, folder: bool = False) -> None:
+def check_writable(path: Path, *, folder: bool = False, option: str = "-o") -> None:
     """Raise BadInput now where a report could not be written later, after all the work."""
     try:
         with folder_of(path / "x" if folder else path) as (place, name):
             special = not folder and is_special(place, name)
             if not special and not os.access(".", os.W_OK, dir_fd=place):
-                raise BadInput(f"-o {path}: cannot write there")
+                raise BadInput(f"{option} {path}: cannot write there")
     except IsADirectoryError as error:
-        raise BadInput(f"-o {path}: is a folder") from error
+        raise BadInput(f"{option} {path}: is a folder") from error
     except OSError as error:
-        raise BadInput(f"-o {path}: {error.strerror}") from error
+        raise BadInput(f"{option} {path}: {error.strerror}") from error
     except ValueError as error:  # a NUL byte
-        raise BadInput(f"-o {path}: {error}") from error
+        raise BadInput(f"{option} {path}: {error}") from error
 
 
 def report_path(output: str | None, name: str, *, several: bool = False) -> Path:

@@ -34,14 +34,21 @@ class Reporter:
 
 
 def watch(
-    catalog: Catalog, reporter: Reporter, seconds: float | None, *, every_call: bool = False
+    catalog: Catalog,
+    reporter: Reporter,
+    seconds: float | None,
+    *,
+    every_call: bool = False,
+    log: bool = False,
 ) -> None:
-    """Tell of each new finding; of all at the end, and whenever SIGHUP comes. Raises
-    CannotObserve."""
-    machine = MachineWatch(catalog, every_call=every_call)
+    """Tell of each new finding; of all at the end, and whenever SIGHUP comes. ``log``: begin with
+    what the audit log tells. Raises CannotObserve."""
+    machine = MachineWatch(catalog, every_call=every_call, log=log)
     signals = Signals()
     try:
         reporter.begun(machine)
+        for finding in machine.past():
+            reporter.new(finding)
         _loop(machine, reporter, seconds, signals)
         machine.count()
         reporter.summary(machine)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from capadvise.formats.watch_files import CAPS
+from capadvise.report.save import save
 from tests.support import schema
 from tests.support.nobody import nobody_in
+from tests.support.recordings import BIND, CATALOG, CHOWN, recording, report
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
 from tests.support.wait import until
@@ -28,6 +31,7 @@ TRY_ROOT = "try: os.setuid(0)\nexcept OSError: pass"
 
 UNDER_FILTER = str(Path(__file__).parents[1] / "programs" / "under_filter.py")
 CHOWN_PASSWD = "try: os.chown('/etc/passwd', 5, 6)\nexcept OSError: pass"
+AGAIN = (" try: os.chown('/etc/passwd', 5, 6)", " except OSError: pass")
 ENDS = 3
 SET_NAME = "socket.sethostname('x')"
 
@@ -138,6 +142,29 @@ def test_what_a_filter_answers_and_logs_is_in_the_audit_records(watch: Watching)
     assert row["cure"] == "its seccomp filter has to allow sethostname"
 
 
+def test_what_was_refused_since_the_boot_is_in_the_audit_log(tmp_path: Path) -> None:
+    """A log of auditd's, in a mount namespace; one record is of before the boot."""
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    line = (
+        'type=SECCOMP msg=audit({}:7): uid=0 pid={} comm="{}" sig=31 arch=c000003e syscall=165 '
+        "code=0x80000000\n"
+    )
+    log = folder / "audit.log"
+    log.write_text(line.format("1000.5", 1, "before"))
+    with log.open("a") as file:
+        file.write(line.format(f"{time.time():.3f}", os.getpid(), "logged"))
+    mounted = (
+        "mount -t tmpfs none /var/log; mkdir /var/log/audit; "
+        f'mount --bind {folder} /var/log/audit; exec "$@"'
+    )
+    before = ("unshare", "-m", "sh", "-ec", mounted, "sh")
+    with watching("--json", "--since-boot", before=before) as watch:
+        refused(watch, "logged", by="seccomp", syscall="mount", errno="SIGSYS")
+        assert watch.end() == 0
+    assert [row["program"] for row in watch.rows()].count("before") == 0
+
+
 def test_every_call_shows_what_seccomp_answers(every_call: Watching) -> None:
     for log in "", "+LOG":
         program = act(f"answer{log}", SET_NAME, before=filtered(f"EPERM{log}"))
@@ -179,8 +206,7 @@ def test_a_limit_matters_to_who_ends_over_it(watch: Watching) -> None:
 
 def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) -> None:
     program = act(
-        *("many", NOBODY, "def again():"),
-        *(" try: os.chown('/etc/passwd', 5, 6)", " except OSError: pass"),
+        *("many", NOBODY, "def again():", *AGAIN),
         "for _ in range(10_000): again()",
     )
     number = refused(watch, program)["number"]
@@ -208,6 +234,49 @@ def test_hostile_names_do_not_reach_the_terminal() -> None:
         assert watch.end(signal.SIGTERM) == 0
     assert "\x1b" not in "".join(watch.lines)
     assert [line for line in watch.lines if line.startswith("In ") and "refused call" in line]
+
+
+def test_against_reports(tmp_path: Path) -> None:
+    """What a report knows of was not applied; what none knows of is new; the rest has no report."""
+    needs, knows_not = f"needs{os.getpid()}"[:15], f"old{os.getpid()}"[:15]
+    for name, check in ((needs, CHOWN), (knows_not, BIND)):
+        save(tmp_path / f"{name}.json", report(recording(check), name), CATALOG)
+    with watching("--json", "--against", str(tmp_path)) as one:
+        notes = {
+            name: refused(one, act(name, NOBODY, CHOWN_PASSWD, "pass"))["against"]
+            for name in ("needs", "old", "none")
+        }
+    assert notes == {
+        "needs": f"{needs}.json says that it needs CAP_CHOWN: the set was not applied",
+        "old": f"{knows_not}.json does not know of it: new behaviour, record it again",
+        "none": "no report of it: record it",
+    }
+
+
+def test_counters_for_prometheus(tmp_path: Path) -> None:
+    """The file is there at the end, whole, and for whoever reads it."""
+    file = tmp_path / "capadvise.prom"
+    with watching("--json", "--prometheus", str(file)) as one:
+        program = act("counted", NOBODY, "def again():", *AGAIN, "for _ in range(50): again()")
+        refused(one, program)
+        assert one.end(signal.SIGTERM) == 0
+    (line,) = [line for line in file.read_text().splitlines() if program in line]
+    assert line == (
+        f'capadvise_refused_calls_total{{owner="{program} (program)",kind="program",'
+        'capability="CAP_CHOWN",by="capability"} 50'
+    )
+    umask = os.umask(0)
+    os.umask(umask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert os.listdir(tmp_path) == [file.name]
+
+
+def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = [CAPADVISE, "watch", "--prometheus", str(tmp_path / "file" / "x")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"error: --prometheus {tmp_path}/file/x: Not a directory" in done.stderr
 
 
 def test_two_signals_at_once_are_both_heeded() -> None:

@@ -14,6 +14,7 @@ from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.errors import CannotObserve
 from capadvise.linux.audit.denials import denials, sends_signal
 from capadvise.linux.audit.live import AuditListener
+from capadvise.linux.audit.logs import since_boot
 from capadvise.linux.ftrace.denials import KINDS, MachineRefusals
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.ftrace.kallsyms import Symbols
@@ -53,8 +54,9 @@ class _Waiting(NamedTuple):
 class MachineWatch:
     """Opens what it needs at once."""
 
-    def __init__(self, catalog: Catalog, *, every_call: bool = False) -> None:
-        """``every_call``: see the end of each system call, too. Raises CannotObserve."""
+    def __init__(self, catalog: Catalog, *, every_call: bool = False, log: bool = False) -> None:
+        """``every_call``: see the end of each system call, too. ``log``: read what was recorded
+        before. Raises CannotObserve."""
         require_place("watch")
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
         if table is None:
@@ -65,7 +67,9 @@ class MachineWatch:
         self._counted: OrderedDict[bytes, _Counted] = OrderedDict()
         self._reader = CallReader(Symbols.load(), names, Owners())
         self._denials = MachineRefusals(numbers, every_call=every_call)
+        now = time.time()
         self._audit = AuditListener.open()
+        self._log = since_boot(now) if log else None
         self._every_call = every_call
         self._waiting: deque[_Waiting] = deque()
         self._began = time.monotonic()
@@ -110,6 +114,19 @@ class MachineWatch:
             yield from self._add(replace(waited.call, went_on=went_on), waited.key)
         for call in self._audited():
             yield from self._add(call, None)
+
+    def past(self) -> Iterator[WatchFinding]:
+        """What the log tells."""
+        log, self._log = self._log, None
+        for call in self._reader.logged(
+            denials(log.records if log else (), self._catalog.syscalls)
+        ):
+            yield from self._add(call, None)
+
+    @property
+    def log(self) -> str | None:
+        """Where the records of before were found; None: nowhere."""
+        return self._log.place if self._log else None
 
     def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
         """Count it; the finding, where it is new. ``key``: by which the kernel counts on."""

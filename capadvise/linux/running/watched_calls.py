@@ -15,7 +15,7 @@ from capadvise.linux.ftrace import denial_record
 from capadvise.linux.ftrace.denial_record import ADDRESS_SIZE
 from capadvise.linux.ftrace.denials import RefusedCheck
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
-from capadvise.linux.kernel import syscalls
+from capadvise.linux.kernel import start_times, syscalls
 from capadvise.linux.kernel.syscall_arguments import signature, signed
 from capadvise.linux.retry import decode
 from capadvise.linux.running.owners import Owners
@@ -90,18 +90,28 @@ class CallReader:
         """What audit records say. Of a process that is over, they do not say whose it was."""
         for denial in denials:
             if denial.by is not RefusedBy.UNKNOWN:  # of those, only their errors are known
-                yield WatchedCall(
-                    owner=self._owners.of(denial.pid or 0, denial.program, ()),
-                    program=denial.program,
-                    pid=denial.pid or 0,
-                    uid=denial.uid or 0,
-                    syscall=denial.syscall or UNKNOWN_CALL,
-                    about="",
-                    denied=(),
-                    errno=denial.errno,
-                    told=Told(denial.by, denial.evidence),
-                    noted=not denial.refused,
-                )
+                yield self._audited(denial, denial.pid or 0)
+
+    def logged(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
+        """What an audit log says. Since then, another process can have got the number."""
+        for denial in denials:
+            pid = denial.pid or 0
+            lives = denial.time is not None and start_times.began(pid) <= denial.time
+            yield replace(self._audited(denial, pid if lives else 0), pid=pid, time=denial.time)
+
+    def _audited(self, denial: Denial, pid: int) -> WatchedCall:
+        return WatchedCall(
+            owner=self._owners.of(pid, denial.program, ()),
+            program=denial.program,
+            pid=pid,
+            uid=denial.uid or 0,
+            syscall=denial.syscall or UNKNOWN_CALL,
+            about="",
+            denied=(),
+            errno=denial.errno,
+            told=Told(denial.by, denial.evidence),
+            noted=not denial.refused,
+        )
 
 
 def _call_of(denial: RefusedCheck) -> tuple[int, int | None, tuple[int, ...], bool]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
-from capadvise.formats.snippet import snippet_of
+from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.workflow.notice import notice
@@ -36,7 +36,7 @@ def command(args: argparse.Namespace) -> int:
         return patch(args, report, answer)
     for caution in answer.cautions:
         notice(f"note: {caution}")
-    text = FORMATS[args.format].render(answer)
+    text = FORMATS[args.format].render(answer) if args.key is None else _values(answer, args.key)
     if args.output is None:
         print(text, end="")
     else:
@@ -59,6 +59,8 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput("--service is for --into FILE")
     if args.dry_run and not changes:
         raise BadInput("--dry-run is for --into FILE and --drop-in")
+    if args.key is not None and (changes or args.format != "kubernetes"):
+        raise BadInput("--key is for --format kubernetes without --into: values of a Helm chart")
 
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
@@ -73,3 +75,9 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
             "/etc/systemd/system/UNIT.service.d/capadvise.conf",
         )
     return drop_in_of(unit)
+
+
+def _values(answer: Snippet, key: str) -> str:
+    from capadvise.formats.kubernetes import helm_values
+
+    return helm_values(answer, key)

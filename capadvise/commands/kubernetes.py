@@ -18,7 +18,7 @@ from capadvise.workflow.notice import notice
 
 def command(args: argparse.Namespace) -> int:
     """One of its verbs."""
-    return {"record": _record, "keep": _keep}[args.verb](args)
+    return {"record": _record, "dry-run": _dry_run, "keep": _keep}[args.verb](args)
 
 
 def _record(args: argparse.Namespace) -> int:
@@ -51,6 +51,24 @@ def _record(args: argparse.Namespace) -> int:
         for line in summary(report, str(path)):
             print(printable(line))
     return Exit.OK
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    """Say what the server would make of it."""
+    from capadvise.linux.engines.kubernetes.kubectl import Kubectl
+    from capadvise.workflow.kubernetes_dry_run import dry_run
+    from capadvise.workflow.kubernetes_record import get_workload
+
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    allowed = _allowed([(path, load(Path(path), default())) for path in args.reports])
+    sets = {one.container: one.caps for one in allowed}
+    said = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    for what in said.accepted:
+        print(printable(f"{what}: the server takes it as it is"))
+    for line in (*said.notes, *said.problems):
+        print(printable(line))
+    return Exit.FAILED if said.problems else Exit.OK
 
 
 def _keep(args: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from capadvise.caps import SYS_ADMIN
 from capadvise.catalog import default
@@ -12,7 +12,8 @@ from capadvise.formats import engine, manifests, pod_exposed
 from capadvise.formats.declared import Declared
 from capadvise.formats.manifest_containers import FoundContainer
 from capadvise.formats.manifests import DIALECT, NON_ROOT
-from capadvise.formats.snippet import Snippet
+from capadvise.formats.object_names import API_VERSION, POD_SPEC
+from capadvise.formats.snippet import YAML_WORDS, Snippet
 from capadvise.formats.yaml_reader import Documents, flag, is_null, line, optional_text
 
 
@@ -22,22 +23,58 @@ def render(snippet: Snippet) -> str:
     Upper case without prefix: Pod Security Admission compares exactly.
     """
     name = _label(snippet.name)
+    kind, owner, container = snippet.owner or ("Deployment", name, name)
     lines = [
         f"# Pod Security level: {_level(snippet)}, as far as this patch decides it\n",
-        "# for another kind, change apiVersion and kind; a Pod has no template\n",
+        *([] if snippet.owner else [_ANOTHER_KIND]),
         snippet.comments(more=tuple(engine.notes(snippet))),
-        f"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n",
-        "spec:\n  template:\n    spec:\n",
+        f"apiVersion: {API_VERSION.get(kind, 'apps/v1')}\nkind: {kind}\n",
+        f"metadata:\n  name: {quoted(owner)}\n",
     ]
-    if values := engine.sysctls(snippet):
-        lines.append("      securityContext:\n        sysctls:\n")
-        lines += [
-            f'          - name: {key}\n            value: "{value}"\n'
-            for key, value in values.items()
-        ]
-    lines.append(f"      containers:\n        - name: {name}\n          securityContext:\n")
-    lines += [f"            {line}\n" for line in _security_context(snippet)]
+    depth = 0
+    for depth, key in enumerate(POD_SPEC[kind]):
+        lines.append(f"{'  ' * depth}{key}:\n")
+    lines += indented(_pod(snippet, container), 2 * depth + 2)
     return "".join(lines)
+
+
+_ANOTHER_KIND = "# for another kind, change apiVersion and kind; a Pod has no template\n"
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}")
+
+
+def helm_values(snippet: Snippet, key: str) -> str:
+    """The securityContext as values of a chart, below a key such as ``web.securityContext``.
+    Raises BadInput for what is no key."""
+    if not _KEY.fullmatch(key):
+        raise BadInput(f"--key {key!r:.80} is no key of values", hint="such as web.securityContext")
+    lines = [
+        f"# Pod Security level: {_level(snippet)}, as far as these values decide it\n",
+        snippet.comments(more=tuple(engine.notes(snippet))),
+    ]
+    depth = 0
+    for depth, part in enumerate(key.split(".")):
+        lines.append(f"{'  ' * depth}{quoted(part)}:\n")
+    return "".join([*lines, *indented(_security_context(snippet), 2 * depth + 2)])
+
+
+def quoted(name: str) -> str:
+    """A name, so that YAML takes it for a text."""
+    return name if name[0].isalpha() and name.lower() not in YAML_WORDS else f'"{name}"'
+
+
+def indented(lines: Iterable[str], by: int) -> Iterator[str]:
+    """Each with its line end."""
+    return (f"{' ' * by}{line}\n" for line in lines)
+
+
+def _pod(snippet: Snippet, container: str) -> Iterator[str]:
+    """The lines of a pod's specification."""
+    if values := engine.sysctls(snippet):
+        yield from ("securityContext:", "  sysctls:")
+        for key, value in values.items():
+            yield from (f"    - name: {key}", f'      value: "{value}"')
+    yield from ("containers:", f"  - name: {quoted(container)}", "    securityContext:")
+    yield from (f"      {line}" for line in _security_context(snippet))
 
 
 def _security_context(snippet: Snippet) -> Iterator[str]:
@@ -47,7 +84,7 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
         for key, value in zip(("runAsUser", "runAsGroup"), snippet.ids, strict=True):
             if value is not None and value.isdecimal():
                 yield f"{key}: {int(value)}"
-    if snippet.unprivileged:
+    if snippet.unprivileged or snippet.owner:
         yield "privileged: false # if it opens devices of the host, list them under devices:"
     if forbids_escalation(snippet):
         yield "allowPrivilegeEscalation: false"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.errors import BadInput
 from capadvise.formats.manifest_containers import CONTAINERS, ContainerFinder, FoundContainer
+from capadvise.formats.object_names import POD_SPEC
 from capadvise.formats.yaml_reader import (
     Dialect,
     Documents,
@@ -23,19 +24,6 @@ from capadvise.formats.yaml_reader import (
 )
 from capadvise.formats.yaml_tree import Mapping, Node, Sequence, ambiguous
 
-_TEMPLATE = ("spec", "template", "spec")
-POD_SPEC: dict[str, tuple[str, ...]] = {
-    "Pod": ("spec",),
-    "Deployment": _TEMPLATE,
-    "StatefulSet": _TEMPLATE,
-    "DaemonSet": _TEMPLATE,
-    "ReplicaSet": _TEMPLATE,
-    "ReplicationController": _TEMPLATE,
-    "Job": _TEMPLATE,
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    "PodTemplate": ("template", "spec"),
-}
-"""Where each kind keeps the specification of its pod."""
 DEFAULT_NAMESPACE = "default"
 NON_ROOT = "nonroot"
 """The user of a container with ``runAsNonRoot``, whose image names it."""
@@ -185,7 +173,7 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObj
 def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
     """A kind that is not known can have a template of a pod as a Deployment has."""
     holder = spec = keys
-    for key in POD_SPEC.get(kind, _TEMPLATE):
+    for key in POD_SPEC.get(kind, POD_SPEC["Deployment"]):
         node = spec.get(key)
         if kind not in POD_SPEC and not isinstance(node, Mapping):
             return None

@@ -14,6 +14,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.decide import Need
 from capadvise.errors import BadInput
+from capadvise.formats.object_names import POD_SPEC, is_object_name
 from capadvise.hardening import NO_NEW_PRIVILEGES
 from capadvise.posture import Sharing
 from capadvise.recording import Namespace
@@ -30,7 +31,7 @@ _BIND = parse_set(["NET_BIND_SERVICE"])
 _OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
 LONGEST_REASON = 90
 """Characters of a comment beside a capability: a line of a file stays one line."""
-_YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Snippet:
     set_name: str = "recommended"
     hardening: tuple[str, ...] | None = None
     """Lines of a systemd unit that were proven together with this set; None: none were tried."""
+    owner: tuple[str, str, str] | None = None
+    """Of a pod's container: kind and name of the workload, and its own name."""
     sheet: Callable[[], Sheet] | None = field(default=None, compare=False)
     """What pages are made of: it takes milliseconds that no configuration needs."""
 
@@ -177,8 +180,16 @@ def snippet_of(
         kept=tuple(_kept(need, risks.get(need.cap)) for need in needs),
         set_name=set_name,
         hardening=_hardening(report, caps),
+        owner=_owner(report),
         sheet=partial(_sheet, report, caps, catalog, set_name),
     )
+
+
+def _owner(report: Report) -> tuple[str, str, str] | None:
+    """As a report says it, which anybody can write: names that Kubernetes takes, and no others."""
+    kind, _, name = (report.target.owner or "").partition("/")
+    known = kind in POD_SPEC and is_object_name(name) and is_object_name(report.target.name)
+    return (kind, name, report.target.name) if known else None
 
 
 def _no_new_privileges(report: Report) -> bool | None:
@@ -236,7 +247,7 @@ def _kept(need: Need, risk: Risk | None) -> Kept:
 
 def _safe(name: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:63].strip("-._") or "app"
-    if not re.match(r"[A-Za-z]", safe) or safe.lower() in _YAML_WORDS:
+    if not re.match(r"[A-Za-z]", safe) or safe.lower() in YAML_WORDS:
         safe = f"app-{safe}"[:63]
     return safe
 

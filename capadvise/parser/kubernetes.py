@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.parser.verbs import Verbs, seconds, verb
+from capadvise.parser.verbs import Parser, Verbs, seconds, verb
 
 _KEEP = """\
 example:
@@ -18,7 +18,15 @@ examples:
 On each node that has pods of the workload, a pod watches them, in the namespace capadvise. The
 workload is not changed, but for --restart; all that is made is removed at the end.
 """
-_WHICH = "record,keep"
+_WHICH = "record,dry-run,keep"
+_DRY_RUN = """\
+example:
+  capadvise kubernetes dry-run deploy/web -n prod web/*.json
+
+Nothing is changed. The server is asked for the workload and for a pod of its template, since Pod
+Security judges pods alone, and what it answers is compared with what was asked for. Exit status 1:
+it refuses them, or something changes their sets on the way.
+"""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -31,6 +39,7 @@ def kubernetes(verbs: Verbs) -> None:
         dest="verb", required=True, metavar="VERB", prog="capadvise kubernetes"
     )
     _record(parts)
+    _dry_run(parts)
     _keep(parts)
 
 
@@ -46,9 +55,7 @@ def _record(parts: Verbs) -> None:
         "watch the pods of a workload on all their nodes, through kubectl",
         _RECORD,
     )
-    record.add_argument("workload", metavar="WORKLOAD", help="KIND/NAME: deployment/web, sts/db")
-    record.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: kubectl's own")
-    record.add_argument("--context", metavar="CONTEXT", help="of kubectl; default: the current one")
+    _workload(record)
     record.add_argument(
         "--for",
         dest="seconds",
@@ -82,6 +89,22 @@ def _record(parts: Verbs) -> None:
     record.add_argument(
         "-o", "--output", metavar="DIR", required=True, help="a folder for the reports"
     )
+
+
+def _dry_run(parts: Verbs) -> None:
+    dry = verb(
+        *(parts, "dry-run", "[options] WORKLOAD REPORT …"),
+        "ask the server what it would make of a workload with the sets of its reports",
+        _DRY_RUN,
+    )
+    _workload(dry)
+    dry.add_argument("reports", nargs="+", metavar="REPORT", help="one for each container")
+
+
+def _workload(parser: Parser) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="KIND/NAME: deployment/web, sts/db")
+    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: kubectl's own")
+    parser.add_argument("--context", metavar="CONTEXT", help="of kubectl; default: the current one")
 
 
 def _keep(parts: Verbs) -> None:

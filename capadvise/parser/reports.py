@@ -64,6 +64,11 @@ def emit(verbs: Verbs) -> None:
         action="store_true",
         help="with --into: also change the compose services that extend this one",
     )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        help="with --format kubernetes: as values of a Helm chart, below web.securityContext",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
 

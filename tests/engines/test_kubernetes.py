@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 import yaml
 
 from capadvise.caps import CapSet, parse_set
+from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
+from capadvise.formats.kubernetes import helm_values
+from capadvise.formats.object_names import API_VERSION, POD_SPEC
+from capadvise.formats.snippet import Snippet
 from tests.support.containers import call
 from tests.support.recordings import snippet_with
 from tests.support.required import tool
@@ -129,3 +134,60 @@ def level(pod: dict[str, Any]) -> str:
         added <= {"NET_BIND_SERVICE"},
     )
     return "restricted" if all(restricted) else "baseline"
+
+
+def _of_workload(kind: str, owner: str, container: str) -> Snippet:
+    snippet = snippet_with(parse_set(["CHOWN"]))
+    return replace(snippet, owner=(kind, owner, container), privileged=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner", "container"),
+    [
+        ("Deployment", "shop", "web"),
+        ("StatefulSet", "8", "on"),
+        ("DaemonSet", "true", "0x1"),
+        ("Job", "migrate.v1", "null"),
+        ("CronJob", "nightly", "1e3"),
+        ("Pod", "web-0", "web"),
+    ],
+)
+def test_a_patch_has_the_true_names_of_its_workload(
+    kind: str, owner: str, container: str, tmp_path: Path
+) -> None:
+    """kustomize finds the object by them, and changes its container alone."""
+    spec: dict[str, Any] = {
+        "containers": [
+            {"name": "side", "image": "y"},
+            {"name": container, "image": "x", "securityContext": {"privileged": True}},
+        ]
+    }
+    whole: dict[str, Any] = spec
+    for key in POD_SPEC[kind][::-1]:
+        whole = {key: whole}
+    base = {"apiVersion": API_VERSION.get(kind, "apps/v1"), "kind": kind, **whole}
+    base["metadata"] = {"name": owner}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    (tmp_path / "patch.yaml").write_text(
+        FORMATS["kubernetes"].render(_of_workload(kind, owner, container))
+    )
+    own = {"resources": ["base.yaml"], "patches": [{"path": "patch.yaml"}]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    done = call(tool("kubectl"), "kustomize", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load(done.stdout)
+    for key in POD_SPEC[kind]:
+        found = found[key]
+    (mine,) = (one for one in found["containers"] if one["name"] == container)
+    assert (mine["image"], mine["securityContext"]["privileged"]) == ("x", False)
+    assert mine["securityContext"]["capabilities"] == {"add": ["CHOWN"], "drop": ["ALL"]}
+    assert {"name": "side", "image": "y"} in found["containers"]
+
+
+def test_values_of_a_chart_are_the_security_context() -> None:
+    values = yaml.safe_load(helm_values(_of_workload("Deployment", "shop", "web"), "on.web-1.x"))
+    context = values["on"]["web-1"]["x"]
+    assert (context["privileged"], context["capabilities"]["add"]) == (False, ["CHOWN"])
+    for wrong in ("", "a..b", "a b", "a: b", ".a", "a\n"):
+        with pytest.raises(BadInput, match="is no key of values"):
+            helm_values(_of_workload("Deployment", "shop", "web"), wrong)

@@ -69,6 +69,8 @@ class Cluster:
         self.changed: Callable[[Cluster, Object], None] = lambda cluster, pod: None
         """Is told of each pod whose images were changed."""
         self.execute: Exec = lambda cluster, namespace, pod, container, words: ("", 0)
+        self.mutates: Callable[[Object], Object] = lambda pod: pod
+        """A webhook, for new pods."""
         self.refuses: Callable[[str, str, Object], str | None] = lambda method, path, item: None
         """Why a request is forbidden."""
         self.put("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": "prod"}})
@@ -236,6 +238,7 @@ class Cluster:
             raise Refused(404, f'namespaces "{namespace}" not found')
         if f"{path}/{name}" in self.objects:
             raise Refused(409, f'"{name}" already exists')
+        item = self.mutates(item) if item["kind"] == "Pod" else item
         self._judge(item, f"{path}/{name}")
         if dry:
             return item

@@ -1,0 +1,81 @@
+"""Ask the server what it would make of a workload with other sets. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from capadvise.caps import CapSet
+from capadvise.formats.admission import PodOwner
+from capadvise.formats.object_names import POD_SPEC
+from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.linux.engines.kubernetes.objects import Object
+from capadvise.linux.engines.kubernetes.sets import differences, with_sets
+
+_DRY = {"dryRun": "All"}
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What the server has said."""
+
+    accepted: tuple[str, ...]
+    """What it takes as it is."""
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def dry_run(
+    kubectl: Kubectl, owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
+) -> DryRun:
+    """The workload with these sets, and a pod of its template: Pod Security judges pods alone."""
+    accepted, problems = [], []
+    for what, path, item, verb in _requests(owner, workload, sets):
+        try:
+            answer = (kubectl.create if verb == "create" else kubectl.replace)(path, item, **_DRY)
+        except ClusterError as error:
+            problems.append(f"{what}: {error}")
+            continue
+        found = list(differences(_pod_spec(item), _pod_spec(answer | {"kind": item["kind"]})))
+        problems += [f"{what}: {one}" for one in found]
+        accepted += [] if found else [what]
+    notes = [one for one in problems if ": note: " in one]
+    problems = [one for one in problems if one not in notes]
+    return DryRun(tuple(accepted), tuple(problems), tuple(notes))
+
+
+def _requests(
+    owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
+) -> list[tuple[str, str, Object, str]]:
+    """What is asked for, by which words; a pod that runs cannot be given another set."""
+    template = objects.template_of(workload)
+    spec = with_sets(template["spec"], sets)
+    pod = objects.canary(
+        dict(template, spec=spec),
+        owner,
+        "dry",
+        1,
+        seconds=3600,
+        claims={},
+    )
+    # It is never made, so that it can have the labels that webhooks look for.
+    pod["metadata"]["labels"] = (template.get("metadata") or {}).get("labels") or {}
+    asked = [(f"a pod of {owner}", objects.pods_path(owner.namespace), pod, "create")]
+    if owner.kind != "Pod":
+        changed = _with_pod_spec(workload, spec)
+        asked.insert(0, (str(owner), objects.path_of(owner), changed, "replace"))
+    return asked
+
+
+def _pod_spec(item: Object) -> Object:
+    for key in POD_SPEC[str(item["kind"])]:
+        item = item[key]
+    return item
+
+
+def _with_pod_spec(item: Object, spec: Object) -> Object:
+    def within(part: Object, keys: tuple[str, ...]) -> Object:
+        return part | {keys[0]: within(part[keys[0]], keys[1:])} if keys else spec
+
+    return within(item, POD_SPEC[str(item["kind"])])

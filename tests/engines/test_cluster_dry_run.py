@@ -1,0 +1,122 @@
+"""The server is asked what it would make of other sets: its refusals and changes are told."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.caps import parse_set
+from capadvise.cli import main
+from capadvise.linux.engines.kubernetes.sets import granted, with_sets
+from capadvise.recording import Target
+from capadvise.report.save import save
+from tests.support.cluster import Cluster
+from tests.support.cluster_server import serving
+from tests.support.recordings import BIND, CATALOG, CHOWN, FULL, report_of
+from tests.support.required import tool
+
+NAMESPACE = "/api/v1/namespaces/prod"
+TEMPLATE: dict[str, Any] = {
+    "spec": {
+        "containers": [
+            {"name": "web", "image": "web:1", "securityContext": {"privileged": True}},
+            {"name": "side", "image": "side:1"},
+        ]
+    }
+}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """In which ``prod`` enforces the level baseline."""
+    tool("kubectl")
+    with serving(tmp_path) as made:
+        made.deployment("web", TEMPLATE, 1, ["one"])
+        labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+        made.objects[NAMESPACE]["metadata"]["labels"] = labels
+        yield made
+
+
+def dry_run(folder: Path, *checks: Any, workload: str = "deploy/web") -> int:
+    """With the set of a report on ``web``."""
+    target = Target("container", "web", (), "/", "0:0", image="web:1", pod="prod/web-x")
+    save(folder / "web.json", replace(report_of(*checks), target=target), CATALOG)
+    return main(["kubernetes", "dry-run", workload, "-n", "prod", str(folder / "web.json")])
+
+
+def test_the_server_takes_it_or_says_why_not(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = copy.deepcopy(cluster.objects)
+    assert dry_run(tmp_path, BIND, CHOWN) == 0
+    assert capsys.readouterr().out == (
+        "Deployment/web: the server takes it as it is\n"
+        "a pod of Deployment/web: the server takes it as it is\n"
+    )
+    admin = replace(
+        CHOWN, cap=next(iter(parse_set(["SYS_ADMIN"]))), site=("ns_capable", "path_mount")
+    )
+    assert dry_run(tmp_path, replace(admin, syscall="mount")) == 1
+    out = capsys.readouterr().out
+    assert "Deployment/web: the server takes it as it is" in out
+    assert "a pod of Deployment/web: kubectl create: " in out
+    assert "violates PodSecurity: container web" in out
+    assert cluster.objects == before
+    assert cluster.requests == []
+
+
+def test_what_is_changed_on_the_way_is_told(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a webhook that adds a sidecar and a capability."""
+
+    def mutate(pod: dict[str, Any]) -> dict[str, Any]:
+        changed = copy.deepcopy(pod)
+        changed["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] += ["KILL"]
+        changed["spec"]["containers"] += [{"name": "mesh", "image": "mesh:1"}]
+        return changed
+
+    cluster.mutates = mutate
+    assert dry_run(tmp_path, CHOWN) == 1
+    out = capsys.readouterr().out
+    assert "a pod of Deployment/web: web: add is [CHOWN, KILL]" in out
+    assert "note: mesh is added by the server: privileged false, drop [], add []" in out
+
+
+def test_what_a_container_is_granted() -> None:
+    runtime = parse_set(["CHOWN", "KILL"])
+
+    def of(**context: Any) -> frozenset[Any]:
+        return granted({"securityContext": context}, runtime, FULL)
+
+    assert granted({}, runtime, FULL) == runtime
+    assert of(privileged=True) == FULL
+    assert of(capabilities={"drop": ["KILL"], "add": ["NET_RAW"]}) == parse_set(
+        ["CHOWN", "NET_RAW"]
+    )
+    assert of(capabilities={"drop": ["all"], "add": ["CAP_NET_RAW"]}) == parse_set(["NET_RAW"])
+    assert of(capabilities={"add": ["ALL"]}) == FULL
+
+
+def test_nothing_but_the_set_is_changed() -> None:
+    context = {"runAsUser": 5, "privileged": True, "allowPrivilegeEscalation": False}
+    spec = {"containers": [{"name": "a", "securityContext": context}, {"name": "b"}], "x": 1}
+    before = copy.deepcopy(spec)
+    changed = with_sets(spec, {"a": parse_set(["CHOWN"])})
+    assert spec == before
+    assert (changed["x"], changed["containers"][1]) == (1, {"name": "b"})
+    assert changed["containers"][0]["securityContext"] == {
+        "runAsUser": 5,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["CHOWN"]},
+    }
+    admin = with_sets(spec, {"a": parse_set(["SYS_ADMIN"])})
+    assert "allowPrivilegeEscalation" not in admin["containers"][0]["securityContext"]
+    with pytest.raises(Exception, match="no container c"):
+        with_sets(spec, {"c": frozenset()})

@@ -31,12 +31,14 @@ def command(args: argparse.Namespace) -> int:
     answer = snippet_of(report, caps, default(), set_name=args.set)
     # What is imported below, 8 ms and more, the usual answer on stdout need not wait for.
     if args.into is not None:
+        if args.key is not None:
+            raise BadInput("--key prints values: leave --into out")
         from capadvise.commands.into import patch
 
         return patch(args, report, answer)
     for caution in answer.cautions:
         notice(f"note: {caution}")
-    text = FORMATS[args.format].render(answer) if args.key is None else _values(answer, args.key)
+    text = FORMATS[args.format].render(answer) if args.key is None else _values(answer, args)
     if args.output is None:
         print(text, end="")
     else:
@@ -59,8 +61,6 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput("--service is for --into FILE")
     if args.dry_run and not changes:
         raise BadInput("--dry-run is for --into FILE and --drop-in")
-    if args.key is not None and (changes or args.format != "kubernetes"):
-        raise BadInput("--key is for --format kubernetes without --into: values of a Helm chart")
 
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
@@ -77,7 +77,9 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
     return drop_in_of(unit)
 
 
-def _values(answer: Snippet, key: str) -> str:
+def _values(answer: Snippet, args: argparse.Namespace) -> str:
+    if args.format != "kubernetes":
+        raise BadInput("--key is for --format kubernetes: values of a Helm chart")
     from capadvise.formats.kubernetes import helm_values
 
-    return helm_values(answer, key)
+    return helm_values(answer, str(args.key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from capadvise.caps import CapSet
@@ -18,7 +19,7 @@ from capadvise.workflow.notice import notice
 
 def command(args: argparse.Namespace) -> int:
     """One of its verbs."""
-    return {"record": _record, "dry-run": _dry_run, "keep": _keep}[args.verb](args)
+    return _VERBS[args.verb](args)
 
 
 def _record(args: argparse.Namespace) -> int:
@@ -71,6 +72,28 @@ def _dry_run(args: argparse.Namespace) -> int:
     return Exit.FAILED if said.problems else Exit.OK
 
 
+def _prove(args: argparse.Namespace) -> int:
+    """Write the report with its proof, and print it."""
+    from capadvise.linux.engines.kubernetes.kubectl import Kubectl
+    from capadvise.report.save import save
+    from capadvise.report.text import proposal_text
+    from capadvise.workflow.kubernetes_prove import ProofWishes, prove_container
+    from capadvise.workflow.notice import columns
+    from capadvise.workflow.prove import exit_code
+    from capadvise.workflow.reports import check_writable
+
+    output = Path(args.output)
+    check_writable(output)
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    report = load(Path(args.report), default())
+    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes)
+    report = prove_container(kubectl, owner, report, wishes)
+    save(output, report, default())
+    print(*proposal_text(report, default(), output, columns=columns(sys.stdout)), sep="\n")
+    return exit_code([report])
+
+
 def _keep(args: argparse.Namespace) -> int:
     """Print the policy, or write it to a file."""
     reports = [(path, load(Path(path), default())) for path in args.reports]
@@ -112,3 +135,6 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
         caps[name] = caps.get(name, frozenset()) | report.proposal.recommended
         paths.setdefault(name, []).append(printable(Path(path).name))
     return tuple(Allowed(name, caps[name], ", ".join(paths[name])) for name in sorted(caps))
+
+
+_VERBS = {"record": _record, "dry-run": _dry_run, "prove": _prove, "keep": _keep}

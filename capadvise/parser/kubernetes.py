@@ -18,7 +18,7 @@ examples:
 On each node that has pods of the workload, a pod watches them, in the namespace capadvise. The
 workload is not changed, but for --restart; all that is made is removed at the end.
 """
-_WHICH = "record,dry-run,keep"
+_WHICH = "record,dry-run,prove,keep"
 _DRY_RUN = """\
 example:
   capadvise kubernetes dry-run deploy/web -n prod web/*.json
@@ -26,6 +26,13 @@ example:
 Nothing is changed. The server is asked for the workload and for a pod of its template, since Pod
 Security judges pods alone, and what it answers is compared with what was asked for. Exit status 1:
 it refuses them, or something changes their sets on the way.
+"""
+_PROVE = """\
+example:
+  capadvise kubernetes prove deploy/web -n prod web/web.json -o web/web.json
+
+Each trial runs a copy of the pod with one set for this container, which holds no more than it has
+today; its readiness probe decides, of jobs the exit status. A copy does all that the program does.
 """
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -40,6 +47,7 @@ def kubernetes(verbs: Verbs) -> None:
     )
     _record(parts)
     _dry_run(parts)
+    _prove(parts)
     _keep(parts)
 
 
@@ -99,6 +107,36 @@ def _dry_run(parts: Verbs) -> None:
     )
     _workload(dry)
     dry.add_argument("reports", nargs="+", metavar="REPORT", help="one for each container")
+
+
+def _prove(parts: Verbs) -> None:
+    prove = verb(
+        *(parts, "prove", "[options] WORKLOAD REPORT"),
+        "try the set of a report with copies of a pod, and show that no member can be dropped",
+        _PROVE,
+    )
+    _workload(prove)
+    prove.add_argument("report", metavar="REPORT", help="on one container of the workload")
+    prove.add_argument(
+        "--check",
+        metavar="SHELL",
+        help="decides instead of the probes; $NAMESPACE, $POD, $CONTAINER and $POD_IP are set",
+    )
+    prove.add_argument(
+        "--timeout",
+        type=duration,
+        default=60.0,
+        metavar="TIME",
+        help="until a start has worked: 90s, 2m; default: 60s",
+    )
+    prove.add_argument(
+        "--replace-volumes",
+        action="store_true",
+        help="copies get empty volumes in the place of persistent ones",
+    )
+    prove.add_argument(
+        "-o", "--output", metavar="REPORT", required=True, help="where to write the proven report"
+    )
 
 
 def _workload(parser: Parser) -> None:

@@ -63,7 +63,9 @@ def record(
             f"--restart: a {owner.kind} cannot be restarted",
             hint=f"what can be: {', '.join(objects.RESTARTABLE)}; --canary starts a copy",
         )
-    claims = empty_claims(kubectl, owner, workload, wishes) if wishes.canary else {}
+    claims = {}
+    if wishes.canary:
+        claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     with Ending().heard() as stop:
         recording = _Recording(kubectl, owner, workload, wishes, stop)
         try:
@@ -81,12 +83,12 @@ def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
 
 
 def empty_claims(
-    kubectl: Kubectl, owner: PodOwner, workload: Object, wishes: ClusterWishes
+    kubectl: Kubectl, owner: PodOwner, workload: Object, *, replace_volumes: bool
 ) -> dict[str, str]:
     """The volumes that a canary gets empty. Raises BadInput where one can have but one user, and
     nobody has said that it may be empty."""
     claims = objects.claims_of(workload)
-    if wishes.replace_volumes or not claims:
+    if replace_volumes or not claims:
         return claims
     for volume, claim in claims.items():
         path = f"/api/v1/namespaces/{owner.namespace}/persistentvolumeclaims/{claim}"

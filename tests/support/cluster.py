@@ -69,6 +69,8 @@ class Cluster:
         self.changed: Callable[[Cluster, Object], None] = lambda cluster, pod: None
         """Is told of each pod whose images were changed."""
         self.execute: Exec = lambda cluster, namespace, pod, container, words: ("", 0)
+        self.seen: list[Object] = []
+        """For a test, which pods were started."""
         self.mutates: Callable[[Object], Object] = lambda pod: pod
         """A webhook, for new pods."""
         self.refuses: Callable[[str, str, Object], str | None] = lambda method, path, item: None

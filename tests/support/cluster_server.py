@@ -36,8 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             kind = self.headers.get("Content-Type", "")
             body = json.loads(raw) if raw and ("json" in kind or raw[:1] == b"{") else None
-            answer = self.cluster.answer(self.command, self.path, body)
-            text = json.dumps(answer)
+            log = parts.path.endswith("/log")
+            answer = {} if log else self.cluster.answer(self.command, self.path, body)
+            text = "" if log else json.dumps(answer)
         except Refused as error:
             code = error.code
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code}

@@ -6,11 +6,12 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import NAMES, Cap, CapSet
 from capadvise.errors import BadInput
 
 Object = dict[str, Any]
 _ALL = "ALL"
+_EVERY = frozenset(map(Cap, range(len(NAMES))))
 
 
 def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
@@ -23,12 +24,13 @@ def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
             f"it has no container {missing[0]}", hint=f"there are: {', '.join(sorted(there))}"
         )
     for name, caps in sets.items():
+        add = [_ALL] if caps >= _EVERY else [cap.short for cap in sorted(caps)]
         context = dict(there[name].get("securityContext") or {})
         if context.get("allowPrivilegeEscalation") is False and _escalates(caps):
             del context["allowPrivilegeEscalation"]
         there[name]["securityContext"] = context | {
             "privileged": False,
-            "capabilities": {"drop": [_ALL], "add": [cap.short for cap in sorted(caps)]},
+            "capabilities": {"drop": [_ALL], "add": add} if add != [_ALL] else {"add": add},
         }
     return changed
 

@@ -1,0 +1,115 @@
+"""Prove the set of a workload's container on its own cluster, with copies of its pod."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import default
+from capadvise.errors import BadInput
+from capadvise.formats.admission import PodOwner
+from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes.kubectl import Kubectl
+from capadvise.linux.engines.kubernetes.sets import containers, granted
+from capadvise.prove import NotProvable, fewest, prove
+from capadvise.proven import Proven, Trial, conclude
+from capadvise.report.model import Report
+from capadvise.report.proof_text import trial_text
+from capadvise.workflow.canaries import Canaries, deciding
+from capadvise.workflow.ending import Ending
+from capadvise.workflow.kubernetes_record import empty_claims, get_workload, new_run
+from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.observers import delete, sweep
+
+_RISKS = ("low", "medium", "high", "root")
+
+
+@dataclass(frozen=True, slots=True)
+class ProofWishes:
+    """How trials are made."""
+
+    check: str | None = None
+    timeout: float = 60.0
+    replace_volumes: bool = False
+
+
+def prove_container(
+    kubectl: Kubectl, owner: PodOwner, report: Report, wishes: ProofWishes
+) -> Report:
+    """The report with its proof. Raises CapadviseError where no trial could be made."""
+    name = report.target.name
+    workload = get_workload(kubectl, owner)
+    template = objects.template_of(workload)
+    decides = deciding(template, owner, name, wishes.check, wishes.timeout)
+    claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
+    everything = _held(template, name, report)
+    notice(
+        f"{owner}/{name}: each trial runs a copy of the pod in {owner.namespace}, which does all "
+        "that the program does"
+    )
+    sweep(kubectl, owner.namespace)
+    with Ending().heard() as stop:
+        trials = Canaries(kubectl, owner, template, name, decides, claims, new_run(), stop)
+        try:
+            return _proven(report, trials, everything)
+        finally:
+            delete(kubectl, [objects.pods_path(owner.namespace, each) for each in trials.made])
+
+
+def _held(template: objects.Object, name: str, report: Report) -> CapSet:
+    """What it has today: no trial has more."""
+    mine = next(one for one in containers(template["spec"]) if one["name"] == name)
+    last = max(recording.host.last_cap for recording in report.recordings)
+    every = frozenset(Cap(number) for number in range(last + 1))
+    runtime = default().baselines.default(report.target.engine or "containerd")
+    return granted(mine, runtime.grants, every)
+
+
+def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
+    proposal = report.proposal
+    first = trials.run(everything)
+    try:
+        proven = prove(
+            proposal,
+            everything,
+            first,
+            trials.run,
+            isolation="container",
+            removal_order=default().removal_order,
+            say=_teller(everything, fewest(proposal.recommended & everything)),
+            risk=_risk,
+        )
+    except NotProvable:
+        trial = Trial(everything, False, first.seconds, differences=(first.why,))
+        notice(f"it fails even with all that it has today: {first.why}")
+        for line in first.output.splitlines():
+            notice(f"  {line}")
+        return replace(report, proven=Proven("container", (trial,), None))
+    proven = replace(proven, cautions=(*proven.cautions, *sorted(trials.cautions)))
+    return replace(report, proposal=conclude(proposal, proven), proven=proven)
+
+
+def _teller(everything: CapSet, least: int) -> Callable[[Trial], None]:
+    count = 0
+
+    def say(trial: Trial) -> None:
+        nonlocal count
+        count += 1
+        progress(f"  trial {count} of {max(count, least)}: {trial_text(trial, everything)}")
+
+    return say
+
+
+def _risk(cap: Cap) -> int:
+    level = default().risk(cap)
+    return _RISKS.index(level) if level in _RISKS else len(_RISKS)
+
+
+def require_owner(report: Report, container: str | None, path: str) -> Report:
+    """A report on a container of a pod. Raises BadInput."""
+    if report.target.pod is None:
+        raise BadInput(f"{path}: it is no report on a container of a pod")
+    if container is not None and report.target.name != container:
+        raise BadInput(f"{path}: it is on {report.target.name}, not on {container}")
+    return report

@@ -1,0 +1,156 @@
+"""Trials on a cluster are copies of a workload's pod; its probes or a check decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.caps import parse_set
+from capadvise.cli import main
+from capadvise.recording import Target
+from capadvise.report.load import load
+from capadvise.report.model import Report
+from capadvise.report.save import save
+from capadvise.workflow.canaries import other_name
+from tests.support.cluster import Cluster
+from tests.support.cluster_server import serving
+from tests.support.recordings import BIND, CATALOG, report_of
+from tests.support.required import tool
+
+FIRST, LATER = {"NET_BIND_SERVICE"}, {"NET_BIND_SERVICE", "CHOWN"}
+"""What the program needs at its first start, and on what that has left."""
+PODS = "/api/v1/namespaces/prod/pods"
+Pod = dict[str, Any]
+
+
+def template(*, probe: bool = True, image: str = "web:1") -> dict[str, Any]:
+    """Two containers, of which one may do more than it needs."""
+    web: dict[str, Any] = {
+        "name": "web",
+        "image": image,
+        "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["CHOWN", "KILL", *FIRST]}},
+    }
+    if probe:
+        web["readinessProbe"] = {"tcpSocket": {"port": 80}}
+    return {"spec": {"containers": [web, {"name": "side", "image": "side:1"}]}}
+
+
+def caps_of(pod: Pod) -> set[str]:
+    """What a canary's container adds."""
+    return set(pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Where a program runs that fails without what it needs."""
+    tool("kubectl")
+    with serving(tmp_path) as made:
+        made.deployment("web", template(), 1, ["one"])
+        made.seen = []
+
+        def start(server: Cluster, pod: Pod) -> None:
+            made.seen.append(pod)
+            ends(server, pod, FIRST)
+
+        made.started = start
+        made.changed = lambda server, pod: ends(server, pod, LATER)
+        yield made
+
+
+def ends(server: Cluster, pod: Pod, needed: set[str]) -> None:
+    """What comes of a start."""
+    if needed <= caps_of(pod):
+        server.run(pod)
+    else:
+        server.end(pod, 1, "Permission denied")
+
+
+def saved(folder: Path, *checks: Any) -> Path:
+    """The report on ``web``."""
+    target = Target("container", "web", (), "/", "0:0", image="web:1", pod="prod/web-x")
+    path = folder / "web.json"
+    save(path, replace(report_of(*checks), target=target), CATALOG)
+    return path
+
+
+def prove(folder: Path, *words: str, workload: str = "deploy/web") -> tuple[int, Report]:
+    """Of a report that has seen the first start alone."""
+    report, output = saved(folder, BIND), folder / "proven.json"
+    verb = ("kubernetes", "prove", workload, "-n", "prod", str(report), "-o", str(output))
+    code = main([*verb, "--timeout", "2", *words])
+    return code, load(output if output.exists() else report, CATALOG)
+
+
+def test_probes_decide_on_two_starts(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What only the second one needs is found by trials: no recording has seen it."""
+    code, report = prove(tmp_path)
+    assert code == 0, capsys.readouterr().err
+    assert report.proposal.floor == parse_set(LATER)
+    assert report.proven is not None
+    assert report.proven.isolation == "container"
+    assert {trial.failed_at for trial in report.proven.trials} >= {"start", "restart"}
+    assert any("Permission denied" in one for t in report.proven.trials for one in t.differences)
+    assert "proven minimal" in capsys.readouterr().out
+    given = {"CHOWN", "KILL", *FIRST}
+    for pod in cluster.seen:
+        assert caps_of(pod) <= given, "no trial has more than the pods that run"
+        assert "app" not in pod["metadata"]["labels"]
+        assert pod["spec"]["restartPolicy"] == "Never"
+        assert "securityContext" not in pod["spec"]["containers"][1]
+    assert not any("canary" in path for path in cluster.objects)
+
+
+def test_a_check_decides_where_it_is_asked(cluster: Cluster, tmp_path: Path) -> None:
+    """It is told where the copy is."""
+    at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]
+    at["spec"]["template"]["spec"] = template(probe=False)["spec"]
+    web = at["spec"]["template"]["spec"]["containers"][0]
+    web["securityContext"]["capabilities"]["add"] = sorted(LATER)
+    assert prove(tmp_path)[0] == 2
+    log = tmp_path / "log"
+    code, report = prove(tmp_path, "--check", f"echo $NAMESPACE $POD $CONTAINER $POD_IP >>{log}")
+    assert (code, report.proposal.floor) == (0, parse_set(LATER))
+    told = log.read_text().split("\n")[0].split()
+    assert (told[0], told[2:]) == ("prod", ["web", "192.0.2.2"])
+    assert told[1].startswith("web-canary-")
+
+
+def test_what_fails_with_all_that_it_has_is_not_proven(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.started = lambda server, pod: server.end(pod, 7, "no database")
+    code, report = prove(tmp_path)
+    assert (code, report.proposal.floor) == (1, None)
+    assert "fails even with all that it has today: exited with 7: no database" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_server_that_will_not_have_it_says_why(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.refuses = lambda method, path, item: "quota is exceeded" if path == PODS else None
+    assert prove(tmp_path)[0] == 3
+    assert "quota is exceeded" in capsys.readouterr().err
+
+
+DIGEST = f"sha256:{'1' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("image", "pulled", "other"),
+    [
+        ("web:1", f"docker.io/library/web@{DIGEST}", f"docker.io/library/web@{DIGEST}"),
+        (f"r.io/web@{DIGEST}", f"r.io/web@{DIGEST}", f"r.io/web:again@{DIGEST}"),
+        ("web:1", DIGEST, None),
+        ("web:1", "", None),
+    ],
+)
+def test_an_image_has_two_names(image: str, pulled: str, other: str | None) -> None:
+    assert other_name(image, pulled) == other

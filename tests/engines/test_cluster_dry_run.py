@@ -13,8 +13,8 @@ import pytest
 from capadvise.caps import parse_set
 from capadvise.cli import main
 from capadvise.linux.engines.kubernetes.sets import granted, with_sets
-from capadvise.recording import Target
 from capadvise.report.save import save
+from capadvise.target import Target
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, CHOWN, FULL, report_of

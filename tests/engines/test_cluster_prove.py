@@ -11,10 +11,10 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.cli import main
-from capadvise.recording import Target
 from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.report.save import save
+from capadvise.target import Target
 from capadvise.workflow.canaries import other_name
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving

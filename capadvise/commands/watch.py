@@ -20,7 +20,8 @@ from capadvise.report.save import write
 from capadvise.watched import WatchFinding
 from capadvise.workflow.notice import notice
 from capadvise.workflow.reports import check_writable
-from capadvise.workflow.watch import Expected, Reporter, watch
+from capadvise.workflow.screens import has_screens
+from capadvise.workflow.watch import Expected, Reporter, watch, watch_on_screen
 
 
 def command(args: argparse.Namespace) -> int:
@@ -33,9 +34,12 @@ def command(args: argparse.Namespace) -> int:
     if args.prometheus:
         check_writable(Path(args.prometheus), option="--prometheus")
 
+    def note_of(finding: WatchFinding) -> str | None:
+        return expected.note(finding) if expected else None
+
     def new(finding: WatchFinding) -> None:
         if finding.hidden is None or args.all:
-            note = expected.note(finding) if expected else None
+            note = note_of(finding)
             when = _time(finding.call.time)
             line = watch_json.finding_json(finding, when, note) if args.json else None
             _print([line or watch_text.finding_line(finding, note)])
@@ -64,7 +68,13 @@ def command(args: argparse.Namespace) -> int:
                 notice(f"audit records of this boot: {machine.log or 'none'}")
 
     reporter = Reporter(begun, new, summary, counted if args.prometheus else None)
-    watch(catalog, reporter, args.seconds, every_call=args.every_call, log=args.since_boot)
+    how = {"every_call": args.every_call, "log": args.since_boot}
+    if not (args.no_tui or args.json or args.quiet) and has_screens():
+        watch_on_screen(
+            *(catalog, reporter, args.seconds), **how, note=note_of, everything=args.all
+        )
+    else:
+        watch(catalog, reporter, args.seconds, **how)
     return Exit.OK
 
 

@@ -8,7 +8,8 @@ from capadvise.parser.verbs import Verbs, seconds, verb
 _WATCH = """\
 A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what
 the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends it with a summary,
-SIGHUP prints one meanwhile. The kernel does the counting; it takes root and Linux 5.15.
+SIGHUP prints one meanwhile. On a terminal, a screen shows the same by owner. The kernel does the
+counting; it takes root and Linux 5.15.
 
 examples:
   capadvise watch
@@ -45,6 +46,7 @@ def watch(verbs: Verbs) -> None:
         help="end after this time: seconds, or 10m, 2h, 7d",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--no-tui", action="store_true", help="disable the TUI: a line for each")
     parser.add_argument(
         "--prometheus",
         metavar="FILE",

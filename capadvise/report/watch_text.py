@@ -16,18 +16,23 @@ _MOST = 20
 
 def finding_line(finding: WatchFinding, note: str | None = None) -> str:
     """Whose call, what it was, what refused it, and the cure."""
-    call = finding.call
-    owner, program = call.owner, f"{call.program}: "
-    if owner.kind is OwnerKind.PROGRAM or call.program == owner.name:
-        program = ""
+    call, owner = finding.call, finding.call.owner
     parts = [
         f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
-        f"{program}{call.syscall}({call.about}) → {finding.errno}",
+        called(finding),
         *((f"harmless: {finding.hidden}",) if finding.hidden else (said(finding), cure(finding))),
     ]
     if note:
         parts.append(note)
     return printable(" · ".join(parts))
+
+
+def called(finding: WatchFinding) -> str:
+    """The call and its error, after the program where the owner does not tell which. Hostile."""
+    call, owner = finding.call, finding.call.owner
+    told = owner.kind is OwnerKind.PROGRAM or call.program == owner.name
+    program = "" if told else f"{call.program}: "
+    return f"{program}{call.syscall}({call.about}) → {finding.errno}"
 
 
 def said(finding: WatchFinding) -> str:

@@ -42,6 +42,15 @@ medium, low; and what to do instead.
 
 Space drops the highlighted capability: its attacks are struck out, and what breaks is said.
 """
+WATCH = """\
+What is refused on this machine, by owner: a container, a pod, a unit, a user, or else the \
+program. The lamps of an owner show the capabilities that it lacked. Below: what refused the \
+highlighted call, and the cure.
+
+Harmless is what has no effect: the program goes on, or only a detail is lost.
+
+q ends the watch, with a summary.
+"""
 SAVE = """\
 Nothing is written before Save. Where the file is there already, only the named service is \
 changed, and the change is shown first.

@@ -3,7 +3,7 @@ engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from capadvise.decide import Proposal
 from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
+from capadvise.watched import WatchFinding
 
 Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
@@ -138,3 +139,36 @@ class LiveSource(Protocol):
 
     def resize(self, columns: int, rows: int) -> None:
         """The target's terminal has another size."""
+
+
+class WatchSource(Protocol):
+    """Watches the machine. None of its calls waits for anything to happen."""
+
+    last_cap: int
+    """The highest capability of this kernel."""
+
+    @property
+    def findings(self) -> Iterable[WatchFinding]:
+        """What was refused so far; their counts are as of the last ``count``."""
+
+    @property
+    def fds(self) -> Sequence[int]:
+        """Readable when there is news."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which there can be news without anything to read; None: never."""
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+
+    @property
+    def dropped(self) -> int:
+        """How many new kinds of refusals could not be read."""
+
+    def news(self) -> Iterable[WatchFinding]:
+        """Read what is new."""
+
+    def count(self) -> None:
+        """Read how often each was seen."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
-    from capadvise.tui.protocols import Prover
+    from capadvise.tui.protocols import Prover, WatchSource
+    from capadvise.watched import WatchFinding
 
 
 def open_app(make: Callable[[], Main], early: Draw) -> int:
@@ -44,6 +45,34 @@ def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
 
     with early_keys(sys.stdin.fileno()) as typed:
         return Picker(reports, theme(os.environ, ask_background(typed)), typed).run()
+
+
+def open_watch(
+    source: WatchSource,
+    seconds: float | None,
+    note: Callable[[WatchFinding], str | None],
+    counted: Callable[[], None],
+    *,
+    everything: bool,
+) -> None:
+    """The screen of ``watch``, until the user leaves; see ``WatchApp``."""
+    from capadvise.tui.early import early_keys
+
+    with early_keys(sys.stdin.fileno()) as typed:
+        from capadvise.tui.theme import ask_background, theme
+        from capadvise.tui.watching import WatchApp
+
+        look = theme(os.environ, ask_background(typed))
+        app = WatchApp(
+            source,
+            note=note,
+            everything=everything,
+            seconds=seconds,
+            counted=counted,
+            theme=look,
+            early=typed,
+        )
+        app.run()
 
 
 def prover(path: Path, before: dict[str, str] | None = None) -> Prover:

@@ -59,6 +59,40 @@ def watch(
         machine.close()
 
 
+def watch_on_screen(
+    catalog: Catalog,
+    reporter: Reporter,
+    seconds: float | None,
+    *,
+    every_call: bool,
+    log: bool,
+    note: Callable[[WatchFinding], str | None],
+    everything: bool,
+) -> None:
+    """The same with the TUI, which shows what is new; the summary comes when the user leaves.
+    Raises CannotObserve."""
+    from capadvise.workflow.screens import open_watch
+
+    machine = MachineWatch(catalog, every_call=every_call, log=log)
+    try:
+        for _ in machine.past():
+            pass
+
+        def counted() -> None:
+            if reporter.counted is not None:
+                reporter.counted(machine)
+
+        open_watch(machine, seconds, note, counted, everything=everything)
+        let_go_of_terminal()  # where it is gone
+        for _ in machine.news(all_=True):
+            pass
+        machine.count()
+        reporter.summary(machine)
+        counted()
+    finally:
+        machine.close()
+
+
 def _loop(
     machine: MachineWatch, reporter: Reporter, seconds: float | None, signals: Signals
 ) -> None:

@@ -287,15 +287,31 @@ def test_two_signals_at_once_are_both_heeded() -> None:
 
 
 def test_a_terminal_that_closes_ends_it(tmp_path: Path) -> None:
-    terminal = Terminal([CAPADVISE, "watch"], tmp_path)
+    terminal = Terminal([CAPADVISE, "watch", "--no-tui"], tmp_path)
     terminal.expect("watching this machine")
     assert terminal.close() == 0
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["q", "closes"])
+def test_on_a_terminal_there_is_a_screen(tmp_path: Path, *, leaves: bool) -> None:
+    terminal = Terminal([CAPADVISE, "watch"], tmp_path, {"TERM": "xterm-256color"})
+    terminal.expect("Refused calls")
+    program = act("shown", NOBODY, "os.chown('/etc/passwd', 5, 6)")
+    terminal.expect(program)
+    if not leaves:
+        assert terminal.close() == 0
+        return
+    terminal.type("q")
+    terminal.expect("refused call")
+    until(lambda: f"{program} (uid 65534) · chown(" in terminal.read(), shows=terminal.read)
+    assert terminal.end() == 0
 
 
 def test_a_line_for_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
     """What is printed before SIGHUP has come, or where that is ignored."""
     nohup = "trap '' HUP; exec \"$@\""
-    terminal = Terminal(["sh", "-c", nohup, "sh", CAPADVISE, "watch", "--for", "1"], tmp_path)
+    words = ("watch", "--no-tui", "--for", "1")
+    terminal = Terminal(["sh", "-c", nohup, "sh", CAPADVISE, *words], tmp_path)
     terminal.expect("watching this machine")
     assert terminal.close() == 0
 

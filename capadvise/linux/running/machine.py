@@ -18,7 +18,7 @@ from capadvise.linux.audit.logs import since_boot
 from capadvise.linux.ftrace.denials import KINDS, MachineRefusals
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import own_caps
+from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.running.owners import Owners
 from capadvise.linux.running.watched_calls import CallReader
 from capadvise.watched import WatchedCall, WatchFinding, WatchFindings, empty_context, judged
@@ -64,6 +64,7 @@ class MachineWatch:
         numbers, names = catalog.syscalls.numbers[table], catalog.syscalls.names[table]
         self._catalog, self._context = catalog, empty_context(catalog)
         self.findings = WatchFindings()
+        self.last_cap = procfs.last_cap()
         self._counted: OrderedDict[bytes, _Counted] = OrderedDict()
         self._reader = CallReader(Symbols.load(), names, Owners())
         self._denials = MachineRefusals(numbers, every_call=every_call)

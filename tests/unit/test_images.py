@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from capadvise.caps import from_mask, parse_set
+from capadvise.errors import BadInput
 from capadvise.linux.engines.image import layers, tarball
 from capadvise.linux.engines.image.archive import Config, Image, config_of, read_archive
+from capadvise.linux.engines.saved import inspect_image
 from capadvise.linux.kernel.file_caps import FileCaps
 
 NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
@@ -236,3 +238,50 @@ def test_a_pipe_gives_a_little_at_a_time(tmp_path: Path) -> None:
             return super().read(min(100, size or 0))
 
     assert len(read_archive(Drop(docker_archive(SU))).special) == 1
+
+
+def scripted(folder: Path, monkeypatch: pytest.MonkeyPatch, **engines: str) -> None:
+    """Engines that are played by scripts."""
+    for name, script in engines.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    (folder / "cat").symlink_to("/bin/cat")
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_an_image_is_of_the_first_engine_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config: dict[str, object] = {"config": {"User": "33", "Entrypoint": ["/a"], "Cmd": ["b"]}}
+    owned = file("bin/su", 0o6755, uid=7, gid=8)
+    (tmp_path / "image").write_bytes(
+        docker_archive(tar(owned), tar(with_caps("bin/ping")), config=config)
+    )
+    absent = "echo 'no such image' >&2; exit 1"
+    save = f'[ $1 = image ] || {{ [ "$*" = "save -- app" ] && cat {tmp_path}/image; }}'
+    scripted(tmp_path, monkeypatch, docker=absent, podman=save)
+    image = inspect_image("app")
+    assert (image.engine, image.user, image.argv, image.layers) == (
+        *("podman", "33", ("/a", "b"), 2),
+    )
+    risers = {riser.path: riser for riser in image.risers}
+    assert (risers["/bin/su"].set_uid, risers["/bin/su"].set_gid) == (7, 8)
+    assert risers["/bin/ping"].caps == parse_set(["NET_RAW"])
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'no such image' >&2; exit 1", "no image app: docker: no such image; podman is not"),
+        ("[ $1 = image ] || echo no archive", "image app: "),
+        ("[ $1 = image ]", "image app: "),
+    ],
+    ids=["none has it", "no archive", "nothing saved"],
+)
+def test_an_image_that_cannot_be_read_is_named(
+    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(tmp_path, monkeypatch, docker=script)
+    with pytest.raises(BadInput) as caught:
+        inspect_image("app")
+    assert str(caught.value).startswith(said)

@@ -13,14 +13,24 @@ The way through the package, from the top::
     report      the report file, and the text that people read
     formats     compose, kubernetes, systemd …: one configuration language each, and outputs
     prove       which trial to run next
+    comparisons what trials lost against each other
+    growing     what a set that fails is made larger by
+    sharing     what is kept that can do another's part
     proven      what trials have shown, and what a proposal becomes by it
+    attempts    what a trial can run with, and which trials are likely
+    user_namespace whether a need could be met in one
+    hardening   options of systemd that a set and a recording allow
     decide      from judged checks to needs, and to the set that satisfies them
-    judge       what one check says about its capability
-    refused     who refused a call
+    foreign     folders of the host that a user may not write to
     image_files what an image could do about its files
     unseen      what recordings could not see
+    watched     what was refused on a whole machine
+    judge       what one check says about its capability
+    refused     who refused a call
     differences what was lost in a trial
+    asides      checks on the way to something else
     behaviour   what a program's checks say about the program
+    refusal     refusals, and what audit records add to them
     catalog     facts: capabilities, call sites of the kernel, defaults of the runtimes
     recording   what was seen in one run
     target      what was recorded: a command, a container, a unit, the pods of a workload
@@ -31,6 +41,7 @@ The way through the package, from the top::
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it
     dataclass   as in the standard library, cheap to define
+    recent      a bounded table of what was used last
 
 Each module imports only what stands below it. ``docs/contributing.md`` has the map of the rooms,
 and says where to add what.

@@ -110,10 +110,10 @@ def _keep(args: argparse.Namespace) -> int:
 
 def _namespace(reports: list[tuple[str, Report]]) -> str:
     """Where all of them were recorded. Raises BadInput."""
-    found = {(report.target.pod or "").partition("/")[0] for _, report in reports}
-    if len(found) > 1 or found == {""}:
+    namespaces = {(report.target.pod or "").partition("/")[0] for _, report in reports}
+    if len(namespaces) > 1 or namespaces == {""}:
         raise BadInput("the reports do not say which namespace it is", hint="-n NAMESPACE")
-    return found.pop()
+    return namespaces.pop()
 
 
 def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:

@@ -104,9 +104,9 @@ def check_separators(source: str) -> None:
 
 def objects(documents: Documents) -> list[FoundObject]:
     """All objects of all documents; those in lists, too."""
-    found = [each for root in documents.roots for each in _objects(documents, root)]
-    shared = ambiguous_titles((each.title, each.namespace) for each in found)
-    return [each.within_namespace() if each.title in shared else each for each in found]
+    every = [each for root in documents.roots for each in _objects(documents, root)]
+    shared = ambiguous_titles((each.title, each.namespace) for each in every)
+    return [each.within_namespace() if each.title in shared else each for each in every]
 
 
 def ambiguous_titles(objects: Iterable[tuple[str, str]]) -> set[str]:

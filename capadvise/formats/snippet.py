@@ -194,14 +194,14 @@ def _owner(report: Report) -> tuple[str, str, str] | None:
 
 def _no_new_privileges(report: Report) -> bool | None:
     """Not where trials of a unit's options have left it out."""
-    found = report.proven and report.proven.hardening
-    tried = dict(found.left_out) if found else {}
+    hardening = report.proven and report.proven.hardening
+    tried = dict(hardening.left_out) if hardening else {}
     return False if NO_NEW_PRIVILEGES in tried else gains_nothing(report)
 
 
 def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
-    found = report.proven and report.proven.hardening
-    return found.lines if found and found.caps == caps else None
+    hardening = report.proven and report.proven.hardening
+    return hardening.lines if hardening and hardening.caps == caps else None
 
 
 def _setcap_tried(report: Report, caps: CapSet) -> str | None:

@@ -45,8 +45,8 @@ class Baseline:
     def of(self, declared: Declared) -> Path | None:
         """The report of a service, by any of its names; None where there is none. Raises BadInput
         where several fit."""
-        found = (self.find(name) for name in (declared.service, *declared.aliases))
-        return next((path for path in found if path is not None), None)
+        paths = (self.find(name) for name in (declared.service, *declared.aliases))
+        return next((path for path in paths if path is not None), None)
 
     def find(self, service: str) -> Path | None:
         """As ``of``, by one name."""

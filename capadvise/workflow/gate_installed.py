@@ -43,8 +43,8 @@ def unit_file(name: str, folders: Sequence[str]) -> str | None:
     template = f"{first}@{PurePath(rest).suffix}" if at else name
     for wanted in dict.fromkeys((name, template)):
         places = [os.path.join(folder, wanted) for folder in folders]
-        if found := next(filter(os.path.lexists, places), None):
-            return None if _is_masked(found) else found
+        if place := next(filter(os.path.lexists, places), None):
+            return None if _is_masked(place) else place
     return None
 
 

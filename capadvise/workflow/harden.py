@@ -43,13 +43,13 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     try:
         with Stop() as stop:
             call = partial(_found, report, job or job_of(report), stop)
-            found = until_interrupted([call], stop, 1)[0].result()
+            hardening = until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("not hardened: interrupted")
     except CapadviseError as error:
         notice(f"not hardened: {error}")
     else:
-        return replace(report, proven=replace(proven, hardening=found))
+        return replace(report, proven=replace(proven, hardening=hardening))
     return report
 
 

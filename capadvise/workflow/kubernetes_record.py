@@ -185,8 +185,8 @@ class _Recording:
 
     def reports(self, catalog: Catalog) -> list[Report]:
         """What all observers have seen, by container and image."""
-        found = self.observers.collect()
-        read = [loaded(one, "report of an observer", catalog) for one in found]
+        collected = self.observers.collect()
+        read = [loaded(one, "report of an observer", catalog) for one in collected]
         digests = {name: objects.image_digests(pod) for name, pod in self.pods.items()}
         together = fleet.merged(read, str(self.owner), digests, catalog)
         if not together:

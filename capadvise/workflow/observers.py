@@ -162,8 +162,8 @@ class Observers:
                     *(objects.OBSERVERS, name, "observer", ["sh", "-c", objects.COLLECT]),
                     timeout=_COLLECTING,
                 )
-                found = json.loads(text)
-                return found if isinstance(found, list) else [found]
+                answer = json.loads(text)
+                return answer if isinstance(answer, list) else [answer]
             except ValueError:
                 why = "its answer was cut short"
             except ClusterError as error:

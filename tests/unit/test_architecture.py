@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,20 @@ def test_libc_is_loaded_in_one_place() -> None:
     assert {path for path in package if loads.search(TEXTS[path])} == {
         "capadvise/linux/kernel/libc.py"
     }
+
+
+def test_the_way_through_the_package_is_that_of_the_contract() -> None:
+    """A newcomer reads the first; the second is what holds."""
+    linter = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [name for layer in linter["contracts"][0]["layers"] for name in layer.split()]
+    told = re.findall(r"(?m)^    (\w+)", capadvise.__doc__ or "")
+    assert sorted(told) == sorted(name for name in layers if name.isidentifier())
+    place = {
+        name: number
+        for number, layer in enumerate(linter["contracts"][0]["layers"])
+        for name in layer.split()
+    }
+    assert [place[name] for name in told] == sorted(place[name] for name in told)
 
 
 def test_what_a_text_names_of_another_module_exists() -> None:

@@ -80,15 +80,15 @@ def _meant(service: str, containers: list[FileContainer]) -> list[str]:
 
 def every(body: str) -> Iterator[FileContainer]:
     """All containers of all pods."""
-    found = [
+    items = [
         (root, kind, item)
         for root in documents(body)
         for kind, item in _objects(root, None)
         if kind and _path(kind, item)
     ]
-    names = [(kind, _name(item), _namespace(item)) for _, kind, item in found]
+    names = [(kind, _name(item), _namespace(item)) for _, kind, item in items]
     shared = ambiguous_titles((f"{kind}/{name}", namespace) for kind, name, namespace in names)
-    for (root, _, item), (kind, name, namespace) in zip(found, names, strict=True):
+    for (root, _, item), (kind, name, namespace) in zip(items, names, strict=True):
         pod = _inside(item, _path(kind, item))
         for node in _containers(pod):
             container = text(entries(node).get("name")) or "?"

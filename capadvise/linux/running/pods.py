@@ -76,8 +76,8 @@ def pods_with(what: str) -> Pods | None:
     else:
         start = what if _ID.fullmatch(what) else ""
     known = (kept.container for kept in node.containers()) if start else ()
-    found = [container for container in known if container.id.startswith(start)]
-    return _of(found[0]) if len(found) == 1 else None
+    fitting = [container for container in known if container.id.startswith(start)]
+    return _of(fitting[0]) if len(fitting) == 1 else None
 
 
 def _of(container: CriContainer) -> Pods:

@@ -66,14 +66,14 @@ def attach_pods(
     between two rounds of reading, ``save`` now and then with what was observed of each container so
     far. Raises CannotObserve, also where none ran.
     """
-    found = _wanted(pods)
-    missing = _missing(found)
+    wanted = _wanted(pods)
+    missing = _missing(wanted)
     closable = opened_by("containerd", missing)
     tracing = Tracing(
         missing=missing,
         closable=closable,
         exec_watch=CONTAINERD_SHIM,
-        also=lambda: [*_above(), *_threads(found)],
+        also=lambda: [*_above(), *_threads(wanted)],
     )
     with ExitStack() as held, session(None, tracing=tracing, meanwhile=meanwhile) as ready:
         trace = ready.traced()
@@ -84,7 +84,7 @@ def attach_pods(
             early=starts.sighted,
             pointers=trace.buffers.pointers,
         )
-        _adopt(found, starts, tracker, ready, held)
+        _adopt(wanted, starts, tracker, ready, held)
         trace.buffers.drain(tracker)
         late = [kept for kept in _wanted(pods) if not starts.knows(kept.container.id)]
         trace.buffers.follow(_threads(late))  # they began before all was recorded
@@ -131,9 +131,9 @@ def _wanted(pods: Pods) -> list[node.KeptContainer]:
     return [kept for kept in node.containers() if pods.has(kept.container)]
 
 
-def _missing(found: list[node.KeptContainer]) -> CapSet:
+def _missing(wanted: list[node.KeptContainer]) -> CapSet:
     """What any of them cannot have; of none is known what it could have later."""
-    sets = [kept.container.bounding for kept in found if kept.container.name]
+    sets = [kept.container.bounding for kept in wanted if kept.container.name]
     return everything() - (frozenset.intersection(*sets) if sets else frozenset())
 
 
@@ -142,19 +142,19 @@ def _above() -> list[int]:
     return [thread for pid in (*node.daemons(), *node.shims()) for thread in procfs.threads(pid)]
 
 
-def _threads(found: list[node.KeptContainer]) -> list[int]:
-    return [thread for pid in _processes(found) for thread in procfs.threads(pid)]
+def _threads(wanted: list[node.KeptContainer]) -> list[int]:
+    return [thread for pid in _processes(wanted) for thread in procfs.threads(pid)]
 
 
-def _processes(found: list[node.KeptContainer]) -> dict[int, str]:
+def _processes(wanted: list[node.KeptContainer]) -> dict[int, str]:
     """Those of containers: pid → the container's id."""
-    ids = [kept.container.id for kept in found if kept.container.name]
+    ids = [kept.container.id for kept in wanted if kept.container.name]
     groups = ((pid, procfs.cgroup(pid)) for pid in procfs.processes()) if ids else ()
     return {pid: each for pid, group in groups for each in ids if each in group}
 
 
 def _adopt(
-    found: list[node.KeptContainer],
+    wanted: list[node.KeptContainer],
     starts: PodStarts,
     tracker: Tracker,
     ready: Session,
@@ -162,11 +162,11 @@ def _adopt(
 ) -> None:
     """Take over what runs already. What is gone by now, is not recorded."""
     buffers = ready.traced().buffers
-    of = _processes(found)
+    of = _processes(wanted)
     for thread in _above():
         if not tracker.knows(thread):
             tracker.adopt(thread, None)
-    for kept in found:
+    for kept in wanted:
         if not kept.container.name:
             starts.holds(kept.pid)
             continue

@@ -137,8 +137,8 @@ def starts_otherwise(argv: Sequence[str]) -> str | None:
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
     for verb in _OTHERWISE.get(engine, ()):
-        found = tuple(plain[: len(verb)]) == verb or (engine not in CLIENT and verb[0] in plain)
-        if found:
+        is_verb = tuple(plain[: len(verb)]) == verb or (engine not in CLIENT and verb[0] in plain)
+        if is_verb:
             return " ".join((program, *verb))
     return None
 

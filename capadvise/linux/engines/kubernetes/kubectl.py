@@ -111,12 +111,12 @@ class Kubectl:
 
     def _object(self, text: str) -> Object:
         try:
-            found = json.loads(text)
+            answer = json.loads(text)
         except ValueError as error:
             raise ClusterError("kubectl: the server's answer is no JSON") from error
-        if not isinstance(found, dict):
+        if not isinstance(answer, dict):
             raise ClusterError("kubectl: the server's answer is no object")
-        return found
+        return answer
 
 
 def _uri(path: str, query: Mapping[str, str]) -> str:

@@ -107,8 +107,8 @@ def image_digests(pod: Object) -> dict[str, str]:
     status = pod.get("status") or {}
     kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
     every = [one for kind in kinds for one in status.get(kind) or ()]
-    found = {one["name"]: _DIGEST.search(one.get("imageID") or "") for one in every}
-    return {name: match[0] for name, match in found.items() if match}
+    digests = {one["name"]: _DIGEST.search(one.get("imageID") or "") for one in every}
+    return {name: match[0] for name, match in digests.items() if match}
 
 
 def watched(owner: PodOwner) -> str:
@@ -260,13 +260,13 @@ def claims_of(workload: Object) -> dict[str, str]:
     """The volumes of its pods that keep data: name → claim. Those that a StatefulSet has made for
     each pod have no name of their own."""
     volumes = template_of(workload)["spec"].get("volumes") or ()
-    found = {
+    claims = {
         one["name"]: str(one["persistentVolumeClaim"]["claimName"])
         for one in volumes
         if one.get("persistentVolumeClaim")
     }
     made = (workload.get("spec") or {}).get("volumeClaimTemplates") or ()
-    return found | {name_of(one): "" for one in made}
+    return claims | {name_of(one): "" for one in made}
 
 
 def trouble(pod: Object) -> str | None:

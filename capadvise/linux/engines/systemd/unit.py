@@ -138,10 +138,10 @@ def parse_unit(text: str) -> ServiceUnit:
 
 def parse_commands(text: str) -> tuple[UnitCommand, ...]:
     """The commands of the output, which may go over several lines."""
-    found = filter(None, map(_COMMAND.search, _BETWEEN_COMMANDS.split(text)))
+    lines = filter(None, map(_COMMAND.search, _BETWEEN_COMMANDS.split(text)))
     commands = [
         UnitCommand(one["setting"], one["path"], "privileged" in one["flags"].split())
-        for one in found
+        for one in lines
         if one["setting"] in _PHASES
     ]
     return tuple(sorted(commands, key=lambda one: list(_PHASES).index(one.setting)))

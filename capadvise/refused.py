@@ -59,6 +59,12 @@ _OTHERS = {
 generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
 _PING = "perhaps net.ipv4.ping_group_range, which does not let this group ping without raw sockets"
 """Says EACCES to socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
+_DEBIAN = "making a user namespace while kernel.unprivileged_userns_clone is 0"
+"""Debian's patch of copy_process(), which asks about limits as well: these say EAGAIN."""
+_UBUNTU = (
+    "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
+    " capability in a user namespace: see the audit log"
+)
 _CONFINING = frozenset({"enforce", "kill"})
 
 
@@ -139,11 +145,13 @@ def _asked(
     item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]], held: CapSet
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
+    in_fork = any("copy_process" in question.site for question, _ in asked)
+    makes_users = item.errno == "EPERM" and in_fork
     for question, rule in asked:
-        if rule.limit and question.ns is not Namespace.HOST:
+        if rule.limit and question.ns is not Namespace.HOST and not makes_users:
             return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"
     caps = frozenset(question.cap for question, _ in asked)
-    wanted, what = _named(caps), asked[0][1].text
+    wanted, what = _named(caps), _DEBIAN if makes_users else asked[0][1].text
     foreign = (Namespace.HOST, Namespace.TARGET) if item.own_namespace else (Namespace.HOST,)
     if all(question.ns in foreign for question, _ in asked):
         return (
@@ -163,6 +171,8 @@ def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
     why = "no capability was checked"
     if mac is not None and mac.mode in _CONFINING:
         why += f"; {mac.module}, which confines it, may have refused: see the audit log"
+    elif item.own_namespace and item.errno == "EPERM":
+        why += f"; {_UBUNTU}"
     elif item.syscall in FILE_CALLS and item.errno in _OTHERS:
         if item.errno == "EACCES" and "exec" in item.syscall:
             return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"

@@ -88,7 +88,6 @@ def in_user_namespace(folder: Path) -> tuple[int, dict[str, Any], str]:
     return done.returncode, proven, done.stdout + done.stderr
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("boxes")
 def test_the_minimal_set_of_a_podman_container(tmp_path: Path) -> None:
     """What fits is proven there, and the data has mapped owners. The user's own stays as it is."""
@@ -107,7 +106,6 @@ def test_the_minimal_set_of_a_podman_container(tmp_path: Path) -> None:
     assert file.stat().st_uid == 0
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("boxes")
 def test_what_fails_there(tmp_path: Path) -> None:
     """A container that makes a device; and one of an engine that has none to give."""

@@ -42,6 +42,13 @@ SOCKET = f"{PYTHON} -c 'import socket; socket.socket()"
 LISTS = "l u w m"
 LOCK = "import ctypes; raise SystemExit(-ctypes.CDLL(None).mlockall(3))"
 
+CONTAINER = r"""
+mkdir -p b/rootfs/bin b/rootfs/proc b/rootfs/sys b/rootfs/dev
+cp "$(which busybox)" b/rootfs/bin/; cd b; runc spec
+sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"busybox", "true"/' config.json
+runc --root "$PWD/state" run nested-$$
+"""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -91,6 +98,11 @@ PROGRAMS = [
     Program("setpriv --reuid 33 --clear-groups sleep 9 & sleep 0.5; kill $!", True),
     Program("unshare -Urm mount -t tmpfs none m", True),
     Program("bwrap --bind / / --proc /proc true", True),
+    Program("unshare -n sh -c 'nsenter -t $$ -n true'", True),
+    Program("unshare -u sh -c 'hostname a; nsenter -t $$ -u hostname b'", True),
+    Program("setpriv --reuid 33 --clear-groups sleep 9 & sleep 0.5; renice -n 5 -p $!", True),
+    Program("mount -o remount,bind,ro /sys", True),
+    Program(CONTAINER, True),
 ]
 
 
@@ -136,7 +148,7 @@ def trial(program: Program, top: Path) -> tuple[bool, str]:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=300,
     )
     return done.returncode == 0, done.stderr
 

@@ -55,6 +55,8 @@ ACCESS = denied(
     "__x64_sys_faccessat",
 )
 LOCK = denied("IPC_LOCK", "capable", "can_do_mlock", "__do_sys_mlockall", "__x64_sys_mlockall")
+UNSHARE = denied("SYS_ADMIN", "capable", "ksys_unshare", "__x64_sys_unshare")
+CLONE = denied("SYS_ADMIN", "capable", "copy_process", "kernel_clone", "__do_sys_clone")
 OVERCOMMIT = denied("SYS_ADMIN", "security_vm_enough_memory_mm", "do_brk_flags")
 UNKNOWN_SITE = denied("CAP_63", "a_new_function")
 
@@ -85,6 +87,10 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
         (call("openat", "EACCES", nested=True), None, "mode", "not mapped in the user namespace"),
         (call("openat", "EPERM"), None, "unknown", "the control group denies"),
         (call("execve", "EACCES"), None, "mode", "noexec"),
+        (call("mount", "EPERM", nested=True), None, "unknown", "(Ubuntu), AppArmor refuses every"),
+        (call("unshare", "EPERM", UNSHARE, uid=33), None, "capability", "userns_clone is 0"),
+        (call("clone", "EPERM", CLONE, uid=33), None, "capability", "userns_clone is 0"),
+        (call("clone", "EAGAIN", CLONE, uid=33), None, "limit", "RLIMIT_NPROC"),
         (call("openat", "EMFILE"), None, "limit", "RLIMIT_NOFILE"),
         (call("mlockall", "EPERM", LOCK), None, "limit", "RLIMIT_MEMLOCK; IPC_LOCK would lift it"),
         (call("mlock", "ENOMEM"), None, "limit", "RLIMIT_MEMLOCK"),

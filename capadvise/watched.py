@@ -158,7 +158,7 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
     errno = call.errno or _errno(deciding or call.denied, catalog)
     if call.noted:
         hidden = "it was only noted (complain or permissive mode)"
-    elif not call.denied and call.entered:
+    elif not call.denied and call.entered and call.told is None:
         hidden = _NOT_FOR_WANT_OF_PERMISSION.get((call.syscall, errno))
     seen = RefusedCall(
         syscall=call.syscall,

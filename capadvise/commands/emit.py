@@ -66,6 +66,7 @@ def _check(args: argparse.Namespace) -> None:
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
     """Where the drop-in of the unit belongs that was recorded."""
     from capadvise.formats.systemd import drop_in_of, recorded_unit
+    from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 
     unit = recorded_unit(report.target.argv) if report.target.kind == "unit" else None
     if unit is None:
@@ -73,6 +74,11 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
             f"{args.report}: it is no recording of a systemd unit",
             hint="name its file: --format systemd --into "
             "/etc/systemd/system/UNIT.service.d/capadvise.conf",
+        )
+    if unit_file(unit, UNIT_PATH) is None and not args.dry_run:
+        raise BadInput(
+            f"{unit} is no unit of this machine",
+            hint="--dry-run shows the drop-in, --format systemd -o FILE writes it elsewhere",
         )
     return drop_in_of(unit)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -51,8 +53,10 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         change.write()
         notice(f"{what}: written")
         if args.drop_in:
-            unit = Path(args.into).parent.name.removesuffix(".d")
-            notice(f"it counts after: systemctl daemon-reload && systemctl restart {unit}")
+            if shutil.which("systemd-analyze") is None:
+                notice("note: not checked: there is no systemd-analyze here")
+            unit = shlex.quote(Path(args.into).parent.name.removesuffix(".d"))
+            notice(f"it takes effect after: systemctl daemon-reload && systemctl restart {unit}")
     return Exit.OK
 
 

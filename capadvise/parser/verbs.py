@@ -25,6 +25,7 @@ Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 10 * 365 * 86400.0
 
 
 def seconds(text: str) -> float:
@@ -34,9 +35,9 @@ def seconds(text: str) -> float:
         number = float(text[:-1]) * unit if unit else float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number < math.inf:
+    if not 0 < number <= _LONGEST:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds above 0, nor a time like 90s, 10m, 2h or 7d"
+            f"{text!r} is not a time: seconds, or 90s, 10m, 2h, 7d; ten years at most"
         )
     return number
 

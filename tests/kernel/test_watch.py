@@ -279,6 +279,14 @@ def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     assert f"error: --prometheus {tmp_path}/file/x: Not a directory" in done.stderr
 
 
+def test_where_no_audit_records_come_it_says_so() -> None:
+    """Each network namespace has the socket; the kernel sends to the first one alone."""
+    words = ["unshare", "--net", CAPADVISE, "watch", "--for", "0.1"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "AppArmor and SELinux are not seen" in " ".join(done.stderr.split())
+
+
 def test_two_signals_at_once_are_both_heeded() -> None:
     with watching() as watch:
         watch.process.send_signal(signal.SIGHUP)

@@ -78,9 +78,9 @@ def test_answers_go_to_stdout(
         ([], "COMMAND"),
         (["no-such-verb"], "no-such-verb"),
         (["emit", "x", "--format", "lisp"], "lisp"),
-        (["run", "--for", "soon", "--", "true"], "'soon' is not a number of seconds above 0"),
-        (["run", "--for", "0", "--", "true"], "'0' is not a number of seconds above 0"),
-        (["watch", "--for", "7w"], "'7w' is not a number of seconds above 0, nor a time like"),
+        (["run", "--for", "soon", "--", "true"], "'soon' is not a time: seconds, or 90s"),
+        (["run", "--for", "0", "--", "true"], "'0' is not a time: seconds, or 90s"),
+        (["watch", "--for", "7w"], "'7w' is not a time: seconds, or 90s"),
         (["diff", "a", "b", "c\x1b"], "c\\x1b"),
     ],
 )

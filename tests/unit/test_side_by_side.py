@@ -14,6 +14,7 @@ from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.workflow.side_by_side import Places, SideBySide, waiting_places
+from tests.support.wait import PATIENCE
 
 CHOWN, KILL, NOTHING = parse_set(["CHOWN"]), parse_set(["KILL"]), parse_set([])
 
@@ -48,8 +49,8 @@ def test_two_are_under_way_at_once() -> None:
     run = Trials()
     with SideBySide(run, Stop(), 2) as trials:
         trials.ahead(attempts(CHOWN, KILL, NOTHING))
-        assert run.begun[CHOWN].wait(5)
-        assert run.begun[KILL].wait(5)
+        assert run.begun[CHOWN].wait(PATIENCE)
+        assert run.begun[KILL].wait(PATIENCE)
         assert not run.begun[NOTHING].is_set()
         for caps in (CHOWN, KILL):
             run.go[caps].set()
@@ -61,7 +62,7 @@ def test_what_nobody_asks_for_any_more_is_ended() -> None:
     run = Trials()
     with SideBySide(run, Stop(), 2) as trials:
         trials.ahead(attempts(CHOWN, KILL))
-        assert run.begun[KILL].wait(5)
+        assert run.begun[KILL].wait(PATIENCE)
         run.go[CHOWN].set()
         assert trials(CHOWN).passed
         trials.ahead(attempts(NOTHING))
@@ -82,7 +83,7 @@ def test_who_ends_all_ends_those_ahead() -> None:
     run, stop = Trials(), Stop()
     with SideBySide(run, stop, 2) as trials:
         trials.ahead(attempts(CHOWN, KILL))
-        assert run.begun[CHOWN].wait(5)
+        assert run.begun[CHOWN].wait(PATIENCE)
         stop.ask()
         with pytest.raises(Interrupted):
             trials(CHOWN)
@@ -104,7 +105,7 @@ def test_one_that_takes_long_lets_another_begin() -> None:
     with SideBySide(run, Stop(), 2) as trials:
         trials.expect(0.05)
         trials.ahead(attempts(CHOWN, KILL, NOTHING))
-        assert run.begun[NOTHING].wait(5)
+        assert run.begun[NOTHING].wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_places_can_be_added() -> None:
     with SideBySide(run, Stop(), 2) as trials:
         trials.add_places(1)
         trials.ahead(attempts(CHOWN, KILL, NOTHING))
-        assert all(run.begun[caps].wait(5) for caps in (CHOWN, KILL, NOTHING))
+        assert all(run.begun[caps].wait(PATIENCE) for caps in (CHOWN, KILL, NOTHING))
 
 
 def test_they_begin_in_order() -> None:

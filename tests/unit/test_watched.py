@@ -17,7 +17,7 @@ from capadvise.linux.ftrace.bpf_assembler import Assembler
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.running.owners import Owners, unit_or_user
 from capadvise.linux.running.watched_calls import CallReader
-from capadvise.recording import Check, Namespace, RefusedBy
+from capadvise.recording import Check, Namespace, RefusedBy, Told
 from capadvise.report.cure import cure
 from capadvise.report.prometheus import metrics
 from capadvise.report.watch_json import finding_json, summary_json
@@ -106,6 +106,14 @@ def test_seccomp_is_named() -> None:
     line = finding_line(judged(replace(filtered, denied=()), default(), CONTEXT))
     assert "mount(/data, uid 999) → EPERM · seccomp refused it, a capability alone is no" in line
     assert line.endswith("its seccomp filter has to allow mount")
+
+
+def test_what_a_security_module_refuses_is_never_taken_for_harmless() -> None:
+    """setpgid(2) answers EACCES by itself to who comes too late."""
+    late = replace(call(UNIT), denied=(), errno="EACCES", entered=True, syscall="setpgid")
+    assert finding(late).hidden
+    told = finding(replace(late, told=Told(RefusedBy.MAC, "SELinux does not allow setpgid")))
+    assert (told.hidden, told.by) == (None, RefusedBy.MAC)
 
 
 def test_a_security_module_is_named() -> None:

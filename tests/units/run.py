@@ -121,6 +121,8 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
         complaint = f"minimal set: {recipe['floor']} is expected"
     elif "floor" not in recipe and floor is None:
         complaint = "not proven"
+    if not killed:
+        complaint = "capadvise had ended before it could be killed once"
     if works is False or not undone:
         complaint = "it fails with its drop-in, or was not left as it was"
     return Row(

@@ -121,6 +121,10 @@ def test_a_drop_in_that_another_one_takes_back_is_not_written(guest: Guest) -> N
     again = guest.capadvise("emit", "/run/edited.json", "--drop-in")
     assert (again.returncode, again.stdout) == (0, "")
     assert "nothing to change" in again.stderr
+    (guest.root / "etc/systemd/system/edited.service").unlink()
+    gone = guest.capadvise("emit", "/run/edited.json", "--drop-in")
+    assert gone.returncode == 2
+    assert "edited.service is no unit of this machine" in gone.stderr
 
 
 def test_what_else_it_works_with(guest: Guest) -> None:

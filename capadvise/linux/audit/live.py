@@ -7,6 +7,7 @@ in the initial user namespace, and the initial network namespace (kauditd_send_m
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -39,6 +40,8 @@ class AuditListener:
     @classmethod
     def open(cls) -> AuditListener | None:
         """None where the kernel sends us none."""
+        if not _in_first_network():
+            return None
         try:
             audit = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_AUDIT
@@ -110,3 +113,10 @@ def _record(message: bytes) -> Record | None:
     length, kind, *_ = _HEADER.unpack_from(message)
     text = message[_HEADER.size : max(length, _HEADER.size)].rstrip(b"\0\n")
     return parse_line(f"type={kind} msg={text.decode(errors='backslashreplace')}")
+
+
+def _in_first_network() -> bool:
+    """A socket can be had in each network namespace, but records go to the first one alone
+    (kernel/audit.c, kauditd_send_multicast_skb), which is known by settings that no other has
+    (net/core/sysctl_net_core.c, net_core_table)."""
+    return os.path.exists("/proc/sys/net/core/netdev_budget")

@@ -58,7 +58,9 @@ class ContainerTrial:
             for entry in subject.roster.entries.values():
                 container = None
                 if subject.is_target(entry):
-                    container = entry.container or client.find(entry.id)
+                    container = entry.container
+                    if container is None or not container.pid:  # described before its start
+                        container = client.find(entry.id)
                 if container and container.upper:
                     owner = MappedOwners(container, container.pid).of
                     files.extend(snapshot(Path(container.upper), owner))

@@ -91,7 +91,7 @@ class UnitSubject:
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
         if not self._stopping:
             self._main = unit.main
-        elif unit.main not in (0, self._main):  # its socket has started it again
+        elif self._main and unit.main not in (0, self._main):  # its socket has started it again
             self.ended = True
             return []
         if not unit.runs:

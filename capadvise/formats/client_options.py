@@ -49,6 +49,12 @@ COMPOSE = Grammar(
 )
 """``docker compose``."""
 
+PODMAN_COMPOSE = Grammar(
+    frozenset(("dry-run", "help", "no-ansi", "no-cleanup", "no-normalize", "verbose", "version")),
+    {"f": "file", "h": "help", "p": "project-name", "v": "version"},
+)
+"""``podman-compose``. The options of its ``up`` and ``run`` are docker compose's."""
+
 COMPOSE_UP = Grammar(
     frozenset(
         (

@@ -63,10 +63,8 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
             hint="capadvise run -- docker run …, or watch it with: capadvise attach CONTAINER",
         )
     if other := starts_otherwise(argv):
-        raise BadInput(
-            f"{other}: its containers cannot be recorded from their start",
-            hint="start them, then watch each: capadvise attach CONTAINER",
-        )
+        words, instead = other
+        raise BadInput(f"{words}: its containers cannot be recorded from their start", hint=instead)
     return None
 
 

@@ -39,8 +39,8 @@ def _cautions(observation: Observation) -> Iterator[str]:
             )
         elif other := starts_otherwise(words):
             yield (
-                f"{name} started containers ({other}), and this report is about {name} alone; to "
-                f"record one while it runs: {as_root()} attach CONTAINER"
+                f"{name} started containers ({other[0]}), and this report is about {name} alone; "
+                f"to record one while it runs: {as_root()} attach CONTAINER"
             )
 
 

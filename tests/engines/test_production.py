@@ -10,10 +10,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.support import free
 from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
@@ -24,25 +26,17 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 STAYS = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
 HANDLES_SIGTERM = "grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$PID/status"
 """Before that, the first process of a container can only be killed."""
-SUBNET = f"172.31.{os.getpid() % 250}"
-"""Several of these tests may run at the same time."""
-SERVICES = {
+SERVICES: dict[str, dict[str, Any]] = {
     "web": {
         "command": ["sh", "-c", f"chown 5 /data/file; echo $$RANDOM > /own/web; {STAYS}"],
         "volumes": ["./own:/own", "data:/v"],
-        "networks": {"lan": {"ipv4_address": f"{SUBNET}.10"}},
         "container_name": f"{MARK}-named",
-        "ports": ["127.0.0.1:18976:80"],
         "restart": "always",
         "depends_on": ["db"],
         "healthcheck": {"test": ["CMD", "true"], "interval": "1s"},
     },
     "db": {"command": ["sh", "-c", f"chown 6 /v; {STAYS}"], "volumes": ["base:/v"]},
     "job": {"command": ["sh", "-c", STAYS]},
-}
-MORE = {
-    "volumes": {"data": {}, "base": {}},
-    "networks": {"lan": {"ipam": {"config": [{"subnet": f"{SUBNET}.0/24"}]}}},
 }
 
 
@@ -52,9 +46,18 @@ def up(tmp_path: Path) -> Iterator[Path]:
     services = {
         name: {"image": BOX, "networks": ["lan"], **service} for name, service in SERVICES.items()
     }
+    subnet = free.subnet()
+    services["web"] |= {
+        "ports": [f"127.0.0.1:{free.port()}:80"],
+        "networks": {"lan": {"ipv4_address": f"{subnet}.10"}},
+    }
+    more = {
+        "volumes": {"data": {}, "base": {}},
+        "networks": {"lan": {"ipam": {"config": [{"subnet": f"{subnet}.0/24"}]}}},
+    }
     (tmp_path / "own").mkdir()
     file = tmp_path / "compose.yaml"
-    file.write_text(yaml.safe_dump({"name": MARK, "services": services, **MORE}))
+    file.write_text(yaml.safe_dump({"name": MARK, "services": services, **more}))
     done = call("docker", "compose", "up", "-d", "--wait", cwd=tmp_path)
     try:
         assert done.returncode == 0, done.stderr
@@ -190,7 +193,7 @@ def test_a_name_that_is_taken_and_data_in_use(tmp_path: Path) -> None:
         "-v",
         f"{MARK}-vol:/v",
         "-p",
-        "127.0.0.1:18977:80",
+        f"127.0.0.1:{free.port()}:80",
     )
     script = f"echo $RANDOM > /own/x; echo $RANDOM > /v/x; {STAYS}"
     call("docker", "run", "-d", *start, BOX, "sh", "-c", script)
@@ -217,7 +220,8 @@ def test_a_check_reaches_the_port_that_stands_for_a_taken_one(up: Path) -> None:
     project = yaml.safe_load(file.read_text())
     project["services"]["web"] |= served
     file.write_text(yaml.safe_dump(project))
-    check = "curl -fs localhost:18976/file >/dev/null && echo through $PORT_18976"
+    port = project["services"]["web"]["ports"][0].split(":")[1]
+    check = f"curl -fs localhost:{port}/file >/dev/null && echo through $PORT_{port}"
     seen = record(
         up / "reports", *("docker", "compose", "up", "web"), options=("--check", check), cwd=up
     )

@@ -45,6 +45,17 @@ def _seen(text: str) -> Invocation:
             *("docker", "compose run", ("web", "ls", "-l")),
             "docker-compose run --no-TTY --rm web ls -l",
         ),
+        (
+            "podman-compose -f a.yml --podman-args '--runtime runc' -p p up web -d -t 3",
+            *("podman", "compose up", ("web",)),
+            "podman-compose --file=a.yml '--podman-args=--runtime runc' --project-name=p up "
+            "--detach --timeout=3 web",
+        ),
+        (
+            "podman-compose --in-pod 0 run -T --rm web ls -l",
+            *("podman", "compose run", ("web", "ls", "-l")),
+            "podman-compose --in-pod=0 run -T --rm web ls -l",
+        ),
     ],
 )
 def test_what_starts_containers_is_recognized_and_means_the_same_when_written_again(
@@ -81,6 +92,18 @@ def test_what_stands_before_a_client_stays_before_all_its_calls(command: str, cl
     assert shlex.join(found.argv()) == f"{client} run --rm x true"
 
 
+@pytest.mark.parametrize(
+    ("options", "client"),
+    [
+        ("", ("podman",)),
+        ("--podman-path /opt/podman", ("/opt/podman",)),
+        ("--podman-args '--runtime runc' --podman-args=-r", ("podman", "--runtime", "runc", "-r")),
+    ],
+)
+def test_podman_is_asked_as_podman_compose_calls_it(options: str, client: tuple[str, ...]) -> None:
+    assert _seen(f"podman-compose {options} up").client == client
+
+
 def test_compose_behind_sudo_is_called_so() -> None:
     found = _seen("sudo A=1 docker compose -f a.yaml up web")
     assert shlex.join(found.argv()) == "sudo A=1 docker compose --file=a.yaml up web"
@@ -95,7 +118,8 @@ def test_compose_behind_sudo_is_called_so() -> None:
         ("podman --log-level=debug start web", "podman start"),
         ("docker container start web", "docker start"),
         ("docker stack deploy -c x.yaml shop", "docker stack deploy"),
-        ("podman-compose -f x.yaml up -d", "podman-compose up"),
+        ("podman-compose -f x.yaml start", "podman-compose start"),
+        ("podman compose up", "podman compose"),
         ("/usr/local/bin/nerdctl --namespace k8s.io run nginx", "nerdctl run"),
         ("docker ps", None),
         ("podman kube down pod.yaml", None),
@@ -103,7 +127,9 @@ def test_compose_behind_sudo_is_called_so() -> None:
     ],
 )
 def test_what_starts_containers_in_another_way(command: str, what: str | None) -> None:
-    assert starts_otherwise(shlex.split(command)) == what
+    found = starts_otherwise(shlex.split(command))
+    assert (found and found[0]) == what
+    assert found is None or "capadvise " in found[1]
 
 
 def test_what_is_done_with_existing_containers_is_told_from_the_rest() -> None:

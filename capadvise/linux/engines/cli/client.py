@@ -115,7 +115,12 @@ class Client:
         """Kill and remove, with anonymous volumes."""
         if ids := tuple(ids):
             with suppress(EngineError):
-                self.call("rm", "--force", "--volumes", *ids)
+                try:
+                    self.call(*RM, *ids)
+                except EngineError:
+                    if self.engine != "podman":
+                        raise
+                    self.call(*RM_DEPENDENT, *ids)
 
 
 def made_for(project: str) -> dict[str, list[str]]:
@@ -124,10 +129,16 @@ def made_for(project: str) -> dict[str, list[str]]:
     return {kind: [kind, "ls", "--quiet", label] for kind in ("volume", "network")}
 
 
-def rm_by_label(argv: Sequence[str], label: str) -> list[list[str]]:
+RM = ("rm", "--force", "--volumes")
+RM_DEPENDENT = (*RM, "--depend")
+"""Of podman 4 and later: podman-compose's containers depend on each other, and what another one
+depends on is not removed without."""
+
+
+def rm_by_label(argv: Sequence[str], label: str, removal: Sequence[str] = RM) -> list[list[str]]:
     """For the guardian: the command that lists containers, and the start of the one that removes
     what was listed."""
     return [
         [*argv, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"],
-        [*argv, "rm", "--force", "--volumes"],
+        [*argv, *removal],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -12,6 +13,7 @@ from capadvise.formats.client_options import (
     COMPOSE,
     COMPOSE_RUN,
     COMPOSE_UP,
+    PODMAN_COMPOSE,
     PROGRAMS,
     RUN,
 )
@@ -29,7 +31,8 @@ _WRAPPERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """``docker run``, ``podman run``, ``docker compose up`` or ``docker compose run``."""
+    """``docker run``, ``podman run``, or ``up`` or ``run`` of ``docker compose`` or of
+    ``podman-compose``."""
 
     engine: str
     """``docker`` or ``podman``."""
@@ -43,7 +46,8 @@ class Invocation:
     rest: tuple[str, ...]
     """The image, or the folder, and its command; the services; the service and its command."""
     compose: tuple[str, ...] = ()
-    """The words that call compose: ``docker compose``, or ``docker-compose`` alone."""
+    """The words that call compose: ``docker compose``, or ``docker-compose`` or ``podman-compose``
+    alone."""
     project: tuple[Option, ...] = ()
     """The options between ``compose`` and the verb."""
 
@@ -71,7 +75,10 @@ class Invocation:
     def argv(self) -> tuple[str, ...]:
         """As a command line again."""
         start = (*self.compose, *words(self.project)) if self.compose else self.client
-        return (*start, self.verb.split()[-1], *words(self.options), *self.rest)
+        options = words(self.options)
+        if self.compose and self.engine == "podman":  # it has no long form of this one
+            options = tuple("-T" if word == "--no-TTY" else word for word in options)
+        return (*start, self.verb.split()[-1], *options, *self.rest)
 
 
 def recognize(argv: Sequence[str]) -> Invocation | None:
@@ -80,14 +87,17 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     if program in _WRAPPERS:
         return _behind(argv)
     if program == "docker-compose":
-        return _compose(("docker",), (argv[0],), argv[1:])
+        return _compose("docker", ("docker",), (argv[0],), *COMPOSE.parse(argv[1:]))
+    if program == "podman-compose":
+        project, rest = PODMAN_COMPOSE.parse(argv[1:])
+        return _compose("podman", _podman(project), (argv[0],), project, rest)
     if program not in PROGRAMS:
         return None
     engine = PROGRAMS[program]
     options, rest = CLIENT[engine].parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
-        return _compose(client, (*client, "compose"), rest[1:])
+        return _compose("docker", client, (*client, "compose"), *COMPOSE.parse(rest[1:]))
     rest = rest[1:] if rest[:1] == ("container",) else rest
     if rest[:1] != ("run",):
         return None
@@ -119,34 +129,67 @@ def existing(argv: Sequence[str]) -> str | None:
     return f"{program} … {verb}" if verb in _OF_EXISTING else None
 
 
-_OTHERWISE = {
-    "podman": (("kube", "play"), ("play", "kube"), ("compose",), ("start",), ("restart",)),
-    "docker": (("start",), ("restart",), ("stack", "deploy"), ("service", "create")),
-    "podman-compose": (("up",), ("run",), ("start",)),
-    "nerdctl": (("run",), ("start",), ("compose",)),
+_ATTACH = "start them, then watch each: capadvise attach CONTAINER"
+_POD = (
+    "capadvise run -- podman run … for each container of the file; or start them, then watch each: "
+    "capadvise attach CONTAINER"
+)
+_BY_PID = (
+    "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
+    "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
+)
+_OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
+    "podman": {
+        ("kube", "play"): _POD,
+        ("play", "kube"): _POD,
+        ("compose",): "capadvise run -- podman-compose …, or: capadvise run -- docker compose …",
+        ("start",): _ATTACH,
+        ("restart",): _ATTACH,
+    },
+    "docker": {
+        ("start",): _ATTACH,
+        ("restart",): _ATTACH,
+        ("stack", "deploy"): _ATTACH,
+        ("service", "create"): _ATTACH,
+    },
+    "podman-compose": {
+        ("start",): "capadvise run -- podman-compose up …",
+        ("restart",): "capadvise run -- podman-compose up …",
+    },
+    "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
-"""What else starts containers, by the first words after the options."""
+"""What else starts containers, by the first words after the options; and what to type instead."""
 
 
-def starts_otherwise(argv: Sequence[str]) -> str | None:
+def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     """``podman kube play``: what starts containers in a way that cannot be recorded from their
-    start; None for any other command."""
+    start, and what to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
     engine = PROGRAMS.get(program, program)
     words = CLIENT[engine].parse(argv[1:])[1] if engine in CLIENT else tuple(argv[1:])
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
-    for verb in _OTHERWISE.get(engine, ()):
+    for verb, instead in _OTHERWISE.get(engine, {}).items():
         is_verb = tuple(plain[: len(verb)]) == verb or (engine not in CLIENT and verb[0] in plain)
         if is_verb:
-            return " ".join((program, *verb))
+            return " ".join((program, *verb)), instead
     return None
 
 
+def _podman(project: Sequence[Option]) -> tuple[str, ...]:
+    """The podman that podman-compose calls."""
+    more = [option.value or "" for option in project if option.name == "podman-args"]
+    words = (word for text in more for word in shlex.split(text))
+    return (value_of(project, "podman-path") or "podman", *words)
+
+
 def _compose(
-    client: tuple[str, ...], compose: tuple[str, ...], following: Sequence[str]
+    engine: str,
+    client: tuple[str, ...],
+    compose: tuple[str, ...],
+    project: tuple[Option, ...],
+    rest: tuple[str, ...],
 ) -> Invocation | None:
-    project, rest = COMPOSE.parse(following)
     verb = rest[0] if rest else ""
     if verb not in ("up", "run"):
         return None
@@ -160,4 +203,4 @@ def _compose(
         rest = services
     if is_on(given, "help") or is_on(given, "no-start") or (verb == "run" and not rest):
         return None
-    return Invocation("docker", client, f"compose {verb}", given, rest, compose, project)
+    return Invocation(engine, client, f"compose {verb}", given, rest, compose, project)

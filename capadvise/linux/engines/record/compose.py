@@ -19,14 +19,14 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     Raises NoAnswer."""
     files = [word for path in paths for word in ("--file", path)]
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
-    return config(_compose(), files, *more, environment=_OFFLINE)
+    return config(installed(), files, *more, environment=_OFFLINE)
 
 
 def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
     """As ``resolved``, of one file that lies in a folder and need not be there yet."""
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
     options = ["--project-directory", folder, "--file", "-"]
-    return config(_compose(), options, *more, environment=_OFFLINE, given=text)
+    return config(installed(), options, *more, environment=_OFFLINE, given=text)
 
 
 def config(
@@ -42,8 +42,8 @@ def config(
     return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
 
 
-def _compose() -> list[str]:
-    """The plugin of docker's command line, or the program of its own."""
+def installed() -> list[str]:
+    """The plugin of docker's command line, or the program of its own. Raises NoAnswer."""
     if shutil.which("docker"):
         return ["docker", "compose"]
     if shutil.which("docker-compose"):

@@ -138,6 +138,8 @@ class ContainerSubject:
         if not self._until_healthy:
             return []
         if own := self._own_check(entries):
+            if not all(map(self._is_well, self._unchecked(entries))):
+                return []  # of podman-compose, a service without
             self._until_healthy = False
             return [HealthCheckKnown(own)]
         well = [self._is_well(entry) for entry in entries if self.is_target(entry)]
@@ -149,7 +151,13 @@ class ContainerSubject:
             return None
         known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
-        return healthcheck(self.roster.client, checked[0]) if checked else None
+        if not checked:
+            return None
+        return healthcheck(self.roster.client, checked[0], checked[0].id)  # one of several
+
+    def _unchecked(self, entries: list[ContainerState]) -> list[ContainerState]:
+        checked_by = self.roster.starts.checked_by
+        return [one for one in entries if self.is_target(one) and not checked_by.get(one.id)]
 
     def _is_judged(self, entry: ContainerState) -> bool:
         """Whether a trial asks it what its engine asks it."""

@@ -101,6 +101,8 @@ class Roster:
         alive = self.alive()
         for entry in self.entries.values():
             entry.running = False
+            if entry.asked is not None:
+                entry.asked.wait()  # which service it is, of podman-compose
             with suppress(EngineError, BadInput):
                 container = self.client.find(entry.id)
                 if container is not None:
@@ -247,8 +249,8 @@ class DockerRoster(Roster):
         return self.client.call(*self._words, until, "--format={{.Actor.ID}}").split()
 
 
-def healthcheck(client: Client, container: Container) -> str:
+def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"') -> str:
     """The container's own healthcheck as a check: executed inside it, without the engine's wait
     between two tries."""
     command = shlex.join(healthcheck_command(container.healthcheck))
-    return f'{shlex.join(client.argv)} exec "$CONTAINER" {command}'
+    return f"{shlex.join(client.argv)} exec {where} {command}"

@@ -192,7 +192,7 @@ def _started(
     own = name == wish.own_name
     if own:  # the other services are ours, too
         changed = project.labelled(changed, services, {TRIAL_LABEL: wish.mark})
-    path = project.write(changed, wish.folder)
+    path = project.write(changed, wish.folder, wish.client.engine)
     given = grant.recorded(wish.invocation, wish.label)
     argv = project.of_file(given, path, name).argv()
     return Start(

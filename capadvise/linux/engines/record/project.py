@@ -14,17 +14,21 @@ from capadvise.formats.pflag import Option, words
 from capadvise.linux.engines.cli.answer import NoAnswer
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.record import compose
+from capadvise.linux.engines.record import compose, podman_compose
 from capadvise.linux.engines.record.grant import recorded_service
 
 
 def config(invocation: Invocation) -> dict[str, Any]:
-    """The project: variables, ``extends``, ``include`` and several files made one.
+    """The project: variables, ``extends``, ``include`` and several files made one, by docker
+    compose: also where podman-compose starts it.
 
     Raises EngineError with what compose says.
     """
+    called, options = list(invocation.compose), invocation.project
     try:
-        text = compose.config(invocation.compose, words(invocation.project))
+        if invocation.engine == "podman":
+            called, options = compose.installed(), podman_compose.for_docker(options)
+        text = compose.config(called, words(options))
     except NoAnswer as error:
         raise EngineError(str(error)) from error
     document = json.loads(text)
@@ -117,8 +121,11 @@ def in_place(project: Mapping[str, Any], is_there: Callable[[str], bool]) -> dic
     return changed
 
 
-def write(project: Mapping[str, Any], folder: Path) -> Path:
-    """Write a project, for its owner alone: its environment can hold secrets."""
+def write(project: Mapping[str, Any], folder: Path, engine: str) -> Path:
+    """Write a project for the compose of an engine, and for its owner alone: its environment can
+    hold secrets."""
+    if engine == "podman":
+        project = podman_compose.written(project)
     path = folder / "compose.json"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:

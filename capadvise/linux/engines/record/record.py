@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from capadvise.errors import CannotObserve, CannotStart
 from capadvise.formats.pflag import is_on
 from capadvise.linux.engines.cli.client import (
     RECORDING_LABEL,
+    RM,
+    RM_DEPENDENT,
     Client,
     EngineError,
     made_for,
@@ -21,7 +24,7 @@ from capadvise.linux.engines.cli.client import (
 )
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.engines.record import service_names
+from capadvise.linux.engines.record import podman_compose, service_names
 from capadvise.linux.engines.record.beside import check_of
 from capadvise.linux.engines.record.container_starts import ContainerStarts, StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
@@ -65,6 +68,8 @@ class ContainerRun:
 def engine_of(invocation: Invocation) -> Client:
     """Its engine, which is there and is this machine's. Raises CannotObserve."""
     if invocation.engine == "podman" and os.geteuid() != 0:
+        if invocation.compose:
+            raise podman_compose.rootless()
         raise CannotObserve(
             "only root can observe the containers of a rootless podman",
             hint=with_sudo(f"run -- sudo -u {_own_name()} {shlex.join(invocation.argv())}"),
@@ -72,6 +77,8 @@ def engine_of(invocation: Invocation) -> Client:
     require()
     client = Client(invocation.engine, invocation.client)
     ENGINES[client.engine].require(client)
+    if invocation.engine == "podman" and len(invocation.compose) > 1:  # sudo -u ann podman-compose
+        podman_compose.require_rootful(client)
     return client
 
 
@@ -252,15 +259,26 @@ def _reaching(start: Start, check: str | None) -> str | None:
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
-    """What is removed at the end: containers, and all of a compose project of our own. Pairs of
-    commands, see ``process_tree.remove_containers``."""
-    client = list(start.client.argv)
-    pairs = [rm_by_label(client, start.label)]
+    """What is removed at the end: containers, and all of a compose project of our own; of another
+    one of podman-compose, the pod if nothing is left in it. Pairs of commands, see
+    ``process_tree.remove_containers``."""
+    client, rm = list(start.client.argv), removal_of(start)
+    pairs = [rm_by_label(client, start.label, rm)]
     if start.project:
-        pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}"))
+        pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}", rm))
         for kind, listing in made_for(start.project).items():
             pairs.append([[*client, *listing], [*client, kind, "rm"]])
+    if start.compose and start.client.engine == "podman":
+        pod = f"--filter=name=^{re.escape(podman_compose.pod_of(start.compose))}$"
+        empty = () if start.project else ("--filter=ctr-number=0",)
+        pods = [*client, "pod", "ls", "--quiet", "--no-trunc", pod, *empty]
+        pairs.insert(1, [pods, [*client, "pod", "rm", "--force"]])
     return pairs
+
+
+def removal_of(start: Start) -> tuple[str, ...]:
+    """How its containers are removed."""
+    return RM_DEPENDENT if start.compose and start.client.engine == "podman" else RM
 
 
 def _restart(start: Start) -> list[list[list[str]]]:
@@ -279,6 +297,11 @@ def _not_seen(run: Run) -> Exception:
         return CannotStart(f"{client} could not start the container's command", found=status == 126)
     if status:
         return CannotObserve(f"{client} started no container: it ended with {status}")
+    if invocation.compose and invocation.engine == "podman":  # it ends with 0 whatever failed
+        return CannotObserve(
+            "podman-compose started no container",
+            hint="what it printed says why; `podman-compose up` alone must work first",
+        )
     return CannotObserve(
         "the container was not observed: an engine started it that is not being traced",
         hint="run `capadvise doctor`",

@@ -19,8 +19,9 @@ from capadvise.linux.engines.image.ownership import MappedOwners
 from capadvise.linux.engines.record import beside, grant, own_users, project, volumes
 from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
+from capadvise.linux.engines.record.podman_compose import pod_of
 from capadvise.linux.engines.record.prepare import Start
-from capadvise.linux.engines.record.record import engine_of, run_containers
+from capadvise.linux.engines.record.record import engine_of, removal_of, run_containers
 from capadvise.linux.engines.record.seen import Run
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, as_on_disk, snapshot
@@ -84,11 +85,15 @@ class ContainerTrial:
         )
 
     def _again(self) -> Start:
-        """A project's containers that exist are started by the same call; another one by name."""
+        """A project's containers that exist are started by the same call of docker compose, and by
+        podman itself, as podman-compose would try to make them anew; another one by name."""
+        client = self.first.client
+        words: tuple[str, ...] = ("start", "--attach", self.name)
         if self.first.invocation.verb == "compose up":
-            return self.first
-        words = (*self.first.client.argv, "start", "--attach", self.name)
-        return replace(self.first, argv=words)
+            if client.engine == "docker":
+                return self.first
+            words = ("start", *client.labelled(self.first.label))
+        return replace(self.first, argv=(*client.argv, *words))
 
 
 @contextmanager
@@ -127,8 +132,12 @@ def _remove(start: Start) -> None:
 
 def _remove_all(start: Start) -> None:
     client = start.client
-    if ids := client.labelled(start.label):
-        client.call("rm", "--force", "--volumes", *ids)
+    if ids := tuple(client.labelled(start.label)):
+        client.call(*removal_of(start), *ids)
+    if start.project and client.engine == "podman":
+        pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
+        if ids := tuple(client.call(*pods).split()):
+            client.call("pod", "rm", "--force", *ids)
     if start.project:
         for kind, listing in made_for(start.project).items():
             if names := client.call(*listing).split():
@@ -174,7 +183,7 @@ def _start(
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)
-    path = project.write(changed, top)
+    path = project.write(changed, top, client.engine)
     ours = project.of_file(grant.in_front(invocation, top.name), path, top.name)
     return Start(
         *(invocation, client, ours.argv(), label),

@@ -15,6 +15,7 @@ from typing import TypeVar
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.trials.runner import BrokenTrial
+from capadvise.linux.trials.stages import Stages
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted
 from capadvise.proven import ENDED_EARLY, Proven, Trial
@@ -83,13 +84,17 @@ def _is_interrupted(proof: Proven) -> bool:
 
 
 def prove_report(
-    report: Report, path: Path | None, before: Mapping[str, str] | None = None
+    report: Report,
+    path: Path | None,
+    before: Mapping[str, str] | None = None,
+    stages: Stages | None = None,
 ) -> Report:
-    """Prove what was just recorded, and is in a file; ``before``: what was kept before that. An
-    obstacle is told, and the report is as before; Ctrl-C ends them and keeps the best set."""
+    """Prove what was just recorded, and is in a file; ``before``: what was kept before that;
+    ``stages``: where trials are made, if they have begun. An obstacle is told, and the report is as
+    before; Ctrl-C ends them and keeps the best set."""
     name = report.target.name
     try:
-        with Stop() as stop:
+        with Stop(stages) as stop:
             if stands_in_the_way(report):
                 call = partial(with_folders_given, report, before, stop)
             elif lacks_file_caps(report):

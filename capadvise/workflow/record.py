@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from capadvise.linux.supervise.command import Command
     from capadvise.linux.supervise.observation import Observation
     from capadvise.linux.supervise.onlooker import Onlooker
+    from capadvise.linux.trials.stages import Stages
     from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
     from capadvise.workflow.live import LiveRecorder
@@ -143,8 +144,8 @@ def over_of(
     return Over(report, path, observation.check_passed, observation.check_said)
 
 
-def proven_over(over: Over, before: dict[str, str] | None) -> Over:
-    report, path = _prove_and_save(over.report, over.path, before)
+def proven_over(over: Over, before: dict[str, str] | None, stages: Stages | None = None) -> Over:
+    report, path = _prove_and_save(over.report, over.path, before, stages)
     return replace(over, report=report, path=path)
 
 
@@ -162,21 +163,42 @@ def record_containers(
             return _containers_on_screen(invocation, command, wishes, before, show)
         from capadvise.linux.engines.record.record import observe_containers
 
-        run = observe_containers(
-            *(invocation, command, preload),
-            until_healthy=_until_healthy(command, wishes),
-            in_its_place=wishes.replace,
-            say=(lambda sentence: None) if wishes.quiet else notice,
-        )
-        reports = []
-        for one in run.each:
-            over = over_of(one, wishes, several=several)
-            if wishes.prove:
-                over = proven_over(over, before)
-            show(over)
-            reports.append(over.report)
+        with _stages() as stages:
+            run = observe_containers(
+                *(invocation, command, partial(_begin, stages) if wishes.prove else preload),
+                until_healthy=_until_healthy(command, wishes),
+                in_its_place=wishes.replace,
+                say=(lambda sentence: None) if wishes.quiet else notice,
+            )
+            reports = []
+            for one in run.each:
+                over = over_of(one, wishes, several=several)
+                if wishes.prove:
+                    over = proven_over(over, before, stages)
+                show(over)
+                reports.append(over.report)
     _tell_of_containers(run.swept, run.removed, wishes)
     return reports, run.status
+
+
+@contextmanager
+def _stages() -> Iterator[Stages]:
+    """Where trials are made, once one is asked for."""
+    from capadvise.linux.trials.stages import Stages
+
+    stages = Stages()
+    try:
+        yield stages
+    finally:
+        stages.close()
+
+
+def _begin(stages: Stages) -> None:
+    """What a proof needs is there when the recording ends: most of its time it waits."""
+    preload()
+    import capadvise.workflow.prove  # noqa: F401
+
+    stages.begin()
 
 
 def _ask_to_stop(invocation: Invocation) -> None:
@@ -270,9 +292,9 @@ def is_several(invocation: Invocation | None) -> bool:
 
 
 def _prove_and_save(
-    report: Report, path: Path | None, before: dict[str, str] | None
+    report: Report, path: Path | None, before: dict[str, str] | None, stages: Stages | None
 ) -> tuple[Report, Path | None]:
     from capadvise.workflow.prove import prove_report
 
-    report = prove_report(report, path, before)
+    report = prove_report(report, path, before, stages)
     return report, None if path is None else keep(path, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner, sandbox
 from capadvise.linux.trials.sandbox import end_of
-from capadvise.linux.trials.stages import Stage
+from capadvise.linux.trials.stages import Stage, Stages
 from capadvise.linux.trials.stop import Stop
 from capadvise.workload import Workload
 
@@ -135,3 +136,22 @@ def test_a_check_that_may_not_be_killed_is_waited_for(monkeypatch: pytest.Monkey
     while (passed := checker.poll(None, list)) is None:
         time.sleep(0.01)
     assert not passed
+
+
+def test_what_trials_are_made_by_can_begin_while_signals_are_blocked() -> None:
+    """As they are during a recording: a trial must be told to end all the same."""
+    blocked = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    stages = Stages()
+    try:
+        stages.begin()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        stage = stages.open()
+        status = Path(f"/proc/{stage.pid}/status").read_text()
+        (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
+        assert int(mask, 16) == 0
+        stage.kill()
+    finally:
+        stages.close()

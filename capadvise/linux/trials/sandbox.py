@@ -66,6 +66,7 @@ def main() -> None:
     import capadvise.linux.supervise.record_command  # noqa: F401
 
     default()
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # while a recording runs, they are blocked
     serve(socket.socket(fileno=int(sys.argv[1])), stage)
 
 

@@ -100,6 +100,12 @@ class Stages:
         self._requests: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
+    def begin(self) -> None:
+        """Start the process behind it, so that the first one does not wait for that."""
+        with self._lock:
+            if self._requests is None:
+                self._requests = self._start()
+
     def open(self) -> Stage:
         """A new one."""
         ours, theirs = socket.socketpair()

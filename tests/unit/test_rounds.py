@@ -13,23 +13,31 @@ from capadvise.linux.trials.rounds import run_rounds
 
 
 @pytest.mark.parametrize(
-    ("limit", "given"), [(None, [None, None]), (3.0, [3.0, 12.0]), (40.0, [40.0, 40.0])]
+    ("kind", "limit", "given"),
+    [
+        ("daemon", None, [(10, None), (22, None)]),
+        ("daemon", 3.0, [(10, 3.0), (22, 12.0)]),
+        ("daemon", 40.0, [(10, 40.0), (22, 40.0)]),
+        ("oneshot", None, [(10, None), (10, None)]),
+    ],
 )
 def test_a_later_start_may_wait_in_silence_for_longer(
-    limit: float | None, given: list[float | None], tmp_path: Path
+    kind: str, limit: float | None, given: list[Any], tmp_path: Path
 ) -> None:
     """What the first one has left can have to time out first."""
-    seen: list[float | None] = []
+    seen: list[Any] = []
 
-    def run(_: int, command: Command) -> Any:
-        seen.append(command.still_limit)
+    def run(number: int, command: Command) -> Any:
+        seen.append((command.seconds, command.still_limit))
+        (tmp_path / f"round{number}" / "passed").touch()
         ended = SimpleNamespace(exit_status=0)
-        return SimpleNamespace(recordings=(), recording=ended, check_passed=None)
+        return SimpleNamespace(recordings=(), recording=ended, check_passed=True)
 
     plan = {
-        **{"rounds": [[], []], "check": None, "last_stop": False, "kind": "oneshot"},
-        **{"timeout": 10, "expect_exit": 0},
+        **{"rounds": [[], []], "check": None, "last_stop": False, "kind": kind},
+        **{"timeout": 10, "expect_exit": 0, "patience": 10.0, "stop": None},
     }
-    results = list(run_rounds(plan, tmp_path, Command(("true",), still_limit=limit), run, str))
+    command = Command(("true",), kind=kind, seconds=10, still_limit=limit)
+    results = list(run_rounds(plan, tmp_path, command, run, str))
     assert [result.passed for result in results] == [True, True]
     assert seen == given

@@ -20,9 +20,9 @@ from capadvise.workload import Act, Step
 CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
 """Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
 _KILLED = 128 + 9
-_LATER_STILL = 12.0
-"""Seconds that a later start may stand still at least: it can wait in silence for what the one
-before has left, as dovecot does for 10 s where it was stopped while it held its dotlock."""
+_WAITS = 12.0
+"""Seconds that a later start of a daemon can wait, in silence, for what the one before has left:
+dovecot waits 10 s for its dotlock, where it was stopped while it held it."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
 
@@ -53,11 +53,9 @@ def run_rounds(
         script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
         judged = plan["last_stop"] or number < len(plan["rounds"])
         patience = command.patience if judged else 0.0
-        began, still = time.time(), command.still_limit
-        if number > 1 and still is not None:
-            still = max(still, _LATER_STILL)
-        started = replace(command, check=script, patience=patience, still_limit=still)
-        observation = run(number, started)
+        began = time.time()
+        started = replace(command, check=script, patience=patience)
+        observation = run(number, started if number == 1 else _later(started))
         times = began, time.time()
         result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)
         recordings = tuple(
@@ -67,6 +65,18 @@ def run_rounds(
         yield replace(result, recordings=recordings)
         if not result.passed:
             return
+
+
+def _later(command: Command) -> Command:
+    """A start on what another one has left."""
+    if command.kind != "daemon" or command.seconds is None:
+        return command
+    still = command.still_limit
+    return replace(
+        command,
+        seconds=command.seconds + _WAITS,
+        still_limit=None if still is None else max(still, _WAITS),
+    )
 
 
 def _reload(plan: dict[str, Any], step: Step) -> str:

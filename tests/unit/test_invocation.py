@@ -97,6 +97,7 @@ def test_what_stands_before_a_client_stays_before_all_its_calls(command: str, cl
     [
         ("", ("podman",)),
         ("--podman-path /opt/podman", ("/opt/podman",)),
+        ('--podman-args "it\'s"', ("podman",)),
         ("--podman-args '--runtime runc' --podman-args=-r", ("podman", "--runtime", "runc", "-r")),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -177,10 +178,13 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _podman(project: Sequence[Option]) -> tuple[str, ...]:
-    """The podman that podman-compose calls."""
-    more = [option.value or "" for option in project if option.name == "podman-args"]
-    words = (word for text in more for word in shlex.split(text))
-    return (value_of(project, "podman-path") or "podman", *words)
+    """The podman that podman-compose calls. What cannot be split makes podman-compose fail."""
+    more: list[str] = []
+    for option in project:
+        if option.name == "podman-args":
+            with suppress(ValueError):
+                more += shlex.split(option.value or "")
+    return (value_of(project, "podman-path") or "podman", *more)
 
 
 def _compose(

@@ -292,7 +292,7 @@ def _restart(start: Start) -> list[list[list[str]]]:
 def _not_seen(run: Run) -> Exception:
     """Why there is nothing to report."""
     status, invocation = run.subject.client_status, run.start.invocation
-    client = " ".join(invocation.client[:1])
+    client = (invocation.compose or invocation.client)[0]
     if invocation.verb == "run" and status in (126, 127):
         return CannotStart(f"{client} could not start the container's command", found=status == 126)
     if status:

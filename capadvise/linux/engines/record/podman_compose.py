@@ -1,5 +1,5 @@
-"""podman-compose: its files are resolved by docker compose, which knows all forms of them, and what
-comes of that is written in the forms that podman-compose reads. Tried with 1.3."""
+"""podman-compose: docker compose, which knows all forms of its files, resolves them, and the result
+is written in the forms that podman-compose reads. Tried with 1.3."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class ContainerTrial:
 
     def _again(self) -> Start:
         """A project's containers that exist are started by the same call of docker compose, and by
-        podman itself, as podman-compose would try to make them anew; another one by name."""
+        podman itself, as podman-compose would try to make them again; another one by name."""
         client = self.first.client
         words: tuple[str, ...] = ("start", "--attach", self.name)
         if self.first.invocation.verb == "compose up":

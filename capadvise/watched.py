@@ -135,6 +135,8 @@ class WatchFinding:
     evidence: str
     hidden: str | None
     """Why it does not matter; None where it does."""
+    opener: Cap | None = None
+    """With which its engine's default seccomp filter would let the call through."""
     count: int = 0
     number: int = 0
     """In which order they appeared, from 1."""
@@ -173,7 +175,19 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
     who = refusal(seen, catalog.sites, None, call.permitted)
     caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
     kept = replace(call, denied=())  # what is remembered is to be small
-    return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden)
+    opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
+    return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden, opener)
+
+
+def _opener(call: WatchedCall, catalog: Catalog) -> Cap | None:
+    """What the profiles of engines open a call with, if the container does not have it."""
+    if call.owner.kind not in (OwnerKind.CONTAINER, OwnerKind.POD):
+        return None
+    profile = catalog.seccomp.get(call.owner.engine or "", catalog.seccomp["docker"])
+    caps = [cap for cap, calls in profile.opens.items() if call.syscall in calls]
+    if call.bounding.intersection(caps):
+        return None  # it is another filter
+    return min(caps, key=lambda cap: (catalog.rank(cap), cap), default=None)
 
 
 def empty_context(catalog: Catalog) -> Context:

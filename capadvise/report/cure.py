@@ -32,7 +32,9 @@ def cure(finding: WatchFinding) -> str:
     """One line, unescaped."""
     call = finding.call
     if finding.by in _NO_CURE:
-        return _NO_CURE[finding.by].format(call=call.syscall)
+        way = _NO_CURE[finding.by].format(call=call.syscall)
+        opener = finding.opener
+        return f"{way}: its engine's default one does with {opener.name}" if opener else way
     if finding.by is RefusedBy.NAMESPACE:
         return "no capability is a cure in its own user namespace: let the machine do this for it"
     if not finding.caps:

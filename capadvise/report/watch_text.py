@@ -39,7 +39,8 @@ def said(finding: WatchFinding) -> str:
     """What refused it, in a few words."""
     match finding.by:
         case RefusedBy.SECCOMP:
-            return "seccomp refused it, a capability alone is no cure"
+            alone = "" if finding.opener else ", a capability alone is no cure"
+            return f"seccomp refused it{alone}"
         case RefusedBy.MAC:
             return finding.evidence
         case RefusedBy.MODE:

@@ -22,12 +22,18 @@ COMPOSE = (
 
 
 @contextmanager
-def refused(engine: tuple[str, ...], image: str, *options: str) -> Iterator[Watching]:
+def refused(
+    engine: tuple[str, ...],
+    image: str,
+    *options: str,
+    does: str = "chown 7 /etc",
+    watches: tuple[str, ...] = (),
+) -> Iterator[Watching]:
     """A watch, and a container that may not give away a folder. It stays until it is known."""
     words = ("run", "--detach", "--name", NAME, "--network=none", "--cap-drop=ALL", *options)
     try:
-        with watching("--json") as watch:
-            done = call(*engine, *words, image, "sh", "-c", "chown 7 /etc; sleep 1000")
+        with watching("--json", *watches) as watch:
+            done = call(*engine, *words, image, "sh", "-c", f"{does}; sleep 1000")
             assert done.returncode == 0, done.stderr
             yield watch
     finally:
@@ -61,6 +67,15 @@ def test_a_container_that_is_not_root(docker_image: str) -> None:
         row = row_of(watch, owner=NAME)
     added = 'uid 1000 with "docker run --cap-add=CHOWN" holds no capability'
     assert row["cure"].startswith(f"run it as root: {added}; or ")
+
+
+def test_what_the_engines_filter_answers(docker_image: str) -> None:
+    """It lets chroot through with a capability, which the kernel has not asked for yet."""
+    watches = ("--every-call",)
+    with refused(DOCKER, docker_image, does="chroot / true", watches=watches) as watch:
+        row = watch.row(lambda row: row["owner"] == NAME and row["syscall"] == "chroot")
+    assert (row["by"], row["caps"], row["errno"]) == ("seccomp", [], "EPERM")
+    assert row["cure"].endswith(": its engine's default one does with CAP_SYS_CHROOT")
 
 
 def test_a_pod(kubelet: Node) -> None:

@@ -102,8 +102,8 @@ def test_the_mode_of_a_file_and_another_namespace_are_not_blamed_on_a_capability
 
 
 def test_seccomp_is_named() -> None:
-    filtered = replace(call(POD), denied=(), errno="EPERM", entered=False, syscall="mount")
-    line = finding_line(judged(replace(filtered, denied=()), default(), CONTEXT))
+    filtered = replace(call(UNIT), denied=(), errno="EPERM", entered=False, syscall="mount")
+    line = finding_line(finding(filtered))
     assert "mount(/data, uid 999) → EPERM · seccomp refused it, a capability alone is no" in line
     assert line.endswith("its seccomp filter has to allow mount")
 
@@ -114,6 +114,20 @@ def test_what_a_security_module_refuses_is_never_taken_for_harmless() -> None:
     assert finding(late).hidden
     told = finding(replace(late, told=Told(RefusedBy.MAC, "SELinux does not allow setpgid")))
     assert (told.hidden, told.by) == (None, RefusedBy.MAC)
+
+
+@pytest.mark.parametrize(
+    ("owner", "bounding", "opens"),
+    [(POD, "", True), (DOCKER, "CHOWN", True), (DOCKER, "SYS_ADMIN", False)],
+)
+def test_an_engines_filter_opens_calls_with_capabilities(
+    owner: Owner, bounding: str, opens: bool
+) -> None:
+    """A container that has it is under another filter."""
+    given = replace(call(owner, bounding=bounding), denied=(), errno="EPERM", entered=False)
+    line = finding_line(finding(replace(given, syscall="mount")))
+    assert line.endswith(": its engine's default one does with CAP_SYS_ADMIN") is opens
+    assert ("seccomp refused it ·" in line) is opens
 
 
 def test_a_security_module_is_named() -> None:

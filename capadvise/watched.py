@@ -118,6 +118,12 @@ class WatchedCall:
         (setrlimit_closest() of systemd)."""
         return self.syscall in ("setrlimit", "prlimit64")
 
+    @property
+    def unexplained(self) -> bool:
+        """Whether another one refused than capabilities, modes, seccomp and mounts: an audit record
+        can tell who."""
+        return not self.denied and self.entered and self.told is None and self.errno != "EROFS"
+
     def gave_up(self, cap: Cap) -> bool:
         """Whether root could have had it: an exec as root gives all of the bounding set."""
         return self.uid == 0 and cap in self.bounding
@@ -234,6 +240,40 @@ def _errno(checks: tuple[Check, ...] | list[Check], catalog: Catalog) -> str:
         if rule is not None and rule.refused:
             return rule.refused
     return "EACCES" if checks and checks[-1].cap.short.startswith("DAC_") else "EPERM"
+
+
+class Waiting:
+    """Calls of which more is soon known: whether the program goes on, or who refused."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._calls: list[tuple[float, WatchedCall, bytes]] = []
+
+    def add(self, call: WatchedCall, key: bytes, due: float) -> bool:
+        """Whether there was room for it. ``key``: by which the kernel counts it."""
+        room = len(self._calls) < self._most
+        if room:
+            self._calls.append((due, call, key))
+        return room
+
+    def tell(self, told: WatchedCall) -> None:
+        """Forget what an audit record tells of: it is counted as that."""
+        for number, (_, call, _) in enumerate(self._calls):
+            same = (call.pid, call.errno) == (told.pid, told.errno)
+            if same and call.unexplained and not told.noted:
+                del self._calls[number]
+                return
+
+    @property
+    def due(self) -> float | None:
+        """When the first has waited long enough."""
+        return min((due for due, _, _ in self._calls), default=None)
+
+    def take(self, now: float | None) -> list[tuple[WatchedCall, bytes]]:
+        """Those that have waited long enough; all, where no time is given."""
+        over = [(call, key) for due, call, key in self._calls if now is None or due <= now]
+        self._calls = [] if now is None else [each for each in self._calls if each[0] > now]
+        return over
 
 
 class WatchFindings:

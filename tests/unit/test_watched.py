@@ -25,6 +25,7 @@ from capadvise.report.watch_text import finding_line, summary_lines
 from capadvise.watched import (
     Owner,
     OwnerKind,
+    Waiting,
     WatchedCall,
     WatchFinding,
     WatchFindings,
@@ -149,6 +150,25 @@ def test_a_security_module_is_named() -> None:
         " · its security profile has to allow this"
     )
     assert noted.hidden is not None
+
+
+def test_a_record_tells_of_a_call_whose_end_was_seen() -> None:
+    """It is one finding, not two; what nobody explains has waited long enough after a while."""
+    seen = replace(call(), denied=(), errno="EACCES", syscall="openat")
+    told = replace(seen, told=Told(RefusedBy.MAC, "AppArmor"))
+    other = replace(seen, pid=8)
+    waiting = Waiting(most=2)
+    assert waiting.due is None
+    assert waiting.add(seen, b"1", 5.0)
+    assert waiting.add(other, b"2", 4.0)
+    assert not waiting.add(seen, b"3", 3.0)
+    waiting.tell(replace(told, errno="EPERM"))
+    waiting.tell(replace(told, noted=True))
+    waiting.tell(told)
+    assert waiting.due == 4.0
+    assert waiting.take(3.0) == []
+    assert waiting.take(4.0) == [(other, b"2")]
+    assert waiting.take(None) == []
 
 
 def test_an_error_that_is_no_refusal_is_left_out() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
@@ -21,7 +20,14 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.running.owners import Owners
 from capadvise.linux.running.watched_calls import CallReader
-from capadvise.watched import WatchedCall, WatchFinding, WatchFindings, empty_context, judged
+from capadvise.watched import (
+    Waiting,
+    WatchedCall,
+    WatchFinding,
+    WatchFindings,
+    empty_context,
+    judged,
+)
 
 _TOGETHER = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
@@ -30,6 +36,8 @@ _AT_ONCE = 256
 time."""
 _TO_FAIL = 3.0
 """Seconds after a refused call by which a program that cannot do without it has ended."""
+_TO_BE_TOLD = 0.5
+"""Seconds that the audit record of a call may take: a thread of the kernel sends it."""
 KEPT_CAPS = frozenset({1, 19, 39})
 """DAC_OVERRIDE to write where its caller wants the counters, SYS_PTRACE for the descriptors of
 others' processes, BPF for the kernel's counts."""
@@ -41,14 +49,6 @@ class _Counted:
 
     finding: WatchFinding
     seen: int = 1
-
-
-class _Waiting(NamedTuple):
-    """A call of which it is to be seen whether the program goes on."""
-
-    due: float
-    call: WatchedCall
-    key: bytes
 
 
 class MachineWatch:
@@ -72,7 +72,7 @@ class MachineWatch:
         self._audit = AuditListener.open()
         self._log = since_boot(now) if log else None
         self._every_call = every_call
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting = Waiting(_AT_ONCE)
         self._began = time.monotonic()
         own_caps.keep(KEPT_CAPS)
 
@@ -99,22 +99,23 @@ class MachineWatch:
     @property
     def patience(self) -> float | None:
         """Seconds after which there can be news without anything to read; None: never."""
-        return max(0.0, self._waiting[0].due - time.monotonic()) if self._waiting else None
+        due = self._waiting.due
+        return None if due is None else max(0.0, due - time.monotonic())
 
     def news(self, *, all_: bool = False) -> Iterator[WatchFinding]:
         """The findings that are new. ``all_``: what waits for more to be known, too."""
         time.sleep(_TOGETHER)
+        now = time.monotonic()
         for call, keys in self._reader.calls(self._denials.read(_AT_ONCE)):
-            if call.asks_for_limit and len(self._waiting) < _AT_ONCE:
-                self._waiting.append(_Waiting(time.monotonic() + _TO_FAIL, call, keys[-1]))
-            else:
+            wait = _TO_FAIL if call.asks_for_limit else _TO_BE_TOLD if call.unexplained else 0
+            if not (wait and self._waiting.add(call, keys[-1], now + wait)):
                 yield from self._add(call, keys[-1])
-        while self._waiting and (all_ or self._waiting[0].due <= time.monotonic()):
-            waited = self._waiting.popleft()
-            went_on = not self._denials.failed(waited.call.pid, waited.call.program)
-            yield from self._add(replace(waited.call, went_on=went_on), waited.key)
         for call in self._audited():
+            self._waiting.tell(call)
             yield from self._add(call, None)
+        for call, key in self._waiting.take(None if all_ else now):
+            went_on = not self._denials.failed(call.pid, call.program)
+            yield from self._add(replace(call, went_on=went_on), key)
 
     def past(self) -> Iterator[WatchFinding]:
         """What the log tells."""

@@ -214,8 +214,8 @@ def _policy() -> dict[str, Any]:
     }
 
 
-def _variables() -> list[dict[str, str]]:
-    return [{"name": name, "expression": said} for name, said in VARIABLES.items()]
+def _variables(debug: str = VARIABLES["debug"]) -> list[dict[str, str]]:
+    return [{"name": n, "expression": x} for n, x in {**VARIABLES, "debug": debug}.items()]
 
 
 def _validations() -> list[dict[str, str]]:
@@ -245,7 +245,9 @@ def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
 
 
 def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
-    """Its rules of type ``cel`` take the same expressions, for the pods of one namespace."""
+    """Its rules of type ``cel`` take the same expressions, for the pods of one namespace. They are
+    not told which subresource is asked for (``validate_cel.go`` passes none on), so each has a
+    rule of its own; else every change of an old pod would be refused."""
     return {
         "apiVersion": "kyverno.io/v1",
         "kind": "Policy",
@@ -255,34 +257,36 @@ def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
             "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
         },
         "spec": {
+            "background": False,  # a scan of what runs has no older object to compare with
             "rules": [
-                {
-                    "name": "capabilities",
-                    "match": {
-                        "any": [
-                            {
-                                "resources": {
-                                    "kinds": ["Pod", "Pod/ephemeralcontainers"],
-                                    "operations": ["CREATE", "UPDATE"],
-                                }
-                            }
-                        ]
-                    },
-                    "validate": {
-                        "failureAction": "Audit" if warn else "Enforce",
-                        "cel": {
-                            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-                            "paramRef": {
-                                "name": workload.label,
-                                "namespace": workload.namespace,
-                                "parameterNotFoundAction": "Deny",
-                            },
-                            "variables": _variables(),
-                            "expressions": _validations(),
-                        },
-                    },
-                }
-            ]
+                _kyverno_rule(workload, "capabilities", ("Pod", "CREATE"), "false", warn=warn),
+                _kyverno_rule(
+                    *(workload, "debug", ("Pod/ephemeralcontainers", "UPDATE"), "true"), warn=warn
+                ),
+            ],
+        },
+    }
+
+
+def _kyverno_rule(
+    workload: PodOwner, name: str, what: tuple[str, str], debug: str, *, warn: bool
+) -> dict[str, Any]:
+    """For one kind and operation."""
+    return {
+        "name": name,
+        "match": {"any": [{"resources": {"kinds": [what[0]], "operations": [what[1]]}}]},
+        "validate": {
+            "failureAction": "Audit" if warn else "Enforce",
+            "cel": {
+                "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+                "paramRef": {
+                    "name": workload.label,
+                    "namespace": workload.namespace,
+                    "parameterNotFoundAction": "Deny",
+                },
+                "variables": _variables(debug),
+                "expressions": _validations(),
+            },
         },
     }
 

@@ -58,7 +58,9 @@ class Refused(Exception):
 class Cluster:
     """What the server has, by path, and who acts on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "prod") -> None:
+        self.namespace = namespace
+        """Where workloads are."""
         self.lock = threading.RLock()
         self.objects: dict[str, Object] = {}
         self.requests: list[tuple[str, str]] = []
@@ -75,7 +77,7 @@ class Cluster:
         """A webhook, for new pods."""
         self.refuses: Callable[[str, str, Object], str | None] = lambda method, path, item: None
         """Why a request is forbidden."""
-        self.put("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": "prod"}})
+        self.put("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": namespace}})
 
     # ------------------------------------------------------------------ objects
 
@@ -133,7 +135,7 @@ class Cluster:
             }
 
     def deployment(self, name: str, template: Object, replicas: int, nodes: Sequence[str]) -> None:
-        """One in ``prod``, and its pods."""
+        """One, and its pods."""
         labels = {"app": name}
         item = {
             "metadata": {"name": name},
@@ -143,14 +145,17 @@ class Cluster:
                 "template": {"metadata": {"labels": labels}, **template},
             },
         }
-        self.put("/apis/apps/v1/namespaces/prod/deployments", item)
+        self.put(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", item)
         self.roll(name, "7d4b9c6f5d", nodes)
 
     def roll(self, name: str, letters: str, nodes: Sequence[str]) -> None:
         """New pods of a deployment, then the old ones go."""
         with self.lock:
-            item = self.objects[f"/apis/apps/v1/namespaces/prod/deployments/{name}"]
-            old = [pod for pod in self.pods("prod") if pod["metadata"]["name"].startswith(name)]
+            item = self.objects[f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"]
+            old = [
+                pod for pod in self.pods(self.namespace) if pod["metadata"]["name"].startswith(name)
+            ]
+            pods = f"/api/v1/namespaces/{self.namespace}/pods"
             owner = {"kind": "ReplicaSet", "name": f"{name}-{letters}", "uid": "x"}
             owner |= {"apiVersion": "apps/v1", "controller": True}
             template = item["spec"]["template"]
@@ -158,10 +163,10 @@ class Cluster:
                 metadata = dict(template["metadata"])
                 metadata |= {"name": f"{name}-{letters}-pod{number:02}", "ownerReferences": [owner]}
                 spec = dict(template["spec"], nodeName=nodes[number % len(nodes)])
-                pod = self.put("/api/v1/namespaces/prod/pods", {"metadata": metadata, "spec": spec})
+                pod = self.put(pods, {"metadata": metadata, "spec": spec})
                 self.started(self, pod)
             for pod in old:
-                self.remove(f"/api/v1/namespaces/prod/pods/{pod['metadata']['name']}")
+                self.remove(f"{pods}/{pod['metadata']['name']}")
 
     def remove(self, path: str) -> Object:
         """An object, and all that is in a namespace."""
@@ -212,7 +217,7 @@ class Cluster:
             new["restarts"] = old.get("restarts", 0) + 1
             self.changed(self, new)
         elif new["kind"] == "Deployment" and old["spec"]["template"] != new["spec"]["template"]:
-            nodes = [pod["spec"]["nodeName"] for pod in self.pods("prod")]
+            nodes = [pod["spec"]["nodeName"] for pod in self.pods(self.namespace)]
             self.roll(new["metadata"]["name"], "c4d4b9bb6f", nodes)
 
     def _get(self, path: str, query: dict[str, str]) -> Object:

@@ -104,9 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Cluster]:
+def serving(folder: Path, namespace: str = "prod") -> Iterator[Cluster]:
     """A cluster that kubectl finds by ``KUBECONFIG``, which is set meanwhile."""
-    cluster = Cluster()
+    cluster = Cluster(namespace)
     handler = type("Handler", (_Handler,), {"cluster": cluster})
 
     class Server(ThreadingHTTPServer):

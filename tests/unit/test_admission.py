@@ -61,19 +61,32 @@ def refused(
     """What the policy says against a new pod, or against containers that are added to an old one,
     without the part that is always the same."""
     spec = objects["ValidatingAdmissionPolicy"]["spec"]
+    called = "ephemeralcontainers" if old else ""
+    return judged(spec["variables"], spec["validations"], objects, new, old, called)
+
+
+def judged(
+    variables: list[dict[str, str]],
+    validations: list[dict[str, str]],
+    objects: Objects,
+    new: dict[str, Any],
+    old: dict[str, Any] | None,
+    subresource: str,
+) -> list[str]:
+    """What expressions say; ``subresource``: what they are told of it."""
     known: dict[str, Any] = {
         "object": new,
         "oldObject": old,
         "params": objects["ConfigMap"],
-        "request": {"subResource": "ephemeralcontainers" if old else ""},
+        "request": {"subResource": subresource},
         "variables": {},
     }
-    for variable in spec["variables"]:
+    for variable in variables:
         value = cel.evaluate(variable["expression"], known)
         known["variables"] = known["variables"] | {variable["name"]: value}
     return [
         str(cel.evaluate(each["messageExpression"], known)).partition(";")[0]
-        for each in spec["validations"]
+        for each in validations
         if not cel.evaluate(each["expression"], known)
     ]
 
@@ -162,7 +175,35 @@ def test_the_objects_are_what_a_server_takes() -> None:
     assert binding["validationActions"] == ["Deny"]
     warning = rendered("deploy/web", warn=True)["ValidatingAdmissionPolicyBinding"]["spec"]
     assert warning["validationActions"] == ["Warn", "Audit"]
-    assert set(rendered("deploy/web", kyverno=True)) == {"ConfigMap", "Policy"}
+
+
+def test_kyverno_is_not_told_of_subresources() -> None:
+    """New pods and containers that are added to old ones have a rule each; changes of old pods,
+    which a controller makes all the time, have none."""
+    objects = rendered("deploy/web", kyverno=True)
+    assert set(objects) == {"ConfigMap", "Policy"}
+    spec = objects["Policy"]["spec"]
+    assert spec["background"] is False
+    (new, debug) = spec["rules"]
+    asked = [rule["match"]["any"][0]["resources"] for rule in (new, debug)]
+    assert asked == [
+        {"kinds": ["Pod"], "operations": ["CREATE"]},
+        {"kinds": ["Pod/ephemeralcontainers"], "operations": ["UPDATE"]},
+    ]
+
+    def says(rule: dict[str, Any], item: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
+        said = rule["validate"]["cel"]
+        return judged(said["variables"], said["expressions"], objects, item, old, "")
+
+    older = pod(container())
+    assert says(new, pod(RIGHT), None) == []
+    assert says(new, older, None) == [NO_DROP]
+    debugger = {"name": "debugger", "image": "x"}
+    assert says(debug, pod(container(), ephemeralContainers=[debugger]), older) == []
+    root = debugger | {"securityContext": {"privileged": True}}
+    assert says(debug, pod(container(), ephemeralContainers=[root]), older) == [
+        "capadvise: container debugger is privileged"
+    ]
 
 
 @pytest.mark.parametrize("text", ["web", "deploy/", "deploy/We b", "node/web", "deploy/web/x", ""])

@@ -62,8 +62,8 @@ def _dry_run(args: argparse.Namespace) -> int:
 
     kubectl = Kubectl(args.context)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
-    allowed = _allowed([(path, load(Path(path), default())) for path in args.reports])
-    sets = {one.container: one.caps for one in allowed}
+    reports = [(path, load(Path(path), default())) for path in args.reports]
+    sets = {one.container: one.caps for one in _allowed(reports)}
     said = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
     for what in said.accepted:
         print(printable(f"{what}: the server takes it as it is"))
@@ -98,6 +98,9 @@ def _keep(args: argparse.Namespace) -> int:
     """Print the policy, or write it to a file."""
     reports = [(path, load(Path(path), default())) for path in args.reports]
     workload = PodOwner.parse(args.workload, args.namespace or _namespace(reports))
+    for path, report in reports:
+        if report.proven is None:
+            notice(f"note: {path} is not proven: what it has not seen will be refused")
     text = render(workload, _allowed(reports), kyverno=args.kyverno, warn=args.warn)
     if args.output is None:
         print(text, end="")
@@ -126,12 +129,10 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
             raise BadInput(f"{path}: {name!r:.80} is no name of a container of a pod")
         if report.partial:
             raise BadInput(
-                f"{path}: the start of {name} was not observed, so that a policy from it could "
-                "refuse what the next start needs",
-                hint="attach before it starts, or prove the report",
+                f"{path}: the start of {name} was not observed, so that its set may lack what the "
+                "next start needs",
+                hint="record its start (--restart), or prove the report",
             )
-        if report.proven is None:
-            notice(f"note: {printable(path)} is not proven: what it has not seen will be refused")
         caps[name] = caps.get(name, frozenset()) | report.proposal.recommended
         paths.setdefault(name, []).append(printable(Path(path).name))
     return tuple(Allowed(name, caps[name], ", ".join(paths[name])) for name in sorted(caps))

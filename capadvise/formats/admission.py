@@ -245,9 +245,9 @@ def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
 
 
 def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
-    """Its rules of type ``cel`` take the same expressions, for the pods of one namespace. They are
-    not told which subresource is asked for (``validate_cel.go`` passes none on), so each has a
-    rule of its own; else every change of an old pod would be refused."""
+    """Its rules of type ``cel`` take the same expressions, for the pods of one namespace. Which
+    subresource a request is for they do not know (``validate_cel.go`` passes none on), so each has
+    a rule of its own; else every change of an old pod would be refused."""
     return {
         "apiVersion": "kyverno.io/v1",
         "kind": "Policy",

@@ -39,6 +39,9 @@ def prove_container(
 ) -> Report:
     """The report with its proof. Raises CapadviseError where no trial could be made."""
     name = report.target.name
+    if report.target.pod is None or report.target.owner not in (None, str(owner)):
+        whose = report.target.owner or "no pod"
+        raise BadInput(f"the report is of {whose}, not of {owner}")
     workload = get_workload(kubectl, owner)
     template = objects.template_of(workload)
     decides = deciding(template, owner, name, wishes.check, wishes.timeout)
@@ -104,12 +107,3 @@ def _teller(everything: CapSet, least: int) -> Callable[[Trial], None]:
 def _risk(cap: Cap) -> int:
     level = default().risk(cap)
     return _RISKS.index(level) if level in _RISKS else len(_RISKS)
-
-
-def require_owner(report: Report, container: str | None, path: str) -> Report:
-    """A report on a container of a pod. Raises BadInput."""
-    if report.target.pod is None:
-        raise BadInput(f"{path}: it is no report on a container of a pod")
-    if container is not None and report.target.name != container:
-        raise BadInput(f"{path}: it is on {report.target.name}, not on {container}")
-    return report

@@ -11,10 +11,12 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.formats.admission import PodOwner
+from capadvise.formats.object_names import is_object_name
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
@@ -185,8 +187,7 @@ class _Recording:
 
     def reports(self, catalog: Catalog) -> list[Report]:
         """What all observers have seen, by container and image."""
-        collected = self.observers.collect()
-        read = [loaded(one, "report of an observer", catalog) for one in collected]
+        read = _read(self.observers.collect(), catalog)
         digests = {name: objects.image_digests(pod) for name, pod in self.pods.items()}
         together = fleet.merged(read, str(self.owner), digests, catalog)
         if not together:
@@ -224,3 +225,17 @@ class _Recording:
 
     def _nodes(self) -> set[str]:
         return {objects.node_of(pod) for pod in self._mine()}
+
+
+def _read(sent: list[Any], catalog: Catalog) -> list[Report]:
+    """The reports that can be used. A node can send anything: a name becomes that of a file."""
+    read = []
+    for one in sent:
+        try:
+            report = loaded(one, "a report of an observer", catalog)
+        except BadInput as error:
+            notice(f"note: {error}: left out; is the image of another version?")
+            continue
+        if is_object_name(report.target.name):
+            read.append(report)
+    return read

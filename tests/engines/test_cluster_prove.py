@@ -125,6 +125,7 @@ def test_what_fails_with_all_that_it_has_is_not_proven(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.started = lambda server, pod: server.end(pod, 7, "no database")
+    assert prove(tmp_path, workload="deploy/other")[0] == 3
     code, report = prove(tmp_path)
     assert (code, report.proposal.floor) == (1, None)
     assert "fails even with all that it has today: exited with 7: no database" in (

@@ -71,9 +71,11 @@ def observed(
     cluster: Cluster, namespace: str, observer: str, container: str, words: list[str]
 ) -> tuple[str, int]:
     """What an observer answers: those of the first pods were running, of later ones it has seen the
-    start. One pod gives its files away, and one is another workload's."""
+    start. One pod gives its files away, one is another workload's, one lies about its container."""
     (mine,) = (one for one in cluster.pods(namespace) if one["metadata"]["name"] == observer)
-    found = [of_pod("web-admin-7d4b9c6f5d-pod00", attached=False)]
+    found = [of_pod("web-admin-7d4b9c6f5d-pod00", attached=False), {"schema": "other"}]
+    evil = of_pod("web-7d4b9c6f5d-pod00", attached=False)
+    found.append(evil | {"target": evil["target"] | {"name": "../../evil"}})
     for pod in cluster.pods("prod"):
         name = pod["metadata"]["name"]
         if pod["spec"]["nodeName"] == mine["spec"]["nodeName"] and not name.endswith("pod02"):
@@ -121,6 +123,8 @@ def test_pods_of_all_nodes_make_one_report(
     out, err = capsys.readouterr()
     (path,) = (tmp_path / "web").iterdir()
     assert path.name == "web.json"
+    assert not list(tmp_path.parent.rglob("evil*"))
+    assert "left out; is the image of another version?" in err
     report = load(path, CATALOG)
     schema.report().validate(json.loads(path.read_text()))
     assert (report.target.owner, report.target.replicas) == ("Deployment/web", 3)

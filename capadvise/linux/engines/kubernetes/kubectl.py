@@ -41,7 +41,9 @@ class Kubectl:
         """
         program = shutil.which("kubectl")
         if program is None:
-            raise ClusterError("kubectl is not installed", hint="capadvise uses its logins")
+            raise ClusterError(
+                "kubectl is not installed", hint="capadvise uses its contexts and logins"
+            )
         context = [] if self.context is None else [f"--context={self.context}"]
         try:
             done = subprocess.run(

@@ -65,6 +65,25 @@ def caps_of(report: dict[str, Any]) -> set[str]:
     return set(report["proposal"]["cap_add"])
 
 
+def test_a_pod_with_users_of_its_own(kubelet: Node, tmp_path: Path) -> None:
+    """``hostUsers: false``: what counts there is needed, with the risk that it has there; what is
+    asked of the host is refused, whatever is added."""
+    script = "chown 9 /data; mount -t tmpfs none /tmp; mknod /x c 1 3; touch /tmp/done; sleep 600"
+    with kubelet.pod("own-1", host_users=False) as pod:
+        process = start(f"{kubelet.namespace}/own-*", "-o", str(tmp_path))
+        web = pod.run("web", "sh", "-c", script, more=["SYS_ADMIN"])
+        until(lambda: pod.execute(web, "test", "-e", "/tmp/done") == 0)
+        report = ended(process, tmp_path, kubelet)["own-1.web"]
+    assert caps_of(report) == {"CHOWN", "SYS_ADMIN"}
+    assert report["posture"]["namespaces"]["user"] == "own"
+    needs = {need["cap"].removeprefix("CAP_"): need for need in report["needs"]}
+    assert {name: needs[name]["scope"] for name in ("CHOWN", "SYS_ADMIN", "MKNOD")} == {
+        **{"CHOWN": "user-namespace", "SYS_ADMIN": "user-namespace", "MKNOD": "host"}
+    }
+    assert (needs["SYS_ADMIN"]["risk"], needs["MKNOD"]["verdict"]) == ("high", "denied")
+    assert report["proposal"]["user_namespace"]["fits"] is True
+
+
 def test_each_container_of_each_replica_from_its_first_instruction(
     kubelet: Node, tmp_path: Path
 ) -> None:

@@ -49,6 +49,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 """
 _PATIENCE = 240
 """Seconds for one request, on a machine that is very busy."""
+_IDS = [{"host_id": 1 << 31, "container_id": 0, "length": 1 << 16}]
+_OWN_USERS = {"mode": 0, "uids": _IDS, "gids": _IDS}
+"""What the kubelet asks for where a pod says ``hostUsers: false``."""
 _PIDS_OF_POD, _PIDS_OF_CONTAINER, _PIDS_OF_NODE = range(3)
 _NETWORK = {"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "none"}]}
 _PLUGIN = """\
@@ -101,10 +104,12 @@ class Node:
         *,
         privileged: bool = False,
         host_pids: bool = False,
+        host_users: bool = True,
         logs: Path | None = None,
     ) -> Iterator[Pod]:
         """A pod without containers, which is removed with all that it has then. ``privileged``: one
         of its containers may be. ``logs``: a folder for what they print."""
+        users: dict[str, Any] = {} if host_users else {"userns_options": _OWN_USERS}
         namespace = namespace or self.namespace
         uid = str(uuid.uuid4())
         config = self.message(
@@ -120,13 +125,16 @@ class Node:
                 "cgroup_parent": f"/{self.name}/pod{uid}",
                 "security_context": {
                     "privileged": privileged,
-                    "namespace_options": {"pid": _PIDS_OF_NODE if host_pids else _PIDS_OF_POD},
+                    "namespace_options": {
+                        "pid": _PIDS_OF_NODE if host_pids else _PIDS_OF_POD,
+                        **users,
+                    },
                 },
             },
         )
         made = self.call("RunPodSandbox", "RunPodSandboxRequest", config=config)
         try:
-            yield Pod(self, name, namespace, config, made.pod_sandbox_id)
+            yield Pod(self, name, namespace, config, made.pod_sandbox_id, users)
         finally:
             for way in ("StopPodSandbox", "RemovePodSandbox"):
                 self.call(way, "PodSandboxRequest", pod_sandbox_id=made.pod_sandbox_id)
@@ -142,6 +150,8 @@ class Pod:
     config: Any
     sandbox: str
     """The id of the container that holds its namespaces: ``pause``."""
+    users: dict[str, Any]
+    """Options for a user namespace of its own."""
     attempts: dict[str, int] = field(default_factory=dict)
 
     def create(
@@ -164,7 +174,7 @@ class Pod:
         prints."""
         attempt = self.attempts[name] = self.attempts.get(name, -1) + 1
         context: dict[str, Any] = {
-            "namespace_options": {"pid": _PIDS_OF_CONTAINER},
+            "namespace_options": {"pid": _PIDS_OF_CONTAINER, **self.users},
             "privileged": privileged,
             "capabilities": {"add_capabilities": more, "drop_capabilities": less},
         }
@@ -231,6 +241,7 @@ def node() -> Iterator[Node]:
         missing("only root starts pods")
     with tempfile.TemporaryDirectory(prefix="capadvise-node-") as name:
         folder = Path(name)
+        folder.chmod(0o711)  # root of a pod with users of its own goes through it
         state = folder / "s"  # a shim's socket has a short name of its own
         (network := folder / "network").mkdir()
         (network / "none.conflist").write_text(json.dumps(_NETWORK))

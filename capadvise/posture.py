@@ -65,12 +65,13 @@ class Exposed:
 
     kind: str
     """``host-root``, ``host-folder``, ``engine-socket``, ``device``, ``devices``, ``proc``,
-    ``sys``, ``debugfs``, ``tracefs``."""
+    ``sys``, ``debugfs``, ``tracefs``; ``no-idmap``: a volume whose file system cannot show its
+    files under other ids."""
     target: str
     """Where it is seen inside."""
     writable: bool
     source: str
-    """What it shows: a path or a device of the host."""
+    """What it shows: a path or a device of the host; of ``no-idmap``, the type."""
 
 
 @dataclass(frozen=True, slots=True)

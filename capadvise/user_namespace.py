@@ -72,6 +72,8 @@ class Fit:
     """What only a trial can tell."""
     without: tuple[tuple[Cap, str], ...] = ()
     """What cannot be met there, and is lost: programs usually go on."""
+    volumes: tuple[tuple[str, str], ...] = ()
+    """(place, type) of those that cannot be mounted with other ids: their files are nobody's."""
 
 
 USUAL_IDS = 65_536

@@ -37,7 +37,7 @@ def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
     if not milder or not can_move(report):
         return
     fit = fit_of_report(report, service.catalog)
-    if not fit.fits:
+    if not fit.fits or fit.volumes:
         return
     lost = listed([cap.short for cap, _ in fit.without])
     risks = listed([f"{name} would be {risk}, not {was}" for name, risk, was in milder])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
@@ -76,7 +77,9 @@ def in_short(fit: Fit, *, names_only: bool = False) -> str:
     if fit.fits:
         more = f", with the ids up to {fit.ids - 1} mapped" if fit.ids > USUAL_IDS else ""
         lost = f", without {listed([cap.short for cap, _ in fit.without])}" if fit.without else ""
-        return f"yes{lost}{more}"
+        places = listed([printable(f"{place} ({kind})") for place, kind in fit.volumes])
+        volumes = f", but not with the volume {places}" if fit.volumes else ""
+        return f"yes{lost}{more}{volumes}"
     if fit.fits is False and not fit.outside:
         return "no: it fails there even with every capability"
     said = fit.outside if fit.fits is False else fit.open
@@ -100,7 +103,8 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
         for cap, why in fit.outside:
             only = report.proposal.need(cap).only
             yield from bullet(f"{cap.short}: {printable(why)}" + (f", {only}" if only else ""))
-        fit = fit_of(report.proposal, catalog, OWN_NAMESPACES)
+        there = fit_of(report.proposal, catalog, OWN_NAMESPACES)
+        fit = replace(there, volumes=fit.volumes)
         if not fit.fits:
             return
         yield from paragraph("With these namespaces of its own, as in a container, it would:")
@@ -116,6 +120,11 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
     if fit.ids > USUAL_IDS:
         yield from bullet(
             f"It uses ids up to {fit.ids - 1}: the usual mapping ends at {USUAL_IDS - 1}."
+        )
+    for volume, kind in fit.volumes:
+        yield from bullet(
+            printable(f"{volume} is on {kind}, which has no idmapped mounts: Kubernetes does not ")
+            + "start such a pod, and elsewhere its files belong to nobody."
         )
     for place, edit, needs in WAYS:
         yield from bullet(f"{LABELS[place]}: {edit}")

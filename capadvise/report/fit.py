@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
@@ -31,12 +31,18 @@ def fit_of_report(
     choice; ``places``: as they were found out before."""
     recommended = report.proposal.recommended
     fit = fit_in(places or places_of(report, catalog), recommended if caps is None else caps)
+    fit = replace(fit, volumes=tuple(_volumes(report)))
     proven, tried = report.proven, caps is None or caps == recommended
     if not tried or proven is None or not proven.user_namespace:
         return fit
     if proven.flaky or not proven.complete:
         return fit
     return replace(fit, fits=proven.floor is not None, outside=(), open=(), without=())
+
+
+def _volumes(report: Report) -> Iterator[tuple[str, str]]:
+    exposed = report.posture.root.exposed if report.posture.root else ()
+    return ((item.target, item.source) for item in exposed if item.kind == "no-idmap")
 
 
 _SHORT = {NeedScope.USER_NAMESPACE: "user ns", NeedScope.HOST: "host only", None: "not known"}

@@ -29,6 +29,7 @@ EXPOSED = {
     "engine-socket": "the socket of a container engine: whoever can connect to it is root on "
     "the host",
     "host-root": "the whole file system of the host",
+    "no-idmap": "a volume without idmapped mounts: in a user namespace its files belong to nobody",
     "host-folder": "a folder of the host that holds more than one service's data",
     "devices": "the devices of the host",
     "device": "a device of the host",

@@ -23,6 +23,7 @@ DOCKER = r"""
 707 700 254:0 /var/lib/docker/containers/6/hosts /etc/hosts rw,relatime - ext4 /dev/vda rw
 708 701 0:55 /sys /proc/sys ro,nosuid,nodev,noexec,relatime - proc proc rw
 709 700 0:25 /docker.sock /var/run/docker.sock rw - tmpfs tmpfs rw
+714 700 0:70 / /nfs rw,relatime - nfs4 server:/x rw
 710 700 254:0 /etc /host\040etc ro,relatime - ext4 /dev/vda rw
 712 700 0:6 /null /proc/keys rw - devtmpfs devtmpfs rw
 713 700 0:6 /kvm /dev/kvm rw - devtmpfs devtmpfs rw
@@ -47,6 +48,7 @@ def test_what_a_container_is_let_in_to(tmp_path: Path) -> None:
         host=False,
         exposed=(
             Exposed("engine-socket", "/var/run/docker.sock", True, "/run/docker.sock"),
+            Exposed("no-idmap", "/nfs", True, "nfs4"),
             Exposed("host-folder", "/host etc", False, "/etc"),
             Exposed("device", "/dev/kvm", True, "/dev/kvm"),
         ),

@@ -16,7 +16,7 @@ from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
 from capadvise.linux.engines.record import own_users
 from capadvise.linux.retry.mode import restriction
-from capadvise.posture import Posture, Sharing
+from capadvise.posture import Exposed, Posture, Root, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Namespace, Origin, Retried
 from capadvise.report.dump import dump
@@ -240,6 +240,14 @@ def test_the_page_says_what_stands_in_the_way() -> None:
     assert "`capadvise prove --userns` can tell" in page_of(check(*MOUNT), posture=CONTAINER)
     high = page_of(check(*CHOWN, **args(uid=70_000)), posture=CONTAINER)
     assert "It uses ids up to 70000: the usual mapping ends at 65535." in high
+
+
+def test_a_volume_without_idmapped_mounts_is_named() -> None:
+    volume = Exposed("no-idmap", "/data", True, "nfs4")
+    there = replace(CONTAINER, root=Root("overlay", False, exposed=(volume,)))
+    told = page_of(check(*HOSTNAME), posture=there)
+    assert "yes, but not with the volume /data (nfs4)" in told
+    assert "/data is on nfs4, which has no idmapped mounts" in told
 
 
 def test_the_page_says_nothing_of_what_runs_there_already() -> None:

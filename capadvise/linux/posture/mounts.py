@@ -115,11 +115,18 @@ def root_of(
     return Root(root.type, root.read_only, layers(root), host, tuple(dict.fromkeys(exposed)))
 
 
+_NO_IDMAP = frozenset(["nfs", "nfs4", "cifs", "smb3", "9p", "afs"])
+"""File systems without FS_ALLOW_IDMAP (Linux 6.18) that volumes are on. FUSE has it since 6.12; its
+servers decide."""
+
+
 def _exposed(mounts: Sequence[Mount], inside: Path, of_host: Sequence[Mount]) -> Iterator[Exposed]:
     covered = {mount.target for mount in mounts if mount.read_only}
     for mount in mounts:
         if mount.target == "/":
             continue
+        if mount.type in _NO_IDMAP:
+            yield Exposed("no-idmap", mount.target, not mount.read_only, mount.type)
         if kind := _KERNEL_TREES.get(mount.type):
             # A part of /proc is bound over itself, read-only. Where that is done for /proc/sys,
             # what decides over the machine is covered.

@@ -87,7 +87,7 @@ def _prove(args: argparse.Namespace) -> int:
     kubectl = Kubectl(args.context)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     report = load(Path(args.report), default())
-    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes)
+    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
     report = prove_container(kubectl, owner, report, wishes)
     save(output, report, default())
     print(*proposal_text(report, default(), output, columns=columns(sys.stdout)), sep="\n")

@@ -135,6 +135,11 @@ def _prove(parts: Verbs) -> None:
         help="copies get empty volumes in the place of persistent ones",
     )
     prove.add_argument(
+        "--userns",
+        action="store_true",
+        help="the copies have hostUsers: false: find the minimal set in a user namespace",
+    )
+    prove.add_argument(
         "-o", "--output", metavar="REPORT", required=True, help="where to write the proven report"
     )
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from capadvise.caps import CapSet
 from capadvise.differences import Observed
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotObserve
 from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
@@ -86,8 +86,14 @@ class Canaries:
     made: list[str] = field(default_factory=list)
     cautions: set[str] = field(default_factory=set)
 
+    @property
+    def own_users(self) -> bool:
+        """Whether the copies have a user namespace of their own."""
+        return self.template["spec"].get("hostUsers") is False
+
     def run(self, caps: CapSet) -> TrialOutcome:
-        """One trial. Raises Interrupted, and ClusterError where the server refuses the pod."""
+        """One trial. Raises Interrupted, ClusterError where the server refuses the pod, and
+        CannotObserve where it gives it no user namespace."""
         began = time.monotonic()
         path = self._create(caps)
         try:
@@ -120,7 +126,12 @@ class Canaries:
             claims=self.claims,
         )
         self.made.append(objects.name_of(pod))
-        self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+        made = self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+        if self.own_users and made["spec"].get("hostUsers") is not False:
+            raise CannotObserve(
+                "the server has dropped hostUsers: false from a copy of the pod",
+                hint="Kubernetes 1.33 or later, or its feature gate UserNamespacesSupport",
+            )
         return objects.pods_path(self.owner.namespace, self.made[-1])
 
     def _worked(self, path: str, restarts: int) -> str | None:

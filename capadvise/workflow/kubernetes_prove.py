@@ -32,6 +32,8 @@ class ProofWishes:
     check: str | None = None
     timeout: float = 60.0
     replace_volumes: bool = False
+    own_users: bool = False
+    """With ``hostUsers: false``, in a user namespace."""
 
 
 def prove_container(
@@ -44,6 +46,8 @@ def prove_container(
         raise BadInput(f"the report is of {whose}, not of {owner}")
     workload = get_workload(kubectl, owner)
     template = objects.template_of(workload)
+    if wishes.own_users:
+        template = dict(template, spec=template["spec"] | {"hostUsers": False})
     decides = deciding(template, owner, name, wishes.check, wishes.timeout)
     claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     everything = _held(template, name, report)
@@ -88,8 +92,10 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
         notice(f"it fails even with all that it has today: {first.why}")
         for line in first.output.splitlines():
             notice(f"  {line}")
-        return replace(report, proven=Proven("container", (trial,), None))
-    proven = replace(proven, cautions=(*proven.cautions, *sorted(trials.cautions)))
+        proven = Proven("container", (trial,), None, user_namespace=trials.own_users)
+        return replace(report, proven=proven)
+    cautions = (*proven.cautions, *sorted(trials.cautions))
+    proven = replace(proven, cautions=cautions, user_namespace=trials.own_users)
     return replace(report, proposal=conclude(proposal, proven), proven=proven)
 
 

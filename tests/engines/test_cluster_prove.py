@@ -106,6 +106,21 @@ def test_probes_decide_on_two_starts(
     assert not any("canary" in path for path in cluster.objects)
 
 
+def test_the_minimal_set_in_a_user_namespace(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``hostUsers: false`` in each copy. A server that drops it would try something else."""
+    code, report = prove(tmp_path, "--userns")
+    assert code == 0, capsys.readouterr().err
+    assert report.proven is not None
+    assert report.proven.user_namespace
+    assert {pod["spec"]["hostUsers"] for pod in cluster.seen} == {False}
+    assert "in a user namespace" in " ".join(capsys.readouterr().out.split())
+    cluster.mutates = lambda pod: pod | {"spec": {**pod["spec"], "hostUsers": None}}
+    assert prove(tmp_path, "--userns")[0] == 3
+    assert "dropped hostUsers" in capsys.readouterr().err
+
+
 def test_a_check_decides_where_it_is_asked(cluster: Cluster, tmp_path: Path) -> None:
     """It is told where the copy is."""
     at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]

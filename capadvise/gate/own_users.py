@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capadvise.caps import Cap
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.formats.declared import Exposure
 from capadvise.gate.finding import Finding
@@ -23,30 +24,39 @@ _EXCLUDING = (Exposure.HOST_NETWORK, Exposure.HOST_PROCESSES, Exposure.HOST_IPC)
 
 def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
     """One finding: the report shows that the set would count there, where its risk is lower."""
-    declared, consumer = service.declared, service.consumer
-    excluded = declared.privileged or any(map(declared.exposes, _EXCLUDING))
-    if not consumer.own_users or excluded or declared.exposes(Exposure.OWN_USERS):
+    if _may_not(service) or not can_move(report):
         return
-    here = known(declared, consumer)
-    there = {**here, Circumstance.HOST_USER: False}
-    milder = []
-    for cap in sorted(service.granted & report.proposal.recommended):
-        entry = service.catalog.entry(cap)
-        if entry and (risk := remaining(entry, there).risk) < remaining(entry, here).risk:
-            milder.append((cap.short, risk_word(risk), risk_word(remaining(entry, here).risk)))
-    if not milder or not can_move(report):
-        return
+    milder = list(_milder(service, report))
     fit = fit_of_report(report, service.catalog)
-    if not fit.fits or fit.volumes:
+    if not milder or not fit.fits or fit.volumes:
         return
     lost = listed([cap.short for cap, _ in fit.without])
-    risks = listed([f"{name} would be {risk}, not {was}" for name, risk, was in milder])
     yield service.finding(
         "user-namespace",
-        next((name for name, cap in service.added() if cap.short == milder[0][0]), ""),
+        next((name for name, cap in service.added() if cap == milder[0][0]), ""),
         f"it would run in a user namespace of its own, as {printable(path)} shows",
-        f"The risk of {risks}." + f" {lost} would have no effect there." * bool(lost),
-        f"{consumer.own_users}."
+        f"The risk of {listed([said for _, said in milder])}."
+        + f" {lost} would have no effect there." * bool(lost),
+        f"{service.consumer.own_users}."
         + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)
         + " `capadvise help user-namespaces` says what else it needs.",
     )
+
+
+def _may_not(service: Service) -> bool:
+    """It has one, or can have none."""
+    declared = service.declared
+    if not service.consumer.own_users or declared.privileged:
+        return True
+    return any(map(declared.exposes, (Exposure.OWN_USERS, *_EXCLUDING)))
+
+
+def _milder(service: Service, report: Report) -> Iterator[tuple[Cap, str]]:
+    """What is needed, and how its risk would be another one."""
+    here = known(service.declared, service.consumer)
+    there = {**here, Circumstance.HOST_USER: False}
+    for cap in sorted(service.granted & report.proposal.recommended):
+        if entry := service.catalog.entry(cap):
+            now, then = remaining(entry, here).risk, remaining(entry, there).risk
+            if then < now:
+                yield cap, f"{cap.short} would be {risk_word(then)}, not {risk_word(now)}"

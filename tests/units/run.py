@@ -183,7 +183,8 @@ def _install(guest: Guest, packages: Sequence[str]) -> None:
         text=True,
     )
     if done.returncode:
-        sys.exit(f"cannot install {' '.join(packages)}: {done.stdout}{done.stderr}")
+        said = f"{done.stdout}{done.stderr}"
+        raise AssertionError(f"cannot install {' '.join(packages)}: {said}")
 
 
 def _installed(guest: Guest, recipe: dict[str, Any]) -> bool:
@@ -292,28 +293,30 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row]:
-    """As they are done. Each job has a guest of its own."""
+def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row | str]:
+    """As they are done, or why there is none. Each job has a guest of its own."""
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Row] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Row | str] = queue.SimpleQueue()
     for recipe in wanted:
         waiting.put(recipe)
 
     def work() -> None:
         with booted(layers=("etc", "var", "usr")) as guest, suppress(queue.Empty):
             while True:
-                done.put(row_of(guest, waiting.get_nowait()))
+                recipe = waiting.get_nowait()
+                try:
+                    done.put(row_of(guest, recipe))
+                except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                    done.put(f"{recipe['unit']}: {error!r}")
 
     with ThreadPoolExecutor(jobs) as pool:
         working = [pool.submit(work) for _ in range(jobs)]
         for _ in wanted:
-            while True:
-                with suppress(queue.Empty):
-                    yield done.get(timeout=1)
-                    break
-                for one in working:
-                    if one.done() and (error := one.exception()):
-                        raise error
+            while done.empty() and not all(one.done() for one in working):
+                time.sleep(0.1)
+            if done.empty():  # no guest is left
+                working[0].result()
+            yield done.get_nowait()
 
 
 def main(words: Sequence[str]) -> int:
@@ -329,6 +332,10 @@ def main(words: Sequence[str]) -> int:
     failed = False
     wanted = recipes(asked.units, short=asked.short)
     for row in rows(wanted, asked.jobs):
+        if isinstance(row, str):
+            print(row, file=sys.stderr, flush=True)
+            failed = True
+            continue
         print(line(row.cells), flush=True)
         if row.complaint:
             print(f"{row.unit}: {row.complaint}\n{row.said}", file=sys.stderr, flush=True)

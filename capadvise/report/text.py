@@ -324,6 +324,8 @@ def _apply(report: Report, file: str) -> str:
 
 def _emit(report: Report, saved: Path, file: str | None) -> str:
     name, into = shlex.quote(str(saved)), ""
+    if report.target.kind == "unit":
+        return f"  capadvise emit {printable(name)} --drop-in"
     if file and report.target.service:
         into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
     return f"  capadvise emit {printable(name)} --format {_format_of(report)}{printable(into)}"
@@ -331,6 +333,4 @@ def _emit(report: Report, saved: Path, file: str | None) -> str:
 
 def _format_of(report: Report) -> str:
     """The format that the target most likely is configured in."""
-    if report.target.pod:
-        return "kubernetes"
-    return "systemd" if report.target.kind == "unit" else "compose"
+    return "kubernetes" if report.target.pod else "compose"

@@ -259,7 +259,7 @@ def test_what_is_said_of_a_unit() -> None:
     text = "\n".join(proposal_text(of_unit(), default(), Path("r.json"), columns=100))
     assert text.startswith("web.service exited with")
     assert "A unit that says nothing has all of them." in text
-    assert "capadvise emit r.json --format systemd" in text
+    assert "capadvise emit r.json --drop-in" in text
     assert "docker" not in text
 
 

@@ -34,7 +34,7 @@ HEAD = (
     *("unit", "it has", "minimal set", "recommended adds", "not needed", "missing"),
     *("with the drop-in", "left as it was", "after kill -9", "seconds", "trials"),
 )
-_SECONDS = 240.0
+_SECONDS = 900.0
 _POLICY = "usr/sbin/policy-rc.d"
 """What it says keeps Debian's packages from starting what they bring."""
 _RECORDING, _TRIAL = "SystemCallFilter=\n", "CapabilityBoundingSet=\n"
@@ -101,13 +101,13 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
     name = recipe["unit"]
     unit = f"{name}.service"
     _prepare(guest, recipe)
-    guest.systemctl("stop", unit)
+    guest.systemctl("start" if recipe.get("running") else "stop", unit)
     before = _shown(guest, unit)
     granted = _granted(guest, unit)
     report = guest.root / f"run/{name}.json"
     began = time.monotonic()
     words = ["run", "--no-tui", "--prove", "-o", f"/run/{name}.json", *_check(recipe)]
-    done = guest.capadvise(*words, "--", "systemctl", "start", name, seconds=_SECONDS)
+    done = guest.capadvise(*words, "--", *_order(recipe), seconds=_SECONDS)
     seconds = time.monotonic() - began
     undone = _shown(guest, unit) == before and guest.traces() == []
     raw = json.loads(report.read_text()) if report.exists() else {"proof": None, "proposal": {}}
@@ -140,6 +140,10 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
         complaint=complaint,
         said=done.stderr,
     )
+
+
+def _order(recipe: dict[str, Any]) -> list[str]:
+    return ["systemctl", "restart" if recipe.get("running") else "start", recipe["unit"]]
 
 
 def _check(recipe: dict[str, Any]) -> list[str]:
@@ -226,7 +230,7 @@ def _killed_at(guest: Guest, recipe: dict[str, Any], moment: Callable[[Guest, st
     process = subprocess.Popen(
         guest.words(
             *(CAPADVISE, "run", "-q", "--no-tui", "--prove", "-o", "/run/killed.json"),
-            *(*_check(recipe), "--", "systemctl", "start", name),
+            *(*_check(recipe), "--", *_order(recipe)),
         ),
         env=guest.environment,
         stdin=subprocess.DEVNULL,

@@ -199,7 +199,7 @@ def _installed(guest: Guest, recipe: dict[str, Any]) -> bool:
     folder.mkdir(exist_ok=True)
     (folder / "capadvise.conf").write_text(emitted)
     guest.systemctl("daemon-reload")
-    started = guest.call("systemctl", "start", name)
+    started = guest.call("systemctl", "restart", name)
     check = recipe.get("check") or f"systemctl show -p ActiveState,Result {name} | grep -q success"
     until_then = time.monotonic() + 20
     while not (good := guest.call("sh", "-c", check).returncode == 0):
@@ -297,6 +297,13 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _row(guest: Guest, recipe: dict[str, Any]) -> Row | str:
+    try:
+        return row_of(guest, recipe)
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        return f"{recipe['unit']}: {error!r}"
+
+
 def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row | str]:
     """As they are done, or why there is none. Each job has a guest of its own."""
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -305,13 +312,11 @@ def rows(wanted: Sequence[dict[str, Any]], jobs: int) -> Iterator[Row | str]:
         waiting.put(recipe)
 
     def work() -> None:
-        with booted(layers=("etc", "var", "usr")) as guest, suppress(queue.Empty):
-            while True:
-                recipe = waiting.get_nowait()
-                try:
-                    done.put(row_of(guest, recipe))
-                except (AssertionError, OSError, subprocess.SubprocessError) as error:
-                    done.put(f"{recipe['unit']}: {error!r}")
+        while not waiting.empty():  # what failed may go on in its guest
+            with booted(layers=("etc", "var", "usr")) as guest, suppress(queue.Empty):
+                while not isinstance(row := _row(guest, waiting.get_nowait()), str):
+                    done.put(row)
+                done.put(row)
 
     with ThreadPoolExecutor(jobs) as pool:
         working = [pool.submit(work) for _ in range(jobs)]

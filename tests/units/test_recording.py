@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -144,9 +145,10 @@ def test_a_connection_that_nobody_took_does_not_leave_it_running(guest: Guest) -
     check = (
         "curl -sm 2 --http0.9 127.0.0.1:87 | grep hello && bash -c 'exec 3<>/dev/tcp/127.0.0.1/87'"
     )
-    report, _ = recorded(guest, "--check", check, "--", "systemctl", "start", "busy.socket")
+    report, done = recorded(guest, "--check", check, "--", "systemctl", "start", "busy.socket")
     assert needs(report) == {"CHOWN"}
     assert (guest.state("busy.socket"), guest.state("busy")) == ("active", "inactive")
+    assert report["recordings"][0]["exit_status"] != 128 + signal.SIGKILL, done.stderr
     guest.systemctl("stop", "busy.socket")
 
 

@@ -92,7 +92,7 @@ class UnitSubject:
         if not self._stopping:
             self._main = unit.main
         elif self._main and unit.main not in (0, self._main):  # its socket has started it again
-            self.ended = True
+            self.status, self.ended = self._client.status or 0, True
             return []
         if not unit.runs:
             failed = self._client.status or (1 if unit.active == "failed" else 0)

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import queue
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,19 +25,15 @@ from typing import Any
 import yaml
 
 from tests.support.guest import Guest, booted
-from tests.support.runs import CAPADVISE
-from tests.support.wait import until
+from tests.units.kills import MOMENTS, SECONDS, check, killed_at, order
 
 RECIPES = Path(__file__).with_name("recipes.yaml")
 HEAD = (
     *("unit", "it has", "minimal set", "recommended adds", "not needed", "missing"),
     *("with the drop-in", "left as it was", "after kill -9", "seconds", "trials"),
 )
-_SECONDS = 900.0
 _POLICY = "usr/sbin/policy-rc.d"
 """What it says keeps Debian's packages from starting what they bring."""
-_RECORDING, _TRIAL = "SystemCallFilter=\n", "CapabilityBoundingSet=\n"
-"""Lines of the drop-in of a recording, and of that of a trial, by which they are known."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +101,14 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
     granted = _granted(guest, unit)
     report = guest.root / f"run/{name}.json"
     began = time.monotonic()
-    words = ["run", "--no-tui", "--prove", "-o", f"/run/{name}.json", *_check(recipe)]
-    done = guest.capadvise(*words, "--", *_order(recipe), seconds=_SECONDS)
+    words = ["run", "--no-tui", "--prove", "-o", f"/run/{name}.json", *check(recipe)]
+    done = guest.capadvise(*words, "--", *order(recipe), seconds=SECONDS)
     seconds = time.monotonic() - began
     undone = _shown(guest, unit) == before and guest.traces() == []
     raw = json.loads(report.read_text()) if report.exists() else {"proof": None, "proposal": {}}
     proposal = raw["proposal"]
     floor, recommended = proposal.get("floor"), frozenset(proposal.get("recommended", ()))
-    killed = sum(_killed_at(guest, recipe, moment) for moment in MOMENTS)
+    killed = sum(killed_at(guest, recipe, moment) for moment in MOMENTS)
     undone &= _shown(guest, unit) == before and guest.traces() == []
     works = None if floor is None else _installed(guest, recipe)
     complaint = "" if report.exists() else "no report"
@@ -140,14 +135,6 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
         complaint=complaint,
         said=done.stderr,
     )
-
-
-def _order(recipe: dict[str, Any]) -> list[str]:
-    return ["systemctl", "restart" if recipe.get("running") else "start", recipe["unit"]]
-
-
-def _check(recipe: dict[str, Any]) -> list[str]:
-    return ["--check", recipe["check"], "--for", "40"] if recipe.get("check") else []
 
 
 # ---------------------------------------------------------------------------- the unit
@@ -200,9 +187,9 @@ def _installed(guest: Guest, recipe: dict[str, Any]) -> bool:
     (folder / "capadvise.conf").write_text(emitted)
     guest.systemctl("daemon-reload")
     started = guest.call("systemctl", "restart", name)
-    check = recipe.get("check") or f"systemctl show -p ActiveState,Result {name} | grep -q success"
+    asks = recipe.get("check") or f"systemctl show -p ActiveState,Result {name} | grep -q success"
     until_then = time.monotonic() + 20
-    while not (good := guest.call("sh", "-c", check).returncode == 0):
+    while not (good := guest.call("sh", "-c", asks).returncode == 0):
         if time.monotonic() > until_then:
             break
         time.sleep(0.3)
@@ -218,65 +205,6 @@ def _granted(guest: Guest, unit: str) -> frozenset[str] | None:
     said = guest.systemctl("show", "-p", "CapabilityBoundingSet", "--value", unit)
     names = frozenset(word.upper() for word in said.split())
     return None if len(names) > 38 else names
-
-
-# --------------------------------------------------------------------------- the kills
-
-
-def _killed_at(guest: Guest, recipe: dict[str, Any], moment: Callable[[Guest, str], bool]) -> bool:
-    """Whether capadvise still ran then; it is undone what it did."""
-    name = recipe["unit"]
-    _report(guest).unlink(missing_ok=True)
-    process = subprocess.Popen(
-        guest.words(
-            *(CAPADVISE, "run", "-q", "--no-tui", "--prove", "-o", "/run/killed.json"),
-            *(*_check(recipe), "--", *_order(recipe)),
-        ),
-        env=guest.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until(lambda: moment(guest, name) or process.poll() is not None, _SECONDS)
-    hit = process.poll() is None
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    with suppress(AssertionError):
-        until(lambda: guest.traces() == [])
-    return hit
-
-
-def _report(guest: Guest) -> Path:
-    """Of a capadvise that is killed."""
-    return guest.root / "run/killed.json"
-
-
-def _drop_in(guest: Guest, name: str) -> str:
-    """Of a capadvise, as it is now."""
-    for path in (guest.root / f"run/systemd/system/{name}.service.d").glob("zzz-capadvise-*"):
-        with suppress(FileNotFoundError):
-            return path.read_text()
-    return ""
-
-
-def _changed(guest: Guest, name: str) -> bool:
-    """The drop-in of the recording is there."""
-    return _RECORDING in _drop_in(guest, name)
-
-
-def _recorded(guest: Guest, name: str) -> bool:
-    """It was gone again: the first report is written, the trials begin."""
-    return _report(guest).exists()
-
-
-def _tried(guest: Guest, name: str) -> bool:
-    """The drop-in of a trial is there."""
-    drop_in = _drop_in(guest, name)
-    return _TRIAL in drop_in and _RECORDING not in drop_in
-
-
-MOMENTS = (_changed, _recorded, _tried)
 
 
 # --------------------------------------------------------------------------- the table

@@ -63,4 +63,6 @@ def watch(verbs: Verbs) -> None:
         help="begin with what the audit records of this boot tell: auditd's files, the journal, or"
         " the kernel's messages",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not say that it has begun")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no TUI, and do not say that it has begun"
+    )

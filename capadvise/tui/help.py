@@ -47,7 +47,8 @@ What is refused on this machine, by owner: a container, a pod, a unit, a user, o
 program. The lamps of an owner show the capabilities that it lacked. Below: what refused the \
 highlighted call, and the cure.
 
-Harmless is what has no effect: the program goes on, or only a detail is lost.
+Harmless is what has no effect: the program goes on, or only a detail is lost. Without audit \
+records, refusals by AppArmor and SELinux are not seen.
 
 q ends the watch, with a summary.
 """

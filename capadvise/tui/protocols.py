@@ -160,6 +160,10 @@ class WatchSource(Protocol):
         """Seconds after which there can be news without anything to read; None: never."""
 
     @property
+    def hears_audit(self) -> bool:
+        """Whether the kernel sends its audit records."""
+
+    @property
     def seconds(self) -> float:
         """Since it began."""
 

@@ -142,6 +142,8 @@ class WatchScreen(Fitting, Screen[None]):
         ]
         if self._frozen:
             parts.append(("  frozen", "bold $text-warning"))
+        if not self._source.hears_audit:
+            parts.append(("  no audit records", "bold $text-warning"))
         if self._source.dropped:
             parts.append((f"  {self._source.dropped} events dropped", "bold $text-warning"))
         self.query_one("#watch-top", Static).update(Content.assemble(*parts), layout=False)

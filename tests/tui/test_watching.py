@@ -56,6 +56,7 @@ class Source:
     last_cap: int = 40
     seconds: float = 75.0
     dropped: int = 0
+    hears_audit: bool = True
     patience: float | None = None
     findings: WatchFindings = field(default_factory=WatchFindings)
     coming: list[WatchFinding] = field(default_factory=list)
@@ -188,10 +189,11 @@ def test_hostile_names_are_escaped() -> None:
 
 
 def test_nothing_was_refused_so_far() -> None:
-    app = WatchApp(Source())
+    app = WatchApp(Source(hears_audit=False))
 
     async def script(pilot: Session) -> None:
         assert "Nothing was refused so far." in screen_text(app)
+        assert "no audit records" in screen_text(app)
         await press(pilot, "enter", "down", "space", "a")
 
     drive(app, script)

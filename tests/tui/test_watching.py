@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from capadvise.watched import (
 )
 from tests.support.golden import assert_golden
 from tests.support.screens import HOSTILE, drive, press, screen_text, settle
+from tests.support.wait import PATIENCE
 from tests.tui.goldens import GOLDEN
 
 Session = Pilot[Any]
@@ -103,11 +105,18 @@ def watched(*found: WatchFinding) -> tuple[Source, WatchApp]:
     return source, WatchApp(source)
 
 
+async def until(pilot: Session, condition: Callable[[], bool]) -> None:
+    """Wait until it holds; fail with the screen if it never does."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, screen_text(pilot.app)
+        await pilot.pause(0.05)
+
+
 async def listed(pilot: Session, count: int) -> list[str]:
     """Wait until there are so many rows: their texts."""
     table = pilot.app.screen.query_one("#findings", OptionList)
-    while table.option_count != count:
-        await pilot.pause(0.05)
+    await until(pilot, lambda: table.option_count == count)
     await settle(pilot)
     return [str(table.get_option_at_index(number).prompt) for number in range(count)]
 
@@ -148,8 +157,7 @@ def test_keys() -> None:
         await press(pilot, "space")
         assert "frozen" in screen_text(app)
         source.find(refused(Owner(OwnerKind.USER, "alice"), "CHOWN", "chown", "/x"))
-        while source.coming:
-            await pilot.pause(0.05)
+        await until(pilot, lambda: not source.coming)
         assert app.screen.query_one("#findings", OptionList).option_count == 6
         await press(pilot, "space")
         await listed(pilot, 8)
@@ -167,8 +175,7 @@ def test_counts_are_asked_for_and_drawn() -> None:
     async def script(pilot: Session) -> None:
         before = source.counts
         next(iter(source.findings)).count = 1234
-        while source.counts == before or "1234×" not in screen_text(app):
-            await pilot.pause(0.05)
+        await until(pilot, lambda: source.counts > before and "1234×" in screen_text(app))
 
     drive(app, script)
 

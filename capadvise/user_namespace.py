@@ -116,6 +116,8 @@ _NAMESPACE_OF = {
     "reboot": "pid",
 }
 """Call → the namespace that it changes; the owner of that one is asked about."""
+_OF_OWN_NAMESPACE = ("sethostname", "setdomainname", "umount", "umount2", "pivot_root", "unshare")
+"""Calls of which it is always the owner of a namespace who is asked: no call site has to tell."""
 _OF_CAPABILITY = {"CAP_IPC_OWNER": "ipc"}
 _OF_PROCESSES = frozenset(["CAP_KILL", "CAP_SYS_NICE", "CAP_SYS_PTRACE"])
 """Asked of the user namespace in which another process was started."""
@@ -238,8 +240,9 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
     if check.origin is Origin.HOLDER:
         return _of_process(judged, call, posture)
     if check.retried is not None or check.origin is not Origin.KERNEL:
-        known = of_capability(cap, catalog)
-        return Placed(known.scope, call)
+        if check.syscall in _OF_OWN_NAMESPACE:
+            return _with_owner(check, call, posture)
+        return Placed(of_capability(cap, catalog).scope, call)
     if judged.rule is not None and judged.rule.id in _ID_MAPS:
         return Placed(None, f"{call}: which ids it maps")
     match _scope(judged, catalog):

@@ -34,8 +34,8 @@ def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
     yield service.finding(
         "user-namespace",
         next((name for name, cap in service.added() if cap == milder[0][0]), ""),
-        f"it would run in a user namespace of its own, as {printable(path)} shows",
-        f"The risk of {listed([said for _, said in milder])}."
+        f"it would run in a user namespace of its own, where {listed([s for _, s in milder])}",
+        f"{printable(path)} shows that what it needs would count there."
         + f" {lost} would have no effect there." * bool(lost),
         f"{service.consumer.own_users}."
         + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)
@@ -59,4 +59,4 @@ def _milder(service: Service, report: Report) -> Iterator[tuple[Cap, str]]:
         if entry := service.catalog.entry(cap):
             now, then = remaining(entry, here).risk, remaining(entry, there).risk
             if then < now:
-                yield cap, f"{cap.short} would be {risk_word(then)}, not {risk_word(now)}"
+                yield cap, f"the risk of {cap.short} is {risk_word(then)}, not {risk_word(now)}"

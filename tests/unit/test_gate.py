@@ -322,7 +322,10 @@ def of_user_namespaces(kind: str, service: Declared, known: Report = FITTING) ->
 def test_where_a_user_namespace_would_hold_the_rest_it_is_a_finding() -> None:
     (found,) = of_user_namespaces("kubernetes", declared("SYS_ADMIN"))
     assert (found.rule, found.severity) == ("user-namespace", Severity.NOTE)
-    assert found.why == "The risk of SYS_ADMIN would be high, not root-equivalent."
+    assert found.what == (
+        "it would run in a user namespace of its own, where the risk of SYS_ADMIN is high, not "
+        "root-equivalent"
+    )
     assert "hostUsers: false" in found.remedy
     for kind, remedy in (("compose", "userns-remap"), ("quadlet", "UserNS=auto")):
         (found,) = of_user_namespaces(kind, declared("CAP_SYS_ADMIN"))

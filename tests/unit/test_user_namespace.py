@@ -95,6 +95,10 @@ TABLE = [
      NeedScope.USER_NAMESPACE),
     (("MKNOD", (), "mknod"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN, NeedScope.HOST),
     (("SYS_ADMIN", (), "mount"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN, None),
+    (("SYS_ADMIN", (), "sethostname"), {"retried": Retried.SHOWN, "without": "EPERM"}, OWN,
+     NeedScope.USER_NAMESPACE),
+    (("SYS_ADMIN", (), "umount2"), {"retried": Retried.SHOWN, "without": "EPERM"}, HOST,
+     NeedScope.HOST),
     (("CHOWN", "nobody_knows", "chown"), {}, OWN, None),
     (("MKNOD", "nobody_knows", "mknod"), {}, OWN, NeedScope.HOST),
 ]  # fmt: skip

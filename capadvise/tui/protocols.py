@@ -108,8 +108,6 @@ class LiveSource(Protocol):
     """The health check, which ends the target on success."""
     has_terminal: bool
     """Whether there is output to be shown, and keys can be typed."""
-    detaches: bool
-    """Whether the end of the recording leaves the target as it is."""
 
     def start(self, columns: int, rows: int) -> None:
         """Start the target on a terminal of this size."""

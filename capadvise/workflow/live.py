@@ -54,7 +54,7 @@ class LiveRecorder:
         there can be more than one target."""
         self._several = several
         self.argv, self.check = tuple(argv), check
-        self.has_terminal, self.detaches = has_terminal, not has_terminal
+        self.has_terminal = has_terminal
         default().preload()  # once, for all three processes
         self._terminal = Pty()
         self._progress = Progress()

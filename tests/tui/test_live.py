@@ -49,7 +49,6 @@ class Recorder:
     observer: str = "tracepoint"
     check: str | None = None
     has_terminal: bool = True
-    detaches: bool = False
     state: Now | tuple[Now, ...] = field(default_factory=lambda: Now(1.0))
     waits: bool = False
     written: bytes = b""

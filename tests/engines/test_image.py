@@ -157,3 +157,12 @@ def test_it_inspects_a_container_with_exactly_the_set_of_its_page(
     (found,) = json.loads(done.stdout)
     assert found["program"] == "sh"
     assert (found["posture"]["namespaces"]["mnt"] == "own") is known
+
+
+def test_it_has_what_the_script_of_an_observer_calls(place: Place) -> None:
+    """``capadvise kubernetes record`` starts a shell in it, on a root that is not written to."""
+    words = ["docker", "run", "--rm", "--read-only", "--network=none", "--entrypoint=sh", IMAGE]
+    called = "for each in capadvise cat grep sleep; do command -v $each || exit 1; done"
+    done = call(*words, "-c", f"{called}; capadvise --version")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[0] == "/opt/capadvise/bin/capadvise"

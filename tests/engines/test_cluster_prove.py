@@ -81,7 +81,7 @@ def prove(folder: Path, *words: str, workload: str = "deploy/web") -> tuple[int,
     """Of a report that has seen the first start alone."""
     report, output = saved(folder, BIND), folder / "proven.json"
     verb = ("kubernetes", "prove", workload, "-n", "prod", str(report), "-o", str(output))
-    code = main([*verb, "--timeout", "2", *words])
+    code = main([*verb, *words])
     return code, load(output if output.exists() else report, CATALOG)
 
 

@@ -206,15 +206,22 @@ def test_an_observer_that_cannot_run_says_why(
     assert not any("observer" in path for path in cluster.objects)
 
 
+def until_begun(recording: subprocess.Popen[str]) -> None:
+    """Wait until all is watched."""
+    assert recording.stderr is not None
+    said = ""
+    while "Ctrl-C ends the recording" not in said:
+        said += (line := recording.stderr.readline())
+        assert line, said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_whatever_ends_it_what_was_seen_is_kept_and_nothing_is_left(
     cluster: Cluster, tmp_path: Path, number: signal.Signals
 ) -> None:
     words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
-        assert it.stderr is not None
-        while "Ctrl-C ends the recording" not in it.stderr.readline():
-            pass
+        until_begun(it)
         it.send_signal(number)
         out, _ = it.communicate(timeout=60)
     assert it.returncode == 0
@@ -263,9 +270,7 @@ def test_what_a_killed_one_has_left_is_removed_by_the_next(
 ) -> None:
     words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as it:
-        assert it.stderr is not None
-        while "Ctrl-C ends the recording" not in it.stderr.readline():
-            pass
+        until_begun(it)
         it.kill()
     left = cluster.pods("capadvise")
     assert len(left) == 2

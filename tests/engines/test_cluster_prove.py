@@ -32,7 +32,7 @@ def template(*, probe: bool = True, image: str = "web:1") -> dict[str, Any]:
     web: dict[str, Any] = {
         "name": "web",
         "image": image,
-        "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["CHOWN", "KILL", *FIRST]}},
+        "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["CHOWN", *FIRST]}},
     }
     if probe:
         web["readinessProbe"] = {"tcpSocket": {"port": 80}}
@@ -97,7 +97,7 @@ def test_probes_decide_on_two_starts(
     assert {trial.failed_at for trial in report.proven.trials} >= {"start", "restart"}
     assert any("Permission denied" in one for t in report.proven.trials for one in t.differences)
     assert "proven minimal" in capsys.readouterr().out
-    given = {"CHOWN", "KILL", *FIRST}
+    given = {"CHOWN", *FIRST}
     for pod in cluster.seen:
         assert caps_of(pod) <= given, "no trial has more than the pods that run"
         assert "app" not in pod["metadata"]["labels"]
@@ -121,13 +121,22 @@ def test_the_minimal_set_in_a_user_namespace(
     assert "dropped hostUsers" in capsys.readouterr().err
 
 
-def test_a_check_decides_where_it_is_asked(cluster: Cluster, tmp_path: Path) -> None:
-    """It is told where the copy is."""
+def without_probe(cluster: Cluster) -> None:
+    """Nothing in the deployment says whether it works."""
     at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]
     at["spec"]["template"]["spec"] = template(probe=False)["spec"]
-    web = at["spec"]["template"]["spec"]["containers"][0]
-    web["securityContext"]["capabilities"]["add"] = sorted(LATER)
+
+
+def test_nothing_is_tried_where_nothing_decides(cluster: Cluster, tmp_path: Path) -> None:
+    without_probe(cluster)
     assert prove(tmp_path)[0] == 2
+    assert cluster.seen == []
+
+
+@pytest.mark.long
+def test_a_check_decides_where_it_is_asked(cluster: Cluster, tmp_path: Path) -> None:
+    """It is told where the copy is."""
+    without_probe(cluster)
     log = tmp_path / "log"
     code, report = prove(tmp_path, "--check", f"echo $NAMESPACE $POD $CONTAINER $POD_IP >>{log}")
     assert (code, report.proposal.floor) == (0, parse_set(LATER))

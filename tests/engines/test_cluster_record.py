@@ -215,7 +215,9 @@ def until_begun(recording: subprocess.Popen[str]) -> None:
         assert line, said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.long)]
+)
 def test_whatever_ends_it_what_was_seen_is_kept_and_nothing_is_left(
     cluster: Cluster, tmp_path: Path, number: signal.Signals
 ) -> None:

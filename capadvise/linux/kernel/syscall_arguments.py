@@ -62,7 +62,7 @@ SIGNATURES: dict[str, str] = {
     "pidfd_open": "pid:pid",
     "pidfd_getfd": "pidfd:-",
     "pidfd_send_signal": "pidfd:- signal:signal",
-    **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid"),
+    **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid:pid"),
     "sched_setscheduler": "pid:pid",
     "sched_setaffinity": "pid:pid",
     "sched_setattr": "pid:pid",

@@ -54,6 +54,9 @@ class Kubelet:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        for running in self._running.values():  # many a first process ignores SIGTERM
+            for container in running.containers.values():
+                running.pod.stop(container)
         for stack in self._stacks.values():
             stack.close()
 

@@ -152,7 +152,7 @@ class Kubelet:
         running = self._running.pop(uid, None)
         if running is not None:
             for container in running.containers.values():
-                running.pod.stop(container, 30)
+                running.pod.stop(container, 30 if running.spec.get("hostPID") else 0)
         self._stacks.pop(uid, ExitStack()).close()
 
     def _call(self, container: str, words: list[str]) -> Any:

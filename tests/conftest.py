@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from hypothesis import settings  # noqa: E402 - it has assertions as well
 
 from tests.support import golden  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
+ANYWHERE = {ROOT / "tests" / name for name in ("unit", "tui", "fuzz")}
 gc.disable()  # until all is collected
 gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,6 +32,13 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(golden.OPTION, action="store_true", help="write the golden outputs anew")
     parser.addoption("--long", action="store_true", help="also what CI has no time for")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker for each processor, 0: none, where only what neither traces nor starts engines is
+    tested, whole folders of it: for a file, workers cost more than they bring."""
+    alone = any((ROOT / argument).resolve() not in ANYWHERE for argument in config.args)
+    return 0 if alone else len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -46,9 +46,10 @@ def _record(args: argparse.Namespace) -> int:
     )
     reports = record(kubectl, owner, wishes, default())
     folder.mkdir(parents=True, exist_ok=True)
-    for report in reports:
-        path = folder / file_name(report, reports)
+    paths = [folder / file_name(report, reports) for report in reports]
+    for report, path in zip(reports, paths, strict=True):
         save(path, report, default())
+    for report, path in zip(reports, paths, strict=True):
         for line in summary(report, str(path)):
             print(printable(line))
     return Exit.OK

@@ -12,8 +12,8 @@ example:
 
 _RECORD = """\
 examples:
-  capadvise kubernetes record deploy/web -n prod --for 10m --restart -o web/
-  kubectl capadvise record sts/db -n prod --for 1h -o db/
+  capadvise kubernetes record deploy/web -n prod --image IMAGE --for 10m --restart -o web/
+  kubectl capadvise record sts/db -n prod --image IMAGE --for 1h -o db/
 
 On each node that has pods of the workload, a pod watches them, in the namespace capadvise. The
 workload is not changed, but for --restart; all that is made is removed at the end.
@@ -34,13 +34,15 @@ example:
 Each trial runs a copy of the pod with one set for this container, which holds no more than it has
 today; its readiness probe decides, of jobs the exit status. A copy does all that the program does.
 """
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def kubernetes(verbs: Verbs) -> None:
     """``kubernetes``."""
     parser = verb(
-        verbs, "kubernetes", f"{{{_WHICH}}} …", "record a workload of a cluster, and keep it so"
+        verbs,
+        "kubernetes",
+        f"{{{_WHICH}}} …",
+        "record and prove a workload of a cluster, and keep it so",
     )
     parts = parser.add_subparsers(
         dest="verb", required=True, metavar="VERB", prog="capadvise kubernetes"
@@ -49,12 +51,6 @@ def kubernetes(verbs: Verbs) -> None:
     _dry_run(parts)
     _prove(parts)
     _keep(parts)
-
-
-def duration(text: str) -> float:
-    """``90``, ``90s``, ``10m``, ``1h``, ``7d``: seconds."""
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
-    return seconds(number) * _UNITS[unit]
 
 
 def _record(parts: Verbs) -> None:
@@ -67,9 +63,9 @@ def _record(parts: Verbs) -> None:
     record.add_argument(
         "--for",
         dest="seconds",
-        type=duration,
+        type=seconds,
         metavar="TIME",
-        help="end after 90s, 10m, 1h, 7d; default: with Ctrl-C",
+        help="end after 90s, 10m, 1h, 7d; default: with Ctrl-C, or after a day",
     )
     starts = record.add_mutually_exclusive_group()
     starts.add_argument(
@@ -80,7 +76,7 @@ def _record(parts: Verbs) -> None:
     starts.add_argument(
         "--canary",
         action="store_true",
-        help="start a copy of a pod that no Service finds; it does all that the program does",
+        help="start a copy of a pod, with no Service pointing to it; the copy does real work",
     )
     record.add_argument("--node", metavar="NODE", help="where the canary runs")
     record.add_argument(
@@ -91,8 +87,8 @@ def _record(parts: Verbs) -> None:
     record.add_argument(
         "--image",
         metavar="IMAGE",
-        default="capadvise",
-        help="of the observers: demos/image makes it; default: %(default)s",
+        required=True,
+        help="what the observers run: demos/image makes it, a registry of yours has it",
     )
     record.add_argument(
         "-o", "--output", metavar="DIR", required=True, help="a folder for the reports"
@@ -124,7 +120,7 @@ def _prove(parts: Verbs) -> None:
     )
     prove.add_argument(
         "--timeout",
-        type=duration,
+        type=seconds,
         default=60.0,
         metavar="TIME",
         help="until a start has worked: 90s, 2m; default: 60s",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import Catalog
@@ -25,11 +25,14 @@ def merged(
     reports: Iterable[Report],
     owner: str,
     pods: Mapping[str, Mapping[str, str]],
+    present: Set[str],
     catalog: Catalog,
 ) -> list[FleetReport]:
     """One for each container and image. ``pods``: those of the workload, and of each the digests of
-    its containers' images, as far as known; what was recorded of others is left out."""
+    its containers' images, as far as known; what was recorded of others is left out. ``present``:
+    those that were there at the end, the replicas."""
     groups: dict[tuple[str, str], list[Report]] = {}
+    replicas = {pod: digests for pod, digests in pods.items() if pod in present}
     for report in reports:
         pod, name = _pod(report), report.target.name
         if pod in pods:
@@ -38,7 +41,7 @@ def merged(
                 _of_workload(report, owner, pod, digest)
             )
     return [
-        _together(each, _replicas(name, image, pods), catalog)
+        _together(each, _replicas(name, image, replicas), catalog)
         for (name, image), each in sorted(groups.items(), key=lambda item: item[0])
     ]
 
@@ -65,7 +68,7 @@ def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Re
 def _together(reports: list[Report], replicas: int, catalog: Catalog) -> FleetReport:
     one = merge([(report.target.pod or "", report) for report in reports], catalog)
     seen = len({recording.pod for recording in one.report.recordings})
-    target = replace(one.report.target, replicas=max(replicas, seen))
+    target = replace(one.report.target, replicas=replicas or seen)
     return FleetReport(replace(one.report, target=target), one.notes)
 
 
@@ -73,19 +76,24 @@ def coverage(report: Report) -> str:
     """``recorded in 2 of 3 replicas, 2 starts``."""
     pods = {recording.pod for recording in report.recordings}
     starts = sum(not recording.attached for recording in report.recordings)
-    of = report.target.replicas or len(pods)
-    return (
-        f"recorded in {len(pods)} of {of} replica{'s' * (of != 1)}, "
-        f"{starts or 'no'} start{'s' * (starts != 1)}"
-    )
+    return f"recorded in {_of_all(len(pods), report)}, {starts or 'no'} start{'s' * (starts != 1)}"
+
+
+def _of_all(pods: int, report: Report) -> str:
+    """So many pods of those that the workload had; after a restart there were more than it has."""
+    recorded = len({recording.pod for recording in report.recordings})
+    replicas = report.target.replicas or recorded
+    if recorded > replicas:
+        return f"{pods} of {recorded} pods, old and new"
+    return f"{pods} of {replicas} replica{'s' * (replicas != 1)}"
 
 
 def seen_in(report: Report, need: Need) -> str:
-    """``seen in 2 of 3 replicas``; nothing where it was seen in each."""
+    """``seen in 2 of 3 replicas``; nothing where it was seen in each that was recorded."""
     of_check = {check.id: item.pod for item in report.recordings for check in item.checks}
     used = [judged.check.id for judged in need.evidence if judged.effect is Effect.USED]
-    pods, of = len({of_check[number] for number in used}), report.target.replicas or 1
-    return f"seen in {pods} of {of} replicas" if 0 < pods < of else ""
+    pods, recorded = {of_check[number] for number in used}, {one.pod for one in report.recordings}
+    return f"seen in {_of_all(len(pods), report)}" if 0 < len(pods) < len(recorded) else ""
 
 
 def file_name(report: Report, among: Iterable[Report]) -> str:
@@ -109,7 +117,7 @@ def summary(report: Report, path: str) -> Iterator[str]:
             seen = seen_in(report, need)
             yield f"    {need.cap.short}: {need.why}{f'; {seen}' if seen else ''}"
     if report.partial:
-        yield "  partial: no start was seen, so that it adds and takes nothing away: --restart"
+        yield "  partial: no start was seen, so it can only add capabilities; --restart shows one"
     for caution in proposal.cautions:
         yield f"  caution: {caution}"
     yield f"  report: {path}"

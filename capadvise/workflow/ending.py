@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from capadvise.linux.kernel.hangup import let_go_of_terminal
+
 
 class Ending:
     """Set by Ctrl-C, SIGTERM or the end of the terminal: what was recorded is kept."""
@@ -28,7 +30,9 @@ class Ending:
     def heard(self) -> Iterator[Ending]:
         """Signals set it."""
 
-        def note(_number: int, _frame: FrameType | None) -> None:
+        def note(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGHUP:
+                let_go_of_terminal()
             self._event.set()
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -25,12 +25,12 @@ from capadvise.report.load import loaded
 from capadvise.report.model import Report
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.notice import notice, progress
-from capadvise.workflow.observers import Observers, delete, many
+from capadvise.workflow.observers import Observers, delete, many, sweep
 
 _LONGEST = 24 * 3600
 """Seconds after which an observer ends where nobody has said how long, and nobody has come back."""
-_SPARE = 600
-"""Seconds that it may take to begin and to read the reports."""
+_SPARE = 1800
+"""Seconds that it may take to begin, to wait for a late node, and to read the reports."""
 _ROUND = 2.0
 """Seconds between two looks at the workload's pods."""
 
@@ -59,12 +59,12 @@ def record(
     kubectl: Kubectl, owner: PodOwner, wishes: ClusterWishes, catalog: Catalog
 ) -> list[Report]:
     """A report for each container and image. Raises CapadviseError where nothing was recorded."""
-    workload = get_workload(kubectl, owner)
     if wishes.restart and owner.kind not in objects.RESTARTABLE:
         raise BadInput(
             f"--restart: a {owner.kind} cannot be restarted",
             hint=f"what can be: {', '.join(objects.RESTARTABLE)}; --canary starts a copy",
         )
+    workload = get_workload(kubectl, owner)
     claims = {}
     if wishes.canary:
         claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
@@ -80,8 +80,12 @@ def record(
 
 
 def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
-    """The object. Raises ClusterError."""
-    return kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
+    """The object. Raises ClusterError, and BadInput for a pod that something else makes again."""
+    found = kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
+    if owner.kind == "Pod" and (owners := found["metadata"].get("ownerReferences")):
+        maker = f"{owners[0]['kind'].lower()}/{owners[0]['name']}"
+        raise BadInput(f"{owner} is made by {maker}", hint=f"name {maker}, or what makes that")
+    return found
 
 
 def empty_claims(
@@ -99,8 +103,8 @@ def empty_claims(
             modes = (kubectl.get(path).get("spec") or {}).get("accessModes") or modes
         if any(mode not in ("ReadWriteMany", "ReadOnlyMany") for mode in modes):
             raise BadInput(
-                f"{owner}: the data of volume {volume} ({', '.join(modes)}) belongs to a pod that "
-                "runs: a canary cannot have it, too",
+                f"{owner}: volume {volume} ({', '.join(modes)}) is in use by a pod that runs: "
+                "a canary cannot share it",
                 hint="--replace-volumes gives the canary an empty volume instead",
             )
         notice(f"note: the canary uses the data of volume {volume}, as the other pods do")
@@ -119,6 +123,8 @@ class _Recording:
     run: str = field(default_factory=new_run)
     pods: dict[str, Object] = field(default_factory=dict)
     """Those of the workload that were there meanwhile, by name, as last seen."""
+    present: set[str] = field(default_factory=set)
+    """Of these, the ones that were there at the last look."""
     canaries: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -138,6 +144,7 @@ class _Recording:
                 f"{self.owner}: no pod of it runs in {self.owner.namespace}",
                 hint="--canary --node NODE starts a copy",
             )
+        sweep(self.kubectl, self.owner.namespace)
         self.observers.make_namespace()
         self.observers.observe(nodes)
         notice(
@@ -154,7 +161,10 @@ class _Recording:
             self.kubectl.call(*words, f"{self.owner.kind.lower()}/{self.owner.name}")
             notice(f"{self.owner}: restarted")
         if self.wishes.canary:
-            node = self.wishes.node or min(self.observers.pods)
+            watching = self.observers.watching
+            node = self.wishes.node or min(watching, default="")
+            if node not in watching:
+                raise ClusterError(f"no copy is started: {node or 'no node'} is not watched")
             pod = objects.canary(
                 objects.template_of(self.workload),
                 self.owner,
@@ -166,16 +176,15 @@ class _Recording:
             )
             self.canaries.append(objects.name_of(pod))
             self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
-            notice(f"{self.canaries[-1]}: a copy runs on {node}; it does all that the program does")
+            notice(f"{self.canaries[-1]}: a copy runs on {node}; it does real work")
 
     def wait(self) -> None:
         """Until the time is up, or somebody ends it; a pod on a further node is watched, too."""
-        seconds = self.wishes.seconds
         began = time.monotonic()
-        if seconds is None:
-            notice("Ctrl-C ends the recording")
+        if self.wishes.seconds is None:
+            notice("Ctrl-C ends the recording, else it ends after a day")
         while not self.stop.is_set:
-            left = _LONGEST if seconds is None else began + seconds - time.monotonic()
+            left = began + (self.wishes.seconds or _LONGEST) - time.monotonic()
             if left <= 0 or self.stop.wait(min(left, _ROUND)):
                 break
             with suppress(ClusterError):  # a server that is away for a moment
@@ -189,7 +198,7 @@ class _Recording:
         """What all observers have seen, by container and image."""
         read = _read(self.observers.collect(), catalog)
         digests = {name: objects.image_digests(pod) for name, pod in self.pods.items()}
-        together = fleet.merged(read, str(self.owner), digests, catalog)
+        together = fleet.merged(read, str(self.owner), digests, self.present, catalog)
         if not together:
             raise ClusterError(
                 f"{self.owner}: no container of it was recorded",
@@ -210,15 +219,18 @@ class _Recording:
 
     def _look(self) -> None:
         """See which pods the workload has now."""
-        query = {}
+        query, there = {}, dict[str, Object]()
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector
         for pod in self.kubectl.items(objects.pods_path(self.owner.namespace), **query):
             if self.owner.makes(pod):
-                self.pods[objects.name_of(pod)] = pod
+                there[objects.name_of(pod)] = pod
         for name in self.canaries:
             path = objects.pods_path(self.owner.namespace, name)
-            self.pods[name] = self.kubectl.get(path)
+            with suppress(ClusterError):  # somebody may have deleted it
+                there[name] = self.kubectl.get(path)
+        self.pods |= there
+        self.present = set(there)
 
     def _mine(self) -> list[Object]:
         return [pod for pod in self.pods.values() if objects.node_of(pod)]

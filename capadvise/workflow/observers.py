@@ -16,6 +16,7 @@ from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.notice import notice, progress
 
+_NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
 _PATIENCE = 300.0
 """Seconds for a pod to be ready."""
 _AT_ONCE = 16
@@ -59,44 +60,54 @@ class Observers:
     stop: Ending
     pods: dict[str, str] = field(default_factory=dict)
     """Node → our pod."""
-    new_namespace: bool = False
+    unwatched: set[str] = field(default_factory=set)
+    """Nodes whose pod does not run."""
+
+    @property
+    def watching(self) -> set[str]:
+        """The nodes that are watched."""
+        return self.pods.keys() - self.unwatched
 
     def remove(self) -> None:
-        """All of them, and the namespace if we have made it."""
+        """All of them; the last recording there also removes the namespace that capadvise made."""
         delete(
             self.kubectl,
             [objects.pods_path(objects.OBSERVERS, name) for name in self.pods.values()],
         )
-        if self.new_namespace:
-            delete(self.kubectl, [f"/api/v1/namespaces/{objects.OBSERVERS}"])
+        if self._may_remove_namespace():
+            delete(self.kubectl, [_NAMESPACE])
+
+    def _may_remove_namespace(self) -> bool:
+        with suppress(ClusterError):  # who may not look there has not made it
+            if objects.is_ours(self.kubectl.get(_NAMESPACE)):
+                pods = self.kubectl.items(objects.pods_path(objects.OBSERVERS))
+                return all(objects.run_of(pod) == self.run for pod in pods)
+        return False
 
     def collect(self) -> list[Any]:
         """The reports of all."""
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return [one for each in threads.map(self._collect, self.pods) for one in each]
+            return [one for each in threads.map(self._collect, self.watching) for one in each]
 
     def make_namespace(self) -> None:
         """Where there is none. What a killed capadvise has left there, and has ended, goes."""
-        path = f"/api/v1/namespaces/{objects.OBSERVERS}"
         end = time.monotonic() + _PATIENCE
         while not self.stop.is_set:
             try:
                 self.kubectl.create("/api/v1/namespaces", objects.observers_namespace())
-                self.new_namespace = True
             except ClusterError as error:
                 if error.reason not in ("AlreadyExists", "Forbidden"):
                     raise
-                if (
-                    self._is_going(path) and time.monotonic() < end
-                ):  # an earlier call has removed it
+                # An earlier call may just have removed it.
+                if self._is_going() and time.monotonic() < end:
                     self.stop.wait(0.5)
                     continue
             break
         sweep(self.kubectl, objects.OBSERVERS)
 
-    def _is_going(self, path: str) -> bool:
+    def _is_going(self) -> bool:
         with suppress(ClusterError):  # who may not look there has not made it either
-            return (self.kubectl.get(path).get("status") or {}).get("phase") == "Terminating"
+            return (self.kubectl.get(_NAMESPACE).get("status") or {}).get("phase") == "Terminating"
         return False
 
     def observe(self, nodes: set[str]) -> None:
@@ -114,6 +125,7 @@ class Observers:
         troubles = {node: str(why) for node, why in refused.items() if why is not None}
         made = {name: node for name, node in new.items() if node not in troubles}
         troubles |= self._until_ready(made)
+        self.unwatched |= troubles.keys()
         if first and len(troubles) == len(new):
             why = next(iter(troubles.values()))
             raise ClusterError(

@@ -59,7 +59,8 @@ def ready(cluster: Cluster, letters: str = "") -> int:
 
 def record(cluster: Cluster, folder: Path) -> str:
     """With a restart, until the new replicas run: what it says."""
-    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", cluster.namespace, "--restart"]
+    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", cluster.namespace]
+    words += ["--image", "capadvise", "--restart"]
     with subprocess.Popen(
         [*words, "-o", folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as it:

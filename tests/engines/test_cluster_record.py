@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
+from capadvise.formats.admission import PodOwner
+from capadvise.linux.engines.kubernetes import objects
 from capadvise.recording import Recording
 from capadvise.report.dump import dump
 from capadvise.report.load import load
@@ -96,9 +98,13 @@ def started(cluster: Cluster) -> list[dict[str, Any]]:
     return seen
 
 
+RECORD = (CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "--image", "capadvise")
+
+
 def record(folder: Path, *words: str) -> int:
     """``kubernetes record``, of a moment."""
-    return main(["kubernetes", "record", *words, "--for", "0.2s", "-o", str(folder)])
+    words = (*words, "--image", "capadvise", "--for", "0.2s", "-o", str(folder))
+    return main(["kubernetes", "record", *words])
 
 
 def are_restrained(observers: list[dict[str, Any]]) -> None:
@@ -109,7 +115,7 @@ def are_restrained(observers: list[dict[str, Any]]) -> None:
         assert context["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE", "SYSLOG"]}
         assert context["privileged"] is context["allowPrivilegeEscalation"] is False
         assert pod["spec"]["automountServiceAccountToken"] is False
-        assert pod["spec"]["activeDeadlineSeconds"] < 700
+        assert pod["spec"]["activeDeadlineSeconds"] < 3600
         assert container["command"][-1] == "prod/web*"
 
 
@@ -169,7 +175,7 @@ def test_a_canary_is_no_pod_of_a_service_and_gets_no_data_of_another(
     with_claim(cluster, "ReadWriteOnce")
     words = ("deploy/web", "-n", "prod", "--canary")
     assert record(tmp_path / "web", *words) == 2
-    assert "volume disk (ReadWriteOnce) belongs to a pod that runs" in capsys.readouterr().err
+    assert "volume disk (ReadWriteOnce) is in use by a pod that runs" in capsys.readouterr().err
     assert seen == []
     assert record(tmp_path / "web", *words, "--replace-volumes") == 0
     (canary,) = (pod for pod in seen if pod["metadata"]["namespace"] == "prod")
@@ -221,7 +227,7 @@ def until_begun(recording: subprocess.Popen[str]) -> None:
 def test_whatever_ends_it_what_was_seen_is_kept_and_nothing_is_left(
     cluster: Cluster, tmp_path: Path, number: signal.Signals
 ) -> None:
-    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
+    words = [*RECORD, "-o", tmp_path / "web"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
         until_begun(it)
         it.send_signal(number)
@@ -251,13 +257,26 @@ def test_least_rights_are_enough(
     ]
 
 
+def test_a_namespace_that_another_recording_uses_stays(cluster: Cluster, tmp_path: Path) -> None:
+    """Whoever has made it; the last one removes it."""
+    web = PodOwner.parse("deploy/other", "prod")
+    theirs = objects.observer(web, "one", "observer-theirs-1", "theirs", "capadvise", 600)
+    cluster.put("/api/v1/namespaces", objects.observers_namespace())
+    cluster.put(objects.pods_path(objects.OBSERVERS), theirs)
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert [objects.name_of(pod) for pod in cluster.pods("capadvise")] == ["observer-theirs-1"]
+    del cluster.objects[objects.pods_path(objects.OBSERVERS, "observer-theirs-1")]
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert not any("capadvise" in path for path in cluster.objects)
+
+
 def test_what_is_not_there_is_said(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases = {
         ("deploy/other", "-n", "prod"): (3, '"other" not found'),
         ("web", "-n", "prod"): (2, "is no workload"),
-        ("job/web", "-n", "prod", "--restart"): (3, '"web" not found'),
+        ("job/web", "-n", "prod", "--restart"): (2, "a Job cannot be restarted"),
         ("deploy/web", "-n", "prod", "--context", "there"): (3, "there"),
         ("deploy/web", "-n", "prod", "--node", "one"): (2, "--node is for --canary"),
     }
@@ -270,7 +289,7 @@ def test_what_is_not_there_is_said(
 def test_what_a_killed_one_has_left_is_removed_by_the_next(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    words = [CAPADVISE, "kubernetes", "record", "deploy/web", "-n", "prod", "-o", tmp_path / "web"]
+    words = [*RECORD, "-o", tmp_path / "web"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as it:
         until_begun(it)
         it.kill()
@@ -286,7 +305,7 @@ def test_kubectl_finds_it(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(Path(CAPADVISE).parent), prepend=":")
-    words = ["kubectl", "capadvise", "record", "deploy/web", "-n", "prod", "--for", "0.1"]
+    words = ["kubectl", "capadvise", *RECORD[2:], "--for", "0.1"]
     done = subprocess.run([*words, "-o", tmp_path / "web"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "recorded in 2 of 3 replicas" in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
-from capadvise.parser.kubernetes import duration
 from capadvise.report import fleet
 from capadvise.report.model import Report
 from capadvise.target import Target
@@ -37,7 +35,8 @@ def test_containers_and_images_have_a_report_each() -> None:
     }
     reports = [of("a", BIND), of("b", BIND, CHOWN), of("c", BIND), of("stranger", CHOWN)]
     reports.append(of("a", container="side"))
-    found = [one.report for one in fleet.merged(reports, "Deployment/web", pods, CATALOG)]
+    merged = fleet.merged(reports, "Deployment/web", pods, pods.keys(), CATALOG)
+    found = [one.report for one in merged]
     told = {(one.target.name, one.target.image): fleet.coverage(one) for one in found}
     assert told == {
         ("side", f"web:1@{OTHER}"): "recorded in 1 of 4 replicas, 1 start",
@@ -134,10 +133,17 @@ def test_the_schema_knows_what_an_observer_is_made_of() -> None:
     kubernetes_validate.validate(objects.observers_namespace(), "1.31", strict=True)
 
 
-@pytest.mark.parametrize(
-    ("text", "number"), [("90", 90), ("10m", 600), ("1.5h", 5400), ("2d", 172800)]
-)
-def test_times_have_units(text: str, number: float) -> None:
-    assert duration(text) == number
-    with pytest.raises(argparse.ArgumentTypeError):
-        duration("m")
+def test_after_a_restart_old_and_new_pods_are_told_from_replicas() -> None:
+    pods: dict[str, dict[str, str]] = {"old": {}, "new": {}}
+    reports = [of("old", BIND), of("new", BIND, CHOWN)]
+    (one,) = fleet.merged(reports, "Deployment/web", pods, {"new"}, CATALOG)
+    assert one.report.target.replicas == 1
+    assert fleet.coverage(one.report).startswith("recorded in 2 of 2 pods, old and new, ")
+    needs = {need.cap.short: need for need in one.report.proposal.needs}
+    assert fleet.seen_in(one.report, needs["CHOWN"]) == "seen in 1 of 2 pods, old and new"
+
+
+def test_a_pod_that_ended_with_an_empty_message_has_ended_all_the_same() -> None:
+    ended = {"terminated": {"message": " \n", "reason": "Error"}}
+    pod = {"status": {"phase": "Failed", "containerStatuses": [{"state": ended}]}}
+    assert objects.trouble(pod) == "it is Failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from capadvise.errors import BadInput
@@ -14,6 +14,7 @@ OBSERVERS = "capadvise"
 """The namespace of the observers."""
 RUN = "capadvise.run"
 """The label of all that is made; its value is the same for all of one call."""
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 _API = {
     "Deployment": "/apis/apps/v1",
     "StatefulSet": "/apis/apps/v1",
@@ -46,7 +47,7 @@ trap 'exit 0' TERM
 sleep 2147483647 & wait
 """
 COLLECT = (
-    "cd /reports; kill $(cat pid) 2>/dev/null; "
+    "cd /reports; [ -e done ] || kill $(cat pid) 2>/dev/null; "  # asked twice: it may be another's
     "n=0; while [ ! -e done ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; cat reports.json"
 )
 """In an observer: end the recording, and print the reports."""
@@ -102,6 +103,16 @@ def name_of(item: Object) -> str:
     return str(item["metadata"]["name"])
 
 
+def run_of(item: Object) -> str | None:
+    """Which call has made it; None: none of ours."""
+    return (item["metadata"].get("labels") or {}).get(RUN)
+
+
+def is_ours(item: Object) -> bool:
+    """Whether capadvise made it."""
+    return (item["metadata"].get("labels") or {}).get(_MANAGED_BY) == "capadvise"
+
+
 def image_digests(pod: Object) -> dict[str, str]:
     """The digest of the image of each of its containers that was started, by its name."""
     status = pod.get("status") or {}
@@ -125,7 +136,7 @@ def observer(owner: PodOwner, node: str, name: str, run: str, image: str, second
         "metadata": {
             "name": name,
             "namespace": OBSERVERS,
-            "labels": {RUN: run, "app.kubernetes.io/managed-by": "capadvise"},
+            "labels": {RUN: run, _MANAGED_BY: "capadvise"},
         },
         "spec": {
             "nodeName": node,
@@ -184,7 +195,7 @@ def observers_namespace() -> Object:
         "metadata": {
             "name": OBSERVERS,
             "labels": {
-                "app.kubernetes.io/managed-by": "capadvise",
+                _MANAGED_BY: "capadvise",
                 "pod-security.kubernetes.io/enforce": "privileged",
             },
         },
@@ -222,7 +233,7 @@ def canary(
     metadata: Object = {
         "name": name,
         "namespace": owner.namespace,
-        "labels": {RUN: run, "app.kubernetes.io/managed-by": "capadvise"},
+        "labels": {RUN: run, _MANAGED_BY: "capadvise"},
     }
     if annotations := (template.get("metadata") or {}).get("annotations"):
         metadata["annotations"] = annotations
@@ -274,15 +285,19 @@ def trouble(pod: Object) -> str | None:
     status = pod.get("status") or {}
     states = [one.get("state") or {} for one in status.get("containerStatuses") or ()]
     if status.get("phase") in ("Failed", "Succeeded"):
-        ended = [state["terminated"] for state in states if state.get("terminated")]
-        words = [one.get("message") or one.get("reason") for one in ended]
-        said = next(filter(None, [*words, status.get("message")]), f"it is {status['phase']}")
-        return str(said).strip().splitlines()[-1]
+        return _why_ended(status, states)
     waiting = [state["waiting"] for state in states if state.get("waiting")]
     for one in waiting:
         if one.get("reason") in _HOPELESS:
             return f"{one['reason']}: {one.get('message') or ''}".rstrip(": ")
     return None
+
+
+def _why_ended(status: Object, states: Iterable[Object]) -> str:
+    ended = [state["terminated"] for state in states if state.get("terminated")]
+    words = [one.get("message") or one.get("reason") for one in ended]
+    said = (str(word or "").strip() for word in (*words, status.get("message")))
+    return next(filter(None, said), f"it is {status['phase']}").splitlines()[-1]
 
 
 _HOPELESS = (

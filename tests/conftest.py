@@ -21,10 +21,14 @@ ROOT = Path(__file__).parents[1]
 ANYWHERE = {ROOT / "tests" / name for name in ("unit", "tui", "fuzz")}
 gc.disable()  # until all is collected
 gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that starts these tests in the background has them ignore it, and with them every
-    # program that they start.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts these tests in the background has them ignore SIGINT, nohup SIGHUP, and with
+# them every program that they start.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 

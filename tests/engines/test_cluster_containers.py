@@ -3,6 +3,7 @@ and copies of a pod as trials. Only the API server is a stand-in."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.report.load import load
+from tests.engines.transcript import TOP, assert_shows, steps
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.kubelet import Kubelet
@@ -22,6 +24,7 @@ from tests.support.required import tool
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
+DEMO = TOP / "demos" / "kubernetes"
 NEEDED = parse_set(["CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"])
 WEB: dict[str, Any] = {
     "name": "web",
@@ -100,3 +103,38 @@ def test_copies_of_a_pod_prove_the_set(cluster: Cluster, tmp_path: Path) -> None
     assert report.proposal.floor == NEEDED
     assert report.proven is not None
     assert report.proven.cautions == ()
+
+
+@pytest.mark.long
+def test_the_story_that_the_page_shows(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``demos/kubernetes/cluster`` tells it, but for what a server's own parts do."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(DEMO / "cluster.yaml", "web.yaml")
+    at = f"-n {cluster.namespace}"
+    told = {f"record deploy/web {at} --restart --for 30s --image capadvise -o web/": ""}
+    (first,) = told
+    told[first] = record(cluster, tmp_path / "web").replace(f"{tmp_path}/", "")
+    for words in (
+        f"dry-run deploy/web {at} web/web.json",
+        f"prove deploy/web {at} web/web.json -o web/web.json",
+        f"keep deploy/web {at} web/web.json",
+    ):
+        told[words] = said("kubernetes", *words.split())
+    into = "emit web/web.json --format kubernetes --into web.yaml --service deployment/web/web"
+    told[into] = said(*into.split())
+    printed = {
+        command.replace(cluster.namespace, "prod"): text.replace(cluster.namespace, "prod")
+        for command, text in told.items()
+    }
+    for step in steps((DEMO / "README.md").read_text().partition("## On a cluster")[2]):
+        command = step.command.removeprefix("kubectl ").removeprefix("capadvise ")
+        assert_shows(step.output.partition("```")[0], printed[command])
+
+
+def said(*words: str) -> str:
+    """What capadvise prints."""
+    done = subprocess.run([CAPADVISE, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

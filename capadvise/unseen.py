@@ -10,6 +10,8 @@ from capadvise.recording import Namespace, Recording
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
 """What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
+_MOST_NUMBERS = 5
+"""More runs than that are counted, not listed."""
 
 
 def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
@@ -27,10 +29,21 @@ def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
 
 
 def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
-    """The cautions of each run, by its number where there are several."""
+    """The cautions of all runs, each once, with the numbers of its runs where there are several."""
+    runs: dict[str, list[int]] = {}
     for number, recording in enumerate(recordings, 1):
         for caution in _cautions(recording):
-            yield caution if len(recordings) == 1 else f"run {number}: {caution}"
+            runs.setdefault(caution, []).append(number)
+    for caution, numbers in runs.items():
+        yield caution if len(recordings) == 1 else f"{_runs(numbers, len(recordings))}: {caution}"
+
+
+def _runs(numbers: Sequence[int], of: int) -> str:
+    if len(numbers) == of:
+        return "each run"
+    if len(numbers) > _MOST_NUMBERS:
+        return f"{len(numbers)} of {of} runs"
+    return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def _refused_by_the_host(recording: Recording) -> list[str]:

@@ -84,7 +84,8 @@ def _of_all(pods: int, report: Report) -> str:
     recorded = len({recording.pod for recording in report.recordings})
     replicas = report.target.replicas or recorded
     if recorded > replicas:
-        return f"{pods} of {recorded} pods, old and new"
+        share = f"{pods} of {recorded}" if pods < recorded else pods
+        return f"{share} pods, old and new"
     return f"{pods} of {replicas} replica{'s' * (replicas != 1)}"
 
 

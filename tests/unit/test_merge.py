@@ -75,6 +75,17 @@ def test_cautions_name_the_run_that_they_are_of() -> None:
     )
 
 
+def test_a_caution_of_several_runs_is_said_once() -> None:
+    stopped = [report_of(CHOWN, interrupted=True, seconds=float(n)) for n in range(1, 7)]
+    said = "it was stopped: what it does later, such as a reload, was not observed"
+    for runs, whose in (
+        (stopped[:2], "each run"),
+        ([stopped[0], report_of(BIND), stopped[1]], "runs 1, 3"),
+        ([report_of(BIND), *stopped], "6 of 7 runs"),
+    ):
+        assert merged(*runs).report.proposal.cautions == (f"{whose}: {said}",)
+
+
 def test_the_page_for_people_counts_the_runs() -> None:
     made = merged(report_of(BIND), report_of(CHOWN, seconds=2.0)).report
     assert next(proposal_text(made, CATALOG, None)) == (

@@ -38,7 +38,8 @@ def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
     """A row for each service, with its lamps and its health; then the change of one of them."""
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     try:
-        with terminal(tmp_path, 120, 36) as user:
+        # So many rows: at the end there is a page on each service, in the order of their starts.
+        with terminal(tmp_path, 120, 80) as user:
             user.run(CAPADVISE, "run", "-o", "out", "--", "docker", "compose", "up")
             user.wait("─ Targets ─", "● web", "● db", "■ job", "✓ healthy", "web is up")
             user.press("Home", "Down", until="Capabilities of db")

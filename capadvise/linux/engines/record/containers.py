@@ -86,6 +86,10 @@ class Roster:
     def close(self) -> None:
         """Listen no more."""
 
+    def was_left(self) -> bool:
+        """Whether the engine ended meanwhile; it may be back."""
+        return False
+
     def update(self) -> None:
         """Take note of what has happened since."""
         for place in list(self.starts.places.values()):
@@ -178,6 +182,11 @@ class DockerRoster(Roster):
         """End the listener."""
         self._process.kill()
         self._process.wait()
+
+    def was_left(self) -> bool:
+        """As the end of its events says."""
+        self._read()
+        return self._events.ended
 
     def update(self) -> None:
         """Read the events that have come."""

@@ -57,11 +57,8 @@ class ContainerTrial:
             owner = as_on_disk
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
-                container = None
-                if subject.is_target(entry):
-                    container = entry.container
-                    if container is None or not container.pid:  # described before its start
-                        container = client.find(entry.id)
+                # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
+                container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper:
                     owner = MappedOwners(container, container.pid).of
                     files.extend(snapshot(Path(container.upper), owner))
@@ -70,6 +67,8 @@ class ContainerTrial:
                         texts = client.logs(container.id)
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
+            if subject.roster.was_left():
+                raise EngineError(f"{client.engine} ended meanwhile")
             for folder in self.data.made:
                 files.extend(
                     (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)
@@ -118,13 +117,16 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 
 def _remove(start: Start) -> None:
     """An engine that is just being started again is waited for, and a podman that has not yet noted
-    that a container has ended."""
-    end = time.monotonic() + _RETURNS
+    that a container has ended. What it was about to make can be there a moment later."""
+    end, interrupted = time.monotonic() + _RETURNS, False
     while True:
         try:
             _remove_all(start)
-            return
+            if not interrupted:
+                return
+            interrupted = False
         except EngineError:  # the next start of ours removes what is left then
+            interrupted = True
             if time.monotonic() > end:
                 return
         time.sleep(0.5)

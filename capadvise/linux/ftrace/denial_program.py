@@ -43,9 +43,9 @@ from capadvise.linux.ftrace.denial_record import (
 _NAMESPACES = 0x7E020080
 """CLONE_NEW*: a fork without them is no business of CAP_SYS_ADMIN's."""
 
-LOOKUP, UPDATE, _DELETE, PID_TGID, COMM, TASK = 1, 2, 3, 14, 16, 35
+_LOOKUP, _UPDATE, _DELETE, PID_TGID, COMM, TASK = 1, 2, 3, 14, 16, 35
 _GET_STACK, _READ_USER, READ, _READ_USER_TEXT, _READ_TEXT = 67, 112, 113, 114, 115
-_OUTPUT, TASK_BTF, TASK_REGISTERS = 130, 158, 175
+_OUTPUT, TASK_BTF, _TASK_REGISTERS = 130, 158, 175
 CONTEXT, RECORD, REGISTERS, CRED = 6, 7, 8, 9
 """Registers that are kept: what the program was given, the record, the registers of the thread at
 its call, and the credentials."""
@@ -61,10 +61,7 @@ def program(
     code.move(CONTEXT, 1)
     code.load(8, 2, CONTEXT, context.answer)
     code.jump_if(2, "==", 0, "end")
-    code.call(TASK_BTF)
-    code.move(1, 0)
-    code.call(TASK_REGISTERS)
-    code.move(REGISTERS, 0)
+    load_registers(code)
     code.load(8, 2, CONTEXT, context.cap)
     code.jump_if(2, "!=", int(SYS_ADMIN), "keep")
     _leave_accounting(code, layout, calls)
@@ -101,6 +98,33 @@ def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> No
         code.jump_if(4, "==", 0, "end")
 
 
+def load_registers(code: Assembler) -> None:
+    """Have the registers of the thread, as they were at its call, in REGISTERS."""
+    code.call(TASK_BTF)
+    code.move(1, 0)
+    code.call(_TASK_REGISTERS)
+    code.move(REGISTERS, 0)
+
+
+def put(code: Assembler, table: int, value: int) -> None:
+    """Put what stands there on the stack into a table; its key are the 4 bytes at the top."""
+    code.map(1, table)
+    code.move(2, FRAME)
+    code.add(2, -4)
+    code.move(3, FRAME)
+    code.add(3, value)
+    code.set(4, 0)
+    code.call(_UPDATE)
+
+
+def look_up(code: Assembler, table: int) -> None:
+    """Where a table has the value of the 4 bytes at the top of the stack, into register 0."""
+    code.map(1, table)
+    code.move(2, FRAME)
+    code.add(2, -4)
+    code.call(_LOOKUP)
+
+
 def read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None:
     """Copy from the address in register 3."""
     code.move(1, to)
@@ -114,13 +138,7 @@ def _remember(code: Assembler, layout: KernelLayout, asked: int) -> None:
     code.call(PID_TGID)
     code.store(4, FRAME, -4, 0)
     copy_call(code, layout)
-    code.map(1, asked)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.move(3, FRAME)
-    code.add(3, -32)
-    code.set(4, 0)
-    code.call(UPDATE)
+    put(code, asked, -32)
 
 
 def copy_call(code: Assembler, layout: KernelLayout) -> None:
@@ -136,7 +154,7 @@ def scratch(code: Assembler, maps: DenialMaps) -> None:
     code.map(1, maps.scratch)
     code.move(2, FRAME)
     code.add(2, -4)
-    code.call(LOOKUP)
+    code.call(_LOOKUP)
     code.jump_if(0, "==", 0, "end")
     code.move(RECORD, 0)
     for at in range(0, KEY_SIZE, 8):
@@ -237,7 +255,7 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     """Count one that is known; of a new one, send the whole record."""
     code.map(1, maps.counts)
     code.move(2, RECORD)
-    code.call(LOOKUP)
+    code.call(_LOOKUP)
     code.jump_if(0, "==", 0, "new")
     code.set(1, 1)
     code.increment(0, 0, 1)
@@ -249,7 +267,7 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.move(3, FRAME)
     code.add(3, -8)
     code.set(4, _NOT_THERE)
-    code.call(UPDATE)
+    code.call(_UPDATE)
     code.jump_if(0, "!=", 0, "end")
     _note_rest(code, layout, maps)
     code.map(1, maps.ring)
@@ -263,10 +281,7 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.move(2, RECORD)
     code.call(_DELETE)
     code.store_value(4, FRAME, -4, 0)
-    code.map(1, maps.dropped)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(LOOKUP)
+    look_up(code, maps.dropped)
     code.jump_if(0, "==", 0, "end")
     code.set(1, 1)
     code.increment(0, 0, 1)
@@ -303,7 +318,7 @@ def _note_path(code: Assembler, maps: DenialMaps) -> None:
     code.map(1, maps.paths)
     code.move(2, FRAME)
     code.add(2, -4)
-    code.call(LOOKUP)
+    code.call(_LOOKUP)
     code.jump_if(0, "==", 0, "no path")
     code.load(1, 2, 0, 0)
     for number in range(5):

@@ -17,18 +17,18 @@ from capadvise.linux.ftrace.denial_program import (
     COMM,
     CONTEXT,
     CRED,
-    LOOKUP,
     PID_TGID,
     READ,
     RECORD,
     REGISTERS,
     TASK,
     TASK_BTF,
-    TASK_REGISTERS,
-    UPDATE,
     copy_call,
     count_or_tell,
+    load_registers,
+    look_up,
     note_who,
+    put,
     read,
     scratch,
 )
@@ -67,13 +67,7 @@ def at_exit(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     code.add(1, -24)
     code.set(2, 16)
     code.call(COMM)
-    code.map(1, maps.failed)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.move(3, FRAME)
-    code.add(3, -24)
-    code.set(4, 0)
-    code.call(UPDATE)
+    put(code, maps.failed, -24)
     code.jump("end")
     code.label("killed")
     _tell_of_signal(code, layout, maps, own)
@@ -161,10 +155,7 @@ def _load_task(code: Assembler, layout: KernelLayout) -> None:
 def _look_up_thread(code: Assembler, table: int) -> None:
     code.call(PID_TGID)
     code.store(4, FRAME, -4, 0)
-    code.map(1, table)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(LOOKUP)
+    look_up(code, table)
 
 
 def _note_end(code: Assembler, ended: int) -> None:
@@ -178,13 +169,7 @@ def _note_end(code: Assembler, ended: int) -> None:
     code.jump("entered")
     code.label("first")
     code.store_value(8, FRAME, -16, 1)
-    code.map(1, ended)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.move(3, FRAME)
-    code.add(3, -16)
-    code.set(4, 0)
-    code.call(UPDATE)
+    put(code, ended, -16)
 
 
 def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> None:
@@ -192,7 +177,7 @@ def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> N
     _look_up_thread(code, asked)
     code.jump_if(0, "==", 0, "tell")
     code.move(CRED, 0)
-    _load_registers(code)
+    load_registers(code)
     copy_call(code, layout)
     for number in range(3):
         code.load(8, 2, CRED, 8 * number)
@@ -202,16 +187,9 @@ def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> N
     code.jump("end")
 
 
-def _load_registers(code: Assembler) -> None:
-    code.call(TASK_BTF)
-    code.move(1, 0)
-    code.call(TASK_REGISTERS)
-    code.move(REGISTERS, 0)
-
-
 def _tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
     """Count the call, or send it."""
-    _load_registers(code)
+    load_registers(code)
     scratch(code, maps)
     code.store_value(4, RECORD, CAP, -1)  # NO_CAP
     code.load(8, 2, REGISTERS, layout.call)

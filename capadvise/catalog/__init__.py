@@ -47,6 +47,12 @@ class Catalog:
         risk: str | None = self._compiled["risk"].get(cap.name)
         return risk
 
+    def risk_rank(self, cap: Cap) -> int:
+        """Its risk as a number, to compare; one newer than the catalog has the highest."""
+        levels = ("low", "medium", "high", "root")
+        level = self.risk(cap)
+        return levels.index(level) if level in levels else len(levels)
+
     def preload(self) -> None:
         """Read what every judgement needs, at a moment when there is time."""
         _ = self.sites, self.preference, self.signs

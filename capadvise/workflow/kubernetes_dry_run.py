@@ -11,7 +11,7 @@ from capadvise.formats.object_names import POD_SPEC
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
-from capadvise.linux.engines.kubernetes.sets import differences, with_sets
+from capadvise.linux.engines.kubernetes.sets import additions, differences, with_sets
 
 _DRY = {"dryRun": "All"}
 
@@ -30,18 +30,18 @@ def dry_run(
     kubectl: Kubectl, owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
 ) -> DryRun:
     """The workload with these sets, and a pod of its template: Pod Security judges pods alone."""
-    accepted, problems = [], []
+    accepted, problems, notes = list[str](), list[str](), list[str]()
     for what, path, item, verb in _requests(owner, workload, sets):
         try:
             answer = (kubectl.create if verb == "create" else kubectl.replace)(path, item, **_DRY)
         except ClusterError as error:
             problems.append(f"{what}: {error}")
             continue
-        found = list(differences(_pod_spec(item), _pod_spec(answer | {"kind": item["kind"]})))
-        problems += [f"{what}: {one}" for one in found]
-        accepted += [] if found else [what]
-    notes = [one for one in problems if ": note: " in one]
-    problems = [one for one in problems if one not in notes]
+        asked, made = _pod_spec(item), _pod_spec(answer | {"kind": item["kind"]})
+        changed, added = list(differences(asked, made)), list(additions(asked, made))
+        problems += [f"{what}: {one}" for one in changed]
+        notes += [f"{what}: note: {one}" for one in added]
+        accepted += [] if changed or added else [what]
     return DryRun(tuple(accepted), tuple(problems), tuple(notes))
 
 

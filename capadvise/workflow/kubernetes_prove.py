@@ -22,8 +22,6 @@ from capadvise.workflow.kubernetes_record import empty_claims, get_workload, new
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.observers import delete, sweep
 
-_RISKS = ("low", "medium", "high", "root")
-
 
 @dataclass(frozen=True, slots=True)
 class ProofWishes:
@@ -85,7 +83,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             isolation="container",
             removal_order=default().removal_order,
             say=_teller(everything, fewest(proposal.recommended & everything)),
-            risk=_risk,
+            risk=default().risk_rank,
         )
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
@@ -108,8 +106,3 @@ def _teller(everything: CapSet, least: int) -> Callable[[Trial], None]:
         progress(f"  trial {count} of {max(count, least)}: {trial_text(trial, everything)}")
 
     return say
-
-
-def _risk(cap: Cap) -> int:
-    level = default().risk(cap)
-    return _RISKS.index(level) if level in _RISKS else len(_RISKS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capadvise.attempts import Attempt, LikelyAttempts
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proposal, decide_all
 from capadvise.linux.kernel.processors import busy_seconds
@@ -157,7 +157,7 @@ class _Proof:
             untried=_unused(self._candidate, report.proposal, reference),
             say=say,
             ahead=self.trials.ahead,
-            risk=_risk,
+            risk=default().risk_rank,
             try_setting=self.trials if self._job.takes_settings else None,
             groups=self._groups,
         )
@@ -201,12 +201,6 @@ def _usual(reference: Reference) -> float:
     """Seconds until a start has passed its check, or never will."""
     starts = reference.evidence.rounds_passed * len(reference.job.choices)
     return 0.5 + reference.outcome.seconds / starts
-
-
-def _risk(cap: Cap) -> int:
-    levels = ("low", "medium", "high", "root")
-    level = default().risk(cap)
-    return levels.index(level) if level in levels else len(levels)
 
 
 def _recordings(

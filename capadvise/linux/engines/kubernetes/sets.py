@@ -76,9 +76,15 @@ def differences(asked: Object, answer: Object) -> Iterator[str]:
                 break
             if (now := made[name][key]) != wanted:
                 yield f"{name}: {key} is {_shown(now)} in the answer, not {_shown(wanted)}"
-    for name in sorted(made.keys() - known.keys()):
-        said = ", ".join(f"{key} {_shown(value)}" for key, value in made[name].items())
-        yield f"note: {name} is added by the server: {said}"
+
+
+def additions(asked: Object, answer: Object) -> Iterator[str]:
+    """The containers that the server has put beside those of a pod's specification."""
+    known = {one["name"] for one in containers(asked)}
+    made = {one["name"]: _said(one) for one in containers(answer) if one["name"] not in known}
+    for name, sets in sorted(made.items()):
+        said = ", ".join(f"{key} {_shown(value)}" for key, value in sets.items())
+        yield f"{name} is added by the server: {said}"
 
 
 def _said(container: Object) -> dict[str, Any]:

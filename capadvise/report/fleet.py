@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from capadvise.catalog import Catalog
 from capadvise.decide import Need
 from capadvise.judge import Effect
-from capadvise.report.merge import merge
+from capadvise.report.merge import Merged, merge
 from capadvise.report.model import Report
-
-
-@dataclass(frozen=True, slots=True)
-class FleetReport:
-    """All that was seen of one container of a workload, with one image."""
-
-    report: Report
-    notes: tuple[str, ...]
 
 
 def merged(
@@ -27,7 +19,7 @@ def merged(
     pods: Mapping[str, Mapping[str, str]],
     present: Set[str],
     catalog: Catalog,
-) -> list[FleetReport]:
+) -> list[Merged]:
     """One for each container and image. ``pods``: those of the workload, and of each the digests of
     its containers' images, as far as known; what was recorded of others is left out. ``present``:
     those that were there at the end, the replicas."""
@@ -65,11 +57,11 @@ def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Re
     return replace(report, target=target, recordings=recordings)
 
 
-def _together(reports: list[Report], replicas: int, catalog: Catalog) -> FleetReport:
+def _together(reports: list[Report], replicas: int, catalog: Catalog) -> Merged:
     one = merge([(report.target.pod or "", report) for report in reports], catalog)
     seen = len({recording.pod for recording in one.report.recordings})
     target = replace(one.report.target, replicas=replicas or seen)
-    return FleetReport(replace(one.report, target=target), one.notes)
+    return replace(one, report=replace(one.report, target=target))
 
 
 def coverage(report: Report) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from capadvise.errors import CannotObserve
+from capadvise.linux.engines.kubernetes.objects import Object
 
 _SERVER = re.compile(r"Error from server \((\w+)\)")
 _TIMEOUT = 60
 """Seconds for one call; a login can wait for a person."""
-Object = dict[str, Any]
 
 
 class ClusterError(CannotObserve):

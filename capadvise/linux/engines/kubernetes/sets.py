@@ -8,8 +8,8 @@ from typing import Any
 
 from capadvise.caps import NAMES, Cap, CapSet
 from capadvise.errors import BadInput
+from capadvise.linux.engines.kubernetes.objects import Object
 
-Object = dict[str, Any]
 _ALL = "ALL"
 _EVERY = frozenset(map(Cap, range(len(NAMES))))
 

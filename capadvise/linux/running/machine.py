@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.running.owners import Owners
 from capadvise.linux.running.watched_calls import CallReader
+from capadvise.recent import Recent
 from capadvise.watched import (
     Waiting,
     WatchedCall,
@@ -65,7 +65,8 @@ class MachineWatch:
         self._catalog, self._context = catalog, empty_context(catalog)
         self.findings = WatchFindings()
         self.last_cap = procfs.last_cap()
-        self._counted: OrderedDict[bytes, _Counted] = OrderedDict()
+        # What the kernel still counts is asked for each time, and so is not what makes room.
+        self._counted = Recent[bytes, _Counted](2 * KINDS)
         self._reader = CallReader(Symbols.load(), names, Owners())
         self._denials = MachineRefusals(numbers, every_call=every_call)
         now = time.time()
@@ -135,10 +136,7 @@ class MachineWatch:
         finding, new = self.findings.add(judged(call, self._catalog, self._context))
         finding.count += 1
         if key is not None:
-            self._counted[key] = _Counted(finding)
-            self._counted.move_to_end(key)
-            if len(self._counted) > 2 * KINDS:
-                self._counted.popitem(last=False)
+            self._counted.put(key, _Counted(finding))
         if new:
             yield finding
 

@@ -32,12 +32,25 @@ shift
 exec setpriv --no-new-privs "$@"
 """
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+SLOW = """
+import sys, time
+from capadvise.cli import main
+from capadvise.linux.ftrace import tracefs
+write = tracefs.write
+def slow(path, text):
+    write(path, text)
+    time.sleep(0.05)
+tracefs.write = slow
+sys.exit(main(sys.argv[1:]))
+"""
 READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
-def refused(*words: str, before: tuple[str, ...] = ()) -> tuple[int, str]:
+def refused(
+    *words: str, before: tuple[str, ...] = (), program: tuple[str, ...] = (CAPADVISE,)
+) -> tuple[int, str]:
     """How a run ends, and its last words."""
-    argv = [*before, CAPADVISE, "run", "--no-tui", "-o", "/dev/null", *words]
+    argv = [*before, *program, "run", "--no-tui", "-o", "/dev/null", *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
     until(lambda: not leftovers())
@@ -59,9 +72,11 @@ def test_a_program_of_another_machine(tmp_path: Path, options: tuple[str, ...]) 
     assert f"cannot execute {program}: Exec format error" in said
 
 
-def test_a_user_whom_it_may_not_become() -> None:
+@pytest.mark.parametrize("program", [(CAPADVISE,), (sys.executable, "-c", SLOW)], ids=["", "slow"])
+def test_a_user_whom_it_may_not_become(program: tuple[str, ...]) -> None:
+    """Also where that is known long before the trace buffers are there."""
     without = ("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid")
-    code, said = refused("--user", "65534", "--", "true", before=without)
+    code, said = refused("--user", "65534", "--", "true", before=without, program=program)
     assert code == 126, said
     assert "cannot become uid 65534: Operation not permitted" in said
 

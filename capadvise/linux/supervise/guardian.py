@@ -93,9 +93,22 @@ class Guardian:
             own_caps.keep(own_caps.GUARDIAN)
             let_go()
             self.send(held=0)
-            while not self.commands.ended:
-                self.commands.read()
-            return
+        elif self.started():
+            self.watch()
+        while not self.commands.ended:  # the instances are being made, or still read
+            for command in self.commands.read():
+                self.obey(command)
+
+    def started(self) -> bool:
+        """Start the target, and hold it until ``"go"``; False where it does not run, which is told
+        then: the supervisor alone prints."""
+        try:
+            return self.start()
+        except OSError as error:  # most likely there may be no further process
+            self.send(failed=error.errno, step="start the command")
+            return False
+
+    def start(self) -> bool:
         (go_read, go_write), (failed_read, failed_write) = os.pipe(), os.pipe()
         self.target = os.fork()
         if self.target == 0:
@@ -109,28 +122,28 @@ class Guardian:
             os.close(self.plan["terminal"])
         self.leave_terminal()
         if not self.is_well(failed_read):
-            return
+            return False
         stops = b""
         if self.plan["retry"]:
             if self.plan["retry"]["maps"] and not self.map_ids(go_write, failed_read):
-                return
+                return False
             answer = retry.start_tracer(self.plan["retry"], self.target, self.plan["fds"])
             if "failed" in answer:
                 self.send(failed=0, step=answer["failed"])
-                return
+                return False
             stops = bytes.fromhex(answer["filter"])
         self.send(held=self.target)
         if self.commands.wait() != "go":
-            return
+            return False
         retry.send_filter(go_write, stops)
         os.close(go_write)
         if not self.is_well(failed_read):
-            return
+            return False
         # What is executed to remove containers has all of them again.
         own_caps.keep(own_caps.GUARDIAN)
         let_go()
         self.send(started=True)
-        self.watch()
+        return True
 
     def map_ids(self, go: int, child: int) -> bool:
         """Give the target's new user namespace its ids; the target goes on preparing then."""
@@ -164,15 +177,12 @@ class Guardian:
                 os.read(self.wake, 4096)
             if not self.goes_on():
                 self.send(empty=True)
-                break
+                return
             if self.commands.fd in ready:
                 for command in self.commands.read():
                     self.obey(command)
                 if self.commands.ended:
                     return
-        while not self.commands.ended:  # the instances are still being read
-            for command in self.commands.read():
-                self.obey(command)
 
     def goes_on(self) -> bool:
         """Whether anything of the target's is left. Orphans in an older pid namespace are not."""

@@ -33,6 +33,10 @@ stops it in a loop is not to gain a round of reading, which can last a second, e
 longer: nothing is read meanwhile, and what the buffers do not hold is lost."""
 
 
+MORE_PROCESSES = "raise ulimit -u, or pids.max of the control group"
+"""What to do where no process can be made (EAGAIN)."""
+
+
 class GuardianLost(CannotStart):
     """It ended without a word."""
 
@@ -73,7 +77,7 @@ class GuardianProcess:
                 f"{sys.executable} cannot be executed: {error.strerror}",
                 found=True,
                 hint=(
-                    "raise ulimit -u, or pids.max of the control group"
+                    MORE_PROCESSES
                     if error.errno == errno.EAGAIN
                     # a virtual environment below a home, for another user
                     else "install capadvise where this user can read it: capadvise help installing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import remove_containers
 from capadvise.linux.supervise.command import Command, resolve
 from capadvise.linux.supervise.guardian_client import (
+    MORE_PROCESSES,
     GuardianLost,
     GuardianProcess,
     Signals,
@@ -261,7 +263,8 @@ def _wait_for(guardian: GuardianProcess, word: str) -> int:
         cause = f": {os.strerror(code)}" if code else ""
         raise CannotStart(
             f"cannot {message['step']}{cause}",
-            found=code != 2,
+            found=code != errno.ENOENT,
+            hint=MORE_PROCESSES if code == errno.EAGAIN else None,
         )
     return int(message[word])
 

@@ -28,6 +28,7 @@ The way through the package, from the top::
     judge       what one check says about its capability
     refused     who refused a call
     differences what was lost in a trial
+    either_namespace about which user namespace a check asks
     asides      checks on the way to something else
     behaviour   what a program's checks say about the program
     refusal     refusals, and what audit records add to them

@@ -18,6 +18,7 @@ from capadvise.catalog.askers import NamespaceScope
 from capadvise.catalog.sites import Meaning
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
+from capadvise.either_namespace import MOUNTS, asked_about, watches_file_system
 from capadvise.judge import Judged
 from capadvise.posture import Posture, Sharing
 from capadvise.recording import Check, Namespace, Origin
@@ -54,6 +55,8 @@ class Doings:
     """Programs that made containers."""
     made: int = 0
     """Flags of the namespaces that it made: others that it enters are not its own."""
+    mounts: bool = False
+    """It mounted something: who has not, has no file system of its own."""
 
 
 _NOTHING = Doings()
@@ -81,20 +84,6 @@ USUAL_IDS = 65_536
 _NO_ID = (1 << 32) - 1
 """-1: "leave it as it is"."""
 _IDS = frozenset(["uid", "gid", "ruid", "rgid", "euid", "egid", "suid", "sgid"])
-_MOUNTABLE = frozenset(
-    [
-        *("binder", "binfmt_misc", "cgroup2", "cpuset", "devpts", "fuse", "mqueue", "overlay"),
-        *("proc", "ramfs", "sysfs", "tmpfs"),
-    ]
-)
-"""File systems with FS_USERNS_MOUNT that could be mounted there without help (Linux 6.18): others
-are for the machine's root alone."""
-_FILE_SYSTEMS = "file system "
-"""What a check's detail begins with where the types are known."""
-_NO_TYPES = frozenset(["none", "bind", "rbind", "move", "remount"])
-"""What programs write for the type where there is nothing new to mount."""
-_BY_TYPE = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
-"""Rules about mounts whose scope hangs on the type of the file system."""
 _ID_MAPS = frozenset(["userns-map-uids", "userns-map-gids"])
 """Ids that are mapped further must be mapped themselves: those of /etc/subuid usually are not."""
 _LOOKS_ABSENT = "xattr-trusted-read"
@@ -102,12 +91,6 @@ _LOOKS_ABSENT = "xattr-trusted-read"
 _FREEZING = "fs-freeze"
 """Asks about the owner of the file system; but none that could be mounted there can be frozen."""
 _OVERLAY = "ovl_"
-_SAME_FILE_SYSTEM = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
-"""MS_BIND, MS_MOVE, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: mounts nothing new."""
-_HOST_OPTIONS = frozenset([1, 32, 33, 46, 69, 70])
-"""SO_DEBUG, SO_SNDBUFFORCE, SO_RCVBUFFORCE, and the three of busy polling: sk_setsockopt() asks
-capable()."""
-_SOCKET_OPTION = "sockopt-admin"
 _OF_NETWORK = "CAP_NET_"
 _NAMESPACE_OF = {
     **dict.fromkeys(("mount", "umount", "umount2", "fsopen", "fsmount", "fspick"), "mnt"),
@@ -161,10 +144,11 @@ def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[C
 def _doings(evidence: Sequence[Judged]) -> Doings:
     pivots = (item.check for item in evidence if item.check.syscall == "pivot_root")
     made = 0
+    mounts = any(item.rule is not None and item.rule.id in MOUNTS for item in evidence)
     for item in evidence:
         if item.rule is not None and item.rule.id == _MAKES:
             made |= dict(item.check.args).get("flags", _ANY_NAMESPACE)
-    return Doings(frozenset(check.program for check in pivots), made)
+    return Doings(frozenset(check.program for check in pivots), made, mounts)
 
 
 def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTHING) -> Placed:
@@ -183,7 +167,8 @@ def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTH
 
 def _by_doings(judged: Judged, doings: Doings, posture: Posture) -> Placed | None:
     """What runc and crun do otherwise in a user namespace: they mount the host's device nodes, and
-    leave the control group of devices alone. And who enters a namespace that is not its own."""
+    leave the control group of devices alone. And who enters a namespace, or watches a file system,
+    that is not its own."""
     rule = judged.rule.id if judged.rule else ""
     if rule == "mknod" and judged.check.program in doings.runtimes:
         return Placed(NeedScope.HOST, lost="device nodes of its containers' own")
@@ -194,6 +179,8 @@ def _by_doings(judged: Judged, doings: Doings, posture: Posture) -> Placed | Non
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
     if flag & ~doings.made and of_target:
         return Placed(NeedScope.HOST, "entering a namespace that others made")
+    if of_target and not doings.mounts and watches_file_system(check):
+        return Placed(NeedScope.HOST, "watching a file system that others mounted")
     return None
 
 
@@ -243,7 +230,7 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
         if check.syscall in _OF_OWN_NAMESPACE:
             return _with_owner(check, call, posture)
         return Placed(of_capability(cap, catalog).scope, call)
-    if judged.rule is not None and judged.rule.id in _ID_MAPS:
+    if _maps_unknown_ids(judged):
         return Placed(None, f"{call}: which ids it maps")
     match _scope(judged, catalog):
         case NamespaceScope.INITIAL:
@@ -256,12 +243,17 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
     return Placed(NeedScope.HOST if nowhere else None, call)
 
 
+def _maps_unknown_ids(judged: Judged) -> bool:
+    mapping = judged.rule is not None and judged.rule.id in _ID_MAPS
+    return mapping and not _ids(judged.check.args)
+
+
 def _scope(judged: Judged, catalog: Catalog) -> NamespaceScope | None:
     """Which user namespace this check asked about; None where nothing tells."""
     check, rule = judged.check, judged.rule.id if judged.rule else ""
     scope = catalog.sites.scope(check.cap, check.site)
     if scope is NamespaceScope.BOTH:
-        return _by_arguments(check, rule)
+        return asked_about(check, rule)
     if rule == _FREEZING:
         return NamespaceScope.INITIAL
     if scope is NamespaceScope.INITIAL and any(one.startswith(_OVERLAY) for one in check.site):
@@ -273,23 +265,6 @@ def _was_granted_there(check: Check, posture: Posture) -> bool:
     """It ran in a user namespace of its own, and got what it asked for."""
     inside = posture.namespaces.get("user") is Sharing.OWN
     return inside and check.granted and check.ns is Namespace.TARGET
-
-
-def _by_arguments(check: Check, rule: str) -> NamespaceScope | None:
-    """Where one function asks about either: what the call asked for tells."""
-    args = dict(check.args)
-    if rule == _SOCKET_OPTION and "name" in args:
-        on_host = args.get("level", 1) == 1 and args["name"] in _HOST_OPTIONS
-        return NamespaceScope.INITIAL if on_host else NamespaceScope.OWNER
-    if rule in _BY_TYPE:
-        if check.syscall == "mount" and args.get("flags", 0) & _SAME_FILE_SYSTEM:
-            return NamespaceScope.OWNER
-        if (told := check.detail or "").startswith(_FILE_SYSTEMS):
-            named = told.removeprefix(_FILE_SYSTEMS).split(", ")
-            kinds = [kind for kind in named if kind not in _NO_TYPES]
-            known = all(kind.partition(".")[0] in _MOUNTABLE for kind in kinds)
-            return NamespaceScope.OWNER if known else NamespaceScope.INITIAL
-    return None
 
 
 def _with_owner(check: Check, call: str, posture: Posture) -> Placed:

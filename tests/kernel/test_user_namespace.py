@@ -42,6 +42,14 @@ SOCKET = f"{PYTHON} -c 'import socket; socket.socket()"
 LISTS = "l u w m"
 LOCK = "import ctypes; raise SystemExit(-ctypes.CDLL(None).mlockall(3))"
 
+MAP = """\
+unshare -U sleep 3 &
+until test $(readlink /proc/$!/ns/user) != $(readlink /proc/$$/ns/user); do sleep 0.1; done
+echo 0 {first} 2 >/proc/$!/uid_map || exit
+wait
+"""
+"""Maps ids further. It goes on for a while: which ones is to be seen in /proc."""
+
 CONTAINER = r"""
 mkdir -p b/rootfs/bin b/rootfs/proc b/rootfs/sys b/rootfs/dev
 cp "$(which busybox)" b/rootfs/bin/; cd b; runc spec
@@ -103,6 +111,8 @@ PROGRAMS = [
     Program("setpriv --reuid 33 --clear-groups sleep 9 & sleep 0.5; renice -n 5 -p $!", True),
     Program("mount -o remount,bind,ro /sys", True),
     Program(CONTAINER, True),
+    Program(MAP.format(first=1000), True),
+    Program(MAP.format(first=70000), False),
 ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import user_namespaces
 from capadvise.linux.tracking import distinct_checks
 from capadvise.linux.tracking.tasks import Key, Scope
 from capadvise.recording import Namespace, Phase
@@ -59,7 +59,7 @@ def test_a_namespace_obeys_who_made_it(
     found: Namespace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: set(owners))
+    monkeypatch.setattr(user_namespaces, "owners", lambda: set(owners))
     kept = distinct_checks.DistinctChecks(Symbols(b""))
     kept.initial_namespace = INITIAL
     for pointer in inside:
@@ -89,7 +89,7 @@ def test_where_no_check_tells_where_its_task_was_doubts_are_said(
     unclear: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(procfs, "owners_of_user_namespaces", lambda: owners)
+    monkeypatch.setattr(user_namespaces, "owners", lambda: owners)
     kept = distinct_checks.DistinctChecks(Symbols(b""), tells_within=False)
     kept.initial_namespace = INITIAL
     kept.add(about(MADE, 0, within=0), None, 7, 0, 1)

@@ -33,6 +33,10 @@ MARK = ("NET_ADMIN", "sk_setsockopt do_sock_setsockopt", "setsockopt")
 MOUNT = ("SYS_ADMIN", "mount_capable do_new_mount path_mount", "mount")
 HOSTNAME = ("SYS_ADMIN", "__x64_sys_sethostname", "sethostname")
 KILL = ("KILL", "check_kill_permission", "kill")
+GENETLINK = "genl_rcv_msg netlink_rcv_skb genl_rcv"
+IDS = ("SETUID", "new_idmap_permitted map_write proc_uid_map_write", "write")
+INIT = ("SYS_ADMIN", "__do_sys_fanotify_init", "fanotify_init")
+MARKS = ("SYS_ADMIN", "do_fanotify_mark", "fanotify_mark")
 LINKS = ("SYS_PTRACE", "__ptrace_may_access ptrace_may_access proc_pid_readlink", "readlink")
 MKNOD = ("MKNOD", "vfs_mknod do_mknodat", "mknodat")
 
@@ -61,7 +65,9 @@ TABLE = [
     (("SYS_PTRACE", (), "ptrace"), {"origin": Origin.HOLDER}, HOST, NeedScope.HOST),
     (("SYS_CHROOT", "__x64_sys_chroot", "chroot"), {}, HOST, NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "unshare_nsproxy_namespaces", "unshare"), {}, HOST, NeedScope.USER_NAMESPACE),
-    (("SETUID", "new_idmap_permitted map_write proc_uid_map_write", "write"), {}, OWN, None),
+    # which ids are mapped further?
+    (IDS, {}, OWN, None),
+    (IDS, args(uid=999), OWN, NeedScope.USER_NAMESPACE),
     # whose network, hostname or mounts?
     (BIND, {}, OWN, NeedScope.USER_NAMESPACE),
     (BIND, {}, HOST, NeedScope.HOST),
@@ -71,6 +77,10 @@ TABLE = [
     (("SYS_ADMIN", "path_umount", "umount2"), {}, OWN, NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "path_umount", "umount2"), {}, HOST, NeedScope.HOST),
     (("NET_ADMIN", "rtnetlink_rcv_msg", "sendto"), {}, OWN, NeedScope.USER_NAMESPACE),
+    (("NET_ADMIN", f"netlink_capable {GENETLINK}", "sendto"), {}, OWN, NeedScope.HOST),
+    (("NET_ADMIN", f"netlink_ns_capable {GENETLINK}", "sendto"), {}, OWN,
+     NeedScope.USER_NAMESPACE),
+    (("NET_ADMIN", GENETLINK, "sendto"), {}, OWN, None),
     # what the call asks for
     (MARK, args(level=1, name=36), OWN, NeedScope.USER_NAMESPACE),
     (MARK, args(level=1, name=33), OWN, NeedScope.HOST),
@@ -82,6 +92,15 @@ TABLE = [
     (MOUNT, {"detail": "file system bind, none, tmpfs"}, OWN, NeedScope.USER_NAMESPACE),
     (MOUNT, {}, OWN, None),
     (MOUNT, args(flags=0x1000), OWN, NeedScope.USER_NAMESPACE),
+    (INIT, args(flags=0), OWN, NeedScope.HOST),  # opens the files that it reports
+    (INIT, args(flags=0x200), OWN, NeedScope.USER_NAMESPACE),  # reports ids
+    (INIT, args(flags=0x220), OWN, NeedScope.HOST),  # without a limit on marks
+    (INIT, {}, OWN, None),
+    (MARKS, args(flags=0x1), OWN, NeedScope.USER_NAMESPACE),  # a file
+    (MARKS, args(flags=0x11), OWN, None),  # a mount: from Linux 6.16
+    (MARKS, args(flags=0x101), OWN, NeedScope.HOST),  # a file system
+    (MARKS, args(flags=0x101), ROOTLESS, NeedScope.USER_NAMESPACE),
+    (MARKS, {}, OWN, None),
     (("SYS_ADMIN", "xattr_permission vfs_setxattr ovl_fill_super", "fsconfig"), {}, OWN,
      NeedScope.USER_NAMESPACE),
     (("SYS_ADMIN", "xattr_permission vfs_setxattr", "setxattr"), {}, OWN, NeedScope.HOST),
@@ -143,6 +162,22 @@ def test_who_makes_containers_does_without_device_nodes_there() -> None:
     fits = [fit_of(decide(recording(pivot, node), CATALOG), CATALOG, OWN) for node in nodes]
     assert [fit.fits for fit in fits] == [True, False]
     assert in_short(fits[0]) == "yes, without MKNOD"
+
+
+def test_ids_that_are_mapped_further_must_be_there() -> None:
+    proposal = decide(recording(check(*IDS, **args(uid=200_099))), CATALOG)
+    fit = fit_of(proposal, CATALOG, OWN)
+    assert in_short(fit) == "yes, with the ids up to 200099 mapped"
+
+
+def test_a_file_system_that_is_watched_can_be_one_that_the_program_mounted() -> None:
+    marks = check(*MARKS, **args(flags=0x101))
+    mounts = check(*MOUNT, detail="file system tmpfs")
+    fits = [
+        fit_of(decide(recording(*seen), CATALOG), CATALOG, OWN).fits
+        for seen in ([marks], [marks, mounts])
+    ]
+    assert fits == [False, None]
 
 
 @pytest.mark.parametrize(("flags", "fits"), [(None, False), (0x20000, False), (0x40000000, True)])

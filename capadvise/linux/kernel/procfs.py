@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +14,6 @@ from capadvise.caps import Sets, from_mask
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Its fixed inode number: PROC_PID_INIT_INO in linux/proc_ns.h."""
-INITIAL_USER_NAMESPACE = 0xEFFFFFFD
-"""Likewise: PROC_USER_INIT_INO."""
-_NS_GET_OWNER_UID = 0xB704  # linux/nsfs.h
 _LONGEST_COMMAND_LINE = 1 << 20
 """More is not read: any process can have all of its memory taken for its arguments
 (PR_SET_MM_MAP)."""
@@ -154,19 +149,6 @@ def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
         return (proc / str(pid) / "ns" / kind).stat().st_ino
     except OSError:
         return None
-
-
-def owners_of_user_namespaces(proc: Path = PROC) -> set[int]:
-    """The users who made the user namespaces that processes are in, but for the initial one."""
-    seen, owners = {INITIAL_USER_NAMESPACE}, set()
-    for pid in processes(proc):
-        with suppress(OSError), open(proc / str(pid) / "ns" / "user", "rb") as file:
-            number = os.fstat(file.fileno()).st_ino
-            if number not in seen:
-                seen.add(number)
-                owner = fcntl.ioctl(file, _NS_GET_OWNER_UID, b"\0" * 4)
-                owners.add(int.from_bytes(owner, sys.byteorder))
-    return owners
 
 
 def lives(pid: int, started: int, proc: Path = PROC) -> bool:

@@ -92,6 +92,7 @@ SIGNATURES: dict[str, str] = {
     "inotify_add_watch": "- path",
     "syslog": "number",
     "fanotify_init": "flags:-",
+    "fanotify_mark": "- flags:-",
     "capget": "- data:-",
 }
 """Call → what its arguments are, in order: a kind, ``-`` for one that tells nothing. The observer

@@ -25,8 +25,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
-from capadvise.linux.kernel import libc, uapi
-from capadvise.linux.kernel.procfs import INITIAL_USER_NAMESPACE
+from capadvise.linux.kernel import libc, uapi, user_namespaces
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 
@@ -49,7 +48,7 @@ def held_open(pid: int) -> Iterator[list[int]]:
                 hint="that needs CAP_SYS_PTRACE; in a container: --cap-add SYS_PTRACE",
             ) from error
         stack.callback(os.close, fd)
-        while os.fstat(fd).st_ino != INITIAL_USER_NAMESPACE:
+        while os.fstat(fd).st_ino != user_namespaces.INITIAL:
             fds.append(fd)
             try:
                 fd = fcntl.ioctl(fd, _NS_GET_PARENT)

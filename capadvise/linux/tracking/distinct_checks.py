@@ -14,7 +14,8 @@ from dataclasses import replace
 from capadvise.caps import Cap
 from capadvise.dataclass import dataclass
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
-from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
+from capadvise.linux.kernel import syscall_arguments, syscalls, user_namespaces
+from capadvise.linux.tracking.shown_in_proc import ShownInProc
 from capadvise.linux.tracking.tasks import IsOwn, Key, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
@@ -24,8 +25,6 @@ _DECIDING = frozenset(
         *("request", "foreign"),
     ]
 )
-_PORT_ROUNDS = 50
-"""So many rounds a bound port is looked for in /proc: it is there at once, or was closed again."""
 _DISTINCT_ARGUMENTS = 32
 """So many different arguments of one call site are distinguished; then only what can decide."""
 MOST = 50_000
@@ -38,7 +37,6 @@ _ITS_OWN = 1
 _NAMESPACES = 4096
 _MOUNTERS = 256
 _MOUNTING = frozenset(["mount", "fsopen", "fsconfig", "fsmount"])
-_NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _NO_SCOPE = Scope(0, 0, 0)
 
 
@@ -84,9 +82,7 @@ class DistinctChecks:
         self.limit_reached = False
         """There were more distinct checks than are kept apart."""
         self._distinct: Counter[tuple[int, bytes, str]] = Counter()
-        self._ports: dict[int, list[str]] = {}
-        """Low ports by the process that bound them."""
-        self._binders: dict[int, int] = {}
+        self.shown = ShownInProc(self.site)
         self._file_systems: dict[tuple[int, int], dict[str, None]] = {}
         """The types that are mounted, by scope and thread."""
         self._inside: set[int] = set()
@@ -129,17 +125,6 @@ class DistinctChecks:
             known = self._overcommit[stack] = _shows("overcommit", site[:2])
         return known
 
-    def look_at_ports(self) -> None:
-        """Which low ports were bound: pointers are not decoded, but /proc shows the sockets."""
-        for pid, rounds in list(self._binders.items()):
-            ports = procfs.low_ports(pid)
-            if ports:
-                self._ports[pid] = ports
-            if ports or rounds == 1:
-                del self._binders[pid]
-            else:
-                self._binders[pid] = rounds - 1
-
     def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> _Count:
         """The kernel has asked ``count`` times; ``result`` of the call: None until it has ended."""
         known = self._counts.get((key, result))
@@ -160,10 +145,6 @@ class DistinctChecks:
         waiting.count -= 1
         moved = self.add(key, result, waiting.pid, waiting.first, 1)
         moved.last_pid, moved.last = waiting.last_pid, waiting.last
-
-    def binds(self, pid: int) -> None:
-        """A process was let bind a low port: see which."""
-        self._binders[pid] = _PORT_ROUNDS
 
     def note_file_system(self, scope: Scope, thread: int, kind: str) -> None:
         """What a thread wants to mount; of very many, the first ones."""
@@ -270,9 +251,9 @@ class DistinctChecks:
         self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
     ) -> Check:
         site, syscall = self.site(key.stack)
-        detail = syscall_arguments.detail(syscall, dict(key.args)) if syscall and key.args else None
-        if key.cap == _NET_BIND_SERVICE and count.pid in self._ports:
-            detail = ", ".join(self._ports[count.pid])
+        args = self.shown.ids(key, scope) or key.args
+        detail = syscall_arguments.detail(syscall, dict(args)) if syscall and args else None
+        detail = self.shown.ports(key.cap, count.pid) or detail
         if syscall in _MOUNTING and (types := self._types(scope, count)):
             detail = f"file system {', '.join(types)}"
         return Check(
@@ -288,7 +269,7 @@ class DistinctChecks:
             first=max(0.0, round((count.first - scope.started) / 1e9, 3)),
             syscall=syscall,
             result=result,
-            args=key.args,
+            args=args,
             detail=detail,
             uid=key.uid,
             phase=key.phase,
@@ -315,7 +296,7 @@ class DistinctChecks:
         if key.namespace in self._inside - self._entered and not scope.makers:
             return about  # it was made in a way that is not recorded: clone3
         if self._owners is None:
-            self._owners = procfs.owners_of_user_namespaces()
+            self._owners = user_namespaces.owners()
         return about if self._owners == {key.uid} else Namespace.OTHER
 
     def namespace(self, pointer: int, scope: Scope) -> Namespace:

@@ -23,7 +23,6 @@ from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 _RESULT = struct.Struct("<16xq")
 _DISTINCT_PIDS = 4096
 _SETPCAP = Cap.parse("SETPCAP")
-_NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 
 
 class Tracker:
@@ -104,7 +103,7 @@ class Tracker:
         for pid in self._ended_before:
             self._tasks.pop(pid, None)
         self._ended_before, self._ended = self._ended, set()
-        self.counts.look_at_ports()
+        self.counts.shown.look(self._tasks)
 
     def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
         types = self.types
@@ -208,8 +207,8 @@ class Tracker:
         if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.pending.append(key)
             del task.pending[:-16]
-        if cap == _NET_BIND_SERVICE and result == 0 and first:
-            self.counts.binds(pid)
+        if result == 0 and first:
+            self.counts.shown.allowed(task.scope, pid, cap, stack)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel.process_tree import descendants
 from tests.support.attaching import attach, instances, start
 from tests.support.runs import CAPADVISE, Result
 from tests.support.wait import until
@@ -90,6 +91,12 @@ def test_every_thread_is_watched(tmp_path: Path) -> None:
     assert "it was already running" in result.stderr
 
 
+def workers_of_nobody(master: int) -> set[int]:
+    """Those that have given up root."""
+    ids = {pid: procfs.ids(pid) for pid in descendants(master)}
+    return {pid for pid, found in ids.items() if found and 0 not in found[0]}
+
+
 def test_a_reload_shows_what_workers_ask(tmp_path: Path) -> None:
     nginx = shutil.which("nginx", path=f"/usr/sbin:{os.environ['PATH']}")
     assert nginx
@@ -97,8 +104,13 @@ def test_a_reload_shows_what_workers_ask(tmp_path: Path) -> None:
     (tmp_path / "conf").write_text(NGINX.format(tmp_path))
     script = f"ip link set lo up; exec {nginx} -c {tmp_path}/conf -g 'daemon off;'"
     with running("unshare", "--net", "sh", "-c", script) as master:
-        until((tmp_path / "pid").exists)
-        reload = lambda: (os.kill(master.pid, signal.SIGHUP), time.sleep(1.5))  # noqa: E731
+        until(lambda: workers_of_nobody(master.pid))
+
+        def reload() -> None:
+            before = workers_of_nobody(master.pid)
+            os.kill(master.pid, signal.SIGHUP)
+            until(lambda: workers_of_nobody(master.pid) - before)
+
         result = attach(master.pid, reload, tmp_path / "report.json")
     assert result.report["target"]["name"] == "nginx"
     assert {"SETUID", "SETGID"} <= result.recommended <= {"SETUID", "SETGID", "CHOWN", "KILL"}

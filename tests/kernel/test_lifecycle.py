@@ -74,17 +74,18 @@ def test_what_the_second_start_needs_is_in_the_floor(tmp_path: Path) -> None:
 
 STOP = """\
 import os, signal, sys
-child = os.fork()
-if child == 0:
-    os.chown("child", 65534, 65534)
-    os.setuid(65534)
-    open("child/up", "w")
-    signal.pause()
 def stop(*_):
     os.kill(child, signal.SIGTERM)
     os.wait()
     sys.exit(0)
-signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGTERM, stop)  # before the child can say that it is up
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.chown("child", 65534, 65534)
+    os.setuid(65534)
+    open("child/up", "w")
+    signal.pause()
 while True:
     signal.pause()
 """
@@ -102,8 +103,11 @@ def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
 RELOAD = """\
 import os, signal
 def load(*_):
-    open("secret").read()
-    open("loaded", "w")
+    try:
+        open("secret").read()
+        open("loaded", "w")
+    finally:
+        open("tried", "w")
 signal.signal(signal.SIGHUP, load)
 open("up", "w")
 while True:
@@ -118,7 +122,8 @@ def test_what_a_reload_needs_is_in_the_floor(tmp_path: Path, reload: str) -> Non
 command: [python3, {tmp_path}/reload.py]
 setup: touch secret; chmod 600 secret; chown nobody secret
 check: test -e up
-steps: [start, check, {reload}, exec: 'sleep 0.3; test -e loaded', stop]
+steps:
+  [start, check, {reload}, exec: 'until test -e tried; do sleep 0.05; done; test -e loaded', stop]
 """
     report = prove(tmp_path, text)
     assert phases(report) == {"DAC_OVERRIDE": ["reload"]}

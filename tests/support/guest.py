@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from capadvise.linux.kernel.process_tree import descendants
@@ -117,12 +118,15 @@ class Guest:
         return self.systemctl("is-active", unit)
 
     def traces(self) -> list[str]:
-        """What capadvise has not removed of its own files there."""
-        places = ("run/systemd/system", "run/capadvise-units")
+        """What capadvise has not removed of its own files there. ``os.walk``, as ``Path.rglob``
+        fails where a folder is removed meanwhile."""
+        patterns = {"run/systemd/system": "*capadvise*", "run/capadvise-units": "*"}
         return [
-            str(path.relative_to(self.root))
-            for place in places
-            for path in (self.root / place).rglob("*capadvise*" if "system" in place else "*")
+            os.path.relpath(f"{folder}/{name}", self.root)
+            for place, pattern in patterns.items()
+            for folder, folders, files in os.walk(self.root / place)
+            for name in (*folders, *files)
+            if fnmatch(name, pattern)
         ]
 
 

@@ -29,10 +29,8 @@ class Aside(NamedTuple):
 
 def aside(check: Check, context: Context) -> Aside | None:
     """What a check is about that does not decide whether the program does its job."""
-    if check.program in context.socket_listers and context.signs.shows(
-        Sign.PROCESS_DESCRIPTORS, check.site
-    ):
-        return Aside("looking up the owners of the sockets that it lists")
+    if looks_up := _descriptors_aside(check, context):
+        return looks_up
     if _is_a_lister_reading_processes(check, context):
         return Aside("reading /proc files of the processes that it lists")
     if _is_a_tracer_reading_processes(check, context):
@@ -40,6 +38,20 @@ def aside(check: Check, context: Context) -> Aside | None:
             "opening files of the process that it traces",
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
         )
+    return None
+
+
+def _descriptors_aside(check: Check, context: Context) -> Aside | None:
+    """Who looks into descriptors for the sake of something else. strace reads single links, to name
+    what it prints; who lists the descriptors of what it traces (reptyr, criu) is there for them."""
+    if not context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site):
+        return None
+    if check.program in context.socket_listers:
+        return Aside("looking up the owners of the sockets that it lists")
+    if check.program in context.namespace_listers:
+        return Aside("looking for namespaces that only an open file keeps")
+    if check.program in context.tracers - context.descriptor_listers:
+        return Aside("looking up the names of files that the process it traces has open")
     return None
 
 

@@ -39,6 +39,10 @@ class Context:
     descriptor_readers: frozenset[str]
     """Programs that were let into the descriptors of other users' processes for their sake, as lsof
     and fuser are; not those that list sockets and tell whose they are where they can."""
+    descriptor_listers: frozenset[str]
+    """Of them, those that listed the descriptors, and not only followed single ones."""
+    namespace_listers: frozenset[str]
+    """Programs that follow the namespaces of the processes that they list, as lsns does."""
     map_readers: frozenset[str]
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
@@ -73,6 +77,7 @@ class Context:
             nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
             if_nobody_lists = cls.of(nobody, signs)
         sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
+        listers = _listers(recording, signs) | sockets
         granted = [check for check in checks if check.granted]
         return cls(
             signs=signs,
@@ -81,10 +86,20 @@ class Context:
             failed=recording.succeeded is False and not recording.interrupted,
             own_mounts=mounts_overlays(recording, signs),
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
-            listers=_listers(recording, signs) | sockets,
+            listers=listers,
             socket_listers=sockets,
             descriptor_readers=(
                 frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
+            ),
+            descriptor_listers=frozenset(
+                _times(
+                    (check for check in granted if signs.shows(Sign.FILE_OPEN, check.site)),
+                    Sign.PROCESS_DESCRIPTORS,
+                    signs,
+                )
+            ),
+            namespace_listers=(
+                listers & _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
             ),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),

@@ -20,6 +20,7 @@ class Sign(StrEnum):
     OVERLAY_MOUNT = "overlay-mount"
     PROCESS_STATE = "process-state"
     PROCESS_LINKS = "process-links"
+    PROCESS_NAMESPACES = "process-namespaces"
     PROCESS_DESCRIPTORS = "process-descriptors"
     PROCESS_MAPS = "process-maps"
     PROCESS_PRIVATE_FILES = "process-private-files"

@@ -187,6 +187,33 @@ def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
     assert names == {*wanted, "CAP_DAC_OVERRIDE"}
 
 
+def test_who_lists_namespaces_looks_into_descriptors_for_more_of_them() -> None:
+    """lsns: it needs to follow the links of the processes; who lists descriptors (fuser) needs
+    both."""
+    link, fd = at("call_proc_get_link", cap=Cap(19)), at("read", cap=Cap(1))
+    fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
+    namespaces = replace(link, site=("ns_capable", "ptrace_may_access", "proc_ns_get_link"))
+    socket = replace(at("sock_ioctl", cap=Cap(12)), args=(("cmd", 0x894C),), result=0)
+    seen = (replace(link, count=40), fd, socket)
+    for many, wanted in (((), {"DAC_OVERRIDE"}), ((replace(namespaces, count=40),), set())):
+        lists = recording(*seen, *many, proc_scanners=frozenset({"p"}))
+        names = {cap.short for cap in decide(lists, default()).recommended}
+        assert names == {"SYS_PTRACE", *wanted}
+
+
+def test_a_tracer_names_files_by_their_links() -> None:
+    """strace; reptyr lists the descriptors, and is there for them."""
+    traces = replace(at("x", cap=Cap(19)), site=("ns_capable", "__ptrace_may_access"))
+    traces = replace(traces, site=(*traces.site, "ptrace_attach"))
+    link = at("x", cap=Cap(2), syscall="readlink")
+    link = replace(link, site=("ns_capable", "generic_permission", "proc_fd_permission"))
+    listed = replace(link, site=(*link.site, "inode_permission", "may_open"), syscall="openat")
+    names = {cap.short for cap in decide(recording(traces, link), default()).recommended}
+    assert names == {"SYS_PTRACE"}
+    names = {cap.short for cap in decide(recording(traces, link, listed), default()).recommended}
+    assert names == {"DAC_OVERRIDE", "SYS_PTRACE"}
+
+
 NAMESPACES = ("ns_capable", "copy_namespaces", "copy_process")
 NEWNS, NEWIPC, NEWNET = 0x00020000, 0x08000000, 0x40000000
 

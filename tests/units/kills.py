@@ -61,8 +61,9 @@ def _report(guest: Guest) -> Path:
 
 def _drop_in(guest: Guest, name: str) -> str:
     """Of a capadvise, as it is now."""
-    for path in (guest.root / f"run/systemd/system/{name}.service.d").glob("zzz-capadvise-*"):
-        with suppress(FileNotFoundError):
+    folder = guest.root / f"run/systemd/system/{name}.service.d"
+    with suppress(FileNotFoundError):  # the folder, or what is in it
+        for path in folder.glob("zzz-capadvise-*"):
             return path.read_text()
     return ""
 

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from tests.support.guest import Guest, booted
+from tests.support.wait import PATIENCE
 from tests.units.kills import MOMENTS, SECONDS, check, killed_at, order
 
 RECIPES = Path(__file__).with_name("recipes.yaml")
@@ -188,7 +189,7 @@ def _installed(guest: Guest, recipe: dict[str, Any]) -> bool:
     guest.systemctl("daemon-reload")
     started = guest.call("systemctl", "restart", name)
     asks = recipe.get("check") or f"systemctl show -p ActiveState,Result {name} | grep -q success"
-    until_then = time.monotonic() + 20
+    until_then = time.monotonic() + PATIENCE
     while not (good := guest.call("sh", "-c", asks).returncode == 0):
         if time.monotonic() > until_then:
             break

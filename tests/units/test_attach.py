@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 
 from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 UNIT = """\
 [Service]
@@ -33,7 +34,7 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     before = guest.systemctl("show", "-p", "MainPID", "watched")
     process = subprocess.Popen(
         guest.words(
-            *(CAPADVISE, "attach", "--no-tui", "--for", "3", "-o", "/run/attached.json"),
+            *(CAPADVISE, "attach", "--no-tui", "-o", "/run/attached.json"),
             "watched.service",
         ),
         env=guest.environment,
@@ -45,7 +46,11 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     said = process.stderr.readline()
     assert said.startswith("capadvise: watching watched.service, pid ")
     guest.systemctl("reload", "watched")
-    process.communicate()
+    owned = guest.root / "run/owned"
+    before_that = owned.stat().st_ctime_ns
+    until(lambda: owned.stat().st_ctime_ns > before_that)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
     report = json.loads((guest.root / "run/attached.json").read_text())
     assert set(report["proposal"]["cap_add"]) == {"CHOWN", "MKNOD"}
     granted = {

@@ -51,13 +51,14 @@ def started(guest: Guest, *words: str, umask: int = -1) -> subprocess.Popen[byte
 def test_an_odd_name_and_an_open_umask(guest: Guest) -> None:
     """Nobody but root can write to what its manager reads, and the check names that unit."""
     guest.unit(r"odd\x2dname@.service", TEMPLATE)
-    words = ("run", "-q", "--no-tui", "-o", "/run/odd.json", "--for", "2")
+    words = ("run", "-q", "--no-tui", "-o", "/run/odd.json")
     process = started(guest, *words, "--", "systemctl", "start", ODD, umask=0)
     until(lambda: guest.state(ODD) == "active")
     ours = [guest.root / path for path in guest.traces()]
     assert {path.suffix for path in ours} >= {".conf"}
     places = [*ours, *(path.parent for path in ours)]
     assert not [path for path in places if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
+    process.send_signal(signal.SIGINT)
     assert process.wait(90) == 0
     report = json.loads((guest.root / "run/odd.json").read_text())
     assert report["proposal"]["cap_add"] == ["CHOWN"]

@@ -20,9 +20,10 @@ from tests.support.wait import until
 UNIT = """\
 [Service]
 ExecStart=/bin/sh -c 'chown nobody /run/given; exec sleep 600'
-ExecStop=/usr/bin/sleep {stop}
+ExecStop=/bin/sh -c 'while [ -e /run/hold ]; do sleep 0.1; done'
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE
 """
+"""It stops as soon as it may, so that the moment is not missed."""
 PROPERTIES = "ActiveState,CapabilityBoundingSet,DropInPaths"
 
 
@@ -57,10 +58,14 @@ def _ours(process: subprocess.Popen[bytes]) -> list[int]:
 def test_the_unit_is_as_it_was(
     moment: Callable[[Guest], bool], before: str, all_at_once: bool, guest: Guest
 ) -> None:
-    guest.unit("killed.service", UNIT.format(stop=2 if moment is stopping else 0))
+    hold = guest.root / "run/hold"
+    guest.unit("killed.service", UNIT)
     guest.systemctl("start" if before == "active" else "stop", "killed")
     as_it_was = guest.systemctl("show", "-p", PROPERTIES, "killed")
-    length = "1" if moment is stopping else "60"
+    length = "60"
+    if moment is stopping:
+        length = "1"
+        hold.touch()
     words = ("run", "-q", "--no-tui", "-o", "/run/r.json", "--for", length)
     process = subprocess.Popen(
         guest.words(CAPADVISE, *words, "--", "systemctl", "restart", "killed"),
@@ -72,6 +77,7 @@ def test_the_unit_is_as_it_was(
     for pid in _ours(process) if all_at_once else _ours(process)[:1]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    hold.unlink(missing_ok=True)
     process.wait()
     if all_at_once:  # the next one undoes it
         time.sleep(0.3)

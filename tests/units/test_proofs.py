@@ -188,9 +188,11 @@ def test_a_killed_proof_leaves_the_unit_as_it_was(guest: Guest) -> None:
     guest.unit("proven.service", GIVES_UP)
     guest.systemctl("start", "proven")
     as_it_was = guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet", "proven")
-    words = ("--no-tui", "-q", "--prove", "-o", "/run/k.json", "--", "systemctl", "restart")
+    hold, report = guest.root / "run/hold", guest.root / "run/k.json"
+    check = "while [ -e /run/hold ]; do sleep 0.1; done; systemctl is-active -q proven"
+    words = ("--no-tui", "-q", "--prove", "-o", "/run/k.json", "--check", check)
     process = subprocess.Popen(
-        guest.words(CAPADVISE, "run", *words, "proven"),
+        guest.words(CAPADVISE, "run", *words, "--", "systemctl", "restart", "proven"),
         env=guest.environment,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -201,9 +203,12 @@ def test_a_killed_proof_leaves_the_unit_as_it_was(guest: Guest) -> None:
         pids = [pid for pid in procfs.processes() if "sandbox" in str(procfs.arguments(pid))]
         return "zzz-capadvise" in shown and bool(pids) and guest.state("proven") == "active"
 
+    until(report.exists)
+    hold.touch()  # from now on, a trial goes on until it is looked at
     until(tried)
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
+    hold.unlink()
     process.wait()
     until(lambda: guest.traces() == [])
     assert guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet", "proven") == as_it_was

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from capadvise.dataclass import dataclass
+from typing import NamedTuple
 
 NAMES = (
     "CHOWN",
@@ -112,8 +111,7 @@ def parse_set(texts: Iterable[str]) -> CapSet:
     return frozenset(Cap.parse(text) for text in texts)
 
 
-@dataclass(frozen=True, slots=True)
-class Sets:
+class Sets(NamedTuple):
     """The five capability sets of a process."""
 
     inheritable: CapSet

@@ -61,6 +61,11 @@ class Catalog:
     def _compiled(self) -> dict[str, Any]:
         return compiled.load(self.folder)
 
+    def load(self) -> None:
+        """Read all that it takes to judge a recording, for those that are forked from this one."""
+        self.sites.match(Cap(0), ("cap_capable",))
+        _ = self.signs, self.errnos, self.preference
+
     @cached_property
     def sites(self) -> Sites:
         """The site rules."""

@@ -16,7 +16,7 @@ import pytest
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
 from tests.support.containers import BOX, CLIENTS, ENVIRONMENT, MARK, containers, record
-from tests.support.required import tool
+from tests.support.late_docker import late_events
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
 from tests.support.wait import until
@@ -215,14 +215,10 @@ def test_twenty_containers_two_at_a_time_are_never_mixed_up_and_leave_nothing(
 
 def test_a_short_container_is_seen_though_the_engine_tells_of_it_late(tmp_path: Path) -> None:
     """It is gone, and so is its client, before docker's events are read."""
-    late = tmp_path / "docker"
-    late.write_text(
-        f'#!/bin/sh\ncase " $* " in *" events "*) sleep 3;; esac\nexec {tool("docker")} "$@"\n'
-    )
-    late.chmod(0o755)
-    path = f"{tmp_path}:{os.environ['PATH']}"
     start = ("docker", "run", "--rm", "--network=none", BOX, "chown", "5", "/data/file")
-    seen = record(tmp_path / "r.json", *start, options=("-q",), env={**ENVIRONMENT, "PATH": path})
+    with late_events(tmp_path / "late.sock", 3) as host:
+        env = {**ENVIRONMENT, "DOCKER_HOST": host}
+        seen = record(tmp_path / "r.json", *start, options=("-q",), env=env)
     assert seen.recommended == {"CHOWN"}, seen.stderr
 
 

@@ -51,7 +51,10 @@ class LineReader:
         return lines
 
     def _read(self) -> list[bytes]:
-        chunk = os.read(self.fd, _CHUNK)
+        try:
+            chunk = os.read(self.fd, _CHUNK)
+        except ConnectionResetError:  # the end of a socket whose other end was killed
+            chunk = b""
         self.ended = not chunk
         end, *others = chunk.split(b"\n")
         self._rest += end[: LONGEST_LINE - len(self._rest)]

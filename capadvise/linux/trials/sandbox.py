@@ -16,8 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -65,7 +65,7 @@ def main() -> None:
     import capadvise.linux.engines.record.trial
     import capadvise.linux.supervise.record_command  # noqa: F401
 
-    default()
+    default().load()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # while a recording runs, they are blocked
     serve(socket.socket(fileno=int(sys.argv[1])), stage)
 
@@ -150,10 +150,11 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
 
 
 def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
-    from capadvise.linux.engines.record.trial import container_trial
-    from capadvise.linux.engines.systemd.trial import unit_trial
-
-    begin = unit_trial if plan["isolation"] == "unit" else container_trial
+    begin: Callable[..., AbstractContextManager[Any]]
+    if plan["isolation"] == "unit":
+        from capadvise.linux.engines.systemd.trial import unit_trial as begin
+    else:
+        from capadvise.linux.engines.record.trial import container_trial as begin
     files: list[Files] = []
     with begin(plan, top, top / OUT, top / ERR) as started:
 

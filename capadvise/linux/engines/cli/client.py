@@ -14,10 +14,10 @@ from capadvise.linux.engines.cli.container import PROJECT_LABEL, Container, pars
 
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""
-_UP = ("Up", "Restarting")
+UP = ("Up", "Restarting")
 """What the status of a container begins with that ``ps`` lists by itself: it runs, is paused, or is
 about to be started again."""
-_LINES = 2000
+LINES = 2000
 """Of what a container wrote: all of it can be more than memory holds."""
 RECORDING_LABEL = "capadvise.recording"
 """With the ``mark`` of the capadvise that made the container: it has every capability."""
@@ -84,7 +84,7 @@ class Client:
     def logs(self, container: str) -> tuple[str, str]:
         """The last lines that it wrote to its standard output and its standard error. Raises
         EngineError where the engine keeps no logs."""
-        done = self._run(["logs", f"--tail={_LINES}", container])
+        done = self._run(["logs", f"--tail={LINES}", container])
         return done.stdout, done.stderr
 
     def labelled(self, label: str) -> dict[str, bool]:
@@ -92,7 +92,7 @@ class Client:
         words = ("ps", "--all", "--no-trunc", "--filter", f"label={label}")
         lines = self.call(*words, "--format", "{{.ID}} {{.Status}}").splitlines()
         listed = (line.partition(" ") for line in lines)
-        return {container: status.startswith(_UP) for container, _, status in listed}
+        return {container: status.startswith(UP) for container, _, status in listed}
 
     def stop(self, ids: Iterable[str], seconds: float) -> None:
         """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""
@@ -112,15 +112,19 @@ class Client:
                 self.call("kill", *ids)
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Kill and remove, with anonymous volumes."""
+        """As ``remove_all``, as far as it goes."""
+        with suppress(EngineError):
+            self.remove_all(ids)
+
+    def remove_all(self, ids: Iterable[str]) -> None:
+        """Kill and remove, with anonymous volumes. Raises EngineError where one may be left."""
         if ids := tuple(ids):
-            with suppress(EngineError):
-                try:
-                    self.call(*RM, *ids)
-                except EngineError:
-                    if self.engine != "podman":
-                        raise
-                    self.call(*RM_DEPENDENT, *ids)
+            try:
+                self.call(*RM, *ids)
+            except EngineError:
+                if self.engine != "podman":
+                    raise
+                self.call(*RM_DEPENDENT, *ids)
 
 
 def made_for(project: str) -> dict[str, list[str]]:

@@ -7,10 +7,7 @@ client, and what keeps them lives as long as they do.
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +16,10 @@ from typing import ClassVar
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.container import SERVICE_LABEL, Container
+from capadvise.linux.engines.cli.docker_client import DockerClient
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.record.container_starts import ContainerStarts, healthcheck_command
-from capadvise.linux.kernel import json_lines, libc, procfs
+from capadvise.linux.kernel import json_lines, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.recording import ImageFile
 
@@ -158,30 +156,21 @@ class Roster:
 
 
 class DockerRoster(Roster):
-    """docker's events, by the client's own ``events``."""
+    """docker's events, as its API tells them."""
 
     tells_health = True
 
     def open(self) -> None:
-        """Ask for the events from now on."""
-        words = ["events", f"--since={time.time():.3f}", "--filter=type=container"]
-        self._words = (*words, f"--filter=label={self.label}")
-        self._process = subprocess.Popen(
-            [*self.client.argv, *self._words, "--format={{json .}}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=lambda: libc.set_parent_death_signal(signal.SIGKILL),
-        )
-        assert self._process.stdout is not None
-        self._events = json_lines.LineReader(self._process.stdout.fileno())
-        os.set_blocking(self._events.fd, False)
+        """Ask for the events from now on. Raises EngineError."""
+        assert isinstance(self.client, DockerClient)
+        self._docker, self._since = self.client, time.time()
+        self._stream = self._docker.events(self._since, self.label)
+        self._stream.setblocking(False)
+        self._events = json_lines.LineReader(self._stream.fileno())
 
     def close(self) -> None:
-        """End the listener."""
-        self._process.kill()
-        self._process.wait()
+        """Listen no more."""
+        self._stream.close()
 
     def was_left(self) -> bool:
         """As the end of its events says."""
@@ -254,8 +243,11 @@ class DockerRoster(Roster):
         nothing was heard. Raises EngineError."""
         if begun <= self.entries.keys():
             return []
-        until = f"--until={time.time():.3f}"
-        return self.client.call(*self._words, until, "--format={{.Actor.ID}}").split()
+        ids = []
+        for line in self._docker.past_events(self._since, self.label):
+            with suppress(ValueError, KeyError, TypeError):
+                ids.append(str(json.loads(line)["Actor"]["ID"]))
+        return ids
 
 
 def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"') -> str:

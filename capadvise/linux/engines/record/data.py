@@ -142,8 +142,7 @@ class TrialData:
         """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of; ``first_id``:
         the host's id of the container's root."""
         self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
-        self._overlays, self._owner = _sees_our_mounts(client), owner
-        self._first_id = first_id
+        self._owner, self._first_id = owner, first_id
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
 
@@ -223,7 +222,8 @@ class TrialData:
         folder = self._new()
         layer = self._folder / f"layer{len(self.made)}"
         with _opened(path) as fd:
-            if not (self._overlays and put_overlay(fd, layer, str(folder))):
+            overlaid = _sees_our_mounts(self._client) and put_overlay(fd, layer, str(folder))
+            if not overlaid:
                 shutil.rmtree(folder)
                 copy_folder(fd, folder, path)
         store = (self._kept or {}).get(key)

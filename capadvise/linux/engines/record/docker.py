@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -10,22 +11,30 @@ from contextlib import suppress
 from functools import cache, partial
 
 from capadvise.errors import CannotObserve
+from capadvise.linux.engines.cli.api import Api
 from capadvise.linux.engines.cli.client import Client
+from capadvise.linux.engines.cli.docker_client import DockerClient
 from capadvise.linux.kernel import procfs
 
 _DAEMONS = ("dockerd", "containerd")
+_DEFAULT = "unix:///var/run/docker.sock"
+"""Where the client looks for the daemon, unless it is told otherwise."""
 _PEER = struct.Struct("3i")
 
 
-def require(docker: Client) -> None:
-    """Raises CannotObserve, in one line, where no docker answers or it is another machine's."""
+def require(docker: Client) -> Client:
+    """By its API, from now on. Raises CannotObserve, in one line, where no docker answers or it is
+    another machine's."""
     where = endpoint(docker)
     if not where.startswith("unix://"):
         raise CannotObserve(
             f"docker runs on another machine ({where}): its kernel cannot be observed from here",
             hint="run capadvise on that machine, or unset DOCKER_HOST and DOCKER_CONTEXT",
         )
-    docker.call("version", "--format", "{{.Server.Version}}")
+    known = DockerClient(docker.engine, docker.argv, Api(where.removeprefix("unix://")))
+    if not known.answers:  # the client says best why
+        docker.call("version", "--format", "{{.Server.Version}}")
+    return known
 
 
 def endpoint(docker: Client) -> str:
@@ -35,7 +44,21 @@ def endpoint(docker: Client) -> str:
     contexts = any(word.startswith("--context=") for word in docker.argv)
     if given and not contexts:
         return given
-    return _of_context(docker, os.environ.get("DOCKER_CONTEXT"), os.environ.get("DOCKER_CONFIG"))
+    context, config = os.environ.get("DOCKER_CONTEXT"), os.environ.get("DOCKER_CONFIG")
+    if len(docker.argv) == 1 and not context and not _chosen(config or "~/.docker"):
+        return _DEFAULT
+    return _of_context(docker, context, config)
+
+
+def _chosen(config: str) -> bool:
+    """Whether the user's configuration chooses a context, or may do."""
+    try:
+        with open(os.path.expanduser(f"{config}/config.json"), "rb") as file:
+            return bool(json.load(file).get("currentContext"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True
 
 
 @cache

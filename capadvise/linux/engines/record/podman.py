@@ -9,14 +9,16 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cli.client import Client
 
 
-def require(podman: Client) -> None:
-    """Raises CannotObserve, in one line, where there is no podman or it speaks for another."""
+def require(podman: Client) -> Client:
+    """As it is. Raises CannotObserve, in one line, where there is no podman or it speaks for
+    another."""
     said = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
     if said:
         raise _remote(said)
     info = json.loads(podman.call("info", "--format", "json"))
     if info["host"].get("serviceIsRemote"):
         raise _remote("--remote or --connection")
+    return podman
 
 
 def _remote(where: str) -> CannotObserve:

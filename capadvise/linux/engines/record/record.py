@@ -75,8 +75,7 @@ def engine_of(invocation: Invocation) -> Client:
             hint=with_sudo(f"run -- sudo -u {_own_name()} {shlex.join(invocation.argv())}"),
         )
     require()
-    client = Client(invocation.engine, invocation.client)
-    ENGINES[client.engine].require(client)
+    client = ENGINES[invocation.engine].require(Client(invocation.engine, invocation.client))
     if invocation.engine == "podman" and len(invocation.compose) > 1:  # sudo -u ann podman-compose
         podman_compose.require_rootful(client)
     return client
@@ -262,7 +261,7 @@ def _removal(start: Start) -> list[list[list[str]]]:
     """What is removed at the end: containers, and all of a compose project of our own; of another
     one of podman-compose, the pod if nothing is left in it. Pairs of commands, see
     ``process_tree.remove_containers``."""
-    client, rm = list(start.client.argv), removal_of(start)
+    client, rm = list(start.client.argv), _removal_of(start)
     pairs = [rm_by_label(client, start.label, rm)]
     if start.project:
         pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}", rm))
@@ -276,7 +275,7 @@ def _removal(start: Start) -> list[list[list[str]]]:
     return pairs
 
 
-def removal_of(start: Start) -> tuple[str, ...]:
+def _removal_of(start: Start) -> tuple[str, ...]:
     """How its containers are removed."""
     return RM_DEPENDENT if start.compose and start.client.engine == "podman" else RM
 

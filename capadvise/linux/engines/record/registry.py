@@ -16,8 +16,9 @@ from capadvise.linux.engines.record.untraced import UntracedRoster
 class Engine:
     """What differs from engine to engine."""
 
-    require: Callable[[Client], None]
-    """Raises CannotObserve where it does not answer, or is another machine's."""
+    require: Callable[[Client], Client]
+    """Returns what it is asked by from now on. Raises CannotObserve where it does not answer, or is
+    another machine's."""
     ancestors: Callable[[Client], Callable[[], list[int]]]
     """What its containers descend from besides the client: called before capabilities are given
     up, it returns what lists the threads."""

@@ -21,7 +21,7 @@ from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
 from capadvise.linux.engines.record.podman_compose import pod_of
 from capadvise.linux.engines.record.prepare import Start
-from capadvise.linux.engines.record.record import engine_of, removal_of, run_containers
+from capadvise.linux.engines.record.record import engine_of, run_containers
 from capadvise.linux.engines.record.seen import Run
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, as_on_disk, snapshot
@@ -134,8 +134,7 @@ def _remove(start: Start) -> None:
 
 def _remove_all(start: Start) -> None:
     client = start.client
-    if ids := tuple(client.labelled(start.label)):
-        client.call(*removal_of(start), *ids)
+    client.remove_all(client.labelled(start.label))
     if start.project and client.engine == "podman":
         pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
         if ids := tuple(client.call(*pods).split()):

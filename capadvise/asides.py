@@ -107,14 +107,16 @@ def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:
 def looks_at_chosen(check: Check, context: Context) -> bool:
     """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
     through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
-    sake of the descriptors: those that were let in there need to follow the links as well."""
+    sake of the descriptors: those that were let in there need to follow the links as well. What
+    else such a program reads (monit counts descriptors, and reads io) is not for their sake."""
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
         return check.program not in context.setting_listers
     if check.cap == _PERFMON and (
         check.program not in context.foreign_readers or check.program in context.private_readers
     ):
         return False  # Linux 6.18 asks it too, of the caller's own processes as well: mm_access
-    if check.program in context.descriptor_readers and check.cap != _PERFMON:
+    private = context.signs.shows(Sign.PROCESS_PRIVATE_FILES, check.site)
+    if check.program in context.descriptor_readers and check.cap != _PERFMON and not private:
         return True
     if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
         return True

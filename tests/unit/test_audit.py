@@ -115,6 +115,22 @@ def test_what_was_refused_in_a_user_namespace_is_no_need_of_the_host(
     assert "in a user namespace" in " ".join(capsys.readouterr().out.split())
 
 
+def test_who_may_not_make_a_user_namespace_is_told_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        'type=AVC msg=audit(1.0:1): apparmor="DENIED" operation="userns_create" class="namespace" '
+        'info="User namespace creation restricted" error=-13 profile="unconfined" pid=9 '
+        'comm="app" requested="userns_create" denied="userns_create"\n'
+    )
+    assert main(["import", str(log), "-o", str(tmp_path / "r.json")]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert (
+        'does not allow userns_create: the program needs a profile with the rule "userns,"' in page
+    )
+
+
 def test_of_several_programs_one_must_be_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

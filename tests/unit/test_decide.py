@@ -175,6 +175,20 @@ def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     assert names == {"CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"}
 
 
+def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() -> None:
+    """monit, which reads their io as well."""
+    fd = at("x", cap=Cap(1))
+    fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
+    asked = at("x", cap=Cap(19))
+    sites = ("do_io_accounting", "proc_pid_readlink")
+    sets = []
+    for place in sites:
+        there = replace(asked, site=("ns_capable", "__ptrace_may_access", place))
+        lists = recording(fd, there, proc_scanners=frozenset({"p"}))
+        sets.append({cap.short for cap in decide(lists, default()).recommended})
+    assert sets == [{"DAC_OVERRIDE"}, {"DAC_OVERRIDE", "SYS_PTRACE"}]
+
+
 def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
     """It opens mem and auxv of the process that it traces; other files are its own business."""
     traces = replace(at("decides", cap=Cap(19)), site=("ns_capable", "decides", "ptrace_attach"))

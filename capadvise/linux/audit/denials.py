@@ -20,6 +20,9 @@ _OF_USER_NAMESPACES = frozenset(["cap_userns", "cap2_userns"])
 _UNPRIVILEGED = "unprivileged_userns"
 """The profile that AppArmor gives to whoever makes a user namespace without the right to do so: it
 allows no capability there (Ubuntu 23.10 and later)."""
+_MAKES_ONE = "userns_create"
+"""The operation of making one: a profile without the rule, or none where each program needs one."""
+_NEEDS_RULE = 'the program needs a profile with the rule "userns,"'
 _ACTION_MASK, _ERRNO = 0xFFFF0000, 0x00050000
 """linux/seccomp.h: SECCOMP_RET_ERRNO."""
 _SIGSYS = ("31", "SIGSYS")
@@ -116,9 +119,11 @@ def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial
     on = f" of {name}" if (name := fields.get("name")) else ""
     evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
     made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+    if operation == _MAKES_ONE:
+        return replace(made, evidence=f"{evidence}: {_NEEDS_RULE}")
     if _UNPRIVILEGED not in re.split(r"//&?", fields.get("profile", "")):
         return made
-    why = f'{evidence} in a user namespace: the program needs a profile with the rule "userns,"'
+    why = f"{evidence} in a user namespace: {_NEEDS_RULE}"
     return replace(made, evidence=why, in_user_namespace=True)
 
 

@@ -118,6 +118,8 @@ def looks_at_chosen(check: Check, context: Context) -> bool:
     private = context.signs.shows(Sign.PROCESS_PRIVATE_FILES, check.site)
     if check.program in context.descriptor_readers and check.cap != _PERFMON and not private:
         return True
+    if check.program in context.namespace_seekers and check.cap != _PERFMON:
+        return True
     if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
         return True
     return check.program not in context.listers

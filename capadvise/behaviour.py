@@ -43,6 +43,9 @@ class Context:
     """Of them, those that listed the descriptors, and not only followed single ones."""
     namespace_listers: frozenset[str]
     """Programs that follow the namespaces of the processes that they list, as lsns does."""
+    namespace_seekers: frozenset[str]
+    """Of them, those that look at nothing else of these processes: ``ip netns pids`` is there for
+    it, while pstree shows their state, and userdel follows their root."""
     map_readers: frozenset[str]
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
@@ -78,6 +81,9 @@ class Context:
             if_nobody_lists = cls.of(nobody, signs)
         sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
         listers = _listers(recording, signs) | sockets
+        namespace_listers = listers & _many(
+            checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links
+        )
         granted = [check for check in checks if check.granted]
         return cls(
             signs=signs,
@@ -91,16 +97,9 @@ class Context:
             descriptor_readers=(
                 frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
             ),
-            descriptor_listers=frozenset(
-                _times(
-                    (check for check in granted if signs.shows(Sign.FILE_OPEN, check.site)),
-                    Sign.PROCESS_DESCRIPTORS,
-                    signs,
-                )
-            ),
-            namespace_listers=(
-                listers & _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
-            ),
+            descriptor_listers=_both(granted, Sign.PROCESS_DESCRIPTORS, Sign.FILE_OPEN, signs),
+            namespace_listers=namespace_listers,
+            namespace_seekers=namespace_listers - _showers_of_more(checks, signs),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             private_readers=frozenset(
@@ -176,6 +175,19 @@ def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
     checks = recording.checks
     many = _many(checks, Sign.PROCESS_LINKS, signs, signs.many_links)
     return frozenset(many | _times(checks, Sign.PROCESS_STATE, signs).keys())
+
+
+def _both(checks: Iterable[Check], sign: Sign, other: Sign, signs: Signs) -> frozenset[str]:
+    """The programs that were asked at a place that shows both."""
+    return frozenset(_times((c for c in checks if signs.shows(other, c.site)), sign, signs))
+
+
+def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those that look at more of processes than their namespaces: their state, or other links."""
+    namespaces = _times(checks, Sign.PROCESS_NAMESPACES, signs)
+    links = _times(checks, Sign.PROCESS_LINKS, signs)
+    others = {program for program, count in links.items() if count > namespaces[program]}
+    return frozenset(others | _times(checks, Sign.PROCESS_STATE, signs).keys())
 
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:

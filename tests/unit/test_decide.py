@@ -215,6 +215,23 @@ def test_who_lists_namespaces_looks_into_descriptors_for_more_of_them() -> None:
         assert names == {"SYS_PTRACE", *wanted}
 
 
+@pytest.mark.parametrize(
+    ("beside", "verdict"),
+    [
+        ([], USED),  # ip netns pids
+        ([at("do_task_stat", program="p", count=138)], ADVISORY),  # pstree
+        ([at("call_proc_get_link", program="p", count=144)], ADVISORY),  # userdel
+    ],
+)
+def test_who_looks_at_nothing_but_namespaces_is_there_for_them(
+    beside: list[Check], verdict: Verdict
+) -> None:
+    namespaces = looking("p", count=135)
+    namespaces = replace(namespaces, site=(*namespaces.site, "proc_ns_get_link"))
+    lists = recording(namespaces, *beside, proc_scanners=frozenset({"p"}))
+    assert decide(lists, FACTS).need(Cap(19)).verdict is verdict
+
+
 def test_a_tracer_names_files_by_their_links() -> None:
     """strace; reptyr lists the descriptors, and is there for them."""
     traces = replace(at("x", cap=Cap(19)), site=("ns_capable", "__ptrace_may_access"))

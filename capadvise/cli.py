@@ -163,6 +163,12 @@ def _inspect(args: Namespace) -> int:
     return command(args)
 
 
+def _known(args: Namespace) -> int:
+    from capadvise.commands.known import command
+
+    return command(args)
+
+
 def _kubernetes(args: Namespace) -> int:
     from capadvise.commands.kubernetes import command
 
@@ -211,6 +217,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "help": _help,
     "import": _import,
     "inspect": _inspect,
+    "known": _known,
     "kubernetes": _kubernetes,
     "merge": _merge,
     "prove": _prove,

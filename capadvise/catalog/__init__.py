@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
+    from capadvise.catalog.known import Known
     from capadvise.catalog.seccomp import Profile
     from capadvise.catalog.syscalls import Syscalls
 
@@ -137,6 +138,13 @@ class Catalog:
         from capadvise.catalog.baselines import load_baselines
 
         return load_baselines(self.folder / "baselines", _read)
+
+    @cached_property
+    def known(self) -> Known:
+        """Programs that were proven before."""
+        from capadvise.catalog.known import Known
+
+        return Known(self.folder)
 
     @cached_property
     def syscalls(self) -> Syscalls:

@@ -20,7 +20,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
     if args.site and args.what:
-        raise BadInput(f"{args.what!r} and --sitecannot be combined")
+        raise BadInput(f"{args.what!r} and --site cannot be combined")
     if args.site:
         return _site(args.site, catalog)
     if not args.what:

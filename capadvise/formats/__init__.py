@@ -52,3 +52,5 @@ FORMATS: dict[str, Format] = {
     "setcap": Format("capadvise.formats.setcap", is_configuration=False),
     "setpriv": Format("capadvise.formats.setpriv", is_configuration=False),
 }
+CONFIGURATIONS = tuple(name for name, known in FORMATS.items() if known.is_configuration)
+"""What a runtime reads: these need nothing but a set."""

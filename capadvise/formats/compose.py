@@ -12,6 +12,7 @@ from capadvise.formats.yaml_reader import (
     Dialect,
     Documents,
     Entries,
+    any_text,
     key_lines,
     line,
     optional_text,
@@ -101,6 +102,7 @@ def _service(
     ]
     return Declared(
         service=name,
+        image=any_text(keys.get("image")),
         line=at,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),

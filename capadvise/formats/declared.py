@@ -62,6 +62,8 @@ class Declared:
     one that has no name, the language's own word for it."""
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     """What else it is called: a quadlet with a ContainerName by its file, too."""
+    image: str | None = field(default=None, kw_only=True)
+    """A reference, as written; None where the file names none."""
     line: int = 1
     """Where the service begins in its file, counted from 1."""
     drop: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ def _options(words: Sequence[str], engine: str) -> Sequence[str] | None:
 def declared(words: Sequence[str], engine: str, number: int) -> Declared:
     """What the flags of one command say, up to the image; what is not a flag of ours is passed
     by."""
-    options, _ = RUN.parse(words)
+    options, rest = RUN.parse(words)
     security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
     forbidden = [
         not option.endswith(":false")
@@ -95,6 +95,7 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
     ]
     return Declared(
         service=value_of(options, "name") or engine,
+        image=rest[0] if rest else None,
         line=number,
         drop=_caps(options, "cap-drop"),
         add=_caps(options, "cap-add"),

@@ -14,7 +14,7 @@ from capadvise.formats.manifest_containers import FoundContainer
 from capadvise.formats.manifests import DIALECT, NON_ROOT
 from capadvise.formats.object_names import API_VERSION, POD_SPEC
 from capadvise.formats.snippet import YAML_WORDS, Snippet
-from capadvise.formats.yaml_reader import Documents, flag, is_null, line, optional_text
+from capadvise.formats.yaml_reader import Documents, any_text, flag, is_null, line, optional_text
 
 
 def render(snippet: Snippet) -> str:
@@ -158,6 +158,7 @@ def _declared(documents: Documents, container: FoundContainer) -> Declared:
     )
     return Declared(
         service=container.service,
+        image=any_text(container.keys.get("image")),
         line=container.line,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),

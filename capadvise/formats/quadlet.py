@@ -47,8 +47,8 @@ def declared(container: unit_file.Section) -> Declared:
     passed = flags.declared(args, "container", container.line)
     if any(word.startswith("--rootfs") for word in args):  # then the image is a folder
         folder = container.last("Image")
-        image = [] if folder is None else [folder.value.strip('"').partition(":")[0]]
-        root = [each for path in image for each in host_paths.mounted(path, 1, writable=True)]
+        paths = [] if folder is None else [folder.value.strip('"').partition(":")[0]]
+        root = [each for path in paths for each in host_paths.mounted(path, 1, writable=True)]
         passed = replace(passed, exposed=(*passed.exposed, *root))
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
@@ -60,6 +60,7 @@ def declared(container: unit_file.Section) -> Declared:
     return replace(
         passed,
         service=name.value if name else passed.service,
+        image=image.value.strip('"') if (image := container.last("Image")) else None,
         drop=(*(cap for cap, _ in drop), *passed.drop),
         add=(*(cap for cap, _ in add), *passed.add),
         user=said,

@@ -155,6 +155,12 @@ def optional_text(node: Node | None, what: str) -> str | None:
     return None if node is None or is_null(node) else text(node, what)
 
 
+def any_text(node: Node | None) -> str | None:
+    """What stands there, if it is one value: for what need not be right to be judged."""
+    node = None if node is None else target(node)
+    return node.value if isinstance(node, Scalar) and not node.is_null else None
+
+
 def flag(node: Node | None, what: str) -> bool | None:
     """True or false, unquoted; None for None and for null."""
     if node is None or is_null(node):

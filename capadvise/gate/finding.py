@@ -56,6 +56,9 @@ RULES: dict[str, Rule] = {
     "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
     "not-judged": Rule(_W, "Something that may grant more could not be judged."),
     "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
+    "known-needs": Rule(
+        _N, "The program was proven before, and needs other capabilities than the service has."
+    ),
     "user-namespace": Rule(
         _N, "What it needs would count in a user namespace of its own, where the risk is lower."
     ),

@@ -15,6 +15,7 @@ from capadvise.gate import snippets
 from capadvise.gate.accepting import Acceptance, accepted
 from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
+from capadvise.gate.known_needs import known_needs
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
@@ -186,6 +187,9 @@ def _judge(
         needed = baseline.report(path).proposal.recommended
     service = Service.of(declared, written, consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
+    if path is None:
+        unit = Path(source.paths[0]).name if source.format == "systemd" else ""
+        findings += known_needs(service, unit, catalog.known)
     if baseline is not None and path is None:
         findings.append(_no_report(service, allowed=policy.allow_unknown))
     if baseline is not None and path is not None:

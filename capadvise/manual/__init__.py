@@ -25,6 +25,7 @@ TOPICS = {
     "debugging": "a hardened service fails: whose call was refused, by what, and the cure",
     "contributing": "the map, where to add what, and the path of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what to do instead",
+    "known": "well-known programs, each with the set that was proven for it",
     "sites": "every site rule: what a check in a kernel function means",
     "command-line": "every command and option",
     "report": "every key of a report",

@@ -11,6 +11,7 @@ from capadvise.catalog import default
 from capadvise.manual.facts import capabilities_page, sites_page
 from capadvise.manual.markdown import command_line_page
 from capadvise.manual.options import program
+from capadvise.manual.proven import known_page
 from capadvise.manual.schema import report_page
 from capadvise.manual.troff import manual_page
 
@@ -19,6 +20,7 @@ _SCHEMA: Path = Path(capadvise.report.__file__).parent / "schema.json"
 PAGES: dict[str, Callable[[], str]] = {
     "capabilities.md": lambda: capabilities_page(default()),
     "sites.md": lambda: sites_page(default()),
+    "known.md": lambda: known_page(default()),
     "command-line.md": lambda: command_line_page(program()),
     "report.md": lambda: report_page(json.loads(_SCHEMA.read_text(encoding="utf-8"))),
     "capadvise.1": lambda: manual_page(program()),

@@ -48,6 +48,7 @@ VERBS: dict[str, Callable[[Verbs], None]] = {
     "import": observing.import_,
     "kubernetes": kubernetes.kubernetes,
     "doctor": observing.doctor,
+    "known": knowledge.known,
     "catalog": knowledge.catalog,
     "help": knowledge.help_,
     "completions": knowledge.completions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from capadvise.formats import CONFIGURATIONS
 from capadvise.parser.verbs import Verbs, verb
 
 
@@ -27,6 +28,39 @@ def help_(verbs: Verbs) -> None:
     """``help``."""
     what = "documentation pages; without a name, their list"
     verb(verbs, "help", "[PAGE]", what, _HELP).add_argument("topic", nargs="?", metavar="PAGE")
+
+
+_KNOWN = """\
+Each set was found by trials: with it the program starts, works, stops and starts again, and without
+any one member of the minimal set it fails. NAME is a program, a Debian package, an image or a unit.
+
+examples:
+  capadvise known
+  capadvise known bitnami/redis:8.0
+  capadvise known postgres --format compose
+"""
+
+
+def known(verbs: Verbs) -> None:
+    """``known``."""
+    parser = verb(
+        *(verbs, "known", "[NAME [--format FORMAT]]"),
+        "sets of well-known programs that were proven before",
+        _KNOWN,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--format", choices=CONFIGURATIONS, help="print the set in this language")
+    parser.add_argument(
+        "--set",
+        choices=("recommended", "floor"),
+        default="recommended",
+        help="the recommended set (default), or the minimal set",
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="WORDS",
+        help="the variant with these words in its name; else the first",
+    )
 
 
 _COMPLETIONS = """\

@@ -71,6 +71,7 @@ def test_compose() -> None:
         Declared(
             "web",
             5,
+            image="nginx",
             drop=("ALL",),
             add=("NET_BIND_SERVICE", "${MORE}"),
             user="33:33",
@@ -280,12 +281,13 @@ def test_docker_run_lines() -> None:
         Declared(
             "web",
             6,
+            image="image",
             drop=("ALL",),
             add=("CHOWN", "net_raw"),
             user="33",
             no_new_privileges=True,
         ),
-        Declared("docker", 9, privileged=True, user="root:0"),
+        Declared("docker", 9, image="image", privileged=True, user="root:0"),
     )
 
 

@@ -1,0 +1,239 @@
+"""Programs whose sets were proven before: ``catalog/proven/*.yaml``, one file each.
+
+``python -m tests.proven.run`` makes these files, and the index of all their names: to look for one
+program, two files are read, however many there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from capadvise import strict
+from capadvise.caps import Cap, CapSet
+from capadvise.catalog import values
+from capadvise.errors import BadInput
+
+FOLDER = "proven"
+INDEX = "index.json"
+_UNIT_ENDINGS = (".service", ".socket", ".timer", ".path")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNeed:
+    """A capability of a proven set."""
+
+    cap: Cap
+    why: str
+    """What it is for."""
+    without: str
+    """What a trial without it lost."""
+    when: str = ""
+    """``only at the first start``; empty where it is needed at every start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run and configure a program, and the sets that were proven for it."""
+
+    name: str
+    """What is special about it, in some words."""
+    workload: str
+    """``FILE NAME``: where the workload stands, of which everything can be proven again."""
+    command: str
+    check: str
+    recommended: CapSet
+    floor: CapSet
+    trials: int
+    """How many were made."""
+    no_new_privileges: bool
+    """No program of it gains anything by its set-id bits or file capabilities."""
+    user_namespace: str
+    """``yes``, or what is in the way."""
+    needs: tuple[KnownNeed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProgram:
+    """One program, as one Debian version of it was proven."""
+
+    name: str
+    what: str
+    """What it is: ``a web server``."""
+    package: str
+    version: str
+    """Debian's version of the package."""
+    images: tuple[str, ...]
+    """Repositories of images that run the same program: ``nginx``, ``bitnami/redis``."""
+    units: tuple[str, ...]
+    """Names of its systemd units, without their ending."""
+    capadvise: str
+    kernel: str
+    system: str
+    date: str
+    variants: tuple[Variant, ...]
+
+    @property
+    def upstream(self) -> str:
+        """The version as its authors call it: ``1.26.3`` of ``1:1.26.3+dfsg-3+deb13u1``."""
+        version = self.version.partition(":")[2] or self.version
+        return version.partition("-")[0].partition("+")[0].partition("~")[0]
+
+    @property
+    def largest(self) -> CapSet:
+        """What one variant or another has a use for."""
+        return frozenset().union(*(variant.recommended for variant in self.variants))
+
+    @property
+    def common(self) -> CapSet:
+        """Without what no variant of it works."""
+        return frozenset.intersection(*(variant.floor for variant in self.variants))
+
+
+class Known:
+    """The folder. Nothing is read before it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+
+    @cached_property
+    def _index(self) -> Mapping[str, Mapping[str, str]]:
+        path = self.folder / INDEX
+        try:
+            index: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: {error}") from error
+        return index
+
+    def names(self) -> tuple[str, ...]:
+        """All programs."""
+        return tuple(sorted(set(self._index["programs"].values())))
+
+    def program(self, name: str) -> KnownProgram:
+        """By its own name, which there must be."""
+        path = self.folder / f"{name}.yaml"
+        try:
+            return parse_program(path, path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}") from error
+
+    def find(self, word: str) -> KnownProgram | None:
+        """By whatever it is called: a program, a package, an image or a unit."""
+        return self.by_name(word) or self.by_unit(word) or self.by_image(word)
+
+    def by_name(self, word: str) -> KnownProgram | None:
+        """A program or a package."""
+        return self._listed("programs", word)
+
+    def by_unit(self, word: str) -> KnownProgram | None:
+        """A unit, with its ending or without; one made from a template by the template."""
+        for ending in _UNIT_ENDINGS:
+            word = word.removesuffix(ending)
+        return self._listed("units", word) or self._listed("units", f"{word.partition('@')[0]}@")
+
+    def by_image(self, word: str) -> KnownProgram | None:
+        """A reference of an image, however long."""
+        return self._listed("images", repository(word))
+
+    def _listed(self, kind: str, word: str) -> KnownProgram | None:
+        name = self._index[kind].get(word)
+        return None if name is None else self.program(name)
+
+
+def repository(reference: str) -> str:
+    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay."""
+    name = reference.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    if colon and "/" not in tail:
+        name = head
+    for prefix in ("index.docker.io/", "docker.io/", "library/"):
+        name = name.removeprefix(prefix)
+    return name
+
+
+def tag(reference: str) -> str:
+    """``1.27`` of ``nginx:1.27@sha256:…``; empty where there is none."""
+    head, colon, tail = reference.partition("@")[0].rpartition(":")
+    return tail if colon and head and "/" not in tail else ""
+
+
+def index(programs: Iterator[KnownProgram] | tuple[KnownProgram, ...]) -> dict[str, dict[str, str]]:
+    """All names, by kind, each with the program that it stands for. Raises BadInput where one
+    stands for two."""
+    found: dict[str, dict[str, str]] = {"programs": {}, "images": {}, "units": {}}
+    for program in programs:
+        named = {
+            "programs": (program.name, program.package),
+            "images": program.images,
+            "units": program.units,
+        }
+        for kind, words in named.items():
+            for word in words:
+                if found[kind].setdefault(word, program.name) != program.name:
+                    other = found[kind][word]
+                    raise BadInput(f"{word}: it stands for both {other} and {program.name}")
+    return {kind: dict(sorted(words.items())) for kind, words in found.items()}
+
+
+_PROGRAM = ("name", "what", "package", "version", "images", "units", "made", "variants")
+_MADE = ("capadvise", "kernel", "system", "date")
+_VARIANT = (
+    *("name", "workload", "command", "check", "recommended", "floor", "trials"),
+    *("no_new_privileges", "user_namespace", "needs"),
+)
+
+
+def parse_program(path: Path, text: str) -> KnownProgram:
+    """The text of one file; ``path`` is for messages. Raises BadInput with file and line."""
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=_PROGRAM)
+    if raw["name"] != path.stem:
+        raise BadInput(f"{values.at(path, raw)}: the name must be that of the file")
+    made, variants = raw["made"], raw["variants"]
+    strict.keys(path, made, required=_MADE)
+    if not isinstance(variants, list) or not variants:
+        raise BadInput(f"{values.at(path, raw)}: 'variants' must be a list")
+    return KnownProgram(
+        name=values.text(path, raw, "name"),
+        what=values.text(path, raw, "what"),
+        package=values.text(path, raw, "package"),
+        version=values.text(path, raw, "version"),
+        images=values.texts(path, raw, "images"),
+        units=values.texts(path, raw, "units"),
+        **{key: values.text(path, made, key) for key in _MADE},
+        variants=tuple(_variant(path, each) for each in variants),
+    )
+
+
+def _variant(path: Path, raw: Any) -> Variant:
+    strict.keys(path, raw, required=_VARIANT)
+    trials, set_id = raw["trials"], raw["no_new_privileges"]
+    if not isinstance(trials, int) or not isinstance(set_id, bool):
+        raise BadInput(f"{values.at(path, raw)}: 'trials' must be a number")
+    return Variant(
+        name=values.text(path, raw, "name"),
+        workload=values.text(path, raw, "workload"),
+        command=values.text(path, raw, "command"),
+        check=raw["check"],
+        recommended=frozenset(values.caps(path, raw, "recommended")),
+        floor=frozenset(values.caps(path, raw, "floor")),
+        trials=trials,
+        no_new_privileges=set_id,
+        user_namespace=values.text(path, raw, "user_namespace"),
+        needs=tuple(_needs(path, raw["needs"])),
+    )
+
+
+def _needs(path: Path, raw: Any) -> Iterator[KnownNeed]:
+    for each in raw:
+        strict.keys(path, each, required=("cap", "why", "without"), optional=("when",))
+        yield KnownNeed(
+            values.cap(path, each, each["cap"]),
+            values.text(path, each, "why"),
+            values.text(path, each, "without"),
+            values.text(path, each, "when") if "when" in each else "",
+        )

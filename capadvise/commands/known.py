@@ -1,0 +1,54 @@
+"""``capadvise known``: the sets of well-known programs, as they were proven before."""
+
+from __future__ import annotations
+
+import argparse
+
+from capadvise.catalog import default
+from capadvise.catalog.known import KnownProgram, Variant
+from capadvise.errors import BadInput, Exit
+from capadvise.formats import FORMATS
+from capadvise.report.escape import printable
+from capadvise.report.known_text import known_text, list_text, other_version
+from capadvise.workflow.notice import notice
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the list, one program, or its set in a format."""
+    known = default().known
+    if args.name is None:
+        if args.format:
+            raise BadInput("--format is for one program", hint="capadvise known lists them")
+        print("\n".join(list_text(map(known.program, known.names()))))
+        return Exit.OK
+    program = known.find(args.name)
+    if program is None:
+        raise BadInput(
+            f"nothing was proven of {args.name!r} before",
+            hint="capadvise known lists the programs; to prove one: capadvise run --prove",
+        )
+    if args.format is None:
+        print("\n".join(known_text(program, args.name, default())))
+        return Exit.OK
+    from capadvise.formats.from_known import known_snippet
+
+    variant = _chosen(program, args.variant)
+    if other := other_version(program, args.name):
+        notice(f"note: {other}")
+    text = FORMATS[args.format].render(known_snippet(program, variant, set_name=args.set))
+    print(text, end="")
+    return Exit.OK
+
+
+def _chosen(program: KnownProgram, words: str | None) -> Variant:
+    """The first one whose name has these words in it."""
+    found = [one for one in program.variants if (words or "").lower() in one.name.lower()]
+    if not found:
+        names = "; ".join(one.name for one in program.variants)
+        raise BadInput(f"no variant of {program.name} is called {words!r}", hint=printable(names))
+    if len(program.variants) > 1 and words is None:
+        notice(
+            f"note: {program.name} was proven in {len(program.variants)} variants; this is: "
+            f"{found[0].name} (--variant)"
+        )
+    return found[0]

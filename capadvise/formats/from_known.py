@@ -1,0 +1,29 @@
+"""What a format renders of a program that was proven before."""
+
+from __future__ import annotations
+
+from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.formats.snippet import Kept, Snippet, one_line
+
+
+def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> Snippet:
+    """Of one variant, which was started as root."""
+    caps = variant.floor if set_name == "floor" else variant.recommended
+    needs = [need for need in variant.needs if need.cap in caps]
+    proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
+    return Snippet(
+        name=program.name,
+        caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
+        notes=(one_line(proven), "another version or configuration, or an entrypoint: prove it"),
+        no_new_privileges=variant.no_new_privileges,
+        default_seccomp=True,
+        kept=tuple(
+            Kept(need.cap, "required", "trial", one_line(need.why), None, one_line(need.without))
+            for need in needs
+        ),
+        set_name=set_name,
+    )
+
+
+def _reason(need: KnownNeed) -> str:
+    return need.why.partition(" (")[0].partition(";")[0]

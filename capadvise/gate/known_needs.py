@@ -1,0 +1,58 @@
+"""Where there is no report: what the program of a service was proven to need before. Pure.
+
+Weaker than a report: another version, configuration or entrypoint can need something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.caps import CapSet
+from capadvise.catalog.known import Known, KnownProgram, repository
+from capadvise.gate.finding import Finding
+from capadvise.gate.service import Service
+from capadvise.report.escape import printable
+from capadvise.report.explain_words import listed
+from capadvise.report.known_text import other_version
+
+
+def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
+    """One finding, where a service that starts as root holds more than any variant of its program
+    needs, or less than all do. ``unit``: the name of its unit; empty where it is none."""
+    image = service.declared.image or ""
+    program = known.by_unit(unit) if unit else known.by_image(image) if image else None
+    if program is None or service.bounded_only or service.declared.windows:
+        return
+    more, less = service.granted - program.largest, program.common - service.granted
+    if not more and not less:
+        return
+    said = [f"also holds {_names(more)}"] if more else []
+    said += [f"lacks {_names(less)}"] if less else []
+    asked = other_version(program, image)
+    yield service.finding(
+        "known-needs",
+        "",
+        f"{program.name} ({program.upstream} was proven) needs {_needed(program)}; "
+        f"this one {listed(said)}",
+        f"{printable(unit or repository(image))} most likely runs it."
+        + (f" {printable(asked)}" if asked else ""),
+        f"`capadvise known {program.name}` shows the proof. To be sure of this service, record it.",
+    )
+
+
+def _needed(program: KnownProgram) -> str:
+    """What its variants have in common, and what one or another has a use for."""
+    some = program.largest - program.common
+    if some and not program.common:
+        return f"at most {_names(some)}"
+    always = _names(program.common)
+    return f"{always}, and at most {_names(some)} besides" if some else always
+
+
+def _names(caps: CapSet) -> str:
+    if len(caps) > _MANY:
+        return f"{len(caps)} others, {listed([cap.short for cap in sorted(caps)][:3])} among them"
+    return listed([cap.short for cap in sorted(caps)]) or "no capability"
+
+
+_MANY = 12

@@ -1,0 +1,68 @@
+"""The page of the programs that were proven before: a table made of ``catalog/proven/``."""
+
+from __future__ import annotations
+
+from capadvise.caps import CapSet
+from capadvise.catalog import Catalog
+from capadvise.catalog.known import KnownProgram, Variant
+from capadvise.manual.words import head, prose, row
+from capadvise.report.words import risk_word
+
+_HEAD = """\
+# Known programs
+
+The sets of {programs} programs in {variants} variants. Each was found by trials: with the minimal
+set the program starts, passes its check, stops, starts again and passes once more; without any one
+member it fails. `capadvise known nginx` shows one with its reasons, its command and its check, and
+`capadvise known nginx --format compose` prints its set. The name can be that of a program, a Debian
+package, an image or a unit. `check` uses the table for services that have no report.
+
+**What it does not say.** A row is one version, Debian's, run as its variant says. An image's
+entrypoint can do more, and so can your configuration: `capadvise run --prove` proves yours.
+
+To prove rows again, in a checkout as root: `python -m tests.proven.run nginx redis`, or without
+names all of them. `--compare` writes nothing, and says where a set is another one now.
+
+"Recommended adds": without it nothing fails, but something is lost that a trial noticed. The risk
+is the highest of a set: of docker's default, and of the minimal one.
+"""
+
+
+def known_page(catalog: Catalog) -> str:
+    """All programs, by name."""
+    programs = [catalog.known.program(name) for name in catalog.known.names()]
+    variants = sum(len(program.variants) for program in programs)
+    lines = _HEAD.format(programs=len(programs), variants=variants).splitlines()
+    lines += ["", *head(*_TITLES)]
+    lines += [_row(program, each, catalog) for program in programs for each in program.variants]
+    return "\n".join(lines) + "\n"
+
+
+_TITLES = (
+    *("program", "version", "variant", "minimal set", "recommended adds"),
+    *("docker's default", "risk", "user namespace"),
+)
+
+
+def _row(program: KnownProgram, variant: Variant, catalog: Catalog) -> str:
+    usual = catalog.baselines.default("docker").grants
+    risks = [_worst(caps, catalog) for caps in (usual, variant.floor)]
+    return row(
+        program.name,
+        program.upstream,
+        prose(variant.name),
+        _names(variant.floor),
+        _names(variant.recommended - variant.floor),
+        f"{len(usual)} → {len(variant.floor)}",
+        " → ".join(risks),
+        variant.user_namespace.partition(":")[0],
+    )
+
+
+def _worst(caps: CapSet, catalog: Catalog) -> str:
+    worst = max(caps, key=catalog.risk_rank, default=None)
+    return "none" if worst is None else risk_word(catalog.risk(worst))
+
+
+def _names(caps: CapSet) -> str:
+    return ", ".join(cap.short for cap in sorted(caps)) or "–"

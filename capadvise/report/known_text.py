@@ -1,0 +1,75 @@
+"""What is known of a program, for people: ``capadvise known``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from capadvise.caps import CapSet
+from capadvise.catalog import Catalog
+from capadvise.catalog.known import KnownNeed, KnownProgram, Variant, repository, tag
+from capadvise.report.explain_words import bullet, paragraph, sentence
+
+
+def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
+    """A line for each variant."""
+    rows = [(each, variant) for each in programs for variant in each.variants]
+    wide = max((len(each.name) for each, _ in rows), default=0)
+    for each, variant in rows:
+        yield f"{each.name:{wide}}  {each.upstream:9}  {_short(variant.floor)}  ({variant.name})"
+
+
+def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[str]:
+    """One program. ``word``: what it was looked for by."""
+    yield f"{program.name}: {program.what}"
+    made = (
+        f"Proven: Debian's {program.package} {program.version}, on {program.date} (Linux "
+        f"{program.kernel}, capadvise {program.capadvise})."
+    )
+    yield from paragraph(made)
+    if other := other_version(program, word):
+        yield from paragraph(other)
+    for variant in program.variants:
+        yield ""
+        yield from _variant_text(variant, catalog)
+    yield ""
+    yield from paragraph(
+        "This is the program run and configured as above. The entrypoint of an image can do more "
+        "(hand over a volume, change the user): capadvise run --prove -- docker run … tells."
+    )
+    yield from paragraph(
+        f"To prove it again, in a checkout: python -m tests.proven.run {program.name}"
+    )
+
+
+def other_version(program: KnownProgram, word: str) -> str | None:
+    """What must be said to somebody who asked for another version."""
+    asked = tag(word)
+    if not asked or program.upstream.startswith(asked.partition("-")[0]):
+        return None
+    return f"Of {repository(word)}:{asked} nothing is proven: what follows is {program.upstream}."
+
+
+def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
+    yield sentence(variant.name)[:-1]
+    usual = catalog.baselines.default("docker").grants
+    yield from bullet(f"minimal set: {_short(variant.floor)} ({variant.trials} trials)")
+    if variant.recommended != variant.floor:
+        yield from bullet(f"recommended besides: {_short(variant.recommended - variant.floor)}")
+    spared = len(usual - variant.recommended)
+    yield from bullet(f"of the {len(usual)} that docker grants by default, {spared} are not needed")
+    for need in variant.needs:
+        yield from bullet(_need(need), indent="    ")
+    yield from bullet(f"fits a user namespace: {variant.user_namespace}")
+    if not variant.no_new_privileges:
+        yield from bullet("it starts a set-id program: no-new-privileges would break that")
+    yield from bullet(f"command: {' '.join(variant.command.split())}")
+    yield from bullet(f"works if: {' '.join(variant.check.split())}")
+
+
+def _need(need: KnownNeed) -> str:
+    when = f", {need.when}" if need.when else ""
+    return f"{need.cap.short}: {need.why}{when}; without it: {need.without}"
+
+
+def _short(caps: CapSet) -> str:
+    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"

@@ -1,0 +1,196 @@
+"""Programs that were proven before: what they are found by, how they are shown, what check says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from capadvise.caps import parse_set
+from capadvise.catalog import default
+from capadvise.catalog.known import index, parse_program, repository, tag
+from capadvise.cli import main
+from capadvise.errors import BadInput
+from capadvise.formats import CONFIGURATIONS, FORMATS
+from tests.proven.run import PROGRAMS, differences, programs, ways
+
+KNOWN = default().known
+NGINX = KNOWN.program("nginx")
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "version"),
+    [
+        ("nginx", "nginx", ""),
+        ("nginx:1.27", "nginx", "1.27"),
+        ("library/nginx", "nginx", ""),
+        ("docker.io/library/nginx:1.27-alpine@sha256:ab", "nginx", "1.27-alpine"),
+        ("index.docker.io/bitnami/redis:8", "bitnami/redis", "8"),
+        ("localhost:5000/nginx", "localhost:5000/nginx", ""),
+        ("localhost:5000/nginx:1", "localhost:5000/nginx", "1"),
+        ("", "", ""),
+    ],
+)
+def test_references(reference: str, name: str, version: str) -> None:
+    assert (repository(reference), tag(reference)) == (name, version)
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("redis", "redis"),
+        ("redis-server", "redis"),
+        ("redis-server.service", "redis"),
+        ("bitnami/redis:7", "redis"),
+        ("postgres:17", "postgresql"),
+        ("postgresql@15-main.service", "postgresql"),
+        ("example.org/redis", None),
+        ("nothing", None),
+        ("", None),
+    ],
+)
+def test_what_a_program_is_found_by(word: str, found: str | None) -> None:
+    program = KNOWN.find(word)
+    assert (program and program.name) == found
+
+
+def test_every_file_is_read_and_in_the_index() -> None:
+    paths = sorted(KNOWN.folder.glob("*.yaml"))
+    every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
+    assert [program.name for program in every] == list(KNOWN.names())
+    assert index(every) == KNOWN._index
+    for program in every:
+        for variant in program.variants:
+            assert variant.floor <= variant.recommended
+            assert {need.cap for need in variant.needs} == variant.recommended
+
+
+def test_every_row_is_made_of_a_workload_that_is_there() -> None:
+    wanted = yaml.safe_load(PROGRAMS.read_text())
+    for name in KNOWN.names():
+        said = [variant.workload for variant in KNOWN.program(name).variants]
+        assert said == [way.workload for way in ways(wanted[name])], name
+    assert programs(["nginx"]).keys() == {"nginx"}
+
+
+def test_one_name_stands_for_one_program() -> None:
+    other = parse_program(Path("other.yaml"), _text(name="other"))
+    with pytest.raises(BadInput, match="nginx-light: it stands for both nginx and other"):
+        index((NGINX, other))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", "another", "the name must be that of the file"),
+        ("variants", [], "'variants' must be a list"),
+        ("images", "nginx", "'images' must be a list of texts"),
+        ("colour", "blue", "unknown key 'colour'"),
+    ],
+)
+def test_files_that_are_refused(key: str, value: object, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        parse_program(Path("nginx.yaml"), _text(**{key: value}))
+
+
+def _text(**other: object) -> str:
+    path = KNOWN.folder / "nginx.yaml"
+    return yaml.safe_dump({**yaml.safe_load(path.read_text()), **other})
+
+
+def test_what_has_changed_since_is_said() -> None:
+    made = yaml.safe_load((KNOWN.folder / "nginx.yaml").read_text())
+    assert list(differences(made)) == []
+    made["variants"][0]["floor"] = ["CAP_SETUID"]
+    (said,) = differences(made)
+    assert said.startswith("nginx, port 80, workers as www-data: floor: ['CAP_CHOWN', ")
+    assert said.endswith("before, ['CAP_SETUID'] now")
+
+
+def test_one_program_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known", "library/nginx:99.1"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Of nginx:99.1 nothing is proven: what follows is {NGINX.upstream}." in text
+    assert "minimal set: CHOWN, SETGID, SETUID, NET_BIND_SERVICE" in text
+    assert "only at the first start; without it: the workload fails" in text
+    assert main(["known", f"nginx:{NGINX.upstream}-alpine"]) == 0
+    assert "nothing is proven" not in capsys.readouterr().out
+
+
+def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == set(KNOWN.names())
+
+
+def test_what_is_unknown_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known", "no-such\x1b"]) == 2
+    assert "nothing was proven of 'no-such\\x1b' before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_set_in_every_language(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the gate's own reader finds in it is the set."""
+    assert main(["known", "nginx", "--format", name]) == 0
+    text = capsys.readouterr().out
+    (declared, *_) = FORMATS[name].read(text)
+    assert parse_set(declared.add) == NGINX.variants[0].recommended
+    assert "proven on" in text or name == "oci"
+
+
+def test_one_of_several_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known", "redis", "--format", "docker"]) == 0
+    asked = capsys.readouterr()
+    assert "redis was proven in 2 variants" in asked.err
+    assert "--cap-add=SETUID" in asked.out
+    assert main(["known", "redis", "--format", "docker", "--variant", "as ROOT"]) == 0
+    assert "--cap-add" not in capsys.readouterr().out
+    assert main(["known", "redis", "--format", "docker", "--variant", "blue"]) == 2
+    assert "no variant of redis is called 'blue'" in capsys.readouterr().err
+
+
+COMPOSE = """
+services:
+  web:
+    image: nginx:99
+    cap_drop: [ALL]
+    cap_add: [{caps}]
+    {more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("caps", "more", "said"),
+    [
+        ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE", "", ""),
+        ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE, KILL", "", "this one also holds KILL"),
+        ("CHOWN, SETUID, NET_BIND_SERVICE", "", "this one lacks SETGID"),
+        (
+            "CHOWN, SETUID, SYS_TIME",
+            "",
+            "holds SYS_TIME and lacks SETGID and NET_BIND_SERVICE",
+        ),
+        ("", 'user: "33"', ""),
+        ("", "privileged: true", "this one also holds 37 others, DAC_OVERRIDE, "),
+    ],
+)
+def test_services_without_a_report(
+    caps: str, more: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text(COMPOSE.format(caps=caps, more=more))
+    main(["check", str(path), "--output", "github"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "known-needs" in line]
+    assert len(lines) == bool(said)
+    for line in lines:
+        assert line.startswith("::notice file=")
+        assert said in line
+        assert f"Of nginx:99 nothing is proven: what follows is {NGINX.upstream}." in line
+
+
+def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "nginx.service"
+    path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SETUID\n")
+    main(["check", str(path), "--output", "github"])
+    assert "this one lacks CHOWN, SETGID and NET_BIND_SERVICE" in capsys.readouterr().out

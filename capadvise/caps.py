@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 NAMES = (
@@ -96,8 +97,10 @@ SYS_ADMIN = Cap.parse("SYS_ADMIN")
 """The capability that floods: checked at nearly every mmap and exec."""
 
 
+@lru_cache(256)
 def from_mask(mask: int) -> CapSet:
-    """The set behind a bit mask as in ``/proc/PID/status``."""
+    """The set behind a bit mask as in ``/proc/PID/status``. It takes 2 KB, and most processes have
+    one of a few."""
     return frozenset(Cap(bit) for bit in range(64) if mask >> bit & 1)
 
 

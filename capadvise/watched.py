@@ -3,6 +3,7 @@ matters. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -39,6 +40,15 @@ _NOT_FOR_WANT_OF_PERMISSION = {
     ("setpgid", "EACCES"): "its child has made an exec already (setpgid(2))",
 }
 """Errors that are no refusals."""
+
+
+_ON_THE_WAY = frozenset({"link_path_walk", "may_lookup"})
+_OF_THE_FILE = frozenset({"may_open", "may_linkat", "notify_change"})
+_ENTRIES = re.compile(
+    r"may_(create|delete).*|lookup_open|open_last_lookups|path_openat"
+    r"|vfs_(create|mkdir|mknod|symlink|link|tmpfile|unlink|rmdir|rename)"
+)
+"""Below the function that checks a mode. Much of fs/namei.c is inlined."""
 
 
 class OwnerKind(StrEnum):
@@ -129,6 +139,16 @@ class WatchedCall:
         return self.uid == 0 and cap in self.bounding
 
 
+class PathPart(StrEnum):
+    """Where along a path the mode of a file refused."""
+
+    ITSELF = "itself"
+    ENTRY = "entry"
+    """In the directory that holds it: a file is to be made there, renamed or removed."""
+    ABOVE = "above"
+    """In a directory on the way to it."""
+
+
 @dataclass(slots=True)
 class WatchFinding:
     """One kind of refusal of one owner."""
@@ -143,6 +163,7 @@ class WatchFinding:
     """Why it does not matter; None where it does."""
     opener: Cap | None = None
     """With which its engine's default seccomp filter would let the call through."""
+    part: PathPart = PathPart.ITSELF
     count: int = 0
     number: int = 0
     """In which order they appeared, from 1."""
@@ -153,7 +174,7 @@ class WatchFinding:
         call = self.call
         return (
             *(call.owner, call.program, call.syscall, call.uid, self.by, self.caps),
-            *(self.errno, self.hidden),
+            *(self.errno, self.hidden, self.part),
         )
 
 
@@ -182,7 +203,17 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
     caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
     kept = replace(call, denied=())  # what is remembered is to be small
     opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
-    return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden, opener)
+    part = _part(deciding[-1].site) if deciding else PathPart.ITSELF
+    return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden, opener, part)
+
+
+def _part(site: tuple[str, ...]) -> PathPart:
+    """As the functions say that a check of a file's mode has come through (fs/namei.c)."""
+    if _ON_THE_WAY.intersection(site):
+        return PathPart.ABOVE
+    if not _OF_THE_FILE.intersection(site) and any(map(_ENTRIES.fullmatch, site)):
+        return PathPart.ENTRY
+    return PathPart.ITSELF
 
 
 def _opener(call: WatchedCall, catalog: Catalog) -> Cap | None:

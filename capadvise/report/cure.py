@@ -4,10 +4,11 @@ what to do in its place. Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from capadvise.caps import Cap
 from capadvise.recording import RefusedBy
-from capadvise.watched import OwnerKind, WatchFinding
+from capadvise.watched import OwnerKind, PathPart, WatchFinding
 
 _NO_CURE = {
     RefusedBy.SECCOMP: "its seccomp filter has to allow {call}",
@@ -17,8 +18,6 @@ _NO_CURE = {
 }
 _INSTEAD = {
     "CHOWN": "chown {where} once, beforehand",
-    "DAC_OVERRIDE": "give {where} to {who}, or to one of its groups",
-    "DAC_READ_SEARCH": "give {where} to {who}, or to one of its groups",
     "FOWNER": "give {where} to {who}",
     "NET_BIND_SERVICE": "listen on a port from 1024 on",
     "SETUID": "start it as that user",
@@ -26,6 +25,14 @@ _INSTEAD = {
     "SETPCAP": "let whoever starts it set its capabilities",
 }
 """What does without the capability, where that fits into a few words; the catalog has the rest."""
+_OF_MODES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
+_FILES = {
+    PathPart.ITSELF: "give {where} to {who}, or to one of its groups",
+    PathPart.ENTRY: "let {who} write to {directory}",
+    PathPart.ABOVE: "let {who} search the directories above {where}",
+}
+_TWO_PATHS = ("link", "symlink", "rename")
+"""Beginnings of the names of calls that have two: only the first one is known."""
 
 
 def cure(finding: WatchFinding) -> str:
@@ -89,11 +96,14 @@ def _grant(finding: WatchFinding, cap: Cap) -> str:
 
 
 def _instead(finding: WatchFinding, cap: Cap) -> str:
-    text = _INSTEAD.get(cap.short)
+    text = _FILES[finding.part] if cap.short in _OF_MODES else _INSTEAD.get(cap.short)
     if text is None:
         return f"see: capadvise explain {cap.short}"
     call = finding.call
     where = call.about.split(", ")[0] if call.about.startswith("/") else "the file"
     if where == "the file" and cap.short == "CHOWN":
         where = "the file or volume"
-    return text.format(where=where, who=f"uid {call.uid}" if call.uid else "root")
+    named = where.startswith("/") and not call.syscall.startswith(_TWO_PATHS)
+    directory = str(PurePosixPath(where).parent) if named else "the directory"
+    who = f"uid {call.uid}" if call.uid else "root"
+    return text.format(where=where, directory=directory, who=who)

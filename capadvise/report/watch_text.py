@@ -8,7 +8,7 @@ from capadvise.caps import Cap
 from capadvise.recording import RefusedBy
 from capadvise.report.cure import cure
 from capadvise.report.escape import printable
-from capadvise.watched import OwnerKind, WatchFinding
+from capadvise.watched import OwnerKind, PathPart, WatchFinding
 
 _MOST = 20
 """Findings of a summary."""
@@ -44,7 +44,8 @@ def said(finding: WatchFinding) -> str:
         case RefusedBy.MAC:
             return finding.evidence
         case RefusedBy.MODE:
-            return f"not its file: mode and owner refuse uid {finding.call.uid}"
+            what = "file" if finding.part is PathPart.ITSELF else "directory"
+            return f"not its {what}: mode and owner refuse uid {finding.call.uid}"
         case RefusedBy.MOUNT:
             return "the file system is mounted read-only"
         case RefusedBy.LIMIT:

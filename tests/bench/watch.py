@@ -1,17 +1,22 @@
 """What ``capadvise watch`` costs the machine, and itself.
 
 An ordinary user maps memory, which fails a check each time, opens files, which checks nothing, and
-makes processes, at whose end a program runs. Rounds without, with and with ``--every-call`` are
-made in turn, so that their ratios mean something; it is processor time that is compared, and the
-best of the rounds says most on a busy machine. Then 10,000 calls a second are refused for a while:
-the processor time of the watch. Then ten million are: its memory. The budgets: 1.01 (but not for
-``--every-call``), 1 %, and 20 MB, which do not grow.
+makes processes, at whose end a program runs. What is compared is the processor time of these loads.
+Each round takes it twice without a watch and once with it, in an order that turns round; a ratio is
+that of two neighbours, so that what else the machine does weighs on both alike. The second time
+without tells what the machine's unrest alone makes of a ratio: where that is not 1.00, wait for a
+quieter hour. The budget is 1.01, but not for ``--every-call``.
 
-    python -m tests.bench.watch [ROUNDS [MILLIONS]]
+Then 10,000 calls a second are refused for a while: the processor time of the watch, of which 1 % of
+a processor is its budget. Then ten million are: its memory after the first and after each further
+one, which is to be the same. Then more kinds of refusals than it keeps: how large it can get.
+
+    python -m tests.bench.watch [PART ...] [--rounds N] [--millions N]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import statistics
@@ -19,24 +24,31 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.linux.kernel import procfs
+from capadvise.watched import KEPT
 from tests.support.wait import until
 from tests.support.watching import Watching, watching
 
 LOADS = {
-    "mmap": (20_000, "mmap.mmap(-1, 4096).close()"),
+    "mmap": (10_000, "mmap.mmap(-1, 4096).close()"),
     "open": (20_000, "os.close(os.open('/dev/null', 0))"),
-    "fork": (300, "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)"),
+    "fork": (100, "os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)"),
 }
+EVERY_CALL = "every-call"
+PARTS = (*LOADS, EVERY_CALL, "processor", "memory", "kinds")
 TIMED = """
 import mmap, os, time
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-begun, precise = sum(os.times()[:4]), time.process_time()
-for _ in range({times}): {load}
-print(sum(os.times()[:4]) - begun, time.process_time() - precise)
+for _ in range({repeated}):
+    begun, precise = sum(os.times()[:4]), time.process_time()
+    for _ in range({times}): {load}
+    print(sum(os.times()[:4]) - begun, time.process_time() - precise)
 """
+REPEATED = 6
+"""Of these, the quickest counts: nobody interrupted it."""
 REFUSED = """
 import os, time
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -53,46 +65,98 @@ while (now := time.monotonic()) < end:
 SO_MANY = """
 for _ in range({times}): chown()
 """
+KINDS = """
+import os, time
+for uid in range(1, {kinds} + 1):
+    os.seteuid(uid)
+    try: os.chown("/etc/passwd", 8, 6)
+    except OSError: pass
+    os.seteuid(0)
+    if uid % 200 == 0: time.sleep(0.3)
+"""
 SECONDS = 20
-KINDS: dict[str, Callable[[], AbstractContextManager[object]]] = {
-    "without": nullcontext,
-    "with": lambda: watching("--json"),
-    "every call": lambda: watching("--json", "--every-call"),
-}
+MILLION = 1_000_000
 
 
-def main(rounds: int, millions: float) -> None:
-    """Print it all."""
+def main(parts: Sequence[str], rounds: int, millions: int) -> None:
+    """Print it."""
     print(f"load of this machine: {os.getloadavg()[0]:.1f}")
+    print(f"{'':8} {'':12} median (quartiles), and quickest to quickest, of {rounds} rounds")
     for name in LOADS:
-        _throughput(name, rounds)
-    with watching("--json") as watch:
-        _refusals(watch, millions)
+        if name in parts:
+            _throughput(name, rounds)
+        if EVERY_CALL in parts:
+            _throughput(name, rounds, "--every-call")
+    if "processor" in parts:
+        with watching("--json") as watch:
+            _processor(watch)
+    if "memory" in parts:
+        with watching("--json") as watch:
+            _memory(watch, millions)
+    if "kinds" in parts:
+        with watching("--json") as watch:
+            _kinds(watch)
 
 
-def _throughput(name: str, rounds: int) -> None:
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+@dataclass(frozen=True)
+class Kind:
+    """What runs beside the load."""
+
+    name: str
+    around: Callable[[], AbstractContextManager[object]]
+
+
+def _throughput(name: str, rounds: int, *options: str) -> None:
+    nothing, again = Kind("without", nullcontext), Kind("unrest", nullcontext)
+    watched = Kind(options[0][2:] if options else "watch", lambda: watching("--json", *options))
+    order = [again, nothing, watched]  # "without" is the neighbour of both
+    seconds: dict[str, list[float]] = {kind.name: [] for kind in order}
     for _ in range(rounds):
-        for kind, around in KINDS.items():
-            with around():
-                times[kind].append(_seconds(name))
-    native = times.pop("without")
-    for kind, taken in times.items():
-        best, median = min(taken) / min(native), _median(taken) / _median(native)
-        print(f"{name:8} {kind:10} {best:.3f} (best), {median:.3f} (median)")
+        for kind in order:
+            with kind.around():
+                seconds[kind.name].append(_seconds(name))
+        order.reverse()
+    native = seconds[nothing.name]
+    for kind in (again, watched):
+        taken = seconds[kind.name]
+        ratios = [one / other for one, other in zip(taken, native, strict=True)]
+        low, median, high = statistics.quantiles(ratios, n=4)
+        best = min(taken) / min(native)
+        spread = f"{median:.3f} ({low:.3f} to {high:.3f}), {best:.3f}"
+        print(f"{name:8} {kind.name:12} {spread}", flush=True)
 
 
-def _refusals(watch: Watching, millions: float) -> None:
-    cpu, memory = _used(watch)
+def _seconds(name: str) -> float:
+    times, load = LOADS[name]
+    code = TIMED.format(repeated=REPEATED, times=times, load=load)
+    lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    children = name == "fork"  # their time is counted in hundredths of a second
+    return min(float(line.split()[0 if children else 1]) for line in lines)
+
+
+def _processor(watch: Watching) -> None:
+    before = _spent(watch)
     _refuse(5, FOR_A_WHILE.format(seconds=SECONDS))
-    spent, _ = _used(watch)
-    print(f"refused  {_counted(watch, 5) / SECONDS:.0f} a second")
-    print(f"watch    {100 * (spent - cpu) / SECONDS:.2f} % of a processor")
-    _refuse(7, SO_MANY.format(times=int(millions * 1_000_000)))
-    counted = _counted(watch, 7)
-    _, grown = _used(watch)
-    print(f"refused  {counted / 1e6:g} million")
-    print(f"memory   {grown / 1024:.0f} MB, {(grown - memory) / 1024:+.1f} MB")
+    spent = _spent(watch) - before
+    print(f"{_counted(watch, 5) / SECONDS:.0f} refusals a second: ", end="")
+    print(f"{100 * spent / SECONDS:.2f} % of a processor", flush=True)
+
+
+def _memory(watch: Watching, millions: int) -> None:
+    print(f"begun: {_used(watch)}")
+    for million in range(1, millions + 1):
+        _refuse(7, SO_MANY.format(times=MILLION))
+        counted, findings = _counted(watch, 7), watch.rows("summary")[-1]["findings"]
+        if counted != million * MILLION:
+            raise SystemExit(f"{counted} were counted after {million} million")
+        print(f"{million} million: {_used(watch)}, {findings} findings", flush=True)
+
+
+def _kinds(watch: Watching) -> None:
+    print(f"begun: {_used(watch)}")
+    for made in (KEPT // 2, KEPT, 2 * KEPT):
+        subprocess.run([sys.executable, "-c", KINDS.format(kinds=made)], check=True)
+        print(f"{made} kinds: {_used(watch)}", flush=True)
 
 
 def _refuse(uid: int, loop: str) -> None:
@@ -110,28 +174,29 @@ def _counted(watch: Watching, uid: int) -> int:
     return int(counts[-1]["count"])
 
 
-def _median(numbers: Sequence[float]) -> float:
-    return statistics.median(numbers)
-
-
-def _seconds(name: str) -> float:
-    times, load = LOADS[name]
-    code = TIMED.format(times=times, load=load)
-    words = [sys.executable, "-c", code]
-    spent, precise = subprocess.check_output(words, text=True).split()
-    return float(spent) if name == "fork" else float(precise)
-
-
-def _used(watch: Watching) -> tuple[float, int]:
-    """Seconds of processor time, and KB of memory."""
-    pid = watch.process.pid
-    with open(f"/proc/{pid}/stat", "rb") as file:
+def _spent(watch: Watching) -> float:
+    """Seconds of processor time."""
+    with open(f"/proc/{watch.process.pid}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    status = procfs.parse_status(Path(f"/proc/{pid}/status").read_text())
-    return ticks / os.sysconf("SC_CLK_TCK"), int(status["VmRSS"].split()[0])
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _used(watch: Watching) -> str:
+    """Memory: its own, and what it shares with other processes (Python, libraries)."""
+    text = Path(f"/proc/{watch.process.pid}/status").read_text()
+    own, files = (int(procfs.parse_status(text)[name].split()[0]) for name in _KINDS_OF_MEMORY)
+    return f"{own / 1024:.1f} MB, and {files / 1024:.1f} MB of files"
+
+
+_KINDS_OF_MEMORY = ("RssAnon", "RssFile")
 
 
 if __name__ == "__main__":
-    given = [float(word) for word in sys.argv[1:]]
-    main(int(given[0]) if given else 10, given[1] if len(given) > 1 else 10)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.watch")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--millions", type=int, default=10)
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    main(given.parts or PARTS, given.rounds, given.millions)

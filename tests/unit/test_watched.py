@@ -14,6 +14,7 @@ from capadvise.formats.watch_files import CAPS, FILES
 from capadvise.linux.audit.denials import denials
 from capadvise.linux.audit.records import parse_line
 from capadvise.linux.ftrace.bpf_assembler import Assembler
+from capadvise.linux.ftrace.denials import RefusedCheck
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.running.owners import Owners, unit_or_user
 from capadvise.linux.running.watched_calls import CallReader
@@ -50,6 +51,30 @@ def check(cap: str, site: tuple[str, ...] = CHOWN, ns: Namespace = Namespace.TAR
         syscall="chown",
         result=-1,
     )
+
+
+LOOKUP = ("generic_permission", "inode_permission")
+
+
+@pytest.mark.parametrize(
+    ("syscall", "below", "said", "way"),
+    [
+        ("openat", ("may_open", "path_openat"), "file", "give /d/f to uid 5, or to one of its"),
+        ("openat", ("link_path_walk", "path_openat"), "directory", "search the directories above"),
+        ("openat", ("path_openat",), "directory", "let uid 5 write to /d"),
+        ("unlinkat", ("may_delete", "vfs_unlink"), "directory", "let uid 5 write to /d"),
+        ("renameat2", ("may_create", "vfs_rename"), "directory", "write to the directory"),
+    ],
+)
+def test_whose_mode_refused(syscall: str, below: tuple[str, ...], said: str, way: str) -> None:
+    """A file cannot be given to somebody before it is made, and who may not search a directory
+    does not get on with the file below it."""
+    site = (*LOOKUP, *below, f"__x64_sys_{syscall}")
+    checks = (check("DAC_READ_SEARCH", site), check("DAC_OVERRIDE", site))
+    given = replace(call(COMPOSE, *checks, uid=5), syscall=syscall, about="/d/f")
+    line = finding_line(finding(given))
+    assert f"not its {said}: mode and owner refuse uid 5" in line
+    assert way in line
 
 
 def call(owner: Owner = COMPOSE, *checks: Check, uid: int = 0, bounding: str = "") -> WatchedCall:
@@ -150,6 +175,21 @@ def test_a_security_module_is_named() -> None:
         " · its security profile has to allow this"
     )
     assert noted.hidden is not None
+
+
+def test_the_same_call_for_one_user_after_the_other_is_two() -> None:
+    """A server takes on the ids of whom it serves, and has the path where it had it before."""
+    root, other = (0, 1000, 0), (0, 1001, 0)
+    reader = CallReader(Symbols(b""), {92: "chown"}, Owners())
+    seen = [
+        RefusedCheck(
+            *(bytes([number]), int(Cap.parse(cap)), 0, False, 92, 0, "server", 0, b"", 0, 0),
+            *((4096, 5, 6, 0, 0, 0), uids, (0, 0, 0), 0, 0, b"/data", ("",)),
+        )
+        for number, (cap, uids) in enumerate([("CHOWN", root), ("FSETID", root), ("CHOWN", other)])
+    ]
+    calls = [(call.uid, len(call.denied), keys) for call, keys in reader.calls(seen)]
+    assert calls == [(1000, 2, [b"\0", b"\1"]), (1001, 1, [b"\2"])]
 
 
 def test_a_record_tells_of_a_call_whose_end_was_seen() -> None:

@@ -114,9 +114,10 @@ class CallReader:
         )
 
 
-def _call_of(denial: RefusedCheck) -> tuple[int, int | None, tuple[int, ...], bool]:
-    """The checks of one call follow each other."""
-    return denial.thread, denial.call, denial.arguments, denial.cap is None
+def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
+    """The checks of one call follow each other. A server can make the same call for one user after
+    the other."""
+    return denial.thread, denial.call, denial.arguments, denial.uids, denial.cap is None
 
 
 def _namespace(relation: int) -> Namespace:

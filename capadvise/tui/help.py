@@ -44,13 +44,15 @@ Space drops the highlighted capability: its attacks are struck out, and what bre
 """
 WATCH = """\
 What is refused on this machine, by owner: a container, a pod, a unit, a user, or else the \
-program. The lamps of an owner show the capabilities that it lacked. Below: what refused the \
-highlighted call, and the cure.
+program; who came last stands first. Below: what refused the highlighted call, and the cure.
 
 Harmless is what has no effect: the program goes on, or only a detail is lost. Without audit \
 records, refusals by AppArmor and SELinux are not seen.
 
 q ends the watch, with a summary.
+"""
+WATCH_LAMPS = """\
+The lamps, one for each capability: × a call was refused for lack of it   · none was
 """
 SAVE = """\
 Nothing is written before Save. Where the file is there already, only the named service is \

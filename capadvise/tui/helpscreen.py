@@ -46,9 +46,10 @@ class HelpScreen(Fitting, ModalScreen[None]):
         Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
     ]
 
-    def __init__(self, keys: list[tuple[str, str]], text: str) -> None:
+    def __init__(self, keys: list[tuple[str, str]], text: str, *, signs: str = LAMPS) -> None:
+        """``signs``: what the signs of that screen mean."""
         super().__init__()
-        self._keys, self._text = keys, text
+        self._keys, self._text, self._signs = keys, text, signs
 
     def compose(self) -> ComposeResult:
         with KeyedScroll(id="help") as box:
@@ -59,7 +60,7 @@ class HelpScreen(Fitting, ModalScreen[None]):
 
     def _page(self) -> Page:
         page = Page()
-        for paragraph in f"{self._text}\n{LAMPS}".split("\n\n"):
+        for paragraph in f"{self._text}\n{self._signs}".split("\n\n"):
             page.gap()
             for line in paragraph.strip().splitlines():
                 page.say(line)

@@ -68,14 +68,14 @@ WatchRow = OwnerRow | FindingRow
 def rows_of(
     findings: Iterable[WatchFinding], folded: Collection[str], *, everything: bool
 ) -> list[WatchRow]:
-    """Owners in the order in which they appeared, each with its findings, the most frequent first.
+    """The owner that appeared last comes first, each with its findings, the most frequent first.
     ``folded``: keys of owners that are closed; ``everything``: also what has no effect."""
     groups: dict[Owner, list[WatchFinding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.number):
         if everything or finding.hidden is None:
             groups.setdefault(finding.call.owner, []).append(finding)
     rows: list[WatchRow] = []
-    for owner, members in groups.items():
+    for owner, members in reversed(groups.items()):
         caps = frozenset(
             cap for finding in members if finding.by in _FOR_WANT_OF_IT for cap in finding.caps
         )

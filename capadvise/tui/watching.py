@@ -121,7 +121,8 @@ class WatchScreen(Fitting, Screen[None]):
                         table.replace_option_prompt_at_index(number, line)
             else:
                 at = table.highlighted
-                kept = before[at].key if at is not None and at < len(before) else None
+                # Who is at the top stays there: what is new comes in there.
+                kept = before[at].key if at and at < len(before) else None
                 table.set_options(Option(WatchLine(row, self._source.last_cap)) for row in rows)
                 if rows:
                     table.highlighted = (
@@ -203,7 +204,7 @@ class WatchScreen(Fitting, Screen[None]):
                 text = binding.tooltip or binding.description
                 shown.setdefault(binding.action, (self.app.get_key_display(binding), text))
         keys = [("enter", "Open or close an owner"), *shown.values()]
-        self.app.push_screen(HelpScreen(keys, help.WATCH))
+        self.app.push_screen(HelpScreen(keys, help.WATCH, signs=help.WATCH_LAMPS))
 
     def action_leave(self) -> None:
         """End the watch."""

@@ -15,7 +15,15 @@ import pytest
 
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
-from tests.support.containers import BOX, CLIENTS, ENVIRONMENT, MARK, containers, record
+from tests.support.containers import (
+    BOX,
+    CLIENTS,
+    ENVIRONMENT,
+    MARK,
+    containers,
+    owner_inside,
+    record,
+)
 from tests.support.late_docker import late_events
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
@@ -32,6 +40,11 @@ def _started(name: str, *words: str, **popen: object) -> subprocess.Popen[bytes]
     )
     until(lambda: name in _running(engine))
     return process
+
+
+def _begun(name: str) -> None:
+    """Wait until a container of docker's has given its file away; its traps are set before."""
+    until(lambda: owner_inside("docker", name, "/data/file") == 5)
 
 
 def _running(engine: str) -> list[str]:
@@ -67,8 +80,10 @@ def test_the_container_dies_with_a_killed_guardian() -> None:
 def _child(parent: int, word: str) -> int:
     """The child that has this in its command line, as soon as there is one."""
     words = ["pgrep", "-P", str(parent), "-f", word]
-    until(lambda: not subprocess.run(words, capture_output=True).returncode, shows=lambda: words)
-    return int(subprocess.check_output(words))  # never 0: that is sent a signal as our whole group
+    found = until(
+        lambda: subprocess.run(words, capture_output=True).stdout.split(), shows=lambda: words
+    )
+    return int(found[0])  # never 0: that is sent a signal as our whole group
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.1])
@@ -106,7 +121,7 @@ def test_sigterm_ends_the_container_and_the_report_is_written(tmp_path: Path) ->
     script = "trap 'exit 5' TERM; chown 5 /data/file; sleep 1000 & wait"
     start = ("docker", "run", "--rm", "--name", name, "--network=none", BOX, "sh", "-c", script)
     process = _started(name, "-q", "-o", str(report), "--", *start)
-    time.sleep(0.5)
+    _begun(name)
     process.terminate()
     assert process.wait(60) == 5
     content = json.loads(report.read_text())
@@ -122,30 +137,27 @@ def test_ctrl_c_reaches_the_container_as_with_docker_run_it(tmp_path: Path) -> N
     start = ("docker", "run", "--rm", "-it", "--name", name, "--network=none", BOX)
     command = [CAPADVISE, "run", "-q", "-o", str(report), "--", *start, "sh", "-c", script]
     terminal = Terminal(command, tmp_path, {**ENVIRONMENT, "TERM": "xterm"})
-    until(lambda: name in _running("docker"))
-    time.sleep(1)
+    _begun(name)
     terminal.type("\x03")
     assert terminal.end() == 7
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
 
 
-@pytest.mark.parametrize(
-    ("times", "seconds"), [(1, 30), (2, 6)], ids=["once: it is stopped", "twice: it is killed"]
-)
-def test_ctrl_c_ends_a_container_that_is_deaf(times: int, seconds: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2], ids=["once: it is stopped", "twice: it is killed"])
+def test_ctrl_c_ends_a_container_that_is_deaf(times: int, tmp_path: Path) -> None:
     """The first process of a container ignores every signal that it has no handler for; this one
-    ignores SIGTERM, too."""
+    ignores SIGTERM, too: to stop it can take the engine ten seconds, to kill it none."""
     name, report = f"{MARK}-deaf", tmp_path / "report.json"
     script = "trap '' TERM INT; chown 5 /data/file; while :; do sleep 0.2; done"
     start = ("docker", "run", "--name", name, "--network=none", BOX, "sh", "-c", script)
     process = _started(name, "-q", "-o", str(report), "--", *start)
-    time.sleep(1)
+    _begun(name)
     began = time.monotonic()
     for _ in range(times):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.3)
     process.wait(60)
-    assert time.monotonic() - began < seconds
+    assert times == 1 or time.monotonic() - began < 10
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
     assert not containers("docker")
 
@@ -155,9 +167,7 @@ def test_unhealthy_ends_the_wait_and_says_why(tmp_path: Path) -> None:
     often = ("--health-interval=0.5s", "--health-retries=2")
     start = ("docker", "run", "--rm", check, *often, "--network=none", BOX)
     script = "echo cannot open the table >&2; exec sleep 1000"
-    began = time.monotonic()
     seen = record(tmp_path / "r.json", *start, "sh", "-c", script, options=("--prove",))
-    assert time.monotonic() - began < 60
     assert "is unhealthy: no table" in seen.stderr
     assert seen.code == 1
 

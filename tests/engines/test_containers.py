@@ -114,7 +114,7 @@ PROJECT = {
         "command": ["sh", "-c", "chown 5 /data/file; touch /up; sleep 1000 & wait"],
         "healthcheck": {"test": ["CMD-SHELL", "cat /up && chown 6 /up"], "interval": "1s"},
     },
-    "db": {"command": ["sh", "-c", "hostname x; sleep 1000"], "cap_drop": ["ALL"]},
+    "db": {"command": ["sh", "-c", "hostname x; touch /up; sleep 1000"], "cap_drop": ["ALL"]},
     "once": {"command": ["chroot", "/", "true"], "security_opt": ["no-new-privileges"]},
 }
 
@@ -127,8 +127,9 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(yaml.safe_dump({"name": MARK, "services": services}))
     before = file.read_bytes()
-    health = "docker inspect --format '{{.State.Health.Status}}' \"$CONTAINER_WEB\""
-    check = f'test "$({health})" = healthy && test -z "$(docker top "$CONTAINER_ONCE" 2>/dev/null)"'
+    asked = "$(docker inspect --format '{{.State.%s}}' $CONTAINER_%s)"
+    states = f"{asked % ('Health.Status', 'WEB')} {asked % ('Status', 'ONCE')}"
+    check = f'test "{states}" = "healthy exited" && docker exec $CONTAINER_DB test -e /up'
     up = ("docker", "compose", "up")
     seen = record(tmp_path / "reports", *up, options=("--check", check), cwd=tmp_path)
     reports = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "reports").iterdir()}

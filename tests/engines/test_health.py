@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.containers import BOX, MARK, call, record
+from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record
+from tests.support.runs import CAPADVISE
+from tests.support.wait import PATIENCE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 
 
 def test_the_engines_own_check_is_told_while_it_fails(tmp_path: Path) -> None:
     health = ("--health-cmd=echo no table; false", "--health-interval=1s", "--health-retries=99")
-    words = ("docker", "run", "--rm", "--network=none", *health, BOX, "sleep", "100")
-    seen = record(tmp_path / "report.json", *words, options=("--for", "9"))
-    assert "capadvise: health check: failing for " in seen.stderr
-    assert "exit 1: no table" in seen.stderr
+    words = ("docker", "run", "--rm", "--network=none", *health, BOX, "sleep", "600")
+    run = [CAPADVISE, "run", "-o", str(tmp_path / "report.json"), "--", *words]
+    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stderr is not None
+        told = re.compile(r"capadvise: health check: failing for \d+ s, exit 1: no table")
+        assert any(told.match(line) for line in process.stderr)
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
 def test_a_check_from_the_host_uses_the_names_of_services(tmp_path: Path) -> None:

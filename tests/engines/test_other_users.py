@@ -92,7 +92,8 @@ def test_host_networking_gets_no_sysctl(tmp_path: Path) -> None:
     """runc refuses it, and what is emitted must start."""
     report = tmp_path / "report.json"
     start = ("docker", "run", "--rm", "--network=host", f"--user={USER}", BOX)
-    record(report, *start, "httpd", "-f", "-p", "81", "-h", "/data", options=("--for", "3"))
+    serves = ("--check", "curl -fs localhost:81/file")
+    record(report, *start, "httpd", "-f", "-p", "81", "-h", "/data", options=serves)
     for form in ("docker", "compose"):
         words = [CAPADVISE, "emit", str(report), "--format", form]
         emitted = subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -367,11 +368,17 @@ def test_doctor_tells_an_ordinary_user_that_root_is_missing() -> None:
 
 
 def test_a_check_that_does_not_pass_is_quoted_while_it_is_waited_for_and_at_the_end(
-    run: Run,
+    tmp_path: Path,
 ) -> None:
-    said = run("sleep", "60", options=("--for", "7", "--check", "ls /nowhere")).stderr
-    assert said.count("health check: failing for 5 s, exit 2: ls: cannot access '/nowhere'") == 1
-    assert said.count("it says: ls: cannot access '/nowhere'") == 1
+    report = str(tmp_path / "r.json")
+    words = [CAPADVISE, "run", "-o", report, "--check", "ls /nowhere", "--", "sleep", "600"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    process.terminate()
+    why = "ls: cannot access '/nowhere'"
+    assert re.match(rf"capadvise: health check: failing for \d+ s, exit 2: {why}", told)
+    assert process.communicate(timeout=PATIENCE)[1].count(f"it says: {why}") == 1
 
 
 def test_a_check_waits_until_the_users_time_for_it(run: Run, tmp_path: Path) -> None:

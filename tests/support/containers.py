@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def containers(engine: str, filters: str = f"name={MARK}") -> list[str]:
     """Names of the containers that are there, running or not."""
     words = ["ps", "--all", f"--filter={filters}", "--format={{.Names}}"]
     return call(*CLIENTS[engine], *words).stdout.split()
+
+
+def owner_inside(engine: str, container: str, path: str) -> int | None:
+    """To whom a file in a container that runs belongs; None where it does not run, or has none."""
+    words = ("inspect", "--format={{.State.Pid}}", container)
+    with suppress(OSError):
+        return os.stat(f"/proc/{call(*CLIENTS[engine], *words).stdout.strip()}/root{path}").st_uid
+    return None
 
 
 def composed(folder: Path, *options: str) -> dict[str, Any]:

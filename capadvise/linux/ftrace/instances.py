@@ -24,6 +24,7 @@ from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.ftrace.removal import remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.process_tree import seen_below
 from capadvise.linux.kernel.sudo import with_sudo
 
 if TYPE_CHECKING:
@@ -251,10 +252,14 @@ class Buffers:
         self.quiet.follow(lambda: more)
         self.flood.follow(lambda: more)
 
-    def ignore(self, pids: Iterable[int]) -> None:
-        """Follow these threads no more, nor what they will fork."""
+    def ignore(self, pid: int) -> None:
+        """Follow a process no more, nor what it has forked before we knew of it, or will fork."""
+
+        def threads() -> list[int]:
+            return [thread for one in (pid, *seen_below(pid)) for thread in procfs.threads(one)]
+
         for instance in (self.quiet, self.flood):
-            instance.ignore(pids)
+            instance.ignore(threads)
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""

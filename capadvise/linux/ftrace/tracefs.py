@@ -170,11 +170,11 @@ class Instance:
         """
         self._add("set_event_pid", pids)
 
-    def ignore(self, pids: Iterable[int]) -> None:
-        """Record these threads no more, nor what they will fork. Older kernels (before 5.7) cannot,
-        and go on."""
+    def ignore(self, pids: Callable[[], Iterable[int]]) -> None:
+        """Record these threads no more, nor what they will fork; listed again as by ``follow``.
+        Older kernels (before 5.7) cannot, and go on."""
         with suppress(FileNotFoundError):
-            self._add("set_event_notrace_pid", lambda: pids)
+            self._add("set_event_notrace_pid", pids)
 
     def _add(self, file: str, pids: Callable[[], Iterable[int]]) -> None:
         known: set[int] = set()

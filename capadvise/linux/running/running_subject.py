@@ -54,7 +54,7 @@ class Entering:
             if is_command(self._healthcheck, pid, path):
                 task.phase = Phase.HEALTHCHECK
         elif self._is_of_another(pid, path):
-            self._buffers.ignore(procfs.threads(pid))  # it costs that container, too
+            self._buffers.ignore(pid)  # it costs that container, too
 
     def unknown(self, pid: int) -> Scope | None:
         """What is watched was adopted; another thread is the shim's."""

@@ -65,11 +65,11 @@ class PodStarts:
     """Says which threads are whose. See ``tasks.Starts``."""
 
     def __init__(
-        self, wanted: Callable[[CriContainer], bool], ignore: Callable[[list[int]], object]
+        self, wanted: Callable[[CriContainer], bool], ignore: Callable[[int], object]
     ) -> None:
         """``wanted``: whether a container, or one that only holds namespaces, is of interest.
-        ``ignore`` is told the threads of a runtime that makes another one: to be followed costs
-        that container, too."""
+        ``ignore`` is told a runtime that makes another one: to be followed costs that container,
+        too."""
         self._wanted, self._ignore = wanted, ignore
         self.starts: dict[str, PodStart] = {}
         """By the id of the container, in the order in which they began."""
@@ -150,7 +150,7 @@ class PodStarts:
             name = PurePosixPath(path).name
             order = self._orders.get(pid)
             if order is not None and order.foreign:
-                self._ignore(procfs.threads(pid))
+                self._ignore(pid)
             elif order is not None or (is_runtime(name) and not is_shim(name)):
                 task.runtime = pid
             return

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from capadvise.tui.protocols import Over
     from capadvise.workflow.live import LiveRecorder
 
+_HOW_LONG = (
+    "recording until the containers end: press Ctrl-C to stop them, or give it a time with "
+    "--for SECONDS"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -163,12 +168,14 @@ def record_containers(
             return _containers_on_screen(invocation, command, wishes, before, show)
         from capadvise.linux.engines.record.record import observe_containers
 
+        if invocation.detached and not (command.check or command.seconds or wishes.prove):
+            (unsaid if wishes.quiet else notice)(_HOW_LONG)
         with _stages() as stages:
             run = observe_containers(
                 *(invocation, command, partial(_begin, stages) if wishes.prove else preload),
                 until_healthy=_until_healthy(command, wishes),
                 in_its_place=wishes.replace,
-                say=(lambda sentence: None) if wishes.quiet else notice,
+                say=unsaid if wishes.quiet else notice,
             )
             reports = []
             for one in run.each:

@@ -98,6 +98,7 @@ def test_a_detached_container_is_watched_to_its_end(tmp_path: Path) -> None:
         assert seen.report["target"]["container"] == f"{MARK}-d"
         assert not containers(engine)  # it has every capability, and could be started again
         assert f"{MARK}-d: removed" in seen.stderr
+        assert "recording until the containers end: press Ctrl-C" in seen.stderr
 
 
 def test_the_check_of_a_container_ends_it(tmp_path: Path) -> None:

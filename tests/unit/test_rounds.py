@@ -36,8 +36,32 @@ def test_a_later_start_may_wait_in_silence_for_longer(
     plan = {
         **{"rounds": [[], []], "check": None, "last_stop": False, "kind": kind},
         **{"timeout": 10, "expect_exit": 0, "patience": 10.0, "stop": None},
+        "isolation": "command",
     }
     command = Command(("true",), kind=kind, seconds=10, still_limit=limit)
     results = list(run_rounds(plan, tmp_path, command, run, str))
     assert [result.passed for result in results] == [True, True]
     assert seen == given
+
+
+@pytest.mark.parametrize(
+    ("isolation", "status", "killed"),
+    [("container", 0, False), ("container", 137, True), ("command", 0, True)],
+)
+def test_what_a_busy_engine_takes_its_time_for_was_not_killed(
+    isolation: str, status: int, killed: bool, tmp_path: Path
+) -> None:
+    """It kills what does not stop in time, and the exit status says so."""
+
+    def run(number: int, command: Command) -> Any:
+        (tmp_path / f"round{number}" / "passed").touch()
+        ended = SimpleNamespace(exit_status=status)
+        return SimpleNamespace(recordings=(), recording=ended, check_passed=True)
+
+    plan = {
+        **{"rounds": [[]], "check": None, "last_stop": True, "kind": "daemon"},
+        **{"timeout": 10, "patience": 0.0, "stop": None, "isolation": isolation},
+    }
+    (result,) = run_rounds(plan, tmp_path, Command(("true",), kind="daemon"), run, str)
+    assert result.stop is not None
+    assert result.stop["killed"] is killed

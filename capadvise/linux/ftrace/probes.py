@@ -189,10 +189,7 @@ def remove_leftovers(root: Path) -> None:
     except OSError:
         return
     marks = {name: _marked(name) for name in names}
-    if not marks:
-        return
-    alive = procfs.living()
-    dead = [name for name, process in marks.items() if process and process not in alive]
+    dead = [name for name, process in marks.items() if process and not procfs.is_there(*process)]
     remove(root, dead + [name for name in names if name == _RETURNED])
 
 

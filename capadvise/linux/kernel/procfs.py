@@ -160,15 +160,6 @@ def lives(pid: int, started: int, proc: Path = PROC) -> bool:
     return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
 
 
-def living(proc: Path = PROC) -> set[tuple[int, int]]:
-    """(pid, start time) of all processes."""
-    alive = set()
-    for pid in processes(proc):
-        with suppress(OSError):
-            alive.add((pid, start_time(pid, proc)))
-    return alive
-
-
 def mark() -> str:
     """This process in a file name: ``PID-STARTTIME``."""
     return f"{os.getpid()}-{start_time('self')}"
@@ -191,14 +182,25 @@ def abandoned(folder: Path, prefix: str) -> list[Path]:
         fields = path.name.removeprefix(prefix).split("-")
         if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
             marked.append((path, (int(fields[0]), int(fields[1]))))
-    return [path for path, process in marked if not _is_there(*process)]
+    return [path for path, process in marked if not is_there(*process)]
 
 
-def _is_there(pid: int, started: int) -> bool:
-    """Also as a zombie: those who wait for it clean up."""
-    with suppress(OSError):
-        return start_time(pid) == started
-    return False
+def is_there(pid: int, started: int, proc: Path = PROC) -> bool:
+    """Whether the process that started then is there, also as a zombie: those who wait for it clean
+    up. To be asked about what was listed before: it may have begun only just now. One that cannot
+    be looked at (too many files are open) is there: nobody's work is removed in doubt."""
+    try:
+        return start_time(pid, proc) == started
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+
+
+def is_marked(mark: str) -> bool:
+    """As ``is_there``, of a ``mark``."""
+    pid, _, started = mark.partition("-")
+    return pid.isdecimal() and started.isdecimal() and is_there(int(pid), int(started))
 
 
 def parse_sockets(text: str) -> dict[int, tuple[str, int]]:

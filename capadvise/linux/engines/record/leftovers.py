@@ -23,32 +23,31 @@ def sweep(client: Client) -> tuple[str, ...]:
 
     One that has ended once and runs again has been started by its user, and stays.
     """
-    alive = {f"{pid}-{start}" for pid, start in procfs.living()}
-    client.remove(_abandoned(client, TRIAL_LABEL, alive))
-    known = [client.find(container) for container in _abandoned(client, RECORDING_LABEL, alive)]
+    client.remove(_abandoned(client, TRIAL_LABEL))
+    known = [client.find(container) for container in _abandoned(client, RECORDING_LABEL)]
     lost = [one for one in known if one is not None and not (one.running and one.has_ended)]
     client.remove(one.id for one in lost)
     stopped = (one.labels.get(STOPPED_LABEL, "") for one in lost)
     with suppress(EngineError):  # it may be gone since
         client.start({name for names in stopped for name in names.split(",") if name})
-    _sweep_networks(client, alive)
+    _sweep_networks(client)
     return tuple(one.name for one in lost)
 
 
-def _abandoned(client: Client, label: str, alive: set[str]) -> list[str]:
+def _abandoned(client: Client, label: str) -> list[str]:
     """Ids of the containers whose label names a process that is gone."""
     form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
     listed = client.call("ps", "--all", "--no-trunc", f"--filter=label={label}", form)
     pairs = (line.split() for line in listed.splitlines())
-    return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] not in alive]
+    return [pair[0] for pair in pairs if len(pair) == 2 and not procfs.is_marked(pair[1])]
 
 
-def _sweep_networks(client: Client, alive: set[str]) -> None:
+def _sweep_networks(client: Client) -> None:
     """Networks and volumes of compose projects of ours."""
     for kind in ("network", "volume"):
         words = [kind, "ls", "--filter=name=capadvise-", "--format={{.Name}}"]
         for name in client.call(*words).split():
             ours = _OUR_PROJECT.match(name)
-            if ours and ours[1] not in alive:
+            if ours and not procfs.is_marked(ours[1]):
                 with suppress(EngineError):
                     client.call(kind, "rm", name)

@@ -164,11 +164,10 @@ def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
 
 def _notes() -> list[tuple[Path, str, str, bool]]:
     """Those that are there; the unit and the process of each, and whether that lives."""
-    living = {f"{pid}-{start}" for pid, start in procfs.living()}
     notes = []
     for path in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
         unit, _, mark = path.name.rpartition(".")
-        notes.append((path, unit, mark.partition("-")[0], mark in living))
+        notes.append((path, unit, mark.partition("-")[0], procfs.is_marked(mark)))
     return notes
 
 

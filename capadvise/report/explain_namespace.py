@@ -119,7 +119,8 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"{cap.short} does not count there. What is lost: {lost}.")
     if fit.ids > USUAL_IDS:
         yield from bullet(
-            f"It uses ids up to {fit.ids - 1}: the usual mapping ends at {USUAL_IDS - 1}."
+            f"It uses ids up to {fit.ids - 1}, which must be mapped: engines and Kubernetes "
+            f"map those up to {USUAL_IDS - 1} by default."
         )
     for volume, kind in fit.volumes:
         yield from bullet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -161,6 +161,8 @@ class WatchScreen(Fitting, Screen[None]):
         elif isinstance(row, OwnerRow):
             lacked = ", ".join(cap.name for cap in sorted(row.caps))
             page.say(f"{row.name}: {f'lacked {lacked}' if lacked else 'lacked no capability'}")
+            for way in self._cures(row):
+                page.say(Content.assemble(("cure: ", "bold"), printable(way)))
         else:
             finding = row.finding
             page.say(Content.styled(row.call, "bold"))
@@ -173,6 +175,16 @@ class WatchScreen(Fitting, Screen[None]):
             if note := self._note(finding):
                 page.say(printable(note))
         return page
+
+    def _cures(self, row: OwnerRow) -> Iterable[str]:
+        """Of all that was refused to an owner, the most frequent first, each once."""
+        refused = [
+            finding
+            for finding in self._source.findings
+            if finding.call.owner == row.owner and finding.hidden is None
+        ]
+        refused.sort(key=lambda finding: (-finding.count, finding.number))
+        return dict.fromkeys(map(cure, refused))
 
     def on_option_list_option_highlighted(self) -> None:
         """What there is to say of it."""

@@ -144,7 +144,9 @@ def test_what_is_new_appears_at_the_top_and_the_highlight_stays() -> None:
         await press(pilot, "home")
         source.find(refused(Owner(OwnerKind.USER, "alice"), "CHOWN", "chown", "/x"))
         await listed(pilot, 7)
-        assert "alice" in str(app.screen.query_one("#finding-text").render())
+        shown = str(app.screen.query_one("#finding-text").render())
+        assert "alice" in shown
+        assert "cure: " in shown
 
     drive(app, script)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from capadvise.formats.watch_files import CAPS
+from capadvise.linux.kernel import procfs
 from capadvise.report.save import save
 from tests.support import schema
 from tests.support.nobody import nobody_in
@@ -215,6 +216,36 @@ def test_repetitions_are_counted_and_a_signal_tells_how_many(watch: Watching) ->
     assert count == 10_000
     assert len([row for row in watch.rows() if row["program"] == program]) == 1
     schema.watch().validate(watch.row(lambda row: True, "summary"))
+
+
+def test_its_memory_does_not_grow_with_what_is_refused(watch: Watching) -> None:
+    """The kernel counts. A hundred bytes for each would be 10 MB."""
+
+    def refuse(times: int) -> int:
+        loop = f"for _ in range({times}): again()"
+        name = act(f"grow{times}", NOBODY, "def again():", *AGAIN, loop)
+        number = refused(watch, name)["number"]
+        watch.process.send_signal(signal.SIGHUP)
+        watch.row(lambda row: (row["number"], row["count"]) == (number, times), "count")
+        return own_memory(watch.process.pid)
+
+    before = refuse(1000)
+    assert refuse(100_000) - before < 5_000
+
+
+def own_memory(pid: int) -> int:
+    """In KB, without what it shares with others."""
+    status = procfs.parse_status(Path(f"/proc/{pid}/status").read_text())
+    return int(status["RssAnon"].split()[0])
+
+
+def test_what_memory_is_counted_for_never_reaches_it() -> None:
+    """The check that an ordinary user fails at each mmap: neither as a finding nor as harmless."""
+    loop = "for _ in range(20_000): mmap.mmap(-1, 4096).close()"
+    with watching("--json", "--all") as one:
+        program = act("flood", "import mmap", NOBODY, loop, CHOWN_PASSWD, "pass")
+        refused(one, program, syscall="chown")
+        assert {row["syscall"] for row in one.rows() if row["program"] == program} == {"chown"}
 
 
 def test_what_has_no_effect_is_left_out(watch: Watching) -> None:

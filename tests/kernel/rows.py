@@ -50,10 +50,7 @@ OVERLAY = """
 mkdir base; mount -t tmpfs none base; cd base; mkdir l u w ../m; touch l/f
 mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay ../m
 """
-UNSET = """
-try: __import__("os").getxattr("f", "trusted.none")
-except OSError: pass
-"""
+UNSET = 'import os; os.getxattr("f", "trusted.none")'
 
 ROWS = [
     Row("true", ""),
@@ -88,7 +85,7 @@ ROWS = [
     Row("chmod 644 f", "FOWNER", setup=FOREIGN, check='test "$(stat -c %a f)" = 644'),
     Row("tar --atime-preserve=system -cf t f", "FOWNER", setup="echo x > f; chown nobody f"),
     # systemd-cgls asks so of each group: where no such attribute is, nobody sees it
-    Row(f"sh: {PYTHON} -c '{UNSET}'", "", setup="touch f"),
+    Row(f"sh: {PYTHON} -c '{UNSET}' 2>/dev/null; test $? = 1", "", setup="touch f"),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
     Row("chroot / true", "SYS_CHROOT"),

@@ -88,7 +88,8 @@ def test_the_engine_dies(engine: Engine, full: bool, marked: Marked, tmp_path: P
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(marked.processes)
+    until(lambda: marked.processes() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
     time.sleep(0.5)
     engine.daemon.kill()
     engine.daemon.wait()

@@ -67,3 +67,24 @@ finally:
 def test_nothing_is_recorded_before_it_is_known_whom_to_follow() -> None:
     done = subprocess.run([sys.executable, "-c", RECORDED], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("0\nTrue\n", 0), done.stderr
+
+
+UNSEEN = """
+import sys
+from capadvise.cli import main
+from capadvise.linux.ftrace import tracefs
+from capadvise.linux.supervise.session import Session
+let_go = Session.release
+def release(session):
+    tracefs.write(session.buffers.quiet.folder / "set_event", "")
+    let_go(session)
+Session.release = release
+sys.exit(main(["run", "--no-tui", "-o", "/dev/null", "--", "true"]))
+"""
+"""As where somebody else on this machine switches the events off, or reads them."""
+
+
+def test_a_target_of_which_nothing_was_seen_gets_no_clean_bill() -> None:
+    done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1 events dropped: needs can be missing" in done.stderr

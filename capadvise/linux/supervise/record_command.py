@@ -6,6 +6,7 @@ Apart from ``record``, so that all this is loaded while the kernel makes the buf
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from capadvise.linux.kernel import own_caps, procfs
@@ -46,7 +47,12 @@ def record_held(
 
     def recordings() -> tuple[Recording]:
         scope = starts.scope or Scope(0, ready.held, 0)
-        return (loop.recording(scope, held, loop.subject.status),)
+        recording = loop.recording(scope, held, loop.subject.status)
+        if ready.trace and loop.subject.ended and not starts.scope:
+            # Not even its exec was seen: what else was not, nobody knows, and nothing counted it.
+            lost = replace(recording.lost, signal=recording.lost.signal + 1)
+            recording = replace(recording, lost=lost)
+        return (recording,)
 
     own_caps.keep()
     ready.release()

@@ -51,6 +51,15 @@ def test_containers_are_listed_by_label(serve: Serve) -> None:
     assert asked == ["GET /containers/json?all=1&filters=%7B%22label%22%3A+%5B%22k%3Dv%22%5D%7D"]
 
 
+def test_what_there_is_is_listed(serve: Serve) -> None:
+    labelled = [{"Id": one, "Labels": {"k": value}} for one, value in (("a", "v"), ("b", ""))]
+    answers = (labelled, labelled, [{"Name": "n"}], {"Volumes": [{"Name": "v"}]}, {"Volumes": None})
+    docker = serve(*(OK + json.dumps(answer).encode() for answer in answers))
+    assert (docker.all_ids(), docker.values_of("k")) == (["a", "b"], {"a": "v"})
+    assert docker.names("network", "n") == ["n"]
+    assert [docker.names("volume", "v") for _ in range(2)] == [["v"], []]
+
+
 def test_what_is_not_there_is_none(serve: Serve) -> None:
     missing = b'HTTP/1.0 404 Not Found\r\n\r\n{"message": "No such container: x/y"}'
     asked: list[str] = []

@@ -26,6 +26,12 @@ class Engine:
         new = self.begun[-1].pid
         return f"new {new}-{procfs.start_time(new)}\nold 4194304-1\nodd of-nobody\nbare\n"
 
+    def values_of(self, label: str) -> dict[str, str]:
+        return Client.values_of(cast(Client, self), label)
+
+    def names(self, kind: str, like: str) -> list[str]:
+        return Client.names(cast(Client, self), kind, like)
+
     def find(self, name: str) -> Any:
         return None
 

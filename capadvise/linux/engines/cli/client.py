@@ -94,6 +94,22 @@ class Client:
         listed = (line.partition(" ") for line in lines)
         return {container: status.startswith(UP) for container, _, status in listed}
 
+    def all_ids(self) -> list[str]:
+        """Of all containers, running or not. Raises EngineError."""
+        return self.call("ps", "--all", "--quiet", "--no-trunc").split()
+
+    def values_of(self, label: str) -> dict[str, str]:
+        """The containers with a label: id → its value, if that is one word. Raises EngineError."""
+        form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
+        listed = self.call("ps", "--all", "--no-trunc", f"--filter=label={label}", form)
+        pairs = (line.split() for line in listed.splitlines())
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+    def names(self, kind: str, like: str) -> list[str]:
+        """Of networks or volumes (``kind``: the singular), by a part of the name. Raises
+        EngineError."""
+        return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
+
     def stop(self, ids: Iterable[str], seconds: float) -> None:
         """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""
         if ids := tuple(ids):

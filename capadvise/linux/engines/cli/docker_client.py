@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from capadvise.linux.engines.cli.answer import NoAnswer
 from capadvise.linux.engines.cli.api import Api, NotFound
@@ -49,10 +50,27 @@ class DockerClient(Client):
 
     def labelled(self, label: str) -> dict[str, bool]:
         """See ``Client``."""
+        return {one["Id"]: one["Status"].startswith(UP) for one in self._listed(label=[label])}
+
+    def all_ids(self) -> list[str]:
+        """See ``Client``."""
+        return [one["Id"] for one in self._listed()]
+
+    def values_of(self, label: str) -> dict[str, str]:
+        """See ``Client``."""
+        values = {one["Id"]: one["Labels"][label] for one in self._listed(label=[label])}
+        return {container: value for container, value in values.items() if value.split() == [value]}
+
+    def _listed(self, **filters: list[str]) -> list[dict[str, Any]]:
         with _said():
-            wanted = {"label": [label]}
-            listed = self.api.get("containers", "json", seconds=SECONDS, all=1, filters=wanted)
-        return {one["Id"]: one["Status"].startswith(UP) for one in listed}
+            listed = self.api.get("containers", "json", seconds=SECONDS, all=1, filters=filters)
+        return list(listed)
+
+    def names(self, kind: str, like: str) -> list[str]:
+        """See ``Client``."""
+        with _said():
+            listed = self.api.get(f"{kind}s", seconds=SECONDS, filters={"name": [like]})
+        return [one["Name"] for one in (listed["Volumes"] or () if kind == "volume" else listed)]
 
     @property
     def answers(self) -> bool:

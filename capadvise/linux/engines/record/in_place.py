@@ -25,7 +25,7 @@ class InPlace:
     @classmethod
     def of(cls, client: Client) -> InPlace:
         """Raises EngineError."""
-        ids = client.call("ps", "--all", "--quiet", "--no-trunc").split()
+        ids = client.all_ids()
         try:
             there = list(client.inspect(*ids)) if ids else []
         except EngineError:  # one of them has just gone

@@ -36,17 +36,14 @@ def sweep(client: Client) -> tuple[str, ...]:
 
 def _abandoned(client: Client, label: str) -> list[str]:
     """Ids of the containers whose label names a process that is gone."""
-    form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
-    listed = client.call("ps", "--all", "--no-trunc", f"--filter=label={label}", form)
-    pairs = (line.split() for line in listed.splitlines())
-    return [pair[0] for pair in pairs if len(pair) == 2 and not procfs.is_marked(pair[1])]
+    marks = client.values_of(label)
+    return [container for container, mark in marks.items() if not procfs.is_marked(mark)]
 
 
 def _sweep_networks(client: Client) -> None:
     """Networks and volumes of compose projects of ours."""
     for kind in ("network", "volume"):
-        words = [kind, "ls", "--filter=name=capadvise-", "--format={{.Name}}"]
-        for name in client.call(*words).split():
+        for name in client.names(kind, "capadvise-"):
             ours = _OUR_PROJECT.match(name)
             if ours and not procfs.is_marked(ours[1]):
                 with suppress(EngineError):

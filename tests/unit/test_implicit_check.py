@@ -23,18 +23,25 @@ from tests.support.wait import until
 
 @contextmanager
 def _server(first: bytes, answer: bytes) -> Iterator[int]:
-    """A server that says something first, or answers."""
+    """A server that says something first, or answers: whoever comes, as others on this machine may
+    look for what had this port before."""
+
+    def talk(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(first)
+            if (answer or not first) and connection.recv(512):
+                connection.sendall(answer)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.sendall(first)
-                if (answer or not first) and connection.recv(512):
-                    connection.sendall(answer)
+            with suppress(OSError):  # it is over
+                while True:
+                    threading.Thread(target=talk, args=listener.accept()[:1], daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)  # or it goes on to be listened at
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ QUICK = "6.12"
 """The kernel of --quick: that of the newest stable release, where both kinds of probes work."""
 QUICK_ROWS = (
     r"^(true|id|ping|chown nobody f|chmod 644 f|cat f|su |ip link|install .* 2755|sh: mount)"
-    "|refusals are told|others are not|kill 9|apparmor|ordinary user|doctor|xfs|module"
+    "|refusals are told|others are not|kill 9|apparmor|watch names|ordinary user|doctor|xfs|module"
 )
 
 
@@ -44,14 +44,17 @@ def main() -> int:
         raise SystemExit(f"missing: {', '.join(missing)}; tests/kernels/run installs them")
     if args.quick:
         args.kernel, args.only = QUICK, QUICK_ROWS
+    options = ""
+    if args.selinux:
+        options, args.only = "security=selinux selinux=1", args.only or "selinux|watch names"
     chosen = [kernel for kernel in packages.KERNELS if args.kernel in (None, kernel.name)]
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         base = Path(name) / "base.cpio"
-        root.build(Path(name) / "root", base)
+        root.build(Path(name) / "root", base, selinux=args.selinux)
         for kernel in chosen:
             observers = [args.observer] if args.observer else list(kernel.observers)
-            booted = list(_boot(packages.fetch(kernel), base, observers, args.only))
+            booted = list(_boot(packages.fetch(kernel), base, observers, args.only, options))
             results += booted
             results += [
                 Result(kernel.name, observer, 0, 1, 0)
@@ -71,11 +74,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--observer", help="this one alone")
     parser.add_argument("--only", default="", help="only tests whose names match this pattern")
     parser.add_argument("--quick", action="store_true", help="one kernel, a dozen programs")
+    parser.add_argument(
+        "--selinux", action="store_true", help="with SELinux in AppArmor's place; takes secilc"
+    )
     return parser.parse_args()
 
 
 def _boot(
-    kernel: packages.Unpacked, base: Path, observers: list[str], only: str
+    kernel: packages.Unpacked, base: Path, observers: list[str], only: str, options: str
 ) -> Iterator[Result]:
     python = Path(sys.prefix) / "bin/python"
     job = f"""
@@ -83,7 +89,7 @@ def _boot(
     export PATH={python.parent}:$PATH ONLY='{only}'
     exec {python} -m tests.kernels.table {" ".join(observers)}
     """
-    for line in boot.run(kernel, base, job, seconds=SECONDS * len(observers)):
+    for line in boot.run(kernel, base, job, options=options, seconds=SECONDS * len(observers)):
         words = line.split()
         if words[:1] == ["result:"]:
             yield Result(kernel.modules.name, words[1], *map(int, words[2:5]))

@@ -100,8 +100,8 @@ class Root:
             )
 
 
-def build(folder: Path, archive: Path) -> None:
-    """The root that all kernels share."""
+def build(folder: Path, archive: Path, *, selinux: bool = False) -> None:
+    """The root that all kernels share. ``selinux``: with a policy."""
     root = Root(folder)
     missing = [name for name in PROGRAMS.split() if not shutil.which(name)]
     if missing:
@@ -131,6 +131,9 @@ def build(folder: Path, archive: Path) -> None:
     (folder / "etc/apparmor/parser.conf").touch()
     shutil.copy2(HERE / "guest", folder / "init")
     (folder / "tmp").chmod(0o1777)
+    if selinux:
+        options = ("-M", "false", "-c", "31", "-o", folder / "selinux.policy", "-f", "/dev/null")
+        subprocess.run(["secilc", *options, HERE / "selinux.cil"], check=True)
     root.pack(archive)
 
 

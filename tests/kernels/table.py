@@ -17,7 +17,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,13 @@ CLONE_NEWNET = 0x40000000
 
 
 def capadvise(
-    *argv: str, net: str | None = None, said: Path = Path("/tmp/said"), uid: int = 0
+    *argv: str,
+    net: str | None = None,
+    said: Path = Path("/tmp/said"),
+    uid: int = 0,
+    verb: str = "run",
 ) -> int:
-    """Start ``capadvise run`` in a fork; its pid."""
+    """Start ``capadvise run``, or another command, in a fork; its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -55,7 +60,7 @@ def capadvise(
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-        code = cli.main(["run", *argv])
+        code = cli.main([verb, *argv])
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
@@ -234,6 +239,82 @@ def apparmor_is_told_apart() -> None:
     assert (check["granted"], check["result"]) == (True, -1), check
 
 
+SELINUX = Path("/sys/fs/selinux")
+BOTH = """
+import os, time
+{become}
+for act in (lambda: os.chown('/tmp/w/f', 5, 6), lambda: open('/tmp/w/secret', 'r+')):
+    try: act()
+    except PermissionError: pass
+    else: raise SystemExit(9)
+time.sleep(2)  # its file in /proc says whose records they are
+"""
+CONFINED = "open('/proc/self/attr/current', 'w').write('anyone:anyone:confined')"
+
+
+def selinux_is_told_apart() -> None:
+    """A capability that SELinux withholds, and a file that it protects; ``watch`` says so, too."""
+    (SELINUX / "load").write_bytes(Path("/selinux.policy").read_bytes())
+    (SELINUX / "enforce").write_text("1")
+    fresh()
+    for name in ("f", "secret"):
+        (WORK / name).touch()
+    script = BOTH.format(become=CONFINED)
+    with watched() as lines:
+        code = ended(capadvise("-o", str(REPORT), "--", PYTHON, "-S", "-c", script))
+        assert code == 0, f"ended with {code}"
+    (recording,) = report()["recordings"]
+    said = {item["evidence"] for item in recording["refusals"] if item["by"] == "mac"}
+    for what in ("{ chown } on capability", "{ write } on file secret"):
+        evidence = f"SELinux does not allow anyone:anyone:confined {what}"
+        assert evidence in said, recording["refusals"]
+        assert [row for row in lines if (row["by"], row["evidence"]) == ("mac", evidence)], lines
+    assert not [row for row in lines if row["caps"]], lines
+
+
+@contextmanager
+def watched() -> Iterator[list[dict[str, Any]]]:
+    """Watch the machine; at the end of the block the list has what was refused."""
+    said = Path("/tmp/said-watch")
+    rows: list[dict[str, Any]] = []
+    pid = capadvise("--json", said=said, verb="watch")
+    try:
+        wait_for(lambda: said.exists() and "watching this machine" in said.read_text(), "watch")
+        yield rows
+    finally:
+        os.kill(pid, signal.SIGINT)
+        code = ended(pid)
+    assert code == 0, f"watch ended with {code}"
+    lines = [json.loads(line) for line in said.read_text().splitlines() if line[:1] == "{"]
+    rows += [line for line in lines if line["event"] == "refusal"]
+
+
+def watch_names_the_cure() -> None:
+    """Of a capability that an ordinary user lacks, of a file's mode, of a seccomp filter."""
+    fresh()
+    if RELEASE == "5.10":
+        assert ended(capadvise(verb="watch")) == 3
+        assert "Linux 5.15" in Path("/tmp/said").read_text()
+        return
+    become = "os.setgroups([]); os.setresgid(1000, 1000, 1000); os.setresuid(1000, 1000, 1000)"
+    for name in ("f", "secret"):
+        (WORK / name).touch()
+    (WORK / "secret").chmod(0o600)
+    filtered = [PYTHON, "-S", f"{PROGRAMS}/under_filter.py", "sethostname", "KILL", "hostname", "x"]
+    with watched() as rows:
+        subprocess.run([PYTHON, "-S", "-c", BOTH.format(become=become)], check=True)
+        assert subprocess.run(filtered).returncode == -signal.SIGSYS
+    told = {(row["syscall"], row["errno"], row["by"], row["uid"]): row["cure"] for row in rows}
+    wanted = {
+        ("chown", "EPERM", "capability", 1000): "run it as root (sudo); or chown /tmp/w/f once,"
+        " beforehand",
+        ("openat", "EACCES", "mode", 1000): "give /tmp/w/secret to uid 1000, or to one of its"
+        " groups",
+        ("sethostname", "SIGSYS", "seccomp", 0): "its seccomp filter has to allow sethostname",
+    }
+    assert wanted.items() <= told.items(), told
+
+
 USER_ROWS = {
     "true": "",
     "chroot / true": "SYS_CHROOT",
@@ -318,6 +399,7 @@ BESIDES = (
     others_are_not_disturbed,
     kill_9_leaves_nothing,
     apparmor_is_told_apart,
+    watch_names_the_cure,
     retries_serve_an_ordinary_user,
     a_chmod_on_xfs_needs_nothing,
     a_module_that_is_loaded_needs_nothing,
@@ -327,7 +409,7 @@ BESIDES = (
 
 def main() -> int:
     """Print a line for each test, then the numbers of each observer; fail if a test failed."""
-    for name in ("run", "doctor"):
+    for name in ("run", "doctor", "watch"):
         importlib.import_module(f"capadvise.commands.{name}")
     loaded = ("supervise.session", "supervise.event_loop", "tracking.tracker", "diagnose.doctor")
     for name in loaded:
@@ -338,7 +420,10 @@ def main() -> int:
         (row.command, lambda row=row: row_holds(row))  # type: ignore[misc]
         for row in ROWS
     ]
-    tests += [(test.__name__.replace("_", " "), test) for test in BESIDES]
+    besides = (
+        (selinux_is_told_apart, watch_names_the_cure) if (SELINUX / "load").exists() else BESIDES
+    )
+    tests += [(test.__name__.replace("_", " "), test) for test in besides]
     chosen = re.compile(os.environ.get("ONLY", ""))
     wanted = [(name, test) for name, test in tests if chosen.search(name)]
     failures = 0

@@ -103,7 +103,8 @@ class MachineRefusals:
             self._ring = _Ring(self._maps.ring)
         except OSError as error:
             self.close()
-            hint = with_sudo("watch") if os.geteuid() else "see: capadvise doctor"
+            takes = "it takes Linux 5.15 or later; see: capadvise doctor"
+            hint = with_sudo("watch") if os.geteuid() else takes
             raise CannotObserve(
                 f"the kernel refuses the BPF program: {error.strerror}", hint=hint
             ) from error

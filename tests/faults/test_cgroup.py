@@ -71,9 +71,13 @@ def start(
     return subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL)
 
 
-def wait_until_hidden(marked: Marked, supervisor: int) -> None:
-    """It runs, and belongs to nobody of ours."""
-    until(lambda: set(marked.processes()) - set(descendants(supervisor)))
+def wait_until_hidden(marked: Marked, supervisor: subprocess.Popen[bytes]) -> None:
+    """It runs, and belongs to nobody of ours; or its time was up before we looked."""
+
+    def hidden() -> bool:
+        return bool(set(marked.processes()) - set(descendants(supervisor.pid)))
+
+    until(lambda: hidden() or supervisor.poll() is not None)
 
 
 def cgroups() -> list[Path]:
@@ -94,7 +98,7 @@ def test_who_hides_in_a_pid_namespace_is_ended(
 ) -> None:
     limit = ("--for", "2") if how == "--for" else ()
     process = start(other_namespace, tmp_path, marked.word, *limit, *retry)
-    wait_until_hidden(marked, process.pid)
+    wait_until_hidden(marked, process)
     processes = ours(process.pid)
     if how == "SIGTERM":
         process.terminate()

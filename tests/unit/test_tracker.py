@@ -186,3 +186,16 @@ def test_what_was_looked_up_is_of_the_program_that_the_thread_then_was(
     tracker.finish()
     assert starts.scope is not None
     assert [check.program for check in tracker.checks(starts.scope)] == asked
+
+
+def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() -> None:
+    tracker = Tracker(TYPES, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
+    scope, tried, stopped = Scope(1, TARGET, started=0), 7, 8
+    tracker.note_stopping(0)
+    tracker.adopt(tried, scope).phase = Phase.HEALTHCHECK
+    tracker.adopt(stopped, scope)
+    asked = [small(10, item) for pid in (tried, stopped) for item in asks(pid)]
+    tracker.feed([], [], [(0, page(0, *asked))])
+    tracker.finish()
+    phases = {check.phase for check in tracker.checks(scope)}
+    assert phases == {Phase.HEALTHCHECK, Phase.STOP}

@@ -321,7 +321,7 @@ class Tracker:
 
     def _phase(self, time: int, task: Task) -> Phase:
         stopping = self._stopping is not None and time >= self._stopping
-        return Phase.STOP if stopping and task.phase is not Phase.STOP_COMMAND else task.phase
+        return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
 
     def note_stopping(self, time: int | None) -> None:
         """The target was told to stop, at this time by the events' clock; None: it goes on."""

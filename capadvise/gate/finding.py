@@ -60,7 +60,7 @@ RULES: dict[str, Rule] = {
         _N, "The program was proven before, and needs other capabilities than the service has."
     ),
     "user-namespace": Rule(
-        _N, "What it needs would count in a user namespace of its own, where the risk is lower."
+        _N, "What it needs works in a user namespace of its own, too, where the risk is lower."
     ),
     "no-drop-all": Rule(_W, "The runtime's default set is kept instead of dropping ALL."),
     "useless-add": Rule(_W, "A capability is added, but the user does not get it."),

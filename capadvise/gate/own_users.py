@@ -35,7 +35,7 @@ def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
         "user-namespace",
         next((name for name, cap in service.added() if cap == milder[0][0]), ""),
         f"it would run in a user namespace of its own, where {listed([s for _, s in milder])}",
-        f"{printable(path)} shows that what it needs would count there."
+        f"{printable(path)} shows that what it needs works there, too."
         + f" {lost} would have no effect there." * bool(lost),
         f"{service.consumer.own_users}."
         + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)

@@ -57,9 +57,9 @@ def place_sentence(place: Placed) -> str:
     """What becomes of one need there; unescaped."""
     if place.scope is NeedScope.USER_NAMESPACE:
         ids = f", with the ids up to {place.ids - 1} mapped" if place.ids else ""
-        return f"In a user namespace of its own it would count{ids}."
+        return f"It works in a user namespace of its own, too{ids}."
     if place.lost:
-        return f"In a user namespace it would not count. What is lost: {place.lost}."
+        return f"It has no effect in a user namespace. What is lost: {place.lost}."
     if place.scope is NeedScope.HOST:
-        return f"In a user namespace it would not count: {place.why}."
-    return f"Whether it counts in a user namespace, only a trial can tell: {place.why}."
+        return f"It has no effect in a user namespace: {place.why}."
+    return f"Whether it works in a user namespace, only a trial can tell: {place.why}."

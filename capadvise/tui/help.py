@@ -26,7 +26,7 @@ optional: it works without, and loses something.
 incidental: checked, but the result has no effect.
 denied: refused, and the program went on.
 
-user ns: it would count in a user namespace of its own (hostUsers: false, userns-remap) as well. \
+user ns: it works in a user namespace of its own (hostUsers: false, userns-remap), too. \
 host only: it would not.
 """
 PROOF = """\

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from capadvise.behaviour import Context
+from capadvise.behaviour import READS_LINK, Context
 from capadvise.caps import Cap
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.recording import Check
@@ -43,14 +43,19 @@ def aside(check: Check, context: Context) -> Aside | None:
 
 def _descriptors_aside(check: Check, context: Context) -> Aside | None:
     """Who looks into descriptors for the sake of something else. strace reads single links, to name
-    what it prints; who lists the descriptors of what it traces (reptyr, criu) is there for them."""
+    what it prints; who lists the descriptors of what it traces (reptyr, criu) is there for them. So
+    is who reads the links of all processes (lsfd), where lsns looks at the files behind them."""
+    seeks_namespaces = check.program in context.namespace_listers - context.link_readers
+    if seeks_namespaces and context.signs.shows(Sign.SOCKET_NAMESPACE, check.site):
+        return Aside("looking for network namespaces that only a socket keeps")
     if not context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site):
         return None
     if check.program in context.socket_listers:
         return Aside("looking up the owners of the sockets that it lists")
-    if check.program in context.namespace_listers:
+    if seeks_namespaces:
         return Aside("looking for namespaces that only an open file keeps")
-    if check.program in context.tracers - context.descriptor_listers:
+    traces = check.program in context.tracers - context.descriptor_listers
+    if traces and check.syscall in READS_LINK:
         return Aside("looking up the names of files that the process it traces has open")
     return None
 

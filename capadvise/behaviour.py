@@ -13,6 +13,7 @@ from capadvise.recording import Check, Lost, Recording, Retried
 
 _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
 
+READS_LINK = frozenset({"readlink", "readlinkat"})
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 
@@ -41,6 +42,8 @@ class Context:
     and fuser are; not those that list sockets and tell whose they are where they can."""
     descriptor_listers: frozenset[str]
     """Of them, those that listed the descriptors, and not only followed single ones."""
+    link_readers: frozenset[str]
+    """Of them, those that read where a descriptor leads, and did not only look at what it is."""
     namespace_listers: frozenset[str]
     """Programs that follow the namespaces of the processes that they list, as lsns does."""
     namespace_seekers: frozenset[str]
@@ -98,6 +101,13 @@ class Context:
                 frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
             ),
             descriptor_listers=_both(granted, Sign.PROCESS_DESCRIPTORS, Sign.FILE_OPEN, signs),
+            link_readers=frozenset(
+                _times(
+                    (check for check in granted if check.syscall in READS_LINK),
+                    Sign.PROCESS_DESCRIPTORS,
+                    signs,
+                )
+            ),
             namespace_listers=namespace_listers,
             namespace_seekers=namespace_listers - _showers_of_more(checks, signs),
             map_readers=_map_readers(recording, signs),

@@ -68,7 +68,9 @@ class KnownProgram:
     version: str
     """Debian's version of the package."""
     images: tuple[str, ...]
-    """Repositories of images that run the same program: ``nginx``, ``bitnami/redis``."""
+    """Repositories of images that run the same program and start it as root: ``nginx``."""
+    images_of_users: tuple[str, ...]
+    """The same, of images that start it as another user."""
     units: tuple[str, ...]
     """Names of its systemd units, without their ending."""
     capadvise: str
@@ -168,7 +170,7 @@ def index(programs: Iterator[KnownProgram] | tuple[KnownProgram, ...]) -> dict[s
     for program in programs:
         named = {
             "programs": (program.name, program.package),
-            "images": program.images,
+            "images": (*program.images, *program.images_of_users),
             "units": program.units,
         }
         for kind, words in named.items():
@@ -179,7 +181,10 @@ def index(programs: Iterator[KnownProgram] | tuple[KnownProgram, ...]) -> dict[s
     return {kind: dict(sorted(words.items())) for kind, words in found.items()}
 
 
-_PROGRAM = ("name", "what", "package", "version", "images", "units", "made", "variants")
+_PROGRAM = (
+    *("name", "what", "package", "version", "images", "images_of_users", "units"),
+    *("made", "variants"),
+)
 _MADE = ("capadvise", "kernel", "system", "date")
 _VARIANT = (
     *("name", "workload", "command", "check", "recommended", "floor", "trials"),
@@ -203,6 +208,7 @@ def parse_program(path: Path, text: str) -> KnownProgram:
         package=values.text(path, raw, "package"),
         version=values.text(path, raw, "version"),
         images=values.texts(path, raw, "images"),
+        images_of_users=values.texts(path, raw, "images_of_users"),
         units=values.texts(path, raw, "units"),
         **{key: values.text(path, made, key) for key in _MADE},
         variants=tuple(_variant(path, each) for each in variants),

@@ -33,6 +33,7 @@ class Sign(StrEnum):
     PERMISSION = "permission"
     USER_NAMESPACE_ENTERED = "user-namespace-entered"
     SOCKET_LIST = "socket-list"
+    SOCKET_NAMESPACE = "socket-namespace"
     SETTINGS = "settings"
     RESTRICTED_SETTINGS = "restricted-settings"
     OVERCOMMIT = "overcommit"

@@ -24,8 +24,8 @@ def command(args: argparse.Namespace) -> int:
     program = known.find(args.name)
     if program is None:
         raise BadInput(
-            f"nothing was proven of {args.name!r} before",
-            hint="capadvise known lists the programs; to prove one: capadvise run --prove",
+            f"no set is known for {args.name!r}",
+            hint="capadvise known lists the programs; to prove one: capadvise run --prove -- …",
         )
     if args.format is None:
         print("\n".join(known_text(program, args.name, default())))

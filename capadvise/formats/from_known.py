@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
-from capadvise.formats.snippet import Kept, Snippet, one_line
+from capadvise.formats.snippet import Snippet, one_line
 
 
 def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> Snippet:
@@ -17,10 +17,6 @@ def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> 
         notes=(one_line(proven), "another version or configuration, or an entrypoint: prove it"),
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
-        kept=tuple(
-            Kept(need.cap, "required", "trial", one_line(need.why), None, one_line(need.without))
-            for need in needs
-        ),
         set_name=set_name,
     )
 

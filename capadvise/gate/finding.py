@@ -56,9 +56,7 @@ RULES: dict[str, Rule] = {
     "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
     "not-judged": Rule(_W, "Something that may grant more could not be judged."),
     "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
-    "known-needs": Rule(
-        _N, "The program was proven before, and needs other capabilities than the service has."
-    ),
+    "known-needs": Rule(_N, "A set was proven for its program, and the service has another one."),
     "user-namespace": Rule(
         _N, "What it needs works in a user namespace of its own, too, where the risk is lower."
     ),

@@ -15,19 +15,22 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_words import listed
 from capadvise.report.known_text import other_version
 
+_ROOT = ("root", "0")
+
 
 def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     """One finding, where a service that starts as root holds more than any variant of its program
-    needs, or less than all do. ``unit``: the name of its unit; empty where it is none."""
+    needs; or, where its file says itself that it is root's, less than all do. ``unit``: the name of
+    its unit; empty where it is none."""
     image = service.declared.image or ""
     program = known.by_unit(unit) if unit else known.by_image(image) if image else None
     if program is None or service.bounded_only or service.declared.windows:
         return
-    more, less = service.granted - program.largest, program.common - service.granted
-    if not more and not less:
+    if repository(image) in program.images_of_users and service.declared.user is None:
         return
-    said = [f"also holds {_names(more)}"] if more else []
-    said += [f"lacks {_names(less)}"] if less else []
+    said = list(_differences(service, program))
+    if not said:
+        return
     asked = other_version(program, image)
     yield service.finding(
         "known-needs",
@@ -38,6 +41,14 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
         + (f" {printable(asked)}" if asked else ""),
         f"`capadvise known {program.name}` shows the proof. To be sure of this service, record it.",
     )
+
+
+def _differences(service: Service, program: KnownProgram) -> Iterator[str]:
+    if more := service.granted - program.largest:
+        yield f"also holds {_names(more)}"
+    says_root = service.declared.user is not None and service.uid in _ROOT
+    if says_root and (less := program.common - service.granted):
+        yield f"lacks {_names(less)}"
 
 
 def _needed(program: KnownProgram) -> str:

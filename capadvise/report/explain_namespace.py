@@ -99,7 +99,7 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
         if not fit.outside:
             yield from paragraph("No: in trials it failed there even with every capability.")
             return
-        yield from paragraph("No. These would not count there:")
+        yield from paragraph("No. These would have no effect there:")
         for cap, why in fit.outside:
             only = report.proposal.need(cap).only
             yield from bullet(f"{cap.short}: {printable(why)}" + (f", {only}" if only else ""))
@@ -116,7 +116,7 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
         milder = _milder(report, catalog)
         yield from paragraph(f"Yes. Its root would be an ordinary user of the host{milder}.")
     for cap, lost in fit.without:
-        yield from bullet(f"{cap.short} does not count there. What is lost: {lost}.")
+        yield from bullet(f"{cap.short} has no effect there. What is lost: {lost}.")
     if fit.ids > USUAL_IDS:
         yield from bullet(
             f"It uses ids up to {fit.ids - 1}, which must be mapped: engines and Kubernetes "

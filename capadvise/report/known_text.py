@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant, repository, tag
+from capadvise.report.escape import printable
 from capadvise.report.explain_words import bullet, paragraph, sentence
 
 
@@ -27,7 +28,12 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
     )
     yield from paragraph(made)
     if other := other_version(program, word):
-        yield from paragraph(other)
+        yield from paragraph(printable(other))
+    if repository(word) in program.images_of_users:
+        yield from paragraph(
+            f"The image {repository(word)} starts it as another user than root, who has none of "
+            "these: what follows is for a start as root."
+        )
     for variant in program.variants:
         yield ""
         yield from _variant_text(variant, catalog)
@@ -43,10 +49,10 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
 
 def other_version(program: KnownProgram, word: str) -> str | None:
     """What must be said to somebody who asked for another version."""
-    asked = tag(word)
-    if not asked or program.upstream.startswith(asked.partition("-")[0]):
-        return None
-    return f"Of {repository(word)}:{asked} nothing is proven: what follows is {program.upstream}."
+    asked = tag(word).partition("-")[0]
+    if not asked[:1].isdecimal() or f"{program.upstream}.".startswith(f"{asked}."):
+        return None  # latest, alpine, ${TAG}: no version is asked for
+    return f"The proof is for {program.name} {program.upstream}, not for {asked}."
 
 
 def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:

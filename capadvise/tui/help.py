@@ -27,7 +27,7 @@ incidental: checked, but the result has no effect.
 denied: refused, and the program went on.
 
 user ns: it works in a user namespace of its own (hostUsers: false, userns-remap), too. \
-host only: it would not.
+host only: it does not.
 """
 PROOF = """\
 A trial runs the command again with fewer capabilities, isolated from the system.

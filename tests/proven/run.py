@@ -112,8 +112,7 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
         "what": program["what"],
         "package": package,
         "version": _version(package),
-        "images": program.get("images", []),
-        "units": program.get("units", []),
+        **names(program),
         "made": {
             "capadvise": capadvise.__version__,
             "kernel": os.uname().release,
@@ -122,6 +121,11 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
         },
         "variants": variants,
     }
+
+
+def names(program: dict[str, Any]) -> dict[str, Any]:
+    """What it is found by, besides its own name."""
+    return {key: program.get(key, []) for key in ("images", "images_of_users", "units")}
 
 
 def variant(way: Way, report: Report) -> dict[str, Any]:
@@ -202,8 +206,14 @@ def write_index() -> None:
 
 def differences(made: dict[str, Any], keys: Sequence[str] = SAME) -> Iterator[str]:
     """Against what the catalog has."""
-    known = yaml.safe_load((MADE / f"{made['name']}.yaml").read_text())
-    for now, then in zip(made["variants"], known["variants"], strict=True):
+    path = MADE / f"{made['name']}.yaml"
+    known = yaml.safe_load(path.read_text())["variants"] if path.exists() else []
+    before = {each["name"]: each for each in known}
+    for now in made["variants"]:
+        then = before.get(now["name"])
+        if then is None:
+            yield f"{made['name']}, {now['name']}: not in the catalog"
+            continue
         for key in keys:
             if now[key] != then[key]:
                 yield f"{made['name']}, {now['name']}: {key}: {then[key]} before, {now[key]} now"

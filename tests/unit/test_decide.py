@@ -206,10 +206,16 @@ def test_who_lists_namespaces_looks_into_descriptors_for_more_of_them() -> None:
     both."""
     link, fd = at("call_proc_get_link", cap=Cap(19)), at("read", cap=Cap(1))
     fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
+    leads = replace(fd, syscall="readlinkat")
     namespaces = replace(link, site=("ns_capable", "ptrace_may_access", "proc_ns_get_link"))
     socket = replace(at("sock_ioctl", cap=Cap(12)), args=(("cmd", 0x894C),), result=0)
     seen = (replace(link, count=40), fd, socket)
-    for many, wanted in (((), {"DAC_OVERRIDE"}), ((replace(namespaces, count=40),), set())):
+    many_namespaces = replace(namespaces, count=40)
+    for many, wanted in (
+        ((), {"DAC_OVERRIDE", "NET_ADMIN"}),
+        ((many_namespaces,), set()),
+        ((many_namespaces, leads), {"DAC_OVERRIDE", "NET_ADMIN"}),  # lsfd
+    ):
         lists = recording(*seen, *many, proc_scanners=frozenset({"p"}))
         names = {cap.short for cap in decide(lists, default()).recommended}
         assert names == {"SYS_PTRACE", *wanted}
@@ -241,8 +247,9 @@ def test_a_tracer_names_files_by_their_links() -> None:
     listed = replace(link, site=(*link.site, "inode_permission", "may_open"), syscall="openat")
     names = {cap.short for cap in decide(recording(traces, link), default()).recommended}
     assert names == {"SYS_PTRACE"}
-    names = {cap.short for cap in decide(recording(traces, link, listed), default()).recommended}
-    assert names == {"DAC_OVERRIDE", "SYS_PTRACE"}
+    for other in (listed, replace(link, syscall="openat")):  # a file that it opens, it uses
+        names = {cap.short for cap in decide(recording(traces, link, other), default()).recommended}
+        assert names == {"DAC_OVERRIDE", "SYS_PTRACE"}
 
 
 NAMESPACES = ("ns_capable", "copy_namespaces", "copy_process")

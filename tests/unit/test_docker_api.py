@@ -6,14 +6,17 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from capadvise.errors import CannotObserve
 from capadvise.linux.engines.cli.answer import NoAnswer, TooLate
 from capadvise.linux.engines.cli.api import Api
-from capadvise.linux.engines.cli.client import EngineError
+from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.docker_client import DockerClient
+from capadvise.linux.engines.record.docker import require
 
 Serve = Callable[..., DockerClient]
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -111,12 +114,49 @@ def test_events_begin_where_the_headers_end(serve: Serve) -> None:
         assert list(lines) == [b'{"a": 1}\n', b'{"b": 2}\n']
 
 
-def test_a_stop_is_no_error_where_it_has_ended(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_done"),
+    [("204 No Content", True), ("304 Not Modified", True), ("301 Moved", False), ("", False)],
+)
+def test_what_is_done_already_is_done(serve: Serve, status: str, is_done: bool) -> None:
     asked: list[str] = []
-    docker = serve(b"HTTP/1.0 304 Not Modified\r\n\r\n", asked=asked)
-    docker.stop(["x"], 2.0)
+    docker = serve(f"HTTP/1.0 {status}\r\n\r\n".encode(), asked=asked)
+    with nullcontext() if is_done else pytest.raises(NoAnswer):
+        docker.api.do("POST", "containers", "x", "stop", seconds=5, t=2)
     assert asked == ["POST /containers/x/stop?t=2"]
 
 
-def test_it_is_an_error_that_is_caught() -> None:
-    assert issubclass(TooLate, NoAnswer)
+def test_what_cannot_be_removed_keeps_no_other(serve: Serve) -> None:
+    asked: list[str] = []
+    full = b'HTTP/1.0 409 Conflict\r\n\r\n{"message": "already in progress"}'
+    docker = serve(full, b"HTTP/1.0 204 No Content\r\n\r\n", asked=asked)
+    with pytest.raises(EngineError, match="already in progress"):
+        docker.remove_all(["a", "b"])
+    assert [line.partition("?")[0] for line in asked] == [
+        "DELETE /containers/a",
+        "DELETE /containers/b",
+    ]
+
+
+@pytest.mark.parametrize("answer", [b"null", b"[null]", b"[{}]"])
+def test_an_answer_of_another_form_is_none(serve: Serve, answer: bytes) -> None:
+    docker = serve(*[OK + answer] * 3)
+    for ask in (docker.labelled, docker.values_of, lambda word: docker.names("network", word)):
+        with pytest.raises(EngineError, match="of an unknown form"):
+            ask("k")
+
+
+def test_events_of_the_past_end(serve: Serve) -> None:
+    docker = serve(OK + b'{"a": 1}\n{"b": 2}\n')
+    assert docker.past_events(1.0, "k=v") == [b'{"a": 1}', b'{"b": 2}']
+
+
+def test_an_engine_that_answers_by_its_client_alone_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\necho 28.0\n")
+    client.chmod(0o755)
+    with pytest.raises(CannotObserve, match="does not answer, though its client does"):
+        require(Client("docker", (str(client),)))

@@ -9,10 +9,11 @@ import yaml
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.catalog.known import index, parse_program, repository, tag
+from capadvise.catalog.known import Known, index, parse_program, repository, tag
 from capadvise.cli import main
 from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
+from capadvise.report.known_text import other_version
 from tests.proven.run import PROGRAMS, differences, programs, ways
 
 KNOWN = default().known
@@ -43,8 +44,6 @@ def test_references(reference: str, name: str, version: str) -> None:
         ("redis-server", "redis"),
         ("redis-server.service", "redis"),
         ("bitnami/redis:7", "redis"),
-        ("postgres:17", "postgresql"),
-        ("postgresql@15-main.service", "postgresql"),
         ("example.org/redis", None),
         ("nothing", None),
         ("", None),
@@ -53,6 +52,12 @@ def test_references(reference: str, name: str, version: str) -> None:
 def test_what_a_program_is_found_by(word: str, found: str | None) -> None:
     program = KNOWN.find(word)
     assert (program and program.name) == found
+
+
+def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(default().folder)
+    monkeypatch.setattr(known, "_index", {"units": {"web@": "nginx"}})
+    assert known.by_unit("web@one.service") == NGINX
 
 
 def test_every_file_is_read_and_in_the_index() -> None:
@@ -111,11 +116,33 @@ def test_what_has_changed_since_is_said() -> None:
 def test_one_program_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["known", "library/nginx:99.1"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert f"Of nginx:99.1 nothing is proven: what follows is {NGINX.upstream}." in text
+    assert f"The proof is for nginx {NGINX.upstream}, not for 99.1." in text
     assert "minimal set: CHOWN, SETGID, SETUID, NET_BIND_SERVICE" in text
     assert "only at the first start; without it: the workload fails" in text
-    assert main(["known", f"nginx:{NGINX.upstream}-alpine"]) == 0
-    assert "nothing is proven" not in capsys.readouterr().out
+    assert main(["known", "bitnami/redis"]) == 0
+    assert "bitnami/redis starts it as another user than" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tag_", "is_proven"),
+    [
+        (NGINX.upstream, True),
+        (f"{NGINX.upstream}-alpine", True),
+        (NGINX.upstream.rpartition(".")[0], True),
+        (NGINX.upstream.partition(".")[0], True),
+        (f"{NGINX.upstream}0", False),
+        (f"{NGINX.upstream[0]}.", False),
+        ("latest", True),
+        ("${TAG}", True),
+    ],
+)
+def test_which_version_a_tag_names(tag_: str, is_proven: bool) -> None:
+    assert (other_version(NGINX, f"nginx:{tag_}") is None) is is_proven
+
+
+def test_a_hostile_tag_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known", "nginx:9\x1b[31m"]) == 0
+    assert "not for 9\\x1b[31m." in capsys.readouterr().out
 
 
 def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +153,7 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_unknown_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["known", "no-such\x1b"]) == 2
-    assert "nothing was proven of 'no-such\\x1b' before" in capsys.readouterr().err
+    assert "no set is known for 'no-such\\x1b'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -165,10 +192,11 @@ services:
     [
         ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE", "", ""),
         ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE, KILL", "", "this one also holds KILL"),
-        ("CHOWN, SETUID, NET_BIND_SERVICE", "", "this one lacks SETGID"),
+        ("CHOWN, SETUID, NET_BIND_SERVICE", "", ""),  # its image may start as another user
+        ("CHOWN, SETUID, NET_BIND_SERVICE", "user: root", "this one lacks SETGID"),
         (
             "CHOWN, SETUID, SYS_TIME",
-            "",
+            'user: "0:0"',
             "holds SYS_TIME and lacks SETGID and NET_BIND_SERVICE",
         ),
         ("", 'user: "33"', ""),
@@ -186,11 +214,18 @@ def test_services_without_a_report(
     for line in lines:
         assert line.startswith("::notice file=")
         assert said in line
-        assert f"Of nginx:99 nothing is proven: what follows is {NGINX.upstream}." in line
+        assert f"The proof is for nginx {NGINX.upstream}, not for 99." in line
 
 
 def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "nginx.service"
-    path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SETUID\n")
+    path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SYS_TIME\n")
     main(["check", str(path), "--output", "github"])
-    assert "this one lacks CHOWN, SETGID and NET_BIND_SERVICE" in capsys.readouterr().out
+    assert "this one also holds SYS_TIME." in capsys.readouterr().out
+
+
+def test_an_image_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text(COMPOSE.format(caps="KILL", more="").replace("nginx:99", "bitnami/nginx"))
+    main(["check", str(path), "--output", "github"])
+    assert "known-needs" not in capsys.readouterr().out

@@ -20,9 +20,10 @@ def test_the_highest_id_that_another_user_namespace_maps(tmp_path: Path) -> None
     (tmp_path / "7" / "ns" / "user").touch()  # another inode than the initial namespace's
     (tmp_path / "7" / "uid_map").write_text("         0     100000         10\n 10 50 1\n")
     (tmp_path / "7" / "gid_map").write_text("")
-    assert user_namespaces.highest_mapped(7, "uid", tmp_path) == 100_009
-    assert user_namespaces.highest_mapped(7, "gid", tmp_path) == -1
-    assert user_namespaces.highest_mapped(8, "uid", tmp_path) == -1
+    number = (tmp_path / "7" / "ns" / "user").stat().st_ino
+    assert user_namespaces.mapped(7, "uid", tmp_path) == (number, 100_009)
+    assert user_namespaces.mapped(7, "gid", tmp_path) is None
+    assert user_namespaces.mapped(8, "uid", tmp_path) is None
 
 
 def test_which_ids_were_mapped_into_a_user_namespace_is_looked_up_until_it_shows(
@@ -36,14 +37,21 @@ def test_which_ids_were_mapped_into_a_user_namespace_is_looked_up_until_it_shows
     ids = syscalls.Ids(0, 0, 0)
     tasks = {7: Task("", ids, ids, scope), 8: Task("", ids, ids, scope),
              9: Task("", ids, ids, another)}  # fmt: skip
-    shown = {9: 999_999}
-    monkeypatch.setattr(user_namespaces, "highest_mapped", lambda pid, kind: shown.get(pid, -1))
+    shown = {9: (1, 999_999)}
+    monkeypatch.setattr(user_namespaces, "mapped", lambda pid, kind: shown.get(pid))
     for stack in (written, other):
         key = Key(Cap.parse("SETUID"), 0, 1, None, stack, "p", 0, Phase.RUN, (), 1)
         kept.add(key, None, 7, 0, 1)
-        kept.shown.allowed(scope, 7, key.cap, stack)
+        kept.shown.allowed(scope, 7, key.cap, stack, first=True)
     kept.shown.look(tasks)
     assert [check.args for check in kept.checks(scope)] == [(), ()]
-    shown[8] = 200_099
+    shown[8] = (2, 200_099)
     kept.shown.look(tasks)
     assert [check.args for check in kept.checks(scope)] == [(("uid", 200_099),), ()]
+    # A second program maps: until that is seen as well, nobody knows how high it went.
+    kept.shown.allowed(scope, 12, Cap.parse("SETUID"), written, first=False)
+    kept.shown.look(tasks)
+    assert [check.args for check in kept.checks(scope)] == [(), ()]
+    shown[7] = (3, 300_000)
+    kept.shown.look(tasks)
+    assert [check.args for check in kept.checks(scope)] == [(("uid", 300_000),), ()]

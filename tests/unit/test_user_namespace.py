@@ -268,7 +268,7 @@ PROVEN = Proven("command", (), frozenset(), user_namespace=True)
 
 def test_the_page_says_what_stands_in_the_way() -> None:
     bind, clock = check(*BIND), check("SYS_TIME", "cap_settime do_settimeofday64", "settimeofday")
-    assert "No. These would not count there: - SYS_TIME: settimeofday(2)" in page_of(
+    assert "No. These would have no effect there: - SYS_TIME: settimeofday(2)" in page_of(
         bind, clock, posture=CONTAINER
     )
     assert "as in a container, it would: - docker run: dockerd" in page_of(bind, posture=HOST)

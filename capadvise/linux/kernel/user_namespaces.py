@@ -29,11 +29,14 @@ def owners(proc: Path = procfs.PROC) -> set[int]:
     return found
 
 
-def highest_mapped(pid: int, kind: str, proc: Path = procfs.PROC) -> int:
-    """The highest id, as we see ids, that the user namespace of a process maps, if it is not the
-    initial one; -1 if it is, or the process is gone. ``kind``: ``uid`` or ``gid``."""
+def mapped(pid: int, kind: str, proc: Path = procfs.PROC) -> tuple[int, int] | None:
+    """The number of a process's user namespace, and the highest id, as we see ids, that it maps;
+    None for the initial one, for one that maps none yet, and where the process is gone. ``kind``:
+    ``uid`` or ``gid``."""
     with suppress(OSError):
-        if os.stat(proc / str(pid) / "ns" / "user").st_ino != INITIAL:
+        number = os.stat(proc / str(pid) / "ns" / "user").st_ino
+        if number != INITIAL:
             rows = parse_map((proc / str(pid) / f"{kind}_map").read_text())
-            return max((first + count - 1 for _, first, count in rows), default=-1)
-    return -1
+            if rows:
+                return number, max(first + count - 1 for _, first, count in rows)
+    return None

@@ -18,6 +18,7 @@ _YOUNGEST = 256
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _KINDS = {int(Cap.parse("SETUID")): "uid", int(Cap.parse("SETGID")): "gid"}
 """What who writes the map of a user namespace is asked for, by its kind of ids."""
+_MOST_MAPPERS = 256
 _WRITES_MAP = "map_write"
 
 
@@ -30,16 +31,22 @@ class ShownInProc:
         self._ports: dict[int, list[str]] = {}
         """Low ports by the process that bound them."""
         self._binders: dict[int, int] = {}
-        self._mapped: dict[tuple[int, int], int] = {}
-        """The highest id that was mapped into a user namespace, by scope and capability."""
-        self._mappers: dict[tuple[int, int], int] = {}
+        self._mapped: dict[tuple[int, int], dict[int, int]] = {}
+        """User namespace → the highest id that it maps, by scope and capability."""
+        self._mappers: dict[tuple[int, int], set[int]] = {}
+        """Who wrote maps: each that of another user namespace."""
+        self._looking: dict[tuple[int, int], int] = {}
 
-    def allowed(self, scope: Scope, pid: int, cap: int, stack: bytes) -> None:
-        """A process was allowed something."""
+    def allowed(self, scope: Scope, pid: int, cap: int, stack: bytes, *, first: bool) -> None:
+        """A process was allowed something; ``first``: no other was before it."""
         if cap == _NET_BIND_SERVICE:
-            self._binders[pid] = _LOOKS
+            if first:
+                self._binders[pid] = _LOOKS
         elif cap in _KINDS and _WRITES_MAP in self._site(stack)[0]:
-            self._mappers[scope.number, cap] = _LOOKS
+            mappers = self._mappers.setdefault((scope.number, cap), set())
+            if len(mappers) < _MOST_MAPPERS:
+                mappers.add(pid)
+            self._looking[scope.number, cap] = _LOOKS
 
     def look(self, tasks: dict[int, Task]) -> None:
         """Which ports were bound, and which ids mapped."""
@@ -51,17 +58,15 @@ class ShownInProc:
                 del self._binders[pid]
             else:
                 self._binders[pid] = rounds - 1
-        for (number, cap), rounds in list(self._mappers.items()):
+        for (number, cap), rounds in list(self._looking.items()):
+            known = self._mapped.setdefault((number, cap), {})
             young = islice(reversed(tasks.items()), _YOUNGEST)
             mine = [pid for pid, task in young if task.scope and task.scope.number == number]
-            found = (user_namespaces.highest_mapped(pid, _KINDS[cap]) for pid in mine)
-            highest = max(found, default=-1)
-            if highest >= 0:
-                self._mapped[number, cap] = max(highest, self._mapped.get((number, cap), 0))
-            if highest >= 0 or rounds == 1:
-                del self._mappers[number, cap]
+            known.update(filter(None, (user_namespaces.mapped(pid, _KINDS[cap]) for pid in mine)))
+            if len(known) >= len(self._mappers[number, cap]) or rounds == 1:
+                del self._looking[number, cap]
             else:
-                self._mappers[number, cap] = rounds - 1
+                self._looking[number, cap] = rounds - 1
 
     def ports(self, cap: int, pid: int) -> str | None:
         """Those that the process of a check has bound."""
@@ -70,9 +75,11 @@ class ShownInProc:
         return ", ".join(self._ports[pid])
 
     def ids(self, key: Key, scope: Scope) -> tuple[tuple[str, int], ...]:
-        """The highest one that a check about mapping was for, as an argument; empty where it is not
-        known, or the check was for something else."""
-        highest = self._mapped.get((scope.number, key.cap))
-        if highest is None or _WRITES_MAP not in self._site(key.stack)[0]:
+        """The highest one that checks about mapping were for, as an argument; empty where not all
+        maps were seen, or the check was for something else."""
+        known = self._mapped.get((scope.number, key.cap))
+        if not known or _WRITES_MAP not in self._site(key.stack)[0]:
             return ()
-        return ((_KINDS[key.cap], highest),)
+        if len(known) < len(self._mappers[scope.number, key.cap]):
+            return ()
+        return ((_KINDS[key.cap], max(known.values())),)

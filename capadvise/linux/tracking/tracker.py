@@ -207,8 +207,8 @@ class Tracker:
         if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.pending.append(key)
             del task.pending[:-16]
-        if result == 0 and first:
-            self.counts.shown.allowed(task.scope, pid, cap, stack)
+        if result == 0:
+            self.counts.shown.allowed(task.scope, pid, cap, stack, first=first)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)

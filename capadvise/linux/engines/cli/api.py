@@ -124,7 +124,7 @@ def _require(headers: bytes, peer: socket.socket) -> None:
     """Raises what an answer says that is none."""
     _, _, rest = headers.partition(b" ")
     status = rest[:3]
-    if status < b"400":  # 304: it is so already
+    if status[:1] == b"2" or status == b"304":  # 304: it is so already
         return
     body = b"".join(_chunks(peer))
     try:

@@ -50,27 +50,29 @@ class DockerClient(Client):
 
     def labelled(self, label: str) -> dict[str, bool]:
         """See ``Client``."""
-        return {one["Id"]: one["Status"].startswith(UP) for one in self._listed(label=[label])}
+        with _said():
+            return {one["Id"]: one["Status"].startswith(UP) for one in self._listed(label=[label])}
 
     def all_ids(self) -> list[str]:
         """See ``Client``."""
-        return [one["Id"] for one in self._listed()]
+        with _said():
+            return [one["Id"] for one in self._listed()]
 
     def values_of(self, label: str) -> dict[str, str]:
         """See ``Client``."""
-        values = {one["Id"]: one["Labels"][label] for one in self._listed(label=[label])}
+        with _said():
+            values = {one["Id"]: one["Labels"][label] for one in self._listed(label=[label])}
         return {container: value for container, value in values.items() if value.split() == [value]}
 
     def _listed(self, **filters: list[str]) -> list[dict[str, Any]]:
-        with _said():
-            listed = self.api.get("containers", "json", seconds=SECONDS, all=1, filters=filters)
-        return list(listed)
+        return list(self.api.get("containers", "json", seconds=SECONDS, all=1, filters=filters))
 
     def names(self, kind: str, like: str) -> list[str]:
         """See ``Client``."""
         with _said():
             listed = self.api.get(f"{kind}s", seconds=SECONDS, filters={"name": [like]})
-        return [one["Name"] for one in (listed["Volumes"] or () if kind == "volume" else listed)]
+            every = (listed["Volumes"] or ()) if kind == "volume" else listed
+            return [one["Name"] for one in every]
 
     @property
     def answers(self) -> bool:
@@ -112,9 +114,15 @@ class DockerClient(Client):
 
     def remove_all(self, ids: Iterable[str]) -> None:
         """See ``Client``."""
-        for container in ids:
-            with _said(), suppress(NotFound):
-                self.api.do("DELETE", "containers", container, seconds=SECONDS, force=1, v=1)
+        failed: EngineError | None = None
+        for container in ids:  # one that stays keeps no other
+            try:
+                with _said(), suppress(NotFound):
+                    self.api.do("DELETE", "containers", container, seconds=SECONDS, force=1, v=1)
+            except EngineError as error:
+                failed = failed or error
+        if failed:
+            raise failed
 
 
 def _filters(label: str) -> dict[str, list[str]]:
@@ -134,3 +142,5 @@ def _said() -> Iterator[None]:
         raise NotThere(str(error)) from error
     except NoAnswer as error:
         raise EngineError(str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"docker: its answer is of an unknown form: {error!r:.80}") from error

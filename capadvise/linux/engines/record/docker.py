@@ -32,8 +32,12 @@ def require(docker: Client) -> Client:
             hint="run capadvise on that machine, or unset DOCKER_HOST and DOCKER_CONTEXT",
         )
     known = DockerClient(docker.engine, docker.argv, Api(where.removeprefix("unix://")))
-    if not known.answers:  # the client says best why
-        docker.call("version", "--format", "{{.Server.Version}}")
+    if not known.answers:
+        docker.call("version", "--format", "{{.Server.Version}}")  # the client says best why
+        raise CannotObserve(
+            f"the socket {known.api.path!r} of docker does not answer, though its client does",
+            hint="give DOCKER_HOST the path of the socket: unix:///run/docker.sock",
+        )
     return known
 
 

@@ -77,7 +77,7 @@ def observed(
     (mine,) = (one for one in cluster.pods(namespace) if one["metadata"]["name"] == observer)
     found = [of_pod("web-admin-7d4b9c6f5d-pod00", attached=False), {"schema": "other"}]
     evil = of_pod("web-7d4b9c6f5d-pod00", attached=False)
-    found.append(evil | {"target": evil["target"] | {"name": "../../evil"}})
+    found.append(evil | {"target": evil["target"] | {"name": "../../name-of-a-report"}})
     for pod in cluster.pods("prod"):
         name = pod["metadata"]["name"]
         if pod["spec"]["nodeName"] == mine["spec"]["nodeName"] and not name.endswith("pod02"):
@@ -129,7 +129,7 @@ def test_pods_of_all_nodes_make_one_report(
     out, err = capsys.readouterr()
     (path,) = (tmp_path / "web").iterdir()
     assert path.name == "web.json"
-    assert not list(tmp_path.parent.rglob("evil*"))
+    assert not list(tmp_path.parent.rglob("name-of-a-report*"))
     assert "left out; is the image of another version?" in err
     report = load(path, CATALOG)
     schema.report().validate(json.loads(path.read_text()))

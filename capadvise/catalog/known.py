@@ -101,6 +101,7 @@ class Known:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
+        self._read: dict[str, KnownProgram] = {}
 
     @cached_property
     def _index(self) -> Mapping[str, Mapping[str, str]]:
@@ -117,11 +118,13 @@ class Known:
 
     def program(self, name: str) -> KnownProgram:
         """By its own name, which there must be."""
-        path = self.folder / f"{name}.yaml"
-        try:
-            return parse_program(path, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}") from error
+        if name not in self._read:  # a thousand manifests can name one image
+            path = self.folder / f"{name}.yaml"
+            try:
+                self._read[name] = parse_program(path, path.read_text(encoding="utf-8"))
+            except OSError as error:
+                raise BadInput(f"{path}: {error.strerror}") from error
+        return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:
         """By whatever it is called: a program, a package, an image or a unit."""

@@ -15,7 +15,6 @@ from capadvise.gate import snippets
 from capadvise.gate.accepting import Acceptance, accepted
 from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
-from capadvise.gate.known_needs import known_needs
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
@@ -188,13 +187,21 @@ def _judge(
     service = Service.of(declared, written, consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
     if path is None:
-        unit = Path(source.paths[0]).name if source.format == "systemd" else ""
-        findings += known_needs(service, unit, catalog.known)
+        findings += _known(service, source)
     if baseline is not None and path is None:
         findings.append(_no_report(service, allowed=policy.allow_unknown))
     if baseline is not None and path is not None:
         findings = _compared(service, baseline, path, findings, source.format)
     return _judged(service, findings, None if path is None else str(path))
+
+
+def _known(service: Service, source: Source) -> Iterator[Finding]:
+    """What was proven of its program before, as far as the file names one."""
+    unit = Path(source.paths[0]).name if source.format == "systemd" else ""
+    if unit or service.declared.image:
+        from capadvise.gate.known_needs import known_needs  # where there are reports: no need
+
+        yield from known_needs(service, unit, service.catalog.known)
 
 
 _PASTED = ("privileged", "add-all", "no-drop-all")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant, repository, tag
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import bullet, paragraph, sentence
+from capadvise.report.proof_text import set_text
 
 
 def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
@@ -16,7 +16,7 @@ def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
     rows = [(each, variant) for each in programs for variant in each.variants]
     wide = max((len(each.name) for each, _ in rows), default=0)
     for each, variant in rows:
-        yield f"{each.name:{wide}}  {each.upstream:9}  {_short(variant.floor)}  ({variant.name})"
+        yield f"{each.name:{wide}}  {each.upstream:9}  {set_text(variant.floor)}  ({variant.name})"
 
 
 def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[str]:
@@ -58,9 +58,9 @@ def other_version(program: KnownProgram, word: str) -> str | None:
 def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
     yield sentence(variant.name)[:-1]
     usual = catalog.baselines.default("docker").grants
-    yield from bullet(f"minimal set: {_short(variant.floor)} ({variant.trials} trials)")
+    yield from bullet(f"minimal set: {set_text(variant.floor)} ({variant.trials} trials)")
     if variant.recommended != variant.floor:
-        yield from bullet(f"recommended besides: {_short(variant.recommended - variant.floor)}")
+        yield from bullet(f"recommended besides: {set_text(variant.recommended - variant.floor)}")
     spared = len(usual - variant.recommended)
     yield from bullet(f"of the {len(usual)} that docker grants by default, {spared} are not needed")
     for need in variant.needs:
@@ -75,7 +75,3 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
 def _need(need: KnownNeed) -> str:
     when = f", {need.when}" if need.when else ""
     return f"{need.cap.short}: {need.why}{when}; without it: {need.without}"
-
-
-def _short(caps: CapSet) -> str:
-    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"

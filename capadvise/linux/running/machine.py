@@ -65,7 +65,7 @@ class MachineWatch:
         self._catalog, self._context = catalog, empty_context(catalog)
         self.findings = WatchFindings()
         self.last_cap = procfs.last_cap()
-        # What the kernel still counts is asked for each time, and so is not what makes room.
+        # Those that the kernel still counts are looked up each time: others make room.
         self._counted = Recent[bytes, _Counted](2 * KINDS)
         self._reader = CallReader(Symbols.load(), names, Owners())
         self._denials = MachineRefusals(numbers, every_call=every_call)

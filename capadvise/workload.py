@@ -116,13 +116,15 @@ class Named:
     name: str
     argv: tuple[str, ...]
     workload: Workload
+    user: str | None = None
+    """Who starts it; None: root."""
     exclusive: bool = field(default=False, compare=False)
     """It does not run beside others."""
 
 
 _REQUIRED = ("name", "command")
 _OPTIONAL = (
-    *("kind", "setup", "check", "expect_exit", "timeout", "teardown", "fresh", "steps"),
+    *("kind", "user", "setup", "check", "expect_exit", "timeout", "teardown", "fresh", "steps"),
     *("needs", "tags", "notes", "published", "exclusive"),
 )
 KEYS = (*_REQUIRED, *_OPTIONAL)
@@ -169,6 +171,7 @@ def _named(path: Path, raw: Any) -> Named:
             fresh=_folders(path, raw),
             steps=_steps(path, raw, kind),
         ),
+        user=_user(path, raw),
         exclusive=raw.get("exclusive") is True,
     )
 
@@ -184,6 +187,16 @@ def _argv(path: Path, raw: Any) -> tuple[str, ...]:
     if any("\0" in word for word in argv):
         raise _wrong(path, raw, "command", "free of NUL characters")
     return argv
+
+
+def _user(path: Path, raw: Any) -> str | None:
+    user = _text(path, raw, "user")
+    if user is not None and not _USER.fullmatch(user):
+        raise _wrong(path, raw, "user", "the name of a user, or a quoted number")
+    return user
+
+
+_USER = re.compile(r"[\w.-]+\$?")
 
 
 def _seconds(path: Path, raw: Any) -> float:

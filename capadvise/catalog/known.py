@@ -55,6 +55,8 @@ class Variant:
     user_namespace: str
     """``yes``, or what is in the way."""
     needs: tuple[KnownNeed, ...]
+    user: str = "root"
+    """Who starts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ class KnownProgram:
 
     @property
     def common(self) -> CapSet:
-        """Without what no variant of it works."""
-        return frozenset.intersection(*(variant.floor for variant in self.variants))
+        """Without what no variant of it works that root starts."""
+        floors = [variant.floor for variant in self.variants if variant.user == "root"]
+        return frozenset.intersection(*floors) if floors else frozenset()
 
 
 class Known:
@@ -219,7 +222,7 @@ def parse_program(path: Path, text: str) -> KnownProgram:
 
 
 def _variant(path: Path, raw: Any) -> Variant:
-    strict.keys(path, raw, required=_VARIANT)
+    strict.keys(path, raw, required=_VARIANT, optional=("user",))
     trials, set_id = raw["trials"], raw["no_new_privileges"]
     if not isinstance(trials, int) or not isinstance(set_id, bool):
         raise BadInput(f"{values.at(path, raw)}: 'trials' must be a number")
@@ -234,6 +237,7 @@ def _variant(path: Path, raw: Any) -> Variant:
         no_new_privileges=set_id,
         user_namespace=values.text(path, raw, "user_namespace"),
         needs=tuple(_needs(path, raw["needs"])),
+        user=values.text(path, raw, "user") if "user" in raw else "root",
     )
 
 

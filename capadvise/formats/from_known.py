@@ -7,7 +7,7 @@ from capadvise.formats.snippet import Snippet, one_line
 
 
 def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> Snippet:
-    """Of one variant, which was started as root."""
+    """Of one variant."""
     caps = variant.floor if set_name == "floor" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
@@ -15,6 +15,7 @@ def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> 
         name=program.name,
         caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
         notes=(one_line(proven), "another version or configuration, or an entrypoint: prove it"),
+        user=variant.user,
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
         set_name=set_name,

@@ -68,6 +68,8 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
     yield from bullet(f"fits a user namespace: {variant.user_namespace}")
     if not variant.no_new_privileges:
         yield from bullet("it starts a set-id program: no-new-privileges would break that")
+    if variant.user != "root":
+        yield from bullet(f"started by: {variant.user}")
     yield from bullet(f"command: {' '.join(variant.command.split())}")
     yield from bullet(f"works if: {' '.join(variant.check.split())}")
 

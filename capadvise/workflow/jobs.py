@@ -84,6 +84,7 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
             named.name,
             Job(
                 *(named.argv, named.workload, "workload"),
+                user=named.user,
                 bench=bench,
                 exclusive=named.exclusive,
                 userns=ways.userns,

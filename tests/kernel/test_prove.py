@@ -55,6 +55,19 @@ ROWS = [
         "NET_BIND_SERVICE",
         "NET_BIND_SERVICE",
     ),
+    (  # a set-uid program of a user whom the set-up makes, and who writes to the folder
+        "user: bench\nsetup: useradd bench; install -m 4755 /bin/chown own; touch f\n"
+        "command: ./own nobody f; id -u > of\n"
+        'check: test "$(stat -c %U f)" = nobody && test "$(cat of)" = "$(id -u bench)"',
+        "CHOWN",
+        "CHOWN",
+    ),
+    (
+        "user: '4242'\nkind: daemon\ncommand: [python3, -m, http.server, '80']\n"
+        "check: curl -fs http://127.0.0.1/ && test $(ps -o uid= -p $PIDS) = 4242",
+        "NET_BIND_SERVICE",
+        "NET_BIND_SERVICE",
+    ),
 ]
 
 

@@ -139,6 +139,7 @@ def variant(way: Way, report: Report) -> dict[str, Any]:
         "name": way.name,
         "workload": way.workload,
         "command": _command(way.raw["command"]),
+        **({"user": way.raw["user"]} if "user" in way.raw else {}),
         "check": (way.raw.get("check") or "its exit status").strip(),
         "recommended": _names(proposal.recommended),
         "floor": _names(proposal.floor),

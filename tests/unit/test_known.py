@@ -13,7 +13,8 @@ from capadvise.catalog.known import Known, index, parse_program, repository, tag
 from capadvise.cli import main
 from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
-from capadvise.report.known_text import other_version
+from capadvise.formats.from_known import known_snippet
+from capadvise.report.known_text import known_text, other_version
 from tests.proven.run import PROGRAMS, differences, programs, ways
 
 KNOWN = default().known
@@ -175,6 +176,20 @@ def test_one_of_several_variants(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--cap-add" not in capsys.readouterr().out
     assert main(["known", "redis", "--format", "docker", "--variant", "blue"]) == 2
     assert "no variant of redis is called 'blue'" in capsys.readouterr().err
+
+
+def test_a_variant_that_another_user_starts() -> None:
+    """Its set is rendered for that user, and no container that root starts lacks it."""
+    raw = yaml.safe_load((KNOWN.folder / "nginx.yaml").read_text())
+    raw["variants"].append({**raw["variants"][0], "name": "by a user", "user": "www-data"})
+    program = parse_program(Path("nginx.yaml"), yaml.safe_dump(raw))
+    by_root, by_user = program.variants
+    assert (by_root.user, by_user.user) == ("root", "www-data")
+    assert "started by: www-data" in " ".join(known_text(program, "nginx", default()))
+    snippet = known_snippet(program, by_user, set_name="floor")
+    assert "AmbientCapabilities=CAP_CHOWN" in FORMATS["systemd"].render(snippet)
+    raw["variants"] = raw["variants"][1:]
+    assert parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)).common == frozenset()
 
 
 COMPOSE = """

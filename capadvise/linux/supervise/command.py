@@ -86,7 +86,7 @@ def user_of(name: str, more: Sequence[int] = ()) -> dict[str, Any]:
         entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except KeyError:
         if not name.isdecimal():
-            raise BadInput(f"--user {name}: there is no such user") from None
+            raise BadInput(f"there is no user {name}") from None
         return {"uid": int(name), "gid": int(name), "groups": [int(name), *more], "env": {}}
     return {
         "uid": entry.pw_uid,
@@ -96,3 +96,9 @@ def user_of(name: str, more: Sequence[int] = ()) -> dict[str, Any]:
         # program's.
         "env": {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name},
     }
+
+
+def give(folder: Path, name: str) -> None:
+    """Make it the user's own."""
+    user = user_of(name)
+    os.chown(folder, user["uid"], user["gid"])

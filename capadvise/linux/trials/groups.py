@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.caps import parse_set
+from capadvise.linux.supervise.command import user_of
 from capadvise.recording import Recording
 
 FILE_CAPS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
@@ -18,16 +19,17 @@ PREFIX = "group="
 """Begins the change of an attempt: names or numbers, separated by commas."""
 
 
-def of_refused_files(recordings: Iterable[Recording], folder: Path, user: int) -> tuple[int, ...]:
+def of_refused_files(recordings: Iterable[Recording], user: str | None) -> tuple[int, ...]:
     """The groups of the files that these capabilities were used for, as retries have shown, where
-    the group has rights that others have not. ``folder``: that paths begin at."""
+    the group has rights that others have not. Paths begin at the working directory."""
+    uid, folder = user_of(user)["uid"] if user else 0, Path.cwd()
     paths = {
         check.detail.rpartition(", ")[0] or check.detail
         for recording in recordings
         for check in recording.checks
         if check.cap in FILE_CAPS and check.retried is not None and check.detail
     }
-    return tuple(sorted({gid for path in paths for gid in _groups(folder / path, user)}))
+    return tuple(sorted({gid for path in paths for gid in _groups(folder / path, uid)}))
 
 
 def _groups(path: Path, user: int) -> Iterator[int]:

@@ -30,7 +30,7 @@ from capadvise.linux.kernel.odd_start import adopt_limits
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
 from capadvise.linux.kernel.scratch import unmount
 from capadvise.linux.kernel.snapshot import Files, snapshot
-from capadvise.linux.supervise.command import Command, user_of
+from capadvise.linux.supervise.command import Command, give
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
 from capadvise.linux.trials.apart import Apart
@@ -133,6 +133,8 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
+    if plan["user"] and not plan["cwd"]:
+        give(work, plan["user"])  # whom the set-up may have made
     if plan["isolation"] in ("container", "unit"):
         _trial_elsewhere(plan, top, tell, undone)
     else:
@@ -237,7 +239,7 @@ def _result(
         "files": files,
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
         "refused": sorted({name for recording in recordings for name in _wanted(recording)}),
-        "groups": _groups(plan, recordings) if plan["retry"] else [],
+        "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
         ],
@@ -247,11 +249,6 @@ def _result(
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
     }
-
-
-def _groups(plan: dict[str, Any], recordings: list[Recording]) -> tuple[int, ...]:
-    user = 0 if plan["user"] is None else user_of(plan["user"])["uid"]
-    return of_refused_files(recordings, Path.cwd(), user)
 
 
 def _require_room(*places: Path) -> None:

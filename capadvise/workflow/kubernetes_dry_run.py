@@ -14,6 +14,8 @@ from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.linux.engines.kubernetes.sets import additions, differences, with_sets
 
 _DRY = {"dryRun": "All"}
+_UNCHANGEABLE = ("Job", "Pod")
+"""The pods of these have the sets that they were made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +51,14 @@ def _requests(
     owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
 ) -> list[tuple[str, str, Object, str]]:
     """What is asked for, by which words; a pod that runs cannot be given another set."""
-    template = objects.template_of(workload)
-    spec = with_sets(template["spec"], sets)
-    pod = objects.canary(
-        dict(template, spec=spec),
-        owner,
-        "dry",
-        1,
-        seconds=3600,
-        claims={},
-    )
-    # It is never made, so that it can have the labels that webhooks look for.
-    pod["metadata"]["labels"] = (template.get("metadata") or {}).get("labels") or {}
+    spec = with_sets(objects.template_of(workload)["spec"], sets)
+    pod = objects.replica(workload, owner, spec)
     asked = [(f"a pod of {owner}", objects.pods_path(owner.namespace), pod, "create")]
-    if owner.kind != "Pod":
+    if owner.kind not in _UNCHANGEABLE:
         changed = _with_pod_spec(workload, spec)
+        # Its controller may write to it meanwhile, which is no conflict with a question.
+        metadata = changed["metadata"].items()
+        changed["metadata"] = {key: said for key, said in metadata if key != "resourceVersion"}
         asked.insert(0, (str(owner), objects.path_of(owner), changed, "replace"))
     return asked
 

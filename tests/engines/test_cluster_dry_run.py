@@ -70,6 +70,38 @@ def test_the_server_takes_it_or_says_why_not(
     assert cluster.requests == []
 
 
+def test_a_pod_is_asked_for_as_its_workload_makes_it(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the network and a port of its node, with what a StatefulSet keeps for each: none of it is
+    started. A Job's pods cannot be changed, and what its controller writes is no conflict."""
+    template = copy.deepcopy(TEMPLATE) | {"metadata": {"labels": {"app": "db"}}}
+    web = template["spec"]["containers"][0]
+    web["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    labels = {"matchLabels": {"app": "db"}}
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    spec: dict[str, Any] = {"selector": labels, "template": template, "serviceName": "db"}
+    apps, batch = "/apis/apps/v1/namespaces/prod", "/apis/batch/v1/namespaces/prod"
+    made = {"metadata": {"name": "db"}, "spec": spec | {"volumeClaimTemplates": [claim]}}
+    cluster.put(f"{apps}/statefulsets", made)
+    assert dry_run(tmp_path, CHOWN, workload="sts/db") == 0, capsys.readouterr().out
+    capsys.readouterr()
+    del web["volumeMounts"]
+    template["spec"]["restartPolicy"] = "Never"
+    job = {"metadata": {"name": "job"}, "spec": {"template": template}}
+    cluster.put(f"{batch}/jobs", job)
+    assert dry_run(tmp_path, CHOWN, workload="job/job") == 0
+    assert capsys.readouterr().out == "a pod of Job/job: the server takes it as it is\n"
+    for more, why in (
+        ({"containers": [web | {"ports": [{"containerPort": 80, "hostPort": 80}]}]}, "hostPort"),
+        ({"hostNetwork": True}, "host namespaces"),
+    ):
+        changed = template | {"spec": template["spec"] | more}
+        cluster.put(f"{batch}/jobs", job | {"spec": {"template": changed}})
+        assert dry_run(tmp_path, CHOWN, workload="job/job") == 1
+        assert f"violates PodSecurity: {why}" in capsys.readouterr().out
+
+
 def test_what_is_changed_on_the_way_is_told(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

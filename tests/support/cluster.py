@@ -42,7 +42,10 @@ _BASELINE = {
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
     *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 }
-CODES = {400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists"}
+CODES = {
+    **{400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists"},
+    422: "Invalid",
+}
 Exec = Callable[["Cluster", str, str, str, list[str]], tuple[str, int]]
 """Namespace, pod, container, command → what it prints, and its exit status."""
 
@@ -206,6 +209,11 @@ class Cluster:
             old = self.objects[path]
             new = merged(old, body) if method == "PATCH" else body
             self._judge({k: v for k, v in new.items() if k != "restarts"}, path)
+            if new["kind"] == "Job" and new["spec"]["template"] != old["spec"]["template"]:
+                raise Refused(422, "spec.template: field is immutable")
+            version = new["metadata"].get("resourceVersion")
+            if version not in (None, old["metadata"]["resourceVersion"]):
+                raise Refused(409, "the object has been modified")
             if dry:
                 return new
             self.objects[path] = new
@@ -262,6 +270,8 @@ class Cluster:
             raise Refused(400, f"{path}: {error.message}") from error
         if item["kind"] != "Pod":
             return
+        if why := _invalid(item["spec"]):
+            raise Refused(422, why)
         namespace = self.objects[path.rsplit("/", 2)[0]]
         level = (namespace["metadata"].get("labels") or {}).get(
             "pod-security.kubernetes.io/enforce", "privileged"
@@ -272,9 +282,28 @@ class Cluster:
             )
 
 
+def _invalid(spec: Object) -> str:
+    """What no schema says of a new pod, as far as it concerns copies of pods."""
+    volumes = {one["name"] for one in spec.get("volumes", ())}
+    for one in (*spec["containers"], *spec.get("initContainers", ())):
+        for mount in one.get("volumeMounts", ()):
+            if mount["name"] not in volumes:
+                return f'spec.containers.volumeMounts.name: Not found: "{mount["name"]}"'
+        context = one.get("securityContext") or {}
+        if context.get("privileged") and context.get("allowPrivilegeEscalation") is False:
+            return "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+    if spec.get("ephemeralContainers"):
+        return "ephemeralContainers: Forbidden: cannot be set on create"
+    return ""
+
+
 def _beyond_baseline(pod: Object) -> str:
     spec = pod["spec"]
-    if spec.get("hostPID") or any("hostPath" in one for one in spec.get("volumes", ())):
+    ports = [port for one in spec["containers"] for port in one.get("ports", ())]
+    if any(port.get("hostPort") for port in ports):
+        return "hostPort"
+    shared = any(spec.get(key) for key in ("hostPID", "hostIPC", "hostNetwork"))
+    if shared or any("hostPath" in one for one in spec.get("volumes", ())):
         return "host namespaces or hostPath volumes"
     for one in spec["containers"]:
         context = one.get("securityContext") or {}

@@ -240,6 +240,25 @@ def canary(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+def replica(workload: Object, owner: PodOwner, spec: Object) -> Object:
+    """A pod as the workload makes them, to ask what the server makes of it. It is not for a canary:
+    webhooks and policies see its labels, and the ports of its node. What a StatefulSet keeps for
+    each pod is an empty volume here."""
+    spec = {key: value for key, value in spec.items() if key not in _OF_A_RUNNING_POD}
+    made = (workload.get("spec") or {}).get("volumeClaimTemplates") or ()
+    volumes = list(_volumes(spec, {name_of(one): "" for one in made}))
+    metadata = template_of(workload).get("metadata") or {}
+    kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
+    named = {"name": f"{owner.name[:_LOCAL].rstrip('-.')}-dry-run", "namespace": owner.namespace}
+    spec |= {"volumes": volumes}
+    spec |= {
+        kind: [_without_token(one) for one in spec[kind]]
+        for kind in ("containers", "initContainers")
+        if kind in spec
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": kept | named, "spec": spec}
+
+
 _OF_A_RUNNING_POD = ("nodeName", "activeDeadlineSeconds", "ephemeralContainers", "schedulingGates")
 _TOKEN = "kube-api-access-"
 """So begins the name of the volume that the server adds to each pod."""
@@ -254,17 +273,19 @@ def _volumes(spec: Object, empty: Mapping[str, str]) -> Iterator[Object]:
 
 def _copied(container: Object) -> Object:
     """Without a port of the node, which the pod that runs has, and without the server's volume."""
-    copy = dict(container)
+    copy = _without_token(container)
     if copy.get("ports"):
         copy["ports"] = [
             {k: v for k, v in port.items() if k not in ("hostPort", "hostIP")}
             for port in copy["ports"]
         ]
-    if copy.get("volumeMounts"):
-        copy["volumeMounts"] = [
-            one for one in copy["volumeMounts"] if not str(one["name"]).startswith(_TOKEN)
-        ]
     return copy
+
+
+def _without_token(container: Object) -> Object:
+    mounts = container.get("volumeMounts") or ()
+    kept = [one for one in mounts if not str(one["name"]).startswith(_TOKEN)]
+    return container | {"volumeMounts": kept} if mounts else dict(container)
 
 
 def claims_of(workload: Object) -> dict[str, str]:

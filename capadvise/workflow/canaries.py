@@ -29,14 +29,20 @@ from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.linux.engines.kubernetes.sets import containers, with_sets
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.workflow.ending import Ending
+from capadvise.workflow.notice import progress
 
 _ROUND = 0.3
 """Seconds between two looks at a pod."""
+_PATIENCE = 300.0
+"""Seconds for a node to be found, and for images and other containers, which no set is tried on."""
+_AGAIN = 60.0
+"""Seconds for a kubelet to start a container a second time."""
 _GRACE = 10
 """Seconds for a program to end: of a canary nobody waits for the rest."""
 _LINES = 400
 """Of a log."""
 _NUMBER = re.compile(r"\d+")
+_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
@@ -85,6 +91,10 @@ class Canaries:
     stop: Ending
     made: list[str] = field(default_factory=list)
     cautions: set[str] = field(default_factory=set)
+    once: bool = False
+    """Whether no second start can be had."""
+    pod: Object = field(default_factory=dict)
+    """The last copy, as last seen."""
 
     @property
     def own_users(self) -> bool:
@@ -92,19 +102,23 @@ class Canaries:
         return self.template["spec"].get("hostUsers") is False
 
     def run(self, caps: CapSet) -> TrialOutcome:
-        """One trial. Raises Interrupted, ClusterError where the server refuses the pod, and
-        CannotObserve where it gives it no user namespace."""
+        """One trial. Raises Interrupted, ClusterError where the server refuses the pod or it does
+        not run for other reasons than its set, and CannotObserve where it gets no user namespace.
+        """
         began = time.monotonic()
         path = self._create(caps)
         try:
-            failed_at, why = "start", self._worked(path, 0)
-            if why is None and not self.deciding.oneshot:
+            hindered = self._until_started(path, 0, _PATIENCE)
+            if hindered is not None:
+                raise ClusterError(f"{self.made[-1]} was not started: {hindered}")
+            failed_at, why = "start", self._worked(path)
+            if why is None and not self.deciding.oneshot and not self.once:
                 failed_at, why = "restart", self._again(path)
             return TrialOutcome(
                 passed=why is None,
                 why=why or "",
                 seconds=round(time.monotonic() - began, 2),
-                observed=Observed(self._exit_status(path), self._log(path)),
+                observed=Observed(self._exit_status(), self._log(path)),
                 failed_at=None if why is None else failed_at,
                 output="" if why is None else "\n".join(self._log(path, blank=False)),
             )
@@ -134,27 +148,48 @@ class Canaries:
             )
         return objects.pods_path(self.owner.namespace, self.made[-1])
 
-    def _worked(self, path: str, restarts: int) -> str | None:
-        """Wait until a start has worked; why it has not."""
-        end = time.monotonic() + self.deciding.timeout
-        last = "it was not ready"
+    def _until_started(self, path: str, restarts: int, patience: float) -> str | None:
+        """Wait for a start; why there was none."""
+        end, told = time.monotonic() + patience, ""
         while not self.stop.is_set:
-            late = time.monotonic() >= end  # before the look: a slow answer counts, too
-            pod = self.kubectl.get(path)
-            done, said = self._look(pod, restarts)
+            late = time.monotonic() >= end
+            pod = self.pod = self.kubectl.get(path)
+            status = status_of(pod, self.container)
+            state = status.get("state") or {}
+            waiting = (state.get("waiting") or {}).get("reason")
+            if status.get("restartCount", 0) >= restarts and (
+                "running" in state or "terminated" in state or waiting == "RunContainerError"
+            ):
+                return None
+            if late or objects.cannot_start(pod) or objects.disturbance(pod):
+                return objects.disturbance(pod) or objects.trouble(pod) or objects.delay(pod)
+            if (why := objects.delay(pod)) != told:
+                progress(f"  {objects.name_of(pod)}: {(told := why)}")
+            self.stop.wait(_ROUND)
+        raise Interrupted
+
+    def _worked(self, path: str) -> str | None:
+        """Wait until a start has worked; why it has not. Raises ClusterError where something else
+        has ended it."""
+        end = time.monotonic() + self.deciding.timeout
+        last, late = "it was not ready", False
+        while not self.stop.is_set:
+            if (ended := objects.disturbance(self.pod)) is not None:
+                raise ClusterError(f"{objects.name_of(self.pod)}: {ended}")
+            done, said = self._look(self.pod)
             if done:
                 return said
             last = said or last
             if late:
                 return f"{last} in {self.deciding.timeout:.0f} s"
             self.stop.wait(_ROUND)
+            late = time.monotonic() >= end  # before the look: a slow answer counts, too
+            self.pod = self.kubectl.get(path)
         raise Interrupted
 
-    def _look(self, pod: Object, restarts: int) -> tuple[bool, str | None]:
+    def _look(self, pod: Object) -> tuple[bool, str | None]:
         """Whether it is decided, and why it has failed or does not work yet."""
         status = status_of(pod, self.container)
-        if status.get("restartCount", 0) < restarts:
-            return False, "it was not started again"
         ended = (status.get("state") or {}).get("terminated")
         if ended is not None:
             code = ended.get("exitCode")
@@ -199,29 +234,44 @@ class Canaries:
         return None if done.returncode == 0 else f"the check failed{f': {said[0]}' if said else ''}"
 
     def _again(self, path: str) -> str | None:
-        """Start it a second time, in its place."""
-        pod = self.kubectl.get(path)
-        status = status_of(pod, self.container)
-        image = other_name(str(self._spec(pod)["image"]), str(status.get("imageID") or ""))
+        """Start it a second time, in its place. Where the first trial does not get that, none
+        does."""
+        pod = self.pod
+        status, spec = status_of(pod, self.container), self._spec(pod)
+        again = int(status.get("restartCount") or 0) + 1
+        pulls = spec.get("imagePullPolicy") == "Always"
+        image = other_name(str(spec["image"]), str(status.get("imageID") or ""), pulls=pulls)
         if image is None:
-            self.cautions.add("a second start was not tried: the image has no digest")
+            self._only_once("the image has no digest")
             return None
         patch = {"spec": {"containers": [{"name": self.container, "image": image}]}}
         words = ("patch", "pod", objects.name_of(pod), f"--namespace={self.owner.namespace}")
         try:
             self.kubectl.call(*words, "--type=strategic", "-p", json.dumps(patch))
         except ClusterError as error:
-            self.cautions.add(f"a second start was not tried: {error}")
+            self._only_once(str(error))
             return None
-        return self._worked(path, int(status.get("restartCount") or 0) + 1)
+        why = self._until_started(path, again, _AGAIN)
+        if why is None:
+            return self._worked(path)
+        if len(self.made) == 1:
+            self._only_once(f"the kubelet did not start it again: {why}")
+            return None
+        if objects.disturbance(self.pod) or objects.trouble(self.pod) is None:
+            raise ClusterError(f"{objects.name_of(pod)} was not started again: {why}")
+        return why  # it had ended by itself
+
+    def _only_once(self, why: str) -> None:
+        self.once = True
+        self.cautions.add(f"a second start was not tried: {why}")
 
     def _spec(self, pod: Object) -> Object:
         return next(one for one in containers(pod["spec"]) if one["name"] == self.container)
 
-    def _exit_status(self, path: str) -> int | None:
+    def _exit_status(self) -> int | None:
         if not self.deciding.oneshot:
             return None
-        state = status_of(self.kubectl.get(path), self.container).get("state") or {}
+        state = status_of(self.pod, self.container).get("state") or {}
         return (state.get("terminated") or {}).get("exitCode")
 
     def _log(self, path: str, *, blank: bool = True) -> tuple[str, ...]:
@@ -242,12 +292,12 @@ def status_of(pod: Object, container: str) -> dict[str, Any]:
     return next((one for one in every if one["name"] == container), {})
 
 
-def other_name(image: str, pulled: str) -> str | None:
+def other_name(image: str, pulled: str, *, pulls: bool) -> str | None:
     """Another name of the very same image; None where there is none. ``pulled``: what the kubelet
-    says that it has."""
+    says that it has; ``pulls``: whether it asks the registry for each start."""
     match = _PULLED.search(pulled.removeprefix("docker-pullable://"))
-    if match is None:
-        return None
+    if match is None:  # of an image that came from no registry, the id alone is known
+        return pulled if _ID.fullmatch(pulled) and image != pulled and not pulls else None
     repository, digest = match["repository"], match["digest"]
     plain = f"{repository}@{digest}"
     # Where a digest is given, the tag before it is not looked at.

@@ -10,10 +10,10 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
-from capadvise.linux.engines.kubernetes.kubectl import Kubectl
+from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.sets import containers, granted
-from capadvise.prove import NotProvable, fewest, prove
-from capadvise.proven import Proven, Trial, conclude
+from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
+from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude
 from capadvise.report.model import Report
 from capadvise.report.proof_text import trial_text
 from capadvise.workflow.canaries import Canaries, deciding
@@ -73,13 +73,26 @@ def _held(template: objects.Object, name: str, report: Report) -> CapSet:
 
 def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
     proposal = report.proposal
-    first = trials.run(everything)
+    try:
+        first = trials.run(everything)
+    except Interrupted:
+        notice("interrupted before the first trial ended")
+        raise KeyboardInterrupt from None
+    early: list[str] = []
+
+    def run(caps: CapSet) -> TrialOutcome:
+        try:
+            return trials.run(caps)
+        except ClusterError as error:  # what is known is kept
+            early.append(f"{ENDED_EARLY}: {error}")
+            raise Interrupted from error
+
     try:
         proven = prove(
             proposal,
             everything,
             first,
-            trials.run,
+            run,
             isolation="container",
             removal_order=default().removal_order,
             say=_teller(everything, fewest(proposal.recommended & everything)),
@@ -92,7 +105,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             notice(f"  {line}")
         proven = Proven("container", (trial,), None, user_namespace=trials.own_users)
         return replace(report, proven=proven)
-    cautions = (*proven.cautions, *sorted(trials.cautions))
+    cautions = (*proven.cautions, *sorted(trials.cautions), *early)
     proven = replace(proven, cautions=cautions, user_namespace=trials.own_users)
     return replace(report, proposal=conclude(proposal, proven), proven=proven)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +168,72 @@ def test_a_server_that_will_not_have_it_says_why(
     assert "quota is exceeded" in capsys.readouterr().err
 
 
+def test_a_set_is_not_blamed_for_what_a_node_does(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One copy waits for its image longer than a start may take, and the last one is evicted: what
+    is known by then is kept."""
+    pulling = {"waiting": {"reason": "ErrImagePull", "message": "a moment"}}
+    full = {"phase": "Failed", "reason": "Evicted", "message": "no memory", "startTime": None}
+
+    def start(server: Cluster, pod: Pod) -> None:
+        cluster.seen.append(pod)
+        if len(cluster.seen) == 1:
+            server.status(pod, phase="Pending", ready=False, state=pulling)
+            threading.Timer(0.6, lambda: ends(server, pod, FIRST)).start()
+        elif len(cluster.seen) == 4:
+            server.run(pod)
+            pod["status"] |= full
+        else:
+            ends(server, pod, FIRST)
+
+    cluster.started = start
+    code, report = prove(tmp_path, "--timeout", "0.2s")
+    assert (code, len(cluster.seen)) == (1, 4)
+    assert report.proven is not None
+    assert not report.proven.complete
+    assert len(report.proven.trials) == 3
+    assert "the trials ended early: " in (said := " ".join(capsys.readouterr().out.split()))
+    assert "Evicted: no memory" in said
+
+
+def test_a_copy_that_never_starts_proves_nothing(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret x"}}
+    cluster.started = lambda server, pod: server.status(
+        pod, phase="Pending", ready=False, state=state
+    )
+    assert prove(tmp_path)[0] == 3
+    assert "was not started: CreateContainerConfigError: no secret x" in capsys.readouterr().err
+
+
+def test_where_there_is_no_second_start_the_report_says_so(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """As of a pod that ends instead of being started with another name of its image."""
+
+    def changed(server: Cluster, pod: Pod) -> None:
+        pod["restarts"] = 0
+        server.end(pod, 143)
+
+    cluster.changed = changed
+    code, report = prove(tmp_path)
+    assert (code, report.proposal.floor) == (0, parse_set(FIRST))
+    assert report.proven is not None
+    assert any("a second start was not tried" in one for one in report.proven.cautions)
+
+
+def test_ctrl_c_before_the_first_trial_ends(cluster: Cluster, tmp_path: Path) -> None:
+    def start(server: Cluster, pod: Pod) -> None:
+        server.run(pod, ready=False)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    cluster.started = start
+    assert prove(tmp_path)[0] == 130
+    assert not any("canary" in path for path in cluster.objects)
+
+
 DIGEST = f"sha256:{'1' * 64}"
 
 
@@ -173,9 +242,14 @@ DIGEST = f"sha256:{'1' * 64}"
     [
         ("web:1", f"docker.io/library/web@{DIGEST}", f"docker.io/library/web@{DIGEST}"),
         (f"r.io/web@{DIGEST}", f"r.io/web@{DIGEST}", f"r.io/web:again@{DIGEST}"),
-        ("web:1", DIGEST, None),
+        ("web:1", DIGEST, DIGEST),
+        (DIGEST, DIGEST, None),
         ("web:1", "", None),
     ],
 )
 def test_an_image_has_two_names(image: str, pulled: str, other: str | None) -> None:
-    assert other_name(image, pulled) == other
+    assert other_name(image, pulled, pulls=False) == other
+
+
+def test_an_id_is_no_name_for_a_registry() -> None:
+    assert other_name("web:1", DIGEST, pulls=True) is None

@@ -222,6 +222,11 @@ def canary(
             "the ports of the pod that runs there"
         )
     spec |= {"restartPolicy": "Never", "activeDeadlineSeconds": seconds}
+    # Nothing else runs where a copy must keep away from all replicas.
+    spec.pop("topologySpreadConstraints", None)
+    affinity = dict(spec.get("affinity") or {})
+    if affinity.pop("podAntiAffinity", None):
+        spec |= {"affinity": affinity}
     spec |= {"nodeName": node} if node else {}
     spec |= {"volumes": list(_volumes(spec, claims or {}))} if spec.get("volumes") or claims else {}
     spec |= {
@@ -305,13 +310,40 @@ def trouble(pod: Object) -> str | None:
     """Why a pod will not run, or has ended; None while nothing says so."""
     status = pod.get("status") or {}
     states = [one.get("state") or {} for one in status.get("containerStatuses") or ()]
-    if status.get("phase") in ("Failed", "Succeeded"):
+    if status.get("phase") in _ENDED:
         return _why_ended(status, states)
     waiting = [state["waiting"] for state in states if state.get("waiting")]
     for one in waiting:
         if one.get("reason") in _HOPELESS:
             return f"{one['reason']}: {one.get('message') or ''}".rstrip(": ")
     return None
+
+
+def disturbance(pod: Object) -> str | None:
+    """What has ended a pod that is none of its programs: an eviction, a node that is full, somebody
+    who deleted it."""
+    status = pod.get("status") or {}
+    if status.get("phase") == "Failed" and status.get("reason"):
+        return f"{status['reason']}: {status.get('message') or ''}".rstrip(": ")
+    return "it was deleted" if pod["metadata"].get("deletionTimestamp") else None
+
+
+def delay(pod: Object) -> str:
+    """Why no container of it runs yet, as far as the server tells."""
+    status = pod.get("status") or {}
+    every = (one for kind in _STATUSES for one in status.get(kind) or ())
+    said = [(one.get("state") or {}).get("waiting") or {} for one in every]
+    said += [one for one in status.get("conditions") or () if one.get("status") == "False"]
+    why = (f"{one['reason']}: {one['message']}" for one in said if one.get("message"))
+    return next(why, f"it is {status.get('phase') or 'Pending'}")
+
+
+def cannot_start(pod: Object) -> bool:
+    """Whether waiting is of no use."""
+    status = pod.get("status") or {}
+    every = (one for kind in _STATUSES for one in status.get(kind) or ())
+    reasons = {((one.get("state") or {}).get("waiting") or {}).get("reason") for one in every}
+    return status.get("phase") in _ENDED or not reasons.isdisjoint(_NEVER)
 
 
 def _why_ended(status: Object, states: Iterable[Object]) -> str:
@@ -321,10 +353,13 @@ def _why_ended(status: Object, states: Iterable[Object]) -> str:
     return next(filter(None, said), f"it is {status['phase']}").splitlines()[-1]
 
 
-_HOPELESS = (
-    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
-    *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+_ENDED = ("Failed", "Succeeded")
+_NEVER = (
+    *("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"),
+    "CreateContainerError",
 )
+_HOPELESS = (*_NEVER, "ErrImagePull", "ImagePullBackOff", "RunContainerError")
+_STATUSES = ("containerStatuses", "initContainerStatuses")
 
 
 def is_ready(pod: Object) -> bool:

@@ -23,7 +23,7 @@ from capadvise.caps import CapSet
 from capadvise.differences import Observed
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.formats.admission import PodOwner
-from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.linux.engines.kubernetes.sets import containers, with_sets
@@ -131,7 +131,7 @@ class Canaries:
         spec = with_sets(self.template["spec"], {self.container: caps})
         patience = spec.get("terminationGracePeriodSeconds", 30)
         spec["terminationGracePeriodSeconds"] = min(patience, _GRACE)
-        pod = objects.canary(
+        pod = copies.canary(
             dict(self.template, spec=spec),
             self.owner,
             self.run_id,

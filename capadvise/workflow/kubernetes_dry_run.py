@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from capadvise.caps import CapSet
 from capadvise.formats.admission import PodOwner
 from capadvise.formats.object_names import POD_SPEC
-from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.linux.engines.kubernetes.sets import additions, differences, with_sets
@@ -52,7 +52,7 @@ def _requests(
 ) -> list[tuple[str, str, Object, str]]:
     """What is asked for, by which words; a pod that runs cannot be given another set."""
     spec = with_sets(objects.template_of(workload)["spec"], sets)
-    pod = objects.replica(workload, owner, spec)
+    pod = copies.replica(workload, owner, spec)
     asked = [(f"a pod of {owner}", objects.pods_path(owner.namespace), pod, "create")]
     if owner.kind not in _UNCHANGEABLE:
         changed = _with_pod_spec(workload, spec)

@@ -17,7 +17,7 @@ from capadvise.catalog import Catalog
 from capadvise.errors import BadInput
 from capadvise.formats.admission import PodOwner
 from capadvise.formats.object_names import is_object_name
-from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.report import fleet
@@ -165,7 +165,7 @@ class _Recording:
             node = self.wishes.node or min(watching, default="")
             if node not in watching:
                 raise ClusterError(f"no copy is started: {node or 'no node'} is not watched")
-            pod = objects.canary(
+            pod = copies.canary(
                 objects.template_of(self.workload),
                 self.owner,
                 self.run,

@@ -17,10 +17,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import kubernetes_validate
+from tests.support.cluster_rules import VERSION, Object, why_not
 
-Object = dict[str, Any]
-VERSION = "1.31"
 _GROUPS = {
     "/api/v1": ("namespaces", "pods", "configmaps", "persistentvolumeclaims"),
     "/apis/apps/v1": ("deployments", "statefulsets", "daemonsets", "replicasets"),
@@ -37,10 +35,6 @@ _KINDS = {
     "replicasets": "ReplicaSet",
     "jobs": "Job",
     "cronjobs": "CronJob",
-}
-_BASELINE = {
-    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
-    *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 }
 CODES = {
     **{400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "AlreadyExists"},
@@ -208,12 +202,7 @@ class Cluster:
                 raise Refused(404, f'"{path.rsplit("/", 1)[1]}" not found')
             old = self.objects[path]
             new = merged(old, body) if method == "PATCH" else body
-            self._judge({k: v for k, v in new.items() if k != "restarts"}, path)
-            if new["kind"] == "Job" and new["spec"]["template"] != old["spec"]["template"]:
-                raise Refused(422, "spec.template: field is immutable")
-            version = new["metadata"].get("resourceVersion")
-            if version not in (None, old["metadata"]["resourceVersion"]):
-                raise Refused(409, "the object has been modified")
+            self._judge({k: v for k, v in new.items() if k != "restarts"}, path, old)
             if dry:
                 return new
             self.objects[path] = new
@@ -262,55 +251,10 @@ class Cluster:
             self.started(self, made)
         return made
 
-    def _judge(self, item: Object, path: str) -> None:
-        """By the schema, and where a namespace says so by Pod Security: of pods alone."""
-        try:
-            kubernetes_validate.validate(item, VERSION, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            raise Refused(400, f"{path}: {error.message}") from error
-        if item["kind"] != "Pod":
-            return
-        if why := _invalid(item["spec"]):
-            raise Refused(422, why)
-        namespace = self.objects[path.rsplit("/", 2)[0]]
-        level = (namespace["metadata"].get("labels") or {}).get(
-            "pod-security.kubernetes.io/enforce", "privileged"
-        )
-        if level == "baseline" and (why := _beyond_baseline(item)):
-            raise Refused(
-                403, f'pods "{item["metadata"]["name"]}" is forbidden: violates PodSecurity: {why}'
-            )
-
-
-def _invalid(spec: Object) -> str:
-    """What no schema says of a new pod, as far as it concerns copies of pods."""
-    volumes = {one["name"] for one in spec.get("volumes", ())}
-    for one in (*spec["containers"], *spec.get("initContainers", ())):
-        for mount in one.get("volumeMounts", ()):
-            if mount["name"] not in volumes:
-                return f'spec.containers.volumeMounts.name: Not found: "{mount["name"]}"'
-        context = one.get("securityContext") or {}
-        if context.get("privileged") and context.get("allowPrivilegeEscalation") is False:
-            return "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-    if spec.get("ephemeralContainers"):
-        return "ephemeralContainers: Forbidden: cannot be set on create"
-    return ""
-
-
-def _beyond_baseline(pod: Object) -> str:
-    spec = pod["spec"]
-    ports = [port for one in spec["containers"] for port in one.get("ports", ())]
-    if any(port.get("hostPort") for port in ports):
-        return "hostPort"
-    shared = any(spec.get(key) for key in ("hostPID", "hostIPC", "hostNetwork"))
-    if shared or any("hostPath" in one for one in spec.get("volumes", ())):
-        return "host namespaces or hostPath volumes"
-    for one in spec["containers"]:
-        context = one.get("securityContext") or {}
-        added = set((context.get("capabilities") or {}).get("add") or ())
-        if context.get("privileged") or not added <= _BASELINE:
-            return f"container {one['name']}"
-    return ""
+    def _judge(self, item: Object, path: str, old: Object | None = None) -> None:
+        namespace = self.objects.get(path.rsplit("/", 2)[0], {}) if item["kind"] == "Pod" else {}
+        if refused := why_not(item, old, namespace):
+            raise Refused(refused[0], f"{path}: {refused[1]}")
 
 
 def digest(image: str) -> str:

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from capadvise.formats.admission import PodOwner
-from capadvise.linux.engines.kubernetes import objects
+from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.report import fleet
 from capadvise.report.model import Report
 from capadvise.target import Target
@@ -105,7 +105,7 @@ def test_a_copy_of_a_pod_leaves_out_what_is_the_servers() -> None:
             ],
         },
     }
-    made = objects.canary(objects.template_of(pod), WEB, "run", 1, seconds=9)
+    made = copies.canary(objects.template_of(pod), WEB, "run", 1, seconds=9)
     kubernetes_validate.validate(made, "1.31", strict=True)
     assert made["metadata"]["annotations"] == {"note": "1"}
     assert "app" not in made["metadata"]["labels"]
@@ -114,7 +114,7 @@ def test_a_copy_of_a_pod_leaves_out_what_is_the_servers() -> None:
     (container,) = made["spec"]["containers"]
     assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
     with pytest.raises(Exception, match="uses the network of its node"):
-        objects.canary({"spec": {"hostNetwork": True}}, WEB, "run", 1, seconds=9)
+        copies.canary({"spec": {"hostNetwork": True}}, WEB, "run", 1, seconds=9)
 
 
 def test_volumes_of_a_stateful_set_belong_to_one_pod() -> None:

@@ -324,3 +324,5 @@ class Recording:
     """Of a lifecycle, which start: from the second on, on what the first one left."""
     pod: str | None = None
     """Its name, where a workload of a cluster was recorded."""
+    program: str = ""
+    """What its first process has executed last; empty where that was not seen."""

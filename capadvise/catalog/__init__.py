@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
     from capadvise.catalog.known import Known
+    from capadvise.catalog.known_index import KnownIndex
     from capadvise.catalog.seccomp import Profile
     from capadvise.catalog.syscalls import Syscalls
 
@@ -138,6 +139,13 @@ class Catalog:
         from capadvise.catalog.baselines import load_baselines
 
         return load_baselines(self.folder / "baselines", _read)
+
+    @cached_property
+    def known_index(self) -> KnownIndex:
+        """What those are called, and their sets."""
+        from capadvise.catalog.known_index import KnownIndex
+
+        return KnownIndex(self.folder)
 
     @cached_property
     def known(self) -> Known:

@@ -1,26 +1,21 @@
 """Programs whose sets were proven before: ``catalog/proven/*.yaml``, one file each.
 
-``python -m tests.proven.run`` makes these files, and the index of all their names: to look for one
-program, two files are read, however many there are.
+``python -m tests.proven.run`` makes these files, and the index of all their names (see
+``known_index``): to look for one program, two files are read, however many there are.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from capadvise import strict
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import Cap, CapSet, names
 from capadvise.catalog import values
+from capadvise.catalog.known_index import FOLDER, NAMES, KnownIndex, upstream
 from capadvise.errors import BadInput
-
-FOLDER = "proven"
-INDEX = "index.json"
-_UNIT_ENDINGS = (".service", ".socket", ".timer", ".path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +70,8 @@ class KnownProgram:
     """The same, of images that start it as another user."""
     units: tuple[str, ...]
     """Names of its systemd units, without their ending."""
+    commands: tuple[str, ...]
+    """Names of its executables."""
     capadvise: str
     kernel: str
     system: str
@@ -84,8 +81,7 @@ class KnownProgram:
     @property
     def upstream(self) -> str:
         """The version as its authors call it: ``1.26.3`` of ``1:1.26.3+dfsg-3+deb13u1``."""
-        version = self.version.partition(":")[2] or self.version
-        return version.partition("-")[0].partition("+")[0].partition("~")[0]
+        return upstream(self.version)
 
     @property
     def largest(self) -> CapSet:
@@ -104,20 +100,12 @@ class Known:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
+        self.index = KnownIndex(folder)
         self._read: dict[str, KnownProgram] = {}
-
-    @cached_property
-    def _index(self) -> Mapping[str, Mapping[str, str]]:
-        path = self.folder / INDEX
-        try:
-            index: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{path}: {error}") from error
-        return index
 
     def names(self) -> tuple[str, ...]:
         """All programs."""
-        return tuple(sorted(set(self._index["programs"].values())))
+        return tuple(sorted(self.index.raw["sets"]))
 
     def program(self, name: str) -> KnownProgram:
         """By its own name, which there must be."""
@@ -130,52 +118,36 @@ class Known:
         return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:
-        """By whatever it is called: a program, a package, an image or a unit."""
-        return self.by_name(word) or self.by_unit(word) or self.by_image(word)
-
-    def by_name(self, word: str) -> KnownProgram | None:
-        """A program or a package."""
-        return self._listed("programs", word)
+        """By whatever it is called: a program, a package, an executable, a unit or an image."""
+        index = self.index
+        found = (
+            index.by_name(word)
+            or index.by_command(word)
+            or index.by_unit(word)
+            or index.by_image(word)
+        )
+        return self.program(found) if found else None
 
     def by_unit(self, word: str) -> KnownProgram | None:
-        """A unit, with its ending or without; one made from a template by the template."""
-        for ending in _UNIT_ENDINGS:
-            word = word.removesuffix(ending)
-        return self._listed("units", word) or self._listed("units", f"{word.partition('@')[0]}@")
+        """See ``KnownIndex``."""
+        found = self.index.by_unit(word)
+        return self.program(found) if found else None
 
     def by_image(self, word: str) -> KnownProgram | None:
-        """A reference of an image, however long."""
-        return self._listed("images", repository(word))
-
-    def _listed(self, kind: str, word: str) -> KnownProgram | None:
-        name = self._index[kind].get(word)
-        return None if name is None else self.program(name)
+        """See ``KnownIndex``."""
+        found = self.index.by_image(word)
+        return self.program(found) if found else None
 
 
-def repository(reference: str) -> str:
-    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay."""
-    name = reference.partition("@")[0]
-    head, colon, tail = name.rpartition(":")
-    if colon and "/" not in tail:
-        name = head
-    for prefix in ("index.docker.io/", "docker.io/", "library/"):
-        name = name.removeprefix(prefix)
-    return name
-
-
-def tag(reference: str) -> str:
-    """``1.27`` of ``nginx:1.27@sha256:…``; empty where there is none."""
-    head, colon, tail = reference.partition("@")[0].rpartition(":")
-    return tail if colon and head and "/" not in tail else ""
-
-
-def index(programs: Iterator[KnownProgram] | tuple[KnownProgram, ...]) -> dict[str, dict[str, str]]:
-    """All names, by kind, each with the program that it stands for. Raises BadInput where one
-    stands for two."""
-    found: dict[str, dict[str, str]] = {"programs": {}, "images": {}, "units": {}}
+def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
+    """All names, by kind, each with the program that it stands for, and the sets of each. Raises
+    BadInput where one name stands for two."""
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in NAMES}
+    sets = {}
     for program in programs:
         named = {
             "programs": (program.name, program.package),
+            "commands": program.commands,
             "images": (*program.images, *program.images_of_users),
             "units": program.units,
         }
@@ -184,7 +156,19 @@ def index(programs: Iterator[KnownProgram] | tuple[KnownProgram, ...]) -> dict[s
                 if found[kind].setdefault(word, program.name) != program.name:
                     other = found[kind][word]
                     raise BadInput(f"{word}: it stands for both {other} and {program.name}")
-    return {kind: dict(sorted(words.items())) for kind, words in found.items()}
+        sets[program.name] = {
+            "version": program.version,
+            "variants": [
+                {
+                    "name": one.name,
+                    "user": one.user,
+                    "recommended": names(one.recommended),
+                    "floor": names(one.floor),
+                }
+                for one in program.variants
+            ],
+        }
+    return {kind: dict(sorted(words.items())) for kind, words in found.items()} | {"sets": sets}
 
 
 _PROGRAM = (
@@ -201,7 +185,7 @@ _VARIANT = (
 def parse_program(path: Path, text: str) -> KnownProgram:
     """The text of one file; ``path`` is for messages. Raises BadInput with file and line."""
     raw = strict.load(path, text)
-    strict.keys(path, raw, required=_PROGRAM)
+    strict.keys(path, raw, required=_PROGRAM, optional=("commands",))
     if raw["name"] != path.stem:
         raise BadInput(f"{values.at(path, raw)}: the name must be that of the file")
     made, variants = raw["made"], raw["variants"]
@@ -216,6 +200,7 @@ def parse_program(path: Path, text: str) -> KnownProgram:
         images=values.texts(path, raw, "images"),
         images_of_users=values.texts(path, raw, "images_of_users"),
         units=values.texts(path, raw, "units"),
+        commands=values.texts(path, raw, "commands") if "commands" in raw else (),
         **{key: values.text(path, made, key) for key in _MADE},
         variants=tuple(_variant(path, each) for each in variants),
     )

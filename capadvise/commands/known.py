@@ -6,10 +6,11 @@ import argparse
 
 from capadvise.catalog import default
 from capadvise.catalog.known import KnownProgram, Variant
+from capadvise.catalog.known_index import other_version
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
-from capadvise.report.known_text import known_text, list_text, other_version
+from capadvise.report.known_text import known_text, list_text
 from capadvise.workflow.notice import notice
 
 
@@ -33,7 +34,7 @@ def command(args: argparse.Namespace) -> int:
     from capadvise.formats.from_known import known_snippet
 
     variant = _chosen(program, args.variant)
-    if other := other_version(program, args.name):
+    if other := other_version(program.name, program.upstream, args.name):
         notice(f"note: {other}")
     text = FORMATS[args.format].render(known_snippet(program, variant, set_name=args.set))
     print(text, end="")

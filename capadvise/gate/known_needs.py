@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.caps import CapSet
-from capadvise.catalog.known import Known, KnownProgram, repository
+from capadvise.catalog.known import Known, KnownProgram
+from capadvise.catalog.known_index import other_version, repository
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import listed
-from capadvise.report.known_text import other_version
 
 _ROOT = ("root", "0")
 
@@ -31,7 +31,7 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     said = list(_differences(service, program))
     if not said:
         return
-    asked = other_version(program, image)
+    asked = other_version(program.name, program.upstream, image)
     yield service.finding(
         "known-needs",
         "",

@@ -15,7 +15,8 @@ The sets of {programs} programs in {variants} variants. Each was found by trials
 set the program starts, passes its check, stops, starts again and passes once more; without any one
 member it fails. `capadvise known nginx` shows one with its reasons, its command and its check, and
 `capadvise known nginx --format compose` prints its set. The name can be that of a program, a Debian
-package, an image or a unit. `check` uses the table for services that have no report.
+package, an image or a unit. `check` uses the table for services that have no report; `run`,
+`explain` and `review` say what differs from it.
 
 **What it does not say.** A row is one version, Debian's, run as its variant says. An image's
 entrypoint can do more, and so can your configuration: `capadvise run --prove` proves yours.

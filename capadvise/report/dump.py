@@ -16,6 +16,7 @@ from capadvise.posture import Mac
 from capadvise.proven import Proven
 from capadvise.recording import Check, ImageFile, Origin, Recording
 from capadvise.refused import refusals
+from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import SCHEMA, Report
@@ -72,6 +73,22 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "user_namespace": _fit(fit_of_report(report, catalog)),
         },
         "proof": None if report.proven is None else _proof(report.proven),
+        "known": _known(compared(report, catalog.known_index)),
+    }
+
+
+def _known(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    program, variant = comparison.program, comparison.variant
+    return {
+        "program": program.name,
+        "version": program.version,
+        "variant": variant.name,
+        "recommended": names(variant.recommended),
+        "floor": names(variant.floor),
+        "more": names(comparison.more),
+        "less": names(comparison.less),
     }
 
 
@@ -143,6 +160,7 @@ def dump_recording(
         "cautions": list(recording.cautions),
         "start": recording.start,
         **({} if recording.pod is None else {"pod": recording.pod}),
+        "program": recording.program,
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": [
             {

@@ -11,6 +11,7 @@ from capadvise.catalog.capabilities import Attack, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.ways import WHERE_TO
 from capadvise.decide import Need, Proof, Verdict
+from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_facts import (
     POSSIBILITIES,
@@ -49,6 +50,8 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from namespace_text(report, catalog)
     yield from ("", "What this set saves")
     yield from _savings(report, catalog)
+    for text in compared_lines(report, catalog.known_index):
+        yield from ("", *paragraph(text, ""))
     if refused := list(refusal_lines(report, catalog)):
         yield from ("", *refused)
     if report.proposal.cautions:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.known import KnownNeed, KnownProgram, Variant, repository, tag
+from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known_index import other_version, repository
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
@@ -27,7 +28,7 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
         f"{program.kernel}, capadvise {program.capadvise})."
     )
     yield from paragraph(made)
-    if other := other_version(program, word):
+    if other := other_version(program.name, program.upstream, word):
         yield from paragraph(printable(other))
     if repository(word) in program.images_of_users:
         yield from paragraph(
@@ -45,14 +46,6 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
     yield from paragraph(
         f"To prove it again, in a checkout: python -m tests.proven.run {program.name}"
     )
-
-
-def other_version(program: KnownProgram, word: str) -> str | None:
-    """What must be said to somebody who asked for another version."""
-    asked = tag(word).partition("-")[0]
-    if not asked[:1].isdecimal() or f"{program.upstream}.".startswith(f"{asked}."):
-        return None  # latest, alpine, ${TAG}: no version is asked for
-    return f"The proof is for {program.name} {program.upstream}, not for {asked}."
 
 
 def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:

@@ -226,6 +226,7 @@ def load_recording(raw: Any) -> Recording:
         cautions=_texts(raw["cautions"]),
         start=int(raw.get("start", 1)),
         pod=_optional(raw.get("pod"), str),
+        program=_text(raw.get("program", "")),
     )
 
 

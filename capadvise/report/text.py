@@ -12,6 +12,7 @@ from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
 from capadvise.recording import Origin, Retried
+from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
 from capadvise.report.lamps import Risks, RisksHere
@@ -73,6 +74,7 @@ def proposal_text(
         *(proof_lines(report.proven) if report.proven is not None else ()),
         *tested_lines(report),
         *filter(None, [fit_line(report, catalog)]),
+        *compared_lines(report, catalog.known_index),
         *_rest(proposal),
         *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
     ):

@@ -12,6 +12,7 @@ from textual.widgets import Input, OptionList, Static
 
 from capadvise.caps import Cap
 from capadvise.catalog import Catalog
+from capadvise.report.compared import compared_in_short
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_told, in_short
 from capadvise.report.model import Report
@@ -128,6 +129,8 @@ class ReviewTab(MainTab):
             page.say(lost)
         for text in choice.report.proposal.cautions:
             page.say(Content.assemble(("Caution: ", "$text-warning"), printable(text)))
+        if known := compared_in_short(choice.report, self.catalog.known_index, choice.caps):
+            page.say(Content.styled(known, "dim"))
         page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
         assert self._state is not None
         fit = fit_told(choice.report, self.catalog, choice.caps, self._state.places())

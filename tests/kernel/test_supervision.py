@@ -43,6 +43,11 @@ def guardian_of(pid: int) -> int:
     raise AssertionError("no guardian")
 
 
+def test_what_the_first_process_has_executed_last(run: Run) -> None:
+    seen = run("sh", "-c", "ls / >/dev/null; exec env sleep 0")
+    assert seen.report["recordings"][0]["program"] == "sleep"
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "guardian"])
 def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) -> None:
     process = start(tmp_path, "sh", "-c", tree_of(marker))

@@ -2,7 +2,8 @@
 
 Makes ``catalog/proven/NAME.yaml`` from ``programs.yaml`` and the workloads that it names, and the
 index of all names. With ``--compare`` nothing is written: what has changed is said, and then the
-exit code is 1. As root, on Debian: installs the packages that are missing.
+exit code is 1. With ``--names`` nothing is proven: rows get what ``programs.yaml`` says besides, as
+after a change of names. As root, on Debian: installs the packages that are missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import yaml
 import capadvise
 from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.catalog.known import FOLDER, INDEX, index, parse_program
+from capadvise.catalog.known import index, parse_program
+from capadvise.catalog.known_index import FOLDER, INDEX
 from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.formats.snippet import gains_nothing
@@ -112,7 +114,7 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
         "what": program["what"],
         "package": package,
         "version": _version(package),
-        **names(program),
+        **names(name, program),
         "made": {
             "capadvise": capadvise.__version__,
             "kernel": os.uname().release,
@@ -123,9 +125,12 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
     }
 
 
-def names(program: dict[str, Any]) -> dict[str, Any]:
+def names(name: str, program: dict[str, Any]) -> dict[str, Any]:
     """What it is found by, besides its own name."""
-    return {key: program.get(key, []) for key in ("images", "images_of_users", "units")}
+    return {
+        **{key: program.get(key, []) for key in ("images", "images_of_users", "units")},
+        "commands": program.get("commands", [name]),
+    }
 
 
 def variant(way: Way, report: Report) -> dict[str, Any]:
@@ -192,9 +197,15 @@ def text(made: dict[str, Any]) -> str:
     return HEAD.format(name=made["name"]) + body
 
 
-def write_index() -> None:
-    """All names, of the files as they are."""
-    paths = sorted(MADE.glob("*.yaml"))
+def write_names() -> None:
+    """What each row is found by, as ``programs.yaml`` says it now, and the index of all."""
+    paths, wanted = sorted(MADE.glob("*.yaml")), programs()
+    for path in paths:
+        made = yaml.safe_load(path.read_text())
+        head = {key: made[key] for key in ("name", "what", "package", "version")}
+        proven = {key: made[key] for key in ("made", "variants")}
+        row = head | names(path.stem, wanted[path.stem]) | proven
+        path.write_text(text(row), encoding="utf-8")
     every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
     lines = [
         f'"{kind}": {{\n'
@@ -240,8 +251,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--names", action="store_true", dest="only_names")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
+    if args.only_names:
+        write_names()
+        return 0
     chosen = programs(args.names)
     subprocess.run([ROOT / ".ci" / "setup", "dev", *packages(chosen)], check=True)
     begun, wrong = time.monotonic(), 0
@@ -261,7 +276,7 @@ def main() -> int:
         )
         print(f"{made['name']} {made['version']}: {sets}", flush=True)
     if not args.compare:
-        write_index()
+        write_names()
     print(
         f"{len(chosen)} programs in {time.monotonic() - begun:.0f} s, {wrong} not as they should be"
     )

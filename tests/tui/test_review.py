@@ -313,7 +313,7 @@ def test_a_saved_report_has_no_live_tab_to_go_to() -> None:
 def test_what_is_said_of_the_set_is_all_there_where_there_is_room() -> None:
     """Its last line is as wide as the pane without a scroll bar."""
     more = [replace(BIND, cap=Cap.parse(name)) for name in ("KILL", "FSETID")]
-    app = app_on(report(CHOWN, BIND, SETUID, HOSTNAME, *more))
+    app = app_on(report(CHOWN, BIND, SETUID, HOSTNAME, *more, name="web", argv=("web",)))
 
     async def script(pilot: Session) -> None:
         await settle(pilot)

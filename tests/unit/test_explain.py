@@ -24,6 +24,7 @@ from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
 from tests.support.golden import assert_golden
+from tests.support.known import nginx_alone
 from tests.support.recordings import BIND, RECORDING, report
 
 CATALOG = default()
@@ -137,7 +138,8 @@ def test_a_way_to_a_narrower_capability_saves_the_difference() -> None:
     assert (way.narrower, way.saves) == ((Cap.parse("PERFMON"),), Risk.ROOT - Risk.HIGH)
 
 
-def test_the_story_of_a_report() -> None:
+def test_the_story_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    nginx_alone(monkeypatch)
     assert_golden("explain.txt", story())
 
 

@@ -9,12 +9,13 @@ import yaml
 
 from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.catalog.known import Known, index, parse_program, repository, tag
+from capadvise.catalog.known import Known, index, parse_program
+from capadvise.catalog.known_index import other_version, repository, tag
 from capadvise.cli import main
 from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
 from capadvise.formats.from_known import known_snippet
-from capadvise.report.known_text import known_text, other_version
+from capadvise.report.known_text import known_text
 from tests.proven.run import PROGRAMS, differences, programs, ways
 
 KNOWN = default().known
@@ -57,7 +58,7 @@ def test_what_a_program_is_found_by(word: str, found: str | None) -> None:
 
 def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Known(default().folder)
-    monkeypatch.setattr(known, "_index", {"units": {"web@": "nginx"}})
+    monkeypatch.setattr(known.index, "raw", {"units": {"web@": "nginx"}})
     assert known.by_unit("web@one.service") == NGINX
 
 
@@ -65,7 +66,7 @@ def test_every_file_is_read_and_in_the_index() -> None:
     paths = sorted(KNOWN.folder.glob("*.yaml"))
     every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
     assert [program.name for program in every] == list(KNOWN.names())
-    assert index(every) == KNOWN._index
+    assert index(every) == KNOWN.index.raw
     for program in every:
         for variant in program.variants:
             assert variant.floor <= variant.recommended
@@ -138,7 +139,7 @@ def test_one_program_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_which_version_a_tag_names(tag_: str, is_proven: bool) -> None:
-    assert (other_version(NGINX, f"nginx:{tag_}") is None) is is_proven
+    assert (other_version("nginx", NGINX.upstream, f"nginx:{tag_}") is None) is is_proven
 
 
 def test_a_hostile_tag_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:

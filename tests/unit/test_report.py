@@ -23,6 +23,7 @@ from capadvise.tui.protocols import Over
 from capadvise.workflow.reports import show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden
+from tests.support.known import nginx_alone
 from tests.support.recordings import CATALOG, CHOWN, RECORDING, report
 
 
@@ -139,7 +140,8 @@ def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:
         load(path, CATALOG)
 
 
-def test_the_page_for_people() -> None:
+def test_the_page_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    nginx_alone(monkeypatch)
     lines = proposal_text(report(), CATALOG, Path("r.json"))
     assert_golden("proposal.txt", "".join(f"{line}\n" for line in lines))
 

@@ -287,6 +287,7 @@ class EventLoop:
             succeeded=self._succeeded(status, healthy=healthy),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
+            program=scope.program,
             proc_scanners=scope.listers,
             access_time_keepers=frozenset(scope.access_time_keepers),
             imports=frozenset(scope.imports),

@@ -35,6 +35,8 @@ class Scope:
     """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
     above: frozenset[int] = frozenset()
     """The pointers of the namespaces above that one, besides the initial one, as far as known."""
+    program: str = ""
+    """What its first process has executed last."""
     io_uring: bool = False
     setid_exec: bool = False
     proc_scanners: set[str] | None = None
@@ -116,10 +118,12 @@ class Task:
         # Before a scope began, not all events were recorded yet: a call would seem never to end.
         return cls(program, uids, gids, scope, since=scope.started if scope else 0)
 
-    def become(self, program: str) -> None:
-        """It has executed a program."""
+    def become(self, program: str, pid: int) -> None:
+        """It, which is this process, has executed a program."""
         self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
         self.program = program
+        if self.scope is not None and pid == self.scope.root:
+            self.scope.program = program
 
     def program_called(self, name: str) -> str:
         """The program that it was when the thread had this name: its own, cut short."""

@@ -158,7 +158,7 @@ class Tracker:
         if task.scope is None:
             self.starts.executed(time, pid, task, path)
         self._implied.executes(task)
-        task.become(PurePosixPath(path).name or path)
+        task.become(PurePosixPath(path).name or path, pid)
         if task.scope is not None:
             self._implied.executed(pid, task, task.scope, path)
             self._order.begun = True

@@ -1,0 +1,119 @@
+"""What was recorded, beside what was proven of the same program before. Pure.
+
+A known set is that of one version, run in one way: a difference is a hint where to look, and no
+defect of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from capadvise.caps import CapSet
+from capadvise.catalog.known_index import KnownIndex, KnownRow, KnownSets, other_version
+from capadvise.dataclass import dataclass
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.proof_text import set_text
+
+_INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
+"""First processes of containers that start the program and stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A report and the variant of a known program that comes nearest to it."""
+
+    program: KnownRow
+    variant: KnownSets
+    minimal: bool
+    """The minimal sets are compared; else, before trials, the recommended ones."""
+    more: CapSet
+    """What the report's set has besides."""
+    less: CapSet
+    """What only the known set has."""
+    other: str | None
+    """What must be said of the version; unescaped."""
+
+
+def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> Comparison | None:
+    """None where nothing is known of the program, or not of its start by such a user. ``caps``: the
+    user's own choice."""
+    name = _name(report, index)
+    if name is None:
+        return None
+    program = index.row(name)
+    root = report.target.user.partition(":")[0] in ("0", "root")
+    variants = [one for one in program.variants if (one.user == "root") is root]
+    if not variants:
+        return None
+    proven = report.proven
+    minimal = proven is not None and proven.complete and not proven.flaky
+    floor = report.proposal.floor if minimal else None
+    own = _own(report, floor) if caps is None else caps
+
+    def set_of(variant: KnownSets) -> CapSet:
+        return variant.recommended if floor is None else variant.floor
+
+    nearest = min(variants, key=lambda one: len(set_of(one) ^ own))
+    of_known = set_of(nearest)
+    image = report.target.image or ""
+    is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
+    other = other_version(name, program.upstream, image) if is_its_own else None
+    return Comparison(program, nearest, floor is not None, own - of_known, of_known - own, other)
+
+
+def _own(report: Report, floor: CapSet | None) -> CapSet:
+    return report.proposal.recommended if floor is None else floor
+
+
+def _name(report: Report, index: KnownIndex) -> str | None:
+    """By the unit or the image, where the program that they stand for was seen in it; else by what
+    was executed: whatever image that was in."""
+    target, runs = report.target, report.recordings
+    executed = runs[0].program or (PurePosixPath(target.argv[0]).name if target.argv else "")
+    programs = {executed, *(check.program for run in runs for check in run.checks)}
+    seen = {name for program in programs if (name := index.by_command(program))}
+    named = index.by_unit(target.name) if target.kind == "unit" else None
+    named = named or index.by_image(target.image or "")
+    if named in seen:
+        return named
+    if executed in _INITS:
+        return seen.pop() if len(seen) == 1 else None
+    return index.by_command(executed)
+
+
+def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
+    """The same in a sentence or two, for people; nothing where nothing is known."""
+    comparison = compared(report, index)
+    if comparison is None:
+        return
+    program, variant = comparison.program, comparison.variant
+    name = f"{program.name} {program.upstream} ({variant.name})"
+    caps = variant.floor if comparison.minimal else variant.recommended
+    which = "minimal" if comparison.minimal else "recommended"
+    if not (comparison.more or comparison.less):
+        text = f"As known for {name}: the same {which} set was proven there."
+    else:
+        text = f"Known for {name}: the {which} set is {set_text(caps)}."
+        if comparison.more:
+            text += f" Here also needed: {set_text(comparison.more)}."
+        if comparison.less:
+            not_ = "Not seen here" if report.partial else "Not needed here"
+            text += f" {not_}: {set_text(comparison.less)}."
+        text += f" `capadvise known {program.name}` shows why."
+    yield printable(f"{text} {comparison.other}" if comparison.other else text)
+
+
+def compared_in_short(report: Report, index: KnownIndex, caps: CapSet) -> str | None:
+    """One line for a screen: ``nginx 1.26.3 as known 4 → 3 (−KILL)``."""
+    comparison = compared(report, index, caps)
+    if comparison is None:
+        return None
+    name = f"{comparison.program.name} {comparison.program.upstream}"
+    changes = [f"+{cap.short}" for cap in sorted(comparison.more)]
+    changes += [f"−{cap.short}" for cap in sorted(comparison.less)]
+    if not changes:
+        return printable(f"as known for {name}")
+    known = len(caps) - len(comparison.more) + len(comparison.less)
+    return printable(f"{name} as known {known} → {len(caps)} ({', '.join(changes)})")

@@ -125,6 +125,8 @@ class _Recording:
     """Those of the workload that were there meanwhile, by name, as last seen."""
     present: set[str] = field(default_factory=set)
     """Of these, the ones that were there at the last look."""
+    past: dict[str, Object] = field(default_factory=dict)
+    """Those that had ended before."""
     canaries: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -136,7 +138,10 @@ class _Recording:
     def begin(self) -> None:
         """Watch."""
         self._look()
-        nodes = self._nodes()
+        self.past = {name: pod for name, pod in self.pods.items() if objects.has_ended(pod)}
+        self.pods = {name: pod for name, pod in self.pods.items() if name not in self.past}
+        # Where jobs have run, the next one may.
+        nodes = self._nodes() or {objects.node_of(pod) for pod in self.past.values()} - {""}
         if self.wishes.canary and self.wishes.node:
             nodes.add(self.wishes.node)
         if not nodes:
@@ -223,7 +228,7 @@ class _Recording:
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector
         for pod in self.kubectl.items(objects.pods_path(self.owner.namespace), **query):
-            if self.owner.makes(pod):
+            if self.owner.makes(pod) and objects.name_of(pod) not in self.past:
                 there[objects.name_of(pod)] = pod
         for name in self.canaries:
             path = objects.pods_path(self.owner.namespace, name)

@@ -19,6 +19,8 @@ from capadvise.workflow.notice import notice, progress
 _NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
 _PATIENCE = 300.0
 """Seconds for a pod to be ready."""
+_ACCOUNT = 20.0
+"""Seconds for a new namespace to get its service account."""
 _AT_ONCE = 16
 """So many nodes are asked side by side."""
 _COLLECTING = 180.0
@@ -138,11 +140,17 @@ class Observers:
     def _create(self, name: str, node: str) -> ClusterError | None:
         """An observer; what the server has against it."""
         pod = objects.observer(self.owner, node, name, self.run, self.image, self.seconds)
-        try:
-            self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
-        except ClusterError as error:
-            return error
-        return None
+        end = time.monotonic() + _ACCOUNT
+        while True:
+            try:
+                self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
+            except ClusterError as error:
+                # A controller gives each new namespace its service account, a moment later.
+                if "service account" in str(error) and time.monotonic() < end:
+                    self.stop.wait(0.3)
+                    continue
+                return error
+            return None
 
     def _until_ready(self, new: dict[str, str]) -> dict[str, str]:
         """Wait for observers (pod → node); why not, by node."""
@@ -176,8 +184,8 @@ class Observers:
                 )
                 answer = json.loads(text)
                 return answer if isinstance(answer, list) else [answer]
-            except ValueError:
-                why = "its answer was cut short"
+            except (ValueError, RecursionError):
+                why = "its answer was cut short, or is no JSON"
             except ClusterError as error:
                 why = self._ended(name) or str(error)
                 break

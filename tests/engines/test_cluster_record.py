@@ -196,7 +196,7 @@ def test_an_observer_that_cannot_run_says_why(
 
     def start(made: Cluster, pod: dict[str, Any]) -> None:
         if pod["spec"]["nodeName"] in hopeless:
-            made.end(pod, 3, "capadvise: error: CAP_SYSLOG is missing")
+            made.end(pod, 3, "capadvise: error: CAP_SYSLOG is missing\ncapadvise: hint: add it")
         else:
             made.run(pod)
 
@@ -204,12 +204,53 @@ def test_an_observer_that_cannot_run_says_why(
     hopeless = {"two"}
     assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
     out, err = capsys.readouterr()
-    assert "note: two is not watched: capadvise: error: CAP_SYSLOG is missing" in err
+    assert "note: two is not watched: CAP_SYSLOG is missing" in err
     assert "recorded in 1 of 3 replicas" in out
     hopeless = {"one", "two"}
     assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
-    assert "no observer runs: capadvise: error: CAP_SYSLOG" in capsys.readouterr().err
+    assert "no observer runs: CAP_SYSLOG is missing" in capsys.readouterr().err
     assert not any("observer" in path for path in cluster.objects)
+
+
+def test_a_new_namespace_gets_its_account_a_moment_later(cluster: Cluster, tmp_path: Path) -> None:
+    """As admission says it until then."""
+    left = [f'service account capadvise/default: serviceaccount "{n}" not found' for n in "abc"]
+    cluster.refuses = lambda method, path, item: left.pop() if item and left else None
+    cluster.put("/api/v1/namespaces", objects.observers_namespace())
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert left == []
+
+
+def test_pods_that_had_ended_before_are_no_replicas(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An evicted pod is there until somebody deletes it; the node of a job's is where the next may
+    run."""
+    evicted = cluster.pods("prod")[2]
+    evicted["status"]["phase"] = "Failed"
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    assert load(tmp_path / "web" / "web.json", CATALOG).target.replicas == 2
+    for pod in cluster.pods("prod"):
+        pod["status"]["phase"] = "Failed"
+    capsys.readouterr()
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
+    assert "recording Deployment/web in prod: 0 pods on 2 nodes" in capsys.readouterr().err
+
+
+def test_what_a_node_sends_instead_of_reports_is_left_out(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = {"one": "[" * 100_000, "two": "\x1b[31m{"}
+
+    def answer(made: Cluster, namespace: str, pod: str, *_: object) -> tuple[str, int]:
+        (mine,) = (one for one in made.pods(namespace) if one["metadata"]["name"] == pod)
+        return answers[mine["spec"]["nodeName"]], 0
+
+    cluster.execute = answer
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
+    err = capsys.readouterr().err
+    assert err.count("no report: its answer was cut short, or is no JSON") == 2
+    assert "no container of it was recorded" in err
 
 
 def until_begun(recording: subprocess.Popen[str]) -> None:

@@ -62,7 +62,9 @@ class Kubectl:
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             match = _SERVER.search(done.stderr)
+            causes = "; ".join(line[2:] for line in said if line.startswith("* "))  # of Invalid
             last = said[-1].removeprefix("error: ") if said else f"exit status {done.returncode}"
+            last = causes or last
             raise ClusterError(f"kubectl {words[0]}: {last}", reason=match[1] if match else "")
         return done.stdout
 
@@ -114,7 +116,7 @@ class Kubectl:
     def _object(self, text: str) -> Object:
         try:
             answer = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ClusterError("kubectl: the server's answer is no JSON") from error
         if not isinstance(answer, dict):
             raise ClusterError("kubectl: the server's answer is no object")

@@ -268,7 +268,12 @@ def _why_ended(status: Object, states: Iterable[Object]) -> str:
     ended = [state["terminated"] for state in states if state.get("terminated")]
     words = [one.get("message") or one.get("reason") for one in ended]
     said = (str(word or "").strip() for word in (*words, status.get("message")))
-    return next(filter(None, said), f"it is {status['phase']}").splitlines()[-1]
+    lines = next(filter(None, said), f"it is {status['phase']}").splitlines()
+    errors = [line for line in lines if line.startswith(_ERROR)]  # of ours, a hint comes last
+    return (errors or lines)[-1].removeprefix(_ERROR)
+
+
+_ERROR = "capadvise: error: "
 
 
 _ENDED = ("Failed", "Succeeded")
@@ -278,6 +283,11 @@ _NEVER = (
 )
 _HOPELESS = (*_NEVER, "ErrImagePull", "ImagePullBackOff", "RunContainerError")
 _STATUSES = ("containerStatuses", "initContainerStatuses")
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of it runs any more."""
+    return (pod.get("status") or {}).get("phase") in _ENDED
 
 
 def is_ready(pod: Object) -> bool:

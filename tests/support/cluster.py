@@ -267,14 +267,21 @@ def _images(pod: Object) -> list[str]:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """A merge patch; items of lists that have a name, by name."""
+    """A merge patch; items of lists that have a name, by name, in the order of what is there."""
     if isinstance(old, dict) and isinstance(new, dict):
-        both = {key: merged(old.get(key), value) for key, value in new.items()}
+        said = (
+            (key, value) for key, value in new.items() if not key.startswith("$setElementOrder")
+        )
+        both = {key: merged(old.get(key), value) for key, value in said}
         return {key: value for key, value in (old | both).items() if value is not None}
-    if isinstance(old, list) and isinstance(new, list) and all("name" in one for one in new):
+    if isinstance(old, list) and isinstance(new, list) and new and _are_named(new):
         by_name = {one["name"]: one for one in new}
         return [merged(one, by_name.pop(one["name"], {})) for one in old] + list(by_name.values())
     return new
+
+
+def _are_named(items: list[Any]) -> bool:
+    return all(isinstance(one, dict) and "name" in one for one in items)
 
 
 def _selected(item: Object, selector: str) -> bool:

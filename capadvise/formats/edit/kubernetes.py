@@ -51,7 +51,9 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         raise BadInput(f"container {container.service!r} is not a mapping")
     doc = Document.of(normalized.body, container.root)
     wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
-    if snippet.caps:
+    had = entries(_context(container.node).get("capabilities", EMPTY)).get("add")
+    if snippet.caps or names(had):
+        # Also where it is empty: a list that is only gone leaves live objects what they have.
         wanted["add"] = Listing(reasons(snippet))
     changed = apply(normalized.body, _container(doc, container.node, wanted))
     with patchable(container.service):
@@ -139,7 +141,7 @@ def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list
             continue
         if own:
             gone.append(own)
-        if want.items or inherited:
+        if key in wanted or inherited:
             new[key] = want
     return [*edits, *change(doc, node, gone, new)]
 

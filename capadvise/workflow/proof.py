@@ -102,8 +102,15 @@ class _Proof:
             return None
         return groups.as_change(evidence.groups)
 
-    def _begin(self, reference: Reference) -> None:
-        """Begin with the likely ones. What has begun before counts if it is made as the others."""
+    def _begin_early(self, reference: Reference) -> None:
+        """As soon as its first start has passed, with what is of use whatever the next one needs:
+        without that, the recommended set is one of the removals. To begin with all would hold up
+        the next start, and most would be in vain."""
+        self._begin(reference, 2)
+
+    def _begin(self, reference: Reference, number: int | None = None) -> None:
+        """Begin with the likely ones, or so many. What has begun before counts if it is made as the
+        others."""
         if not _alike(self._job, reference.job):
             self.trials.ahead(())
         self._job = reference.job
@@ -115,7 +122,7 @@ class _Proof:
             default().removal_order,
             changeable=self._job.takes_settings,
         )
-        self.trials.ahead(attempts.at_first())
+        self.trials.ahead(attempts.at_first()[:number])
 
     def _widen(self) -> None:
         """More at once, where the first one has left the processors idle."""
@@ -126,7 +133,7 @@ class _Proof:
 
     def report(self) -> Report:
         """With what all trials show."""
-        reference = first_trial(self._job, self._stop, self._listener.starting, self._begin)
+        reference = first_trial(self._job, self._stop, self._listener.starting, self._begin_early)
         report = _before_trials(self._candidate, reference)
         if not reference.outcome.passed:
             return self._hopeless(report, reference)

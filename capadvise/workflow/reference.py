@@ -11,7 +11,7 @@ from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import Part, SoFar
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import TrialOutcome
-from capadvise.workload import ONE_START, Workload
+from capadvise.workload import ONE_START
 
 _SHORTEST_STILL = 3.0
 """Seconds that one may stand still at least, before it is given up."""
@@ -101,7 +101,7 @@ def _as_it_passed(
     until_passed = (outcome.seconds - (evidence.stop.seconds if evidence.stop else 0)) / starts
     return replace(
         job,
-        workload=_patient(job.workload, seconds),
+        workload=replace(job.workload, timeout=_timeout(job, seconds)),
         stop=evidence.stop,
         still_limit=max(_SHORTEST_STILL, 2 * until_passed) + job.workload.check_after,
     )
@@ -131,7 +131,15 @@ def _as_far_as_it_passes(
     return job, runner.run_once(job, everything, stop), [caution]
 
 
-def _patient(work: Workload, seconds: float) -> Workload:
+def _timeout(job: runner.Job, seconds: float) -> float:
     """What passes within ``seconds`` with everything is not waited for as long as what nobody has
-    seen yet: a daemon that lives on without doing its job costs the whole time, each time."""
-    return replace(work, timeout=min(work.timeout, max(_SHORTEST, 6 * seconds)))
+    seen yet: a daemon that lives on without doing its job costs the whole time, each time. One that
+    stands still is given up before; beside others, on a busy machine, a slow start takes longer
+    than what is given to the first trial."""
+    limit, work = max(_SHORTEST, 6 * seconds), job.workload
+    return limit if _is_recorded_daemon(job) else min(work.timeout, limit)
+
+
+def _is_recorded_daemon(job: runner.Job) -> bool:
+    """Its time is no user's choice."""
+    return job.workload.kind == "daemon" and job.isolation != "workload"

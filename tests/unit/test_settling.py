@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import pytest
 
+from capadvise.linux.engines.record import settling
 from capadvise.linux.engines.record.settling import Stability
 from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise.implicit_check import RunningProgram
@@ -74,3 +76,61 @@ def test_who_is_busy() -> None:
         process.send_signal(signal.SIGCONT)
         until(lambda: procfs.is_busy(process.pid))
         process.kill()
+
+
+class Looks:
+    """At a container whose first process or another one listens, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, listener: int, answer: str) -> None:
+        self.now, self.asked = 0.0, list[float]()
+        self.running = {HELD, WEB}
+        monkeypatch.setattr(settling, "time", SimpleNamespace(monotonic=lambda: self.now))
+        ports = frozenset({"tcp:80"})
+        monkeypatch.setattr(
+            *(settling.implicit_check, "listening"),
+            lambda _, pids: ports if listener in pids else frozenset(),
+        )
+        monkeypatch.setattr(settling.implicit_check, "running", lambda _: frozenset(self.running))
+        monkeypatch.setattr(settling.procfs, "is_busy", lambda _: False)
+        monkeypatch.setattr(settling, "_proposed", lambda *_: self._propose(answer))
+        self.settling = settling.Settling()
+
+    def _propose(self, answer: str) -> str:
+        self.asked.append(self.now)
+        return f"$CAPADVISE_CHECK {answer} web"
+
+    def until(self, seconds: float) -> bool:
+        """Look now and then up to that time; whether it has settled."""
+        while self.now < seconds:
+            self.now += 0.25
+            self.settling.look(1, lambda: [1, 2])
+            if proposal := self.settling._proposal:
+                proposal.wait()
+        return self.settling.settled
+
+
+@pytest.mark.parametrize(
+    ("listener", "answer", "asked"),
+    [
+        (1, "tcp:80/http", [1.5]),  # it serves: that is enough
+        (1, "tcp:80", [1.5, 3.5]),  # whatever it speaks: nobody knows whether it is ready
+        (2, "tcp:80/http", [3.5]),  # a script may stop it and go on
+    ],
+)
+def test_how_long_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, listener: int, answer: str, asked: list[float]
+) -> None:
+    looks = Looks(monkeypatch, listener, answer)
+    assert not looks.until(asked[-1] - 0.25)
+    assert looks.settling.check is None
+    assert looks.until(asked[-1])
+    assert looks.asked == asked
+    assert looks.settling.check == f"$CAPADVISE_CHECK {answer} web"
+
+
+def test_what_changes_after_it_was_asked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch, 1, "tcp:80")
+    assert not looks.until(2)
+    looks.running.add(RunningProgram(3, 30, "worker"))
+    assert not looks.until(5)
+    assert looks.until(6)

@@ -20,7 +20,7 @@ def as_on_disk(status: os.stat_result) -> str:
 def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) -> Files:
     """Owner, group, mode and file capabilities of a folder and of what lies below it. ``owner``:
     how ``UID:GID`` is called."""
-    files = []
+    files, top = [], str(folder)
     for path in islice(_below(folder), MOST_FILES):
         try:
             status = os.lstat(path)
@@ -29,7 +29,7 @@ def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) 
             continue
         caps = " with capabilities" if "security.capability" in kept else ""
         text = f"{owner(status)} {status.st_mode & 0o7777:04o}{caps}"
-        files.append((os.path.relpath(path, folder), text))
+        files.append((path[len(top) + 1 :] or ".", text))
     return tuple(files)
 
 

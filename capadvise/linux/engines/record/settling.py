@@ -15,11 +15,14 @@ from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.implicit_check import RunningProgram
-from capadvise.workload import IMPLICIT_CHECK
+from capadvise.workload import IMPLICIT_CHECK, only_listens
 
 STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
 _LONGEST = 10.0
+_SERVES = 1 / 3
+"""The part of it that is waited for where the first process itself listens on every port: the
+script that it may have begun as has come to its exec. It is enough if each port answers."""
 _EVERY = 0.25
 _BUSY = 20.0
 """At most so many seconds of computing are waited for: some programs never cease."""
@@ -77,29 +80,42 @@ class Settling:
         self._next = 0.0
         self._stability = Stability()
         self._proposal: Background[str | None] | None = None
+        self._waited = False
+        """As long as for one of which nothing is known."""
 
     def look(self, root: int, pids: Callable[[], list[int]]) -> None:
         """``root``: its first process."""
-        now = time.monotonic()
-        if now < self._next or self._proposal is not None:
+        now, proposal = time.monotonic(), self._proposal
+        if now < self._next or self.settled or (proposal and not proposal.ended):
             return
         self._next, seen = now + _EVERY, self._stability
         there = pids()
         ports, running = implicit_check.listening(root, there), implicit_check.running(there)
         seen.look(now, ports, running, busy=any(map(procfs.is_busy, there)))
-        if there and seen.steady > max(STEADY, min(_LONGEST, seen.changed - seen.began)):
+        wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
+        self._waited = seen.steady > wait
+        if not there or (proposal and not self._waited):
+            return
+        if self._waited or (seen.steady > _SERVES * wait and _serves(root, ports)):
             lasting = seen.lasting
             self._proposal = Background(lambda: _proposed(root, lasting))
 
     @property
     def settled(self) -> bool:
         """It has started, and it is known how to tell."""
-        return self._proposal is not None and self._proposal.ended
+        if self._proposal is None or not self._proposal.ended:
+            return False
+        check = self._proposal.result()
+        return self._waited or (check is not None and not only_listens(check))
 
     @property
     def check(self) -> str | None:
         """The health check that it passes."""
-        return self._proposal.result() if self._proposal and self._proposal.ended else None
+        return self._proposal.result() if self._proposal and self.settled else None
+
+
+def _serves(root: int, ports: frozenset[str]) -> bool:
+    return bool(ports) and ports == implicit_check.listening(root, [root])
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:

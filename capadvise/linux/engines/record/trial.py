@@ -42,24 +42,26 @@ class ContainerTrial:
     out: Path
     err: Path
     check: str | None
+    rounds: int
 
     def run(
         self, number: int, command: Command, seen: Callable[[tuple[Observation, Files]], None]
     ) -> None:
-        """One round, by its number from 1, which ``seen`` is told of; what the container wrote goes
-        into two files, without the client's own talk.
+        """One round, by its number from 1, which ``seen`` is told of; what the container printed
+        goes into two files, without the client's own talk. What it wrote is looked at in the last
+        round: it is compared only where a trial passes.
 
         Raises CannotObserve where the engine does not answer.
         """
         files: list[tuple[str, str]] = []
 
         def look(run: Run) -> None:
-            owner = as_on_disk
+            owner, last = as_on_disk, number == self.rounds
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
                 # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
                 container = client.find(entry.id) if subject.is_target(entry) else None
-                if container and container.upper:
+                if container and container.upper and last:
                     owner = MappedOwners(container, container.pid).of
                     files.extend(snapshot(Path(container.upper), owner))
                 if container and (entry.started or subject.places(entry)):
@@ -69,7 +71,7 @@ class ContainerTrial:
                             path.write_text(text, errors="backslashreplace")
             if subject.roster.was_left():
                 raise EngineError(f"{client.engine} ended meanwhile")
-            for folder in self.data.made:
+            for folder in self.data.made if last else ():
                 files.extend(
                     (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)
                 )
@@ -112,7 +114,9 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
         undone.callback(data.close)
         start = _start(invocation, client, plan, top, data)
         undone.callback(_remove, start)
-        yield ContainerTrial(start, data, top.name, out, err, plan["check"])
+        yield ContainerTrial(
+            *(start, data, top.name, out, err, plan["check"]), rounds=len(plan["rounds"])
+        )
 
 
 def _remove(start: Start) -> None:

@@ -38,6 +38,7 @@ The way through the package, from the top::
     posture     what restrains a process besides its capabilities
     inspected   what was read from a process or an image
     workload    how to run a target again
+    image_labels  what an image says itself that it needs
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it

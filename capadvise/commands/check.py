@@ -19,6 +19,7 @@ from capadvise.workflow.notice import notice
 
 if TYPE_CHECKING:
     from capadvise.gate.baseline import Baseline
+    from capadvise.image_labels import Claim
 
 
 def command(args: argparse.Namespace) -> int:
@@ -34,7 +35,8 @@ def command(args: argparse.Namespace) -> int:
 
         fix(gathered.sources, baseline)
         gathered = gather(args.files, catalog, resolve=args.resolve)
-    policy = Demands(args.allow_unknown, Level(args.require) if args.require else None)
+    claims = _claims(gathered) if args.images else {}
+    policy = Demands(args.allow_unknown, Level(args.require) if args.require else None, claims)
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
     files = _accept(files, gathered, args)
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
@@ -56,6 +58,16 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
     from capadvise.workflow import gate_installed
 
     return gather_units(gate_installed.installed(gate_installed.UNIT_PATH), catalog)
+
+
+def _claims(gathered: Gathered) -> dict[str, Claim]:
+    """What the images of the services say that they need, each by its name in the file."""
+    from capadvise.image_labels import claim_of
+    from capadvise.linux.engines.labels import labels_of_all
+
+    services = (service for source in gathered.sources for service in source.declared)
+    found = labels_of_all(service.image for service in services if service.image)
+    return {name: claim for name, labels in found if (claim := claim_of(labels)) is not None}
 
 
 def _say(gathered: Gathered) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -36,6 +37,8 @@ def command(args: argparse.Namespace) -> int:
         from capadvise.commands.into import patch
 
         return patch(args, report, answer)
+    if args.format == "label":
+        answer = replace(answer, digest=_digest(Path(args.report)))
     for caution in answer.cautions:
         notice(f"note: {caution}")
     text = FORMATS[args.format].render(answer) if args.key is None else _values(answer, args)
@@ -81,6 +84,13 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
             hint="--dry-run shows the drop-in, --format systemd -o FILE writes it elsewhere",
         )
     return drop_in_of(unit)
+
+
+def _digest(path: Path) -> str:
+    """Says which report a label speaks of, to who has the report."""
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _values(answer: Snippet, args: argparse.Namespace) -> str:

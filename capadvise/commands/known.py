@@ -13,6 +13,9 @@ from capadvise.report.escape import printable
 from capadvise.report.known_text import known_text, list_text
 from capadvise.workflow.notice import notice
 
+IMAGE, LAYOUT = "image:", "oci:"
+"""Begin the name of an image whose labels are read: of an engine, and of a folder."""
+
 
 def command(args: argparse.Namespace) -> int:
     """Print the list, one program, or its set in a format."""
@@ -22,6 +25,8 @@ def command(args: argparse.Namespace) -> int:
             raise BadInput("--format is for one program", hint="capadvise known lists them")
         print("\n".join(list_text(map(known.program, known.names()))))
         return Exit.OK
+    if args.name.startswith((IMAGE, LAYOUT)):
+        return _of_image(args)
     program = known.find(args.name)
     if program is None:
         raise BadInput(
@@ -38,6 +43,34 @@ def command(args: argparse.Namespace) -> int:
         notice(f"note: {other}")
     text = FORMATS[args.format].render(known_snippet(program, variant, set_name=args.set))
     print(text, end="")
+    return Exit.OK
+
+
+def _of_image(args: argparse.Namespace) -> int:
+    """What an image says of itself; it is not started."""
+    from capadvise.formats.from_known import claimed_snippet
+    from capadvise.image_labels import claim_of
+    from capadvise.linux.engines.labels import labels_of
+    from capadvise.report.claim_text import claim_text
+
+    if args.variant:
+        raise BadInput("--variant is for the programs of the table")
+    name = args.name.removeprefix(IMAGE)
+    claim = claim_of(labels_of(name))
+    if claim is None:
+        raise BadInput(
+            f"{name} has no label that says what it needs",
+            hint="capadvise emit REPORT --format label writes them",
+        )
+    if args.format is None:
+        print("\n".join(claim_text(name, claim)))
+        return Exit.OK
+    sets = [claim.floor] if args.set == "floor" else [claim.recommended, claim.floor]
+    caps = next((one for one in sets if one is not None), None)
+    if caps is None:
+        raise BadInput(f"{name}: its labels say no such set")
+    snippet = claimed_snippet(name, claim, caps, set_name=args.set)
+    print(FORMATS[args.format].render(snippet), end="")
     return Exit.OK
 
 

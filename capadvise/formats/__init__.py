@@ -49,6 +49,7 @@ FORMATS: dict[str, Format] = {
     "svg": Format("capadvise.formats.svg", is_configuration=False, is_page=True),
     "sarif": Format("capadvise.formats.sarif", is_configuration=False),
     "json": Format("capadvise.formats.as_json", is_configuration=False),
+    "label": Format("capadvise.formats.label", is_configuration=False),
     "setcap": Format("capadvise.formats.setcap", is_configuration=False),
     "setpriv": Format("capadvise.formats.setpriv", is_configuration=False),
 }

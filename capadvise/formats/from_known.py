@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from capadvise.caps import CapSet
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
-from capadvise.formats.snippet import Snippet, one_line
+from capadvise.formats.snippet import Snippet, one_line, safe_name
+from capadvise.image_labels import CLAIMED, Claim
+from capadvise.target import USER
 
 
 def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> Snippet:
@@ -18,6 +21,20 @@ def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> 
         user=variant.user,
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
+        set_name=set_name,
+        floor=variant.floor,
+        variant=one_line(f"{program.name} {program.upstream}, {variant.name}"),
+    )
+
+
+def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> Snippet:
+    """Of the labels of an image, which say nothing of set-id programs."""
+    return Snippet(
+        name=safe_name(name.rpartition("/")[2].partition("@")[0].partition(":")[0]),
+        caps=tuple((cap, "a label of the image says so") for cap in sorted(caps)),
+        notes=(one_line(f"of the labels of {name}: {CLAIMED}"),),
+        user=claim.user if USER.fullmatch(claim.user) else "0:0",
+        no_new_privileges=None,
         set_name=set_name,
     )
 

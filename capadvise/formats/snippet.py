@@ -83,6 +83,12 @@ class Snippet:
     """Lines of a systemd unit that were proven together with this set; None: none were tried."""
     owner: tuple[str, str, str] | None = None
     """Of a pod's container: kind and name of the workload, and its own name."""
+    floor: CapSet | None = None
+    """The minimal set, whichever this is; None: it is not proven."""
+    digest: str = ""
+    """``sha256:…`` of the report's file; empty where a format has no use for it."""
+    variant: str = ""
+    """Of a known program: how it is started."""
     sheet: Callable[[], Sheet] | None = field(default=None, compare=False)
     """What pages are made of: it takes milliseconds that no configuration needs."""
 
@@ -165,7 +171,7 @@ def snippet_of(
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
     risks = RisksHere(report, catalog)
     return Snippet(
-        name=_safe(report.target.name),
+        name=safe_name(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
         notes=tuple(map(one_line, _notes(report, caps))),
         cautions=tuple(map(one_line, _cautions(report, caps))),
@@ -181,6 +187,7 @@ def snippet_of(
         set_name=set_name,
         hardening=_hardening(report, caps),
         owner=_owner(report),
+        floor=report.proposal.floor,
         sheet=partial(_sheet, report, caps, catalog, set_name),
     )
 
@@ -245,7 +252,8 @@ def _kept(need: Need, risk: Risk | None) -> Kept:
     )
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """What a service, a container or a unit can be called after it."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:63].strip("-._") or "app"
     if not re.match(r"[A-Za-z]", safe) or safe.lower() in YAML_WORDS:
         safe = f"app-{safe}"[:63]

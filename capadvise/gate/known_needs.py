@@ -12,6 +12,7 @@ from capadvise.catalog.known import Known, KnownProgram
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
+from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import listed
 
@@ -28,7 +29,7 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
         return
     if repository(image) in program.images_of_users and service.declared.user is None:
         return
-    said = list(_differences(service, program))
+    said = list(_differences(service, program.largest, program.common))
     if not said:
         return
     asked = other_version(program.name, program.upstream, image)
@@ -43,11 +44,27 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     )
 
 
-def _differences(service: Service, program: KnownProgram) -> Iterator[str]:
-    if more := service.granted - program.largest:
+def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
+    """The same, by the labels of its image."""
+    sets = [caps for caps in (claim.floor, claim.recommended) if caps is not None]
+    if not sets or service.bounded_only or service.declared.windows:
+        return
+    largest, common = frozenset().union(*sets), frozenset.intersection(*sets)
+    if said := list(_differences(service, largest, common)):
+        yield service.finding(
+            "label-needs",
+            "",
+            f"a label of its image says that it needs {_names(largest)}; this one {listed(said)}",
+            f"{CLAIMED[:1].upper()}{CLAIMED[1:]}.",
+            "To be sure of this service, record it.",
+        )
+
+
+def _differences(service: Service, largest: CapSet, common: CapSet) -> Iterator[str]:
+    if more := service.granted - largest:
         yield f"also holds {_names(more)}"
     says_root = service.declared.user is not None and service.uid in _ROOT
-    if says_root and (less := program.common - service.granted):
+    if says_root and (less := common - service.granted):
         yield f"lacks {_names(less)}"
 
 

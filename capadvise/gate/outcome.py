@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from capadvise.report.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import Baseline
+    from capadvise.image_labels import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class Demands:
     """A service that no report knows is only noted."""
     require: Level | None = None
     """The Pod Security level that each service has to reach."""
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    """What images say of themselves, by their names in the file."""
 
 
 def examine(
@@ -187,7 +190,7 @@ def _judge(
     service = Service.of(declared, written, consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
     if path is None:
-        findings += _known(service, source)
+        findings += _known(service, source, policy.claims)
     if baseline is not None and path is None:
         findings.append(_no_report(service, allowed=policy.allow_unknown))
     if baseline is not None and path is not None:
@@ -195,8 +198,13 @@ def _judge(
     return _judged(service, findings, None if path is None else str(path))
 
 
-def _known(service: Service, source: Source) -> Iterator[Finding]:
-    """What was proven of its program before, as far as the file names one."""
+def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
+    """What its image says, or what was proven of its program before, where the file names one."""
+    if claim := claims.get(service.declared.image or ""):
+        from capadvise.gate.known_needs import claimed_needs
+
+        yield from claimed_needs(service, claim)
+        return
     unit = Path(source.paths[0]).name if source.format == "systemd" else ""
     if unit or service.declared.image:
         from capadvise.gate.known_needs import known_needs  # where there are reports: no need

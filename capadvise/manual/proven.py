@@ -21,6 +21,33 @@ package, an image or a unit. `check` uses the table for services that have no re
 **What it does not say.** A row is one version, Debian's, run as its variant says. An image's
 entrypoint can do more, and so can your configuration: `capadvise run --prove` proves yours.
 
+## Labels
+
+An image can say itself which capabilities it needs. `emit --format label` prints lines for a
+Dockerfile, from a report; `known NAME --format label` from a row of this table:
+
+```sh
+(echo FROM team/web:2; capadvise emit web.json --format label) | docker build -t team/web:2 -
+```
+
+`docker`, `podman build` and `buildah` take them. These labels are written and read:
+
+| label | holds |
+| --- | --- |
+| `io.capadvise.floor` | the minimal set: names without `CAP_` and commas; empty if it needs none |
+| `io.capadvise.recommended` | the recommended set |
+| `io.capadvise.user` | who starts it, as `uid:gid` or by names |
+| `io.capadvise.variant` | of a known program: its version and variant |
+| `io.capadvise.report` | `sha256:` and the digest of the report's file |
+| `io.capadvise.version` | the version of capadvise |
+
+`capadvise known image:team/web:2` reads them from an image that docker or podman has,
+`capadvise known oci:FOLDER` from a folder in OCI's layout, and `check --images` holds services
+without a report against them. No image is started or pulled. **A label is a claim of whoever built
+the image, and no proof.** Who has the report can compare its digest, and prove it again.
+
+## The table
+
 To prove rows again, in a checkout as root: `python -m tests.proven.run nginx redis`, or without
 names all of them. `--compare` writes nothing, and says where a set is another one now.
 

@@ -33,11 +33,14 @@ def help_(verbs: Verbs) -> None:
 _KNOWN = """\
 Each set was found by trials: with it the program starts, works, stops and starts again, and without
 any one member of the minimal set it fails. NAME is a program, a Debian package, an image or a unit.
+image:NAME is an image of this machine, and oci:FOLDER one in OCI's layout: what its labels say that
+it needs, which is a claim of who built it.
 
 examples:
   capadvise known
   capadvise known bitnami/redis:8.0
   capadvise known postgres --format compose
+  capadvise known image:registry.example/team/web:2
 """
 
 
@@ -49,7 +52,11 @@ def known(verbs: Verbs) -> None:
         _KNOWN,
     )
     parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--format", choices=CONFIGURATIONS, help="print the set in this language")
+    parser.add_argument(
+        "--format",
+        choices=(*CONFIGURATIONS, "label"),
+        help="print the set in this language; label: lines of a Dockerfile",
+    )
     parser.add_argument(
         "--set",
         choices=("recommended", "floor"),

@@ -139,6 +139,11 @@ def check(verbs: Verbs) -> None:
         help="let docker compose, quadlet, systemd, kustomize and helm resolve the files",
     )
     parser.add_argument(
+        "--images",
+        action="store_true",
+        help="read the labels of the services' images, as far as docker or podman have them",
+    )
+    parser.add_argument(
         "--fix",
         action="store_true",
         help="with --against: give each service what its report recommends",

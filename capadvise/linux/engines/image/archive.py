@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from capadvise.linux.engines.image.layers import Layer, Reader, Special
@@ -35,6 +35,7 @@ class Config:
     healthcheck: tuple[str, ...] = ()
     """``CMD`` and a program with its arguments, or ``CMD-SHELL`` and a line; empty: none."""
     volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,13 @@ def config_of(raw: Mapping[str, Any]) -> Config:
         ports=tuple(sorted(_texts(inner.get("ExposedPorts")))),
         healthcheck=() if test[:1] == ("NONE",) else test,
         volumes=tuple(sorted(_texts(inner.get("Volumes")))),
+        labels=_labels(inner.get("Labels")),
     )
+
+
+def _labels(value: Any) -> Mapping[str, str]:
+    named = value.items() if isinstance(value, Mapping) else ()
+    return {name: text for name, text in named if isinstance(text, str)}
 
 
 def _texts(value: Any) -> tuple[str, ...]:

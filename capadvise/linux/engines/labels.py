@@ -1,0 +1,85 @@
+"""Labels of images: asked of the engines, or read from a folder. Nothing is started or pulled."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from capadvise.errors import BadInput
+from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.image.archive import config_of
+from capadvise.linux.engines.record.registry import ENGINES, clients
+
+_MAX_JSON = 4 << 20
+_DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
+LAYOUT = "oci:"
+"""Begins the name of a folder, as skopeo and buildah call it."""
+
+
+def labels_of(name: str) -> Mapping[str, str]:
+    """Of an image that this machine has, from the first engine that has it; of ``oci:FOLDER``, from
+    there. Raises BadInput."""
+    if name.startswith(LAYOUT):
+        return _of_layout(Path(name.removeprefix(LAYOUT)))
+    reasons = []
+    for client in (Client(engine, (engine,)) for engine in ENGINES):
+        try:
+            return _labels(json.loads(client.call("image", "inspect", "--", name)))
+        except EngineError as error:
+            reasons.append(str(error))
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            raise BadInput(f"image {name}: {client.engine} describes it strangely") from error
+    raise BadInput(f"no image {name}: {'; '.join(reasons)}", hint="docker image ls lists them")
+
+
+def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Of those that this machine has."""
+    there = tuple(clients())
+    for name in dict.fromkeys(names):
+        for client in there:
+            try:
+                yield name, _labels(json.loads(client.call("image", "inspect", "--", name)))
+            except (EngineError, ValueError, LookupError, AttributeError, TypeError):
+                continue
+            break
+
+
+def _labels(described: Any) -> Mapping[str, str]:
+    return config_of(described[0]).labels
+
+
+def _of_layout(folder: Path) -> Mapping[str, str]:
+    """https://github.com/opencontainers/image-spec/blob/main/image-layout.md"""
+    try:
+        manifest = _json(folder / "index.json")
+        for _ in range(4):  # an index can list an index
+            if "manifests" not in manifest:
+                break
+            manifest = _json(_blob(folder, manifest["manifests"][0]))
+        return config_of(_json(_blob(folder, manifest["config"]))).labels
+    except OSError as error:
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        raise BadInput(f"{folder}: not an image in OCI's layout: {error!r:.200}") from error
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():  # a pipe would keep us waiting
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    with path.open("rb") as file:
+        text = file.read(_MAX_JSON + 1)
+    if len(text) > _MAX_JSON:
+        raise ValueError(f"{path.name}: too large")
+    return json.loads(text)
+
+
+def _blob(folder: Path, descriptor: Mapping[str, Any]) -> Path:
+    """A digest is a path: one that is none leads nowhere."""
+    match = _DIGEST.fullmatch(str(descriptor["digest"]))
+    if match is None:
+        raise ValueError("a digest that is none")
+    return folder / "blobs" / match[1] / match[2]

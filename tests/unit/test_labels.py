@@ -1,0 +1,181 @@
+"""Labels of images: what is written, and what is read of whoever wrote them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.caps import parse_set
+from capadvise.cli import main
+from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import Snippet
+from capadvise.image_labels import claim_of
+from capadvise.linux.engines import labels as engine_labels
+from capadvise.linux.engines.labels import labels_of
+from tests.support.recordings import snippet_with
+
+CAPS = parse_set(["CHOWN", "CAP_55"])
+LABELS = {"io.capadvise.floor": "CHOWN", "io.capadvise.recommended": "CHOWN,KILL"}
+
+
+def written(snippet: Snippet) -> dict[str, str]:
+    """As a builder reads the lines."""
+    (line,) = re.findall(r"(?s)^LABEL (.*)\n\Z", FORMATS["label"].render(snippet), re.MULTILINE)
+    found = re.findall(r'([a-z.]+)="((?:[^"\\]|\\.)*)"', line)
+    return {name: re.sub(r"\\(.)", r"\1", value) for name, value in found}
+
+
+def test_what_is_written_is_read() -> None:
+    snippet = replace(snippet_with(CAPS), floor=parse_set(["CHOWN"]), digest="sha256:ab")
+    claim = claim_of(written(replace(snippet, variant='an "odd" $one')))
+    assert claim is not None
+    assert (claim.recommended, claim.floor) == (CAPS, parse_set(["CHOWN"]))
+    assert (claim.user, claim.report, claim.variant) == ("0:0", "sha256:ab", 'an "odd" $one')
+    assert claim.problems == ()
+
+
+def test_the_minimal_set_alone_and_no_capability() -> None:
+    floor = replace(snippet_with(frozenset()), set_name="floor")
+    assert "io.capadvise.recommended" not in written(floor)
+    claim = claim_of(written(floor))
+    assert claim is not None
+    assert (claim.floor, claim.recommended) == (frozenset(), None)
+
+
+@pytest.mark.parametrize("value", ["CHOWN;KILL", "\x1b[2J", "x" * 9_000_000, "CHOWN," * 999_999])
+def test_hostile_values_are_cut_and_named(value: str) -> None:
+    claim = claim_of({"io.capadvise.floor": value, "io.capadvise.version": value})
+    assert claim is not None
+    assert len(claim.version) <= 2000
+    if claim.floor is None:
+        (problem,) = claim.problems
+        assert problem.startswith("the label io.capadvise.floor holds no capabilities: ")
+        assert len(problem) < 150
+
+
+def test_labels_of_others_say_nothing() -> None:
+    assert claim_of({"io.capadvise.colour": "blue", "maintainer": "x"}) is None
+
+
+@pytest.fixture
+def labelled(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """What an engine says of each image."""
+
+    class Engine:
+        engine = "docker"
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def call(self, *_: str) -> str:
+            return json.dumps([{"Config": {"Labels": found}}])
+
+    found: dict[str, str] = {}
+    monkeypatch.setattr(engine_labels, "Client", Engine)
+    monkeypatch.setattr(engine_labels, "clients", lambda: [Engine()])
+    return found.update
+
+
+def test_an_image_is_shown_escaped(
+    labelled: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled({**LABELS, "io.capadvise.report": "\x1b[2J", "io.capadvise.user": "$(id)"})
+    assert main(["known", "image:web\x1b"]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "minimal set: CHOWN" in text
+    assert main(["known", "image:web", "--format", "docker", "--set", "floor"]) == 0
+    text = capsys.readouterr().out
+    assert "--cap-add=CHOWN" in text
+    assert "KILL" not in text
+    assert "$(id)" not in text
+    assert main(["known", "image:web", "--format", "systemd"]) == 0
+    assert "CAP_KILL" in capsys.readouterr().out
+
+
+def test_an_image_without_labels(
+    labelled: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["known", "image:web"]) == 2
+    assert "web has no label that says what it needs" in capsys.readouterr().err
+    labelled({"io.capadvise.version": "1"})
+    assert main(["known", "image:web", "--format", "docker"]) == 2
+    assert "its labels say no such set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("caps", "said"),
+    [
+        ("CHOWN, KILL", ""),
+        ("CHOWN", ""),
+        ("CHOWN, KILL, SYS_TIME", "needs CHOWN and KILL; this one also holds SYS_TIME"),
+        ("KILL", "this one lacks CHOWN"),
+    ],
+)
+def test_a_service_beside_the_labels_of_its_image(
+    caps: str,
+    said: str,
+    labelled: Callable[[dict[str, str]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They count before the table of known programs, and only where they are asked for."""
+    labelled(LABELS)
+    path = tmp_path / "compose.yaml"
+    path.write_text(
+        f"services:\n  a:\n    image: nginx\n    user: root\n    cap_drop: [ALL]\n"
+        f"    cap_add: [{caps}]\n"
+    )
+    main(["check", str(path), "--output", "github", "--images"])
+    text = capsys.readouterr().out
+    assert ("label-needs" in text) is bool(said)
+    assert said in text
+    assert "known-needs" not in text
+    main(["check", str(path), "--output", "github"])
+    assert "label-needs" not in capsys.readouterr().out
+
+
+def layout(folder: Path, **other: Any) -> Path:
+    config, manifest = "a" * 64, "b" * 64
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    (blobs / config).write_text(json.dumps({"config": {"Labels": LABELS}}))
+    (blobs / manifest).write_text(json.dumps({"config": {"digest": f"sha256:{config}"}}))
+    index = {"manifests": [{"digest": f"sha256:{manifest}"}], **other}
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_folder_in_ocis_layout(tmp_path: Path) -> None:
+    assert labels_of(f"oci:{layout(tmp_path)}") == LABELS
+
+
+@pytest.mark.parametrize(
+    "digest", ["sha256:../../../etc/passwd", "sha256:ab", "../x", "", 7, None, {}]
+)
+def test_a_digest_leads_nowhere_else(digest: object, tmp_path: Path) -> None:
+    folder = layout(tmp_path, manifests=[{"digest": digest}])
+    with pytest.raises(BadInput, match="not an image in OCI's layout"):
+        labels_of(f"oci:{folder}")
+
+
+def test_a_pipe_and_a_flood_in_a_layout(tmp_path: Path) -> None:
+    folder = layout(tmp_path)
+    (folder / "index.json").write_text("[" * 5_000_000)
+    with pytest.raises(BadInput, match="too large"):
+        labels_of(f"oci:{folder}")
+    (folder / "index.json").write_text("[" * 1_000_000)
+    with pytest.raises(BadInput, match="not an image"):
+        labels_of(f"oci:{folder}")
+    (folder / "index.json").unlink()
+    os.mkfifo(folder / "index.json")
+    with pytest.raises(BadInput, match=r"index\.json: no such file"):
+        labels_of(f"oci:{folder}")

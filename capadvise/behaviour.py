@@ -79,7 +79,7 @@ class Context:
         """The context of a recording."""
         checks = recording.checks
         if_nobody_lists = None
-        if recording.lost.lookups and recording.proc_scanners:
+        if recording.lost.lookups and recording.proc_scanners is not None:
             nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
             if_nobody_lists = cls.of(nobody, signs)
         sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
@@ -177,14 +177,19 @@ def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> froz
 
 
 def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
-    """Those that list all processes. Where that was not recorded, those that read the state of
-    processes (ps, top), and those that follow the links of very many (usermod and start-stop-daemon
-    look for processes that are in their way, or run already)."""
-    if recording.proc_scanners is not None:
-        return recording.proc_scanners
+    """Those that list all processes. Where not all of that was recorded, also those that read the
+    state of processes (ps, top), and those that follow the links of very many (usermod and
+    start-stop-daemon look for processes that are in their way, or run already)."""
+    if _knows_scanners(recording):
+        return recording.proc_scanners or frozenset()
     checks = recording.checks
     many = _many(checks, Sign.PROCESS_LINKS, signs, signs.many_links)
-    return frozenset(many | _times(checks, Sign.PROCESS_STATE, signs).keys())
+    readers = _times(checks, Sign.PROCESS_STATE, signs).keys()
+    return frozenset(many | readers | (recording.proc_scanners or frozenset()))
+
+
+def _knows_scanners(recording: Recording) -> bool:
+    return recording.proc_scanners is not None and not recording.lost.lookups
 
 
 def _both(checks: Iterable[Check], sign: Sign, other: Sign, signs: Signs) -> frozenset[str]:
@@ -201,12 +206,13 @@ def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
 
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
-    """Those that read the memory maps of processes and do not list all. Where that was not
+    """Those that read the memory maps of processes and do not list all. Where not all of that was
     recorded, those that read the maps, and the state of a few at most: pmap reads the state of the
     one that it was told of. Who goes through all meets more of them."""
     checks = recording.checks
     states = _times(checks, Sign.PROCESS_STATE, signs)
     readers = _times(checks, Sign.PROCESS_MAPS, signs)
-    if recording.proc_scanners is not None:
-        return frozenset(readers) - recording.proc_scanners
-    return frozenset(program for program in readers if states[program] <= signs.few_states)
+    known = readers.keys() - (recording.proc_scanners or frozenset())
+    if _knows_scanners(recording):
+        return frozenset(known)
+    return frozenset(program for program in known if states[program] <= signs.few_states)

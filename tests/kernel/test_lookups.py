@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from capadvise.linux.ftrace.bpf_probe import Followed
-from capadvise.linux.ftrace.instances import require
+from capadvise.linux.ftrace.instances import Buffers, require
+from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import ProcLookups
+from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tracker import Tracker
 
 from .rows import PYTHON
 
@@ -67,6 +70,31 @@ def _looked_at(followed: Followed, lookups: ProcLookups, script: str) -> set[int
 def test_what_a_followed_thread_starts_is_followed_and_a_stranger_is_not(script: str) -> None:
     with _read() as (followed, lookups):
         assert _looked_at(followed, lookups, script) == {1}
+
+
+@pytest.mark.parametrize("probed", [True, False], ids=["bpf", "event"])
+def test_who_lists_all_processes_is_told_with_and_without_bpf(probed: bool) -> None:
+    """By an event where the kernel compares texts (Linux 5.17)."""
+    script = "read go; ls /proc; cat /proc/1/stat"
+    target = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=-3, text=True)
+    buffers, scope = Buffers(require(), missing=frozenset()), Scope(0, target.pid, 0)
+    try:
+        if probed:
+            buffers.pointers.open(buffers.root, containers=False)
+        buffers.open(lambda: [target.pid])
+        place = buffers.types, Symbols(b""), OneCommand(target.pid), target.pid, 0, 0
+        tracker = Tracker(*place, pointers=buffers.pointers)
+        tracker.adopt(target.pid, scope)
+        target.communicate("go\n", timeout=60)
+        buffers.stop()
+        while not buffers.drain(tracker):
+            pass
+        tracker.finish()
+    finally:
+        buffers.close()
+        buffers.remove()
+    assert probed is (buffers.types.scan is None)
+    assert scope.proc_scanners == {"ls"}
 
 
 def test_numbers_beyond_the_table_are_taken_for_followed() -> None:

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from capadvise.linux.ftrace import proc_lookups
-from capadvise.linux.ftrace.bpf_probe import only_if_at_most, only_if_begins
+from capadvise.linux.ftrace.bpf_probe import only_if_begins
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,24 @@ def test_an_option_names_processes(words: str, named: set[int]) -> None:
 
 
 def test_a_jump_over_the_end_lands_behind_it() -> None:
-    for code in (only_if_begins(16, 8, b"/proc/"), only_if_at_most(16, 8, b"9")):
-        (at,) = [at for at, op in enumerate(code) if op[0] in (0x1D, 0xB5)]
-        (offset,) = struct.unpack_from("<h", code[at], 2)
-        assert at + 1 + offset == len(code)
-        assert all(len(op) == 8 for op in code)
+    code = only_if_begins(16, 8, b"/proc/")
+    (at,) = [at for at, op in enumerate(code) if op[0] == 0x1D]
+    (offset,) = struct.unpack_from("<h", code[at], 2)
+    assert at + 1 + offset == len(code)
+    assert all(len(op) == 8 for op in code)
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "lists"),
+    [
+        ("openat", b"/proc\0", True),
+        ("openat", b"/proc/\0/1/exe", True),
+        ("openat", b"/proc/1\0", False),
+        ("readlink", b"/proc\0", False),
+        ("execve", b"", False),
+    ],
+)
+def test_who_opens_the_folder_itself_lists_all_processes(
+    call: str, path: bytes, lists: bool
+) -> None:
+    assert proc_lookups.Lookup(7, "ps", call, path, b"").lists_processes is lists

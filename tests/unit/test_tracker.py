@@ -160,6 +160,7 @@ def test_a_check_whose_stack_names_no_call_is_in_the_one_that_its_thread_has_beg
 class _Late(implied_needs._NoPointers):
     """Tells what was looked up once all else was read."""
 
+    tells_scans = True
     waiting: tuple[Lookup, ...] = ()
 
     def lookups(self) -> Iterable[Lookup]:
@@ -186,6 +187,23 @@ def test_what_was_looked_up_is_of_the_program_that_the_thread_then_was(
     tracker.finish()
     assert starts.scope is not None
     assert [check.program for check in tracker.checks(starts.scope)] == asked
+
+
+@pytest.mark.parametrize(("after", "listers"), [(-1, set()), (1, {"ps"})])
+def test_what_a_runtime_listed_before_the_exec_is_not_the_target_s(
+    after: int, listers: set[str]
+) -> None:
+    """Its name may be one that no program has: runc:[2:INIT]."""
+    starts, late = OneCommand(TARGET), _Late()
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0, pointers=late)
+    tracker.feed([], [], [(0, page(1000, small(10, execs(TARGET, b"/bin/ps"))))])
+    tracker.feed([], [], [])
+    assert starts.scope is not None
+    time = starts.scope.started + after
+    late.waiting = (Lookup(TARGET, "runc:[2:INIT]", "openat", b"/proc", b"", time),)
+    tracker.feed([], [], [])
+    tracker.finish()
+    assert starts.scope.proc_scanners == listers
 
 
 def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() -> None:

@@ -148,22 +148,36 @@ _STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63
 _JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
 _LOAD_32, _STORE_8, _AND, _SHIFT_RIGHT, _ADD_REGISTER = 0x61, 0x72, 0x57, 0x77, 0x0F
 _JUMP_EQUAL_TO, _JUMP_NOT_EQUAL_TO, _ADD_TO_64 = 0x15, 0x55, 0xDB
-_PID_TGID, _NAME, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 14, 16, 87, 112, 114
+_TIME, _PID_TGID, _NAME, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 5, 14, 16, 87, 112, 114
 _MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _FRAME, _EVENT, _THREAD = 10, 6, 7
 
 
 def begin(size: int) -> list[bytes]:
     """Clear a record of this size, and write thread and process into its first 8 bytes."""
-    code = [_op(_MOVE, _EVENT, 1)]
-    code += [_op(_STORE, _FRAME, 0, at - size) for at in range(0, size, 8)]
-    return [*code, _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
+    return [*clear(size, 0, size), *begin_uncleared(size)]
+
+
+def begin_uncleared(size: int) -> list[bytes]:
+    """Write thread and process alone: what runs at frequent calls clears the rest where there is
+    something to tell."""
+    return [_op(_MOVE, _EVENT, 1), _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
+
+
+def clear(size: int, at: int, end: int) -> list[bytes]:
+    """Clear this part of a record."""
+    return [_op(_STORE, _FRAME, 0, place - size) for place in range(at, end, 8)]
 
 
 def name(size: int, at: int) -> list[bytes]:
     """Write the name of the thread into the record: ``NAME_LENGTH`` bytes."""
     to = [_op(_MOVE, 1, _FRAME), _op(_ADD, 1, value=at - size)]
     return [*to, _op(_SET, 2, value=NAME_LENGTH), _op(_CALL, value=_NAME)]
+
+
+def time(size: int, at: int) -> list[bytes]:
+    """Write the time in ns into the record, by CLOCK_MONOTONIC."""
+    return [_op(_CALL, value=_TIME), _op(_STORE_64, _FRAME, 0, at - size)]
 
 
 def note(size: int, at: int, value: int) -> list[bytes]:
@@ -216,12 +230,21 @@ def only_if_begins(size: int, at: int, prefix: bytes) -> list[bytes]:
     ]
 
 
-def only_if_at_most(size: int, at: int, last: bytes) -> list[bytes]:
-    """End here unless the byte at this place of the record is this one or a lower one."""
-    return [
-        _op(_LOAD_8, 2, _FRAME, at - size),
+def only_if_over_or_at_most(size: int, at: int, last: bytes) -> list[bytes]:
+    """End here unless the text of the record is over at this place, or goes on with a slash and
+    with a byte that is this one or a lower one."""
+    after_slash = [
+        _op(_LOAD_8, 2, _FRAME, at + 1 - size),
         _op(_JUMP_AT_MOST, 2, offset=2, value=ord(last)),
         *_end(),
+    ]
+    no_slash = [_op(_JUMP_EQUAL_TO, 2, offset=2, value=ord("/")), *_end()]
+    skipped = len(no_slash) + len(after_slash)
+    return [
+        _op(_LOAD_8, 2, _FRAME, at - size),
+        _op(_JUMP_EQUAL_TO, 2, offset=skipped, value=0),
+        *no_slash,
+        *after_slash,
     ]
 
 

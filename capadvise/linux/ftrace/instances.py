@@ -118,7 +118,9 @@ class Buffers:
         third = Background(self._make_denied)
         try:
             self.quiet = self._instance(self.names[0], QUIET_KB)
-            self._calls = CallEvents(self.quiet, self._closable, self._refusable)
+            scans = not self.pointers.tells_scans
+            self._calls = CallEvents(self.quiet, self._closable, self._refusable, scans=scans)
+            self.pointers.clock = self.quiet.now
             self._probe()
         finally:
             for making in (other, third):  # what they make is to be removed, too

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from capadvise.caps import CapSet
@@ -17,6 +18,7 @@ from capadvise.linux.ftrace.container_ids import ContainerIds
 from capadvise.linux.ftrace.file_systems import FileSystems
 from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 
+_READINGS = 5
 _UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
 
 
@@ -30,6 +32,8 @@ class Pointers:
         self._proc_lookups: ProcLookups | None = None
         self._file_systems: FileSystems | None = None
         self._container_ids: ContainerIds | None = None
+        self.clock: Callable[[], int] = time.monotonic_ns
+        """That of the events, in ns."""
 
     def open(self, root: Path, *, containers: bool) -> list[int]:
         """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
@@ -69,6 +73,15 @@ class Pointers:
         """Those since the last time."""
         return () if self._proc_lookups is None else self._proc_lookups.take()
 
+    @property
+    def tells_scans(self) -> bool:
+        """Whether who lists all processes is among the lookups."""
+        return self._proc_lookups is not None
+
+    def event_time(self, lookup: Lookup) -> int:
+        """When that was, by the clock of the events."""
+        return lookup.time + _ahead(self.clock)
+
     def lost_lookups(self) -> dict[int, int]:
         """Those that a full queue did not take."""
         return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
@@ -85,6 +98,14 @@ class Pointers:
         """Close our copies."""
         for probe in self._probes():
             probe.close()
+
+
+def _ahead(clock: Callable[[], int]) -> int:
+    """By how much a clock is ahead of CLOCK_MONOTONIC: as it was read fastest, for whoever is
+    interrupted meanwhile is wrong by that time."""
+    read = ((time.monotonic_ns(), clock(), time.monotonic_ns()) for _ in range(_READINGS))
+    before, now, after = min(read, key=lambda times: times[2] - times[0])
+    return now - (before + after) // 2
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""Which processes a thread looks into in /proc: paths that it opens, and links that it reads.
+"""Which processes a thread looks into in /proc: paths that it opens, and links that it reads; and
+who lists them all.
 
 A program that lists all processes may have been told of one of them anyway, in its arguments.
 """
@@ -20,26 +21,30 @@ from capadvise.linux.ftrace.bpf_probe import (
     Maps,
     Probe,
     begin,
+    begin_uncleared,
+    clear,
     follow,
     name,
     note,
-    only_if_at_most,
     only_if_begins,
     only_if_followed,
+    only_if_over_or_at_most,
     push,
     read,
+    time,
 )
 
 _EXEC = "execve"
 _PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND}
 """Call, and which argument is the path. The C library makes these for all others."""
 _CALLS = (_EXEC, *_PATHS)
+_LISTING = "openat"
 _WORDS, _LENGTH = 8, 16
 """So many arguments of a program are read, and so many bytes of each."""
-_RECORD = struct.Struct(f"<IIQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
-"""Thread, process, the number of the call, the thread's name, and what was read: a path; or where
-the arguments of a program stand, and they themselves but for the first."""
-_CALL_AT, _NAME_AT, _TEXT_AT = 8, 16, 16 + NAME_LENGTH
+_RECORD = struct.Struct(f"<IIQQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
+"""Thread, process, the number of the call, the time, the thread's name, and what was read: a path;
+or where the arguments of a program stand, and they themselves but for the first."""
+_CALL_AT, _TIME_AT, _NAME_AT, _TEXT_AT = 8, 16, 24, 24 + NAME_LENGTH
 _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
 _PROCESSES = 4096
@@ -63,6 +68,14 @@ class Lookup(NamedTuple):
     arguments: bytes
     """Those of its program. Of both, some belong to threads that nobody follows: they are looked
     into by who asks."""
+    time: int = 0
+    """In ns, by CLOCK_MONOTONIC."""
+
+    @property
+    def lists_processes(self) -> bool:
+        """To list all processes is to open the folder /proc itself. Who does not, and looks into
+        processes anyway, was told which ones."""
+        return self.call == _LISTING and text(self.path) in ("/proc", "/proc/")
 
     @property
     def place(self) -> tuple[int, str] | None:
@@ -94,14 +107,14 @@ class ProcLookups:
     def take(self) -> Iterator[Lookup]:
         """Those since the last time."""
         for record in self.probe.records():
-            thread, process, number, name_, read_ = _RECORD.unpack(record)
+            thread, process, number, time_, name_, read_ = _RECORD.unpack(record)
             if _CALLS[number] == _EXEC:
                 if len(self._arguments) >= _PROCESSES:
                     self._arguments.clear()
                 self._arguments[process] = read_
             path = b"" if _CALLS[number] == _EXEC else read_
             words = self._arguments.get(process, b"")
-            yield Lookup(thread, text(name_), _CALLS[number], path, words)
+            yield Lookup(thread, text(name_), _CALLS[number], path, words, time_)
 
 
 def parse(path: str) -> tuple[int, str] | None:
@@ -135,11 +148,14 @@ def text(raw: bytes) -> str:
 
 def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     size = _RECORD.size
-    code = [*begin(size), *(only_if_followed(size, followed.table) if followed else ())]
+    code = [*begin_uncleared(size)]
+    code += only_if_followed(size, followed.table) if followed else ()
     code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
-    code += only_if_begins(size, _TEXT_AT, b"/proc/")
-    code += only_if_at_most(size, _TEXT_AT + len("/proc/"), b"9")
-    code += [*note(size, _CALL_AT, _CALLS.index(call)), *name(size, _NAME_AT)]
+    code += only_if_begins(size, _TEXT_AT, b"/proc")
+    code += only_if_over_or_at_most(size, _TEXT_AT + len("/proc"), b"9")
+    code += clear(size, _TEXT_AT + _PATH_LENGTH, size)
+    code += [*note(size, _CALL_AT, _CALLS.index(call)), *time(size, _TIME_AT)]
+    code += name(size, _NAME_AT)
     return b"".join([*code, *push(size, maps)])
 
 

@@ -52,6 +52,13 @@ class PointerReader(Protocol):
     def lookups(self) -> Iterable[Lookup]:
         """Which processes were looked into since the last time."""
 
+    @property
+    def tells_scans(self) -> bool:
+        """Whether who lists all processes is among the lookups."""
+
+    def event_time(self, lookup: Lookup) -> int:
+        """When that was, by the clock of the events."""
+
     def lost_lookups(self) -> Mapping[int, int]:
         """How many were lost since the last time, by thread; thread 0 stands for all of them."""
 
@@ -61,12 +68,16 @@ class PointerReader(Protocol):
 
 class _NoPointers:
     cautions: tuple[str, ...] = ()
+    tells_scans = False
 
     def capset_asked(self, tid: int) -> CapSet | None:
         return None
 
     def lookups(self) -> Iterable[Lookup]:
         return ()
+
+    def event_time(self, lookup: Lookup) -> int:
+        return lookup.time
 
     def lost_lookups(self) -> Mapping[int, int]:
         return {}
@@ -93,10 +104,11 @@ class ImpliedNeeds:
     ) -> None:
         """``knows``: whether a thread is followed. ``here``: the target has our files and pids, as
         a command has and a container has not. ``retried``: see ``Tracker``. ``scans_told``: events
-        tell who lists processes."""
+        tell who lists processes; else ``pointers`` may."""
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self.cautions = pointers.cautions
-        self._here, self._retried, self._scans_told = here, retried, scans_told
+        self._here, self._retried = here, retried
+        self._scans_told = scans_told or pointers.tells_scans
         self._lookups: tuple[Lookup, ...] = ()
         self._lost: Mapping[int, int] = {}
         self._mounts: tuple[tuple[int, str], ...] = ()
@@ -187,21 +199,26 @@ class ImpliedNeeds:
         self._note_lost(tasks)
         for lookup in before:
             task = tasks.get(lookup.thread)
-            if task is None or (scope := task.scope) is None:
-                continue
-            if lookup.is_told_of_access_times:
-                scope.access_time_keepers.add(task.program_after(lookup.name))
-            if (place := lookup.place) is None:
-                continue
-            (pid, file), program = place, task.program_called(lookup.name)
-            if lookup.is_told_of(pid):
-                scope.told.add(program)
-            elif program in (scope.proc_scanners or ()):
-                continue
-            if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
-                at_that_time = replace(task, program=program)
-                self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
+            if task is not None and task.scope is not None:
+                self._note_lookup(lookup, task, task.scope)
         self._settle_lookups()
+
+    def _note_lookup(self, lookup: Lookup, task: Task, scope: Scope) -> None:
+        if lookup.is_told_of_access_times:
+            scope.access_time_keepers.add(task.program_after(lookup.name))
+        program = task.program_called(lookup.name)
+        if lookup.lists_processes and self._pointers.event_time(lookup) >= task.since:
+            task.note_scan(program)
+        if (place := lookup.place) is None:
+            return
+        pid, file = place
+        if lookup.is_told_of(pid):
+            scope.told.add(program)
+        elif program in (scope.proc_scanners or ()):
+            return
+        if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
+            at_that_time = replace(task, program=program)
+            self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
 
     def _note_lost(self, tasks: Mapping[int, Task]) -> None:
         """Lookups that were not read, of which those of an exec told what a program was told."""

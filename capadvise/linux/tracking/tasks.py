@@ -178,10 +178,10 @@ class Task:
         """The call under way, pidfd_open(2), has given this descriptor."""
         self.pidfds = (*self.pidfds[-_PIDFDS:], (fd, self.values[0]))
 
-    def note_scan(self) -> None:
-        """It lists all processes."""
+    def note_scan(self, program: str) -> None:
+        """As this program, it lists all processes."""
         if self.scope is not None and self.scope.proc_scanners is not None:
-            self.scope.proc_scanners.add(self.program)
+            self.scope.proc_scanners.add(program)
 
     def note_users_made(self) -> None:
         """It has made a user namespace. What it is called in one of those is no one's id here."""

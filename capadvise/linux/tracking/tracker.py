@@ -115,7 +115,7 @@ class Tracker:
             return
         self._answered(self._pairing.settle(pid))
         if kind == types.scan:
-            self._task(pid).note_scan()
+            (task := self._task(pid)).note_scan(task.program)
         elif kind in types.enters:
             task = self._task(pid)
             self._settle(pid, task)

@@ -20,6 +20,8 @@ class Attempt(NamedTuple):
     change: str | None = None
     """``name=value`` of a sysctl that the machine has otherwise, or ``group=NAME,…``: groups of the
     target."""
+    patient: bool = False
+    """It has all the time that the workload allows, however soon other trials have passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class TrialOutcome:
     """Capabilities that programs asked to keep for themselves (capset)."""
     failed_at: str | None = None
     """See ``Trial``."""
+    late: bool = False
+    """It failed by the clock alone, and had less time than the workload allows."""
     output: str = ""
     """The end of what it printed."""
 
@@ -219,11 +221,37 @@ class _Search:
     def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
         """As ``passes``; a result that contradicts the evidence must come twice."""
         passed = self.passes(caps, without)
-        return passed if passed == expected else self._again(caps, without)
+        if passed == expected:
+            return passed
+        return self._in_its_time(caps) if self.outcomes[caps].late else self._again(caps, without)
+
+    def _in_its_time(self, caps: CapSet) -> bool:
+        """As ``passes``, for a set that most likely works: one that was late is given all the time
+        that the workload allows. What waits for a point in time, as cron does for the next minute,
+        takes longer in one trial than in another; those that were late before tell nothing then."""
+        if self.passes(caps) or not self.outcomes[caps].late:
+            return self.outcomes[caps].passed
+        again = self.outcomes[caps] = self._patiently(caps)
+        self._note(caps, again, repeat=True)
+        return again.passed
+
+    def _patiently(self, caps: CapSet) -> TrialOutcome:
+        """The trial of a set that was late the last time: it has more time now."""
+        again = self.run_trial(caps)
+        if again.passed:
+            self.outcomes = {
+                tried: outcome
+                for tried, outcome in self.outcomes.items()
+                if outcome.passed or not outcome.late
+            }
+        return again
 
     def _again(self, caps: CapSet, without: Cap | None, instead: tuple[str, ...] = ()) -> bool:
         """The trial of a set that was tried before, run once more."""
         again = self.run_trial(caps)
+        if again.late and self.outcomes[caps].passed:
+            self._note(caps, again, without, repeat=True, instead=instead)
+            again = self._patiently(caps)
         self._note(caps, again, without, repeat=True, instead=instead)
         if again.passed and self.outcomes[caps].passed:
             self.comparisons.equal(self.outcomes[caps].observed, again.observed)
@@ -290,7 +318,7 @@ class _Search:
         dac = [cap for cap in (_OVERRIDE, _READ_SEARCH) if cap in floor]
         if dac and (change := groups()) is not None:
             attempts += [Attempt(floor - {cap}, change) for cap in dac]
-        for caps, change in attempts:
+        for caps, change, _ in attempts:
             if change is not None:
                 outcome = try_setting(caps, change)
                 (cap,) = floor - caps
@@ -329,7 +357,7 @@ class _Search:
         for grown in growing.grown(
             caps, self._refused, own, attempts.everything, attempts.proposal
         ):
-            if self.passes(grown):
+            if self._in_its_time(grown):
                 return grown
             caps = grown
         rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]

@@ -127,8 +127,10 @@ class SideBySide:
 
     def __call__(self, caps: CapSet, change: str | None = None) -> TrialOutcome:
         """One trial. What has failed against all expectation is observed when it is tried again: it
-        is asked then what it was refused."""
+        is asked then what it was refused. And it has all the time that the workload allows. Where
+        it passes then, the others were begun with too little."""
         attempt = Attempt(caps, change)
+        attempt = attempt._replace(patient=attempt in self._failed)
         if attempt not in self._begun:
             self._begin(attempt)
         begun = self._begun.pop(attempt)
@@ -140,11 +142,13 @@ class SideBySide:
             raise Interrupted from error
         if not outcome.passed:
             self._failed.add(attempt)
+        elif attempt.patient:
+            self._give_up(self._begun)
         return outcome
 
     def _begin(self, attempt: Attempt) -> None:
         stop = self._stop.part()
-        observed = attempt not in self._ahead or attempt in self._failed
+        observed = attempt not in self._ahead
         future = self._pool.submit(self._run_in_place, attempt, observed, stop)
         self._begun[attempt] = _Begun(future, stop)
 

@@ -490,3 +490,45 @@ def test_what_made_the_trial_fail_is_told_first(why: str, failed_at: str, told: 
     after = conclude(Proposal((need,), frozenset({cap})), Proven("c", (trial,), frozenset({cap})))
     assert after.need(cap).evidence[0].check.program == told
     assert set(after.need(cap).evidence) == set(evidence)
+
+
+@dataclass
+class AtTheFullMinute(Fake):
+    """It does its job when the time has come: every trial is late that has no more than the first
+    one took, until one has passed in all the time that it is allowed."""
+
+    patient: bool = False
+
+    def __call__(self, given: CapSet) -> TrialOutcome:
+        again = given in self.tried
+        outcome = super().__call__(given)
+        if given == EVERYTHING and not again:
+            return outcome
+        if not (self.patient or again):
+            return replace(outcome, passed=False, why="the check failed", late=True)
+        self.patient |= outcome.passed
+        return outcome
+
+
+@pytest.mark.parametrize("recommended", ["DAC_OVERRIDE SETUID", "DAC_OVERRIDE"])
+def test_what_was_late_is_not_taken_for_a_failure(recommended: str) -> None:
+    fake = AtTheFullMinute(needing("DAC_OVERRIDE SETUID"), refused=lambda _: caps("SETUID"))
+    proven = fake.prove(proposal(recommended))
+    assert proven.floor == caps("DAC_OVERRIDE SETUID")
+    assert not proven.flaky
+
+
+def test_what_is_late_only_the_second_time_is_given_its_time() -> None:
+    """Without CHOWN it passes at once by chance, and the next time it does not."""
+
+    class ByChance(Fake):
+        def __call__(self, given: CapSet) -> TrialOutcome:
+            outcome = super().__call__(given)
+            late = given == caps("SETUID") and self.tried.count(given) == 2
+            return replace(outcome, passed=False, late=True) if late else outcome
+
+    fake = ByChance(needing("SETUID"))
+    proven = fake.prove(proposal("CHOWN SETUID"))
+    assert proven.floor == caps("SETUID")
+    assert not proven.flaky
+    assert fake.tried.count(caps("SETUID")) == 3

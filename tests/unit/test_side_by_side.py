@@ -14,7 +14,7 @@ from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
 from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.workflow.side_by_side import Places, SideBySide, waiting_places
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, until
 
 CHOWN, KILL, NOTHING = parse_set(["CHOWN"]), parse_set(["KILL"]), parse_set([])
 
@@ -141,3 +141,24 @@ def test_they_begin_in_order() -> None:
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]
+
+
+def test_what_has_failed_is_given_more_time_and_what_began_with_less_is_ended() -> None:
+    begun, ended = list[Attempt](), list[CapSet]()
+
+    def run(attempt: Attempt, observed: bool, stop: Stop) -> TrialOutcome:
+        begun.append(attempt)
+        if attempt.caps != CHOWN:
+            while not stop.asked:
+                time.sleep(0.005)
+            ended.append(attempt.caps)
+            raise Interrupted
+        return TrialOutcome(attempt.patient, "", 0.1, Observed(0))
+
+    with SideBySide(run, Stop(), 2) as trials:
+        trials.ahead(attempts(CHOWN, KILL))
+        assert not trials(CHOWN).passed
+        assert not ended
+        assert trials(CHOWN).passed
+        until(lambda: ended == [KILL])
+    assert [attempt.patient for attempt in begun if attempt.caps == CHOWN] == [False, True]

@@ -49,6 +49,7 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
         observed=_observed([outcome.observed for outcome in outcomes], choices),
         refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
         kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
+        late=last.late,
         failed_at=at if last.failed_at == "start" else last.failed_at,
         output=last.output,
     )

@@ -40,6 +40,8 @@ class RoundResult:
     stop: dict[str, Any] | None
     """Of a daemon that was told to stop, and is judged by that: how it did, as a later trial's plan
     takes it."""
+    late: bool = False
+    """It failed by the clock alone: it was still running, and its time was over."""
 
 
 def run_rounds(
@@ -118,13 +120,14 @@ def _result(
 ) -> RoundResult:
     seconds = times[1] - times[0]
     if plan["kind"] != "daemon":
-        why = _oneshot_failed(plan, observation, seconds, words)
-        return RoundResult((), observation, why is None, why or "", why and "start", None)
+        why, late = _oneshot_failed(plan, observation, seconds, words), _late(plan, seconds)
+        return RoundResult((), observation, why is None, why or "", why and "start", None, late)
     passed_at = steps.passed_at(folder)
     if not observation.check_passed or passed_at is None:
         failed = steps.failed_act(folder)
         why = _daemon_failed(plan, observation, seconds, failed, words)
-        return RoundResult((), observation, False, why, failed or "start", None)
+        late = bool(observation.given_up) or _late(plan, seconds)
+        return RoundResult((), observation, False, why, failed or "start", None, late)
     if not judged_stop:
         return RoundResult((), observation, True, "", None, None)
     stop = _stop(plan, observation, times[1] - passed_at)
@@ -132,11 +135,15 @@ def _result(
     return RoundResult((), observation, why is None, why or "", why and "stop", stop)
 
 
+def _late(plan: dict[str, Any], seconds: float) -> bool:
+    return bool(seconds >= plan["timeout"])
+
+
 def _oneshot_failed(
     plan: dict[str, Any], observation: Observation, seconds: float, words: str
 ) -> str | None:
     status, passed = observation.recording.exit_status, observation.check_passed
-    if seconds >= plan["timeout"] and not passed:
+    if _late(plan, seconds) and not passed:
         return f"timed out after {plan['timeout']:g} s"
     if plan["expect_exit"] is not None and status != plan["expect_exit"]:
         return f"exited with {status} instead of {plan['expect_exit']}: {words}".rstrip(": ")
@@ -153,8 +160,9 @@ def _daemon_failed(
     if observation.given_up:
         said = observation.check_said or words
         return f"{observation.given_up}, and the check failed: {said}".rstrip(": ")
-    late = seconds >= plan["timeout"]
-    how = "timed out" if late else f"exited with {observation.recording.exit_status}"
+    how = (
+        "timed out" if _late(plan, seconds) else f"exited with {observation.recording.exit_status}"
+    )
     return f"{how} before the check passed: {words or observation.check_said}".rstrip(": ")
 
 

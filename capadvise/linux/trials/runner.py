@@ -110,8 +110,8 @@ class Job:
     exclusive: bool = False
     """It does not run beside others."""
     still_limit: float | None = None
-    """Of a daemon: seconds without anything new after which a failing trial ends; None: at its
-    time-out."""
+    """Of a daemon: seconds without anything new after which a failing trial ends; None: it has all
+    the time that the workload allows, as no other trial has shown how long it takes."""
     userns: bool = False
     """In a user namespace, with one-to-one ids."""
     options: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ def _part(result: bytes, job: Job) -> Part:
     raw = json.loads(result)
     if "broken" in raw:
         raise BrokenTrial(raw["broken"])
-    return _outcome(raw), _evidence(raw, job)
+    return _outcome(raw, job), _evidence(raw, job)
 
 
 def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> None:
@@ -261,7 +261,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
     }
 
 
-def _outcome(raw: dict[str, Any]) -> TrialOutcome:
+def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
     own_sets = [item["kept"] for one in raw["recordings"] for item in one["own_sets"]]
     return TrialOutcome(
         passed=raw["passed"],
@@ -276,6 +276,7 @@ def _outcome(raw: dict[str, Any]) -> TrialOutcome:
         refused=parse_set(raw["refused"]),
         kept=frozenset(Cap.parse(name) for names in own_sets for name in names),
         failed_at=raw["failed_at"],
+        late=raw["late"] and job.still_limit is not None,
         output=raw["output"],
     )
 

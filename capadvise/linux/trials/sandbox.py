@@ -231,6 +231,7 @@ def _result(
         "passed": last.passed,
         "why": last.why or last_words(text),
         "failed_at": act,
+        "late": not last.passed and last.late,
         "rounds_passed": len(rounds) - (not last.passed),
         "stop": _worst_stop(rounds),
         "seconds": round(seconds, 3),

@@ -18,6 +18,7 @@ The way through the package, from the top::
     sharing     what is kept that can do another's part
     proven      what trials have shown, and what a proposal becomes by it
     attempts    what a trial can run with, and which trials are likely
+    outcome     what came of a trial
     user_namespace whether a need could be met in one
     hardening   options of systemd that a set and a recording allow
     decide      from judged checks to needs, and to the set that satisfies them

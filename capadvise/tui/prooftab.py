@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from capadvise.caps import CapSet
 from capadvise.errors import CapadviseError
-from capadvise.prove import Interrupted
+from capadvise.outcome import Interrupted
 from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report

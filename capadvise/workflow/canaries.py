@@ -27,7 +27,7 @@ from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
 from capadvise.linux.engines.kubernetes.sets import containers, with_sets
-from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.outcome import Interrupted, TrialOutcome
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.notice import progress
 

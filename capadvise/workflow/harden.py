@@ -12,7 +12,7 @@ from capadvise.hardening import OPTION_KEYS, Hardening, largest, propose
 from capadvise.linux.engines.systemd import manager
 from capadvise.linux.trials import runner
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.outcome import Interrupted, TrialOutcome
 from capadvise.report.model import Report
 from capadvise.workflow.jobs import job_of
 from capadvise.workflow.notice import notice, progress

@@ -12,7 +12,8 @@ from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.sets import containers, granted
-from capadvise.prove import Interrupted, NotProvable, TrialOutcome, fewest, prove
+from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.prove import fewest, prove
 from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude
 from capadvise.report.model import Report
 from capadvise.report.proof_text import trial_text

@@ -13,7 +13,8 @@ from capadvise.decide import Proposal, decide_all
 from capadvise.linux.kernel.processors import busy_seconds
 from capadvise.linux.trials import choices, groups, runner
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import TrialOutcome, fewest, prove
+from capadvise.outcome import TrialOutcome
+from capadvise.prove import fewest, prove
 from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.recording import Recording
 from capadvise.report.merge import numbered
@@ -95,7 +96,7 @@ class _Proof:
         return outcome
 
     def _patient(self, job: runner.Job) -> runner.Job:
-        timeout = self._candidate.job.workload.timeout
+        timeout = max(self._candidate.job.workload.timeout, job.workload.timeout)
         return replace(job, workload=replace(job.workload, timeout=timeout), still_limit=None)
 
     def _groups(self) -> str | None:

@@ -17,7 +17,7 @@ from capadvise.linux.kernel.background import Background
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stages import Stages
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import Interrupted
+from capadvise.outcome import Interrupted
 from capadvise.proven import ENDED_EARLY, Proven, Trial
 from capadvise.report.escape import printable
 from capadvise.report.model import Report

@@ -10,7 +10,7 @@ from capadvise.linux.kernel import procfs
 from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import Part, SoFar
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import TrialOutcome
+from capadvise.outcome import TrialOutcome
 from capadvise.workload import ONE_START
 
 _SHORTEST_STILL = 3.0

@@ -14,7 +14,7 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.ftrace.instances import require_place
 from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import TrialOutcome
+from capadvise.outcome import TrialOutcome
 from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
 from capadvise.report.save import save

@@ -14,7 +14,7 @@ from capadvise.attempts import Attempt
 from capadvise.caps import CapSet
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.outcome import Interrupted, TrialOutcome
 
 Run = Callable[[Attempt, bool, Stop], TrialOutcome]
 """One trial. The second argument: whether its checks are observed, too."""

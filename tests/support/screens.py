@@ -15,8 +15,9 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.decide import decide
 from capadvise.differences import Observed
 from capadvise.errors import BadInput
+from capadvise.outcome import Interrupted, TrialOutcome
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, TrialOutcome, prove
+from capadvise.prove import prove
 from capadvise.proven import Trial, conclude
 from capadvise.recording import Check
 from capadvise.report.model import Report

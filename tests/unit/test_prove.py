@@ -14,7 +14,8 @@ from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
 from capadvise.judge import UNKNOWN_SITE, Effect, Judged
-from capadvise.prove import Interrupted, NotProvable, TrialOutcome, prove
+from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.prove import prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Phase
 from capadvise.report.proof_text import proof_lines

@@ -12,7 +12,7 @@ from capadvise.caps import CapSet, parse_set
 from capadvise.differences import Observed
 from capadvise.linux.trials.runner import BrokenTrial
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import Interrupted, TrialOutcome
+from capadvise.outcome import Interrupted, TrialOutcome
 from capadvise.workflow.side_by_side import Places, SideBySide, waiting_places
 from tests.support.wait import PATIENCE, until
 

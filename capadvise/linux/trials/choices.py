@@ -9,7 +9,7 @@ from capadvise.caps import CapSet
 from capadvise.differences import Observed
 from capadvise.linux.trials.runner import Job, Part, StopSeen, TrialEvidence, run_once
 from capadvise.linux.trials.stop import Stop
-from capadvise.prove import TrialOutcome
+from capadvise.outcome import TrialOutcome
 
 _AT = {
     "volumes": ("volumes", "on new volumes in place of the folders"),

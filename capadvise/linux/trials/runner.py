@@ -22,8 +22,8 @@ from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.scratch import scratch_of_child
 from capadvise.linux.trials.stages import Stage
 from capadvise.linux.trials.stop import Stop
+from capadvise.outcome import Interrupted, TrialOutcome
 from capadvise.posture import Posture
-from capadvise.prove import Interrupted, TrialOutcome
 from capadvise.recording import Recording
 from capadvise.report.load import load_recording
 from capadvise.report.posture import load_posture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.trials.stages import Stage, Stages
-from capadvise.prove import Interrupted
+from capadvise.outcome import Interrupted
 
 
 class Stop:

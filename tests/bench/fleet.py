@@ -44,7 +44,7 @@ def main() -> None:
     times = [time.process_time()]
     read = [loaded(json.loads(text), "report", CATALOG) for text in sent]
     times.append(time.process_time())
-    (merged,) = fleet.merged(read, "Deployment/web", pods, CATALOG)
+    (merged,) = fleet.merged(read, "Deployment/web", pods, pods.keys(), CATALOG)
     times.append(time.process_time())
     written = json.dumps(dump(merged.report, CATALOG), indent=1)
     times.append(time.process_time())

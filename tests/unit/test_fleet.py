@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.report import fleet
 from capadvise.report.model import Report
 from capadvise.target import Target
+from tests.bench import fleet as bench
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 
 DIGEST = f"sha256:{'1' * 64}"
@@ -50,6 +52,14 @@ def test_containers_and_images_have_a_report_each() -> None:
     ]
     (chown,) = (need for need in found[1].proposal.needs if need.cap == CHOWN.cap)
     assert fleet.seen_in(found[1], chown) == "seen in 1 of 3 replicas"
+
+
+def test_what_a_thousand_replicas_cost_can_be_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fleet", "3"])
+    bench.main()
+    assert "recorded in 3 of 3 replicas, 3 starts" in capsys.readouterr().out
 
 
 def test_a_selector_is_a_query() -> None:

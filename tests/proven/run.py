@@ -199,7 +199,7 @@ def text(made: dict[str, Any]) -> str:
 
 def write_names() -> None:
     """What each row is found by, as ``programs.yaml`` says it now, and the index of all."""
-    paths, wanted = sorted(MADE.glob("*.yaml")), programs()
+    paths, wanted = sorted(MADE.glob("*.yaml"), key=lambda path: path.stem), programs()
     for path in paths:
         made = yaml.safe_load(path.read_text())
         head = {key: made[key] for key in ("name", "what", "package", "version")}

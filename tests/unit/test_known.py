@@ -63,7 +63,7 @@ def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_file_is_read_and_in_the_index() -> None:
-    paths = sorted(KNOWN.folder.glob("*.yaml"))
+    paths = sorted(KNOWN.folder.glob("*.yaml"), key=lambda path: path.stem)
     every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
     assert [program.name for program in every] == list(KNOWN.names())
     assert index(every) == KNOWN.index.raw

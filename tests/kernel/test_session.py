@@ -55,6 +55,7 @@ try:
              for _, kind, pid, _ in ringbuffer.events(page)]
     print(len(kinds))
     asks()
+    buffers.number_calls()
     names = {buffers.types.enters.get(kind) for _, page in buffers.quiet.pages() if page
              for _, kind, pid, _ in ringbuffer.events(page)}
     print("setuid" in names)

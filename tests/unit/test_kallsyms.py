@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
+from capadvise.linux.ftrace.kallsyms import Reading, Symbols, call_site, syscall_of
 
 TABLE = b"""ffffffff81000000 T _stext
 ffffffff81000100 t cap_capable
@@ -118,6 +118,13 @@ def test_a_symbol_is_found_by_its_name() -> None:
 def test_hidden_addresses_are_an_error_with_a_way_out(tmp_path: Path) -> None:
     table = tmp_path / "kallsyms"
     table.write_bytes(b"0000000000000000 T _stext\n" * 9)
-    with pytest.raises(CannotObserve, match="hides the kernel's addresses") as caught:
-        Symbols.load(table)
-    assert caught.value.hint is not None
+    for read in (Symbols.load, lambda path: Reading(path).result()):
+        with pytest.raises(CannotObserve, match="hides the kernel's addresses") as caught:
+            read(table)
+        assert caught.value.hint is not None
+
+
+def test_a_table_that_is_on_its_way_is_waited_for_when_it_is_needed(tmp_path: Path) -> None:
+    table = tmp_path / "kallsyms"
+    table.write_bytes(TABLE)
+    assert Reading(table).result().name(BASE + 0x200) == "ns_capable"

@@ -45,18 +45,26 @@ class CallEvents:
             codes = " || ".join(f"ret == -{code}" for code in syscalls.refusing(name))
             instance.filter(f"syscalls:sys_exit_{name}", codes)
         instance.filter(_SIGNAL, _SIGSYS)
-        self.enters = {self._id(f"syscalls:sys_enter_{name}"): name for name in enters}
-        self.exits = {self._id(f"syscalls:sys_exit_{name}"): name for name in [*exits, *refused]}
+        self._begun, self._ended = enters, [*exits, *refused]
+        self.enters: dict[int, str] = {}
+        self.exits: dict[int, str] = {}
         self.sigsys = self._id(_SIGNAL)
         self.scan = self._filter_scans() if scans and _SCAN not in closable else None
         """The event of a thread that begins to list all processes."""
+
+    def number(self) -> None:
+        """Read the numbers of the calls' events: some hundred files of which each takes a while,
+        and nobody needs them before the first events are read."""
+        if not self.exits:
+            self.enters |= {self._id(f"syscalls:sys_enter_{name}"): name for name in self._begun}
+            self.exits |= {self._id(f"syscalls:sys_exit_{name}"): name for name in self._ended}
 
     @property
     def names(self) -> list[str]:
         """What is to be enabled."""
         scan = [_SCAN] if self.scan is not None else []
-        enters = [f"syscalls:sys_enter_{name}" for name in [*self.enters.values(), *scan]]
-        return [_SIGNAL, *enters, *(f"syscalls:sys_exit_{name}" for name in self.exits.values())]
+        enters = [f"syscalls:sys_enter_{name}" for name in [*self._begun, *scan]]
+        return [_SIGNAL, *enters, *(f"syscalls:sys_exit_{name}" for name in self._ended)]
 
     def _filter_scans(self) -> int | None:
         event = f"syscalls:sys_enter_{_SCAN}"

@@ -42,6 +42,7 @@ class Types:
     exit: int
     enters: dict[int, str]
     exits: dict[int, str]
+    """Calls. Both are filled when the first events are to be read, see ``CallEvents.number``."""
     sigsys: int
     """A seccomp filter sent a signal."""
     scan: int | None = None

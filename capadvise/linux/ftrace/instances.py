@@ -269,8 +269,13 @@ class Buffers:
 
     def drain(self, reader: PageReader) -> bool:
         """Read what is there; False where there was too much for one round."""
+        self.number_calls()
         self._unmatched = lambda: reader.unmatched
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
+
+    def number_calls(self) -> None:
+        """Complete ``types``, before the first events are read."""
+        self._calls.number()
 
     def wake_at_once(self) -> list[int]:
         """What to wait for in ``select``, which returns with the first event."""

@@ -16,6 +16,8 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.kernel import procfs
 
 KALLSYMS = Path("/proc/kallsyms")
+_HEAD = 4096
+"""Bytes: some ninety symbols, of which the first may lie at address 0 (those of each processor)."""
 
 _SUFFIX = re.compile(rb"\.(?:isra|part|cold|constprop|llvm)\b.*")
 _NOISE = re.compile(
@@ -56,16 +58,15 @@ class Symbols:
     """The kernel's symbol table as text. The core kernel's part is sorted, so it is searched as
     it stands: parsing 120,000 lines would cost more than a short run."""
 
-    def __init__(self, table: bytes) -> None:
-        self._table = table
-        modules = table.find(b"\t[")
-        self._core_end = len(table) if modules < 0 else table.rfind(b"\n", 0, modules) + 1
+    def __init__(self, table: bytes | Callable[[], bytes]) -> None:
+        """``table`` may come when it is first looked into."""
+        self._given = table
         self._known: dict[int, str] = {}
 
     @classmethod
     def load(cls, path: Path = KALLSYMS) -> Symbols:
         """Read the running kernel's table. Raises CannotObserve as ``Reading.result``."""
-        return Reading(path).result()
+        return cls.whole(path, path.read_bytes)
 
     @classmethod
     def whole(cls, path: Path, read: Callable[[], bytes]) -> Symbols:
@@ -86,6 +87,15 @@ class Symbols:
                 hint="run as root with CAP_SYSLOG, or: sysctl kernel.kptr_restrict=1",
             )
         return symbols
+
+    @cached_property
+    def _table(self) -> bytes:
+        return self._given if isinstance(self._given, bytes) else self._given()
+
+    @cached_property
+    def _core_end(self) -> int:
+        modules = self._table.find(b"\t[")
+        return len(self._table) if modules < 0 else self._table.rfind(b"\n", 0, modules) + 1
 
     def name(self, address: int) -> str:
         """The function that an address lies in; its hexadecimal value where there is none."""
@@ -138,7 +148,8 @@ class Symbols:
 
 class Reading:
     """The table on its way. The kernel writes it in 40 ms, 4 KB a call: another process takes it
-    meanwhile, for in a thread of ours each call would wait for Python's lock."""
+    meanwhile, for in a thread of ours each call would wait for Python's lock. No target waits for
+    it."""
 
     def __init__(self, path: Path = KALLSYMS) -> None:
         self._path = path
@@ -153,13 +164,24 @@ class Reading:
             )
 
     def result(self) -> Symbols:
-        """Wait for it. Raises CannotObserve where the kernel hides its addresses
-        (kernel.kptr_restrict)."""
+        """What waits for it when it is first looked into. Raises CannotObserve where the kernel
+        hides its addresses (kernel.kptr_restrict)."""
+        if self._cat is None:
+            return Symbols.load(self._path)
+        Symbols.whole(self._path, self._head)
+        return Symbols(self._whole)
+
+    def _head(self) -> bytes:
+        with self._path.open("rb", buffering=0) as file:
+            return file.read(_HEAD).rpartition(b"\n")[0]
+
+    def _whole(self) -> bytes:
+        assert self._cat is not None
         with self._copy:
-            if self._cat is None or self._cat.wait() != 0:
-                return Symbols.whole(self._path, self._path.read_bytes)
+            if self._cat.wait() != 0:
+                return self._path.read_bytes()
             self._copy.seek(0)
-            return Symbols.whole(self._path, self._copy.read)
+            return self._copy.read()
 
 
 _INNERMOST = 20

@@ -10,6 +10,7 @@ import errno
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from capadvise.caps import Cap
 from capadvise.dataclass import dataclass
@@ -68,8 +69,6 @@ class DistinctChecks:
         """``is_own``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
         user namespace the task was."""
         self._symbols, self._is_own, self._tells_within = symbols, is_own, tells_within
-        self.initial_namespace = symbols.address("init_user_ns")
-        """The address of the initial user namespace; 0 until it is known."""
         self._counts: dict[tuple[Key, int | None], _Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._origins: dict[bytes, Origin] = {}
@@ -92,6 +91,11 @@ class DistinctChecks:
         """Checks were about more user namespaces than the target is known to have made."""
         self._owners: set[int] | None = None
         """The user namespaces that exist, once a check is against another one than the target's."""
+
+    @cached_property
+    def initial_namespace(self) -> int:
+        """The address of the initial user namespace; 0 until it is known, which may be later."""
+        return self._symbols.address("init_user_ns")
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -52,7 +52,6 @@ class Tracker:
         self._refused_pids: dict[int, Scope] = {}
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
-        self._begun_calls = frozenset(types.enters.values()) - syscalls.FILTERS.keys()
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
@@ -262,7 +261,7 @@ class Tracker:
         is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
         if call == "clone":
             return result == -errno.EPERM
-        return call in self._begun_calls
+        return call in self.types.enters.values() and call not in syscalls.FILTERS
 
     def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is the next thing that is seen of a task, if it is

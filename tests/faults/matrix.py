@@ -12,16 +12,17 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.faults import pod_kills, unit_kills
 from tests.faults.kills import KINDS, kill_once, suspend, turn_back
 from tests.support.containers import CLIENTS, box_images
-from tests.support.guest import Guest, booted
-from tests.support.pods import Pod, node
-from tests.support.processes import Marked
+from tests.support.guest import booted
+from tests.support.pods import node
 
 _TESTS = {
     "disk full, folder gone, no files": ("test_reports.py", "test_places.py"),
@@ -36,13 +37,18 @@ _TESTS = {
 _SLEEPS, _BACK = 30.0, 3600.0
 
 
+Row = tuple[str, Sequence[Callable[[], None]]]
+
+
 def main(rounds: int, word: str = "") -> int:
     """Try everything; 1 where something went wrong."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     print(f"{'fault':36} {'tried':>6} {'left or lost':>13}", flush=True)
-    with tempfile.TemporaryDirectory() as name, _images(Path(name)), _machines() as (guest, pod):
-        rows = _kills(Path(name), rounds, guest, pod)
-        bad = sum(_row(fault, tries) for fault, tries in rows if word in fault)
+    with tempfile.TemporaryDirectory() as name, _images(Path(name)), ExitStack() as machines:
+        kills = [row for row in _kills(Path(name), rounds, machines) if word in row[0]]
+        with ThreadPoolExecutor(len(kills) or 1) as pool:  # most of the time, they wait
+            bad = sum(pool.map(_row, kills))
+        bad += sum(_row(row) for row in _machine_faults(Path(name)) if word in row[0])
     for fault, files in _TESTS.items():
         bad += _tested(fault, files) if word in fault else 0
     return 1 if bad else 0
@@ -53,42 +59,37 @@ def _images(folder: Path) -> Iterator[None]:
     yield from box_images(folder)
 
 
-@contextmanager
-def _machines() -> Iterator[tuple[Guest, tuple[Pod, Marked]]]:
-    with booted() as guest, node() as made, pod_kills.watched(made) as pod:
-        yield guest, pod
+def _kills(folder: Path, rounds: int, machines: ExitStack) -> Iterator[Row]:
+    """A row for each kind of run; one after the other within it, as each has its own machine."""
 
+    def row(name: str, kill: Callable[[int, Path], None]) -> Row:
+        def attempt(number: int) -> Callable[[], None]:
+            return lambda: kill(number, Path(tempfile.mkdtemp(dir=folder)))
 
-def _kills(
-    folder: Path, rounds: int, guest: Guest, pod: tuple[Pod, Marked]
-) -> Iterator[tuple[str, list[Callable[[], None]]]]:
-    def kill(name: str, number: int) -> Callable[[], None]:
-        return lambda: kill_once(name, number, Path(tempfile.mkdtemp(dir=folder)))
-
-    def kill_of_unit(name: str, number: int) -> Callable[[], None]:
-        return lambda: unit_kills.kill_once(guest, name, number, Path(tempfile.mkdtemp(dir=folder)))
-
-    def kill_of_pod(number: int) -> Callable[[], None]:
-        return lambda: pod_kills.kill_once(*pod, number, Path(tempfile.mkdtemp(dir=folder)))
-
-    def sleep(name: str) -> Callable[[], None]:
-        return lambda: suspend(name, _SLEEPS, Path(tempfile.mkdtemp(dir=folder)))
-
-    def back(name: str) -> Callable[[], None]:
-        return lambda: turn_back(name, _BACK, Path(tempfile.mkdtemp(dir=folder)))
+        return f"kill -9: {name}", [attempt(number) for number in range(rounds)]
 
     for name in KINDS:
-        yield f"kill -9: {name}", [kill(name, number) for number in range(rounds)]
+        yield row(name, partial(kill_once, name))
     for name in unit_kills.KINDS:
-        yield f"kill -9: {name}", [kill_of_unit(name, number) for number in range(rounds)]
-    yield "kill -9: pod", [kill_of_pod(number) for number in range(rounds)]
+        guest = machines.enter_context(booted())
+        yield row(name, partial(unit_kills.kill_once, guest, name))
+    pod = machines.enter_context(pod_kills.watched(machines.enter_context(node())))
+    yield row("pod", partial(pod_kills.kill_once, *pod))
+
+
+def _machine_faults(folder: Path) -> Iterator[Row]:
+    def row(fault: str, disturb: Callable[[str, float, Path], None], name: str, by: float) -> Row:
+        return f"{fault}: {name}", [lambda: disturb(name, by, Path(tempfile.mkdtemp(dir=folder)))]
+
     for name in KINDS:
         if name != "prove" and name not in CLIENTS:
-            yield f"{_SLEEPS:.0f} s stopped: {name}", [sleep(name)]
-            yield f"clock set back: {name}", [back(name)]
+            yield row(f"{_SLEEPS:.0f} s stopped", suspend, name, _SLEEPS)
+            yield row("clock set back", turn_back, name, _BACK)
 
 
-def _row(fault: str, tries: list[Callable[[], None]]) -> int:
+def _row(row: Row) -> int:
+    """Print it; how much went wrong."""
+    fault, tries = row
     bad = 0
     for attempt in tries:
         try:

@@ -55,6 +55,18 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A set that others publish for the program."""
+
+    what: str
+    """Whose, and where it is used: ``memcached.service of Debian``."""
+    caps: CapSet
+    source: str
+    difference: str
+    """Why it is another one than the nearest that was proven; empty where it is the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownProgram:
     """One program, as one Debian version of it was proven."""
 
@@ -77,6 +89,11 @@ class KnownProgram:
     system: str
     date: str
     variants: tuple[Variant, ...]
+    published: tuple[Published, ...] = ()
+
+    def nearest(self, caps: CapSet) -> Variant:
+        """The variant whose minimal set comes nearest to these."""
+        return min(self.variants, key=lambda variant: len(variant.floor ^ caps))
 
     @property
     def upstream(self) -> str:
@@ -185,7 +202,7 @@ _VARIANT = (
 def parse_program(path: Path, text: str) -> KnownProgram:
     """The text of one file; ``path`` is for messages. Raises BadInput with file and line."""
     raw = strict.load(path, text)
-    strict.keys(path, raw, required=_PROGRAM, optional=("commands",))
+    strict.keys(path, raw, required=_PROGRAM, optional=("commands", "upstream"))
     if raw["name"] != path.stem:
         raise BadInput(f"{values.at(path, raw)}: the name must be that of the file")
     made, variants = raw["made"], raw["variants"]
@@ -203,7 +220,19 @@ def parse_program(path: Path, text: str) -> KnownProgram:
         commands=values.texts(path, raw, "commands") if "commands" in raw else (),
         **{key: values.text(path, made, key) for key in _MADE},
         variants=tuple(_variant(path, each) for each in variants),
+        published=tuple(_published(path, raw.get("upstream", ()))),
     )
+
+
+def _published(path: Path, raw: Any) -> Iterator[Published]:
+    for each in raw:
+        strict.keys(path, each, required=("what", "set", "source"), optional=("difference",))
+        yield Published(
+            values.text(path, each, "what"),
+            frozenset(values.caps(path, each, "set")),
+            values.text(path, each, "source"),
+            values.text(path, each, "difference") if "difference" in each else "",
+        )
 
 
 def _variant(path: Path, raw: Any) -> Variant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
-from capadvise.catalog.known import KnownProgram, Variant
+from capadvise.catalog.known import KnownProgram, Published, Variant
 from capadvise.manual.words import head, prose, row
 from capadvise.report.words import risk_word
 
@@ -20,6 +20,24 @@ package, an image or a unit. `check` uses the table for services that have no re
 
 **What it does not say.** A row is one version, Debian's, run as its variant says. An image's
 entrypoint can do more, and so can your configuration: `capadvise run --prove` proves yours.
+
+To prove rows again, in a checkout as root: `python -m tests.proven.run nginx redis`, or without
+names all of them. `--compare` writes nothing, and says where a set is another one now.
+
+"Recommended adds": without it nothing fails, but something is lost that a trial noticed. The risk
+is the highest of a set: of docker's default, and of the minimal one.
+"""
+
+_PUBLISHED = """\
+
+## Beside what others publish
+
+Sets that others publish for {programs} of these programs, whole ones and no additions to a default,
+beside the minimal set of the variant that comes nearest. `capadvise known NAME` names the source.
+
+"""
+
+_LABELS = """\
 
 ## Labels
 
@@ -45,14 +63,6 @@ Dockerfile, from a report; `known NAME --format label` from a row of this table:
 `capadvise known oci:FOLDER` from a folder in OCI's layout, and `check --images` holds services
 without a report against them. No image is started or pulled. **A label is a claim of whoever built
 the image, and no proof.** Who has the report can compare its digest, and prove it again.
-
-## The table
-
-To prove rows again, in a checkout as root: `python -m tests.proven.run nginx redis`, or without
-names all of them. `--compare` writes nothing, and says where a set is another one now.
-
-"Recommended adds": without it nothing fails, but something is lost that a trial noticed. The risk
-is the highest of a set: of docker's default, and of the minimal one.
 """
 
 
@@ -63,7 +73,21 @@ def known_page(catalog: Catalog) -> str:
     lines = _HEAD.format(programs=len(programs), variants=variants).splitlines()
     lines += ["", *head(*_TITLES)]
     lines += [_row(program, each, catalog) for program in programs for each in program.variants]
-    return "\n".join(lines) + "\n"
+    published = [program for program in programs if program.published]
+    if published:
+        lines += _PUBLISHED.format(programs=len(published)).splitlines()
+        lines += head(*_PUBLISHED_TITLES)
+        lines += [_published(program, one) for program in published for one in program.published]
+    return "\n".join((*lines, *_LABELS.splitlines())) + "\n"
+
+
+_PUBLISHED_TITLES = ("program", "whose set", "beyond ours", "without", "why")
+
+
+def _published(program: KnownProgram, one: Published) -> str:
+    floor = program.nearest(one.caps).floor
+    more, less = _names(one.caps - floor), _names(floor - one.caps)
+    return row(program.name, prose(one.what), more, less, prose(one.difference or "the same"))
 
 
 _TITLES = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
-from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.report.escape import printable
 from capadvise.report.explain_words import bullet, paragraph, sentence
@@ -38,6 +39,11 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
     for variant in program.variants:
         yield ""
         yield from _variant_text(variant, catalog)
+    if program.published:
+        yield ""
+        yield "What others publish for it"
+        for one in program.published:
+            yield from bullet(_published(program, one))
     yield ""
     yield from paragraph(
         "This is the program run and configured as above. The entrypoint of an image can do more "
@@ -65,6 +71,24 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"started by: {variant.user}")
     yield from bullet(f"command: {' '.join(variant.command.split())}")
     yield from bullet(f"works if: {' '.join(variant.check.split())}")
+
+
+def _published(program: KnownProgram, one: Published) -> str:
+    nearest = program.nearest(one.caps)
+    beyond = beyond_text(one.caps, nearest.floor)
+    named = f" ({nearest.name})" if len(program.variants) > 1 else ""
+    why = f" {one.difference}" if one.difference else ""
+    return f"{one.what}: {set_text(one.caps)}. {beyond}{named}.{why} Source: {one.source}"
+
+
+def beyond_text(published: CapSet, proven: CapSet) -> str:
+    """``Beyond the minimal set here: KILL; without CHOWN``."""
+    if published == proven:
+        return "The minimal set here is the same"
+    more = [f"beyond the minimal set here: {set_text(published - proven)}"]
+    less = [f"without {set_text(proven - published)} of the minimal set here"]
+    said = "; ".join(more * bool(published - proven) + less * bool(proven - published))
+    return f"{said[:1].upper()}{said[1:]}"
 
 
 def _need(need: KnownNeed) -> str:

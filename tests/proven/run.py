@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 import capadvise
-from capadvise.caps import CapSet
+from capadvise.caps import CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.known import index, parse_program
 from capadvise.catalog.known_index import FOLDER, INDEX
@@ -126,11 +126,18 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
 
 
 def names(name: str, program: dict[str, Any]) -> dict[str, Any]:
-    """What it is found by, besides its own name."""
+    """What it is found by besides its own name, and what others publish for it."""
+    published = program.get("upstream", ())
     return {
         **{key: program.get(key, []) for key in ("images", "images_of_users", "units")},
         "commands": program.get("commands", [name]),
+        **({"upstream": [_upstream(one) for one in published]} if published else {}),
     }
+
+
+def _upstream(one: dict[str, Any]) -> dict[str, Any]:
+    """What others publish, with the names of capabilities as the kernel has them."""
+    return {**one, "set": _names(parse_set(one["set"]))}
 
 
 def variant(way: Way, report: Report) -> dict[str, Any]:

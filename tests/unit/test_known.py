@@ -16,7 +16,7 @@ from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
 from capadvise.formats.from_known import known_snippet
 from capadvise.report.known_text import known_text
-from tests.proven.run import PROGRAMS, differences, programs, ways
+from tests.proven.run import PROGRAMS, differences, names, programs, ways
 
 KNOWN = default().known
 NGINX = KNOWN.program("nginx")
@@ -65,7 +65,7 @@ def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_file_is_read_and_in_the_index() -> None:
     paths = sorted(KNOWN.folder.glob("*.yaml"), key=lambda path: path.stem)
     every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
-    assert [program.name for program in every] == list(KNOWN.names())
+    assert sorted(program.name for program in every) == list(KNOWN.names())
     assert index(every) == KNOWN.index.raw
     for program in every:
         for variant in program.variants:
@@ -79,6 +79,43 @@ def test_every_row_is_made_of_a_workload_that_is_there() -> None:
         said = [variant.workload for variant in KNOWN.program(name).variants]
         assert said == [way.workload for way in ways(wanted[name])], name
     assert programs(["nginx"]).keys() == {"nginx"}
+
+
+def test_every_row_has_the_names_and_the_sets_of_others_that_programs_yaml_says() -> None:
+    """``python -m tests.proven.run --names`` brings rows up to date."""
+    wanted = programs()
+    for path in sorted(KNOWN.folder.glob("*.yaml")):
+        row = yaml.safe_load(path.read_text())
+        said = names(path.stem, wanted[path.stem])
+        assert {key: row.get(key) for key in said} == said, path.stem
+        assert ("upstream" in row) == ("upstream" in said), path.stem
+
+
+def test_the_sets_of_others_are_explained_where_they_differ() -> None:
+    wanted = [name for name, program in programs().items() if "upstream" in program]
+    assert len(wanted) >= 10
+    for program in map(KNOWN.program, KNOWN.names()):
+        for one in program.published:
+            differs = one.caps != program.nearest(one.caps).floor
+            assert differs is bool(one.difference), (program.name, one.what)
+
+
+@pytest.mark.parametrize(
+    ("caps", "said"),
+    [
+        ("CHOWN SETGID SETUID NET_BIND_SERVICE", "The minimal set here is the same."),
+        ("CHOWN SETGID SETUID NET_BIND_SERVICE KILL", "Beyond the minimal set here: KILL."),
+        ("SETGID SETUID NET_BIND_SERVICE", "Without CHOWN of the minimal set here."),
+    ],
+)
+def test_what_others_publish_is_shown(caps: str, said: str) -> None:
+    listed = [f"CAP_{name}" for name in caps.split()]
+    wanted = {"what": "a unit", "set": listed, "source": "somewhere", "difference": "Why."}
+    raw = yaml.safe_load(_text()) | {"upstream": [wanted]}
+    text = "\n".join(
+        known_text(parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)), "nginx", default())
+    )
+    assert f"{said} Why. Source: somewhere" in " ".join(text.split())
 
 
 def test_one_name_stands_for_one_program() -> None:

@@ -84,6 +84,9 @@ def test_no_rule_is_hidden_by_one_before_it() -> None:
         ("FOWNER", "ns_capable may_open path_openat do_filp_open", "optional"),
         ("FOWNER", "ns_capable setattr_prepare ext4_setattr notify_change chmod_common", "decides"),
         ("SYS_ADMIN", "ns_capable __x64_sys_sethostname do_syscall_64", "decides"),
+        # where all pipes of a user hold much, new ones are made smaller
+        ("SYS_RESOURCE", "capable alloc_pipe_info create_pipe_files do_pipe2", "optional"),
+        ("SYS_ADMIN", "capable alloc_pipe_info create_pipe_files do_pipe2", "optional"),
     ],
 )
 def test_what_a_refusal_means_at_a_site_that_was_seen(cap: str, site: str, meaning: str) -> None:

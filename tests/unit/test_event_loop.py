@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -53,3 +54,26 @@ def test_what_ended_at_once_is_not_waited_for(silent: int, monkeypatch: pytest.M
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_its_end_is_noted_before_it_is_told(silent: int) -> None:
+    """Noted afterwards, what a quick one does at its end would count as its work: a master that
+    signals its workers would need KILL, once in a while."""
+    done: list[str] = []
+
+    class Told(Gone):
+        def signal(self, number: int, *, from_process: bool) -> None:
+            done.append(f"told {number}")
+
+    def note(*, stopping: bool) -> None:
+        done.append("noted")
+
+    sources: Any = SimpleNamespace(
+        fds=[], events=[], read=lambda: True, finish=lambda: None, note_stopping=note
+    )
+    signals: Any = SimpleNamespace(
+        fd=silent, before=(), received=lambda: [(signal.SIGTERM, True)], hung_up=False
+    )
+    subject: Any = Told(silent)
+    EventLoop(subject, sources, signals, Command(("true",)), Limits()).run()
+    assert done[:2] == ["noted", f"told {signal.SIGTERM:d}"]

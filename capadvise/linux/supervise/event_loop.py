@@ -162,8 +162,9 @@ class EventLoop:
                 let_go_of_terminal()
                 self._decide(decisions.HungUp())
                 continue
-            self.subject.signal(number, from_process=from_process)
+            # what it does from its signal on is its end: noted before, however quick it is
             self._decide(decisions.Signalled(number))
+            self.subject.signal(number, from_process=from_process)
 
     def _decide(self, event: decisions.Event) -> None:
         now = time.monotonic() - self.clock

@@ -69,7 +69,7 @@ def test_its_end_is_noted_before_it_is_told(silent: int) -> None:
         done.append("noted")
 
     sources: Any = SimpleNamespace(
-        fds=[], events=[], read=lambda: True, finish=lambda: None, note_stopping=note
+        fds=[], events=[], read=lambda: True, finish=lambda: None, observer="", note_stopping=note
     )
     signals: Any = SimpleNamespace(
         fd=silent, before=(), received=lambda: [(signal.SIGTERM, True)], hung_up=False

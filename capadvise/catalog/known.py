@@ -145,6 +145,11 @@ class Known:
         )
         return self.program(found) if found else None
 
+    def namesake(self, word: str) -> KnownProgram | None:
+        """See ``KnownIndex``."""
+        found = self.index.namesake(word)
+        return self.program(found) if found else None
+
     def by_unit(self, word: str) -> KnownProgram | None:
         """See ``KnownIndex``."""
         found = self.index.by_unit(word)

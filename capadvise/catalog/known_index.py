@@ -7,6 +7,7 @@ others: each run looks into it at its end, and reads nothing else.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -64,23 +65,37 @@ class KnownIndex:
         return raw
 
     def by_name(self, word: str) -> str | None:
-        """A program or a package."""
-        return self.raw["programs"].get(word)
+        """A program or a package, also with a version: ``nginx-light=1.26.3-3``, ``php8.2-fpm``."""
+        return self._listed("programs", word.partition("=")[0].partition(":")[0])
 
     def by_command(self, word: str) -> str | None:
         """An executable, without its folder."""
-        return self.raw["commands"].get(word)
+        return self._listed("commands", word)
 
     def by_unit(self, word: str) -> str | None:
-        """A unit, with its ending or without; one made from a template by the template."""
+        """A unit, with its ending or without, or its file; one made from a template by that."""
         for ending in _UNIT_ENDINGS:
-            word = word.removesuffix(ending)
-        units = self.raw["units"]
-        return units.get(word) or units.get(f"{word.partition('@')[0]}@")
+            if word.endswith(ending):
+                word = word.rpartition("/")[2].removesuffix(ending)
+        template, at, _ = word.partition("@")
+        if not at:
+            return self._listed("units", word)
+        return self._listed("units", f"{template}@") or self._listed("units", template)
 
     def by_image(self, word: str) -> str | None:
-        """A reference of an image, however long."""
+        """A reference of an image, however it is written."""
         return self.raw["images"].get(repository(word))
+
+    def namesake(self, word: str) -> str | None:
+        """Of an image that is none of ours, and is called as one of them: ``team/nginx``."""
+        path, slash, last = repository(word).rpartition("/")
+        if not (path and slash):
+            return None
+        return self.raw["images"].get(last) or self.by_name(last) or self.by_command(last)
+
+    def _listed(self, kind: str, word: str) -> str | None:
+        words = self.raw[kind]
+        return words.get(word) or words.get(_VERSION.sub("", word))
 
     def row(self, name: str) -> KnownRow:
         """By its own name, which there must be."""
@@ -105,14 +120,32 @@ def upstream(version: str) -> str:
 
 
 def repository(reference: str) -> str:
-    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay."""
+    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay, but for those
+    that hold copies of Docker's."""
     name = reference.partition("@")[0]
+    for transport in _TRANSPORTS:
+        name = name.removeprefix(transport)
     head, colon, tail = name.rpartition(":")
     if colon and "/" not in tail:
         name = head
-    for prefix in ("index.docker.io/", "docker.io/", "library/"):
-        name = name.removeprefix(prefix)
-    return name
+    for registry in _HUB:
+        if name.startswith(registry):
+            return name.removeprefix(registry).removeprefix("library/")
+    return name.removeprefix("library/")
+
+
+_TRANSPORTS = ("docker://", "docker-daemon:", "containers-storage:")
+"""As skopeo, podman and Kubernetes' events write them: containers-transports(5)."""
+_HUB = (
+    *("docker.io/", "index.docker.io/", "registry-1.docker.io/", "registry.hub.docker.com/"),
+    *("mirror.gcr.io/", "public.ecr.aws/docker/"),
+)
+"""Docker Hub, and its copies: cloud.google.com/artifact-registry/docs/pull-cached-dockerhub-images,
+gallery.ecr.aws/docker."""
+_VERSION = re.compile(r"(?<=[a-z])-?\d+(\.\d+)*(?![a-z])")
+"""In a name: ``php8.2-fpm``, ``postgresql-17``, ``squid3``."""
+_SURE_VERSION = re.compile(r"(?<=[a-z])(-\d+(\.\d+)*|\d+\.\d+)(?![a-z])")
+"""The same, where it is a version and not a part of the name, as in ``stunnel4``."""
 
 
 def tag(reference: str) -> str:
@@ -121,9 +154,24 @@ def tag(reference: str) -> str:
     return tail if colon and head and "/" not in tail else ""
 
 
-def other_version(name: str, proven: str, reference: str) -> str | None:
-    """What must be said to somebody who asked for a version that was not proven; unescaped."""
-    asked = tag(reference).partition("-")[0]
-    if not asked[:1].isdecimal() or f"{proven}.".startswith(f"{asked}."):
+def _asked(word: str) -> str:
+    """The version that somebody asks for who says this; empty for none."""
+    if version := word.partition("=")[2]:
+        return version
+    if found := tag(word):
+        return found.partition("-")[0]
+    named = _SURE_VERSION.search(word) if "/" not in word and ":" not in word else None
+    return named[0].removeprefix("-") if named else ""
+
+
+def other_version(name: str, version: str, word: str) -> str | None:
+    """What must be said to somebody who asked for a version that was not proven; unescaped.
+    ``version``: Debian's of the proof; ``word``: what was asked for."""
+    asked, proven = _asked(word), upstream(version)
+    if "=" in word and "-" in asked:  # a revision of Debian's
+        if asked in (version, version.partition(":")[2]):
+            return None
+        proven = version
+    elif not asked[:1].isdecimal() or f"{proven}.".startswith(f"{upstream(asked)}."):
         return None  # latest, alpine, ${TAG}: no version is asked for
     return f"The proof is for {name} {proven}, not for {asked}."

@@ -10,7 +10,7 @@ from capadvise.catalog.known_index import other_version
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
-from capadvise.report.known_text import known_text, list_text
+from capadvise.report.known_text import known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
 
 IMAGE, LAYOUT = "image:", "oci:"
@@ -27,7 +27,7 @@ def command(args: argparse.Namespace) -> int:
         return Exit.OK
     if args.name.startswith((IMAGE, LAYOUT)):
         return _of_image(args)
-    program = known.find(args.name)
+    program = known.find(args.name) or known.namesake(args.name)
     if program is None:
         raise BadInput(
             f"no set is known for {args.name!r}",
@@ -39,7 +39,9 @@ def command(args: argparse.Namespace) -> int:
     from capadvise.formats.from_known import known_snippet
 
     variant = _chosen(program, args.variant)
-    if other := other_version(program.name, program.upstream, args.name):
+    if known.find(args.name) is None:
+        notice(f"note: {namesake_text(program, args.name)}")
+    elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
     text = FORMATS[args.format].render(known_snippet(program, variant, set_name=args.set))
     print(text, end="")

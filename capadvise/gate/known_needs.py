@@ -32,7 +32,7 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     said = list(_differences(service, program.largest, program.common))
     if not said:
         return
-    asked = other_version(program.name, program.upstream, image)
+    asked = other_version(program.name, program.version, image)
     yield service.finding(
         "known-needs",
         "",

@@ -59,7 +59,7 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     of_known = set_of(nearest)
     image = report.target.image or ""
     is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
-    other = other_version(name, program.upstream, image) if is_its_own else None
+    other = other_version(name, program.version, image) if is_its_own else None
     return Comparison(program, nearest, floor is not None, own - of_known, of_known - own, other)
 
 

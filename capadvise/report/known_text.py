@@ -29,7 +29,9 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
         f"{program.kernel}, capadvise {program.capadvise})."
     )
     yield from paragraph(made)
-    if other := other_version(program.name, program.upstream, word):
+    if catalog.known_index.namesake(word) and catalog.known.find(word) is None:
+        yield from paragraph(printable(namesake_text(program, word)))
+    elif other := other_version(program.name, program.version, word):
         yield from paragraph(printable(other))
     if repository(word) in program.images_of_users:
         yield from paragraph(
@@ -71,6 +73,13 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"started by: {variant.user}")
     yield from bullet(f"command: {' '.join(variant.command.split())}")
     yield from bullet(f"works if: {' '.join(variant.check.split())}")
+
+
+def namesake_text(program: KnownProgram, word: str) -> str:
+    """What must be said of an image that is only called as one of the program's; unescaped."""
+    ours = [*program.images, *program.images_of_users]
+    those = f"not {' or '.join(ours)}" if ours else "an image that nothing is known of"
+    return f"{repository(word)} is {those}: it is only called like {program.name}, and may differ."
 
 
 def _published(program: KnownProgram, one: Published) -> str:

@@ -32,6 +32,15 @@ NGINX = KNOWN.program("nginx")
         ("index.docker.io/bitnami/redis:8", "bitnami/redis", "8"),
         ("localhost:5000/nginx", "localhost:5000/nginx", ""),
         ("localhost:5000/nginx:1", "localhost:5000/nginx", "1"),
+        ("docker://docker.io/library/nginx:1", "nginx", "1"),
+        ("docker-daemon:nginx:1.27", "nginx", "1.27"),
+        ("registry-1.docker.io/library/nginx", "nginx", ""),
+        ("mirror.gcr.io/library/nginx:1", "nginx", "1"),
+        ("public.ecr.aws/docker/library/nginx", "nginx", ""),
+        ("public.ecr.aws/team/nginx", "public.ecr.aws/team/nginx", ""),
+        ("registry.example:5000/team/nginx@sha256:ab", "registry.example:5000/team/nginx", ""),
+        ("registry.example/library/nginx", "registry.example/library/nginx", ""),
+        ("docker.io.example.org/nginx", "docker.io.example.org/nginx", ""),
         ("", "", ""),
     ],
 )
@@ -45,6 +54,14 @@ def test_references(reference: str, name: str, version: str) -> None:
         ("redis", "redis"),
         ("redis-server", "redis"),
         ("redis-server.service", "redis"),
+        ("/usr/lib/systemd/system/redis-server.service", "redis"),
+        ("redis-server@one.service", "redis"),
+        ("redis-server=5:8.0.2-3", "redis"),
+        ("redis-server:amd64", "redis"),
+        ("mariadbd", "mariadb"),
+        ("redis-server8", "redis"),
+        ("redis8.0-server", "redis"),
+        ("redis@sha256:ab", "redis"),
         ("bitnami/redis:7", "redis"),
         ("example.org/redis", None),
         ("nothing", None),
@@ -176,7 +193,44 @@ def test_one_program_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_which_version_a_tag_names(tag_: str, is_proven: bool) -> None:
-    assert (other_version("nginx", NGINX.upstream, f"nginx:{tag_}") is None) is is_proven
+    assert (other_version("nginx", NGINX.version, f"nginx:{tag_}") is None) is is_proven
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("php8.4-fpm", None),
+        ("php8.2-fpm", "The proof is for php 8.4.11, not for 8.2."),
+        ("php=2:8.4.11-1", None),
+        ("php=8.4.11-1", None),
+        ("php=8.4.11-2", "The proof is for php 2:8.4.11-1, not for 8.4.11-2."),
+        ("php=8.4", None),
+        ("php=8.3", "The proof is for php 8.4.11, not for 8.3."),
+        ("php:8.3-fpm@sha256:00", "The proof is for php 8.4.11, not for 8.3."),
+        ("php@sha256:00", None),
+        ("php", None),
+        ("php4", None),
+        ("php-7", "The proof is for php 8.4.11, not for 7."),
+        ("php.service", None),
+        ("php@7.service", None),
+        ("team:5000/php", None),
+    ],
+)
+def test_what_is_not_the_proven_version_is_said(word: str, said: str | None) -> None:
+    assert other_version("php", "2:8.4.11-1", word) == said
+
+
+def test_an_image_that_is_only_called_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    word = "registry.example:5000/team/nginx:99\x1b"
+    said = "registry.example:5000/team/nginx is not nginx or "
+    assert main(["known", word]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert "it is only called like nginx, and may differ." in text
+    assert "not for 99" not in text  # a tag of others
+    assert main(["known", word, "--format", "docker"]) == 0
+    assert f"note: {said}" in capsys.readouterr().err
+    assert main(["known", "team/no-such-program"]) == 2
 
 
 def test_a_hostile_tag_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:

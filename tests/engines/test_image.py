@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.formats.admission import PodOwner
+from capadvise.linux.engines.kubernetes import objects
 from tests.support.containers import call
+from tests.support.pods import Node
 from tests.support.required import missing, tool
+from tests.support.wait import until
 
 TOP = Path(__file__).parents[2]
 FOLDER = TOP / "demos" / "image"
@@ -159,10 +163,35 @@ def test_it_inspects_a_container_with_exactly_the_set_of_its_page(
     assert (found["posture"]["namespaces"]["mnt"] == "own") is known
 
 
-def test_it_has_what_the_script_of_an_observer_calls(place: Place) -> None:
-    """``capadvise kubernetes record`` starts a shell in it, on a root that is not written to."""
-    words = ["docker", "run", "--rm", "--read-only", "--network=none", "--entrypoint=sh", IMAGE]
-    called = "for each in capadvise cat grep sleep; do command -v $each || exit 1; done"
-    done = call(*words, "-c", f"{called}; capadvise --version")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[0] == "/opt/capadvise/bin/capadvise"
+def test_as_an_observer_of_a_cluster_it_watches_pods(place: Place, kubelet: Node) -> None:
+    """By the very command that ``capadvise kubernetes record`` gives it, with its set, on a root
+    that it cannot write; and the reports are read as ``record`` reads them."""
+    owner = PodOwner.parse("pod/web-1", kubelet.namespace)
+    (made,) = objects.observer(owner, "node", "observer", "run", IMAGE, 600)["spec"]["containers"]
+    context, probe = made["securityContext"], made["readinessProbe"]["exec"]["command"]
+    sets = [f"--cap-drop={cap}" for cap in context["capabilities"]["drop"]]
+    sets += [f"--cap-add={cap}" for cap in context["capabilities"]["add"]]
+    assert context["readOnlyRootFilesystem"] is not context["allowPrivilegeEscalation"]
+    restraints = ["--read-only", "--security-opt=no-new-privileges", "--network=none", *sets]
+    places = ["--pid=host", "--tmpfs=/reports", "-v", f"{place.tracing}:{TRACING}"]
+    environment = [f"--env={one['name']}={one['value']}" for one in made["env"]]
+    shell, *command = made["command"]
+    words = [*restraints, *places, *environment, f"--entrypoint={shell}", IMAGE, *command]
+    name = f"{IMAGE}-observer"
+    started = call("docker", "run", "-d", "--name", name, *words)
+    try:
+        assert started.returncode == 0, started.stderr
+        until(
+            lambda: call("docker", "exec", name, *probe).returncode == 0,
+            shows=lambda: call("docker", "logs", name),
+        )
+        with kubelet.pod("web-1") as pod:
+            assert pod.ended(pod.run("web", "chown", "5", "/data")) == 0
+            done = call("docker", "exec", name, "sh", "-c", objects.COLLECT)
+    finally:
+        call("docker", "rm", "-f", name)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (report,) = found if isinstance(found, list) else [found]
+    assert report["target"]["pod"] == f"{kubelet.namespace}/web-1"
+    assert report["proposal"]["cap_add"] == ["CHOWN"]

@@ -139,7 +139,7 @@ class Known:
         index = self.index
         found = (
             index.by_name(word)
-            or index.by_command(word)
+            or index.by_command(word.rpartition("/")[2] if word.startswith("/") else word)
             or index.by_unit(word)
             or index.by_image(word)
         )

@@ -88,8 +88,8 @@ class KnownIndex:
 
     def namesake(self, word: str) -> str | None:
         """Of an image that is none of ours, and is called as one of them: ``team/nginx``."""
-        path, slash, last = repository(word).rpartition("/")
-        if not (path and slash):
+        path, _, last = repository(word).rpartition("/")
+        if not path:
             return None
         return self.raw["images"].get(last) or self.by_name(last) or self.by_command(last)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,17 @@ def _workload(place: str) -> tuple[Path, dict[str, Any]]:
     for folder in PLACES:
         path = folder / f"{stem}.yaml"
         if path.exists():
-            for raw in yaml.safe_load_all(path.read_text()):
-                if raw and raw["name"] == name:
+            for raw in _workloads(path):
+                if raw["name"] == name:
                     return path, raw
     sys.exit(f"there is no workload {place}")
+
+
+@cache
+def _workloads(path: Path) -> list[dict[str, Any]]:
+    """Of a file, which many rows name."""
+    text = path.read_text()
+    return [raw for raw in yaml.load_all(text, yaml.CSafeLoader) if raw]
 
 
 def packages(chosen: dict[str, dict[str, Any]]) -> list[str]:

@@ -130,6 +130,7 @@ def test_what_others_publish_is_shown(caps: str, said: str) -> None:
     listed = [f"CAP_{name}" for name in caps.split()]
     wanted = {"what": "a unit", "set": listed, "source": "somewhere", "difference": "Why."}
     raw = yaml.safe_load(_text()) | {"upstream": [wanted]}
+    raw["variants"] = raw["variants"][:1]
     text = "\n".join(
         known_text(parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)), "nginx", default())
     )
@@ -263,7 +264,7 @@ def test_a_set_in_every_language(name: str, capsys: pytest.CaptureFixture[str]) 
 def test_one_of_several_variants(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["known", "redis", "--format", "docker"]) == 0
     asked = capsys.readouterr()
-    assert "redis was proven in 2 variants" in asked.err
+    assert "redis was proven in 4 variants" in asked.err
     assert "--cap-add=SETUID" in asked.out
     assert main(["known", "redis", "--format", "docker", "--variant", "as ROOT"]) == 0
     assert "--cap-add" not in capsys.readouterr().out
@@ -274,6 +275,7 @@ def test_one_of_several_variants(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_variant_that_another_user_starts() -> None:
     """Its set is rendered for that user, and no container that root starts lacks it."""
     raw = yaml.safe_load((KNOWN.folder / "nginx.yaml").read_text())
+    raw["variants"] = raw["variants"][:1]
     raw["variants"].append({**raw["variants"][0], "name": "by a user", "user": "www-data"})
     program = parse_program(Path("nginx.yaml"), yaml.safe_dump(raw))
     by_root, by_user = program.variants
@@ -308,7 +310,7 @@ services:
             "holds SYS_TIME and lacks SETGID and NET_BIND_SERVICE",
         ),
         ("", 'user: "33"', ""),
-        ("", "privileged: true", "this one also holds 37 others, DAC_OVERRIDE, "),
+        ("", "privileged: true", "this one also holds 35 others, "),
     ],
 )
 def test_services_without_a_report(

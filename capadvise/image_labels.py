@@ -7,6 +7,7 @@ an image writes what they like, and all that is read here is hostile.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from capadvise.caps import CapSet, parse_set
 from capadvise.dataclass import dataclass
@@ -52,9 +53,9 @@ def _set(labels: Mapping[str, str], key: str, problems: list[str]) -> CapSet | N
     text = labels.get(PREFIX + key)
     if text is None:
         return None
-    try:
-        return parse_set(filter(None, text[:_LONGEST].split(",")))
-    except ValueError:
-        shown = text[:60] + "…" * (len(text) > 60)
-        problems.append(f"the label {PREFIX}{key} holds no capabilities: {shown}")
-        return None
+    with suppress(ValueError):
+        if len(text) <= _LONGEST:
+            return parse_set(filter(None, text.split(",")))
+    shown = text[:60] + "…" * (len(text) > 60)
+    problems.append(f"the label {PREFIX}{key} holds no capabilities: {shown}")
+    return None

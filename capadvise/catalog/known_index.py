@@ -66,7 +66,8 @@ class KnownIndex:
 
     def by_name(self, word: str) -> str | None:
         """A program or a package, also with a version: ``nginx-light=1.26.3-3``, ``php8.2-fpm``."""
-        return self._listed("programs", word.partition("=")[0].partition(":")[0])
+        name = word if "/" in word else word.partition("=")[0].partition(":")[0]
+        return self._listed("programs", name)
 
     def by_command(self, word: str) -> str | None:
         """An executable, without its folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def command(args: argparse.Namespace) -> int:
         from capadvise.commands.into import patch
 
         return patch(args, report, answer)
-    if args.format == "label":
+    if args.format == "label" and os.path.isfile(args.report):  # a pipe is read once
         answer = replace(answer, digest=_digest(Path(args.report)))
     for caution in answer.cautions:
         notice(f"note: {caution}")

@@ -106,7 +106,7 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
 
 
 def compared_in_short(report: Report, index: KnownIndex, caps: CapSet) -> str | None:
-    """One line for a screen: ``nginx 1.26.3 as known 4 → 3 (−KILL)``."""
+    """One line for a screen: ``Known for nginx 1.26.3: 4 → 3 (−KILL)``."""
     comparison = compared(report, index, caps)
     if comparison is None:
         return None
@@ -114,6 +114,6 @@ def compared_in_short(report: Report, index: KnownIndex, caps: CapSet) -> str | 
     changes = [f"+{cap.short}" for cap in sorted(comparison.more)]
     changes += [f"−{cap.short}" for cap in sorted(comparison.less)]
     if not changes:
-        return printable(f"as known for {name}")
+        return printable(f"As known for {name}")
     known = len(caps) - len(comparison.more) + len(comparison.less)
-    return printable(f"{name} as known {known} → {len(caps)} ({', '.join(changes)})")
+    return printable(f"Known for {name}: {known} → {len(caps)} ({', '.join(changes)})")

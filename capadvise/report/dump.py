@@ -85,6 +85,7 @@ def _known(comparison: Comparison | None) -> dict[str, Any] | None:
         "program": program.name,
         "version": program.version,
         "variant": variant.name,
+        "set": "floor" if comparison.minimal else "recommended",
         "recommended": names(variant.recommended),
         "floor": names(variant.floor),
         "more": names(comparison.more),

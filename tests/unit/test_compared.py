@@ -138,9 +138,9 @@ def test_the_tag_of_another_image_is_no_version_of_the_program() -> None:
 def test_a_choice_on_a_screen() -> None:
     made, chosen = of("SETGID SETUID KILL"), parse_set(["SETGID", "SETUID", "KILL"])
     said = compared_in_short(made, INDEX, chosen)
-    assert said == "nginx 1.26.3 as known 3 → 3 (+KILL, −CHOWN)"
+    assert said == "Known for nginx 1.26.3: 3 → 3 (+KILL, −CHOWN)"
     four = parse_set(["CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"])
-    assert compared_in_short(made, INDEX, four) == "as known for nginx 1.26.3"
+    assert compared_in_short(made, INDEX, four) == "As known for nginx 1.26.3"
     assert compared_in_short(of("", program="sh"), INDEX, four) is None
 
 
@@ -152,6 +152,7 @@ def test_the_json_says_it_too() -> None:
         "program": "nginx",
         "version": "1.26.3-3+deb13u11",
         "variant": "port 8080",
+        "set": "recommended",
         "recommended": ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
         "floor": ["CAP_SETGID", "CAP_SETUID"],
         "more": ["CAP_KILL"],

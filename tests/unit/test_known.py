@@ -65,6 +65,8 @@ def test_references(reference: str, name: str, version: str) -> None:
         ("redis@sha256:ab", "redis"),
         ("bitnami/redis:7", "redis"),
         ("example.org/redis", None),
+        ("redis:5000/team/web", None),
+        ("redis:5000/team/web:8", None),
         ("nothing", None),
         ("", None),
     ],

@@ -293,6 +293,8 @@ def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
 
 
 def _notes(report: Report, caps: CapSet) -> Iterator[str]:
+    if report.partial:
+        yield "partial: its start was not observed, and the next one may need more than this set"
     start = report.posture.sysctls.get(PORT_START, "")
     if start.isdecimal() and int(start) < 1024 and not caps & _BIND:
         yield (

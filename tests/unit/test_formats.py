@@ -38,6 +38,16 @@ def rendered(name: str) -> str:
     return FORMATS[name].render(snippet_of(whole, whole.proposal.recommended, default()))
 
 
+@pytest.mark.parametrize("name", ["compose", "kubernetes", "systemd"])
+def test_what_has_not_seen_a_start_says_so(name: str) -> None:
+    """Else a set that can only be added to others would look like the whole."""
+    whole = report()
+    partial = replace(whole, recordings=tuple(replace(r, attached=True) for r in whole.recordings))
+    text = FORMATS[name].render(snippet_of(partial, whole.proposal.recommended, default()))
+    assert "# partial: its start was not observed" in text
+    assert "partial" not in rendered(name)
+
+
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_golden(name: str) -> None:
     assert_golden(f"{name}.txt", rendered(name))

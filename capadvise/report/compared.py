@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog.known_index import KnownIndex, KnownRow, KnownSets, other_version
 from capadvise.dataclass import dataclass
 from capadvise.report.escape import printable
@@ -100,9 +100,20 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
             text += f" Here also needed: {set_text(comparison.more)}."
         if comparison.less:
             not_ = "Not seen here" if report.partial else "Not needed here"
-            text += f" {not_}: {set_text(comparison.less)}."
+            text += f" {not_}: {set_text(comparison.less)}{_open_ports(report, comparison)}."
         text += f" `capadvise known {program.name}` shows why."
     yield printable(f"{text} {comparison.other}" if comparison.other else text)
+
+
+def _open_ports(report: Report, comparison: Comparison) -> str:
+    """docker's own networks let everybody bind low ports: that is no difference of the program."""
+    start = report.posture.sysctls.get(_PORT_START, "")
+    opened = start.isdecimal() and int(start) < _FIRST_FREE
+    return f" ({_PORT_START} is {start})" if opened and _BIND in comparison.less else ""
+
+
+_PORT_START, _FIRST_FREE = "net.ipv4.ip_unprivileged_port_start", 1024
+_BIND = Cap.parse("NET_BIND_SERVICE")
 
 
 def compared_in_short(report: Report, index: KnownIndex, caps: CapSet) -> str | None:

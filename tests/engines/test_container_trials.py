@@ -72,6 +72,7 @@ def test_redis_as_root_that_drops_is_proven_by_its_healthcheck(tmp_path: Path) -
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
     expected = {"CHOWN", "SETUID", "SETGID"}
     assert (seen.recommended, seen.floor) == (expected, expected), seen.stderr
+    assert seen.report["known"]["program"] == "redis"
     assert seen.report["workload"]["check"] == (
         "docker exec \"$CONTAINER\" /bin/sh -c 'redis-cli ping'"
     )

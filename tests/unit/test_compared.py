@@ -38,25 +38,35 @@ def of(caps: str, *, floor: bool = False, program: str = "nginx", **target: Any)
     return replace(made, target=user, proposal=proposal, proven=proven)
 
 
-def said(made: Report) -> str:
+def said_of(made: Report) -> str:
     return " ".join(compared_lines(made, INDEX))
 
 
 def test_the_same_set() -> None:
     made = of("CHOWN SETGID SETUID NET_BIND_SERVICE", floor=True)
     name = "nginx 1.26.3 (port 80)"
-    assert said(made) == f"As known for {name}: the same minimal set was proven there."
-    assert said(replace(made, proven=None)).endswith("the same recommended set was proven there.")
+    assert said_of(made) == f"As known for {name}: the same minimal set was proven there."
+    assert said_of(replace(made, proven=None)).endswith(
+        "the same recommended set was proven there."
+    )
 
 
 def test_what_differs_from_the_variant_that_comes_nearest() -> None:
     made = of("SETGID SETUID KILL")
-    assert said(made) == (
+    assert said_of(made) == (
         "Known for nginx 1.26.3 (port 8080): the recommended set is CHOWN, SETGID, SETUID. "
         "Here also needed: KILL. Not needed here: CHOWN. `capadvise known nginx` shows why."
     )
     attached = replace(made, recordings=(replace(made.recording, attached=True),))
-    assert "Not seen here: CHOWN." in said(attached)
+    assert "Not seen here: CHOWN." in said_of(attached)
+
+
+@pytest.mark.parametrize(("start", "said"), [("0", True), ("1024", False), ("x", False)])
+def test_where_low_ports_are_open_that_is_the_difference(start: str, said: bool) -> None:
+    made = of("CHOWN SETGID SETUID DAC_OVERRIDE FOWNER NET_RAW KILL", floor=True)
+    name = "net.ipv4.ip_unprivileged_port_start"
+    made = replace(made, posture=replace(made.posture, sysctls={name: start}))
+    assert ("NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start is 0)." in said_of(made)) is said
 
 
 def test_trials_are_compared_with_trials() -> None:
@@ -116,23 +126,23 @@ def test_two_known_programs_below_an_init_are_neither(monkeypatch: pytest.Monkey
 
 
 def test_a_start_by_another_user_is_compared_with_such_a_start() -> None:
-    assert said(of("", user="33:33")).startswith("As known for nginx 1.26.3 (by a user)")
+    assert said_of(of("", user="33:33")).startswith("As known for nginx 1.26.3 (by a user)")
 
 
 def test_a_program_that_is_only_known_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = json.loads(json.dumps(INDEX.raw))
     del raw["sets"]["nginx"]["variants"][2]
     monkeypatch.setattr(INDEX, "raw", raw)
-    assert said(of("", user="33:33")) == ""
+    assert said_of(of("", user="33:33")) == ""
 
 
 def test_another_version_is_said_and_escaped() -> None:
     made = of("", kind="container", image="nginx:9.9\x1b[2J")
-    assert said(made).endswith("The proof is for nginx 1.26.3, not for 9.9\\x1b[2J.")
+    assert said_of(made).endswith("The proof is for nginx 1.26.3, not for 9.9\\x1b[2J.")
 
 
 def test_the_tag_of_another_image_is_no_version_of_the_program() -> None:
-    assert said(of("", kind="container", image="example.org/nginx:9")).endswith("shows why.")
+    assert said_of(of("", kind="container", image="example.org/nginx:9")).endswith("shows why.")
 
 
 def test_a_choice_on_a_screen() -> None:

@@ -100,6 +100,7 @@ def test_a_forking_unit_with_a_pid_file(guest: Guest) -> None:
     assert (target["kind"], target["name"], target["user"]) == ("unit", "nginx", "0:0")
     assert report["workload"]["kind"] == "daemon"
     assert report["recordings"][0]["succeeded"] is True
+    assert report["known"]["program"] == "nginx"
     assert "nginx.service exited with 0" in done.stderr
     assert "emit /run/report.json --drop-in" in done.stderr
     assert (done.returncode, guest.state("nginx")) == (0, "inactive")

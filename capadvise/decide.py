@@ -50,10 +50,11 @@ class Proof(StrEnum):
 
 PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
 """Of a lifecycle, in order."""
+ONLY_HEALTHCHECK = "only by the health check"
 _ONLY = {
     "first-start": "only at the first start",
     "later-start": "only from the second start on",
-    "healthcheck": "only by the health check",
+    "healthcheck": ONLY_HEALTHCHECK,
     "reload": "only at a reload",
     "stop": "only while it stops",
 }

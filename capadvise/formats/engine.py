@@ -25,10 +25,11 @@ def notes(snippet: Snippet) -> Iterator[str]:
     if not snippet.caps:
         return
     if snippet.root:
-        yield (
-            "recorded as root: if the image sets another user, start it as user 0, or these "
-            "have no effect"
-        )
+        if not snippet.own_user:
+            yield (
+                "recorded as root: if the image sets another user, start it as user 0, or these "
+                "have no effect"
+            )
     elif snippet.only_low_ports and snippet.host_network:
         yield (
             f"user {snippet.user} does not get NET_BIND_SERVICE at its start, and with host "

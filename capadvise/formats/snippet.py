@@ -64,6 +64,8 @@ class Snippet:
     """``uid``, ``uid:gid``, or names."""
     of_process: bool = False
     """The user is that of a process that ran already: it may have begun as another one."""
+    own_user: bool = False
+    """The container began as the user that its image or its configuration sets."""
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
     host_network: bool = False
@@ -177,6 +179,7 @@ def snippet_of(
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
         of_process=report.target.kind == "process",
+        own_user=_has_own_user(report),
         argv=report.target.argv,
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),
@@ -222,6 +225,14 @@ def _on_host_network(report: Report) -> bool:
     sharing = report.posture.namespaces.get("net")
     said = {"--network=host", "--net=host"} & set(report.target.argv)
     return report.target.kind == "container" and (sharing is Sharing.HOST or bool(said))
+
+
+def _has_own_user(report: Report) -> bool:
+    """A service's own configuration is what is patched; of ``docker run`` nothing else is known
+    where its options say another user."""
+    target = report.target
+    said = any(word.startswith("--user=") for word in target.argv)
+    return target.kind == "container" and not said
 
 
 def _was_privileged(report: Report) -> bool | None:

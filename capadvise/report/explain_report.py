@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.ways import WHERE_TO
-from capadvise.decide import Need, Proof, Verdict
+from capadvise.decide import ONLY_HEALTHCHECK, Need, Proof, Verdict
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_facts import (
@@ -101,6 +101,13 @@ def _proof(report: Report) -> str:
     return f"Proven by trials: it also works with less ({less}), but loses something."
 
 
+_OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
+_AS_THEIR_OWNER = (
+    "let the health check become the user whose files it reads (su, gosu); the engine runs it as "
+    "the container's user"
+)
+
+
 def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     entry = catalog.entry(need.cap)
     what = entry.summary[:1].lower() + entry.summary[1:] if entry else "newer than this catalog"
@@ -122,8 +129,8 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     if len(lines) > _MOST:
         yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
     yield from bullet(" ".join((_certainty(need), *map(sentence, occasions(need)))), "    ")
-    if need.remediation:
-        yield from bullet(f"do this instead: {printable(need.remediation)}", "    ")
+    for text in _remediation(need):
+        yield from bullet(f"do this instead: {text}", "    ")
     if need.lost_without:
         yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
     if need.self_restricting:
@@ -134,6 +141,13 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         )
     for caps in need.alternatives:
         yield from bullet(_alternative(need.cap, caps, catalog), "    ")
+
+
+def _remediation(need: Need) -> Iterator[str]:
+    if need.only == ONLY_HEALTHCHECK and need.cap in _OF_FILES:
+        yield _AS_THEIR_OWNER
+    if need.remediation:
+        yield printable(need.remediation)
 
 
 def _alternative(cap: Cap, others: tuple[Cap, ...], catalog: Catalog) -> str:

@@ -46,7 +46,9 @@ class Gone:
 def test_what_ended_at_once_is_not_waited_for(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The news is read already: nothing would end the wait but its time."""
     monkeypatch.setattr(event_loop, "_ROUND", 3600.0)
-    nothing: Any = SimpleNamespace(fds=[], events=[], read=lambda: True, finish=lambda: None)
+    nothing: Any = SimpleNamespace(
+        fds=[], events=[], observer="tracepoint", read=lambda: True, finish=lambda: None
+    )
     signals: Any = SimpleNamespace(fd=silent, before=(), received=tuple)
     subject: Any = Gone(silent)
     loop = EventLoop(subject, nothing, signals, Command(("true",)), Limits())

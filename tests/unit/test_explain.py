@@ -12,7 +12,7 @@ from capadvise.catalog import default
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.ways import EditPlace
-from capadvise.decide import decide
+from capadvise.decide import ONLY_HEALTHCHECK, decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Lost, Retried
@@ -183,6 +183,15 @@ def test_what_only_a_trial_found_is_said_so_and_has_no_way_of_its_own() -> None:
     text = "\n".join(report_text(replace(told, proposal=proposal), CATALOG))
     assert "    - Found by trial." in text
     assert "  - SYS_PTRACE: no remediation is known for what was seen." in text
+
+
+@pytest.mark.parametrize(("cap", "said"), [("DAC_OVERRIDE", True), ("CHOWN", False)])
+def test_a_check_that_reads_what_is_not_its_own_can_become_the_owner(cap: str, said: bool) -> None:
+    told = of()
+    need = replace(told.proposal.need(Cap.parse(cap)), reason="seen", only=ONLY_HEALTHCHECK)
+    proposal = replace(told.proposal, needs=(need,), recommended=parse_set([cap]))
+    text = "\n".join(report_text(replace(told, proposal=proposal), CATALOG))
+    assert ("do this instead: let the health check become the user" in text) is said
 
 
 def test_circumstances_that_no_posture_tells_stay_unknown() -> None:

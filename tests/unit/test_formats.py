@@ -235,6 +235,25 @@ def test_the_user_of_a_process_that_was_found_is_not_emitted() -> None:
     assert "runAs" not in FORMATS["kubernetes"].render(found)
 
 
+@pytest.mark.parametrize(
+    ("kind", "words", "noted"),
+    [
+        ("command", ("nginx",), True),
+        ("container", ("docker", "run", "nginx"), False),
+        ("container", ("docker", "run", "--user=0", "nginx"), True),
+    ],
+)
+def test_a_container_that_began_as_root_does_so_again(
+    kind: str, words: tuple[str, ...], noted: bool
+) -> None:
+    seen = report()
+    target = replace(seen.target, kind=kind, argv=words)
+    text = FORMATS["compose"].render(
+        snippet_of(replace(seen, target=target), parse_set(["CHOWN"]), default())
+    )
+    assert ("recorded as root" in text) is noted
+
+
 def test_the_kernel_takes_sys_admin_for_escalation() -> None:
     """The API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN."""
     text = FORMATS["kubernetes"].render(snippet_with(parse_set(["SYS_ADMIN"])))

@@ -85,7 +85,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
         try:
             return trials.run(caps)
         except ClusterError as error:  # what is known is kept
-            early.append(f"{ENDED_EARLY}: {error}")
+            early.append(f"{ENDED_EARLY}: {str(error).rstrip('.')}")
             raise Interrupted from error
 
     try:
@@ -104,6 +104,11 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
         notice(f"it fails even with all that it has today: {first.why}")
         for line in first.output.splitlines():
             notice(f"  {line}")
+        if report.target.privileged:
+            notice(
+                "note: it was recorded privileged. That is more than capabilities: devices of the "
+                "host, a /sys that it can write, no seccomp profile; no trial has these"
+            )
         proven = Proven("container", (trial,), None, user_namespace=trials.own_users)
         return replace(report, proven=proven)
     cautions = (*proven.cautions, *sorted(trials.cautions), *early)

@@ -74,7 +74,9 @@ def ends(server: Cluster, pod: Pod, needed: set[str]) -> None:
 
 def saved(folder: Path, *checks: Any) -> Path:
     """The report on ``web``."""
-    target = Target("container", "web", (), "/", "0:0", image="web:1", pod="prod/web-x")
+    target = Target(
+        *("container", "web", (), "/", "0:0"), image="web:1", pod="prod/web-x", privileged=True
+    )
     path = folder / "web.json"
     save(path, replace(report_of(*checks), target=target), CATALOG)
     return path
@@ -155,9 +157,9 @@ def test_what_fails_with_all_that_it_has_is_not_proven(
     assert prove(tmp_path, workload="deploy/other")[0] == 3
     code, report = prove(tmp_path)
     assert (code, report.proposal.floor) == (1, None)
-    assert "fails even with all that it has today: exited with 7: no database" in (
-        capsys.readouterr().err
-    )
+    err = capsys.readouterr().err
+    assert "fails even with all that it has today: exited with 7: no database" in err
+    assert "privileged. That is more than capabilities" in err
 
 
 def test_a_server_that_will_not_have_it_says_why(
@@ -174,7 +176,7 @@ def test_a_set_is_not_blamed_for_what_a_node_does(
     """One copy waits for its image longer than a start may take, and the last one is evicted: what
     is known by then is kept."""
     pulling = {"waiting": {"reason": "ErrImagePull", "message": "a moment"}}
-    full = {"phase": "Failed", "reason": "Evicted", "message": "no memory", "startTime": None}
+    full = {"phase": "Failed", "reason": "Evicted", "message": "No memory.", "startTime": None}
 
     def start(server: Cluster, pod: Pod) -> None:
         cluster.seen.append(pod)
@@ -194,7 +196,7 @@ def test_a_set_is_not_blamed_for_what_a_node_does(
     assert not report.proven.complete
     assert len(report.proven.trials) == 3
     assert "the trials ended early: " in (said := " ".join(capsys.readouterr().out.split()))
-    assert "Evicted: no memory" in said
+    assert "Evicted: No memory. " in said
 
 
 def test_a_copy_that_never_starts_proves_nothing(

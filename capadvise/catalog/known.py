@@ -63,7 +63,9 @@ class Published:
     caps: CapSet
     source: str
     difference: str
-    """Why it is another one than the nearest that was proven; empty where it is the same."""
+    """Why it is another one than the variant's; empty where it is the same."""
+    variant: str = ""
+    """Which one it is compared with; empty: the one that comes nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,10 @@ class KnownProgram:
     variants: tuple[Variant, ...]
     published: tuple[Published, ...] = ()
 
-    def nearest(self, caps: CapSet) -> Variant:
-        """The variant whose minimal set comes nearest to these."""
-        return min(self.variants, key=lambda variant: len(variant.floor ^ caps))
+    def beside(self, one: Published) -> Variant:
+        """The variant that a set of others is compared with."""
+        named = [variant for variant in self.variants if variant.name == one.variant]
+        return min(named or self.variants, key=lambda variant: len(variant.floor ^ one.caps))
 
     @property
     def upstream(self) -> str:
@@ -229,14 +232,17 @@ def parse_program(path: Path, text: str) -> KnownProgram:
     )
 
 
+_OF_PUBLISHED = ("difference", "variant")
+
+
 def _published(path: Path, raw: Any) -> Iterator[Published]:
     for each in raw:
-        strict.keys(path, each, required=("what", "set", "source"), optional=("difference",))
+        strict.keys(path, each, required=("what", "set", "source"), optional=_OF_PUBLISHED)
         yield Published(
             values.text(path, each, "what"),
             frozenset(values.caps(path, each, "set")),
             values.text(path, each, "source"),
-            values.text(path, each, "difference") if "difference" in each else "",
+            *(values.text(path, each, key) if key in each else "" for key in _OF_PUBLISHED),
         )
 
 

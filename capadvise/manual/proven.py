@@ -33,7 +33,7 @@ _PUBLISHED = """\
 ## Beside what others publish
 
 Sets that others publish for {programs} of these programs, whole ones and no additions to a default,
-beside the minimal set of the variant that comes nearest. `capadvise known NAME` names the source.
+beside the minimal set of one variant. `capadvise known NAME` names the source.
 
 """
 
@@ -81,13 +81,15 @@ def known_page(catalog: Catalog) -> str:
     return "\n".join((*lines, *_LABELS.splitlines())) + "\n"
 
 
-_PUBLISHED_TITLES = ("program", "whose set", "beyond ours", "without", "why")
+_PUBLISHED_TITLES = ("program", "variant", "whose set", "beyond ours", "without", "why")
 
 
 def _published(program: KnownProgram, one: Published) -> str:
-    floor = program.nearest(one.caps).floor
+    variant = program.beside(one)
+    floor = variant.floor
     more, less = _names(one.caps - floor), _names(floor - one.caps)
-    return row(program.name, prose(one.what), more, less, prose(one.difference or "the same"))
+    why = "the same" if one.caps == floor else one.difference
+    return row(program.name, prose(variant.name), prose(one.what), more, less, prose(why))
 
 
 _TITLES = (

@@ -83,10 +83,10 @@ def namesake_text(program: KnownProgram, word: str) -> str:
 
 
 def _published(program: KnownProgram, one: Published) -> str:
-    nearest = program.nearest(one.caps)
+    nearest = program.beside(one)
     beyond = beyond_text(one.caps, nearest.floor)
     named = f" ({nearest.name})" if len(program.variants) > 1 else ""
-    why = f" {one.difference}" if one.difference else ""
+    why = f" {one.difference}" if one.caps != nearest.floor else ""
     return f"{one.what}: {set_text(one.caps)}. {beyond}{named}.{why} Source: {one.source}"
 
 

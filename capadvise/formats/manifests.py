@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.formats.manifest_containers import CONTAINERS, ContainerFinder, FoundContainer
 from capadvise.formats.object_names import POD_SPEC

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
+from capadvise.dataclass import dataclass
 from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.formats.object_names import POD_SPEC, is_object_name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from capadvise.caps import NAMES
+from capadvise.dataclass import dataclass
 from capadvise.formats import unit_exposed, unit_file
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, comment

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from capadvise import strict
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.gate.finding import RULES, Finding
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
+from capadvise.dataclass import dataclass
 from capadvise.formats.declared import Declared
 from capadvise.gate import snippets
 from capadvise.gate.accepting import Acceptance, accepted

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.formats import compose
 from capadvise.formats.declared import Declared, Exposure, ExposureAt

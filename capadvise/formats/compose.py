@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.formats import compose_exposed, engine
 from capadvise.formats.declared import Declared
-from capadvise.formats.snippet import Snippet
 from capadvise.formats.yaml_reader import (
     Dialect,
     Documents,
@@ -19,6 +19,9 @@ from capadvise.formats.yaml_reader import (
     wrong,
 )
 from capadvise.formats.yaml_tree import Node
+
+if TYPE_CHECKING:
+    from capadvise.formats.snippet import Snippet
 
 DIALECT = Dialect(
     tags=frozenset({"!override", "!reset"}),

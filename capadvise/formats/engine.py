@@ -4,8 +4,12 @@ the bounding set alone, since they raise no ambient set."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from capadvise.formats.snippet import PORT_START, SETCAP_UNTRIED, Snippet
+from capadvise.formats.comments import PORT_START, SETCAP_UNTRIED
+
+if TYPE_CHECKING:
+    from capadvise.formats.snippet import Snippet
 
 
 def no_new_privileges(snippet: Snippet) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.formats import run_exposed
 from capadvise.formats.client_options import CLIENT, RUN
+from capadvise.formats.comments import comment
 from capadvise.formats.declared import Declared
 from capadvise.formats.pflag import Option, is_on, value_of
-from capadvise.formats.snippet import Snippet, comment
+
+if TYPE_CHECKING:
+    from capadvise.formats.snippet import Snippet
 
 MAX_LENGTH = 1 << 20
 """A longer text is no script that a person keeps."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from capadvise.caps import CapSet
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
-from capadvise.formats.snippet import Snippet, one_line, safe_name
+from capadvise.formats.comments import one_line
+from capadvise.formats.snippet import Snippet, safe_name
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.target import USER
 

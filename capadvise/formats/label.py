@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from capadvise import __version__
 from capadvise.caps import CapSet
-from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.comments import comment
+from capadvise.formats.snippet import Snippet
 from capadvise.image_labels import PREFIX
 from capadvise.report.escape import printable
 

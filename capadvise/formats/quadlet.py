@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from capadvise.formats import flags, host_paths, podman_args, run_exposed, unit_file
+from capadvise.formats.comments import comment
 from capadvise.formats.compose_exposed import security_option
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
-from capadvise.formats.snippet import Snippet, comment
+
+if TYPE_CHECKING:
+    from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:

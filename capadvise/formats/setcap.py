@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from capadvise.formats import shell
-from capadvise.formats.snippet import SETCAP_UNTRIED, Snippet, comment
+from capadvise.formats.comments import SETCAP_UNTRIED, comment
+from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:

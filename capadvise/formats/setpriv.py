@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from capadvise.formats import shell
-from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.comments import comment
+from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from functools import partial
@@ -15,6 +14,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need
 from capadvise.errors import BadInput
+from capadvise.formats.comments import PORT_START, SETCAP_TRIED, comment, one_line
 from capadvise.formats.object_names import POD_SPEC, is_object_name
 from capadvise.hardening import NO_NEW_PRIVILEGES
 from capadvise.posture import Sharing
@@ -27,7 +27,6 @@ from capadvise.target import USER
 if TYPE_CHECKING:
     from capadvise.report.sheet import Sheet
 
-PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _BIND = parse_set(["NET_BIND_SERVICE"])
 _OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
 LONGEST_REASON = 90
@@ -140,25 +139,6 @@ def setcap_words(caps: Iterable[Cap]) -> str:
     """``cap_chown,cap_kill=ep``."""
     named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in caps)
     return f"{','.join(named)}=ep"
-
-
-SETCAP_TRIED = "tried by a trial: with setcap "
-"""Begins a caution, with the words of setcap after it."""
-SETCAP_UNTRIED = "not tried: run --prove tries it where docker run fails for want of them"
-
-
-def comment(text: str, indent: str = "") -> str:
-    """Comment lines that say one thing."""
-    lines = textwrap.wrap(
-        one_line(text), 94, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
-    )
-    # A backslash at the end would join the next line to the comment in a unit file.
-    return "".join(f"{line.rstrip(chr(92))}\n" for line in lines)
-
-
-def one_line(text: str) -> str:
-    """Text from a traced process or a report, as a comment at the end of a line can bear it."""
-    return printable(text).rstrip("\\ ")
 
 
 def snippet_of(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES
 from capadvise.dataclass import dataclass
 from capadvise.formats import unit_exposed, unit_file
+from capadvise.formats.comments import comment
 from capadvise.formats.declared import Declared
-from capadvise.formats.snippet import Snippet, comment
+
+if TYPE_CHECKING:
+    from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from capadvise.errors import BadInput
+from capadvise.formats.comments import SETCAP_TRIED
 from capadvise.formats.pflag import Option, words
-from capadvise.formats.snippet import SETCAP_TRIED, setcap_words
+from capadvise.formats.snippet import setcap_words
 from capadvise.judge import Effect
 from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize

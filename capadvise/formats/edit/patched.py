@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import engine
+from capadvise.formats.comments import PORT_START
 from capadvise.formats.edit.layout import Item
-from capadvise.formats.snippet import PORT_START, Snippet
+from capadvise.formats.snippet import Snippet
 from capadvise.formats.user_names import is_root
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import flags
+from capadvise.formats.comments import comment
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.text_edits import (
     NormalizedText,
@@ -18,7 +19,7 @@ from capadvise.formats.edit.text_edits import (
 )
 from capadvise.formats.edit.unit_edits import add, emptied, reason, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
-from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.snippet import Snippet
 from capadvise.formats.unit_file import Assignment, Unit, parse, split, words
 
 _CONTAINER = "Container"

@@ -9,6 +9,7 @@ from itertools import chain
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput, CannotPatch
+from capadvise.formats.comments import comment
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.text_edits import (
     NormalizedText,
@@ -18,7 +19,7 @@ from capadvise.formats.edit.text_edits import (
     replace_lines,
 )
 from capadvise.formats.edit.unit_edits import add, emptied, reason, same_but
-from capadvise.formats.snippet import Snippet, comment
+from capadvise.formats.snippet import Snippet
 from capadvise.formats.systemd import add_up, capability_number
 from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from capadvise.decide import Proof, Verdict
 from capadvise.formats.snippet import Snippet
 from capadvise.report.lamps import SIGNS
+from capadvise.report.risk import risk_word
 from capadvise.report.sheet import Sheet
-from capadvise.report.words import PROOFS, VERDICTS, risk_word
+from capadvise.report.words import PROOFS, VERDICTS
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
 """What Markdown, or the HTML in it, takes for more than text."""

@@ -13,7 +13,7 @@ from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import remaining
+from capadvise.report.risk import remaining
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 

@@ -6,7 +6,7 @@ from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownProgram, Published, Variant
 from capadvise.manual.words import head, prose, row
-from capadvise.report.words import risk_word
+from capadvise.report.risk import risk_word
 
 _HEAD = """\
 # Known programs

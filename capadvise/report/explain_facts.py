@@ -1,5 +1,5 @@
 """What follows for one report from the facts of the catalog. Pure, and shared by the text and the
-screens: the uses that were seen, the risk in a place, and the remediation."""
+screens: the uses that were seen, what is possible with them, and the remediation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk, Use
-from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
+from capadvise.catalog.capabilities import Attack, Entry, Use
 from capadvise.catalog.patterns import among
 from capadvise.catalog.sites import asker
 from capadvise.catalog.ways import EditPlace, Edits
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
 from capadvise.judge import Effect, Judged
-from capadvise.report.words import risk_word
+from capadvise.report.risk import Remaining, risk_word
 
 
 def needed_checks(need: Need) -> list[Judged]:
@@ -48,36 +47,6 @@ def is_of(use: Use, function: str) -> bool:
     return among(function, use.functions)
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
-    """What a capability still lets an attacker do in one place."""
-
-    risk: Risk
-    because: str
-    """Why it is this risk, with what of the place decides."""
-    possible: tuple[Attack, ...]
-    depends: tuple[tuple[Attack, str], ...]
-    """(attack, what it hangs on that is not known)."""
-    closed: tuple[tuple[Attack, str], ...]
-    """(attack, what stands in its way)."""
-    worse: tuple[Condition, ...]
-    """Conditions of which it is not known whether they hold, and that would make it worse."""
-
-
-def remaining(entry: Entry, known: Known) -> Remaining:
-    """The risk of a capability, and what can be done with it, where this is known."""
-    risk, because = _risk(entry, known)
-    judged = [(attack, holds(attack.where, known)) for attack in entry.attack]
-    return Remaining(
-        risk,
-        because,
-        tuple(attack for attack, can in judged if can),
-        tuple((a, " and ".join(unknown(a.where, known))) for a, can in judged if can is None),
-        tuple((a, " and ".join(broken(a.where, known))) for a, can in judged if can is False),
-        tuple(c for c in entry.risk_conditions if c.risk > risk and holds(c.where, known) is None),
-    )
-
-
 def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
     """(mark, sentence): ``!`` possible there, ``?`` only under that condition, ``×`` not possible
     there; what is possible first. ``named``: an attack with its source."""
@@ -94,24 +63,6 @@ def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterato
 
 POSSIBILITIES = "! possible there   ? only if that is true   × not possible there"
 """What the marks mean."""
-
-
-_USUAL = (Circumstance.HOST_USER, True)
-"""Nothing to speak of."""
-
-
-def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
-    """What makes it worse decides; else what makes it better; else the entry's own word."""
-    there = [c for c in entry.risk_conditions if c.where and holds(c.where, known)]
-    worse = [c for c in there if c.risk > entry.risk]
-    better = [c for c in there if c.risk < entry.risk]
-    deciding = max(worse, key=lambda c: c.risk, default=None) or min(
-        better, key=lambda c: c.risk, default=None
-    )
-    if deciding is None:
-        return entry.risk, entry.risk_reason
-    told = met([item for item in deciding.where if item != _USUAL], known)
-    return deciding.risk, f"{deciding.reason} ({' and '.join(told)})" if told else deciding.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.ways import LABELS, EditPlace
 from capadvise.posture import Posture, Sharing
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.explain_words import bullet, listed, paragraph
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.model import Report
-from capadvise.report.words import risk_word
+from capadvise.report.risk import remaining, risk_word
 from capadvise.user_namespace import USUAL_IDS, Fit, fit_of
 
 WAYS = (

@@ -15,11 +15,9 @@ from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_facts import (
     POSSIBILITIES,
-    Remaining,
     Way,
     needed_checks,
     possibilities,
-    remaining,
     uses_seen,
     ways_out,
 )
@@ -29,8 +27,8 @@ from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph
 from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.report.refusals import refusal_lines
+from capadvise.report.risk import Remaining, remaining, risk_of, risk_word
 from capadvise.report.text import evidence_line, no_need, occasions
-from capadvise.report.words import risk_of, risk_word
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""

@@ -12,10 +12,9 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.dataclass import dataclass
 from capadvise.decide import Proof, Proposal, Verdict
 from capadvise.proven import Proven
-from capadvise.report.explain_facts import remaining
 from capadvise.report.explain_place import judged_in
 from capadvise.report.model import Report
-from capadvise.report.words import risk_word
+from capadvise.report.risk import remaining, risk_word
 
 
 class Light(StrEnum):

@@ -11,14 +11,15 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.judge import Effect
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import possibilities, remaining
+from capadvise.report.explain_facts import possibilities
 from capadvise.report.explain_place import judged_in
 from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, trial_name
+from capadvise.report.risk import remaining, risk_word
 from capadvise.report.tested import tested_lines
 from capadvise.report.text import evidence_line
-from capadvise.report.words import PROOFS, VERDICTS, risk_word
+from capadvise.report.words import PROOFS, VERDICTS
 
 _LONGEST = 300
 """Characters of a text that a program chose."""

@@ -19,8 +19,9 @@ from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
+from capadvise.report.risk import risk_word
 from capadvise.report.tested import tested_lines
-from capadvise.report.words import VERDICTS, risk_word
+from capadvise.report.words import VERDICTS
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",

@@ -18,15 +18,3 @@ PROOFS = {
     Proof.CALL_SITE: "inferred, not tested",
     Proof.NONE: "not tested",
 }
-_RISKS = {"root": "root-equivalent"}
-
-
-def risk_word(risk: object) -> str:
-    """The word for a level of risk; None is one that nobody knows."""
-    return "unknown" if risk is None else _RISKS.get(str(risk), str(risk))
-
-
-def risk_of(risk: object) -> str:
-    """The same, to stand by itself: ``high risk``, ``root-equivalent``."""
-    word = risk_word(risk)
-    return word if word in _RISKS.values() else f"{word} risk"

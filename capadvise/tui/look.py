@@ -9,7 +9,7 @@ from textual.content import Content
 from capadvise.decide import Verdict
 from capadvise.report.escape import printable
 from capadvise.report.lamps import Light, Score
-from capadvise.report.words import risk_word
+from capadvise.report.risk import risk_word
 from capadvise.tui.choice import Decision
 
 VERDICT_STYLES = {

@@ -18,7 +18,8 @@ from capadvise.recording import Check
 from capadvise.report.escape import printable
 from capadvise.report.fit import Places, place_in_short
 from capadvise.report.lamps import Lamp, Light, Risks, all_caps
-from capadvise.report.words import VERDICTS, risk_word
+from capadvise.report.risk import risk_word
+from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
 from capadvise.tui.protocols import Now
 

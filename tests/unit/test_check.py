@@ -594,3 +594,11 @@ def test_the_workflow_of_the_readme_gates(place: Path) -> None:
     Path("compose.yaml").write_text("services: {db: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
     passed = run()
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
+
+
+def test_a_file_is_read_without_what_judges_recordings() -> None:
+    """It would take as long as the rest of the start."""
+    code = "import sys, capadvise.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
+    judges = ["capadvise.decide", "capadvise.judge", "capadvise.formats.snippet"]
+    done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from capadvise.caps import Cap, parse_set
-from capadvise.report.words import risk_word
+from capadvise.report.risk import risk_word
 from capadvise.tui.choice import Choice, compared, consequence, cost, status
 from capadvise.tui.theme import parse_background, theme
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report

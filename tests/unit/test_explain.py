@@ -17,11 +17,12 @@ from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Lost, Retried
 from capadvise.report.explain import capability_text
-from capadvise.report.explain_facts import remaining, ways_out
+from capadvise.report.explain_facts import ways_out
 from capadvise.report.explain_place import known
 from capadvise.report.explain_report import report_text
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
+from capadvise.report.risk import remaining
 from capadvise.report.text import proposal_text
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone

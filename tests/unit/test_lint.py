@@ -13,7 +13,7 @@ from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
-from capadvise.report.explain_facts import remaining
+from capadvise.report.risk import remaining
 
 CATALOG = default()
 DOCKER = next(item.grants for item in CATALOG.baselines.runtimes if item.name == "docker")

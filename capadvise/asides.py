@@ -83,9 +83,11 @@ def likely_optional(check: Check, context: Context) -> str | None:
 
 def cannot_do_without(check: Check, context: Context) -> str | None:
     """Why this program needs what others do without: it was told to leave access times alone (tar,
-    rsync), while others try again without O_NOATIME; or it sends audit messages by itself (others
-    let PAM do it), and it configures audit, or it gives a user a terminal, as sshd does, which ends
-    the login that it cannot log."""
+    rsync), while others try again without O_NOATIME; or it asks ahead; or it sends audit messages
+    by itself (others let PAM do it), and it configures audit, or it gives a user a terminal, as
+    sshd does, which ends the login that it cannot log."""
+    if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
+        return _asks_ahead(check, context)
     if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):
         told = check.program in context.access_time_keepers
         return "its options say to leave access times alone" if told else None
@@ -98,6 +100,14 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     if check.program in context.terminal_givers:
         return "some programs end a login that they cannot log, others go on"
     return None
+
+
+def _asks_ahead(check: Check, context: Context) -> str | None:
+    """Daemons ask with access(2) about their folders before they become another user, and some end
+    at a no (yadifad); others, as bwrap and fusermount, only ask what to do."""
+    if not check.granted or check.program not in context.user_changers:
+        return None
+    return "some programs end where access(2) says no, others go on"
 
 
 def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:

@@ -16,6 +16,9 @@ _FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
 READS_LINK = frozenset({"readlink", "readlinkat"})
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
+_SETUID = Cap.parse("SETUID")
+_SET_IDS = ("setuid", "setreuid", "setresuid")
+_ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Context:
     """Programs that traced another process, as debuggers do."""
     terminal_givers: frozenset[str]
     """Programs that gave a terminal to a user."""
+    user_changers: frozenset[str]
+    """Programs that were root and became another user for good, as daemons do."""
     access_time_keepers: frozenset[str]
     """Programs that were told to leave access times alone."""
     imports: frozenset[tuple[str, str]]
@@ -125,6 +130,7 @@ class Context:
                     (check for check in granted if check.cap == _CHOWN), Sign.TERMINAL_OWNER, signs
                 )
             ),
+            user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
@@ -139,6 +145,18 @@ class Context:
         """Programs that import one of these functions."""
         names = self.signs.symbols[symbols]
         return frozenset(program for program, name in self.imports if name in names)
+
+
+def _user_changers(granted: Iterable[Check]) -> frozenset[str]:
+    """With their real id, too: who keeps that one comes back."""
+    programs = set()
+    for check in granted:
+        if check.cap == _SETUID and check.syscall in _SET_IDS:
+            args = dict(check.args)
+            real = args.get("ruid", args.get("uid", 0))
+            if _ROOT_OR_SAME.isdisjoint((real, args.get("euid", real))):
+                programs.add(check.program)
+    return frozenset(programs)
 
 
 def is_idle(check: Check) -> bool:

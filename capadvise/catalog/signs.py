@@ -29,6 +29,7 @@ class Sign(StrEnum):
     AUDIT_MESSAGE = "audit-message"
     TERMINAL_OWNER = "terminal-owner"
     FILE_OPEN = "file-open"
+    ACCESS_QUESTION = "access-question"
     NETLINK_REQUEST = "netlink-request"
     PERMISSION = "permission"
     USER_NAMESPACE_ENTERED = "user-namespace-entered"

@@ -21,7 +21,7 @@ _REFUSED = {
         "the call fails. Programs use it to drop privileges: without it "
         "they may keep running privileged."
     ),
-    Meaning.OPTIONAL: "the call succeeds anyway.",
+    Meaning.OPTIONAL: "the call succeeds with less, or says no.",
     Meaning.ADVISORY: "nothing changes for the program. Never a reason to grant it.",
     Meaning.LOOKING: (
         "the process cannot be inspected: that matters to a debugger, not to ps or top."

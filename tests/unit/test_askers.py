@@ -94,7 +94,7 @@ def test_a_wrapper_of_the_newest_kernel_is_no_asker() -> None:
     ("function", "said"),
     [
         ("__set_oom_adj", "the call fails with EACCES, and programs usually go on"),
-        ("query_memregion_info", "Refused, the call succeeds anyway"),
+        ("query_memregion_info", "Refused, the call succeeds with less"),
         ("megasas_mgmt_open", "Refused, the call fails with EACCES"),
         ("megasas_mgmt_open", "It counts only in the host's user namespace"),
         ("mtu_store", "It counts in the user namespace that owns the object"),

@@ -304,6 +304,35 @@ def test_who_is_told_to_leave_access_times_alone_needs_to() -> None:
     assert not decide(recording(opens), default()).recommended
 
 
+@pytest.mark.parametrize(
+    ("call", "ids", "wanted"),
+    [
+        ("setuid", {"uid": 173}, {1, 7}),
+        ("setresuid", {"ruid": 173, "euid": 173, "suid": 173}, {1, 7}),
+        ("setuid", {"uid": 0}, {7}),
+        ("setreuid", {"ruid": 173, "euid": 0xFFFFFFFF}, {7}),
+        ("setresuid", {"ruid": 0xFFFFFFFF, "euid": 173, "suid": 0xFFFFFFFF}, {7}),
+    ],
+)
+def test_who_becomes_another_user_may_insist_on_what_access_says(
+    call: str, ids: dict[str, int], wanted: set[int]
+) -> None:
+    """yadifad ends where access(2) says no before it becomes another user; fusermount, which comes
+    back to its own, and bwrap go on."""
+    asks = replace(
+        CHECK, cap=Cap(1), site=("generic_permission", "inode_permission", "do_faccessat")
+    )
+    becomes = replace(
+        CHECK,
+        cap=Cap(7),
+        site=("ns_capable_setid", f"__sys_{call}"),
+        syscall=call,
+        args=(*ids.items(), ("changes", 1)),
+    )
+    assert decide(recording(asks, becomes), default()).recommended == set(map(Cap, wanted))
+    assert not decide(recording(asks), default()).recommended
+
+
 def test_what_is_not_known_is_worded_from_the_call_and_unproven() -> None:
     check = at("mtu_store_new", syscall="write", detail="/sys/class/net/lo/mtu")
     (need,) = decide(recording(check), FACTS).needs

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +20,8 @@ from capadvise.linux.engines.kubernetes.objects import Object
 _SERVER = re.compile(r"Error from server \((\w+)\)")
 _TIMEOUT = 60
 """Seconds for one call; a login can wait for a person."""
+_LARGEST = 128 << 20
+"""Of an answer: the reports of a full node are a tenth of it."""
 
 
 class ClusterError(CannotObserve):
@@ -25,6 +30,33 @@ class ClusterError(CannotObserve):
     def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+def _run(words: list[str], stdin: str, timeout: float) -> tuple[int, bytes, str]:
+    """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
+    can send anything."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=answer, stderr=said, process_group=0
+        ) as process:
+            try:
+                with suppress(OSError):  # a client that is set-id
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
+                process.communicate(stdin.encode(), timeout)
+            except BaseException:
+                process.kill()
+                raise
+        answer.seek(0)
+        said.seek(0)
+        return process.returncode, answer.read(), said.read().decode(errors="replace").strip()
+
+
+def _refusal(verb: str, status: int, said: str) -> ClusterError:
+    """In the server's words, as far as kubectl tells them."""
+    lines, match = said.splitlines(), _SERVER.search(said)
+    causes = "; ".join(line[2:] for line in lines if line.startswith("* "))  # of Invalid
+    last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
+    return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +78,18 @@ class Kubectl:
             )
         context = [] if self.context is None else [f"--context={self.context}"]
         try:
-            done = subprocess.run(
-                [program, *context, *words],
-                input=stdin if stdin is not None else "",
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-                process_group=0,
-            )
+            status, answer, said = _run([program, *context, *words], stdin or "", timeout)
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
         except (OSError, ValueError) as error:
             raise ClusterError(f"kubectl {words[0]}: {error}") from error
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines()
-            match = _SERVER.search(done.stderr)
-            causes = "; ".join(line[2:] for line in said if line.startswith("* "))  # of Invalid
-            last = said[-1].removeprefix("error: ") if said else f"exit status {done.returncode}"
-            last = causes or last
-            raise ClusterError(f"kubectl {words[0]}: {last}", reason=match[1] if match else "")
-        return done.stdout
+        if len(answer) >= _LARGEST:
+            raise ClusterError(
+                f"kubectl {words[0]}: its answer is larger than {_LARGEST >> 20} MiB"
+            )
+        if status != 0:
+            raise _refusal(words[0], status, said)
+        return answer.decode(errors="replace")
 
     def namespace(self) -> str:
         """The one that kubectl uses by itself."""

@@ -1,0 +1,61 @@
+"""What kubectl says is taken as it is meant, and no more of it than can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capadvise.linux.engines.kubernetes import kubectl
+from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
+
+INVALID = """\
+The Pod "web" is invalid:
+* spec.containers[0].image: Required value
+* spec.containers[0].name: Duplicate value: "web"
+"""
+
+
+def feigned(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubectl that does this."""
+    program = folder / "kubectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize(
+    ("script", "says", "reason"),
+    [
+        ("exec head -c 9000000 /dev/zero", "its answer is larger than", ""),
+        ("echo 'Error from server (NotFound): no web' >&2; exit 1", "no web", "NotFound"),
+        (
+            f"echo '{INVALID}' >&2; exit 1",
+            "image: Required value; spec.containers[0].name: Dup",
+            "",
+        ),
+        ("exit 7", "exit status 7", ""),
+        ("echo '[[' ", "is no JSON", ""),
+        ("echo '[]' ", "is no object", ""),
+    ],
+)
+def test_what_it_says(
+    script: str, says: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubectl, "_LARGEST", 4 << 20)
+    feigned(tmp_path, script, monkeypatch)
+    with pytest.raises(ClusterError) as refused:
+        Kubectl().get("/api")
+    assert says in str(refused.value)
+    assert refused.value.reason == reason
+
+
+def test_it_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feigned(tmp_path, "exec sleep 1000", monkeypatch)
+    with pytest.raises(ClusterError, match="kubectl exec: no answer in 0 s"):
+        Kubectl().call("exec", timeout=0.2)
+
+
+def test_it_is_given_what_it_is_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feigned(tmp_path, 'printf %s "$*,"; cat', monkeypatch)
+    assert Kubectl("there").call("get", "x", stdin="é") == "--context=there get x,é"

@@ -6,7 +6,7 @@ import argparse
 
 from capadvise.catalog import default
 from capadvise.catalog.known import KnownProgram, Variant
-from capadvise.catalog.known_index import other_version
+from capadvise.catalog.known_index import other_version, repository
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
 from capadvise.report.escape import printable
@@ -38,13 +38,13 @@ def command(args: argparse.Namespace) -> int:
         return Exit.OK
     from capadvise.formats.from_known import known_snippet
 
-    variant = _chosen(program, args.variant)
+    variant = _chosen(program, args.name, args.variant)
     if known.find(args.name) is None:
         notice(f"note: {namesake_text(program, args.name)}")
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
-    text = FORMATS[args.format].render(known_snippet(program, variant, set_name=args.set))
-    print(text, end="")
+    snippet = known_snippet(program, variant, set_name=args.set, asked=args.name)
+    print(FORMATS[args.format].render(snippet), end="")
     return Exit.OK
 
 
@@ -76,9 +76,12 @@ def _of_image(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _chosen(program: KnownProgram, words: str | None) -> Variant:
-    """The first one whose name has these words in it."""
+def _chosen(program: KnownProgram, asked: str, words: str | None) -> Variant:
+    """The first one whose name has these words in it; of an image that starts it as another user
+    than root, one that is started so, if there is one."""
     found = [one for one in program.variants if (words or "").lower() in one.name.lower()]
+    if repository(asked) in program.images_of_users:
+        found.sort(key=lambda one: one.user == "root")
     if not found:
         names = "; ".join(one.name for one in program.variants)
         raise BadInput(f"no variant of {program.name} is called {words!r}", hint=printable(names))

@@ -44,7 +44,7 @@ def render(snippet: Snippet) -> str:
         f"services:\n  {snippet.name}:\n",
         snippet.comments("    ", tuple(engine.notes(snippet))),
     ]
-    if not snippet.root:
+    if snippet.says_user:
         lines.append(f'    user: "{snippet.user}"\n')
     if snippet.unprivileged:
         lines.append(

@@ -29,7 +29,7 @@ def render(
 ) -> str:
     """One line of flags, the reasons before it."""
     words = ["--cap-drop=ALL", *(f"--cap-add={cap.short}" for cap, _ in snippet.caps)]
-    if not snippet.root:
+    if snippet.says_user:
         words.append(f"--user={snippet.user}")
     if no_new_privileges:
         words.append("--security-opt=no-new-privileges")

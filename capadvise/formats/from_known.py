@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from capadvise.caps import CapSet
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known_index import repository
 from capadvise.formats.comments import one_line
 from capadvise.formats.snippet import Snippet, safe_name
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.target import USER
 
 
-def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> Snippet:
-    """Of one variant."""
+def known_snippet(
+    program: KnownProgram, variant: Variant, *, set_name: str, asked: str = ""
+) -> Snippet:
+    """Of one variant. ``asked``: what the program was looked for by, perhaps an image."""
     caps = variant.floor if set_name == "floor" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
@@ -20,6 +23,7 @@ def known_snippet(program: KnownProgram, variant: Variant, *, set_name: str) -> 
         caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
         notes=(one_line(proven), "another version or configuration, or an entrypoint: prove it"),
         user=variant.user,
+        of_image=repository(asked) in program.images_of_users,
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
         set_name=set_name,

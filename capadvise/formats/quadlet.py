@@ -25,7 +25,7 @@ def render(snippet: Snippet) -> str:
     ]
     for cap, reason in snippet.caps:
         lines.append(comment(f"{cap.short}: {reason}") + f"AddCapability={cap.name}\n")
-    if not snippet.root:
+    if snippet.says_user:
         user, group = snippet.ids
         lines.append(f"User={user}\n" + (f"Group={group}\n" if group else ""))
     if snippet.no_new_privileges:

@@ -62,6 +62,8 @@ class Snippet:
     terminal or in a page, and never in a configuration file."""
     user: str = "0:0"
     """``uid``, ``uid:gid``, or names."""
+    of_image: bool = False
+    """The image sets a user of its own, which is to stay: ``user`` is another one's name for it."""
     of_process: bool = False
     """The user is that of a process that ran already: it may have begun as another one."""
     own_user: bool = False
@@ -104,6 +106,11 @@ class Snippet:
         """Whether the user is uid 0, which gets what the bounding set holds."""
         user = self.ids[0]
         return user == "root" or (user.isdecimal() and int(user) == 0)
+
+    @property
+    def says_user(self) -> bool:
+        """Whether a file has to set the user."""
+        return not self.root and not self.of_image
 
     @property
     def ids(self) -> tuple[str, str | None]:

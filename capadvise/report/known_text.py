@@ -34,10 +34,7 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
     elif other := other_version(program.name, program.version, word):
         yield from paragraph(printable(other))
     if repository(word) in program.images_of_users:
-        yield from paragraph(
-            f"The image {repository(word)} starts it as another user than root, who has none of "
-            "these: what follows is for a start as root."
-        )
+        yield from paragraph(_by_another_user(program, repository(word)))
     for variant in program.variants:
         yield ""
         yield from _variant_text(variant, catalog)
@@ -73,6 +70,13 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"started by: {variant.user}")
     yield from bullet(f"command: {' '.join(variant.command.split())}")
     yield from bullet(f"works if: {' '.join(variant.check.split())}")
+
+
+def _by_another_user(program: KnownProgram, image: str) -> str:
+    starts = f"The image {image} starts it as another user than root"
+    if any(variant.user != "root" for variant in program.variants):
+        return f"{starts}: of the variants below, those with a user are for it."
+    return f"{starts}, who has none of these: what follows is for a start as root."
 
 
 def namesake_text(program: KnownProgram, word: str) -> str:

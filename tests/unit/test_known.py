@@ -290,6 +290,32 @@ def test_a_variant_that_another_user_starts() -> None:
     assert parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)).common == frozenset()
 
 
+def test_an_image_of_another_user_gets_the_variant_of_such_a_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = yaml.safe_load(_text())
+    (first, *_) = raw["variants"]
+    of_user = {**first, "name": "by a user", "user": "www-data", "floor": [], "recommended": []}
+    raw["variants"] = [{**first, "name": "by root"}, {**of_user, "needs": []}]
+    program = parse_program(Path("nginx.yaml"), yaml.safe_dump(raw))
+    monkeypatch.setitem(KNOWN._read, "nginx", program)
+    assert main(["known", "bitnami/nginx:1", "--format", "docker"]) == 0
+    asked = capsys.readouterr()
+    assert "this is: by a user" in asked.err
+    assert "--cap-add" not in asked.out
+    assert "--user" not in asked.out  # it is the image's own, by whatever name
+    assert main(["known", "nginx", "--variant", "by a user", "--format", "docker"]) == 0
+    assert "--user=www-data" in capsys.readouterr().out
+    assert main(["known", "nginx:1", "--format", "docker"]) == 0
+    assert "this is: by root" in capsys.readouterr().err
+    text = " ".join(" ".join(known_text(program, "bitnami/nginx", default())).split())
+    assert "of the variants below, those with a user are for it." in text
+    raw["variants"] = raw["variants"][:1]
+    root_alone = parse_program(Path("nginx.yaml"), yaml.safe_dump(raw))
+    text = " ".join(" ".join(known_text(root_alone, "bitnami/nginx", default())).split())
+    assert "what follows is for a start as root." in text
+
+
 COMPOSE = """
 services:
   web:

@@ -220,7 +220,8 @@ def write_names() -> None:
         head = {key: made[key] for key in ("name", "what", "package", "version")}
         proven = {key: made[key] for key in ("made", "variants")}
         row = head | names(path.stem, wanted[path.stem]) | proven
-        path.write_text(text(row), encoding="utf-8")
+        if (now := text(row)) != path.read_text(encoding="utf-8"):
+            path.write_text(now, encoding="utf-8")
     every = tuple(parse_program(path, path.read_text(encoding="utf-8")) for path in paths)
     lines = [
         f'"{kind}": {{\n'

@@ -146,10 +146,10 @@ class Observers:
                 self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
             except ClusterError as error:
                 # A controller gives each new namespace its service account, a moment later.
-                if "service account" in str(error) and time.monotonic() < end:
-                    self.stop.wait(0.3)
-                    continue
-                return error
+                early = "service account" in str(error) and time.monotonic() < end
+                if not early or self.stop.wait(0.3):
+                    return error
+                continue
             return None
 
     def _until_ready(self, new: dict[str, str]) -> dict[str, str]:

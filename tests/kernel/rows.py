@@ -51,6 +51,8 @@ OVERLAY = """
 mkdir base; mount -t tmpfs none base; cd base; mkdir l u w ../m; touch l/f
 mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay ../m
 """
+AHEAD = 'import os; assert os.access("d", os.W_OK); os.setuid(65534)'
+"""Asks about its folder as root, and ends at a no (yadifad)."""
 UNSET = 'import os; os.getxattr("f", "trusted.none")'
 
 ROWS = [
@@ -87,6 +89,7 @@ ROWS = [
     Row("tar --atime-preserve=system -cf t f", "FOWNER", setup="echo x > f; chown nobody f"),
     # systemd-cgls asks so of each group: where no such attribute is, nobody sees it
     Row(f"sh: {PYTHON} -c '{UNSET}' 2>/dev/null; test $? = 1", "", setup="touch f"),
+    Row(f"sh: {PYTHON} -c '{AHEAD}'", "DAC_OVERRIDE SETUID", setup="mkdir d; chown nobody d"),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
     Row("chroot / true", "SYS_CHROOT"),

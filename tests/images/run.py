@@ -199,7 +199,7 @@ def main(wanted: list[str]) -> int:
     for one in recipes:
         row = tried(one)
         print(row, flush=True)
-        if not row.proven:
+        if not row.right:
             print(row.said, file=sys.stderr)
         for failure in row.failures:
             print(f"{one.name}: {failure}", file=sys.stderr)

@@ -62,11 +62,22 @@ def test_who_starts_slowly_is_waited_for() -> None:
     """On a loaded machine a start can be silent for long."""
     stability, running = Stability(), frozenset({HELD})
     for now in range(9):
-        stability.look(now, frozenset(), running, busy=now < 6)
+        stability.look(now, frozenset(), running, busy=now < 6, computed=now)
     assert (stability.changed, stability.steady) == (0, 3)
     for now in range(9, 100):
-        stability.look(now, frozenset(), running, busy=True)
+        stability.look(now, frozenset(), running, busy=True, computed=now)
     assert stability.steady > 70  # it never ceases
+
+
+def test_who_gets_no_processor_is_waited_for_longer() -> None:
+    """A script before a server, on a machine that has ten times as much to do as it can."""
+    stability, running = Stability(), frozenset({HELD})
+    for now in range(99):
+        stability.look(now, frozenset(), running, busy=True, computed=now / 10)
+    assert stability.steady == pytest.approx(0)
+    for now in range(99, 300):
+        stability.look(now, frozenset(), running, busy=True, computed=9.8)
+    assert stability.steady > 100  # it waits for what does not come
 
 
 def test_who_is_busy() -> None:
@@ -92,6 +103,7 @@ class Looks:
         )
         monkeypatch.setattr(settling.implicit_check, "running", lambda _: frozenset(self.running))
         monkeypatch.setattr(settling.procfs, "is_busy", lambda _: False)
+        monkeypatch.setattr(settling.procfs, "computed", lambda _: 0.0)
         monkeypatch.setattr(settling, "_proposed", lambda *_: self._propose(answer))
         self.settling = settling.Settling()
 

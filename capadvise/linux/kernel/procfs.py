@@ -42,6 +42,15 @@ def start_time(pid: int | str, proc: Path = PROC) -> int:
     return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
 
 
+def computed(pid: int, proc: Path = PROC) -> float:
+    """Seconds of a processor that a process and its ended children have used; 0 when it is gone."""
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0.0
+    return sum(map(int, stat.rpartition(b")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def state(pid: int, proc: Path = PROC) -> str:
     """The one-letter state of a process; empty when it is gone."""
     try:

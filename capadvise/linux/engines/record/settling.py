@@ -24,8 +24,10 @@ _SERVES = 1 / 3
 """The part of it that is waited for where the first process itself listens on every port: the
 script that it may have begun as has come to its exec. It is enough if each port answers."""
 _EVERY = 0.25
-_BUSY = 20.0
-"""At most so many seconds of computing are waited for: some programs never cease."""
+_COMPUTES, _HELD_UP = 20.0, 100.0
+"""At most so many seconds of computing are waited for, as some programs never cease, and of waiting
+for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
+"""
 _OFTEN = 2
 """What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
 
@@ -36,7 +38,7 @@ class Stability:
     def __init__(self) -> None:
         self.began = self.changed = -1.0
         """When it was first looked at, and when something was last seen to be different."""
-        self._looked = self._busy = 0.0
+        self._looked = self._computed = self._computes = self._held_up = 0.0
         self._sockets: frozenset[str] = frozenset()
         self._since: dict[RunningProgram, float] = {}
         self._ended: Counter[str] = Counter()
@@ -48,16 +50,21 @@ class Stability:
         running: frozenset[RunningProgram],
         *,
         busy: bool = False,
+        computed: float = 0.0,
     ) -> None:
         """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
-        for a processor or a disk."""
+        for a processor or a disk. ``computed``: seconds of a processor that all of it has used."""
         if self.began < 0:
             self.began = self.changed = self._looked = now
-        self._busy, self._looked = self._busy + busy * (now - self._looked), now
+        if busy:
+            worked = min(now - self._looked, max(0.0, computed - self._computed))
+            self._computes += worked
+            self._held_up += now - self._looked - worked
+        self._looked, self._computed = now, computed
         replaced = _programs(self._since) - _programs(self._since.keys() & running)
         different = _programs(running) - _programs(self._since) | replaced
         if sockets != self._sockets or any(self._ended[one] < _OFTEN for one in different):
-            self.changed, self._busy = now, 0.0
+            self.changed, self._computes, self._held_up = now, 0.0, 0.0
         self._ended.update(replaced)
         self._sockets = sockets
         self._since = {one: self._since.get(one, now) for one in running}
@@ -65,7 +72,8 @@ class Stability:
     @property
     def steady(self) -> float:
         """Seconds since the last change, without those in which it was busy."""
-        return self._looked - self.changed - min(_BUSY, self._busy)
+        busy = min(_COMPUTES, self._computes) + min(_HELD_UP, self._held_up)
+        return self._looked - self.changed - busy
 
     @property
     def lasting(self) -> list[int]:
@@ -91,7 +99,11 @@ class Settling:
         self._next, seen = now + _EVERY, self._stability
         there = pids()
         ports, running = implicit_check.listening(root, there), implicit_check.running(there)
-        seen.look(now, ports, running, busy=any(map(procfs.is_busy, there)))
+        seen.look(
+            *(now, ports, running),
+            busy=any(map(procfs.is_busy, there)),
+            computed=sum(map(procfs.computed, there)),
+        )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
         self._waited = seen.steady > wait
         if not there or (proposal and not self._waited):

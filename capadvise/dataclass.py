@@ -8,11 +8,31 @@ but for ``__init__``, which is compiled when the first value is made. ``replace`
 
 from __future__ import annotations
 
-import dataclasses
+import sys
+from importlib import import_module
 from operator import attrgetter
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass"]
+
+
+class _Inspect(ModuleType):
+    """``dataclasses`` asks ``inspect`` for the signature of a class that has no text of its own. To
+    load it takes 10 ms, which each command would wait for: it is loaded by whoever asks."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(import_module("inspect"), name)
+
+
+if sys.modules.keys().isdisjoint(("dataclasses", "inspect")):
+    sys.modules["inspect"] = _Inspect("inspect")
+    try:
+        import dataclasses
+    finally:
+        del sys.modules["inspect"]
+else:
+    import dataclasses
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -24,6 +44,7 @@ else:
         fields_only = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)
 
         def made(plain: type) -> type:
+            plain.__doc__ = plain.__doc__ or plain.__name__  # see _Inspect
             cls = fields_only(plain)
             added = {"__init__": _compiled_when_first_called(cls), "__repr__": _repr}
             if frozen:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -106,3 +108,18 @@ def test_a_method_that_is_written_out_stays() -> None:
             return "…"
 
     assert repr(Secret("x")) == "…"
+
+
+def test_no_command_waits_for_what_describes_signatures() -> None:
+    """``dataclasses`` imports it, and whoever asks it gets it all the same."""
+    code = """
+import sys, capadvise.cli, capadvise.commands.run, capadvise.commands.check
+print("inspect" in sys.modules)
+import dataclasses
+@dataclasses.dataclass
+class Point:
+    x: int
+print(Point.__doc__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\nPoint(x: int)\n", done.stderr

@@ -9,7 +9,7 @@ pass through a check that an observer could see.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from capadvise import growing
 from capadvise.attempts import Attempt, LikelyAttempts
@@ -78,7 +78,7 @@ def prove(
             )
             if try_setting is not None:
                 search.try_changes(floor, try_setting, groups)
-            sound = search.passes(_recommended(proposal, search, floor, untried))
+            sound = search.in_its_time(_recommended(proposal, search, floor, untried))
     except Interrupted:
         complete, floor = False, search.best
     if search.flaky:
@@ -113,6 +113,8 @@ class _Search:
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
+    forgotten: int = 0
+    """How often all that were late have been forgotten."""
     logs: tuple[str, ...] = ()
     """Of the two trials that did not agree."""
     best: CapSet | None = None
@@ -191,41 +193,40 @@ class _Search:
         passed = self.passes(caps, without)
         if passed == expected:
             return passed
-        return self._in_its_time(caps) if self.outcomes[caps].late else self._again(caps, without)
+        return self.in_its_time(caps) if self.outcomes[caps].late else self._again(caps, without)
 
-    def _in_its_time(self, caps: CapSet) -> bool:
-        """As ``passes``, for a set that most likely works: one that was late is given all the time
-        that the workload allows. What waits for a point in time, as cron does for the next minute,
-        takes longer in one trial than in another; those that were late before tell nothing then."""
-        if self.passes(caps) or not self.outcomes[caps].late:
-            return self.outcomes[caps].passed
-        again = self.outcomes[caps] = self._patiently(caps)
-        self._note(caps, again, repeat=True)
-        return again.passed
+    def in_its_time(self, caps: CapSet, without: Cap | None = None) -> bool:
+        """As ``passes``, for a set that may well work: one that was late is given all the time that
+        the workload allows. What waits for a point in time, as cron does for the next minute, takes
+        longer in one trial than in another."""
+        passed = self.passes(caps, without)
+        return self._again(caps, without) if self.outcomes[caps].late else passed
 
-    def _patiently(self, caps: CapSet) -> TrialOutcome:
-        """The trial of a set that was late the last time: it has more time now."""
-        again = self.run_trial(caps)
-        if again.passed:
-            self.outcomes = {
-                tried: outcome
-                for tried, outcome in self.outcomes.items()
-                if outcome.passed or not outcome.late
-            }
-        return again
+    def _forget_late(self) -> None:
+        """One that was late has passed: those that were late tell nothing of their sets."""
+        self.forgotten += 1
+        late = {caps for caps, outcome in self.outcomes.items() if outcome.late}
+        self.outcomes = {tried: self.outcomes[tried] for tried in self.outcomes.keys() - late}
+        self.trials = [
+            replace(trial, without=None) if trial.caps in late and not trial.passed else trial
+            for trial in self.trials
+        ]
 
     def _again(self, caps: CapSet, without: Cap | None, instead: tuple[str, ...] = ()) -> bool:
-        """The trial of a set that was tried before, run once more."""
-        again = self.run_trial(caps)
-        if again.late and self.outcomes[caps].passed:
-            self._note(caps, again, without, repeat=True, instead=instead)
-            again = self._patiently(caps)
+        """The trial of a set that was tried before, run once more. One that was late has more time
+        then."""
+        before, again = self.outcomes[caps], self.run_trial(caps)
         self._note(caps, again, without, repeat=True, instead=instead)
-        if again.passed and self.outcomes[caps].passed:
-            self.comparisons.equal(self.outcomes[caps].observed, again.observed)
-        if again.passed != self.outcomes[caps].passed:
+        if before.passed and again.late:
+            before, again = again, self.run_trial(caps)
+            self._note(caps, again, without, repeat=True, instead=instead)
+        if again.passed and before.passed:
+            self.comparisons.equal(before.observed, again.observed)
+        elif again.passed and before.late:
+            self._forget_late()
+        elif again.passed != before.passed:
             self.flaky = True
-            self.logs = (self.outcomes[caps].output, again.output)
+            self.logs = (before.output, again.output)
         self.outcomes[caps] = again  # it is observed: the first one need not have been
         return again.passed
 
@@ -236,16 +237,17 @@ class _Search:
         if self.surely(frozenset(), expected=not recommended):
             return frozenset()
         caps = self.start = self._repair(recommended)
-        known: CapSet | None = None
+        known: tuple[CapSet, int] | None = None
         # What failed without a member of a larger set can pass without it now: a program that
         # cannot become another user need not hand over its files. Sets are tried once.
-        while caps != known and not self.flaky:
-            known = caps
+        while (caps, self.forgotten) != known and not self.flaky:
+            known = caps, self.forgotten
             order = self.attempts.by_power(caps)
             for number, cap in enumerate(order):
                 self._announce(self._removals(caps, order, number))
                 less = caps - {cap}
-                if self.passes(less, cap):
+                doubtful = self.attempts.proposal.need(cap).uncertain is not None
+                if (self.in_its_time if doubtful else self.passes)(less, cap):
                     # Most likely it does again: what follows is begun beside that.
                     self._announce([Attempt(less), *self._removals(less, order, number + 1)], less)
                     if self._again(less, cap):
@@ -297,7 +299,9 @@ class _Search:
         which of those that are left out. The floor's trials do not tell what is lost by two: where
         one is gone the program may never come to the use of the other."""
         caps = self.start
-        if not caps - chosen or not self.passes(caps) or self._as_good(chosen, caps):
+        if not caps - chosen or not self.passes(caps):
+            return
+        if self.in_its_time(chosen) and self._as_good(chosen, caps):
             return
         told = {(trial.caps, trial.without) for trial in self.trials}
         for cap in self.attempts.by_power(caps - chosen):
@@ -325,11 +329,11 @@ class _Search:
         for grown in growing.grown(
             caps, self._refused, own, attempts.everything, attempts.proposal
         ):
-            if self._in_its_time(grown):
+            if self.in_its_time(grown):
                 return grown
             caps = grown
         rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
-        return caps | growing.halved(self.passes, caps, rest)
+        return caps | growing.halved(self.in_its_time, caps, rest)
 
     def _refused(self, caps: CapSet) -> CapSet:
         return self.outcomes[caps].refused & self.attempts.everything

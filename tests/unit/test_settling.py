@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 
 import pytest
@@ -96,10 +96,12 @@ class Looks:
         self.now, self.asked = 0.0, list[float]()
         self.running = {HELD, WEB}
         monkeypatch.setattr(settling, "time", SimpleNamespace(monotonic=lambda: self.now))
-        ports = frozenset({"tcp:80"})
+        self.ports = {"tcp:80"}
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while a check is proposed."""
         monkeypatch.setattr(
             *(settling.implicit_check, "listening"),
-            lambda _, pids: ports if listener in pids else frozenset(),
+            lambda _, pids: frozenset(self.ports if listener in pids else ()),
         )
         monkeypatch.setattr(settling.implicit_check, "running", lambda _: frozenset(self.running))
         monkeypatch.setattr(settling.procfs, "is_busy", lambda _: False)
@@ -109,6 +111,7 @@ class Looks:
 
     def _propose(self, answer: str) -> str:
         self.asked.append(self.now)
+        self.meanwhile()
         return f"$CAPADVISE_CHECK {answer} web"
 
     def until(self, seconds: float) -> bool:
@@ -122,20 +125,24 @@ class Looks:
 
 
 @pytest.mark.parametrize(
-    ("listener", "answer", "asked"),
+    ("listener", "answer", "asked", "settled"),
     [
-        (1, "tcp:80/http", [1.5]),  # it serves: that is enough
-        (1, "tcp:80", [1.5, 3.5]),  # whatever it speaks: nobody knows whether it is ready
-        (2, "tcp:80/http", [3.5]),  # a script may stop it and go on
+        (1, "tcp:80/http", [1.5], 1.75),  # it serves, and still does at the next look
+        (1, "tcp:80", [1.5, 3.5], 3.5),  # whatever it speaks: nobody knows whether it is ready
+        (2, "tcp:80/http", [3.5], 3.5),  # a script may stop it and go on
     ],
 )
 def test_how_long_it_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, listener: int, answer: str, asked: list[float]
+    monkeypatch: pytest.MonkeyPatch,
+    listener: int,
+    answer: str,
+    asked: list[float],
+    settled: float,
 ) -> None:
     looks = Looks(monkeypatch, listener, answer)
-    assert not looks.until(asked[-1] - 0.25)
+    assert not looks.until(settled - 0.25)
     assert looks.settling.check is None
-    assert looks.until(asked[-1])
+    assert looks.until(settled)
     assert looks.asked == asked
     assert looks.settling.check == f"$CAPADVISE_CHECK {answer} web"
 
@@ -146,3 +153,21 @@ def test_what_changes_after_it_was_asked_is_waited_for(monkeypatch: pytest.Monke
     looks.running.add(RunningProgram(3, 30, "worker"))
     assert not looks.until(5)
     assert looks.until(6)
+
+
+def test_what_changes_while_it_is_asked_is_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To propose a check can take seconds, in which nobody looks."""
+    looks = Looks(monkeypatch, 1, "tcp:80/http")
+
+    def opens_another() -> None:
+        looks.now += 2
+        looks.ports.add("tcp:443")
+
+    looks.meanwhile = opens_another
+    assert not looks.until(3.75)
+    assert looks.asked == [1.5]
+    looks.meanwhile = lambda: None
+    assert looks.until(6)
+    assert looks.asked == [1.5, 5.0]

@@ -85,11 +85,12 @@ class Settling:
     """One container."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = self._asked = 0.0
         self._stability = Stability()
         self._proposal: Background[str | None] | None = None
-        self._waited = False
-        """As long as for one of which nothing is known."""
+        self._waited = self._accepted = False
+        """It was proposed after as long a wait as for one of which nothing is known; or earlier,
+        and nothing has changed meanwhile."""
 
     def look(self, root: int, pids: Callable[[], list[int]]) -> None:
         """``root``: its first process."""
@@ -105,20 +106,22 @@ class Settling:
             computed=sum(map(procfs.computed, there)),
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
-        self._waited = seen.steady > wait
-        if not there or (proposal and not self._waited):
-            return
-        if self._waited or (seen.steady > _SERVES * wait and _serves(root, ports)):
-            lasting = seen.lasting
+        waited = seen.steady > wait
+        if seen.changed > self._asked:
+            proposal = self._proposal = None  # it may take seconds: of what was there before
+        if proposal and (check := proposal.result()) is not None and not only_listens(check):
+            self._accepted = True
+        elif there and (
+            waited or (not proposal and seen.steady > _SERVES * wait and _serves(root, ports))
+        ):
+            self._asked, self._waited, lasting = now, waited, seen.lasting
             self._proposal = Background(lambda: _proposed(root, lasting))
 
     @property
     def settled(self) -> bool:
         """It has started, and it is known how to tell."""
-        if self._proposal is None or not self._proposal.ended:
-            return False
-        check = self._proposal.result()
-        return self._waited or (check is not None and not only_listens(check))
+        ended = self._proposal is not None and self._proposal.ended
+        return self._accepted or (self._waited and ended)
 
     @property
     def check(self) -> str | None:

@@ -87,6 +87,10 @@ def test_no_rule_is_hidden_by_one_before_it() -> None:
         # where all pipes of a user hold much, new ones are made smaller
         ("SYS_RESOURCE", "capable alloc_pipe_info create_pipe_files do_pipe2", "optional"),
         ("SYS_ADMIN", "capable alloc_pipe_info create_pipe_files do_pipe2", "optional"),
+        ("SYS_ADMIN", "capable pipe_is_unprivileged_user alloc_pipe_info do_pipe2", "optional"),
+        # one that is there is not made larger
+        ("SYS_ADMIN", "capable pipe_is_unprivileged_user pipe_fcntl do_fcntl", "either-or"),
+        ("SYS_RESOURCE", "capable pipe_is_unprivileged_user watch_queue_set_size", "either-or"),
     ],
 )
 def test_what_a_refusal_means_at_a_site_that_was_seen(cap: str, site: str, meaning: str) -> None:

@@ -128,3 +128,18 @@ def test_a_table_that_is_on_its_way_is_waited_for_when_it_is_needed(tmp_path: Pa
     table = tmp_path / "kallsyms"
     table.write_bytes(TABLE)
     assert Reading(table).result().name(BASE + 0x200) == "ns_capable"
+
+
+def test_a_table_that_comes_late_and_is_of_no_use_names_nothing(tmp_path: Path) -> None:
+    """``cat`` failed, and the kernel hides its addresses by then: each symbol seems to be at 0."""
+    table = tmp_path / "kallsyms"
+    table.write_bytes(TABLE)
+    reading = Reading(table)
+    assert reading._cat is not None
+    reading._cat.wait()
+    reading._cat.returncode = 1
+    symbols = reading.result()
+    table.write_bytes(b"0000000000000000 T _stext\n" * 9)
+    assert symbols.name(BASE + 0x200) == f"0x{BASE + 0x200:x}"
+    (caution,) = symbols.cautions
+    assert "hides the kernel's addresses" in caution

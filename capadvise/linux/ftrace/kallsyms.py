@@ -19,6 +19,8 @@ KALLSYMS = Path("/proc/kallsyms")
 _HEAD = 4096
 """Bytes: some ninety symbols, of which the first may lie at address 0 (those of each processor)."""
 
+_UNNAMED = "kernel functions are shown as addresses: {}"
+
 _SUFFIX = re.compile(rb"\.(?:isra|part|cold|constprop|llvm)\b.*")
 _NOISE = re.compile(
     r"(?:__traceiter_|trace_event_|perf_trace_|__bpf_trace_|trampoline|trace_|stack_trace).*"
@@ -62,6 +64,8 @@ class Symbols:
         """``table`` may come when it is first looked into."""
         self._given = table
         self._known: dict[int, str] = {}
+        self.cautions: tuple[str, ...] = ()
+        """What is wrong with a table that came late."""
 
     @classmethod
     def load(cls, path: Path = KALLSYMS) -> Symbols:
@@ -90,7 +94,11 @@ class Symbols:
 
     @cached_property
     def _table(self) -> bytes:
-        return self._given if isinstance(self._given, bytes) else self._given()
+        try:
+            return self._given if isinstance(self._given, bytes) else self._given()
+        except CannotObserve as error:  # the target runs already
+            self.cautions = (_UNNAMED.format(error),)
+            return b""
 
     @cached_property
     def _core_end(self) -> int:
@@ -179,7 +187,7 @@ class Reading:
         assert self._cat is not None
         with self._copy:
             if self._cat.wait() != 0:
-                return self._path.read_bytes()
+                return Symbols.whole(self._path, self._path.read_bytes)._table
             self._copy.seek(0)
             return self._copy.read()
 

@@ -102,7 +102,8 @@ class DistinctChecks:
         """What the user is to know of how the checks were counted."""
         malformed = (_MALFORMED.format(self.malformed),) if self.malformed else ()
         limit = (_LIMIT_REACHED,) if self.limit_reached else ()
-        return (*limit, *malformed, *((_WHOSE,) if self._unclear else ()))
+        whose = (_WHOSE,) if self._unclear else ()
+        return (*limit, *malformed, *whose, *self._symbols.cautions)
 
     def site(self, stack: bytes) -> tuple[tuple[str, ...], str | None]:
         """The call site of a stack, and the system call that it is in."""

@@ -162,6 +162,12 @@ class _Late(implied_needs._NoPointers):
 
     tells_scans = True
     waiting: tuple[Lookup, ...] = ()
+    timed = 0
+    """How often it was asked for a time, which takes long."""
+
+    def event_time(self, lookup: Lookup) -> int:
+        self.timed += 1
+        return lookup.time
 
     def lookups(self) -> Iterable[Lookup]:
         found, self.waiting = self.waiting, ()
@@ -204,6 +210,19 @@ def test_what_a_runtime_listed_before_the_exec_is_not_the_target_s(
     tracker.feed([], [], [])
     tracker.finish()
     assert starts.scope.proc_scanners == listers
+
+
+def test_who_is_known_to_list_processes_is_not_asked_about_again() -> None:
+    """Of top, each round opens /proc."""
+    starts, late = OneCommand(TARGET), _Late()
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0, pointers=late)
+    tracker.feed([], [], [(0, page(1000, small(10, execs(TARGET, b"/bin/top"))))])
+    tracker.feed([], [], [])
+    assert starts.scope is not None
+    late.waiting = (Lookup(TARGET, "top", "openat", b"/proc", b"", starts.scope.started + 1),) * 9
+    tracker.feed([], [], [])
+    tracker.finish()
+    assert (starts.scope.proc_scanners, late.timed) == ({"top"}, 1)
 
 
 def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() -> None:

@@ -207,7 +207,12 @@ class ImpliedNeeds:
         if lookup.is_told_of_access_times:
             scope.access_time_keepers.add(task.program_after(lookup.name))
         program = task.program_called(lookup.name)
-        if lookup.lists_processes and self._pointers.event_time(lookup) >= task.since:
+        # to place it in time takes five readings of a file: not for each round of top
+        if (
+            lookup.lists_processes
+            and program not in (scope.proc_scanners or ())
+            and self._pointers.event_time(lookup) >= task.since
+        ):
             task.note_scan(program)
         if (place := lookup.place) is None:
             return

@@ -45,7 +45,7 @@ def main(rounds: int, word: str = "") -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     print(f"{'fault':36} {'tried':>6} {'left or lost':>13}", flush=True)
     with tempfile.TemporaryDirectory() as name, _images(Path(name)), ExitStack() as machines:
-        kills = [row for row in _kills(Path(name), rounds, machines) if word in row[0]]
+        kills = list(_kills(Path(name), rounds, machines, word))
         with ThreadPoolExecutor(len(kills) or 1) as pool:  # most of the time, they wait
             bad = sum(pool.map(_row, kills))
         bad += sum(_row(row) for row in _machine_faults(Path(name)) if word in row[0])
@@ -59,22 +59,30 @@ def _images(folder: Path) -> Iterator[None]:
     yield from box_images(folder)
 
 
-def _kills(folder: Path, rounds: int, machines: ExitStack) -> Iterator[Row]:
-    """A row for each kind of run; one after the other within it, as each has its own machine."""
+def _kills(folder: Path, rounds: int, machines: ExitStack, word: str) -> Iterator[Row]:
+    """A row for each kind of run; one after the other within it, as each has its own machine, which
+    is started only where the row has the word in its name."""
 
-    def row(name: str, kill: Callable[[int, Path], None]) -> Row:
+    def row(name: str, prepare: Callable[[str], Callable[[int, Path], None]]) -> Iterator[Row]:
         def attempt(number: int) -> Callable[[], None]:
             return lambda: kill(number, Path(tempfile.mkdtemp(dir=folder)))
 
-        return f"kill -9: {name}", [attempt(number) for number in range(rounds)]
+        if word in (fault := f"kill -9: {name}"):
+            kill = prepare(name)
+            yield fault, [attempt(number) for number in range(rounds)]
+
+    def in_guest(name: str) -> Callable[[int, Path], None]:
+        return partial(unit_kills.kill_once, machines.enter_context(booted()), name)
+
+    def in_pod(_: str) -> Callable[[int, Path], None]:
+        pod = machines.enter_context(pod_kills.watched(machines.enter_context(node())))
+        return partial(pod_kills.kill_once, *pod)
 
     for name in KINDS:
-        yield row(name, partial(kill_once, name))
+        yield from row(name, lambda name: partial(kill_once, name))
     for name in unit_kills.KINDS:
-        guest = machines.enter_context(booted())
-        yield row(name, partial(unit_kills.kill_once, guest, name))
-    pod = machines.enter_context(pod_kills.watched(machines.enter_context(node())))
-    yield row("pod", partial(pod_kills.kill_once, *pod))
+        yield from row(name, in_guest)
+    yield from row("pod", in_pod)
 
 
 def _machine_faults(folder: Path) -> Iterator[Row]:

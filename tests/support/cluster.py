@@ -67,6 +67,8 @@ class Cluster:
         self.ended: Callable[[Cluster, Object], None] = lambda cluster, pod: None
         self.changed: Callable[[Cluster, Object], None] = lambda cluster, pod: None
         """Is told of each pod whose images were changed."""
+        self.read: Callable[[Cluster, str], None] = lambda cluster, path: None
+        """Is told of each path that is read, before it is answered."""
         self.execute: Exec = lambda cluster, namespace, pod, container, words: ("", 0)
         self.seen: list[Object] = []
         """For a test, which pods were started."""
@@ -221,6 +223,7 @@ class Cluster:
         if found := _discovery(path):
             return found
         with self.lock:
+            self.read(self, path)
             if path in self.objects:
                 return copy.deepcopy(self.objects[path])
             if path.rsplit("/", 1)[1] not in _KINDS:

@@ -148,7 +148,7 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
     said = [line for line in less.stderr if line not in full.stderr]
     heard = [line for line in said if _shape_of_line(line) not in noise.lines]
-    lost += [f"it says: {line}" for line in heard[:_MOST_EXAMPLES]]
+    lost += [f"it says: {line}" for line in [*dict.fromkeys(heard)][:_MOST_EXAMPLES]]
     for path, was, now in _changed(noise.files(full), noise.files(less)):
         lost.append(f"{path} is {now} instead of {was}")
     for program, uid, gid in less.credentials:

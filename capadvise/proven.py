@@ -148,7 +148,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     for trial in proven.trials:
         if trial.without is not None and trial.without not in floor and not trial.instead:
             why = trial.differences
-            said = why if trial.passed else (f"in addition to the others: {examples(why)}",)
+            said = why if trial.passed else (f"{_FAILS_TOO}: {examples(why)}",)
             told[trial.without, trial.caps] = said  # of a repeat, what came the second time
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), said in told.items():
@@ -160,6 +160,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     return lost
 
 
+_FAILS_TOO = "with the others also removed, the workload fails"
 _FAILS_AT = {
     "data": " on the existing data",
     "volumes": " on a new volume, which begins with files of the image",

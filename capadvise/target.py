@@ -8,6 +8,13 @@ from capadvise.dataclass import dataclass
 
 USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
 """``uid``, ``uid:gid``, or names."""
+NO_ID = (1 << 32) - 1
+"""The kernel's -1, which stands for no user: ids are below it."""
+
+
+def is_no_id(digits: str) -> bool:
+    """Whether they are too large a number for a user."""
+    return len(digits) > len(str(NO_ID)) or int(digits) >= NO_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 from capadvise import strict
 from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
+from capadvise.target import NO_ID, is_no_id
 
 MAX_BYTES = 1 << 20
 """A larger file is not a workload."""
@@ -193,6 +194,8 @@ def _user(path: Path, raw: Any) -> str | None:
     user = _text(path, raw, "user")
     if user is not None and not _USER.fullmatch(user):
         raise _wrong(path, raw, "user", "the name of a user, or a quoted number")
+    if user is not None and user.isdecimal() and is_no_id(user):
+        raise _wrong(path, raw, "user", f"a user id below {NO_ID}")
     return user
 
 

@@ -67,11 +67,13 @@ def _of_image(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(claim_text(name, claim)))
         return Exit.OK
-    sets = [claim.floor] if args.set == "floor" else [claim.recommended, claim.floor]
-    caps = next((one for one in sets if one is not None), None)
+    set_name, caps = args.set, claim.floor if args.set == "floor" else claim.recommended
+    if caps is None and claim.floor is not None:
+        set_name, caps = "floor", claim.floor
+        notice("note: no label names the recommended set: this is the minimal one")
     if caps is None:
-        raise BadInput(f"{name}: its labels say no such set")
-    snippet = claimed_snippet(name, claim, caps, set_name=args.set)
+        raise BadInput(f"{name}: no label names that set")
+    snippet = claimed_snippet(name, claim, caps, set_name=set_name)
     print(FORMATS[args.format].render(snippet), end="")
     return Exit.OK
 

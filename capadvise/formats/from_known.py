@@ -21,7 +21,7 @@ def known_snippet(
     return Snippet(
         name=program.name,
         caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
-        notes=(one_line(proven), "another version or configuration, or an entrypoint: prove it"),
+        notes=(one_line(proven), _OTHERWISE),
         user=variant.user,
         of_image=repository(asked) in program.images_of_users,
         no_new_privileges=variant.no_new_privileges,
@@ -41,7 +41,11 @@ def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> 
         user=claim.user if USER.fullmatch(claim.user) else "0:0",
         no_new_privileges=None,
         set_name=set_name,
+        floor=claim.floor,
     )
+
+
+_OTHERWISE = "For another version or configuration, or an image's entrypoint, prove it yourself."
 
 
 def _reason(need: KnownNeed) -> str:

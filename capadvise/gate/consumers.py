@@ -62,6 +62,8 @@ class Consumer:
     """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
     free_ports: str = ""
     """Where it lets a container bind every port without a capability; empty: nowhere."""
+    opens_ports: bool = False
+    """It always does so, whatever its version, in each network that is not the host's."""
     own_users: str = ""
     """How a service gets a user namespace of its own; empty: not by its file."""
 
@@ -96,6 +98,7 @@ CONSUMERS: dict[str, Consumer] = {
         winner=Winner.ADD,
         bounds_only=True,
         free_ports="In docker, ports need it only with network_mode: host.",
+        opens_ports=True,
         own_users='Start dockerd with "userns-remap" for all its containers',
     ),
     "kubernetes": Consumer(

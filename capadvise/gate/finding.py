@@ -59,7 +59,7 @@ RULES: dict[str, Rule] = {
     "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
     "known-needs": Rule(_N, "A set was proven for its program, and the service has another one."),
     "label-needs": Rule(
-        _N, "A label of its image says what it needs: the service has another set."
+        _N, "The service holds more than a label of its image says, or a label cannot be read."
     ),
     "user-namespace": Rule(
         _N, "What it needs works in a user namespace of its own, too, where the risk is lower."

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import CapSet
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog.known import Known, KnownProgram
 from capadvise.catalog.known_index import other_version, repository
+from capadvise.formats.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.image_labels import CLAIMED, Claim
@@ -29,7 +30,7 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
         return
     if repository(image) in program.images_of_users and service.declared.user is None:
         return
-    said = list(_differences(service, program.largest, program.common))
+    said = [*_more(service, program.largest), *_less(service, program.common)]
     if not said:
         return
     asked = other_version(program.name, program.version, image)
@@ -45,26 +46,36 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
 
 
 def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
-    """The same, by the labels of its image."""
+    """By the labels of its image: what it holds besides, and labels that cannot be read. That it
+    lacks something, no label proves."""
+    for problem in claim.problems:
+        yield _of_labels(service, printable(problem), "Who built the image can correct it.")
     sets = [caps for caps in (claim.floor, claim.recommended) if caps is not None]
     if not sets or service.bounded_only or service.declared.windows:
         return
-    largest, common = frozenset().union(*sets), frozenset.intersection(*sets)
-    if said := list(_differences(service, largest, common)):
-        yield service.finding(
-            "label-needs",
-            "",
-            f"a label of its image says that it needs {_names(largest)}; this one {listed(said)}",
-            f"{CLAIMED[:1].upper()}{CLAIMED[1:]}.",
-            "To be sure of this service, record it.",
-        )
+    largest = frozenset[Cap]().union(*sets)
+    for said in _more(service, largest):
+        what = f"a label of its image says that it needs {_names(largest)}; this one {said}"
+        yield _of_labels(service, what, "To be sure of this service, record it.")
 
 
-def _differences(service: Service, largest: CapSet, common: CapSet) -> Iterator[str]:
+def _of_labels(service: Service, what: str, remedy: str) -> Finding:
+    why = f"{CLAIMED[:1].upper()}{CLAIMED[1:]}."
+    return service.finding("label-needs", "", what, why, remedy)
+
+
+def _more(service: Service, largest: CapSet) -> Iterator[str]:
     if more := service.granted - largest:
         yield f"also holds {_names(more)}"
-    says_root = service.declared.user is not None and service.uid in _ROOT
-    if says_root and (less := common - service.granted):
+
+
+def _less(service: Service, common: CapSet) -> Iterator[str]:
+    """Only where the file says itself that it is root's."""
+    if service.declared.user is None or service.uid not in _ROOT:
+        return
+    on_host = any(one.kind is Exposure.HOST_NETWORK for one in service.declared.exposed)
+    free = {_BIND} if service.consumer.opens_ports and not on_host else set()
+    if less := common - service.granted - free:
         yield f"lacks {_names(less)}"
 
 
@@ -83,4 +94,5 @@ def _names(caps: CapSet) -> str:
     return listed([cap.short for cap in sorted(caps)]) or "no capability"
 
 
+_BIND = Cap.parse("NET_BIND_SERVICE")
 _MANY = 12

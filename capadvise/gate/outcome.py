@@ -200,12 +200,11 @@ def _judge(
 
 
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
-    """What its image says, or what was proven of its program before, where the file names one."""
+    """What its image says, and what was proven of its program before, where the file names one."""
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 
         yield from claimed_needs(service, claim)
-        return
     unit = Path(source.paths[0]).name if source.format == "systemd" else ""
     if unit or service.declared.image:
         from capadvise.gate.known_needs import known_needs  # where there are reports: no need

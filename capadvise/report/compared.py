@@ -18,6 +18,14 @@ from capadvise.report.proof_text import set_text
 
 _INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
 """First processes of containers that start the program and stay."""
+_STARTERS = frozenset(
+    (
+        *_INITS,
+        *("bwrap", "crun", "gdb", "gosu", "runc", "s6-setuidgid", "s6-svscan", "schroot"),
+        *("setpriv", "spawn-fcgi", "strace", "sudo", "supervisord"),
+    )
+)
+"""Commands of the table that only start others: what they need does not tell what those need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class Comparison:
     program: KnownRow
     variant: KnownSets
     minimal: bool
-    """The minimal sets are compared; else, before trials, the recommended ones."""
+    """The minimal sets are compared; else, before trials or of a choice, the recommended ones."""
     more: CapSet
     """What the report's set has besides."""
     less: CapSet
@@ -38,7 +46,7 @@ class Comparison:
 
 def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> Comparison | None:
     """None where nothing is known of the program, or not of its start by such a user. ``caps``: the
-    user's own choice."""
+    user's own choice, which can hold what is optional."""
     name = _name(report, index)
     if name is None:
         return None
@@ -48,7 +56,7 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     if not variants:
         return None
     proven = report.proven
-    minimal = proven is not None and proven.complete and not proven.flaky
+    minimal = caps is None and proven is not None and proven.complete and not proven.flaky
     floor = report.proposal.floor if minimal else None
     own = _own(report, floor) if caps is None else caps
 
@@ -73,14 +81,14 @@ def _name(report: Report, index: KnownIndex) -> str | None:
     target, runs = report.target, report.recordings
     executed = runs[0].program or (PurePosixPath(target.argv[0]).name if target.argv else "")
     programs = {executed, *(check.program for run in runs for check in run.checks)}
-    seen = {name for program in programs if (name := index.by_command(program))}
+    seen = {name for program in programs - _STARTERS if (name := index.by_command(program))}
     named = index.by_unit(target.name) if target.kind == "unit" else None
     named = named or index.by_image(target.image or "")
     if named in seen:
         return named
     if executed in _INITS:
         return seen.pop() if len(seen) == 1 else None
-    return index.by_command(executed)
+    return None if executed in _STARTERS else index.by_command(executed)
 
 
 def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
@@ -95,11 +103,11 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
     if not (comparison.more or comparison.less):
         text = f"As known for {name}: the same {which} set was proven there."
     else:
-        text = f"Known for {name}: the {which} set is {set_text(caps)}."
+        text = f"Known for {name}: the {which} set is {set_text(caps) if caps else 'empty'}."
         if comparison.more:
             text += f" Here also needed: {set_text(comparison.more)}."
         if comparison.less:
-            not_ = "Not seen here" if report.partial else "Not needed here"
+            not_ = "Not needed here" if comparison.minimal else "Not observed here"
             text += f" {not_}: {set_text(comparison.less)}{_open_ports(report, comparison)}."
         text += f" `capadvise known {program.name}` shows why."
     yield printable(f"{text} {comparison.other}" if comparison.other else text)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 
 from capadvise.catalog import default
+from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known_index import KnownIndex
 
 _SET = ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_NET_BIND_SERVICE"]
 NGINX = {
@@ -29,4 +31,34 @@ NGINX = {
 
 def nginx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has one program, as above."""
-    monkeypatch.setattr(default().known_index, "raw", NGINX)
+    known = default().known
+    for index in (default().known_index, known.index):
+        monkeypatch.setattr(index, "raw", NGINX)
+    monkeypatch.setitem(known._read, "nginx", _program(known.index))
+
+
+def _program(index: KnownIndex) -> KnownProgram:
+    row = index.row("nginx")
+    variants = tuple(
+        Variant(
+            *(one.name, "tests nginx", "nginx", "true", one.recommended, one.floor),
+            trials=1,
+            no_new_privileges=True,
+            user_namespace="yes",
+            needs=tuple(KnownNeed(cap, "a test", "it fails") for cap in sorted(one.recommended)),
+            user=one.user,
+        )
+        for one in row.variants
+    )
+    return KnownProgram(
+        *("nginx", "web server", "nginx-light", row.version),
+        images=("nginx",),
+        images_of_users=(),
+        units=("nginx", "web@"),
+        commands=("nginx",),
+        capadvise="0",
+        kernel="6",
+        system="Debian",
+        date="2026-01-01",
+        variants=variants,
+    )

@@ -55,10 +55,10 @@ def test_what_differs_from_the_variant_that_comes_nearest() -> None:
     made = of("SETGID SETUID KILL")
     assert said_of(made) == (
         "Known for nginx 1.26.3 (port 8080): the recommended set is CHOWN, SETGID, SETUID. "
-        "Here also needed: KILL. Not needed here: CHOWN. `capadvise known nginx` shows why."
+        "Here also needed: KILL. Not observed here: CHOWN. `capadvise known nginx` shows why."
     )
-    attached = replace(made, recordings=(replace(made.recording, attached=True),))
-    assert "Not seen here: CHOWN." in said_of(attached)
+    proven = of("SETGID SETUID KILL NET_BIND_SERVICE", floor=True)
+    assert "Not needed here: CHOWN." in said_of(proven)
 
 
 @pytest.mark.parametrize(("start", "said"), [("0", True), ("1024", False), ("x", False)])
@@ -125,6 +125,19 @@ def test_two_known_programs_below_an_init_are_neither(monkeypatch: pytest.Monkey
     assert compared(replace(made, recordings=(more,)), INDEX) is None
 
 
+@pytest.mark.parametrize("starter", ["gosu", "sudo", "tini"])
+def test_what_only_starts_others_is_no_program_of_its_own(
+    starter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(INDEX.raw["commands"], starter, "nginx")  # type: ignore[index]
+    made = of("", program="tini")
+    asked = check_by("KILL", "", "kill", program=starter)
+    run = replace(made.recording, checks=(*made.recording.checks, asked))
+    assert compared(replace(made, recordings=(run,)), INDEX) is not None
+    alone = replace(made.recording, program=starter, checks=(asked,))
+    assert compared(replace(made, recordings=(alone,)), INDEX) is None
+
+
 def test_a_start_by_another_user_is_compared_with_such_a_start() -> None:
     assert said_of(of("", user="33:33")).startswith("As known for nginx 1.26.3 (by a user)")
 
@@ -149,6 +162,10 @@ def test_a_choice_on_a_screen() -> None:
     made, chosen = of("SETGID SETUID KILL"), parse_set(["SETGID", "SETUID", "KILL"])
     said = compared_in_short(made, INDEX, chosen)
     assert said == "Known for nginx 1.26.3: 3 → 3 (+KILL, −CHOWN)"
+    proven = of("SETGID SETUID", floor=True)  # a choice has what is optional: compared with such
+    assert compared_in_short(proven, INDEX, parse_set(["CHOWN", "SETGID", "SETUID"])) == (
+        "As known for nginx 1.26.3"
+    )
     four = parse_set(["CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"])
     assert compared_in_short(made, INDEX, four) == "As known for nginx 1.26.3"
     assert compared_in_short(of("", program="sh"), INDEX, four) is None

@@ -77,6 +77,11 @@ def test_other_words_of_the_standard_error_are_a_loss() -> None:
     assert compare(_seen(3), said, noise) == ["it says: chown: not permitted"]
 
 
+def test_a_line_that_is_said_twice_hides_no_other() -> None:
+    said = Observed(0, ("no", "no", "no", "lost"))
+    assert compare(Observed(0), said) == ["it says: no", "it says: lost"]
+
+
 def test_three_examples_are_shown() -> None:
     assert examples([]) == ""
     assert examples(["a", "b", "c"]) == "a; b; c"

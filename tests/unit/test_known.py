@@ -336,7 +336,13 @@ services:
         (
             "CHOWN, SETUID, SYS_TIME",
             'user: "0:0"',
-            "holds SYS_TIME and lacks SETGID and NET_BIND_SERVICE",
+            "holds SYS_TIME and lacks SETGID.",  # low ports are open in docker's networks
+        ),
+        ("CHOWN, SETGID, SETUID", "user: root", ""),
+        (
+            "CHOWN, SETGID, SETUID",
+            "user: root\n    network_mode: host",
+            "this one lacks NET_BIND_SERVICE",
         ),
         ("", 'user: "33"', ""),
         ("", "privileged: true", "this one also holds 35 others, "),

@@ -34,6 +34,7 @@ def feigned(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
             "image: Required value; spec.containers[0].name: Dup",
             "",
         ),
+        ("printf '* a list\\nno route\\n' >&2; exit 1", "kubectl get: no route", ""),
         ("exit 7", "exit status 7", ""),
         ("echo '[[' ", "is no JSON", ""),
         ("echo '[]' ", "is no object", ""),
@@ -48,6 +49,14 @@ def test_what_it_says(
         Kubectl().get("/api")
     assert says in str(refused.value)
     assert refused.value.reason == reason
+
+
+def test_what_a_command_in_a_container_says_is_no_answer_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feigned(tmp_path, f"echo '{INVALID}\nexit code 1' >&2; exit 1", monkeypatch)
+    with pytest.raises(ClusterError, match="kubectl exec: exit code 1"):
+        Kubectl().execute("default", "web", "app", ["true"], 60)
 
 
 def test_it_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

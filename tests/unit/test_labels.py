@@ -20,6 +20,7 @@ from capadvise.formats.snippet import Snippet
 from capadvise.image_labels import claim_of
 from capadvise.linux.engines import labels as engine_labels
 from capadvise.linux.engines.labels import labels_of
+from tests.support.known import nginx_alone
 from tests.support.recordings import snippet_with
 
 CAPS = parse_set(["CHOWN", "CAP_55"])
@@ -108,7 +109,7 @@ def test_an_image_without_labels(
     assert "web has no label that says what it needs" in capsys.readouterr().err
     labelled({"io.capadvise.version": "1"})
     assert main(["known", "image:web", "--format", "docker"]) == 2
-    assert "its labels say no such set" in capsys.readouterr().err
+    assert "no label names that set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_an_image_without_labels(
         ("CHOWN, KILL", ""),
         ("CHOWN", ""),
         ("CHOWN, KILL, SYS_TIME", "needs CHOWN and KILL; this one also holds SYS_TIME"),
-        ("KILL", "this one lacks CHOWN"),
+        ("KILL", ""),  # that something is missing, no label proves
     ],
 )
 def test_a_service_beside_the_labels_of_its_image(
@@ -126,8 +127,10 @@ def test_a_service_beside_the_labels_of_its_image(
     labelled: Callable[[dict[str, str]], None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They count before the table of known programs, and only where they are asked for."""
+    """They hide nothing of the table of known programs, and are read only where it is asked for."""
+    nginx_alone(monkeypatch)
     labelled(LABELS)
     path = tmp_path / "compose.yaml"
     path.write_text(
@@ -138,9 +141,37 @@ def test_a_service_beside_the_labels_of_its_image(
     text = capsys.readouterr().out
     assert ("label-needs" in text) is bool(said)
     assert said in text
-    assert "known-needs" not in text
+    assert "known-needs" in text  # what was proven is said in any case
     main(["check", str(path), "--output", "github"])
     assert "label-needs" not in capsys.readouterr().out
+
+
+def test_labels_that_cannot_be_read_are_named_and_hide_nothing(
+    labelled: Callable[[dict[str, str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled({"io.capadvise.floor": "CHWON\x1b", "io.capadvise.version": "1"})
+    path = tmp_path / "compose.yaml"
+    path.write_text("services:\n  a:\n    image: nginx\n    cap_add: [SYS_TIME]\n")
+    main(["check", str(path), "--output", "github", "--images"])
+    text = capsys.readouterr().out
+    assert r"a: the label io.capadvise.floor holds no capabilities: CHWON\x1b. " in text
+    assert "known-needs" in text
+
+
+def test_the_minimal_set_of_a_label_is_not_called_the_recommended_one(
+    labelled: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled({"io.capadvise.floor": "CHOWN"})
+    assert main(["known", "image:web", "--format", "label"]) == 0
+    printed = capsys.readouterr()
+    assert 'io.capadvise.floor="CHOWN"' in printed.out
+    assert "io.capadvise.recommended" not in printed.out
+    assert "no label names the recommended set: this is the minimal one" in printed.err
+    labelled(LABELS)
+    assert main(["known", "image:web", "--format", "label"]) == 0
+    both = capsys.readouterr().out
+    assert 'io.capadvise.floor="CHOWN"' in both
+    assert 'io.capadvise.recommended="CHOWN,KILL"' in both
 
 
 def layout(folder: Path, **other: Any) -> Path:

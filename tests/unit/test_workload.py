@@ -104,6 +104,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("name: a\ncommand: x\n---\nname: a\ncommand: y\n", "two workloads are called 'a'"),
         ("name: a\ncommand: x\nuser: 33\n", "'user' must be a text"),
         ("name: a\ncommand: x\nuser: a:b\n", "'user' must be the name of a user, or a quoted"),
+        ("name: a\ncommand: x\nuser: '4294967295'\n", "'user' must be a user id below"),
+        (f"name: a\ncommand: x\nuser: '{'9' * 9999}'\n", "'user' must be a user id below"),
         ('name: a\ncommand: ["x\\0y"]\n', "'command' must be free of NUL"),
         ("? [a]\n: b\n", "unhashable"),
         ("name: 2025-13-45\n", "month must be"),

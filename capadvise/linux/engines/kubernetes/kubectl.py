@@ -18,6 +18,8 @@ from capadvise.errors import CannotObserve
 from capadvise.linux.engines.kubernetes.objects import Object
 
 _SERVER = re.compile(r"Error from server \((\w+)\)")
+_INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
+"""Before its causes, a line each: checkErr in k8s.io/kubectl/pkg/cmd/util."""
 _TIMEOUT = 60
 """Seconds for one call; a login can wait for a person."""
 _LARGEST = 128 << 20
@@ -54,7 +56,8 @@ def _run(words: list[str], stdin: str, timeout: float) -> tuple[int, bytes, str]
 def _refusal(verb: str, status: int, said: str) -> ClusterError:
     """In the server's words, as far as kubectl tells them."""
     lines, match = said.splitlines(), _SERVER.search(said)
-    causes = "; ".join(line[2:] for line in lines if line.startswith("* "))  # of Invalid
+    invalid = None if verb == "exec" else _INVALID.search(said)  # else a program of a container's
+    causes = "; ".join(re.findall(r"^\* (.*)", invalid[1], re.MULTILINE)) if invalid else ""
     last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
     return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
 

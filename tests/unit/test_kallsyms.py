@@ -143,3 +143,16 @@ def test_a_table_that_comes_late_and_is_of_no_use_names_nothing(tmp_path: Path) 
     assert symbols.name(BASE + 0x200) == f"0x{BASE + 0x200:x}"
     (caution,) = symbols.cautions
     assert "hides the kernel's addresses" in caution
+
+
+def test_a_table_is_read_with_the_rights_that_it_was_opened_with(tmp_path: Path) -> None:
+    table = tmp_path / "kallsyms"
+    table.write_bytes(TABLE)
+    reading = Reading(table)
+    assert reading._cat is not None
+    reading._cat.wait()
+    reading._cat.returncode = 1
+    symbols = reading.result()
+    table.unlink()
+    assert symbols.name(BASE + 0x200) == "ns_capable"
+    assert symbols.cautions == ()

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 
 from capadvise.errors import CannotObserve
@@ -161,6 +162,9 @@ class Reading:
 
     def __init__(self, path: Path = KALLSYMS) -> None:
         self._path = path
+        self._late: FileIO
+        """The table once more: who opens it when the target runs has no CAP_SYSLOG, and reads
+        zeros."""
         self._copy = os.fdopen(os.memfd_create("symbols"), "rb")
         self._cat: subprocess.Popen[bytes] | None = None
         with suppress(OSError):
@@ -180,14 +184,15 @@ class Reading:
         return Symbols(self._whole)
 
     def _head(self) -> bytes:
-        with self._path.open("rb", buffering=0) as file:
-            return file.read(_HEAD).rpartition(b"\n")[0]
+        self._late = self._path.open("rb", buffering=0)
+        return self._late.read(_HEAD).rpartition(b"\n")[0]
 
     def _whole(self) -> bytes:
         assert self._cat is not None
-        with self._copy:
-            if self._cat.wait() != 0:
-                return Symbols.whole(self._path, self._path.read_bytes)._table
+        with self._copy, self._late:
+            if self._cat.wait() != 0:  # as it is where no file may grow (ulimit -f)
+                self._late.seek(0)
+                return Symbols.whole(self._path, self._late.readall)._table
             self._copy.seek(0)
             return self._copy.read()
 

@@ -234,12 +234,13 @@ def _recordings(
 
 def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> CapSet:
     """What was used in the recording, but not in a trial: what somebody did by hand then, or what
-    was to be done but once."""
+    was to be done but once. What a trial cannot be given, nobody could give either."""
     if candidate.known is None:
         return frozenset()
     in_trial = decide_all(reference.evidence.recordings, default())
     others = (cap for need in in_trial.needs for group in need.alternatives for cap in group)
-    return proposal.recommended - in_trial.recommended - frozenset(others)
+    unused = proposal.recommended - in_trial.recommended - frozenset(others)
+    return unused & runner.everything(reference.job)
 
 
 def _unasked(check: str | None) -> list[str]:

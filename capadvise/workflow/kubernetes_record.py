@@ -1,8 +1,8 @@
 """Record a workload of a cluster where it runs.
 
 On each node that has pods of it, a pod of ours watches them. Nothing of the workload is changed,
-unless it is to be restarted; what we make is removed however this ends, and ends by itself where
-we were killed.
+unless it is to be restarted; what we make is removed however this ends. Where nobody was left to
+remove it, it ends by itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from capadvise.formats.object_names import is_object_name
 from capadvise.linux.engines.kubernetes import copies, objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.linux.engines.kubernetes.objects import Object
+from capadvise.linux.engines.kubernetes.remover import removed_if_killed
 from capadvise.report import fleet
 from capadvise.report.load import loaded
 from capadvise.report.model import Report
@@ -68,8 +69,9 @@ def record(
     claims = {}
     if wishes.canary:
         claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
-    with Ending().heard() as stop:
-        recording = _Recording(kubectl, owner, workload, wishes, stop)
+    run, places = new_run(), [objects.OBSERVERS, *[owner.namespace] * wishes.canary]
+    with Ending().heard() as stop, removed_if_killed(kubectl, places, run) as safe:
+        recording = _Recording(safe, owner, workload, wishes, stop, run)
         try:
             recording.begin()
             recording.start_again(claims)
@@ -120,7 +122,7 @@ class _Recording:
     workload: Object
     wishes: ClusterWishes
     stop: Ending
-    run: str = field(default_factory=new_run)
+    run: str
     pods: dict[str, Object] = field(default_factory=dict)
     """Those of the workload that were there meanwhile, by name, as last seen."""
     present: set[str] = field(default_factory=set)

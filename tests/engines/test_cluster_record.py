@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 TEMPLATE = {
     "spec": {
@@ -327,17 +329,45 @@ def test_what_is_not_there_is_said(
     assert cluster.requests == []
 
 
-def test_what_a_killed_one_has_left_is_removed_by_the_next(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    words = [*RECORD, "-o", tmp_path / "web"]
+def test_a_killed_one_leaves_no_pod(cluster: Cluster, tmp_path: Path) -> None:
+    """Neither observers nor the canary."""
+    words = [*RECORD, "--canary", "-o", tmp_path / "web"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as it:
         until_begun(it)
+        assert len(cluster.pods("capadvise")) == 2
+        assert any("canary" in path for path in cluster.objects)
         it.kill()
-    left = cluster.pods("capadvise")
-    assert len(left) == 2
-    for pod in left:
-        cluster.end(pod, 137)
+    until(lambda: not cluster.pods("capadvise"))
+    until(lambda: not any("canary" in path for path in cluster.objects))
+    assert len(cluster.pods("prod")) == 3
+
+
+def test_a_pod_that_was_made_as_we_were_killed_goes_too(cluster: Cluster, tmp_path: Path) -> None:
+    """kubectl outlives us: its request may be under way."""
+    recordings: list[subprocess.Popen[bytes]] = []
+
+    def late(method: str, path: str, item: dict[str, Any]) -> None:
+        if method == "POST" and "/capadvise/pods" in path:
+            (recording,) = until(lambda: recordings)
+            recording.kill()
+            recording.wait()
+            time.sleep(1)  # time to remove what is there, and to miss this one
+
+    cluster.refuses = late
+    made = started(cluster)
+    words = [*RECORD, "-o", tmp_path / "web"]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as it:
+        recordings.append(it)
+    until(lambda: made)
+    until(lambda: not cluster.pods("capadvise"))
+
+
+def test_what_ended_by_itself_is_removed_by_the_next(cluster: Cluster, tmp_path: Path) -> None:
+    """Where nobody was left to remove it."""
+    web = PodOwner.parse("deploy/web", "prod")
+    theirs = objects.observer(web, "one", "observer-left-1", "left", "capadvise", 600)
+    cluster.put("/api/v1/namespaces", objects.observers_namespace())
+    cluster.end(cluster.put(objects.pods_path(objects.OBSERVERS), theirs), 137)
     assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
     assert not cluster.pods("capadvise")
 

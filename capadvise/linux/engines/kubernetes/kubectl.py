@@ -34,12 +34,19 @@ class ClusterError(CannotObserve):
         self.reason = reason
 
 
-def _run(words: list[str], stdin: str, timeout: float) -> tuple[int, bytes, str]:
+def _run(
+    words: list[str], stdin: str, timeout: float, fds: Sequence[int]
+) -> tuple[int, bytes, str]:
     """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
     can send anything."""
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
         with subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=answer, stderr=said, process_group=0
+            words,
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=said,
+            process_group=0,
+            pass_fds=fds,
         ) as process:
             try:
                 with suppress(OSError):  # a client that is set-id
@@ -68,20 +75,27 @@ class Kubectl:
 
     context: str | None = None
     """Of the kubeconfig; None: the current one."""
+    fds: tuple[int, ...] = ()
+    """What each call inherits."""
 
-    def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
-        """What it prints. Raises ClusterError.
-
-        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
-        """
+    def words(self, *words: str) -> list[str]:
+        """The command line of a call. Raises ClusterError."""
         program = shutil.which("kubectl")
         if program is None:
             raise ClusterError(
                 "kubectl is not installed", hint="capadvise uses its contexts and logins"
             )
         context = [] if self.context is None else [f"--context={self.context}"]
+        return [program, *context, *words]
+
+    def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
+        """What it prints. Raises ClusterError.
+
+        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
+        """
+        line = self.words(*words)
         try:
-            status, answer, said = _run([program, *context, *words], stdin or "", timeout)
+            status, answer, said = _run(line, stdin or "", timeout, self.fds)
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
         except (OSError, ValueError) as error:

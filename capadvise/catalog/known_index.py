@@ -19,6 +19,17 @@ from capadvise.errors import BadInput
 
 FOLDER, INDEX = "proven", "index.json"
 NAMES = ("programs", "commands", "images", "units")
+INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
+"""First processes of containers that start the program and stay."""
+STARTERS = frozenset(
+    (
+        *INITS,
+        *("bwrap", "crun", "gdb", "gosu", "podman", "runc", "s6-setuidgid", "s6-svscan"),
+        *("schroot", "setpriv", "spawn-fcgi", "strace", "sudo", "supervisord"),
+    )
+)
+"""Commands whose work is to start others: their own needs tell nothing of what they start, so
+nothing is compared with them."""
 _UNIT_ENDINGS = (".service", ".socket", ".timer", ".path")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.known import Known, KnownProgram
-from capadvise.catalog.known_index import other_version, repository
+from capadvise.catalog.known_index import STARTERS, other_version, repository
 from capadvise.formats.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
@@ -27,6 +27,8 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     image = service.declared.image or ""
     program = known.by_unit(unit) if unit else known.by_image(image) if image else None
     if program is None or service.bounded_only or service.declared.windows:
+        return
+    if not STARTERS.isdisjoint(program.commands):
         return
     if repository(image) in program.images_of_users and service.declared.user is None:
         return

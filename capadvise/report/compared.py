@@ -10,22 +10,18 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from capadvise.caps import Cap, CapSet
-from capadvise.catalog.known_index import KnownIndex, KnownRow, KnownSets, other_version
+from capadvise.catalog.known_index import (
+    INITS,
+    STARTERS,
+    KnownIndex,
+    KnownRow,
+    KnownSets,
+    other_version,
+)
 from capadvise.dataclass import dataclass
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
-
-_INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
-"""First processes of containers that start the program and stay."""
-_STARTERS = frozenset(
-    (
-        *_INITS,
-        *("bwrap", "crun", "gdb", "gosu", "runc", "s6-setuidgid", "s6-svscan", "schroot"),
-        *("setpriv", "spawn-fcgi", "strace", "sudo", "supervisord"),
-    )
-)
-"""Commands of the table that only start others: what they need does not tell what those need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +77,14 @@ def _name(report: Report, index: KnownIndex) -> str | None:
     target, runs = report.target, report.recordings
     executed = runs[0].program or (PurePosixPath(target.argv[0]).name if target.argv else "")
     programs = {executed, *(check.program for run in runs for check in run.checks)}
-    seen = {name for program in programs - _STARTERS if (name := index.by_command(program))}
+    seen = {name for program in programs - STARTERS if (name := index.by_command(program))}
     named = index.by_unit(target.name) if target.kind == "unit" else None
     named = named or index.by_image(target.image or "")
     if named in seen:
         return named
-    if executed in _INITS:
+    if executed in INITS:
         return seen.pop() if len(seen) == 1 else None
-    return None if executed in _STARTERS else index.by_command(executed)
+    return None if executed in STARTERS else index.by_command(executed)
 
 
 def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:

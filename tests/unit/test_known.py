@@ -369,6 +369,14 @@ def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "this one also holds SYS_TIME." in capsys.readouterr().out
 
 
+def test_a_unit_that_only_starts_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "supervisor.service"
+    path.write_text("[Service]\nExecStart=/usr/bin/supervisord -n\n")
+    assert KNOWN.by_unit("supervisor") is not None
+    main(["check", str(path), "--output", "github"])
+    assert "known-needs" not in capsys.readouterr().out
+
+
 def test_an_image_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(COMPOSE.format(caps="KILL", more="").replace("nginx:99", "bitnami/nginx"))

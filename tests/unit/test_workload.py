@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.errors import BadInput
+from capadvise.linux.supervise.command import user_of
 from capadvise.manual import page
 from capadvise.workload import KEYS, Act, Named, Step, Workload, load
 
@@ -134,3 +135,10 @@ def test_the_page_names_every_key_and_its_examples_are_read(tmp_path: Path) -> N
     path = tmp_path / "w.yaml"
     path.write_text("---\n".join(re.findall(r"(?s)```yaml\n(.*?)```", text)))
     assert [named.name for named in load(path)] == ["install a set-gid program", "web server"]
+
+
+@pytest.mark.parametrize("number", ["4294967295", "99999999999", "9" * 9999])
+def test_a_number_that_is_no_user_id_is_refused(number: str) -> None:
+    """As ``--user`` takes it."""
+    with pytest.raises(BadInput, match="is no user id: they are below 4294967295"):
+        user_of(number)

@@ -86,6 +86,16 @@ def test_floor_and_recommended(tmp_path: Path, text: str, floor: str, recommende
             assert need["proof"] == "trial"
 
 
+def test_what_is_lost_names_the_scratch_folder_as_the_workload_does(tmp_path: Path) -> None:
+    """It is another one in each trial: a second proof would tell something else."""
+    text = "name: x\ncommand: chown nobody $W/f || echo lost\nsetup: touch f\ncheck: 'true'"
+    report, _ = prove(workload(tmp_path, text))
+    assert [need["lost_without"] for need in report["needs"] if need["lost_without"]] == [
+        "it says: chown: changing ownership of '$W/f': Operation not permitted; "
+        "f is 0:0 0644 instead of 65534:0 0644"
+    ]
+
+
 def test_a_workload_that_fails_with_everything_is_shown_with_its_output(tmp_path: Path) -> None:
     text = "name: w\ncommand: echo the reason >&2; exit 3\n"
     report, said = prove(workload(tmp_path, text), code=1)

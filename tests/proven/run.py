@@ -171,7 +171,8 @@ def variant(way: Way, report: Report) -> dict[str, Any]:
 
 
 def _need(need: Need) -> dict[str, Any]:
-    told = {"cap": need.cap.name, "why": need.reason, "without": need.lost_without or "unknown"}
+    kept = "the program may keep rights that it gives up" if need.self_restricting else "unknown"
+    told = {"cap": need.cap.name, "why": need.reason, "without": need.lost_without or kept}
     return {**told, "when": need.only} if need.only else told
 
 

@@ -222,6 +222,8 @@ def _result(
     plan: dict[str, Any], top: Path, rounds: list[RoundResult], files: Files, seconds: float
 ) -> dict[str, Any]:
     text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
+    scratch = str(top / "w")  # another path in each trial
+    lines = text.replace(scratch, "$W").splitlines()
     if not last.passed:
         _require_room(top, Path.cwd())
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
@@ -229,14 +231,14 @@ def _result(
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
-        "why": last.why or last_words(text),
+        "why": (last.why or last_words(text)).replace(scratch, "$W"),
         "failed_at": act,
         "late": not last.passed and last.late,
         "rounds_passed": len(rounds) - (not last.passed),
         "stop": _worst_stop(rounds),
         "seconds": round(seconds, 3),
         "exit": last.observation.recording.exit_status,
-        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in text.splitlines()[:200]],
+        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         "files": files,
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
         "refused": sorted({name for recording in recordings for name in _wanted(recording)}),

@@ -11,6 +11,7 @@ from capadvise.errors import BadInput
 from capadvise.formats.admission import PodOwner
 from capadvise.linux.engines.kubernetes import objects
 from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.linux.engines.kubernetes.remover import removed_if_killed
 from capadvise.linux.engines.kubernetes.sets import containers, granted
 from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.prove import fewest, prove
@@ -55,8 +56,9 @@ def prove_container(
         "that the program does"
     )
     sweep(kubectl, owner.namespace)
-    with Ending().heard() as stop:
-        trials = Canaries(kubectl, owner, template, name, decides, claims, new_run(), stop)
+    run = new_run()
+    with Ending().heard() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
+        trials = Canaries(safe, owner, template, name, decides, claims, run, stop)
         try:
             return _proven(report, trials, everything)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, report_of
 from tests.support.required import tool
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
 
 FIRST, LATER = {"NET_BIND_SERVICE"}, {"NET_BIND_SERVICE", "CHOWN"}
 """What the program needs at its first start, and on what that has left."""
@@ -232,6 +235,16 @@ def test_where_there_is_no_second_start_the_report_says_so(
     assert (code, report.proposal.floor) == (0, parse_set(FIRST))
     assert report.proven is not None
     assert any("a second start was not tried" in one for one in report.proven.cautions)
+
+
+def test_a_killed_one_leaves_no_copy(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.started = lambda server, pod: cluster.seen.append(pod)  # it never becomes ready
+    report, output = saved(tmp_path, BIND), tmp_path / "proven.json"
+    words = [CAPADVISE, "kubernetes", "prove", "deploy/web", "-n", "prod", report, "-o", output]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as it:
+        until(lambda: cluster.seen)
+        it.kill()
+    until(lambda: not any("canary" in path for path in cluster.objects))
 
 
 def test_ctrl_c_before_the_first_trial_ends(cluster: Cluster, tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from tests.support.recordings import CATALOG
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
+ROOT = Path(__file__).parents[2]
+
 
 def in_mounts_of_its_own(script: str, folder: Path) -> str:
-    """Run it in a mount namespace; what it printed."""
+    """Run it in a mount namespace, with our command and our folder; what it printed."""
     (folder / "f").touch()
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", script, "bash", CAPADVISE],
+        ["unshare", "--mount", "bash", "-c", script, "bash", CAPADVISE, str(ROOT)],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -12,8 +12,9 @@ import pytest
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import Lookup
+from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs
-from capadvise.linux.tracking.tasks import OneCommand, Scope
+from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check, Phase
 from tests.support.ring_pages import (
@@ -223,6 +224,24 @@ def test_who_is_known_to_list_processes_is_not_asked_about_again() -> None:
     tracker.feed([], [], [])
     tracker.finish()
     assert (starts.scope.proc_scanners, late.timed) == ({"top"}, 1)
+
+
+def test_what_a_thread_did_waits_until_its_start_is_read() -> None:
+    """Events wait for those of other processors, several rounds on a busy machine; what a thread
+    mounts is read at once. Of others' threads, the start is never read."""
+    unplaced = implied_needs._Unplaced[str]()
+    unplaced.add([(7, "proc"), (8, "tmpfs")])
+    for _ in range(20):
+        assert not list(unplaced.placed({}))
+    ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
+    ours, others = Task("runc", ids, ids), Task("sh", ids, ids)
+    ours.scope = scope
+    assert list(unplaced.placed({7: ours, 8: others})) == [(ours, scope, 7, "proc")]
+    assert not list(unplaced.placed({7: ours, 8: ours}))
+    unplaced.add((9, "none") for _ in range(implied_needs._UNPLACED + 1))
+    for _ in range(implied_needs._LATE_ROUNDS + 1):
+        assert not list(unplaced.placed({}))
+    assert not list(unplaced.placed({9: ours}))
 
 
 def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from capadvise.caps import Cap, CapSet
 from capadvise.linux.ftrace.proc_lookups import Lookup
@@ -29,6 +29,9 @@ _FEW = 20
 """A set with more members than half of all was not put together from nothing."""
 _FILES = 4096
 _ROUNDS = 3
+_LATE_ROUNDS, _UNPLACED = 50, 8192
+"""For so many rounds what a thread did may wait for its start, and so much of it."""
+T = TypeVar("T")
 _TRACE = Cap.parse("SYS_PTRACE")
 _NAMESPACE = "ns/"
 _PRIVATE = re.compile(
@@ -89,6 +92,29 @@ class _NoPointers:
 NO_POINTERS = _NoPointers()
 
 
+class _Unplaced(Generic[T]):
+    """What threads have done, until it is known whose they are: the start of a thread can be read
+    some rounds after that, as events wait for those of other processors."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, T]] = []
+        """Rounds for which it may wait yet, thread, and what it did."""
+
+    def add(self, done: Iterable[tuple[int, T]]) -> None:
+        """What is new; each waits for one round at least."""
+        self._waiting += ((_LATE_ROUNDS, thread, what) for thread, what in done)
+
+    def placed(self, tasks: Mapping[int, Task]) -> Iterator[tuple[Task, Scope, int, T]]:
+        """Of the target's threads: task, scope, thread, and what it did."""
+        waiting, self._waiting = self._waiting, []
+        for rounds, thread, what in waiting:
+            task = tasks.get(thread)
+            if task is None and rounds and len(self._waiting) < _UNPLACED:
+                self._waiting.append((rounds - 1, thread, what))
+            elif task is not None and task.scope is not None:
+                yield task, task.scope, thread, what
+
+
 class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
@@ -109,9 +135,9 @@ class ImpliedNeeds:
         self.cautions = pointers.cautions
         self._here, self._retried = here, retried
         self._scans_told = scans_told or pointers.tells_scans
-        self._lookups: tuple[Lookup, ...] = ()
+        self._lookups = _Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}
-        self._mounts: tuple[tuple[int, str], ...] = ()
+        self._mounts = _Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
@@ -189,18 +215,15 @@ class ImpliedNeeds:
         task.handed = frozenset()
 
     def note_lookups(self, tasks: Mapping[int, Task]) -> None:
-        """Processes that were looked into in /proc, up to the last round: what is read now can be
-        of a thread whose start is read in the next one. The same is true of mounts."""
-        mounts, self._mounts = self._mounts, tuple(self._pointers.file_systems())
-        for thread, kind in mounts:
-            if (mounter := tasks.get(thread)) is not None and mounter.scope is not None:
-                self._counts.note_file_system(mounter.scope, thread, kind)
-        before, self._lookups = self._lookups, tuple(self._pointers.lookups())
+        """Processes that were looked into in /proc, and what was mounted, up to the last round."""
+        for _, scope, thread, kind in self._mounts.placed(tasks):
+            self._counts.note_file_system(scope, thread, kind)
+        self._mounts.add(self._pointers.file_systems())
+        before = list(self._lookups.placed(tasks))
+        self._lookups.add((lookup.thread, lookup) for lookup in self._pointers.lookups())
         self._note_lost(tasks)
-        for lookup in before:
-            task = tasks.get(lookup.thread)
-            if task is not None and task.scope is not None:
-                self._note_lookup(lookup, task, task.scope)
+        for task, scope, _, lookup in before:
+            self._note_lookup(lookup, task, scope)
         self._settle_lookups()
 
     def _note_lookup(self, lookup: Lookup, task: Task, scope: Scope) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from capadvise.caps import CapSet, Sets
 from capadvise.posture import Posture
 
+IMAGE, LAYOUT = "image:", "oci:"
+"""Begin the name of an image that an engine has, and of a folder, as skopeo calls it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:

@@ -191,9 +191,7 @@ class _Search:
     def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
         """As ``passes``; a result that contradicts the evidence must come twice."""
         passed = self.passes(caps, without)
-        if passed == expected:
-            return passed
-        return self.in_its_time(caps) if self.outcomes[caps].late else self._again(caps, without)
+        return passed if passed == expected else self._again(caps, without)
 
     def in_its_time(self, caps: CapSet, without: Cap | None = None) -> bool:
         """As ``passes``, for a set that may well work: one that was late is given all the time that

@@ -152,7 +152,7 @@ class Catalog:
         """Programs that were proven before."""
         from capadvise.catalog.known import Known
 
-        return Known(self.folder)
+        return Known(self.known_index)
 
     @cached_property
     def syscalls(self) -> Syscalls:

@@ -14,7 +14,7 @@ from typing import Any
 from capadvise import strict
 from capadvise.caps import Cap, CapSet, names
 from capadvise.catalog import values
-from capadvise.catalog.known_index import FOLDER, NAMES, KnownIndex, upstream
+from capadvise.catalog.known_index import NAMES, KnownIndex, upstream
 from capadvise.errors import BadInput
 
 
@@ -118,9 +118,9 @@ class KnownProgram:
 class Known:
     """The folder. Nothing is read before it is asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / FOLDER
-        self.index = KnownIndex(folder)
+    def __init__(self, index: KnownIndex) -> None:
+        """``index``: of the same table."""
+        self.index, self.folder = index, index.folder
         self._read: dict[str, KnownProgram] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -140,28 +140,27 @@ class Known:
     def find(self, word: str) -> KnownProgram | None:
         """By whatever it is called: a program, a package, an executable, a unit or an image."""
         index = self.index
-        found = (
+        return self._program(
             index.by_name(word)
             or index.by_command(word.rpartition("/")[2] if word.startswith("/") else word)
             or index.by_unit(word)
             or index.by_image(word)
         )
-        return self.program(found) if found else None
 
     def namesake(self, word: str) -> KnownProgram | None:
         """See ``KnownIndex``."""
-        found = self.index.namesake(word)
-        return self.program(found) if found else None
+        return self._program(self.index.namesake(word))
 
     def by_unit(self, word: str) -> KnownProgram | None:
         """See ``KnownIndex``."""
-        found = self.index.by_unit(word)
-        return self.program(found) if found else None
+        return self._program(self.index.by_unit(word))
 
     def by_image(self, word: str) -> KnownProgram | None:
         """See ``KnownIndex``."""
-        found = self.index.by_image(word)
-        return self.program(found) if found else None
+        return self._program(self.index.by_image(word))
+
+    def _program(self, name: str | None) -> KnownProgram | None:
+        return self.program(name) if name else None
 
 
 def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:

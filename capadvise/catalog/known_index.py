@@ -64,15 +64,16 @@ class KnownIndex:
 
     def __init__(self, folder: Path) -> None:
         """``folder``: of the catalog."""
-        self._path = folder / FOLDER / INDEX
+        self.folder = folder / FOLDER
 
     @cached_property
     def raw(self) -> Mapping[str, Mapping[str, Any]]:
         """As it is in the file."""
+        path = self.folder / INDEX
         try:
-            raw: dict[str, dict[str, Any]] = json.loads(self._path.read_text(encoding="utf-8"))
+            raw: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise BadInput(f"{self._path}: {error}") from error
+            raise BadInput(f"{path}: {error}") from error
         return raw
 
     def by_name(self, word: str) -> str | None:

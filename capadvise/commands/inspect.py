@@ -7,14 +7,12 @@ import json
 
 from capadvise.catalog import default
 from capadvise.errors import BadInput, Exit
-from capadvise.inspected import ImageInspection, Inspection
+from capadvise.inspected import IMAGE, ImageInspection, Inspection
 from capadvise.linux.engines.saved import inspect_image
 from capadvise.linux.posture.read import Machine
 from capadvise.linux.running.inspect import holders, inspect_target, with_filter
 from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
-
-IMAGE = "image:"
 
 
 def command(args: argparse.Namespace) -> int:

@@ -9,12 +9,10 @@ from capadvise.catalog.known import KnownProgram, Variant
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.errors import BadInput, Exit
 from capadvise.formats import FORMATS
+from capadvise.inspected import IMAGE, LAYOUT
 from capadvise.report.escape import printable
 from capadvise.report.known_text import known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
-
-IMAGE, LAYOUT = "image:", "oci:"
-"""Begin the name of an image whose labels are read: of an engine, and of a folder."""
 
 
 def command(args: argparse.Namespace) -> int:
@@ -27,7 +25,8 @@ def command(args: argparse.Namespace) -> int:
         return Exit.OK
     if args.name.startswith((IMAGE, LAYOUT)):
         return _of_image(args)
-    program = known.find(args.name) or known.namesake(args.name)
+    found = known.find(args.name)
+    program = found or known.namesake(args.name)
     if program is None:
         raise BadInput(
             f"no set is known for {args.name!r}",
@@ -39,7 +38,7 @@ def command(args: argparse.Namespace) -> int:
     from capadvise.formats.from_known import known_snippet
 
     variant = _chosen(program, args.name, args.variant)
-    if known.find(args.name) is None:
+    if found is None:
         notice(f"note: {namesake_text(program, args.name)}")
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")

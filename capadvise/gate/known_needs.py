@@ -15,7 +15,7 @@ from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
-from capadvise.report.explain_words import listed
+from capadvise.report.explain_words import listed, sentence
 
 _ROOT = ("root", "0")
 
@@ -62,8 +62,7 @@ def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
 
 
 def _of_labels(service: Service, what: str, remedy: str) -> Finding:
-    why = f"{CLAIMED[:1].upper()}{CLAIMED[1:]}."
-    return service.finding("label-needs", "", what, why, remedy)
+    return service.finding("label-needs", "", what, sentence(CLAIMED), remedy)
 
 
 def _more(service: Service, largest: CapSet) -> Iterator[str]:

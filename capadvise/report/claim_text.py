@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
-from capadvise.report.explain_words import bullet, paragraph
+from capadvise.report.explain_words import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
 
 
@@ -27,6 +27,4 @@ def claim_text(name: str, claim: Claim) -> Iterator[str]:
     for problem in claim.problems:
         yield from bullet(printable(problem))
     yield ""
-    yield from paragraph(
-        f"{CLAIMED[:1].upper()}{CLAIMED[1:]}. To prove it: capadvise run --prove -- docker run …"
-    )
+    yield from paragraph(f"{sentence(CLAIMED)} To prove it: capadvise run --prove -- docker run …")

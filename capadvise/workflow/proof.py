@@ -88,10 +88,10 @@ class _Proof:
         if attempt.change is not None:
             gids = groups.of_change(attempt.change)
             job = replace(job, groups=gids) if gids else replace(job, settings=(attempt.change,))
-        if not attempt.patient:
-            return choices.run(job, attempt.caps, part)[0]
-        outcome = choices.run(self._patient(job), attempt.caps, part)[0]
-        if outcome.passed:  # so will others, but who knows when
+        if attempt.patient:
+            job = self._patient(job)
+        outcome = choices.run(job, attempt.caps, part)[0]
+        if attempt.patient and outcome.passed:  # so will others, but who knows when
             self._job = self._patient(self._job)
         return outcome
 

@@ -32,8 +32,7 @@ NGINX = {
 def nginx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has one program, as above."""
     known = default().known
-    for index in (default().known_index, known.index):
-        monkeypatch.setattr(index, "raw", NGINX)
+    monkeypatch.setattr(known.index, "raw", NGINX)
     monkeypatch.setitem(known._read, "nginx", _program(known.index))
 
 

@@ -130,15 +130,20 @@ def test_a_table_that_is_on_its_way_is_waited_for_when_it_is_needed(tmp_path: Pa
     assert Reading(table).result().name(BASE + 0x200) == "ns_capable"
 
 
-def test_a_table_that_comes_late_and_is_of_no_use_names_nothing(tmp_path: Path) -> None:
-    """``cat`` failed, and the kernel hides its addresses by then: each symbol seems to be at 0."""
-    table = tmp_path / "kallsyms"
+def read_after_a_failure(table: Path) -> Symbols:
+    """``cat`` has failed: the table is read once more when it is first looked into."""
     table.write_bytes(TABLE)
     reading = Reading(table)
     assert reading._cat is not None
     reading._cat.wait()
     reading._cat.returncode = 1
-    symbols = reading.result()
+    return reading.result()
+
+
+def test_a_table_that_comes_late_and_is_of_no_use_names_nothing(tmp_path: Path) -> None:
+    """The kernel hides its addresses by then: each symbol seems to be at 0."""
+    table = tmp_path / "kallsyms"
+    symbols = read_after_a_failure(table)
     table.write_bytes(b"0000000000000000 T _stext\n" * 9)
     assert symbols.name(BASE + 0x200) == f"0x{BASE + 0x200:x}"
     (caution,) = symbols.cautions
@@ -147,12 +152,7 @@ def test_a_table_that_comes_late_and_is_of_no_use_names_nothing(tmp_path: Path) 
 
 def test_a_table_is_read_with_the_rights_that_it_was_opened_with(tmp_path: Path) -> None:
     table = tmp_path / "kallsyms"
-    table.write_bytes(TABLE)
-    reading = Reading(table)
-    assert reading._cat is not None
-    reading._cat.wait()
-    reading._cat.returncode = 1
-    symbols = reading.result()
+    symbols = read_after_a_failure(table)
     table.unlink()
     assert symbols.name(BASE + 0x200) == "ns_capable"
     assert symbols.cautions == ()

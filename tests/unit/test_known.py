@@ -10,7 +10,7 @@ import yaml
 from capadvise.caps import parse_set
 from capadvise.catalog import default
 from capadvise.catalog.known import Known, index, parse_program
-from capadvise.catalog.known_index import other_version, repository, tag
+from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
 from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
@@ -77,7 +77,7 @@ def test_what_a_program_is_found_by(word: str, found: str | None) -> None:
 
 
 def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Known(default().folder)
+    known = Known(KnownIndex(default().folder))
     monkeypatch.setattr(known.index, "raw", {"units": {"web@": "nginx"}})
     assert known.by_unit("web@one.service") == NGINX
 

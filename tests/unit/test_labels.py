@@ -19,6 +19,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
 from capadvise.image_labels import claim_of
 from capadvise.linux.engines import labels as engine_labels
+from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.labels import labels_of
 from tests.support.known import nginx_alone
 from tests.support.recordings import snippet_with
@@ -70,18 +71,12 @@ def test_labels_of_others_say_nothing() -> None:
 def labelled(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
     """What an engine says of each image."""
 
-    class Engine:
-        engine = "docker"
-
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def call(self, *_: str) -> str:
-            return json.dumps([{"Config": {"Labels": found}}])
+    def described(*_: object) -> str:
+        return json.dumps([{"Config": {"Labels": found}}])
 
     found: dict[str, str] = {}
-    monkeypatch.setattr(engine_labels, "Client", Engine)
-    monkeypatch.setattr(engine_labels, "clients", lambda: [Engine()])
+    monkeypatch.setattr(Client, "described_image", described)
+    monkeypatch.setattr(engine_labels, "clients", lambda: [Client("docker", ("docker",))])
     return found.update
 
 

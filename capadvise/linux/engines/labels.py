@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.errors import BadInput
-from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.inspected import LAYOUT
+from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.image.archive import config_of
-from capadvise.linux.engines.record.registry import ENGINES, clients
+from capadvise.linux.engines.record.registry import clients, holder
 
 _MAX_JSON = 4 << 20
 _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
-LAYOUT = "oci:"
-"""Begins the name of a folder, as skopeo and buildah call it."""
 
 
 def labels_of(name: str) -> Mapping[str, str]:
@@ -25,15 +24,11 @@ def labels_of(name: str) -> Mapping[str, str]:
     there. Raises BadInput."""
     if name.startswith(LAYOUT):
         return _of_layout(Path(name.removeprefix(LAYOUT)))
-    reasons = []
-    for client in (Client(engine, (engine,)) for engine in ENGINES):
-        try:
-            return _labels(json.loads(client.call("image", "inspect", "--", name)))
-        except EngineError as error:
-            reasons.append(str(error))
-        except (ValueError, LookupError, AttributeError, TypeError) as error:
-            raise BadInput(f"image {name}: {client.engine} describes it strangely") from error
-    raise BadInput(f"no image {name}: {'; '.join(reasons)}", hint="docker image ls lists them")
+    client, described = holder(name)
+    try:
+        return _labels(described)
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise BadInput(f"image {name}: {client.engine} describes it strangely") from error
 
 
 def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -42,14 +37,14 @@ def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]
     for name in dict.fromkeys(names):
         for client in there:
             try:
-                yield name, _labels(json.loads(client.call("image", "inspect", "--", name)))
+                yield name, _labels(client.described_image(name))
             except (EngineError, ValueError, LookupError, AttributeError, TypeError):
                 continue
             break
 
 
-def _labels(described: Any) -> Mapping[str, str]:
-    return config_of(described[0]).labels
+def _labels(described: str) -> Mapping[str, str]:
+    return config_of(json.loads(described)[0]).labels
 
 
 def _of_layout(folder: Path) -> Mapping[str, str]:

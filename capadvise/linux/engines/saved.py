@@ -6,24 +6,17 @@ import subprocess
 
 from capadvise.errors import BadInput
 from capadvise.inspected import ImageInspection, Riser
-from capadvise.linux.engines.cli.client import Client, EngineError
+from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.image.archive import Image, read_archive
 from capadvise.linux.engines.image.layers import Special
 from capadvise.linux.engines.image.tarball import BadArchive
-from capadvise.linux.engines.record.registry import ENGINES
+from capadvise.linux.engines.record.registry import holder
 
 
 def inspect_image(name: str) -> ImageInspection:
     """The image of this name: of the first engine that has it. Raises BadInput."""
-    reasons = []
-    for client in (Client(engine, (engine,)) for engine in ENGINES):
-        try:
-            client.call("image", "inspect", "--", name)
-        except EngineError as error:
-            reasons.append(str(error))
-            continue
-        return _described(name, client.engine, _read(client, name))
-    raise BadInput(f"no image {name}: {'; '.join(reasons)}", hint="docker image ls lists them")
+    client, _ = holder(name)
+    return _described(name, client.engine, _read(client, name))
 
 
 def _read(client: Client, name: str) -> Image:

@@ -69,6 +69,10 @@ class Client:
                 return None
             raise
 
+    def described_image(self, image: str) -> str:
+        """What it prints of an image that is there. Raises EngineError."""
+        return self.call("image", "inspect", "--", image)
+
     def pull(self, image: str, platform: str | None = None) -> None:
         """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
         with suppress(EngineError):

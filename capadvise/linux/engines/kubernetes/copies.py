@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from capadvise.errors import BadInput
@@ -47,11 +47,7 @@ def canary(
         spec |= {"affinity": affinity}
     spec |= {"nodeName": node} if node else {}
     spec |= {"volumes": list(_volumes(spec, claims or {}))} if spec.get("volumes") or claims else {}
-    spec |= {
-        kind: [_copied(one) for one in spec[kind]]
-        for kind in ("containers", "initContainers")
-        if kind in spec
-    }
+    spec |= _containers(spec, _copied)
     name = f"{beginning_of(owner).rstrip('-.')}-canary-{run}-{number}"
     metadata: Object = {
         "name": name,
@@ -73,12 +69,7 @@ def replica(workload: Object, owner: PodOwner, spec: Object) -> Object:
     metadata = template_of(workload).get("metadata") or {}
     kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
     named = {"name": f"{beginning_of(owner).rstrip('-.')}-dry-run", "namespace": owner.namespace}
-    spec |= {"volumes": volumes}
-    spec |= {
-        kind: [_without_token(one) for one in spec[kind]]
-        for kind in ("containers", "initContainers")
-        if kind in spec
-    }
+    spec |= {"volumes": volumes, **_containers(spec, _without_token)}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": kept | named, "spec": spec}
 
 
@@ -87,6 +78,11 @@ def _volumes(spec: Object, empty: Mapping[str, str]) -> Iterator[Object]:
         if one["name"] not in empty and not one["name"].startswith(_TOKEN):
             yield one
     yield from ({"name": name, "emptyDir": {}} for name in empty)
+
+
+def _containers(spec: Object, change: Callable[[Object], Object]) -> Object:
+    kinds = ("containers", "initContainers")
+    return {kind: [change(one) for one in spec[kind]] for kind in kinds if kind in spec}
 
 
 def _copied(container: Object) -> Object:

@@ -52,7 +52,7 @@ def _run(
                 with suppress(OSError):  # a client that is set-id
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
                 process.communicate(stdin.encode(), timeout)
-            except BaseException:
+            except BaseException:  # as subprocess.run: nobody waits for it any more
                 process.kill()
                 raise
         answer.seek(0)

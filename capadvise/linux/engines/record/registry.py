@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from capadvise.linux.engines.cli.client import Client
+from capadvise.errors import BadInput
+from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.record import docker, podman
 from capadvise.linux.engines.record.containers import DockerRoster, Roster
 from capadvise.linux.engines.record.untraced import UntracedRoster
@@ -32,6 +33,17 @@ ENGINES = {
     "docker": Engine(docker.require, docker.ancestors, DockerRoster, UntracedRoster),
     "podman": Engine(podman.require, lambda _: list, Roster),
 }
+
+
+def holder(image: str) -> tuple[Client, str]:
+    """The first engine that has an image, and how it describes it. Raises BadInput."""
+    reasons = []
+    for client in (Client(engine, (engine,)) for engine in ENGINES):
+        try:
+            return client, client.described_image(image)
+        except EngineError as error:
+            reasons.append(str(error))
+    raise BadInput(f"no image {image}: {'; '.join(reasons)}", hint="docker image ls lists them")
 
 
 def clients(engine: str | None = None) -> Iterator[Client]:

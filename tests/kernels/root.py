@@ -143,7 +143,9 @@ def _add_environment(root: Root, python: Path) -> None:
     for name in ("pyvenv.cfg", "bin/python", "bin/python3", f"bin/{python.name}", "bin/capadvise"):
         root.add(prefix / name)
     root.add(Path("/usr/bin/env"))
-    (root.folder / "usr/bin/python3").symlink_to(python)
+    python3 = root.folder / "usr/bin/python3"
+    if not python3.is_symlink():  # else the environment is of Debian's own, and brought it
+        python3.symlink_to(python)
     wanted, files = ["capadvise"], []
     for name in wanted:
         try:

@@ -26,7 +26,7 @@ def against(
 
     What was shown to be required must be granted. What is recommended beyond that should be: its
     lack is a warning. Where another capability would do as well, either counts. ``partial``: the
-    report has not seen a start, and cannot tell what is not needed.
+    report has not seen a start, and can tell neither what is not needed nor that it suffices.
     """
     report = printable(report)
     if service.declared.privileged:
@@ -36,11 +36,13 @@ def against(
     beyond = service.granted - wanted - (proposal.floor or frozenset())
     beyond -= _stand_ins(proposal, service.granted)
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
-    if partial and beyond:
+    if partial:
+        rule = "over-permissioned" if beyond else "under-permissioned"
+        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs them"
         yield service.finding(
-            "over-permissioned",
+            rule,
             _first(beyond, service),
-            f"it holds {_names(beyond)}: {report} cannot tell whether it needs them",
+            holds if beyond else f"its next start may need more than {report} shows",
             "The target ran before it was recorded: its start was not seen.",
             "Record a start, or prove the report.",
             severity=Severity.WARNING,

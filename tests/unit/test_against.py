@@ -185,3 +185,14 @@ def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
         "it holds NET_RAW: web.json cannot tell whether it needs them",
     )
     assert "its start was not seen" in found.why
+
+
+def test_what_matches_a_report_that_saw_no_start_may_lack_something() -> None:
+    declared = Declared("web", 1, ("ALL",), ("CHOWN", "NET_BIND_SERVICE"))
+    service = Service.of(declared, (("f", declared),), CONSUMERS["quadlet"], CATALOG)
+    (found,) = against(service, BOTH, "web.json", partial=True)
+    assert (found.rule, found.severity, found.what) == (
+        "under-permissioned",
+        WARNING,
+        "its next start may need more than web.json shows",
+    )

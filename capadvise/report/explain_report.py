@@ -132,13 +132,16 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     if need.lost_without:
         yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
     if need.self_restricting:
-        yield from bullet(
-            "The program uses this to drop privileges. Without it, the program may keep running "
-            "privileged: keep it, or start the program as the user that it switches to.",
-            "    ",
-        )
+        yield from bullet(_instead_of_dropping(need), "    ")
     for caps in need.alternatives:
         yield from bullet(_alternative(need.cap, caps, catalog), "    ")
+
+
+def _instead_of_dropping(need: Need) -> str:
+    keep = "keep it, or start the program as the user that it switches to."
+    if not need.lost_without:
+        keep = f"without it, the program may keep running privileged: {keep}"
+    return f"The program uses this to drop privileges. {sentence(keep)}"
 
 
 def _remediation(need: Need) -> Iterator[str]:

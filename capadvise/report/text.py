@@ -229,8 +229,7 @@ def _remarks(need: Need) -> Iterator[str]:
         yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
     yield from _alternatives(need)
     yield from occasions(need)
-    if need.self_restricting:
-        yield "used to drop privileges: without it, the program may keep running privileged"
+    yield from drops_privileges(need)
     if need.lost_without:
         yield f"without it: {printable(need.lost_without)}"
     if need.remediation:
@@ -254,6 +253,14 @@ def occasions(need: Need) -> Iterator[str]:
         yield f"used {need.only}"
     elif 0 < used < recordings:
         yield f"used in {used} of {recordings} recordings"
+
+
+def drops_privileges(need: Need) -> Iterator[str]:
+    """That the program restricts itself with it; what that means, where no trial has shown it."""
+    if need.self_restricting and need.lost_without:
+        yield "used to drop privileges"
+    elif need.self_restricting:
+        yield "used to drop privileges: without it, the program may keep running privileged"
 
 
 def evidence_line(judged: Judged) -> str:

@@ -14,7 +14,7 @@ from capadvise.report.explain_place import judged_in
 from capadvise.report.fit import place_sentence
 from capadvise.report.model import Report
 from capadvise.report.risk import remaining, risk_word
-from capadvise.report.text import MARKS, occasions
+from capadvise.report.text import MARKS, drops_privileges, occasions
 from capadvise.report.words import PROOFS, VERDICTS
 from capadvise.tui.choice import Choice, Decision, consequence
 from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
@@ -90,13 +90,11 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
     needed = need.verdict in _NEEDED
     page.heading("What it is needed for" if needed else "What was checked")
     page.say(f"{_capital(need.reason)}.")
-    for occasion in occasions(need):
+    for occasion in (*occasions(need), *drops_privileges(need)):
         page.say(f"{_capital(occasion)}.")
     if need.alternatives:
         others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
         page.say(f"{others} would be enough, too.")
-    if need.self_restricting:
-        page.say("Used to drop privileges: without it, the program may keep running privileged.")
     if need.remediation and choice.decision(need.cap) is not Decision.OUT:
         page.say(Content.assemble(("Instead: ", "$text-success"), printable(need.remediation)))
     if need.uncertain:

@@ -12,6 +12,7 @@ from capadvise.catalog import Catalog, default
 from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Proof, Verdict, decide, decide_all
 from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
+from capadvise.report.text import drops_privileges
 from tests.support import recordings
 from tests.support.recordings import FULL
 
@@ -393,6 +394,11 @@ def test_a_use_outweighs_any_number_of_other_checks() -> None:
 def test_one_use_that_gives_up_rights_is_enough_to_be_kept() -> None:
     (need,) = decide(recording(at("decides"), at("self")), FACTS).needs
     assert need.self_restricting
+    assert [*drops_privileges(need)] == [
+        "used to drop privileges: without it, the program may keep running privileged"
+    ]
+    tried = replace(need, lost_without="the workload fails")
+    assert [*drops_privileges(tried)] == ["used to drop privileges"]
 
 
 def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:

@@ -29,6 +29,8 @@ class Aside(NamedTuple):
 
 def aside(check: Check, context: Context) -> Aside | None:
     """What a check is about that does not decide whether the program does its job."""
+    if _would_make_a_descriptor(check, context):
+        return Aside("opening a file in /proc/PID/fd that may be made, where none can be made")
     if looks_up := _descriptors_aside(check, context):
         return looks_up
     if _is_a_lister_reading_processes(check, context):
@@ -39,6 +41,19 @@ def aside(check: Check, context: Context) -> Aside | None:
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
         )
     return None
+
+
+def _would_make_a_descriptor(check: Check, context: Context) -> bool:
+    """open(2) of /proc/self/fd/2 (/dev/stderr) with O_CREAT, as shells and daemons do: the kernel
+    asks whether the folder may be written to, and takes no notice where the file is there
+    (lookup_open() of fs/namei.c). Reading asks for DAC_READ_SEARCH first (generic_permission()), so
+    where that was not refused, it was about writing, and procfs makes no file for anybody."""
+    return (
+        check.cap == _DAC_OVERRIDE
+        and check.granted
+        and check.program not in context.descriptor_refused
+        and context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site)
+    )
 
 
 def _descriptors_aside(check: Check, context: Context) -> Aside | None:

@@ -11,7 +11,8 @@ from capadvise.catalog.signs import ImportSign, Sign, Signs
 from capadvise.dataclass import dataclass
 from capadvise.recording import Check, Lost, Recording, Retried
 
-_FILES = frozenset({Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")})
+_DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_FILES = frozenset({_DAC_READ_SEARCH, Cap.parse("DAC_OVERRIDE")})
 
 READS_LINK = frozenset({"readlink", "readlinkat"})
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
@@ -43,6 +44,8 @@ class Context:
     descriptor_readers: frozenset[str]
     """Programs that were let into the descriptors of other users' processes for their sake, as lsof
     and fuser are; not those that list sockets and tell whose they are where they can."""
+    descriptor_refused: frozenset[str]
+    """Programs that were refused DAC_READ_SEARCH there, so that DAC_OVERRIDE was asked for next."""
     descriptor_listers: frozenset[str]
     """Of them, those that listed the descriptors, and not only followed single ones."""
     link_readers: frozenset[str]
@@ -87,7 +90,7 @@ class Context:
         if recording.lost.lookups and recording.proc_scanners is not None:
             nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
             if_nobody_lists = cls.of(nobody, signs)
-        sockets = frozenset(_times(checks, Sign.SOCKET_LIST, signs))
+        sockets = _programs(checks, Sign.SOCKET_LIST, signs)
         listers = _listers(recording, signs) | sockets
         namespace_listers = listers & _many(
             checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links
@@ -102,41 +105,28 @@ class Context:
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=listers,
             socket_listers=sockets,
-            descriptor_readers=(
-                frozenset(_times(granted, Sign.PROCESS_DESCRIPTORS, signs)) - sockets
+            descriptor_readers=_programs(granted, Sign.PROCESS_DESCRIPTORS, signs) - sockets,
+            descriptor_refused=_programs(
+                (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
+                *(Sign.PROCESS_DESCRIPTORS, signs),
             ),
             descriptor_listers=_both(granted, Sign.PROCESS_DESCRIPTORS, Sign.FILE_OPEN, signs),
-            link_readers=frozenset(
-                _times(
-                    (check for check in granted if check.syscall in READS_LINK),
-                    Sign.PROCESS_DESCRIPTORS,
-                    signs,
-                )
+            link_readers=_programs(
+                (check for check in granted if check.syscall in READS_LINK),
+                *(Sign.PROCESS_DESCRIPTORS, signs),
             ),
             namespace_listers=namespace_listers,
             namespace_seekers=namespace_listers - _showers_of_more(checks, signs),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
-            private_readers=frozenset(
-                _times(
-                    (check for check in granted if check.cap == _SYS_PTRACE),
-                    Sign.PROCESS_PRIVATE_FILES,
-                    signs,
-                )
-            ),
-            tracers=frozenset(_times(granted, Sign.TRACING, signs)),
-            terminal_givers=frozenset(
-                _times(
-                    (check for check in granted if check.cap == _CHOWN), Sign.TERMINAL_OWNER, signs
-                )
-            ),
+            private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
+            tracers=_programs(granted, Sign.TRACING, signs),
+            terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
-            foreign_readers=frozenset(
-                _times((check for check in granted if check.cap in _FILES), Sign.FILE_OPEN, signs)
-            ),
+            foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
             if_nobody_lists=if_nobody_lists,
         )
@@ -188,6 +178,16 @@ def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
     return times
 
 
+def _of(checks: Iterable[Check], *caps: Cap) -> list[Check]:
+    """Those for one of these capabilities."""
+    return [check for check in checks if check.cap in caps]
+
+
+def _programs(checks: Iterable[Check], sign: Sign, signs: Signs) -> frozenset[str]:
+    """The programs that were asked at such a place."""
+    return frozenset(_times(checks, sign, signs))
+
+
 def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> frozenset[str]:
     """The programs that were asked so often at such a place."""
     times = _times(checks, sign, signs)
@@ -212,7 +212,7 @@ def _knows_scanners(recording: Recording) -> bool:
 
 def _both(checks: Iterable[Check], sign: Sign, other: Sign, signs: Signs) -> frozenset[str]:
     """The programs that were asked at a place that shows both."""
-    return frozenset(_times((c for c in checks if signs.shows(other, c.site)), sign, signs))
+    return _programs((c for c in checks if signs.shows(other, c.site)), sign, signs)
 
 
 def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:

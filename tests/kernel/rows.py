@@ -98,6 +98,7 @@ ROWS = [
     Row("ip link add name a type veth peer name b", "NET_ADMIN", net="true"),
     Row(f"sh: ulimit -l 64; {PYTHON} {PROGRAMS}/lock_all.py", "IPC_LOCK"),
     Row("cat f", "DAC_OVERRIDE", setup=FOREIGN),
+    Row("sh: echo y >/dev/stderr", ""),
     Row("sh: echo y >> f", "DAC_OVERRIDE", setup=FOREIGN, check="grep -q y f"),
     Row(
         "setpriv --reuid 65534 --regid 65534 --clear-groups true",

@@ -169,7 +169,7 @@ def test_of_what_was_dropped_nobody_says_that_it_listed() -> None:
 
 def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     """ss -p; lsof and fuser look into descriptors for their own sake."""
-    link, fd = at("looking", cap=Cap(19)), at("read", cap=Cap(1))
+    link, fd = at("looking", cap=Cap(19)), at("read", cap=Cap(2))
     fd = replace(fd, site=("ns_capable", "read", "proc_fd_permission"))
     sockets = at("tcp_diag_dump", cap=Cap(12), granted=False)
     names = {cap.name for cap in decide(recording(link, fd, sockets), FACTS).recommended}
@@ -180,7 +180,7 @@ def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
 
 def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() -> None:
     """monit, which reads their io as well."""
-    fd = at("x", cap=Cap(1))
+    fd = at("x", cap=Cap(2))
     fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
     asked = at("x", cap=Cap(19))
     sites = ("do_io_accounting", "proc_pid_readlink")
@@ -190,6 +190,16 @@ def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() 
         lists = recording(fd, there, proc_scanners=frozenset({"p"}))
         sets.append({cap.short for cap in decide(lists, default()).recommended})
     assert sets == [{"DAC_OVERRIDE"}, {"DAC_OVERRIDE", "SYS_PTRACE"}]
+
+
+def test_nobody_can_make_a_file_among_descriptors() -> None:
+    """A shell that writes to /dev/stderr with O_CREAT; who may not search the folder is asked for
+    DAC_READ_SEARCH first."""
+    site = ("ns_capable", "generic_permission", "proc_fd_permission", "inode_permission")
+    writes = replace(at("x", cap=Cap(1), syscall="openat"), site=site)
+    refused = replace(writes, cap=Cap(2), granted=False)
+    sets = [decide(recording(*seen), default()) for seen in ([writes], [refused, writes])]
+    assert [{cap.short for cap in each.recommended} for each in sets] == [set(), {"DAC_OVERRIDE"}]
 
 
 def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
@@ -207,7 +217,7 @@ def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
 def test_who_lists_namespaces_looks_into_descriptors_for_more_of_them() -> None:
     """lsns: it needs to follow the links of the processes; who lists descriptors (fuser) needs
     both."""
-    link, fd = at("call_proc_get_link", cap=Cap(19)), at("read", cap=Cap(1))
+    link, fd = at("call_proc_get_link", cap=Cap(19)), at("read", cap=Cap(2))
     fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
     leads = replace(fd, syscall="readlinkat")
     namespaces = replace(link, site=("ns_capable", "ptrace_may_access", "proc_ns_get_link"))

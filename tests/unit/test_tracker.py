@@ -93,6 +93,37 @@ def test_what_was_asked_before_the_stop_is_no_part_of_it() -> None:
     assert (before.phase, after.phase) == (Phase.RUN, Phase.STOP)
 
 
+def test_a_check_that_is_made_again_counts_for_the_program_that_makes_it() -> None:
+    """It is not looked up again, unless the thread has become something else meanwhile."""
+    begun = [execs(TARGET, b"/bin/sh"), *asks(TARGET) * 3, forks(TARGET, 7), *asks(7) * 2]
+    then = [execs(7, b"/bin/date"), *asks(7) * 2, *asks(TARGET)]
+    found = checks((begun, []), (then, []))
+    assert [(check.program, check.count) for check in found] == [("sh", 6), ("date", 2)]
+
+
+def test_a_check_that_is_made_again_has_the_result_and_the_user_of_its_call() -> None:
+    types = replace(
+        TYPES, enters={40: "setuid", 41: "fchownat"}, exits={42: "setuid", 43: "fchownat"}
+    )
+    symbols = Symbols(b"0000000000001000 T __x64_sys_fchownat\n0000000000002000 T _etext\n")
+    starts = OneCommand(TARGET)
+    tracker = Tracker(types, symbols, starts, TARGET, 0, 0)
+    stack = event(STACK, TARGET, struct.pack("<iiq", 1, 0, 0x1010))
+    ask = [event(CHECK, TARGET, struct.pack("<qii", 0, 0, 0)), stack]
+
+    def chowns(result: int, count: int) -> list[bytes]:
+        begin = event(41, TARGET, struct.pack("<q5Q", 0, *range(5)))
+        return [begin, *ask * count, event(43, TARGET, struct.pack("<qq", 0, result))]
+
+    setuid = [event(40, TARGET, struct.pack("<qQ", 0, 33)), event(42, TARGET, bytes(16))]
+    seen = [execs(TARGET, b"/bin/chown"), *chowns(0, 3), *chowns(-1, 2), *setuid, *chowns(0, 1)]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
+    tracker.finish()
+    assert starts.scope is not None
+    found = [(check.uid, check.result, check.count) for check in tracker.checks(starts.scope)]
+    assert found == [(0, 0, 3), (0, -1, 2), (33, 0, 1)]
+
+
 def test_before_a_scope_began_neither_checks_nor_refusals_count() -> None:
     """A running target is followed before all its threads are known: what is refused meanwhile
     would seem to be refused without a question."""

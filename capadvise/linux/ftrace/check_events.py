@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from capadvise.dataclass import dataclass
 
@@ -66,9 +67,8 @@ class Types:
         return Asked(time, pid, namespace, cap, bits, None, last, stack, within)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The kernel's question."""
+class Asked(NamedTuple):
+    """The kernel's question. A tuple, for these are the most that is made."""
 
     time: int
     pid: int

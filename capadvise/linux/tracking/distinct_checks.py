@@ -13,11 +13,10 @@ from dataclasses import replace
 from functools import cached_property
 
 from capadvise.caps import Cap
-from capadvise.dataclass import dataclass
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import syscall_arguments, syscalls, user_namespaces
 from capadvise.linux.tracking.shown_in_proc import ShownInProc
-from capadvise.linux.tracking.tasks import IsOwn, Key, Scope, Task
+from capadvise.linux.tracking.tasks import Count, IsOwn, Key, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
 _DECIDING = frozenset(
@@ -41,15 +40,6 @@ _MOUNTING = frozenset(["mount", "fsopen", "fsconfig", "fsmount"])
 _NO_SCOPE = Scope(0, 0, 0)
 
 
-@dataclass(slots=True)
-class _Count:
-    pid: int
-    first: int
-    last_pid: int = 0
-    last: int = 0
-    count: int = 0
-
-
 _LIMIT_REACHED = (
     "limit of distinct checks reached: for later ones, the program, user and arguments are unknown"
 )
@@ -69,7 +59,7 @@ class DistinctChecks:
         """``is_own``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
         user namespace the task was."""
         self._symbols, self._is_own, self._tells_within = symbols, is_own, tells_within
-        self._counts: dict[tuple[Key, int | None], _Count] = {}
+        self._counts: dict[tuple[Key, int | None], Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._origins: dict[bytes, Origin] = {}
         """Of what stands for a check, by what stands for its stack."""
@@ -130,7 +120,7 @@ class DistinctChecks:
             known = self._overcommit[stack] = _shows("overcommit", site[:2])
         return known
 
-    def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> _Count:
+    def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> Count:
         """The kernel has asked ``count`` times; ``result`` of the call: None until it has ended."""
         known = self._counts.get((key, result))
         if known is None and len(self._counts) >= MOST:
@@ -139,9 +129,8 @@ class DistinctChecks:
             self.limit_reached = True
         if known is None:
             stack = self._stacks.setdefault(key.stack, key.stack)
-            known = self._counts[key._replace(stack=stack), result] = _Count(pid, time)
-        known.count += count
-        known.last_pid, known.last = pid, time
+            known = self._counts[key._replace(stack=stack), result] = Count(pid, time)
+        known.add(pid, time, count)
         return known
 
     def settle(self, key: Key, result: int) -> None:
@@ -158,7 +147,7 @@ class DistinctChecks:
             if len(known) < _DISTINCT_ARGUMENTS:
                 known[kind] = None
 
-    def _types(self, scope: Scope, count: _Count) -> list[str]:
+    def _types(self, scope: Scope, count: Count) -> list[str]:
         """The file systems that a check can be about: of several checks, any of the target's."""
         mine = (scope.number, count.pid)
         at = (mine,) if count.count == 1 else (at for at in self._file_systems if at[0] == mine[0])
@@ -218,7 +207,7 @@ class DistinctChecks:
     def tallies(self) -> tuple[Tally, ...]:
         """How often each capability was asked for so far, and by whom last."""
         counts: Counter[int] = Counter()
-        latest: dict[int, tuple[Key, int | None, _Count]] = {}
+        latest: dict[int, tuple[Key, int | None, Count]] = {}
         for (key, result), known in self._counts.items():
             if known.count > 0:
                 cap = key.cap
@@ -253,7 +242,7 @@ class DistinctChecks:
         )
 
     def _as_check(
-        self, number: int, key: Key, result: int | None, count: _Count, scope: Scope
+        self, number: int, key: Key, result: int | None, count: Count, scope: Scope
     ) -> Check:
         site, syscall = self.site(key.stack)
         args = self.shown.ids(key, scope) or key.args

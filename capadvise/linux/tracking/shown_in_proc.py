@@ -22,6 +22,10 @@ _MOST_MAPPERS = 256
 _WRITES_MAP = "map_write"
 
 
+CAPS = frozenset({_NET_BIND_SERVICE, *_KINDS})
+"""What may show, once it was allowed."""
+
+
 class ShownInProc:
     """Looks each round, until it has found what it waits for."""
 

@@ -17,6 +17,8 @@ from capadvise.recording import Phase
 IsOwn = Callable[[int], bool]
 """Whether a pid is of a target's own."""
 _PIDFDS = 64
+_REPEATS = 32
+"""Checks between two calls of a task that are remembered."""
 _PROGRAMS = 4
 _NAME_LENGTH = 15
 """So much of a program's name does its thread bear."""
@@ -66,6 +68,22 @@ class Scope:
 
 
 @dataclass(slots=True)
+class Count:
+    """How often a check was made, by whom first and last, and when."""
+
+    pid: int
+    first: int
+    last_pid: int = 0
+    last: int = 0
+    count: int = 0
+
+    def add(self, pid: int, time: int, count: int) -> None:
+        """It was made again."""
+        self.count += count
+        self.last_pid, self.last = pid, time
+
+
+@dataclass(slots=True)
 class Task:
     """A thread. What it forks begins as a copy."""
 
@@ -105,6 +123,9 @@ class Task:
     """(descriptor, the process that it stands for), the last ones."""
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
+    repeats: dict[object, Repeat] = field(default_factory=dict)
+    """The checks since it began or ended a call, or executed a program: the same one again counts
+    for the same. A server makes them by the thousand."""
 
     @classmethod
     def of_running(cls, pid: int, scope: Scope | None, root: Task | None) -> Task:
@@ -121,9 +142,39 @@ class Task:
     def become(self, program: str, pid: int) -> None:
         """It, which is this process, has executed a program."""
         self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
-        self.program = program
+        self.program, self.repeats = program, {}
         if self.scope is not None and pid == self.scope.root:
             self.scope.program = program
+
+    def begin(self, call: str, values: tuple[int, ...]) -> None:
+        """It has begun a call."""
+        self.call, self.values, self.pending = call, values, []
+        self.repeats.clear()
+
+    def note_check(self, check: object, counts_for: Repeat) -> None:
+        """What a check counts for that it has made."""
+        if len(self.repeats) >= _REPEATS:
+            self.repeats.clear()
+        self.repeats[check] = counts_for
+
+    def repeats_check(self, check: object, pid: int, time: int, count: int) -> bool:
+        """Count a check that it has made since its last call or program; False where it has not."""
+        if (known := self.repeats.get(check)) is None:
+            return False
+        known.counted.add(pid, time, count)
+        if known.waits:
+            self.wait_for_result(known.key)
+        return True
+
+    def wait_for_result(self, key: Key) -> None:
+        """A check was made that the end of the call under way tells more about."""
+        self.pending.append(key)
+        del self.pending[:-16]
+
+    def end(self) -> None:
+        """Its call has ended."""
+        self.call, self.pending, self.signalled = None, [], False
+        self.repeats.clear()
 
     def program_called(self, name: str) -> str:
         """The program that it was when the thread had this name: its own, cut short."""
@@ -171,6 +222,7 @@ class Task:
     def forked(self, parent: int, *, nested: bool) -> Task:
         """What a child begins as; ``parent`` is this one's pid."""
         child = replace(self, call=None, values=(), pending=[], nested=nested, handed=frozenset())
+        child.repeats = {}
         child.parent = parent if self.scope is not None else 0
         return child
 
@@ -207,6 +259,15 @@ class Key(NamedTuple):
     scope: int
     within: int = 0
     """The user namespace that the task was in, if it is known and another than ``namespace``."""
+
+
+class Repeat(NamedTuple):
+    """What a check counts for."""
+
+    key: Key
+    counted: Count
+    waits: bool
+    """For the result of its call."""
 
 
 class Starts(Protocol):

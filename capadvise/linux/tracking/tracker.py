@@ -14,10 +14,10 @@ from capadvise.linux.ftrace.check_events import EXEC, Answered, Asked, Pairing, 
 from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
-from capadvise.linux.tracking import implied_needs, refusals
+from capadvise.linux.tracking import implied_needs, refusals, shown_in_proc
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
-from capadvise.linux.tracking.tasks import Key, OneCommand, Scope, Starts, Task
+from capadvise.linux.tracking.tasks import Key, OneCommand, Repeat, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
 _RESULT = struct.Struct("<16xq")
@@ -112,16 +112,17 @@ class Tracker:
         if kind == types.returned:
             self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
             return
-        self._answered(self._pairing.settle(pid))
+        if types.returned is not None:  # else each had its answer
+            self._answered(self._pairing.settle(pid))
         if kind == types.scan:
             (task := self._task(pid)).note_scan(task.program)
         elif kind in types.enters:
             task = self._task(pid)
             self._settle(pid, task)
-            task.call, task.pending = types.enters[kind], []
-            task.values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+            values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+            task.begin(types.enters[kind], values)
             if task.scope is None:
-                self.starts.called(pid, task, task.call, task.values)
+                self.starts.called(pid, task, types.enters[kind], values)
         elif kind == types.sigsys:
             self._settle(pid, task := self._task(pid))
             task.signalled = True
@@ -184,30 +185,31 @@ class Tracker:
         )
 
     def _check(self, asked: Asked, result: int, count: int) -> None:
-        cap, pid, stack = asked.cap, asked.pid, asked.stack
-        task = self._task(pid)
+        time, pid, cap, stack = asked.time, asked.pid, asked.cap, asked.stack
+        task, same = self._task(pid), (result, *asked[2:])
+        if self._stopping is None and task.repeats_check(same, pid, time, count):
+            return
         if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
-            # The kernel checks it against init_user_ns.
-            self.counts.initial_namespace = asked.namespace
+            self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
         if task.scope is None:
             if cap == _SETPCAP:
                 task.namespace = asked.namespace  # asked of a task's own namespace alone
             return
-        if asked.time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
+        if time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
         syscall = self.counts.call(stack, task)
         if self.retried and syscall == "capset":
             return
-        if syscall == "io_uring_setup":
-            task.scope.io_uring = True
+        task.scope.io_uring |= syscall == "io_uring_setup"
         key = self._key(asked, result, task, task.scope, syscall)
         self.counts.note_namespace(asked.namespace, asked.within, stack)
-        first = self.counts.add(key, None, pid, asked.time, count).pid == pid
-        if syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
-            task.pending.append(key)
-            del task.pending[:-16]
-        if result == 0:
-            self.counts.shown.allowed(task.scope, pid, cap, stack, first=first)
+        counted = self.counts.add(key, None, pid, time, count)
+        if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
+            task.wait_for_result(key)
+        if result != 0 or cap not in shown_in_proc.CAPS:
+            task.note_check(same, Repeat(key, counted, waits))
+        else:
+            self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
@@ -219,9 +221,10 @@ class Tracker:
         denied = self._settle_checks(task, call, result)
         if began and result == 0:
             task.take_namespaces(call)
-        if time >= task.since:  # else no check of it is counted, see adopt()
+        failed = result < 0 or task.signalled
+        if failed and time >= task.since:  # else no check of it is counted, see adopt()
             self._note_refusal(time, pid, task, call, result, denied)
-        task.call, task.pending, task.signalled = None, [], False
+        task.end()
 
     def _settle_checks(self, task: Task, call: str, result: int) -> tuple[refusals.Denied, ...]:
         """Give the checks of a call its result; those that were denied."""
@@ -264,8 +267,7 @@ class Tracker:
         return call in self.types.enters.values() and call not in syscalls.FILTERS
 
     def _settle(self, pid: int, task: Task) -> None:
-        """After SIGSYS, the end of the call is the next thing that is seen of a task, if it is
-        seen at all."""
+        """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""
         if task.signalled:
             task.signalled = False
             self.unnamed += 1

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +119,48 @@ def test_what_is_still_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         )
         assert implicit_check.check(process.pid, ["tail"], starts=60) is None
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_nobody_is_looked_at_before_there_are_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read all of /proc again and again takes the processor from what starts. A name with a
+    colon is no port."""
+    counts = dict.fromkeys(("tcp", "tcp6", "udp", "udp6"), 0)
+    monkeypatch.setattr(implicit_check, "_in_use", lambda _: counts)
+    looks, waited = list[int](), list[float]()
+
+    def look(pid: int) -> list[int]:
+        looks.append(pid)
+        return []
+
+    def opens(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            counts["tcp6"] = 1
+
+    monkeypatch.setattr(implicit_check, "descendants", look)
+    clock = SimpleNamespace(sleep=opens, monotonic=lambda: float(len(waited)))
+    monkeypatch.setattr(implicit_check, "time", clock)
+    why = implicit_check.check(os.getpid(), ["tcp:7/http", "worker:a"], starts=4)
+    assert why == "missing: tcp:7/http, worker:a"
+    assert waited == [0.05] * 3 + [0.2] * 2
+    assert len(looks) == 3
+
+
+def test_sockets_are_counted() -> None:
+    """Tables of a network without any are not read."""
+    with closing(socket.create_server(("127.0.0.1", 0))):
+        assert implicit_check._in_use(os.getpid())["tcp"] > 0
+    assert set(implicit_check._in_use(2**22 + 1).values()) == {0}  # nobody
+
+
+def test_a_later_try_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[object] = []
+    monkeypatch.setattr(implicit_check, "check", lambda *words: waits.append(words))
+    monkeypatch.setenv("PID", "1")
+    for again in (False, True):
+        command = implicit_check.variable(again=again)["CAPADVISE_CHECK"].split()
+        assert implicit_check.main([*command[4:], "cron"]) == 0
+    assert waits == [(1, ["cron"]), (1, ["cron"], implicit_check._STARTS_YET)]
 
 
 def test_what_has_ended_is_not_waited_for() -> None:

@@ -33,7 +33,7 @@ class Checker:
         # A pipe would fill up, and be held open by daemons.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the checker lives
         self._next = 0.0
-        self._passed = False
+        self._passed = self._tried = False
         self._status: int | None = None
         """Of the last try that has ended; None: it took too long."""
 
@@ -66,7 +66,7 @@ class Checker:
             return None
         if self._process.poll() is None and time.monotonic() < self._until:
             return None
-        self._status = self._process.returncode
+        self._status, self._tried = self._process.returncode, True
         self._passed = passed = self._status == 0
         self.abandon()
         now = time.monotonic()
@@ -95,7 +95,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **implicit_check.variable(), **more, **told},
+            env={**os.environ, **implicit_check.variable(again=self._tried), **more, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

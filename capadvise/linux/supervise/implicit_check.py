@@ -27,15 +27,20 @@ from capadvise.linux.kernel.process_tree import descendants
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
-_STARTS, _EVERY = 2.0, 0.2
-"""Seconds that what is missing is waited for, and between two looks. To start this program again
-and again would take the processor from what is waited for."""
+_STARTS, _STARTS_YET = 2.0, 10.0
+"""Seconds that what is missing is waited for, at the first try and at later ones. To start this
+program again and again would take the processor from what is waited for."""
+_EVERY, _OFTEN = 0.2, 0.05
+"""Seconds between two looks, and where there is nothing yet to be looked at."""
+_AGAIN = "--again"
+"""The first argument of a later try."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
 _GREETING, _LATE_GREETING = 0.3, 1.0
 """Seconds that who speaks first is listened to; few take longer than a moment. They are listened to
 once more if what waits for a question gets no answer."""
 _PORTS_AT_ONCE = 16
+_TABLES = "tcp", "tcp6", "udp", "udp6"
 _LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
 _CHOSEN = 32768
 """From here on the kernel chooses ports: ip_local_port_range."""
@@ -46,29 +51,43 @@ _SMB = _SMB_HEADER + struct.pack("<HHHHI24x3H", 36, len(_SMB_DIALECTS), 1, 0, 0,
 """Which dialect shall it be? SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
 
 
-def variable() -> dict[str, str]:
-    """For the environment of a check. Each takes a new process, most of whose time are imports."""
+def variable(*, again: bool) -> dict[str, str]:
+    """For the environment of a check. Each takes a new process, most of whose time are imports.
+    ``again``: a try has failed before."""
     from capadvise.workload import IMPLICIT_CHECK
 
-    return {IMPLICIT_CHECK: f"{sys.executable} -I -S {__file__}"}
+    words = [sys.executable, "-I", "-S", __file__, *([_AGAIN] if again else [])]
+    return {IMPLICIT_CHECK: " ".join(words)}
 
 
 def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
     """``tcp:6379``, ``udp:53``: the ports that these processes wait at, in the network namespace of
     ``pid``. Those that the kernel has chosen are others at each start."""
-    own = {inode for one in pids for inode in _sockets(one)}
-    ports = set()
-    for file in ("tcp", "tcp6", "udp", "udp6"):
+    tables, ports = [table for table, count in _in_use(pid).items() if count], set[str]()
+    own = {inode for one in pids for inode in _sockets(one)} if tables else set()
+    for table in tables:
         try:
-            lines = Path(f"/proc/{pid}/net/{file}").read_text().splitlines()[1:]
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
         except OSError:
             continue
-        waits = _LISTENS if file.startswith("tcp") else _UNCONNECTED
+        waits = _LISTENS if table.startswith("tcp") else _UNCONNECTED
         for fields in map(str.split, lines):
             port = int(fields[1].rpartition(":")[2], 16)
             if fields[3] == waits and fields[9] in own and port < _CHOSEN:
-                ports.add(f"{file.rstrip('6')}:{port}")
+                ports.add(f"{table.rstrip('6')}:{port}")
     return frozenset(ports)
+
+
+def _in_use(pid: int) -> dict[str, int]:
+    """How many sockets are in each table of its network namespace: to read those of TCP takes some
+    milliseconds, also where they are empty."""
+    counts = dict.fromkeys(_TABLES, 0)
+    for file in ("sockstat", "sockstat6"):
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/net/{file}").read_text().splitlines()
+            told = {words[0].rstrip(":").lower(): words for words in map(str.split, lines)}
+            counts |= {name: int(told[name][2]) for name in _TABLES if name in told}
+    return counts
 
 
 def _sockets(pid: int) -> list[str]:
@@ -209,13 +228,34 @@ def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
     return [one for one in wanted if one.partition("/")[0] not in there]
 
 
+def _may_be_there(pid: int, wanted: Iterable[str]) -> bool:
+    """Whether there are sockets at all, where some are wanted: to see whose they are, and what
+    runs, would hold up what is just starting."""
+    counts, places = _in_use(pid), (one.partition("/")[0] for one in wanted)
+    kinds = {
+        kind for kind, _, port in (place.partition(":") for place in places) if port.isdecimal()
+    }
+    return all(counts[kind] or counts[f"{kind}6"] for kind in kinds)
+
+
+def _started(pid: int, wanted: list[str], starts: float) -> tuple[list[int], list[str]]:
+    """All of its processes, when everything is there; or what was missing to the end."""
+    end = time.monotonic() + starts
+    while True:
+        over = time.monotonic() > end or procfs.state(pid) in ("", "Z")
+        if looks := over or _may_be_there(pid, wanted):
+            pids = [pid, *descendants(pid)]
+            lacks = missing(pid, pids, wanted)
+            if over or not lacks:
+                return pids, lacks
+        time.sleep(_EVERY if looks else _OFTEN)
+
+
 def check(pid: int, wanted: list[str], starts: float = _STARTS) -> str | None:
     """Why it does not pass; None where it does. ``starts``: seconds that it may be starting yet."""
-    end = time.monotonic() + starts
-    while lacks := missing(pid, pids := [pid, *descendants(pid)], wanted):
-        if time.monotonic() > end or procfs.state(pid) in ("", "Z"):
-            return f"missing: {', '.join(lacks)}"
-        time.sleep(_EVERY)
+    pids, lacks = _started(pid, wanted, starts)
+    if lacks:
+        return f"missing: {', '.join(lacks)}"
     before = {one: procfs.start_time(one) for one in pids if procfs.state(one) not in ("", "Z")}
     looked = time.monotonic()
     _enter(pid)
@@ -246,7 +286,8 @@ def main(arguments: list[str]) -> int:
         pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
         print(" ".join(propose(pid, pids)))
         return 0
-    why = check(pid, arguments)
+    again = arguments[:1] == [_AGAIN]
+    why = check(pid, arguments[1:], _STARTS_YET) if again else check(pid, arguments)
     if why:
         print(why)
     return 1 if why else 0

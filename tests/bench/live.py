@@ -84,8 +84,8 @@ async def press(pilot: Pilot[None], view: Main, seconds: float) -> list[tuple[fl
     return taken
 
 
-async def measure(rate: int, seconds: float, folder: Path) -> None:
-    """One round, and what came of it."""
+async def measure(rate: int, seconds: float, folder: Path) -> float:
+    """One round, and what came of it: milliseconds until the slowest key was answered."""
     timed = Timed(rate, seconds + 5, folder)
     view = Main(default(), source=timed.recorder)
     app = CapadviseApp(lambda: view)
@@ -103,9 +103,11 @@ async def measure(rate: int, seconds: float, folder: Path) -> None:
             f"{view.state.over.report.recording.lost.signal} dropped; {len(taken)} keys: "
             f"median {statistics.median(passed):.0f} ms passed ({statistics.median(spent):.0f} ms "
             f"of the thread), 95 % {sorted(passed)[int(len(passed) * 0.95)]:.0f} ms, "
-            f"slowest {max(passed):.0f} ms ({max(spent):.0f} ms); budget {BUDGET:.0f} ms"
+            f"slowest {max(passed):.0f} ms ({max(spent):.0f} ms); budget {BUDGET:.0f} ms",
+            flush=True,
         )
     timed.recorder.close()
+    return max(passed)
 
 
 def main() -> None:

@@ -81,8 +81,8 @@ class Screen:
         os.close(self._fd)
 
 
-def first_frames(argv: list[str], folder: Path, wanted: bytes) -> None:
-    """Print medians: until something useful is there, and until the app is."""
+def first_frames(argv: list[str], folder: Path, wanted: bytes) -> float:
+    """Print medians: until something useful is there, which is returned, and until the app is."""
     firsts, apps = [], []
     for _ in range(ROUNDS):
         screen = Screen(argv, folder)
@@ -96,10 +96,11 @@ def first_frames(argv: list[str], folder: Path, wanted: bytes) -> None:
         f"the app: {app * 1000:.0f} ms); {verdict} {FRAME * 1000:.0f} ms",
         flush=True,
     )
+    return first
 
 
-def idle(folder: Path, seconds: float = 15) -> None:
-    """Print what is taken while the target sleeps."""
+def idle(folder: Path, seconds: float = 15) -> float:
+    """Print what is taken while the target sleeps, in percent of a processor."""
     screen = Screen([CAPADVISE, "run", "-o", "idle.json", "--", "sleep", "300"], folder)
     screen.until(lambda data: re.search(rb"recording", data))
     screen.let(5)
@@ -110,9 +111,11 @@ def idle(folder: Path, seconds: float = 15) -> None:
     verdict = "within" if taken < IDLE else "over"
     print(
         f"idle target: {taken:.2f} % of a core in {len(ours)} processes, "
-        f"{(len(screen.data) - drawn) / seconds:.0f} bytes/s drawn; {verdict} {IDLE:.0f} %"
+        f"{(len(screen.data) - drawn) / seconds:.0f} bytes/s drawn; {verdict} {IDLE:.0f} %",
+        flush=True,
     )
     screen.close()
+    return taken
 
 
 def _descendants(pid: int) -> list[int]:

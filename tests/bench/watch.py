@@ -87,12 +87,12 @@ def main(parts: Sequence[str], rounds: int, millions: int) -> None:
     print(f"{'':8} {'':12} median (quartiles), and quickest to quickest, of {rounds} rounds")
     for name in LOADS:
         if name in parts:
-            _throughput(name, rounds)
+            throughput(name, rounds)
         if EVERY_CALL in parts:
-            _throughput(name, rounds, "--every-call")
+            throughput(name, rounds, "--every-call")
     if "processor" in parts:
         with watching("--json") as watch:
-            _processor(watch)
+            processor(watch)
     if "memory" in parts:
         with watching("--json") as watch:
             _memory(watch, millions)
@@ -109,7 +109,8 @@ class Kind:
     around: Callable[[], AbstractContextManager[object]]
 
 
-def _throughput(name: str, rounds: int, *options: str) -> None:
+def throughput(name: str, rounds: int, *options: str) -> float:
+    """Print the ratios; the median of those under a watch."""
     nothing, again = Kind("without", nullcontext), Kind("unrest", nullcontext)
     watched = Kind(options[0][2:] if options else "watch", lambda: watching("--json", *options))
     order = [again, nothing, watched]  # "without" is the neighbour of both
@@ -127,6 +128,7 @@ def _throughput(name: str, rounds: int, *options: str) -> None:
         best = min(taken) / min(native)
         spread = f"{median:.3f} ({low:.3f} to {high:.3f}), {best:.3f}"
         print(f"{name:8} {kind.name:12} {spread}", flush=True)
+    return median
 
 
 def _seconds(name: str) -> float:
@@ -136,12 +138,14 @@ def _seconds(name: str) -> float:
     return min(map(float, lines))
 
 
-def _processor(watch: Watching) -> None:
+def processor(watch: Watching) -> float:
+    """What it takes of a processor while 10,000 calls a second are refused, in percent."""
     before = _spent(watch)
     _refuse(5, FOR_A_WHILE.format(seconds=SECONDS))
     spent = _spent(watch) - before
     print(f"{_counted(watch, 5) / SECONDS:.0f} refusals a second: ", end="")
     print(f"{100 * spent / SECONDS:.2f} % of a processor", flush=True)
+    return 100 * spent / SECONDS
 
 
 def _memory(watch: Watching, millions: int) -> None:

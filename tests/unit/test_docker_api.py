@@ -16,7 +16,7 @@ from capadvise.linux.engines.cli.answer import NoAnswer, TooLate
 from capadvise.linux.engines.cli.api import Api
 from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.cli.docker_client import DockerClient
-from capadvise.linux.engines.record.docker import require
+from capadvise.linux.engines.record.docker import quick, require
 
 Serve = Callable[..., DockerClient]
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -61,6 +61,19 @@ def test_what_there_is_is_listed(serve: Serve) -> None:
     assert (docker.all_ids(), docker.values_of("k")) == (["a", "b"], {"a": "v"})
     assert docker.names("network", "n") == ["n"]
     assert [docker.names("volume", "v") for _ in range(2)] == [["v"], []]
+
+
+def test_it_is_asked_by_its_api_where_that_answers(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client("docker", ("docker",))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/s")
+    serve(OK)
+    assert isinstance(quick(client), DockerClient)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    assert quick(client) is client
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
+    assert quick(client) is client
 
 
 def test_what_is_not_there_is_none(serve: Serve) -> None:

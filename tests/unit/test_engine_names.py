@@ -40,6 +40,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("CONTAINER_HOST", "CONTAINER_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")  # where nobody answers
     return tmp_path
 
 

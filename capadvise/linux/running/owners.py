@@ -90,7 +90,8 @@ def _container(pid: int, place: Place) -> Owner:
         for client in registry.clients():
             if client.engine in engines:
                 with suppress(CapadviseError, subprocess.SubprocessError):
-                    if (container := client.find(place.container)) is not None:
+                    container = registry.quick(client).find(place.container)
+                    if container is not None:
                         return _described(container)
         if (kept := _rootless(pid)) is not None:
             return kept

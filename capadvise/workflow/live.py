@@ -248,6 +248,6 @@ def show_live(
 
 def _print_output(output: Output, recorder: LiveRecorder) -> None:
     """What the target wrote, below the command that was typed."""
-    output.feed(recorder.output())
+    output.terminal.feed(recorder.output())  # alone: there is no screen any more
     for line in output.terminal.text():
         print(line)

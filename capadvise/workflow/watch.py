@@ -45,6 +45,7 @@ def watch(
     what the audit log tells. Raises CannotObserve."""
     machine = MachineWatch(catalog, every_call=every_call, log=log)
     signals = Signals()
+    signals.listen()
     try:
         reporter.begun(machine)
         for finding in machine.past():

@@ -72,7 +72,7 @@ def test_the_container_dies_with_a_killed_guardian() -> None:
     name = f"{MARK}-orphan"
     start = ("docker", "run", "--name", name, "--network=none", BOX, "sleep", "1000")
     process = _started(name, "-q", "--", *start)
-    os.kill(_child(process.pid, "guardian.py"), signal.SIGKILL)
+    os.kill(_child(process.pid, "capadvise guardian"), signal.SIGKILL)
     process.wait(60)
     assert not containers("docker")
 
@@ -91,7 +91,7 @@ def test_a_container_that_is_just_being_made_does_not_stay(moment: float) -> Non
     """The client dies with the guardian, and the engine makes what it was asked for."""
     start = ("docker", "run", "--name", f"{MARK}-unborn", "--network=none", BOX, "sleep", "1000")
     process = subprocess.Popen([CAPADVISE, "run", "-q", "--", *start], env=ENVIRONMENT)
-    guardian = _child(process.pid, "guardian.py")
+    guardian = _child(process.pid, "capadvise guardian")
     _child(guardian, "^docker run")
     time.sleep(moment)
     os.kill(guardian, signal.SIGKILL)
@@ -241,7 +241,7 @@ def test_a_container_is_known_though_it_is_gone_before_anything_was_read(
     start = (*CLIENTS[engine], "run", "--rm", "--network=none", BOX, "chown", "5", "/data/file")
     words = [CAPADVISE, "run", "-q", "-o", str(report), "--", *start]
     process = subprocess.Popen(words, env=ENVIRONMENT, start_new_session=True)
-    client = _child(_child(process.pid, "guardian.py"), f"^{engine} ")
+    client = _child(_child(process.pid, "capadvise guardian"), f"^{engine} ")
     process.send_signal(signal.SIGSTOP)
     until(lambda: procfs.state(client) in ("", "Z"))
     time.sleep(0.5)  # the shim ends after its container

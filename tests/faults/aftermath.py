@@ -39,7 +39,11 @@ def in_mounts_of_its_own(script: str, folder: Path) -> str:
 def kind_of(pid: int) -> str | None:
     """What a process of ours is; None for others."""
     line = " ".join(procfs.arguments(pid))
-    kinds = {"guardian.py": "guardian", "tracer.py": "tracer", "linux.trials.sandbox": "stage"}
+    kinds = {
+        "capadvise guardian": "guardian",
+        "tracer.py": "tracer",
+        "linux.trials.sandbox": "stage",
+    }
     return next((kind for text, kind in kinds.items() if text in line), None)
 
 

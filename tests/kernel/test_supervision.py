@@ -36,7 +36,7 @@ def guardian_of(pid: int) -> int:
     for child in procfs.processes():
         try:
             parent = int(procfs.parse_status(Path(f"/proc/{child}/status").read_text())["PPid"])
-            if parent == pid and b"guardian.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if parent == pid and procfs.comm(child) == "guardian":
                 return child
         except OSError:
             continue

@@ -134,7 +134,7 @@ def kill_9_leaves_nothing() -> None:
         pid = capadvise("-o", str(REPORT), "--", "sleep", "3333")
         wait_for(lambda: bool(running("sleep\0003333")), "the target")
         assert left_over()
-        (guardian,) = running("guardian.py\0", parent=pid)
+        (guardian,) = running("capadvise guardian", parent=pid)
         if double:
             os.kill(guardian, signal.SIGSTOP)
         os.kill(pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from typing import Any
 VARIABLE = "CAPADVISE_COVERAGE"
 """The configuration of coverage, in the environment."""
 PACKAGE = Path(__file__).parents[2] / "capadvise"
-WITHOUT_SITE = ("guardian.py", "tracer.py")
+WITHOUT_SITE = ("launcher.py", "tracer.py")
 
 
 def start() -> None:

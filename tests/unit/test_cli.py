@@ -175,7 +175,7 @@ def test_no_process_holds_both_gpl_libraries() -> None:
         }
         for path in package.rglob("*.py")
     }
-    assert {path for path, names in users.items() if names} == {"linux/supervise/guardian.py"}
+    assert {path for path, names in users.items() if names} == {"linux/supervise/launcher.py"}
 
 
 def test_review_without_a_terminal_names_the_command_that_needs_none(

@@ -118,7 +118,7 @@ def test_coverage_is_counted_by_room(path: str, room: str) -> None:
 @pytest.mark.parametrize(
     ("command", "is_ours"),
     [
-        (f"-I -S {measured.PACKAGE}/linux/supervise/guardian.py 3 4 /x /y", True),
+        (f"-I -S {measured.PACKAGE}/linux/supervise/launcher.py 3 4 5 /x /y", True),
         ("-P -m capadvise.linux.trials.sandbox /tmp/capadvise-trial-1-2-3 1", True),
         ("/venv/bin/capadvise run -- true", True),
         ("-m pytest tests/unit", True),

@@ -1,9 +1,9 @@
-"""The guardian: a program of its own between the supervisor and the target.
+"""The guardian: a process between the supervisor and the target.
 
 It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
 target: at the end of the control pipe, however the supervisor ended, it kills all that descends
-from it and removes the trace instances and probes. python-prctl is GPL: the process that holds it
-stays apart, and takes nothing of capadvise but what needs the standard library alone.
+from it and removes the trace instances and probes. It is forked, not executed: every target would
+wait for a second interpreter.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``, ``{"signal": n}``,
 and ``"left"``: no container is to be removed. A plan without a path starts no target: then only the
@@ -15,47 +15,74 @@ trace instances are guarded, and nothing is ever killed. On the report pipe ``{"
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
+import gc
 import json
 import os
 import select
 import signal
 import sys
-import termios
+from collections.abc import Iterable
 from typing import Any, NoReturn
-
-if __name__ == "__main__":
-    sys.path += sys.argv[3:]  # where capadvise and prctl are: started with -I -S, it has no path
 
 from capadvise.linux.ftrace.removal import remove_instances, remove_probes
 from capadvise.linux.kernel import json_lines, libc, own_caps
-from capadvise.linux.kernel.odd_start import fill_streams, restore_limits
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import descendants, kill_descendants, remove_containers
 from capadvise.linux.retry import launch as retry
-from capadvise.linux.supervise.target_namespace import Refused, enter_namespace, tell_namespace
+from capadvise.linux.supervise.target_start import start
+
+_NAME, _ARGUMENTS = "guardian", "capadvise guardian"
+"""As whom it is listed. Whoever kills all that is called capadvise, or has the target's name among
+its arguments, is to meet the supervisor, not both of us."""
 
 
-def main() -> None:
-    """Run as a program: ``guardian.py CONTROL_FD REPORT_FD``."""
-    fill_streams()
-    control, report = int(sys.argv[1]), int(sys.argv[2])
-    import prctl
+def begin(control: int, report: int, fds: Iterable[int]) -> int:
+    """Start it, and return its pid. Of what the supervisor has open, it keeps these ends of two
+    pipes and ``fds`` for itself, and for the target what we were started with."""
+    pid = os.fork()
+    if pid == 0:
+        _be_guardian(control, report, fds)
+    return pid
 
-    for fd in (control, report):
-        os.set_inheritable(fd, False)
+
+def _be_guardian(control: int, report: int, fds: Iterable[int]) -> NoReturn:
+    status = 1
+    try:
+        gc.freeze()  # what is the supervisor's is not ended here
+        _forget({control, report, *fds})
+        with contextlib.suppress(OSError):
+            libc.call_this_process(_NAME, _ARGUMENTS)
+        main(control, report)
+        status = 0
+    except BaseException as error:  # its end is the supervisor's to tell
+        os.write(2, f"capadvise: guardian: {str(error) or repr(error)}\n".encode(errors="replace"))
+    finally:
+        os._exit(status)
+
+
+def _forget(kept: set[int]) -> None:
+    """As an exec would: no file of the supervisor's is open, no signal has a handler."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the list's own
+            if fd not in kept and fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                os.close(fd)
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def main(control: int, report: int) -> None:
+    """Do what comes on the one pipe, and tell of it on the other one."""
     commands = json_lines.LineReader(control)
     plan = commands.wait()
     if plan is None:
         return
-    terminal = plan["terminal"]
-    for fd in (*plan["fds"], *([] if terminal is None else [terminal])):
-        os.set_inheritable(fd, False)
     wake, woken = os.pipe()
     for fd in (wake, woken):
         os.set_blocking(fd, False)
-    prctl.set_child_subreaper(1)
+    libc.become_subreaper()
     # Whoever stopped us: we go on when the supervisor ends, and do what is left to be done.
     libc.set_parent_death_signal(signal.SIGCONT)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -110,14 +137,20 @@ class Guardian:
 
     def start(self) -> bool:
         (go_read, go_write), (failed_read, failed_write) = os.pipe(), os.pipe()
+        plan_read, plan_write = os.pipe()
         self.target = os.fork()
         if self.target == 0:
             # It may be held for long: whoever is at the other end must see ours end.
             for fd in (go_write, failed_read, self.commands.fd, self.report):
                 os.close(fd)
+            if self.plan["launcher"]:
+                launch(self.plan, plan_read, go_read, failed_write)
             start(self.plan, self.cgroup, go_read, failed_write)
-        os.close(go_read)
-        os.close(failed_write)
+        for fd in (plan_read, go_read, failed_write):
+            os.close(fd)
+        if self.plan["launcher"]:
+            json_lines.send(plan_write, self.plan)
+        os.close(plan_write)
         if self.plan["terminal"] is not None:
             os.close(self.plan["terminal"])
         self.leave_terminal()
@@ -224,118 +257,25 @@ class Guardian:
                 self.send(exited=status)
 
 
+def launch(plan: dict[str, Any], *fds: int) -> NoReturn:
+    """In the child: let the launcher go on. ``fds``: for the plan, and as of ``start``."""
+    try:
+        parent, terminal = plan["cgroup"] and plan["cgroup"][0], plan["terminal"]
+        for fd in (*fds, *(fd for fd in (parent, terminal) if fd is not None)):
+            os.set_inheritable(fd, True)
+        program, *paths = plan["launcher"]
+        words = [sys.executable, "-I", "-S", program, *map(str, fds), *paths]
+        os.execv(sys.executable, words)
+    except OSError as error:
+        told = {"failed": error.errno, "step": f"execute {sys.executable}"}
+        os.write(fds[-1], json.dumps(told).encode())
+    finally:
+        os._exit(127)
+
+
 def let_go() -> None:
     """Of input and output: who reads a pipe behind the target need not wait for the rest."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
     os.close(nowhere)
-
-
-def start(plan: dict[str, Any], cgroup: OwnCgroup | None, go: int, failed: int) -> NoReturn:
-    """In the child: become what the plan says, wait, exec."""
-    try:
-        if cgroup is not None:
-            cgroup.join()
-        enter_namespace(plan, go, failed)
-        prepare(plan)
-        os.write(failed, b"ready\n")
-        if not os.read(go, 1):
-            os._exit(1)  # the guardian is gone: nothing may run untraced
-        tell_namespace(plan)
-        restore_limits(plan["limits"])
-        try:
-            retry.install_filter(go)
-        except OSError as error:
-            raise Refused("install the filter that stops calls", error.errno or 0) from error
-        try:
-            os.execv(plan["path"], plan["argv"])
-        except OSError as error:
-            if error.errno == errno.ENOEXEC and not is_binary(plan["path"]):
-                # A script without a first line that names its interpreter: as shells do.
-                os.execv("/bin/sh", ["/bin/sh", plan["path"], *plan["argv"][1:]])
-            raise Refused(f"execute {plan['path']}", error.errno or 0) from error
-    except Refused as error:
-        os.write(failed, json.dumps({"failed": error.code, "step": error.step}).encode())
-    except BaseException as error:  # whatever it was, this child must not go on as the guardian
-        os.write(failed, json.dumps({"failed": 0, "step": f"start it: {error}"}).encode())
-    os._exit(127)
-
-
-def is_binary(path: str) -> bool:
-    """Whether a file is no text for a shell."""
-    with open(path, "rb") as file:
-        head = file.read(256)
-    return b"\0" in head or head.startswith(b"\x7fELF")
-
-
-def prepare(plan: dict[str, Any]) -> None:
-    """Signals, output and identity as the target is to have them."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two
-    signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
-    if plan["terminal"] is not None:
-        own(plan["terminal"])
-    if plan["stdout_to_stderr"]:
-        os.dup2(2, 1)
-    if plan["groups"]:
-        os.setgroups(plan["groups"])
-    if plan["caps"] is not None:
-        limit(frozenset(plan["caps"]))
-    if plan["user"]:
-        become(plan["user"])
-
-
-def own(terminal: int) -> None:
-    """Make it the controlling terminal of a new session, and input and output of this process."""
-    os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    for fd in (0, 1, 2):
-        os.dup2(terminal, fd)
-
-
-def limit(keep: frozenset[int]) -> None:
-    """Cut the bounding set, and with it all that an exec as root can give."""
-    import prctl
-
-    bounding = held("CapBnd")
-    for number in range(64):
-        if bounding >> number & 1 and number not in keep:
-            prctl.capbset_drop(number)
-
-
-def become(user: dict[str, Any]) -> None:
-    """Another user, with every capability that we have permitted, inheritable and ambient."""
-    import prctl
-
-    os.environ.update(user["env"])
-    try:
-        prctl.set_keepcaps(1)
-        os.setgroups(user["groups"])
-        os.setresgid(user["gid"], user["gid"], user["gid"])
-        os.setresuid(user["uid"], user["uid"], user["uid"])
-    except OSError as error:
-        raise Refused(f"become uid {user['uid']}", error.errno or 0) from error
-    permitted = held("CapPrm") & held("CapBnd")
-    caps = [number for number in range(64) if permitted >> number & 1]
-    prctl.set_caps((caps, [prctl.CAP_EFFECTIVE, prctl.CAP_INHERITABLE], True))
-    for number in caps:
-        try:
-            libc.raise_ambient(number)
-        except OSError as error:
-            step = f"raise capability {number} in the ambient set"
-            raise Refused(step, error.errno or 0) from error
-
-
-def held(name: str) -> int:
-    """One of this process's capability sets, as a mask."""
-    with open("/proc/self/status", encoding="utf-8") as status:
-        return int(next(line for line in status if line.startswith(f"{name}:")).split()[1], 16)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, MemoryError) as error:  # its end is the supervisor's to tell
-        sys.exit(f"capadvise: guardian: {error}")

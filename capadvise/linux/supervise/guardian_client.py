@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import os
 import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from capadvise.errors import CannotStart
@@ -21,6 +17,7 @@ from capadvise.linux.kernel import json_lines, libc, own_caps
 from capadvise.linux.kernel.hangup import has_terminal, relays
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import kill_descendants, reap_all
+from capadvise.linux.supervise import guardian
 
 _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
@@ -46,45 +43,20 @@ class GuardianProcess:
     rest on it: it sees our end by the pipe, and we see its end by the other one."""
 
     def __init__(self, fds: Iterable[int] = (), cgroup: OwnCgroup | None = None) -> None:
-        """Start it. It inherits ``fds`` besides, and keeps them from the target. ``cgroup``: which
-        the target will be in."""
+        """Start it. Of what we have open, it keeps ``fds``. ``cgroup``: which the target will be
+        in."""
         self._cgroup = cgroup
         # If the guardian dies first, its orphans come to us, and we kill them.
         libc.become_subreaper()
-        prctl = importlib.util.find_spec("prctl")
-        if prctl is None or prctl.origin is None:
-            raise CannotStart(
-                "the Python module prctl is missing", found=False, hint="pip install python-prctl"
-            )
         control_read, self._control = os.pipe()
         self.report, report_write = os.pipe()
-        program = Path(__file__).with_name("guardian.py")
-        inherited = (control_read, report_write, *fds)
-        for fd in inherited:
-            os.set_inheritable(fd, True)
         try:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", str(program)),
-                    *(str(control_read), str(report_write)),
-                    *(str(Path(__file__).parents[3]), str(Path(prctl.origin).parent)),
-                ],
-                close_fds=False,  # the target inherits what we inherited; ours are close-on-exec
-                restore_signals=False,
-            )
+            self.pid = guardian.begin(control_read, report_write, fds)
         except OSError as error:
+            hint = MORE_PROCESSES if error.errno == errno.EAGAIN else None
             raise CannotStart(
-                f"{sys.executable} cannot be executed: {error.strerror}",
-                found=True,
-                hint=(
-                    MORE_PROCESSES
-                    if error.errno == errno.EAGAIN
-                    # a virtual environment below a home, for another user
-                    else "install capadvise where this user can read it: capadvise help installing"
-                ),
+                f"cannot make a process: {error.strerror}", found=True, hint=hint
             ) from error
-        for fd in inherited:
-            os.set_inheritable(fd, False)
         os.close(control_read)
         os.close(report_write)
         os.set_blocking(self.report, False)
@@ -92,11 +64,7 @@ class GuardianProcess:
         self._unread: list[dict[str, Any]] = []
         self.leaves = False
         self._stops = 0
-
-    @property
-    def pid(self) -> int:
-        """The guardian's pid."""
-        return self._process.pid
+        self._status: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -140,7 +108,7 @@ class GuardianProcess:
         """Until it has ended; whether it did all that it had to."""
         while self._keep_going(os.WEXITED | os.WNOWAIT):
             pass
-        return self._process.wait() == 0
+        return self._end() == 0
 
     def _keep_going(self, options: int) -> bool:
         """Whether it was stopped, which is the target's doing: it is continued. One that is stopped
@@ -158,9 +126,18 @@ class GuardianProcess:
         os.kill(self.pid, number)
         return True
 
+    def _end(self) -> int:
+        """Wait for it; its wait status."""
+        if self._status is None:
+            try:
+                self._status = os.waitpid(self.pid, 0)[1]
+            except ChildProcessError:  # reaped already
+                self._status = 0
+        return self._status
+
     def kill_orphans(self) -> None:
         """When the guardian died before us: kill all that it left to us."""
-        self._process.wait()
+        self._end()
         kill_descendants(reap_all, self._cgroup)
 
 
@@ -185,6 +162,10 @@ class Signals:
         """The terminal is gone."""
         self._over = False
         self._thread = threading.Thread(target=self._wait, daemon=True, name="signals")
+
+    def listen(self) -> None:
+        """Begin to. They are blocked already: after the guardian was forked, which no thread should
+        see."""
         self._thread.start()
 
     def _wait(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -129,6 +130,7 @@ def session(
         fds.append(listener.write_fd)
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
     guardian = _guardian(fds, command, listener, cgroup)
+    signals.listen()
     sweeps = list(sweep)
     guardian.send(_plan(command, path, user, signals, buffers, fds, sweeps, retry, cgroup))
     ready: Background[None] | None = None
@@ -244,7 +246,19 @@ def _plan(
         "limits": given_limits(),
         "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,
+        "launcher": None if command.caps is None and not user else _launcher(),
     }
+
+
+def _launcher() -> list[str]:
+    """The program that changes user and capabilities, and where it finds what it loads."""
+    prctl = importlib.util.find_spec("prctl")
+    if prctl is None or prctl.origin is None:
+        raise CannotStart(
+            "the Python module prctl is missing", found=False, hint="pip install python-prctl"
+        )
+    program = Path(__file__).with_name("launcher.py")
+    return [str(program), str(program.parents[3]), str(Path(prctl.origin).parent)]
 
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:

@@ -7,14 +7,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kernels.packages import Unpacked
+from tests.kernels.packages import AMD64, Architecture, Unpacked
 from tests.kernels.root import Root, build_modules
 
 MEMORY_MB = 1500
 
 
 def run(
-    kernel: Unpacked, base: Path, job: str, *, options: str = "", seconds: int
+    kernel: Unpacked,
+    base: Path,
+    job: str,
+    architecture: Architecture = AMD64,
+    *,
+    options: str = "",
+    seconds: int,
 ) -> Iterator[str]:
     """Run a shell script as the guest's only job, and yield what it prints, line by line."""
     with tempfile.TemporaryDirectory() as name:
@@ -27,15 +33,15 @@ def run(
         with initramfs.open("wb") as out:
             for part in (base, folder / "modules.cpio", folder / "job.cpio"):
                 out.write(part.read_bytes())
-        console = folder / "console"
+        console, tty = folder / "console", architecture.tty
         process = subprocess.Popen(
             [
-                *("timeout", str(seconds), "qemu-system-x86_64"),
-                *("-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB)),
+                *("timeout", str(seconds), *architecture.qemu),
+                *("-accel", "tcg", "-smp", "2", "-m", str(MEMORY_MB)),
                 *("-display", "none", "-no-reboot", "-nic", "none"),
                 *("-serial", f"file:{console}", "-serial", "stdio"),
                 *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
-                *("-append", f"console=ttyS0 quiet panic=-1 mitigations=off {options}"),
+                *("-append", f"console={tty}0 job={tty}1 quiet panic=-1 mitigations=off {options}"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.kernels import boot, packages, root
 
-TOOLS = ("qemu-system-x86_64", "cpio", "depmod", "dpkg", "apt-get")
-SECONDS = 1800
-"""So long may one guest take. On an idle machine it is a tenth."""
+TOOLS = ("cpio", "depmod", "dpkg", "apt-get")
+SECONDS = 3600
+"""So long may one guest take. On an idle machine it is a twentieth."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ QUICK_ROWS = (
 def main() -> int:
     """Fail if anything failed, or a guest did not come to its end."""
     args = _arguments()
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    architecture = packages.ARCHITECTURES[args.architecture]
+    missing = [tool for tool in (architecture.qemu[0], *TOOLS) if not shutil.which(tool)]
     if missing:
         raise SystemExit(f"missing: {', '.join(missing)}; tests/kernels/run installs them")
     if args.quick:
@@ -47,14 +48,18 @@ def main() -> int:
     options = ""
     if args.selinux:
         options, args.only = "security=selinux selinux=1", args.only or "selinux|watch names"
-    chosen = [kernel for kernel in packages.KERNELS if args.kernel in (None, kernel.name)]
+    chosen = [
+        kernel
+        for kernel in packages.KERNELS
+        if kernel.architecture == architecture and args.kernel in (None, kernel.name)
+    ]
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         base = Path(name) / "base.cpio"
-        root.build(Path(name) / "root", base, selinux=args.selinux)
+        root.build(Path(name) / "root", base, architecture, selinux=args.selinux)
         for kernel in chosen:
             observers = [args.observer] if args.observer else list(kernel.observers)
-            booted = list(_boot(packages.fetch(kernel), base, observers, args.only, options))
+            booted = list(_boot(kernel, base, observers, args.only, options))
             results += booted
             results += [
                 Result(kernel.name, observer, 0, 1, 0)
@@ -69,8 +74,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/kernels/run", description=__doc__)
-    names = [kernel.name for kernel in packages.KERNELS]
+    names = list(dict.fromkeys(kernel.name for kernel in packages.KERNELS))
     parser.add_argument("--kernel", choices=names, help="this one alone")
+    parser.add_argument("--architecture", choices=packages.ARCHITECTURES, default="amd64")
     parser.add_argument("--observer", help="this one alone")
     parser.add_argument("--only", default="", help="only tests whose names match this pattern")
     parser.add_argument("--quick", action="store_true", help="one kernel, a dozen programs")
@@ -81,18 +87,20 @@ def _arguments() -> argparse.Namespace:
 
 
 def _boot(
-    kernel: packages.Unpacked, base: Path, observers: list[str], only: str, options: str
+    kernel: packages.Kernel, base: Path, observers: list[str], only: str, options: str
 ) -> Iterator[Result]:
-    python = Path(sys.prefix) / "bin/python"
+    unpacked, architecture = packages.fetch(kernel), kernel.architecture
+    python = root.python_of(architecture)
     job = f"""
     cd {root.REPOSITORY}
     export PATH={python.parent}:$PATH ONLY='{only}'
     exec {python} -m tests.kernels.table {" ".join(observers)}
     """
-    for line in boot.run(kernel, base, job, options=options, seconds=SECONDS * len(observers)):
+    seconds = SECONDS * len(observers)
+    for line in boot.run(unpacked, base, job, architecture, options=options, seconds=seconds):
         words = line.split()
         if words[:1] == ["result:"]:
-            yield Result(kernel.modules.name, words[1], *map(int, words[2:5]))
+            yield Result(unpacked.modules.name, words[1], *map(int, words[2:5]))
         print(f"  {line}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Stock Debian kernels: fetched through apt by package name, unpacked, never installed."""
+"""Debian's packages of any architecture: fetched through apt by name, unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,28 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capadvise" / "kernels"
 ARCHIVE = "/usr/share/keyrings/debian-archive-keyring.pgp"
-CLOUD, ALL_DRIVERS = "cloud-amd64", "amd64"
-"""Flavours: what is booted here, with few drivers, and what a real machine has."""
+CLOUD = "cloud-"
+"""The flavour that is booted here: with few drivers. Without it: what a real machine has."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What differs between guests."""
+
+    name: str
+    """As Debian calls it."""
+    qemu: tuple[str, ...]
+    """The command and what it emulates."""
+    tty: str
+    """Serial ports, but for their number."""
+
+
+AMD64 = Architecture("amd64", ("qemu-system-x86_64", "-cpu", "max"), "ttyS")
+# without pointer authentication, which is slow where it is emulated
+ARM64 = Architecture(
+    "arm64", ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"), "ttyAMA"
+)
+ARCHITECTURES = {item.name: item for item in (AMD64, ARM64)}
 
 
 @dataclass(frozen=True)
@@ -23,6 +43,7 @@ class Kernel:
     """Where it comes from; of several the newest counts."""
     observers: tuple[str, ...]
     """What it has, the preferred one first."""
+    architecture: Architecture = AMD64
 
 
 KERNELS = (
@@ -30,7 +51,12 @@ KERNELS = (
     Kernel("6.1", ("bookworm", "bookworm-security"), ("kprobe",)),
     Kernel("6.12", ("trixie", "trixie-security"), ("fprobe", "kprobe")),
     Kernel("newest", ("trixie-backports",), ("tracepoint", "fprobe", "kprobe")),
+    Kernel("6.1", ("bookworm", "bookworm-security"), ("kprobe",), ARM64),
+    Kernel("6.12", ("trixie", "trixie-security"), ("kprobe",), ARM64),
+    Kernel("newest", ("trixie-backports",), ("tracepoint", "fprobe", "kprobe"), ARM64),
 )
+PROGRAMS = ("trixie", "trixie-security")
+"""Where a guest's programs come from that are not this machine's."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +70,10 @@ class Unpacked:
 
 def fetch(kernel: Kernel, flavour: str = CLOUD) -> Unpacked:
     """The newest package of this kernel; what was fetched before is kept."""
-    apt = _Apt(CACHE / kernel.name, kernel.suites)
-    parts = apt.parts(flavour)
-    folder = CACHE / kernel.name / parts[0]
+    place = _place(kernel.architecture) / kernel.name
+    apt = _Apt(place, kernel.suites, kernel.architecture)
+    parts = apt.parts(flavour + kernel.architecture.name)
+    folder = place / parts[0]
     if not folder.exists():
         fresh = folder.with_suffix(".new")
         subprocess.run(["rm", "-rf", fresh], check=True)
@@ -61,12 +88,31 @@ def fetch(kernel: Kernel, flavour: str = CLOUD) -> Unpacked:
     return Unpacked(image, modules)
 
 
-class _Apt:
-    """apt with sources and lists of its own. The mirror is the one that this machine uses."""
+def fetch_programs(architecture: Architecture, names: tuple[str, ...]) -> list[Path]:
+    """Packages of another architecture, with all that they depend on; kept for the next time."""
+    folder = _place(architecture) / "programs"
+    apt = _Apt(folder, PROGRAMS, architecture)
+    archives = folder / "archives"
+    (archives / "partial").mkdir(parents=True, exist_ok=True)
+    install = ("-qq", "--no-install-recommends", "install", *names)
+    apt.run("apt-get", "-y", "--download-only", *install)
+    # what lies in the archives is not printed
+    uris = apt.run("apt-get", f"-oDir::Cache::archives={folder}/none/", "--print-uris", *install)
+    return [archives / name for name in re.findall(r"(?m)^\S+ (\S+\.deb) ", uris)]
 
-    def __init__(self, folder: Path, suites: tuple[str, ...]) -> None:
+
+def _place(architecture: Architecture) -> Path:
+    return CACHE if architecture == AMD64 else CACHE / architecture.name
+
+
+class _Apt:
+    """apt with sources and lists of its own, where nothing is installed. The mirror is the one that
+    this machine uses."""
+
+    def __init__(self, folder: Path, suites: tuple[str, ...], architecture: Architecture) -> None:
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
         (folder / "sources.list").write_text(
             "".join(f"deb [signed-by={ARCHIVE}] {_mirror(name)} {name} main\n" for name in suites)
         )
@@ -75,7 +121,10 @@ class _Apt:
             "Dir::Etc::sourceparts": "/dev/null",
             "Dir::Etc::preferencesparts": "/dev/null",
             "Dir::State::lists": lists,
+            "Dir::State::status": folder / "status",
             "Dir::Cache": folder,
+            "APT::Architecture": architecture.name,
+            "APT::Architectures": architecture.name,
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
         }

@@ -1,6 +1,7 @@
 """The guest's root file system, as an initramfs: Python, capadvise, and the programs of the table.
 
-Everything lies where it lies on this machine, so that nothing needs to be installed there.
+Everything lies where it lies on this machine, so that nothing needs to be installed there. For
+another architecture the programs are Debian's, and Python with what capadvise needs is, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.kernels import packages
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 PROGRAMS = """
@@ -25,9 +28,21 @@ PROGRAMS = """
 """
 FILES = """
     /etc/login.defs /etc/pam.d /etc/security /etc/nsswitch.conf /etc/protocols /etc/services
-    /lib/x86_64-linux-gnu/security /etc/apt /etc/nginx/mime.types
+    /etc/apt /etc/nginx/mime.types
     /usr/lib/x86_64-linux-gnu/libgcc_s.so.1 /usr/share/xfsprogs/mkfs
 """
+PACKAGES = """
+    apparmor bash busybox-static coreutils curl dash findutils grep hostname iproute2 iputils-ping
+    kmod libcap2-bin libpam-runtime login login.defs mount netbase nginx-light passwd procps
+    python3 python3-prctl python3-ptrace python3-pyte python3-shtab python3-yaml sed strace tar
+    trace-cmd util-linux xfsprogs
+"""
+"""Where the programs and files are of another architecture."""
+LEFT_OUT = """
+    usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/lib/*/gconv
+    usr/lib/*/libicu* usr/lib/python3*/test usr/lib/python3*/pydoc_data usr/lib/python3*/idlelib
+"""
+"""In packages, and not in the guest: it has all in memory, and unpacks it at its start."""
 UNUSED = {"test", "idlelib", "tkinter", "ensurepip", "turtledemo", "lib2to3", "site-packages"}
 MODULES = "overlay veth dummy loop xfs libcrc32c crc32c_generic"
 ACCOUNTS = {
@@ -100,9 +115,43 @@ class Root:
             )
 
 
-def build(folder: Path, archive: Path, *, selinux: bool = False) -> None:
-    """The root that all kernels share. ``selinux``: with a policy."""
+def python_of(architecture: packages.Architecture) -> Path:
+    """The guest's Python, with capadvise."""
+    own = Path(sys.prefix) / "bin/python"
+    return own if architecture == packages.AMD64 else Path("/usr/bin/python3")
+
+
+def build(
+    folder: Path, archive: Path, architecture: packages.Architecture, *, selinux: bool = False
+) -> None:
+    """The root that all kernels of an architecture share. ``selinux``: with a policy."""
     root = Root(folder)
+    if architecture == packages.AMD64:
+        _add_own_programs(root)
+    else:
+        _add_packages(root, architecture)
+    for name in ("capadvise", "catalog", "tests/programs", "tests/__init__.py"):
+        root.add(REPOSITORY / name)
+    for name in ("kernel/rows.py", "kernel/__init__.py", "kernels"):
+        root.add(REPOSITORY / "tests" / name)
+    root.add(REPOSITORY / "pyproject.toml")
+    for name, text in ACCOUNTS.items():
+        (folder / "etc" / name).write_text(text)
+    (folder / "etc/apparmor").mkdir(exist_ok=True)
+    (folder / "etc/apparmor/parser.conf").unlink(missing_ok=True)
+    (folder / "etc/apparmor/parser.conf").touch()
+    shutil.copy2(HERE / "guest", folder / "init")
+    (folder / "tmp").chmod(0o1777)
+    if selinux:
+        options = ("-M", "false", "-c", "31", "-o", folder / "selinux.policy", "-f", "/dev/null")
+        subprocess.run(["secilc", *options, HERE / "selinux.cil"], check=True)
+    if architecture != packages.AMD64:
+        _compile(folder)
+    root.pack(archive)
+
+
+def _add_own_programs(root: Root) -> None:
+    """This machine's programs and Python."""
     missing = [name for name in PROGRAMS.split() if not shutil.which(name)]
     if missing:
         raise SystemExit(
@@ -120,21 +169,28 @@ def build(folder: Path, archive: Path, *, selinux: bool = False) -> None:
             root.add(entry)
     root.add_linked(library.glob("lib-dynload/*.so"))
     _add_environment(root, python)
-    for name in ("capadvise", "catalog", "tests/programs", "tests/__init__.py"):
-        root.add(REPOSITORY / name)
-    for name in ("kernel/rows.py", "kernel/__init__.py", "kernels"):
-        root.add(REPOSITORY / "tests" / name)
-    root.add(REPOSITORY / "pyproject.toml")
-    for name, text in ACCOUNTS.items():
-        (folder / "etc" / name).write_text(text)
-    (folder / "etc/apparmor").mkdir()
-    (folder / "etc/apparmor/parser.conf").touch()
-    shutil.copy2(HERE / "guest", folder / "init")
-    (folder / "tmp").chmod(0o1777)
-    if selinux:
-        options = ("-M", "false", "-c", "31", "-o", folder / "selinux.policy", "-f", "/dev/null")
-        subprocess.run(["secilc", *options, HERE / "selinux.cil"], check=True)
-    root.pack(archive)
+
+
+def _add_packages(root: Root, architecture: packages.Architecture) -> None:
+    """Debian's programs and Python of another architecture."""
+    exclude = [f"--exclude=./{name}" for name in LEFT_OUT.split()]
+    for package in packages.fetch_programs(architecture, tuple(PACKAGES.split())):
+        with subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
+        ) as content:
+            command = ["tar", "-x", "--keep-directory-symlink", *exclude, "-C", root.folder]
+            subprocess.run(command, stdin=content.stdout, check=True)
+    for name in FILES.split():
+        if name.startswith("/etc"):  # some are made by scripts of packages, for any architecture
+            root.add(Path(name))
+    (root.folder / "usr/lib/python3/dist-packages/capadvise.pth").write_text(f"{REPOSITORY}\n")
+
+
+def _compile(folder: Path) -> None:
+    """What Python would compile at its first start, where that takes minutes: by Debian's Python
+    of this machine, which does so for every architecture."""
+    command = ["/usr/bin/python3", "-m", "compileall", "-q", "-s", folder, "-p", "/"]
+    subprocess.run([*command, folder / "usr/lib", folder / REPOSITORY.relative_to("/")])
 
 
 def _add_environment(root: Root, python: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,16 @@ def test_who_opens_the_folder_itself_lists_all_processes(
     call: str, path: bytes, lists: bool
 ) -> None:
     assert proc_lookups.Lookup(7, "ps", call, path, b"").lists_processes is lists
+
+
+@pytest.mark.parametrize(
+    ("had", "calls"),
+    [
+        ("openat readlink readlinkat capset", ["openat", "readlink", "readlinkat"]),
+        ("openat readlinkat capset", ["openat", "readlinkat"]),  # aarch64
+    ],
+)
+def test_calls_that_the_kernel_does_not_have(tmp_path: Path, had: str, calls: list[str]) -> None:
+    for call in had.split():
+        (tmp_path / "events/syscalls" / f"sys_enter_{call}").mkdir(parents=True)
+    assert proc_lookups.calls_of(tmp_path) == calls

@@ -63,6 +63,11 @@ class Assembler:
         """Set bits of a register."""
         self._add(0x47, to, value=value)
 
+    def extend_sign(self, to: int) -> None:
+        """Take the lower 32 bits of a register for a number with a sign."""
+        self._add(0x67, to, value=32)
+        self._add(0xC7, to, value=32)
+
     def load(self, size: int, to: int, source: int, offset: int) -> None:
         """Read memory that the kernel knows to be there."""
         self._add(_LOAD[size], to, source, offset)

@@ -78,7 +78,7 @@ def program(
 
 def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> None:
     """End where memory is only accounted for."""
-    code.load(8, 3, REGISTERS, layout.call)
+    load_call(code, layout, 3)
     for number in calls.memory:
         code.jump_if(3, "==", number, "end")
     code.jump_if(3, "==", -1, "end")  # a page fault
@@ -104,6 +104,13 @@ def load_registers(code: Assembler) -> None:
     code.move(1, 0)
     code.call(_TASK_REGISTERS)
     code.move(REGISTERS, 0)
+
+
+def load_call(code: Assembler, layout: KernelLayout, to: int) -> None:
+    """Have the number of the call in a register; -1 where there is none."""
+    code.load(layout.call_size, to, REGISTERS, layout.call)
+    if layout.call_size < 8:
+        code.extend_sign(to)
 
 
 def put(code: Assembler, table: int, value: int) -> None:
@@ -143,7 +150,9 @@ def _remember(code: Assembler, layout: KernelLayout, asked: int) -> None:
 
 def copy_call(code: Assembler, layout: KernelLayout) -> None:
     """Put what tells one call of a thread from another below the stack, in 24 bytes."""
-    for at, offset in zip((-32, -24, -16), (layout.call, *layout.arguments[:2]), strict=True):
+    load_call(code, layout, 2)
+    code.store(8, FRAME, -32, 2)
+    for at, offset in zip((-24, -16), layout.arguments[:2], strict=True):
         code.load(8, 2, REGISTERS, offset)
         code.store(8, FRAME, at, 2)
 
@@ -165,7 +174,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     """Write all that makes this check another one."""
     code.load(8, 2, CONTEXT, context.cap)
     code.store(4, RECORD, CAP, 2)
-    code.load(8, 2, REGISTERS, layout.call)
+    load_call(code, layout, 2)
     code.store(4, RECORD, CALL, 2)
     code.load(8, CRED, CONTEXT, context.cred)
     note_who(code, layout, own)

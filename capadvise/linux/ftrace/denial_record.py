@@ -32,8 +32,10 @@ class KernelLayout:
     """Where the kernel keeps things, in bytes."""
 
     call: int
+    call_size: int
     arguments: tuple[int, ...]
-    """Of ``struct pt_regs``."""
+    """Of ``struct pt_regs``: the number of the call, how many bytes it has, and the arguments as
+    they were at its begin."""
     ids: int
     sets: int
     users: int

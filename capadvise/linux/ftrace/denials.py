@@ -40,7 +40,8 @@ _MOST_PATHS = 512
 """System calls have lower numbers."""
 _MEMORY = ("mmap", "munmap", "brk", "mremap", "mprotect", "execve", "execveat", "fork", "vfork")
 _MEMBERS = {
-    "pt_regs": ("orig_ax", "di", "si", "dx", "r10", "r8", "r9", "syscallno", "orig_x0", "regs"),
+    "pt_regs": ("orig_ax", "di", "si", "dx", "r10", "r8", "r9", "syscallno", "orig_x0"),
+    "user_pt_regs": ("regs",),
     "cred": ("uid", "user_ns", "cap_inheritable"),
     "user_namespace": ("parent",),
     "task_struct": ("cgroups", "seccomp", "cred", "exit_code"),
@@ -261,6 +262,19 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
 
 
+def registers(offsets: Mapping[tuple[str, str], int]) -> tuple[int, int, tuple[int, ...]]:
+    """Where ``struct pt_regs`` has the number of a call, in how many bytes, and its arguments.
+    Raises KeyError for a processor that is not known."""
+    if ("pt_regs", "orig_ax") in offsets:  # x86-64
+        names = ("di", "si", "dx", "r10", "r8", "r9")
+        return offsets["pt_regs", "orig_ax"], 8, tuple(offsets["pt_regs", name] for name in names)
+    # aarch64: a call's result takes the place of its first argument. What pt_regs begins with is
+    # user_pt_regs; the 4 bytes behind the number are not set (arch/arm64/include/asm/ptrace.h).
+    call, first = offsets["pt_regs", "syscallno"], offsets["pt_regs", "orig_x0"]
+    others = (offsets["user_pt_regs", "regs"] + 8 * number for number in range(1, 6))
+    return call, 4, (first, *others)
+
+
 def _layout() -> tuple[KernelLayout, int]:
     """Where this kernel keeps things, and the BTF number of its check function."""
     known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=("cap_capable",))
@@ -268,17 +282,13 @@ def _layout() -> tuple[KernelLayout, int]:
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     version1 = not unified and _SUBSYSTEM in known.enumerators
     try:
-        if ("pt_regs", "orig_ax") in offsets:
-            call = offsets["pt_regs", "orig_ax"]
-            registers = [offsets["pt_regs", name] for name in ("di", "si", "dx", "r10", "r8", "r9")]
-        else:
-            call, first = offsets["pt_regs", "syscallno"], offsets["pt_regs", "orig_x0"]
-            registers = [first, *(offsets["pt_regs", "regs"] + 8 * n for n in range(1, 6))]
+        call, call_size, arguments = registers(offsets)
         state = 8 * known.enumerators.get(_SUBSYSTEM, 0)
         parent = offsets.get(("kernfs_node", "parent"))
         layout = KernelLayout(
             call=call,
-            arguments=tuple(registers),
+            call_size=call_size,
+            arguments=arguments,
             ids=offsets["cred", "uid"],
             sets=offsets["cred", "cap_inheritable"],
             users=offsets["cred", "user_ns"],

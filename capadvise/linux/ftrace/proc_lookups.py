@@ -36,7 +36,8 @@ from capadvise.linux.ftrace.bpf_probe import (
 
 _EXEC = "execve"
 _PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND}
-"""Call, and which argument is the path. The C library makes these for all others."""
+"""Call, and which argument is the path. The C library makes these for all others; aarch64 has no
+readlink."""
 _CALLS = (_EXEC, *_PATHS)
 _LISTING = "openat"
 _WORDS, _LENGTH = 8, 16
@@ -99,7 +100,7 @@ class ProcLookups:
     def __init__(self, root: Path, followed: Followed | None = None) -> None:
         """``followed``: who counts; without, all do, and any program of this machine may look into
         /proc. Raises OSError as ``Probe``."""
-        programs = {call: partial(_program_of_path, call, followed) for call in _PATHS}
+        programs = {call: partial(_program_of_path, call, followed) for call in calls_of(root)}
         self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
         self._arguments: dict[int, bytes] = {}
         """Of the program of each process."""
@@ -115,6 +116,11 @@ class ProcLookups:
             path = b"" if _CALLS[number] == _EXEC else read_
             words = self._arguments.get(process, b"")
             yield Lookup(thread, text(name_), _CALLS[number], path, words, time_)
+
+
+def calls_of(root: Path) -> list[str]:
+    """The calls with a path that this kernel has; ``root`` is that of tracefs."""
+    return [call for call in _PATHS if (root / "events/syscalls" / f"sys_enter_{call}").is_dir()]
 
 
 def parse(path: str) -> tuple[int, str] | None:

@@ -20,11 +20,11 @@ from capadvise.linux.ftrace.denial_program import (
     PID_TGID,
     READ,
     RECORD,
-    REGISTERS,
     TASK,
     TASK_BTF,
     copy_call,
     count_or_tell,
+    load_call,
     load_registers,
     look_up,
     note_who,
@@ -192,7 +192,7 @@ def _tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> 
     load_registers(code)
     scratch(code, maps)
     code.store_value(4, RECORD, CAP, -1)  # NO_CAP
-    code.load(8, 2, REGISTERS, layout.call)
+    load_call(code, layout, 2)
     code.store(4, RECORD, CALL, 2)
     code.load(8, 2, FRAME, _ERROR)
     code.store(4, RECORD, ERROR, 2)

@@ -96,17 +96,18 @@ async def measure(rate: int, seconds: float, folder: Path) -> float:
         timed.recorder.stop()
         while not view.over:
             await pilot.pause(0.1)
-        passed, spent = zip(*taken, strict=True)
-        checks = sum(tally.count for tally in now.tallies)
-        print(
-            f"{checks / now.seconds:.0f} checks a second, "
-            f"{view.state.over.report.recording.lost.signal} dropped; {len(taken)} keys: "
-            f"median {statistics.median(passed):.0f} ms passed ({statistics.median(spent):.0f} ms "
-            f"of the thread), 95 % {sorted(passed)[int(len(passed) * 0.95)]:.0f} ms, "
-            f"slowest {max(passed):.0f} ms ({max(spent):.0f} ms); budget {BUDGET:.0f} ms",
-            flush=True,
-        )
     timed.recorder.close()
+    passed, spent = zip(*taken, strict=True)
+    checks = sum(tally.count for tally in now.tallies)
+    assert view.state.over is not None
+    print(
+        f"{checks / now.seconds:.0f} checks a second, "
+        f"{view.state.over.report.recording.lost.signal} dropped; {len(taken)} keys: "
+        f"median {statistics.median(passed):.0f} ms passed ({statistics.median(spent):.0f} ms "
+        f"of the thread), 95 % {sorted(passed)[int(len(passed) * 0.95)]:.0f} ms, "
+        f"slowest {max(passed):.0f} ms ({max(spent):.0f} ms); budget {BUDGET:.0f} ms",
+        flush=True,
+    )
     return max(passed)
 
 

@@ -21,6 +21,7 @@ PYTHON = sys.executable
 IMPORTS = "import asyncio, email, http.client, json, logging, sqlite3, unittest, urllib.request"
 STRACE = ["strace", "-f", "-o", "/dev/null"]
 FILTERED = [*STRACE, "--seccomp-bpf", "-e", "trace=%file"]
+BUDGETS = {"strace": 1.2, "native": 1.3}
 CPU = "sum(i * i for i in range(5_000_000))"
 READ_WRITE = """
 import os
@@ -84,6 +85,23 @@ def seconds(tool: list[str], command: list[str], scratch: str) -> float:
     return float(took.read_text())
 
 
+def fastest(command: list[str], scratch: str, rounds: int) -> dict[str, float]:
+    """Tool → seconds of its fastest round."""
+    report = f"{scratch}/report.json"
+    tools = {
+        "native": [],
+        "retry": [CAPADVISE, "run", "--retry", "-q", "-o", report, "--"],
+        "strace": FILTERED,
+        "strace -f": STRACE,
+    }
+    best = dict.fromkeys(tools, 1e9)
+    for number in range(rounds):
+        for name, tool in tools.items():
+            if name != "strace -f" or not number:  # slow, and close to no budget
+                best[name] = min(best[name], seconds(tool, command, scratch))
+    return best
+
+
 def foreign_files(folder: str) -> None:
     """5,000 files that root can read only with DAC_READ_SEARCH."""
     for number in range(5000):
@@ -97,22 +115,12 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as files:
         foreign_files(files)
-        tools = {
-            "native": [],
-            "retry": [CAPADVISE, "run", "--retry", "-q", "-o", f"{scratch}/report.json", "--"],
-            "strace": FILTERED,
-            "strace -f": STRACE,
-        }
         print(f"{'load':28} {'native':>8} {'retry':>7} {'strace':>7} {'strace -f':>10} ", end="")
         print(f"{'ratio':>6} {'budget':>7}      (strace: --seccomp-bpf -e trace=%file)")
         for load, (command, base) in loads(files).items():
-            best = dict.fromkeys(tools, 1e9)
-            for number in range(rounds):
-                for name, tool in tools.items():
-                    if name != "strace -f" or not number:  # slow, and close to no budget
-                        best[name] = min(best[name], seconds(tool, command, scratch))
+            best = fastest(command, scratch, rounds)
             ratio = best["retry"] / best[base]
-            budget = 1.2 if base == "strace" else 1.3
+            budget = BUDGETS[base]
             native = best["native"]
             print(
                 f"{load:28} {native:7.2f}s {best['retry'] / native:6.2f}× "

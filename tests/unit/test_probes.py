@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux.ftrace import instances, probes
+from capadvise.linux.ftrace import probes
 from capadvise.linux.ftrace.probes import Observer
-from capadvise.linux.ftrace.tracefs import size_of_each
 from capadvise.linux.kernel import procfs
 
 FPROBE = "\t           f[:[<group>/][<event>]] <func-name>[%return] [<args>]\n"
@@ -97,13 +96,3 @@ def test_missed_probes_are_those_of_this_run(tmp_path: Path) -> None:
     )
     assert probes.missed(tmp_path, source) == 5
     assert probes.missed(tmp_path, probes.source(Observer.FPROBE)) == 0
-
-
-@pytest.mark.parametrize("processors", [1, 2, 7, 8, 64, 128, 512])
-def test_the_buffers_of_a_recording_fit_into_64_mb(processors: int) -> None:
-    """And on up to seven processors each is as large as it was asked for."""
-    sizes = [size_of_each(kb, processors) for kb in (instances.QUIET_KB, instances.FLOOD_KB)]
-    assert sum(sizes) * processors <= 64 << 10
-    assert min(sizes) >= 64
-    if processors <= 7:
-        assert sizes == [instances.QUIET_KB, instances.FLOOD_KB]

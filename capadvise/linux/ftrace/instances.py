@@ -31,13 +31,11 @@ if TYPE_CHECKING:
     from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
-EXEC_WATCH_KB = 64
 _WITHIN = "capable_ns"
 """The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
-QUIET_KB, FLOOD_KB = 4096, 4096
-DENIED_KB = 64
-"""Buffer sizes per CPU, where there are few (``tracefs.size_of_each``). The quiet one takes about
-20,000 checks between two rounds of reading."""
+QUIET_KB, FLOOD_KB, DENIED_KB, EXEC_WATCH_KB = SIZES_KB = (4096, 4096, 64, 64)
+"""Buffer sizes per CPU, where there are few (``tracefs.size_of_each``): all that a recording can
+have. The quiet one takes about 20,000 checks between two rounds of reading."""
 _DYING = 2.0
 """Seconds in which a process that was killed has closed its files."""
 

@@ -21,10 +21,11 @@ CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocks
 PREFIX = "capadvise-"
 """Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
 
-_FULL_SIZE_ON = 7
+_FULL_SIZE_ON = 6
 """Up to so many processors, each has a buffer of the size that is asked for; more of them share
-what these have. Two of 4 MB then take 56 MB at most, on 128 processors, too."""
-_LEAST_KB = 64
+what these have. All buffers of a recording then take 64 MB at most, on 512 processors, too."""
+_LEAST_KB = 8
+"""Two pages: the kernel makes none smaller."""
 _MOST_PAGES = 64
 """About 3,000 events: some hundredths of a second until they are decoded and counted."""
 

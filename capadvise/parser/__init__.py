@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from capadvise import __version__
 from capadvise.parser import knowledge, kubernetes, observing, reports, watching
-from capadvise.parser.verbs import Parser, Verbs
+from capadvise.parser.verbs import Help, Parser, Verbs
 
 _DESCRIPTION = """\
 Finds the smallest set of Linux capabilities that a program needs, and shows why.
@@ -63,7 +63,7 @@ def build_parser(only: str = "") -> argparse.ArgumentParser:
         prog="capadvise",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=f"capadvise {__version__}")
     verbs = parser.add_subparsers(

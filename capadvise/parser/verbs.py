@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from typing import NoReturn, TypeAlias
 
@@ -18,6 +19,25 @@ class Parser(argparse.ArgumentParser):
         """Wrong use."""
         self.print_usage(sys.stderr)
         self.exit(Exit.USAGE, f"capadvise: error: {printable(message)}\n")
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Knows its width without ``shutil``, which each command would wait for: it loads four
+    libraries that pack."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """As ``shutil.get_terminal_size``."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # none, or closed
+        return 80
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -52,5 +72,5 @@ def verb(verbs: Verbs, name: str, usage: str, what: str, notes: str = "") -> Par
         description=f"{what[:1].upper()}{what[1:]}.",
         usage=f"{parent} {name} {usage}".rstrip(),
         epilog=notes,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )

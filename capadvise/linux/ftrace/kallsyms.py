@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import subprocess
 from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,8 +21,9 @@ _HEAD = 4096
 
 _UNNAMED = "kernel functions are shown as addresses: {}"
 
-_SUFFIX = re.compile(rb"\.(?:isra|part|cold|constprop|llvm)\b.*")
-_NOISE = re.compile(
+# Compiled when first used: each target would wait for them.
+_SUFFIX = rb"\.(?:isra|part|cold|constprop|llvm)\b.*"
+_NOISE = (
     r"(?:__traceiter_|trace_event_|perf_trace_|__bpf_trace_|trampoline|trace_|stack_trace).*"
     r"|cap_capable|security_capable|do_syscall_64|x64_sys_call|entry_SYSCALL\w*|ret_from_fork\w*"
     r"|do_syscall_x64|el0\w*|invoke_syscall\w*|do_el0_svc|stacktrace_trigger|event_triggers_\w+"
@@ -32,9 +32,7 @@ _NOISE = re.compile(
 _CHECK = frozenset({"cap_capable", "arch_rethook_trampoline", "return_to_handler"})
 """What stands between the tracer's own frames and the asker's: the function that a tracepoint or a
 probe at its entry lies in, or where a probe at its return takes the function's place."""
-_SYSCALL = re.compile(
-    r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|(?:compat_)?ksys_(\w+)|__sys_(\w+)"
-)
+_SYSCALL = r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|(?:compat_)?ksys_(\w+)|__sys_(\w+)"
 _RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
 _HELPERS = {
     "vm_mmap_pgoff": "mmap",
@@ -134,7 +132,7 @@ class Symbols:
                 high = start
         if best < 0:
             return f"0x{address:x}"
-        return _SUFFIX.sub(b"", name).decode(errors="backslashreplace")
+        return re.sub(_SUFFIX, b"", name).decode(errors="backslashreplace")
 
     @cached_property
     def _modules(self) -> tuple[list[int], list[bytes]]:
@@ -166,19 +164,20 @@ class Reading:
         """The table once more: who opens it when the target runs has no CAP_SYSLOG, and reads
         zeros."""
         self._copy = os.fdopen(os.memfd_create("symbols"), "rb")
-        self._cat: subprocess.Popen[bytes] | None = None
-        with suppress(OSError):
-            self._cat = subprocess.Popen(
-                ["cat", path],
-                stdin=subprocess.DEVNULL,
-                stdout=self._copy,
-                stderr=subprocess.DEVNULL,
-            )
+        self._cat = 0
+        with suppress(OSError):  # without subprocess, which takes as long to load as all else here
+            streams = [
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, self._copy.fileno(), 1),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ]
+            words = ["cat", str(path)]
+            self._cat = os.posix_spawnp("cat", words, os.environ, file_actions=streams)
 
     def result(self) -> Symbols:
         """What waits for it when it is first looked into. Raises CannotObserve where the kernel
         hides its addresses (kernel.kptr_restrict)."""
-        if self._cat is None:
+        if not self._cat:
             return Symbols.load(self._path)
         Symbols.whole(self._path, self._head)
         return Symbols(self._whole)
@@ -188,13 +187,18 @@ class Reading:
         return self._late.read(_HEAD).rpartition(b"\n")[0]
 
     def _whole(self) -> bytes:
-        assert self._cat is not None
         with self._copy, self._late:
-            if self._cat.wait() != 0:  # as it is where no file may grow (ulimit -f)
+            if self._failed():  # as it is where no file may grow (ulimit -f)
                 self._late.seek(0)
                 return Symbols.whole(self._path, self._late.readall)._table
             self._copy.seek(0)
             return self._copy.read()
+
+    def _failed(self) -> bool:
+        try:
+            return os.waitpid(self._cat, 0)[1] != 0
+        except ChildProcessError:  # reaped already
+            return False
 
 
 _INNERMOST = 20
@@ -207,13 +211,13 @@ def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
     names = [symbols.name(address) for address in addresses if address != 2**64 - 1]
     inner = next((at for at, name in enumerate(names[:_INNERMOST]) if name in _CHECK), -1)
     names = names[inner + 1 :]
-    return tuple(name for name in names if not _NOISE.fullmatch(name))
+    return tuple(name for name in names if not re.fullmatch(_NOISE, name))
 
 
 def syscall_of(site: tuple[str, ...]) -> str | None:
     """The system call at the outer end of a call site; None for page faults and the like."""
     for frame in reversed(site):
-        if match := _SYSCALL.fullmatch(frame):
+        if match := re.fullmatch(_SYSCALL, frame):
             name: str = next(filter(None, match.groups()))
             return _RENAMED.get(name, name)
     for frame in reversed(site):

@@ -49,12 +49,12 @@ _CALL_AT, _TIME_AT, _NAME_AT, _TEXT_AT = 8, 16, 24, 24 + NAME_LENGTH
 _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
 _PROCESSES = 4096
-_OPTION = re.compile(r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)")
+_OPTION = r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)"
 """An option with numbers of processes: -p, p, --pid=, -q, -tp, as programs have it that list
 processes (ps, top, pidstat, lsof)."""
 
 
-_ACCESS_TIMES = re.compile(r"--?[\w-]*atime")
+_ACCESS_TIMES = r"--?[\w-]*atime"
 """An option about access times: tar --atime-preserve=system, rsync --open-noatime."""
 
 
@@ -91,7 +91,9 @@ class Lookup(NamedTuple):
     @property
     def is_told_of_access_times(self) -> bool:
         """Whether the program that is executed has an option about them."""
-        return self.call == _EXEC and any(map(_ACCESS_TIMES.match, words_of(self.arguments)))
+        return self.call == _EXEC and any(
+            re.match(_ACCESS_TIMES, word) for word in words_of(self.arguments)
+        )
 
 
 class ProcLookups:
@@ -140,7 +142,7 @@ def processes_named(words: Iterable[str]) -> frozenset[int]:
     named: set[int] = set()
     follows = False
     for word in words:
-        option = _OPTION.match(word)
+        option = re.match(_OPTION, word)
         values = word[option.end() :] if option else word if follows else ""
         named |= {int(value) for value in re.findall(r"[0-9]{1,10}", values)}
         follows = option is not None and not values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
 
 from capadvise.linux.posture.mounts import Mount, cgroup_writable
 from capadvise.posture import Cgroup
@@ -63,18 +62,16 @@ def _limits(controller: str, path: str, own: Sequence[Mount]) -> list[tuple[str,
     top = _mount_of(controller, own)
     if top is None or ".." in path.split("/"):
         return []
-    below = PurePosixPath(path)
-    if below.is_relative_to(top.root):
-        below = below.relative_to(top.root)
-    folder = Path(top.target, str(below).lstrip("/"))
+    root = top.root.rstrip("/")
+    below = path.removeprefix(root) if f"{path}/".startswith(f"{root}/") else path
+    steps = [step for step in below.split("/") if step]
+    folders = ["/".join([top.target, *steps[:count]]) for count in range(len(steps), -1, -1)]
     limits: dict[str, str] = {}
-    while folder.is_relative_to(top.target):
+    for folder in folders:
         for name in _LIMITS.get(controller, ()):
-            value = _value(folder / name)
-            if value and name not in limits:
-                limits[name] = value
-        folder = folder.parent
-    everything = _value(Path(top.target) / "cpuset.cpus")  # of version 1: not a limit
+            if value := _value(f"{folder}/{name}"):
+                limits.setdefault(name, value)
+    everything = _value(f"{top.target}/cpuset.cpus")  # of version 1: not a limit
     return [(n, v) for n, v in limits.items() if n != "cpuset.cpus" or v != everything]
 
 
@@ -87,10 +84,11 @@ def _mount_of(controller: str, own: Sequence[Mount]) -> Mount | None:
     return None
 
 
-def _value(path: Path) -> str | None:
+def _value(path: str) -> str | None:
     """A limit; None where there is none."""
     try:
-        value = path.read_text().strip()
+        with open(path) as file:
+            value = file.read().strip()
     except OSError:
         return None
     unlimited = value in ("", "-1") or value.startswith("max")

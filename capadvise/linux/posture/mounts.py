@@ -9,12 +9,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from capadvise.dataclass import dataclass
 from capadvise.posture import Exposed, Root
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+_ESCAPE = r"\\([0-7]{3})"
 _SOCKETS = frozenset(
     [
         *("docker.sock", "podman.sock", "containerd.sock", "crio.sock", "cri-dockerd.sock"),
@@ -55,6 +56,7 @@ class Mount:
     """Of the file system."""
 
 
+@lru_cache(maxsize=4)  # ours are most often the target's, and the machine's, too
 def parse_mounts(text: str) -> tuple[Mount, ...]:
     """``/proc/PID/mountinfo``, in order; lines that are not understood are left out."""
     mounts = []
@@ -71,7 +73,9 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+    if "\\" not in text:
+        return text
+    return re.sub(_ESCAPE, lambda match: chr(int(match[1], 8)), text)
 
 
 def root_mount(mounts: Sequence[Mount]) -> Mount | None:

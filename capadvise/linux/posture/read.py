@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import field, replace
@@ -179,6 +178,8 @@ def _enter(network: Path) -> bool:
 
 def _settings_in(network: Path, proc: Path) -> dict[str, str]:
     """The settings of another network namespace, as a program of root's sees them."""
+    import subprocess  # most targets share our network
+
     names = [name for name in SYSCTLS if name.startswith("net.")]
     files = [str(procfs.sysctl_file(name, proc)) for name in names]
     try:

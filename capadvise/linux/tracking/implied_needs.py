@@ -34,7 +34,7 @@ _LATE_ROUNDS, _UNPLACED = 50, 8192
 T = TypeVar("T")
 _TRACE = Cap.parse("SYS_PTRACE")
 _NAMESPACE = "ns/"
-_PRIVATE = re.compile(
+_PRIVATE = (
     r"(exe|root|cwd|environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack)\Z"
     r"|(fd|ns|map_files)/."
 )
@@ -317,7 +317,7 @@ def _needs_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
     the users differ, the kernel makes a check. Programs look at their ancestors to know where they
     run; their namespaces they open to enter them."""
     enters = call == "openat" and file.startswith(_NAMESPACE)
-    if not _PRIVATE.match(file) or (not enters and pid in _ancestors(scope.root)):
+    if not re.match(_PRIVATE, file) or (not enters and pid in _ancestors(scope.root)):
         return False
     with suppress(OSError):
         return bool(procfs.capability_sets(pid).permitted)

@@ -98,20 +98,20 @@ LOADS = (
     Load(
         "fork+exec in a shell",
         lambda folder, scale: ["sh", "-c", FORKS.format(count=int(1500 * scale))],
-        {"observer": 1.25},
+        {"capadvise": 1.05},
     ),
     Load(
         "stat and open",
         lambda folder, scale: _python(STAT_OPEN, 500_000 * scale, folder),
-        {"observer": 1.05},
+        {"capadvise": 1.02},
     ),
     Load(
         "mmap+munmap",
         lambda folder, scale: _python(MMAP, 150_000 * scale, folder),
-        {"observer": 2.0},
+        {"capadvise": 1.2},
     ),
-    Load("make -j2, 30 C files", _make),
-    Load("nginx, 9,000 requests", _nginx),
+    Load("make -j2, 30 C files", _make, {"capadvise": 1.05}),
+    Load("nginx, 9,000 requests", _nginx, {"capadvise": 1.05}),
     Load("50 threads that open", _threads),
     Load(
         "sqlite, 15,000 commits",

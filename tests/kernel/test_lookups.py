@@ -29,6 +29,16 @@ thread.join()
 """
 FORKS = THREAD.format(f'os.system("{LOOK}")')
 EXECS = THREAD.format('os.execvp("cat", ["cat", "/proc/1/stat"])')
+SHORT = """import ctypes, mmap
+size, libc = mmap.PAGESIZE, ctypes.CDLL(None)
+pages = mmap.mmap(-1, 2 * size)
+end = ctypes.addressof(ctypes.c_char.from_buffer(pages)) + size
+assert libc.mprotect(ctypes.c_void_p(end), size, 0) == 0
+path = b"{}\\0"
+pages[size - len(path) : size] = path
+assert libc.open(ctypes.c_void_p(end - len(path)), 0) >= 0
+"""
+"""Opens a path behind which there is no memory."""
 GROUP = f"capadvise-test-{os.getpid()}"
 MOVED = f"""mount -t cgroup2 cgroup2 /mnt && mkdir /mnt/{GROUP}
 echo $$ >/mnt/{GROUP}/cgroup.procs
@@ -70,6 +80,16 @@ def _looked_at(followed: Followed, lookups: ProcLookups, script: str) -> set[int
 def test_what_a_followed_thread_starts_is_followed_and_a_stranger_is_not(script: str) -> None:
     with _read() as (followed, lookups):
         assert _looked_at(followed, lookups, script) == {1}
+
+
+@pytest.mark.parametrize("path", ["/proc", "/proc/", "/proc/1", "/proc/1/stat"])
+def test_a_path_at_the_end_of_the_memory_is_read(path: str) -> None:
+    with _read() as (followed, lookups):
+        command = subprocess.Popen([PYTHON, "-c", f"input(); {SHORT.format(path)}"], stdin=-1)
+        followed.add([command.pid])
+        command.communicate(b"\n", timeout=60)
+        assert command.returncode == 0
+        assert path.encode() in {lookup.path.partition(b"\0")[0] for lookup in lookups.take()}
 
 
 @pytest.mark.parametrize("probed", [True, False], ids=["bpf", "event"])

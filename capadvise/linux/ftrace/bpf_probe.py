@@ -230,6 +230,13 @@ def only_if_begins(size: int, at: int, prefix: bytes) -> list[bytes]:
     ]
 
 
+def only_if_may_begin(size: int, at: int, prefix: bytes) -> list[bytes]:
+    """Likewise, if the 8 bytes there could just be read: a shorter text can end where nothing more
+    can be."""
+    begins = only_if_begins(size, at, prefix)
+    return [_op(_JUMP_NOT_EQUAL_TO, 0, offset=len(begins)), *begins]
+
+
 def only_if_over_or_at_most(size: int, at: int, last: bytes) -> list[bytes]:
     """End here unless the text of the record is over at this place, or goes on with a slash and
     with a byte that is this one or a lower one."""

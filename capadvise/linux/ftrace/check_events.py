@@ -63,8 +63,8 @@ class Types:
         bits = options[0] if options else None
         within = self.within_fields.unpack_from(event)[0] if self.within_fields else 0
         if self.returned is None:
-            return Asked(time, pid, namespace, cap, bits, last, 0, stack, within)
-        return Asked(time, pid, namespace, cap, bits, None, last, stack, within)
+            return Asked(time, pid, namespace, cap, bits, last, 0, stack, within, event[8:])
+        return Asked(time, pid, namespace, cap, bits, None, last, stack, within, event[8:])
 
 
 class Asked(NamedTuple):
@@ -83,6 +83,8 @@ class Asked(NamedTuple):
     stack: bytes
     within: int = 0
     """The user namespace that the task was in; 0 where it is unknown."""
+    raw: bytes = b""
+    """The event, from its pid on."""
 
 
 Answered = tuple[Asked, int, int]

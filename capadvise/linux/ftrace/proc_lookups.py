@@ -28,6 +28,7 @@ from capadvise.linux.ftrace.bpf_probe import (
     note,
     only_if_begins,
     only_if_followed,
+    only_if_may_begin,
     only_if_over_or_at_most,
     push,
     read,
@@ -48,6 +49,7 @@ or where the arguments of a program stand, and they themselves but for the first
 _CALL_AT, _TIME_AT, _NAME_AT, _TEXT_AT = 8, 16, 24, 24 + NAME_LENGTH
 _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
+_PROC = b"/proc"
 _PROCESSES = 4096
 _OPTION = r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)"
 """An option with numbers of processes: -p, p, --pid=, -q, -tp, as programs have it that list
@@ -158,9 +160,11 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin_uncleared(size)]
     code += only_if_followed(size, followed.table) if followed else ()
+    # Most paths are not in /proc: to read a few bytes of them takes less than to find their end.
+    code += [*read(size, _PATHS[call], _TEXT_AT, 8), *only_if_may_begin(size, _TEXT_AT, _PROC)]
     code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
-    code += only_if_begins(size, _TEXT_AT, b"/proc")
-    code += only_if_over_or_at_most(size, _TEXT_AT + len("/proc"), b"9")
+    code += only_if_begins(size, _TEXT_AT, _PROC)
+    code += only_if_over_or_at_most(size, _TEXT_AT + len(_PROC), b"9")
     code += clear(size, _TEXT_AT + _PATH_LENGTH, size)
     code += [*note(size, _CALL_AT, _CALLS.index(call)), *time(size, _TIME_AT)]
     code += name(size, _NAME_AT)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from capadvise.caps import Cap
+from capadvise.linux.kernel import syscalls
 from capadvise.recording import DeniedCheck, Namespace, RefusedCall
 
 SIGSYS = 0
@@ -55,3 +56,12 @@ def named(
             RefusedCall(*(raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested))
         ] += times
     return tuple(call.counted(times) for call, times in counts.items())
+
+
+def is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
+    """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
+    filter, which the kernel asks first (syscall_trace_enter() of kernel/entry/common.c). clone
+    is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
+    if call == "clone":
+        return result == -errno.EPERM
+    return call in begins.values() and call not in syscalls.FILTERS

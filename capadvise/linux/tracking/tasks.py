@@ -123,7 +123,7 @@ class Task:
     """(descriptor, the process that it stands for), the last ones."""
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
-    repeats: dict[object, Repeat] = field(default_factory=dict)
+    repeats: dict[tuple[bytes, bytes], Repeat] = field(default_factory=dict)
     """The checks since it began or ended a call, or executed a program: the same one again counts
     for the same. A server makes them by the thousand."""
 
@@ -151,17 +151,18 @@ class Task:
         self.call, self.values, self.pending = call, values, []
         self.repeats.clear()
 
-    def note_check(self, check: object, counts_for: Repeat) -> None:
-        """What a check counts for that it has made."""
+    def note_check(self, check: tuple[bytes, bytes], counts_for: Repeat) -> None:
+        """What a check, an event that has the answer and its stack, counts for."""
         if len(self.repeats) >= _REPEATS:
             self.repeats.clear()
         self.repeats[check] = counts_for
 
-    def repeats_check(self, check: object, pid: int, time: int, count: int) -> bool:
-        """Count a check that it has made since its last call or program; False where it has not."""
+    def repeats_check(self, check: tuple[bytes, bytes], pid: int, time: int) -> bool:
+        """Count a check that it has made since its last call or program; False where it has not.
+        Where the answer comes with another event, none is known."""
         if (known := self.repeats.get(check)) is None:
             return False
-        known.counted.add(pid, time, count)
+        known.counted.add(pid, time, 1)
         if known.waits:
             self.wait_for_result(known.key)
         return True

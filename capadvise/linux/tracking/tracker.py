@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
@@ -107,13 +106,13 @@ class Tracker:
     def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
         types = self.types
         if kind == types.check:
-            self._answered(self._pairing.ask(types.asked(time, pid, event, stack)))
+            if not self._is_repeated(time, pid, event[8:], stack):
+                self._answered(self._pairing.ask(types.asked(time, pid, event, stack)))
             return
         if kind == types.returned:
             self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
             return
-        if types.returned is not None:  # else each had its answer
-            self._answered(self._pairing.settle(pid))
+        self._answered(self._pairing.settle(pid))
         if kind == types.scan:
             (task := self._task(pid)).note_scan(task.program)
         elif kind in types.enters:
@@ -184,11 +183,14 @@ class Tracker:
             asked.within if asked.within != asked.namespace else 0,
         )
 
+    def _is_repeated(self, time: int, pid: int, raw: bytes, stack: bytes) -> bool:
+        """Count a check that a thread makes again; False for others."""
+        task = self._tasks.get(pid) if self._stopping is None else None
+        return task is not None and task.repeats_check((raw, stack), pid, time)
+
     def _check(self, asked: Asked, result: int, count: int) -> None:
         time, pid, cap, stack = asked.time, asked.pid, asked.cap, asked.stack
-        task, same = self._task(pid), (result, *asked[2:])
-        if self._stopping is None and task.repeats_check(same, pid, time, count):
-            return
+        task = self._task(pid)
         if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
             self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
         if task.scope is None:
@@ -206,9 +208,9 @@ class Tracker:
         counted = self.counts.add(key, None, pid, time, count)
         if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.wait_for_result(key)
-        if result != 0 or cap not in shown_in_proc.CAPS:
-            task.note_check(same, Repeat(key, counted, waits))
-        else:
+        if asked.answer is not None and (result != 0 or cap not in shown_in_proc.CAPS):
+            task.note_check((asked.raw, stack), Repeat(key, counted, waits))
+        elif result == 0:
             self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
@@ -246,8 +248,8 @@ class Tracker:
         denied: tuple[refusals.Denied, ...],
     ) -> None:
         """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
-        entered = True if task.call == call else None
-        if not entered and self._order.lossless and self._is_begun(call, result):
+        entered, begins = True if task.call == call else None, self.types.enters
+        if not entered and self._order.lossless and refusals.is_begun(call, result, begins):
             entered = False
         filtered = entered is False and -result in syscalls.REFUSED
         if filtered and call in self._opened_by and task.scope:
@@ -257,14 +259,6 @@ class Tracker:
             self._refused(pid, task, call, refusals.SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
             self._refused(pid, task, call, -result, entered, denied)
-
-    def _is_begun(self, call: str, result: int) -> bool:
-        """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
-        filter, which the kernel asks first (syscall_trace_enter() of kernel/entry/common.c). clone
-        is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
-        if call == "clone":
-            return result == -errno.EPERM
-        return call in self.types.enters.values() and call not in syscalls.FILTERS
 
     def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""

@@ -27,6 +27,10 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
 __all__ = ["Catalog", "Meaning", "SiteRule", "Sites", "default"]
 
 
+_ARM64 = "__arm64_sys_"
+"""What the entry functions of system calls are called there. They ask what others ask elsewhere."""
+
+
 class Catalog:
     """A folder of facts. Nothing is read before it is asked for: start-up must be quick."""
 
@@ -82,7 +86,11 @@ class Catalog:
         return parse_askers(path, _read(path))
 
     def _askers_of(self, function: str) -> tuple[Asker, ...]:
-        rows = self._asker_rows.get(function, ())
+        names = [function]
+        if function.startswith(_ARM64):
+            call = function.removeprefix(_ARM64)
+            names += [f"__x64_sys_{call}", f"__do_sys_{call}"]
+        rows = next((self._asker_rows[name] for name in names if name in self._asker_rows), [])
         return parse_askers(self.folder / ASKERS, "\n".join(rows))
 
     @cached_property

@@ -111,8 +111,8 @@ def _line(item: Seen, kernel: str) -> str:
 def main() -> int:
     """Fail where too many are not judged."""
     parser = argparse.ArgumentParser(prog="tests/kernels/askers", description=__doc__)
-    kernels = [kernel for kernel in packages.KERNELS if kernel.architecture == packages.AMD64]
-    names = [kernel.name for kernel in kernels]
+    names = list(dict.fromkeys(kernel.name for kernel in packages.KERNELS))
+    parser.add_argument("--architecture", choices=packages.ARCHITECTURES, default="amd64")
     parser.add_argument("--kernel", choices=names, help="this one alone")
     parser.add_argument(
         "--quick", action="store_true", help="the newest one, as the tests of kernels boot it"
@@ -121,8 +121,9 @@ def main() -> int:
     wanted = QUICK if args.quick else args.kernel
     flavour = packages.CLOUD if args.quick else ""
     wrong: list[str] = []
-    for kernel in kernels:
-        if wanted in (None, kernel.name):
+    for kernel in packages.KERNELS:
+        ours = kernel.architecture.name == args.architecture
+        if ours and wanted in (None, kernel.name):
             wrong += compare(packages.fetch(kernel, flavour), default())
     print("\n".join(wrong), end="\n" if wrong else "", file=sys.stderr)
     return int(bool(wrong))

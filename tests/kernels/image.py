@@ -19,6 +19,13 @@ _DIGITS = b"".join(bytes([digit]) + b"\0" for digit in b"0123456789")
 """Tokens 0x30 to 0x39 of kallsyms are the digits themselves."""
 _FIRST, _LAST = 0xFFFFFFFF80000000, 0xFFFFFFFFC0000000
 """Where the kernel's image lies (Documentation/arch/x86/x86_64/mm.rst)."""
+_BASE, _MOST = 0xFFFF800080000000, 1 << 30
+"""Where it lies on arm64 since Linux 6.5, and how long it can be at most. The base of an older
+one's symbols is 0 in the file: it is filled in when the kernel starts."""
+_HEAD = 0x10000
+"""So much comes before the code."""
+_ARM64 = b"ARM\x64"
+"""At byte 56 of an image that is not compressed (Documentation/arch/arm64/booting.rst)."""
 _EXECUTABLE = 1
 _LOAD = 1
 
@@ -31,6 +38,7 @@ class Code:
     data: bytes
     functions: list[tuple[int, str]]
     """Sorted."""
+    arm64: bool = False
 
 
 def unpack(bzimage: bytes) -> bytes:
@@ -48,8 +56,11 @@ def unpack(bzimage: bytes) -> bytes:
 
 
 def read(path: Path) -> Code:
-    """The code of a bzImage."""
-    elf = unpack(path.read_bytes())
+    """The code of a bzImage, or of arm64's Image."""
+    raw = path.read_bytes()
+    if raw[56:60] == _ARM64:
+        return _flat(raw)
+    elf = unpack(raw)
     segments = list(_segments(elf))
     address, offset, size = next((a, o, s) for a, o, s, flags in segments if flags & _EXECUTABLE)
     names = sorted(set(_symbols(elf)))
@@ -61,8 +72,21 @@ def read(path: Path) -> Code:
     )
 
 
+def _flat(image: bytes) -> Code:
+    """An image that is in memory as it is in the file. All of it is taken for code; what is not is
+    below no function's name."""
+    names = sorted(set(_symbols(image)))
+    place = {name: where for where, name in names}
+    start = place["_stext"] - _HEAD  # Linux 6.1 lists no _text
+    functions = [(where, name) for where, name in names if start <= where < place["_einittext"]]
+    return Code(start, image[: place["_einittext"] - start], functions, arm64=True)
+
+
 def _segments(elf: bytes) -> Iterator[tuple[int, int, int, int]]:
     """(address, offset in the file, size, flags) of what is loaded."""
+    if elf[56:60] == _ARM64:
+        yield _BASE, 0, len(elf), _EXECUTABLE
+        return
     (table,) = struct.unpack_from("<Q", elf, 32)
     size, count = struct.unpack_from("<HH", elf, 54)
     for number in range(count):
@@ -156,6 +180,7 @@ def _addresses(elf: bytes, index_end: int, begin: int, count: int) -> list[int]:
     for offsets, base in ends:
         values = struct.unpack_from(f"<{count}i", elf, offsets)
         (relative,) = struct.unpack_from("<Q", elf, base)
+        relative = relative or _BASE
         here = _address(elf, offsets)
         for addresses in (
             [here + 4 * number + value for number, value in enumerate(values)],
@@ -168,10 +193,13 @@ def _addresses(elf: bytes, index_end: int, begin: int, count: int) -> list[int]:
 
 
 def _plausible(addresses: list[int]) -> bool:
-    """They are sorted, and nearly all are those of the kernel's image."""
-    inside = [where for where in addresses if _FIRST <= where < _LAST]
-    rising = all(a <= b for a, b in itertools.pairwise(inside))
-    return rising and len(inside) > len(addresses) // 2 and inside[-1] > inside[0]
+    """They are sorted, and nearly all are those of the kernel's image. On arm64 that begins at a
+    multiple of 64 KB."""
+    for first, last in ((_FIRST, _LAST), (_BASE, _BASE + _MOST)):
+        inside = [where for where in addresses if first <= where < last]
+        if len(inside) > len(addresses) // 2 and (first == _FIRST or not inside[0] & 0xFFFF):
+            return inside[-1] > inside[0] and all(a <= b for a, b in itertools.pairwise(inside))
+    return False
 
 
 def _address(elf: bytes, place: int) -> int:

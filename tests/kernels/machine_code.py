@@ -1,8 +1,8 @@
 """Who calls the functions that ask for a capability, and for which: read from machine code.
 
 Calls and jumps to a known address are found without disassembling everything: the four bytes after
-the opcode are the distance. What was loaded last into the argument's register before the call names
-the capability.
+the opcode are the distance; on arm64 it is 26 bits of the instruction. What was loaded last into
+the argument's register before the call names the capability.
 """
 
 from __future__ import annotations
@@ -72,28 +72,53 @@ def base_name(symbol: str) -> str:
 def branches(code: Code, targets: Mapping[int, str]) -> Iterator[tuple[Branch, str]]:
     """All calls and jumps to one of these addresses, and whose it is."""
     starts = [address for address, _ in code.functions]
-    for found in re.finditer(rb"[\xe8\xe9]|\x0f[\x80-\x8f]", code.data[:-6]):
-        after = found.end() + 4
-        (distance,) = struct.unpack_from("<i", code.data, found.end())
-        target = targets.get(code.address + after + distance)
+    for place, distance, jump in (_distances_arm64 if code.arm64 else _distances)(code.data):
+        target = targets.get(code.address + place + distance)
         if target is None:
             continue
-        at = bisect.bisect_right(starts, code.address + found.start()) - 1
+        at = bisect.bisect_right(starts, code.address + place) - 1
         if at >= 0:
-            name = base_name(code.functions[at][1])
-            yield Branch(found.start(), name, code.data[found.start()] != CALL), target
+            yield Branch(place, base_name(code.functions[at][1]), jump), target
 
 
-def capability(data: bytes, place: int, argument: int) -> int | None:
+def _distances(data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """(place, distance, whether it is a jump) of all that can be a call or a jump."""
+    for found in re.finditer(rb"[\xe8\xe9]|\x0f[\x80-\x8f]", data[:-6]):
+        (distance,) = struct.unpack_from("<i", data, found.end())
+        yield found.start(), found.end() + 4 - found.start() + distance, data[found.start()] != CALL
+
+
+def _distances_arm64(data: bytes) -> Iterator[tuple[int, int, bool]]:
+    """The same of ``bl`` and ``b``."""
+    for found in re.finditer(rb"[\x14-\x17\x94-\x97]", data):
+        if found.start() & 3 == 3:
+            place = found.start() - 3
+            (word,) = struct.unpack_from("<I", data, place)
+            far = word & 0x3FFFFFF
+            yield place, 4 * (far - (far >> 25 << 26)), not word >> 31
+
+
+def capability(code: Code, place: int, argument: int) -> int | None:
     """The number that was loaded last before a call; None where no constant was. Neither is 0
     (CHOWN) told: registers are cleared for many reasons."""
-    before = data[max(0, place - _BACK) : place]
+    before = code.data[max(0, place - _BACK) : place]
+    if code.arm64:
+        return _capability_arm64(before, argument)
     at = len(before)
     while (at := before.rfind(_REGISTERS[argument], 0, at)) >= 0:
         if at + 5 <= len(before):
             (value,) = struct.unpack_from("<I", before, at + 1)
             if 0 < value <= _LAST_CAP:
                 return int(value)
+    return None
+
+
+def _capability_arm64(before: bytes, argument: int) -> int | None:
+    """The same of ``mov w0, #number`` (movz), or of w1, w2."""
+    for (word,) in reversed(list(struct.iter_unpack("<I", before))):
+        value = word >> 5 & 0xFFFF
+        if word & 0xFFE0001F == 0x52800000 | argument and 0 < value <= _LAST_CAP:
+            return int(value)
     return None
 
 
@@ -109,7 +134,7 @@ def askers(code: Code, arguments: Mapping[int, tuple[str, int]]) -> list[Asked]:
     for branch, wrapper in branches(code, targets):
         if branch.function in WRAPPERS:
             continue
-        cap = capability(code.data, branch.place, position[wrapper])
+        cap = capability(code, branch.place, position[wrapper])
         if branch.jump:
             jumping.setdefault(branch.function, []).append((cap, wrapper))
         else:
@@ -162,12 +187,16 @@ def of_module(path: Path) -> list[Asked]:
     return askers(*_module(elf))
 
 
-_EXTERNAL = 1 << 30
-"""Where the functions of the kernel are thought to lie."""
+_EXTERNAL = 1 << 26
+"""Where the functions of the kernel are thought to lie: arm64 calls no farther than 128 MB."""
+_AARCH64 = 183
+_BRANCHES_ARM64 = (282, 283)
+"""EM_AARCH64, R_AARCH64_JUMP26 and R_AARCH64_CALL26 of elf.h."""
 
 
 def _module(elf: bytes) -> tuple[Code, dict[int, tuple[str, int]]]:
     """All code of a module, laid out in a row, with its calls to wrappers resolved."""
+    arm64 = struct.unpack_from("<H", elf, 18)[0] == _AARCH64
     sections = _sections(elf)
     symbols = _symbols(elf, sections)
     places: dict[int, int] = {}
@@ -175,29 +204,33 @@ def _module(elf: bytes) -> tuple[Code, dict[int, tuple[str, int]]]:
     for number, (kind, flags, offset, size, *_) in enumerate(sections):
         if kind == 1 and flags & 4:  # SHT_PROGBITS, SHF_EXECINSTR
             places[number] = len(whole)
-            whole += elf[offset : offset + size] + b"\x90" * 16
+            whole += elf[offset : offset + size] + b"\x90" * (16 + -size % 16)
     external: dict[str, int] = {}
     for kind, _, offset, size, _, target in sections:
         if kind != 4 or target not in places:  # SHT_RELA
             continue
         for where, info, addend in struct.iter_unpack("<QQq", elf[offset : offset + size]):
             name, section, value, _ = symbols[info >> 32]
+            if arm64 and info & 0xFFFFFFFF not in _BRANCHES_ARM64:
+                continue
             if section in places:
-                to = places[section] + value + addend + 4
+                to = places[section] + value + addend + (0 if arm64 else 4)
             elif name in WRAPPERS:
                 to = external.setdefault(name, _EXTERNAL + 16 * len(external))
             else:
                 continue
             at = places[target] + where
-            distance = (to - at - 4) & 0xFFFFFFFF
-            whole[at : at + 4] = struct.pack("<I", distance)
+            word = (to - at - 4) & 0xFFFFFFFF
+            if arm64:
+                word = whole[at + 3] << 24 & 0xFC000000 | (to - at) >> 2 & 0x3FFFFFF
+            whole[at : at + 4] = struct.pack("<I", word)
     functions = sorted(
         (places[section] + value, name)
         for name, section, value, kind in symbols
         if kind == 2 and section in places
     )
     wrappers = {address: (name, WRAPPERS[name]) for name, address in external.items()}
-    return Code(0, bytes(whole), functions), wrappers
+    return Code(0, bytes(whole), functions, arm64), wrappers
 
 
 def _sections(elf: bytes) -> list[tuple[int, int, int, int, int, int]]:

@@ -126,3 +126,32 @@ def test_errors_are_names_of_errors() -> None:
     known = {*errno.errorcode.values(), *KERNEL_ERRORS, ""}
     assert {asker.refused for asker in CATALOG.askers} <= known
     assert len(COLUMNS) == len(ROW.split("\t"))
+
+
+@pytest.mark.parametrize(
+    ("site", "cap", "rule"),
+    [
+        ("__arm64_sys_reboot", "SYS_BOOT", "reboot"),
+        ("__arm64_sys_delete_module", "SYS_MODULE", "module-load"),
+        ("__arm64_sys_prlimit64", "SYS_RESOURCE", "rlimit-other"),
+        ("__arm64_sys_io_uring_register", "SYS_ADMIN", "asker:__arm64_sys_io_uring_register"),
+    ],
+)
+def test_what_is_inlined_on_arm64_is_judged_as_elsewhere(site: str, cap: str, rule: str) -> None:
+    found = CATALOG.sites.match(Cap.parse(cap), ("ns_capable", site))
+    assert found is not None
+    assert found.id == rule
+
+
+@pytest.mark.parametrize(
+    ("site", "cap", "scope"),
+    [
+        ("__arm64_sys_sethostname", "SYS_ADMIN", NamespaceScope.OWNER),  # as __x64_sys_sethostname
+        ("__arm64_sys_swapon", "SYS_ADMIN", NamespaceScope.INITIAL),  # as __do_sys_swapon
+        ("__arm64_sys_pciconfig_read", "SYS_ADMIN", NamespaceScope.INITIAL),
+    ],
+)
+def test_arm64_asks_about_the_same_user_namespace(
+    site: str, cap: str, scope: NamespaceScope
+) -> None:
+    assert CATALOG.sites.scope(Cap.parse(cap), ("ns_capable", site)) is scope

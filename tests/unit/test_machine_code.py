@@ -69,3 +69,47 @@ def test_other_calls_are_none_of_ours() -> None:
 )
 def test_parts_of_a_function_bear_its_name(symbol: str, name: str) -> None:
     assert base_name(symbol) == name
+
+
+def arm64(*functions: tuple[str, list[int]]) -> Code:
+    """Functions of arm64, of instructions, from 0x1000 on."""
+    data, names = b"", []
+    for name, body in functions:
+        names.append((0x1000 + len(data), name))
+        data += struct.pack(f"<{len(body)}I", *body)
+    return Code(0x1000, data, names, arm64=True)
+
+
+def go_arm64(opcode: int, at: int, target: int) -> int:
+    return opcode | (target - (0x1000 + at)) >> 2 & 0x3FFFFFF
+
+
+BL, B, RET_ARM64, PACIASP = 0x94000000, 0x14000000, 0xD65F03C0, 0xD503233F
+
+
+def movz(register: int, value: int) -> int:
+    return 0x52800000 | value << 5 | register
+
+
+@pytest.mark.parametrize(
+    ("before", "target", "cap", "wrapper"),
+    [
+        (movz(0, 21), ASK, 21, "capable"),
+        (movz(1, 12), ASK_NS, 12, "ns_capable"),
+        (movz(1, 12), ASK, None, "capable"),
+        (movz(0, 0), ASK, None, "capable"),
+        (movz(0, 277), ASK, None, "capable"),
+    ],
+)
+def test_a_call_of_arm64_names_the_capability(
+    before: int, target: int, cap: int | None, wrapper: str
+) -> None:
+    body = [PACIASP, before, go_arm64(BL, 8, target), RET_ARM64]
+    assert askers(arm64(("f", body)), ARGUMENTS) == asked(("f", cap, wrapper))
+
+
+def test_who_jumps_on_arm64_is_not_in_the_stack() -> None:
+    may = [movz(0, 21), go_arm64(B, 4, ASK)]
+    caller = [go_arm64(BL, 8, 0x1000), RET_ARM64]
+    seen = askers(arm64(("may", may), ("f.isra.0", caller)), ARGUMENTS)
+    assert seen == asked(("f", 21, "capable"))

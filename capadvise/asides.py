@@ -14,6 +14,7 @@ from capadvise.recording import Check
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _FOWNER = Cap.parse("FOWNER")
+_KILL = Cap.parse("KILL")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -29,6 +30,8 @@ class Aside(NamedTuple):
 
 def aside(check: Check, context: Context) -> Aside | None:
     """What a check is about that does not decide whether the program does its job."""
+    if _continues_within_a_session(check):
+        return Aside("continuing a process of its own session")
     if _would_make_a_descriptor(check, context):
         return Aside("opening a file in /proc/PID/fd that may be made, where none can be made")
     if looks_up := _descriptors_aside(check, context):
@@ -41,6 +44,12 @@ def aside(check: Check, context: Context) -> Aside | None:
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
         )
     return None
+
+
+def _continues_within_a_session(check: Check) -> bool:
+    """A shell's ``fg``: SIGCONT may go to every process of the sender's session, whoever runs it;
+    KILL is asked for before that is looked at (check_kill_permission() of kernel/signal.c)."""
+    return check.cap == _KILL and dict(check.args).get("same_session") == 1
 
 
 def _would_make_a_descriptor(check: Check, context: Context) -> bool:

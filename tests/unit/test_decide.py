@@ -192,6 +192,14 @@ def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() 
     assert sets == [{"DAC_OVERRIDE"}, {"DAC_OVERRIDE", "SYS_PTRACE"}]
 
 
+def test_sigcont_within_a_session_needs_nothing() -> None:
+    site = ("ns_capable", "check_kill_permission", "group_send_sig_info")
+    sends = replace(at("x", cap=Cap(5), syscall="kill", result=0), site=site)
+    for same, verdict in ((1, ADVISORY), (0, USED)):
+        sent = replace(sends, args=(("signal", 18), ("foreign", 0), ("same_session", same)))
+        assert decide(recording(sent), default()).need(Cap(5)).verdict is verdict
+
+
 def test_nobody_can_make_a_file_among_descriptors() -> None:
     """A shell that writes to /dev/stderr with O_CREAT; who may not search the folder is asked for
     DAC_READ_SEARCH first."""

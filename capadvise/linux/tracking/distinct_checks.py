@@ -16,13 +16,13 @@ from capadvise.caps import Cap
 from capadvise.linux.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.linux.kernel import syscall_arguments, syscalls, user_namespaces
 from capadvise.linux.tracking.shown_in_proc import ShownInProc
-from capadvise.linux.tracking.tasks import Count, IsOwn, Key, Scope, Task
+from capadvise.linux.tracking.tasks import Count, Key, Known, Scope, Task
 from capadvise.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 
 _DECIDING = frozenset(
     [
         *("mode", "changes", "option", "arg2", "level", "name", "cmd", "flags", "signal"),
-        *("request", "foreign"),
+        *("request", "foreign", "same_session"),
     ]
 )
 _DISTINCT_ARGUMENTS = 32
@@ -54,11 +54,11 @@ class DistinctChecks:
     """All distinct checks of a recording, of all scopes."""
 
     def __init__(
-        self, symbols: Symbols, is_own: IsOwn | None = None, *, tells_within: bool = True
+        self, symbols: Symbols, known: Known | None = None, *, tells_within: bool = True
     ) -> None:
-        """``is_own``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
+        """``known``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
         user namespace the task was."""
-        self._symbols, self._is_own, self._tells_within = symbols, is_own, tells_within
+        self._symbols, self._known, self._tells_within = symbols, known, tells_within
         self._counts: dict[tuple[Key, int | None], Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._origins: dict[bytes, Origin] = {}
@@ -155,7 +155,7 @@ class DistinctChecks:
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
         """Those by which the checks of one call site are distinguished."""
-        named = tuple(task.arguments(self._is_own).items())
+        named = tuple(task.arguments(self._known).items())
         where = (cap, stack, task.program)
         if self._distinct[where] >= _DISTINCT_ARGUMENTS:
             return tuple(item for item in named if item[0] in _DECIDING)

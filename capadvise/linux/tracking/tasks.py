@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
@@ -14,8 +15,8 @@ from capadvise.linux.kernel import procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.refusals import Raw
 from capadvise.recording import Phase
 
-IsOwn = Callable[[int], bool]
-"""Whether a pid is of a target's own."""
+Known = Callable[[int], "Task | None"]
+"""The thread of a pid, if it is a target's own."""
 _PIDFDS = 64
 _REPEATS = 32
 """Checks between two calls of a task that are remembered."""
@@ -121,6 +122,8 @@ class Task:
     """It has gone into a user namespace that the target made."""
     pidfds: tuple[tuple[int, int], ...] = ()
     """(descriptor, the process that it stands for), the last ones."""
+    session: int | None = 0
+    """The thread that made its session; 0: the target was in it at first; None: not known."""
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
     repeats: dict[tuple[bytes, bytes], Repeat] = field(default_factory=dict)
@@ -137,7 +140,7 @@ class Task:
             uids, gids = root.uids, root.gids
         program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
         # Before a scope began, not all events were recorded yet: a call would seem never to end.
-        return cls(program, uids, gids, scope, since=scope.started if scope else 0)
+        return cls(program, uids, gids, scope, since=scope.started if scope else 0, session=None)
 
     def become(self, program: str, pid: int) -> None:
         """It, which is this process, has executed a program."""
@@ -187,10 +190,10 @@ class Task:
         pairs = pairwise((self.program, *reversed(self.earlier)))
         return next((to for to, at in pairs if at[:_NAME_LENGTH] == name), self.program)
 
-    def arguments(self, is_own: IsOwn | None) -> dict[str, int]:
+    def arguments(self, known: Known | None) -> dict[str, int]:
         """Of the call under way, of which nothing differs from run to run: of a pid, whether it is
-        ``foreign``, none of the target's own. Without ``is_own`` pids are those of another pid
-        namespace."""
+        ``foreign``, none of the target's own, and whether SIGCONT stays within a session. Without
+        ``known`` pids are those of another pid namespace."""
         assert self.call is not None
         args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
         pid = args.pop("pid", None)
@@ -198,10 +201,24 @@ class Task:
             pid = dict(self.pidfds).get(syscall_arguments.signed(fd))
         if args.get("which", -1) == syscalls.ONE_PROCESS.get(self.call):
             pid = args.pop("who", None)
-        if pid is not None and is_own is not None:
+        if pid is not None and known is not None:
             other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
-            args["foreign"] = int(other != 0 and not is_own(other))
+            task = self if other == 0 else known(other)
+            args["foreign"] = int(task is None)
+            if args.get("signal") == signal.SIGCONT:
+                args["same_session"] = int(task is not None and self.shares_session(task))
         return args
+
+    def shares_session(self, other: Task) -> bool:
+        """Whether both are known to be in one session."""
+        return self.session is not None and self.session == other.session
+
+    def leads_session(self, thread: int, leader: Task | None) -> None:
+        """This thread has made a session. ``leader``: whose number came of it, the first thread of
+        the process; another one where it is not that, or in a pid namespace of the target's."""
+        self.session = thread if leader is self else None
+        if leader is not None and leader is not self:
+            leader.session = None
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed who the task is."""

@@ -55,13 +55,14 @@ class Tracker:
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
-        here, within = isinstance(starts, OneCommand), types.within_fields is not None
-        self.counts = DistinctChecks(symbols, self.knows if here else None, tells_within=within)
+        here = isinstance(starts, OneCommand)
+        known = self._tasks.get if here else None
+        self.counts = DistinctChecks(symbols, known, tells_within=types.within_fields is not None)
         sighted = self._sighted if early else None
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            self.counts, self.knows, pointers, here=here, retried=retried, scans_told=scans
+            *(self.counts, self.knows, pointers), here=here, retried=retried, scans_told=scans
         )
 
     def finish(self) -> None:
@@ -216,6 +217,8 @@ class Tracker:
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
         began = task.call == call  # not all begins are recorded
+        if call == "setsid" and result > 0:
+            task.leads_session(pid, self._tasks.get(result))
         if began and result == 0:
             task.take_ids(call)
         if call in implied_needs.CALLS:

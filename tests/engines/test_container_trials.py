@@ -67,6 +67,29 @@ def test_a_proven_set_works_when_applied_and_no_member_can_go(
     assert not containers(engine, "label=capadvise.trial")
 
 
+_STOPS = "trap 'exit 0' TERM; : > /tmp/up; while :; do sleep 0.1; done"
+_AS_ANOTHER = ("setpriv", "--reuid=5", "--clear-groups", "sh", "-c", _STOPS)
+_IS_UP = ("--check", 'docker exec "$CONTAINER" test -e /tmp/up')
+
+
+def test_an_init_is_told_to_stop(tmp_path: Path) -> None:
+    """tini has no handler: it waits for signals. It is root, and what it passes them on to is not:
+    without KILL, that would be killed in the middle of its work."""
+    words = ("docker", "run", "--rm", "--init", "--network=none", DEBIAN, *_AS_ANOTHER)
+    seen = record(tmp_path / "report.json", *words, options=_IS_UP)
+    assert (kill := seen.need("KILL")) is not None, seen.stdout
+    checks = {check["id"]: check for check in seen.report["recordings"][0]["checks"]}
+    assert {checks[one]["program"] for one in kill["evidence"]} == {"docker-init"}
+
+
+@pytest.mark.long
+def test_what_a_stop_takes_is_proven_by_what_it_was_refused(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--init", "--network=none", DEBIAN, *_AS_ANOTHER)
+    seen = record(tmp_path / "report.json", *words, options=("--prove", *_IS_UP))
+    assert seen.floor == {"KILL", "SETGID", "SETUID"}, seen.stdout
+    assert len(seen.report["proof"]["trials"]) < 10  # not by halving
+
+
 def test_redis_as_root_that_drops_is_proven_by_its_healthcheck(tmp_path: Path) -> None:
     words = ("docker", "run", "--rm", "--network=none", REDIS)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))

@@ -7,6 +7,7 @@ import signal
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -219,6 +220,19 @@ def test_who_handles_a_signal() -> None:
         assert not procfs.is_first(process.pid)
         process.kill()
     assert procfs.handles(process.pid, 15)  # gone: nobody knows
+
+
+@pytest.mark.parametrize("wait", ["signal.sigwait([15])", "sys.stdin.read()"])
+def test_who_waits_for_a_signal_handles_it(wait: str) -> None:
+    """As tini does, which is the first process of a container with ``--init``."""
+    script = f"import signal, sys; signal.pthread_sigmask(0, [15]); print(flush=True); {wait}"
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        until(lambda: procfs.state(process.pid) == "S")
+        assert procfs.handles(process.pid, 15)
+        process.kill()
 
 
 @pytest.mark.parametrize(

@@ -272,9 +272,17 @@ def is_first(pid: int, proc: Path = PROC) -> bool:
 
 
 def handles(pid: int, number: int, proc: Path = PROC) -> bool:
-    """Whether a process catches a signal; also where it is gone, and nobody knows."""
-    caught = _status_field(pid, "SigCgt", proc)
-    return not caught or bool(int(caught, 16) >> (number - 1) & 1)
+    """Whether a process catches a signal, or waits for it: tini, which ``--init`` starts, does so
+    by sigtimedwait(2), which lifts the block meanwhile, systemd by signalfd(2). Also where it is
+    gone, and nobody knows."""
+    try:
+        status = (proc / str(pid) / "status").read_text(errors="replace")
+        waits_in = (proc / str(pid) / "wchan").read_text(errors="replace")
+    except OSError:
+        return True
+    fields = parse_status(status)
+    masks = int(fields["SigCgt"], 16) | int(fields["SigBlk"], 16)
+    return bool(masks >> (number - 1) & 1) or "sigtimedwait" in waits_in
 
 
 def _status_field(pid: int, name: str, proc: Path) -> str:

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -222,8 +223,7 @@ def _result(
     plan: dict[str, Any], top: Path, rounds: list[RoundResult], files: Files, seconds: float
 ) -> dict[str, Any]:
     text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
-    scratch = str(top / "w")  # another path in each trial
-    lines = text.replace(scratch, "$W").splitlines()
+    lines = text.splitlines()
     if not last.passed:
         _require_room(top, Path.cwd())
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
@@ -231,7 +231,7 @@ def _result(
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
-        "why": (last.why or last_words(text)).replace(scratch, "$W"),
+        "why": (last.why or last_words(text)).replace(f"{top}/w", "$W"),
         "failed_at": act,
         "late": not last.passed and last.late,
         "rounds_passed": len(rounds) - (not last.passed),
@@ -241,7 +241,7 @@ def _result(
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         "files": files,
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
-        "refused": sorted({name for recording in recordings for name in _wanted(recording)}),
+        "refused": sorted({name for recording in recordings for name in _wanted(recording, act)}),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
@@ -267,11 +267,12 @@ def _said(top: Path, name: str, size: int) -> str:
     return end_of(top / name, size).replace(f"{top}/w", "$W")
 
 
-def _wanted(recording: Recording) -> list[str]:
-    """Capabilities without which a call failed."""
+def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
+    """Capabilities without which a call failed. That its check passed says nothing of its stop."""
+    judged = replace(recording, succeeded=recording.succeeded and failed_at != "stop")
     return [
         need.cap.name
-        for need in decide(recording, default()).needs
+        for need in decide(judged, default()).needs
         if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
 

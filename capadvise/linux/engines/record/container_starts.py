@@ -43,6 +43,8 @@ class StartedContainer:
     sets: Sets | None = None
     """Of the first process at its exec; None where it was gone too soon."""
     posture: Posture | None = None
+    init: Task | None = None
+    """What ``--init`` has put before the container's own program."""
     user: tuple[int, int] = (0, 0)
     """uid and gid at its exec, as they are called inside."""
 
@@ -90,7 +92,8 @@ class ContainerStarts:
             place.root = pid
             task.pivoted, task.inside = 0, True
             if name in INITS:
-                return  # what it starts is the container's own
+                place.init = task
+                return  # the container begins with what it starts
         elif not task.inside:
             return  # a hook of the runtime
         if place.scope is None:
@@ -98,6 +101,8 @@ class ContainerStarts:
             place.scope = Scope(self._begun, place.root or pid, time, task.namespace)
             place.user = task.uids.effective, task.gids.effective
             self._look(place, pid)
+            if place.init is not None:  # it passes signals on, with the container's capabilities
+                place.init.scope, place.init.since = place.scope, time
             with suppress(OSError):
                 place.sets = procfs.capability_sets(pid)
         elif is_command(self.checked_by.get(place.id or "", ()), pid, path):

@@ -2,7 +2,7 @@
 
 Before Python 3.13, to define a frozen dataclass with slots takes 0.5 ms: its methods are compiled,
 one by one. A run loads ninety, and a short target waits for them. Here they share their methods,
-but for ``__init__``, which is compiled when the first value is made. ``replace``, ``fields`` and
+but for ``__init__``, which is compiled when several values are made. ``replace``, ``fields`` and
 ``asdict`` are the standard library's.
 """
 
@@ -50,7 +50,7 @@ else:
         def made(plain: type) -> type:
             plain.__doc__ = plain.__doc__ or plain.__name__  # see _Inspect
             cls = _with_fields(plain)
-            added = {"__init__": _compiled_when_first_called(cls), "__repr__": _repr}
+            added = {"__init__": _compiled_when_often_called(cls), "__repr__": _repr}
             if frozen:
                 added |= _FROZEN
             if eq:
@@ -101,12 +101,41 @@ def _with_fields(plain: Any) -> Any:
     return type(plain)(plain.__name__, (), namespace)
 
 
-def _compiled_when_first_called(cls: Any) -> Any:
+_FEW = 8
+
+
+def _compiled_when_often_called(cls: Any) -> Any:
+    fields, left = cls.__dataclass_fields__, _FEW
+
     def __init__(self: object, *values: object, **named: object) -> None:
-        cls.__init__ = _init_of(cls)
-        cls.__init__(self, *values, **named)
+        nonlocal left
+        left -= 1
+        if left < 0 or not _is_filled(self, fields, values, named):
+            cls.__init__ = _init_of(cls)
+            cls.__init__(self, *values, **named)
 
     return __init__
+
+
+def _is_filled(
+    value: object, fields: dict[str, Any], values: tuple[object, ...], named: dict[str, object]
+) -> bool:
+    """Fill the fields of a value; False where the arguments do not fit, which Python tells best."""
+    given = dict(zip(fields, values, strict=False))
+    if len(given) < len(values) or given.keys() & named or named.keys() - fields.keys():
+        return False
+    given |= named
+    for name, field in fields.items():
+        if name in given:
+            made = given[name]
+        elif field.default is not dataclasses.MISSING:
+            made = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            made = field.default_factory()
+        else:
+            return False
+        object.__setattr__(value, name, made)
+    return True
 
 
 def _init_of(cls: Any) -> Any:

@@ -192,14 +192,14 @@ def _argv(path: Path, raw: Any) -> tuple[str, ...]:
 
 def _user(path: Path, raw: Any) -> str | None:
     user = _text(path, raw, "user")
-    if user is not None and not _USER.fullmatch(user):
+    if user is not None and not re.fullmatch(_USER, user):
         raise _wrong(path, raw, "user", "the name of a user, or a quoted number")
     if user is not None and user.isdecimal() and is_no_id(user):
         raise _wrong(path, raw, "user", f"a user id below {NO_ID}")
     return user
 
 
-_USER = re.compile(r"[\w.-]+\$?")
+_USER = r"[\w.-]+\$?"
 
 
 def _seconds(path: Path, raw: Any) -> float:

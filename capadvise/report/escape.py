@@ -7,7 +7,7 @@ import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control characters, direction overrides, surrogates, unassigned, line separators."""
-_LOG_COMMAND = re.compile(
+_LOG_COMMAND = (  # compiled when first used
     r":(?=:(?:add-|remove-|save-|set-|stop-|internal-|debug|echo|error|warning|notice|group|endgroup))"
     r"|#(?=#(?:vso|teamcity)?\[)"
 )
@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     """The text with all that could steer a terminal or a CI job, or break a line, written as an
     escape."""
     safe = "".join(map(_escaped, text))
-    return _LOG_COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", safe)
+    return re.sub(_LOG_COMMAND, lambda found: f"\\x{ord(found[0]):02x}", safe)
 
 
 def _escaped(char: str) -> str:

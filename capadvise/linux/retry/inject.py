@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from ptrace.binding import func
 
 from capadvise.linux.retry import machine
-from capadvise.linux.retry.machine import CONT, SYSCALL, Processor
+from capadvise.linux.retry.machine import CONT, SYSCALL
+from capadvise.linux.retry.processors import Processor
 from capadvise.linux.retry.thread import CallStep, Thread
 from capadvise.linux.retry.tree import Tree
 
@@ -45,20 +46,21 @@ class Injector:
             # Its own filter would be asked about the exchanged call: leave the call first.
             if thread.filtered:
                 self.suspend(thread, True)
-            processor.exchange(thread.tid, processor.get(thread.tid), -1)
+            machine.exchange(processor, thread.tid, machine.get(thread.tid), -1)
             thread.step = CallStep.SKIP
             machine.op(SYSCALL, thread.tid)
             return
-        registers = processor.get(thread.tid)
+        registers = machine.get(thread.tid)
         thread.before = processor.rewound(registers, thread.number, thread.args)
-        processor.exchange(thread.tid, registers, self.capsets[thread.arch], arguments)
+        capset = self.capsets[thread.arch]
+        machine.exchange(processor, thread.tid, registers, capset, arguments)
         thread.step, thread.entered = CallStep.INJECT, True
         machine.op(SYSCALL, thread.tid)
 
     def after(self, thread: Thread, mask: int) -> None:
         """After a call: change the effective set, then make the call again."""
         processor = self.processors[thread.arch]
-        registers = processor.get(thread.tid)
+        registers = machine.get(thread.tid)
         thread.before = processor.rewound(registers, thread.number, thread.args)
         thread.injecting = mask
         arguments = self.arguments(thread, mask)
@@ -68,7 +70,7 @@ class Injector:
             self.tree.evidence.tell_once(injection_disabled=thread.program)
             return
         calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
-        processor.set(thread.tid, calling)
+        machine.put(thread.tid, calling)
         thread.step, thread.entered = CallStep.INJECT, False
         if thread.filtered:
             self.suspend(thread, True)
@@ -100,7 +102,7 @@ class Injector:
         if thread.saved is not None:
             thread.process.proc.write(*thread.saved)
             thread.saved = None
-        self.processors[thread.arch].set(thread.tid, thread.before)
+        machine.put(thread.tid, thread.before)
         if thread.filtered:
             self.suspend(thread, False)
 
@@ -121,7 +123,7 @@ class Injector:
 
     def again(self, thread: Thread) -> None:
         """Make the call once more, without a change of sets."""
-        self.processors[thread.arch].set(thread.tid, thread.before)
+        machine.put(thread.tid, thread.before)
         thread.step = CallStep.AGAIN
         self.resume(thread)
 

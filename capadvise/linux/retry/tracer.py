@@ -47,6 +47,7 @@ from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
 from capadvise.linux.retry.policy import Policy
 from capadvise.linux.retry.proc_view import ProcView
+from capadvise.linux.retry.processors import Processor
 from capadvise.linux.retry.thread import CallStep, Gone, Thread
 from capadvise.linux.retry.tree import Tree
 
@@ -82,7 +83,7 @@ class Tracer:
     """The event loop, and what each kind of stop means."""
 
     def __init__(
-        self, processors: dict[int, machine.Processor], plan: dict[str, Any], evidence: EvidenceLog
+        self, processors: dict[int, Processor], plan: dict[str, Any], evidence: EvidenceLog
     ) -> None:
         self.evidence = evidence
         self.tree = Tree(evidence, every_call=plan["every_call"])

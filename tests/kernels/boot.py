@@ -37,7 +37,7 @@ def run(
         process = subprocess.Popen(
             [
                 *("timeout", str(seconds), *architecture.qemu),
-                *("-accel", "tcg", "-smp", "2", "-m", str(MEMORY_MB)),
+                *("-accel", "tcg", "-smp", str(architecture.processors), "-m", str(MEMORY_MB)),
                 *("-display", "none", "-no-reboot", "-nic", "none"),
                 *("-serial", f"file:{console}", "-serial", "stdio"),
                 *("-kernel", str(kernel.image), "-initrd", str(initramfs)),

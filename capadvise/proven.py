@@ -137,8 +137,10 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
 
 
 def _without_doubt(need: Need) -> Need:
-    """What no check was seen of: trials have passed without it, or tell that it is required."""
-    return replace(need, uncertain=None) if need.verdict is Verdict.UNUSED else need
+    """Of what the recordings do not show to be used, trials have passed without, or tell that it is
+    required."""
+    without = (Verdict.UNUSED, Verdict.ADVISORY)
+    return replace(need, uncertain=None) if need.verdict in without else need
 
 
 def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:

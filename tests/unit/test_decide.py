@@ -192,6 +192,16 @@ def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() 
     assert sets == [{"DAC_OVERRIDE"}, {"DAC_OVERRIDE", "SYS_PTRACE"}]
 
 
+def test_who_stops_processes_of_others_may_need_to() -> None:
+    """tini cannot hand on SIGTERM without; apache2 ends, and its workers see that."""
+    site = ("ns_capable", "check_kill_permission", "group_send_sig_info")
+    sends = replace(at("x", cap=Cap(5), syscall="kill", result=0, phase=Phase.STOP), site=site)
+    sent = replace(sends, args=(("signal", 15), ("foreign", 0)))
+    need = decide(recording(sent), default()).need(Cap(5))
+    assert need.verdict is ADVISORY
+    assert "hold up the stop" in str(need.uncertain)
+
+
 def test_sigcont_within_a_session_needs_nothing() -> None:
     site = ("ns_capable", "check_kill_permission", "group_send_sig_info")
     sends = replace(at("x", cap=Cap(5), syscall="kill", result=0), site=site)

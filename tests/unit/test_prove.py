@@ -443,9 +443,10 @@ def test_what_another_one_makes_needless_is_not_recommended() -> None:
     assert concluded.recommended == caps("SETUID CHOWN FSETID")
 
 
-def test_what_trials_passed_without_is_not_uncertain_any_more() -> None:
+@pytest.mark.parametrize("verdict", [Verdict.UNUSED, Verdict.ADVISORY])
+def test_what_trials_passed_without_is_not_uncertain_any_more(verdict: Verdict) -> None:
     """io_uring was used, and its workers were not seen: the trials had them, too."""
-    unseen = Need(Cap(10), Verdict.UNUSED, Proof.NONE, "not checked", uncertain="io_uring")
+    unseen = Need(Cap(10), verdict, Proof.NONE, "not checked", uncertain="io_uring")
     known = Proposal((*proposal("CHOWN").needs, unseen), caps("CHOWN"))
     after = conclude(known, Fake(needing("CHOWN")).prove(known))
     assert after.need(Cap(10)).uncertain is None

@@ -64,21 +64,19 @@ def prove(
         raise NotProvable(first)
     changeable = try_setting is not None
     attempts = LikelyAttempts(proposal, everything, removal_order, changeable=changeable)
-    search = _Search(attempts, first, run_trial, say, ahead)
+    search = _Search(attempts, first, run_trial, say, ahead, untried)
     floor: CapSet | None = None
     complete = True
     sound: bool | None = None
     try:
         floor = search.floor()
         if not search.flaky:
-            search.regain(_recommended(proposal, search, floor, untried))
+            search.regain(search.recommended(floor))
             floor = search.with_alternatives(floor, risk)
-            floor = search.with_what_is_kept(
-                floor, _recommended(proposal, search, floor, untried) - untried, risk
-            )
+            floor = search.with_what_is_kept(floor, search.recommended(floor) - untried, risk)
             if try_setting is not None:
                 search.try_changes(floor, try_setting, groups)
-            sound = search.in_its_time(_recommended(proposal, search, floor, untried))
+            sound = search.in_its_time(search.recommended(floor))
     except Interrupted:
         complete, floor = False, search.best
     if search.flaky:
@@ -95,12 +93,6 @@ def prove(
     )
 
 
-def _recommended(proposal: Proposal, search: _Search, floor: CapSet, untried: CapSet) -> CapSet:
-    """What the trials so far recommend."""
-    interim = Proven("", search.comparisons.told(search.trials), floor, untried=untried)
-    return conclude(proposal, interim).recommended
-
-
 @dataclass
 class _Search:
     """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
@@ -110,6 +102,7 @@ class _Search:
     run_trial: RunTrial
     say: Say
     ahead: Ahead
+    untried: CapSet
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
@@ -154,6 +147,11 @@ class _Search:
         if outcome.passed and self.best is not None and len(caps) < len(self.best):
             self.best = caps
         self.say(trial)
+
+    def recommended(self, floor: CapSet) -> CapSet:
+        """What the trials so far recommend."""
+        interim = Proven("", self.comparisons.told(self.trials), floor, untried=self.untried)
+        return conclude(self.attempts.proposal, interim).recommended
 
     def _everything_again(self) -> Observed | None:
         again = self.run_trial(self.attempts.everything)
@@ -255,9 +253,12 @@ class _Search:
         return caps
 
     def _removals(self, caps: CapSet, order: Sequence[Cap], at: int) -> list[Attempt]:
-        """What is taken away next: what comes yet, and where one has gone, the others again."""
+        """What is taken away next: what comes yet, and where one has gone, the others again; and
+        the set that is tried in the end, with what is worth keeping of what has gone."""
         again = [cap for cap in order[:at] if cap in caps] if len(caps) < len(order) else []
-        return self.attempts.removals(caps, [*order[at:], *again])
+        removals = self.attempts.removals(caps, [*order[at:], *again])
+        gone = caps < self.start
+        return [*removals, *([Attempt(self.recommended(caps))] if gone else ())]
 
     def _announce(self, attempts: Sequence[Attempt], again: CapSet | None = None) -> None:
         """``again``: a set that is tried once more."""

@@ -138,7 +138,14 @@ def _its_end_is_an_error(running: Running) -> Iterator[None]:
     except (ProcessLookupError, FileNotFoundError) as error:
         if isinstance(error, FileNotFoundError) and os.path.exists(f"/proc/{running.pid}"):
             raise
-        raise BadInput(f"process {running.pid} has ended") from error
+        target = running.target
+        if target.kind != "container":
+            raise BadInput(f"process {running.pid} has ended") from error
+        raise BadInput(
+            f"{target.engine or ''} container {target.name} has ended".lstrip(),
+            hint="to record one that ends soon after its start: capadvise run, then the command "
+            "that starts it",
+        ) from error
 
 
 def _loop(

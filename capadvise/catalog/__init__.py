@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import Cap, CapSet, parse_set
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import compiled
 from capadvise.catalog.askers import ASKERS, Asker, parse_askers, rows_by_function
 from capadvise.catalog.signs import Signs, signs_of
@@ -123,13 +123,16 @@ class Catalog:
     def closed_calls(self) -> frozenset[str]:
         """System calls that docker's default seccomp profile, which containerd's and CRI-O's
         RuntimeDefault are close to, never lets through."""
-        return frozenset(self._compiled["closed_calls"])
+        return frozenset(self._compiled["seccomp"]["docker"]["never"])
 
     @property
     def pod_addable(self) -> Mapping[str, CapSet]:
         """Level of the Pod Security Standards → what a pod may add there."""
-        levels: dict[str, list[str]] = self._compiled["pod_security"]
-        return {level: parse_set(allowed) for level, allowed in levels.items()}
+        allowed = self._compiled["baselines"]["pod-security"]
+        return {
+            level: frozenset(map(Cap.parse, allowed[f"{level}_addable"]))
+            for level in ("baseline", "restricted")
+        }
 
     @cached_property
     def errnos(self) -> Errnos:
@@ -144,9 +147,9 @@ class Catalog:
     @cached_property
     def baselines(self) -> Baselines:
         """What runtimes grant by default, and what Kubernetes lets a pod add."""
-        from capadvise.catalog.baselines import load_baselines
+        from capadvise.catalog.baselines import baselines_of
 
-        return load_baselines(self.folder / "baselines", _read)
+        return baselines_of(self.folder / "baselines", self._compiled["baselines"])
 
     @cached_property
     def known_index(self) -> KnownIndex:
@@ -172,10 +175,9 @@ class Catalog:
     @cached_property
     def seccomp(self) -> Mapping[str, Profile]:
         """Engine → the system calls that its default seccomp profile ties to capabilities."""
-        from capadvise.catalog.seccomp import parse_seccomp
+        from capadvise.catalog.seccomp import profiles_of
 
-        path = self.folder / "seccomp.yaml"
-        return parse_seccomp(path, _read(path))
+        return profiles_of(self.folder / "seccomp.yaml", self._compiled["seccomp"])
 
 
 def _read(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from capadvise import strict
 from capadvise.caps import Cap, CapSet
@@ -12,6 +13,7 @@ from capadvise.catalog import values
 from capadvise.errors import BadInput
 
 RUNTIMES = ("docker", "podman", "containerd", "cri-o")
+FILES = (*RUNTIMES, "pod-security", "linters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +64,18 @@ class Baselines:
         return tuple(runtime.name for runtime in self.runtimes if cap in runtime.grants)
 
 
-def load_baselines(folder: Path, read: Callable[[Path], str]) -> Baselines:
-    """The whole folder. Raises BadInput with file and line."""
-    pods, linters = folder / "pod-security.yaml", folder / "linters.yaml"
-    paths = [folder / f"{name}.yaml" for name in RUNTIMES]
+def baselines_of(folder: Path, raw: Mapping[str, Any]) -> Baselines:
+    """The whole folder; ``raw``: what each file holds. Raises BadInput with file and line."""
+    path = {name: folder / f"{name}.yaml" for name in FILES}
     return Baselines(
-        tuple(parse_runtime(path, read(path)) for path in paths),
-        parse_pod_security(pods, read(pods)),
-        parse_linters(linters, read(linters)),
+        tuple(runtime_of(path[name], raw[name]) for name in RUNTIMES),
+        pod_security_of(path["pod-security"], raw["pod-security"]),
+        linters_of(path["linters"], raw["linters"]),
     )
 
 
-def parse_runtime(path: Path, text: str) -> Runtime:
-    """The text of one runtime's file; its name must be that of the file."""
-    raw = strict.load(path, text)
+def runtime_of(path: Path, raw: Any) -> Runtime:
+    """What one runtime's file holds; its name must be that of the file."""
     strict.keys(path, raw, required=("name", "grants", "notes", "source"))
     _name(path, raw)
     return Runtime(
@@ -86,9 +86,8 @@ def parse_runtime(path: Path, text: str) -> Runtime:
     )
 
 
-def parse_pod_security(path: Path, text: str) -> PodSecurity:
-    """The text of ``pod-security.yaml``."""
-    raw = strict.load(path, text)
+def pod_security_of(path: Path, raw: Any) -> PodSecurity:
+    """What ``pod-security.yaml`` holds."""
     flag = "restricted_requires_drop_all"
     sets = ("baseline_addable", "restricted_addable")
     strict.keys(path, raw, required=("name", *sets, flag, "notes", "source"))
@@ -104,9 +103,8 @@ def parse_pod_security(path: Path, text: str) -> PodSecurity:
     )
 
 
-def parse_linters(path: Path, text: str) -> tuple[Linter, ...]:
-    """The text of ``linters.yaml``."""
-    raw = strict.load(path, text)
+def linters_of(path: Path, raw: Any) -> tuple[Linter, ...]:
+    """What ``linters.yaml`` holds."""
     strict.keys(path, raw, required=("linters",))
     if not isinstance(raw["linters"], list):
         raise BadInput(f"{path}: 'linters' must be a list")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import strict
-from capadvise.caps import NAMES, Cap, names
+from capadvise.caps import NAMES, Cap
 from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
 from capadvise.errors import BadInput
 
@@ -31,7 +31,7 @@ def digest(folder: Path) -> str:
         folder / "signs.yaml",
         folder / ASKERS,
         folder / "errnos.yaml",
-        folder / "baselines" / "pod-security.yaml",
+        *_parts(folder, "baselines"),
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),
     ):
@@ -53,21 +53,27 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def compiled(folder: Path) -> dict[str, Any]:
-    """The facts from their sources: raw site rules, the preference list, the risks, and what the
-    formats ask for."""
-    from capadvise.catalog.baselines import parse_pod_security
+    """The facts from their sources, as they stand there once they were checked; of capabilities,
+    their risk besides."""
+    from capadvise.catalog.baselines import FILES, baselines_of
     from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
     from capadvise.catalog.errnos import parse_errnos
-    from capadvise.catalog.seccomp import parse_seccomp
+    from capadvise.catalog.seccomp import profiles_of
     from capadvise.catalog.signs_file import parse_signs
 
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
-    closed, pods = folder / "seccomp.yaml", folder / "baselines" / "pod-security.yaml"
+    closed, usual = folder / "seccomp.yaml", folder / "baselines"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
-        profiles = parse_seccomp(closed, closed.read_text(encoding="utf-8"))
-        levels = parse_pod_security(pods, pods.read_text(encoding="utf-8"))
+        raw_profiles = strict.load(closed, closed.read_text(encoding="utf-8"))
+        profiles_of(closed, raw_profiles)
+        paths = {name: usual / f"{name}.yaml" for name in FILES}
+        raw_baselines = {
+            name: strict.load(path, path.read_text(encoding="utf-8"))
+            for name, path in paths.items()
+        }
+        baselines_of(usual, raw_baselines)
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
@@ -87,11 +93,8 @@ def compiled(folder: Path) -> dict[str, Any]:
         "signs": signs,
         "risk": risks,
         "entries": entries,  # each as text: a run needs few of them, or none
-        "closed_calls": sorted(profiles["docker"].never),
-        "pod_security": {
-            "baseline": names(levels.baseline_addable),
-            "restricted": names(levels.restricted_addable),
-        },
+        "seccomp": _without_lines(raw_profiles),
+        "baselines": _without_lines(raw_baselines),
         "errnos": {
             f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
         },
@@ -100,6 +103,14 @@ def compiled(folder: Path) -> dict[str, Any]:
             for rule in with_scopes(folder / "sites", askers)
         ],
     }
+
+
+def _without_lines(raw: Any) -> Any:
+    if isinstance(raw, list):
+        return list(map(_without_lines, raw))
+    if isinstance(raw, Mapping):
+        return {key: _without_lines(item) for key, item in raw.items() if key != strict.LINE}
+    return raw
 
 
 def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:

@@ -28,12 +28,11 @@ class Profile:
     source: str
 
 
-def parse_seccomp(path: Path, text: str) -> Mapping[str, Profile]:
-    """The profiles of a text by engine; ``path`` is for messages.
+def profiles_of(path: Path, raw: Any) -> Mapping[str, Profile]:
+    """What the file holds, by engine; ``path`` is for messages.
 
     Raises BadInput with file and line.
     """
-    raw = strict.load(path, text)
     strict.keys(path, raw, required=ENGINES)
     return MappingProxyType({engine: _profile(path, raw[engine]) for engine in ENGINES})
 

@@ -158,6 +158,13 @@ def test_a_run_reads_no_yaml() -> None:
     assert "yaml" not in loaded(script)
 
 
+@pytest.mark.parametrize("what", ["SYS_ADMIN", "a report"])
+def test_explain_reads_no_yaml(tmp_path: Path, what: str) -> None:
+    save(tmp_path / "r.json", NGINX, CATALOG)
+    asked = str(tmp_path / "r.json") if what == "a report" else what
+    assert "yaml" not in loaded(f"from capadvise.cli import main; main(['explain', {asked!r}])")
+
+
 def test_a_closed_pipe_is_no_traceback() -> None:
     capadvise = Path(sys.executable).with_name("capadvise")
     done = subprocess.run(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from capadvise import strict
 from capadvise.caps import NAMES, Cap, parse_set
 from capadvise.catalog import default
-from capadvise.catalog.baselines import parse_linters, parse_pod_security, parse_runtime
+from capadvise.catalog.baselines import linters_of, pod_security_of, runtime_of
 from capadvise.catalog.errnos import parse_errnos
-from capadvise.catalog.seccomp import parse_seccomp
+from capadvise.catalog.seccomp import profiles_of
 from capadvise.catalog.signs_file import parse_signs
 from capadvise.errors import BadInput
 from capadvise.report.explain import capability_text
@@ -32,13 +35,19 @@ LINTERS = "linters:\n" + LINTER
 PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
 SIGNS = (CATALOG.folder / "signs.yaml").read_text()
-FILES = {
+
+
+def _of(made: Callable[[Path, Any], Any]) -> Callable[[Path, str], Any]:
+    return lambda path, text: made(path, strict.load(path, text))
+
+
+FILES: dict[str, tuple[Callable[[Path, str], Any], str]] = {
     "signs.yaml": (parse_signs, SIGNS),
     "errnos.yaml": (parse_errnos, ERRNOS),
-    "docker.yaml": (parse_runtime, RUNTIME),
-    "pod-security.yaml": (parse_pod_security, PODS),
-    "linters.yaml": (parse_linters, LINTERS),
-    "seccomp.yaml": (parse_seccomp, SECCOMP),
+    "docker.yaml": (_of(runtime_of), RUNTIME),
+    "pod-security.yaml": (_of(pod_security_of), PODS),
+    "linters.yaml": (_of(linters_of), LINTERS),
+    "seccomp.yaml": (_of(profiles_of), SECCOMP),
 }
 
 

@@ -8,6 +8,9 @@ from enum import StrEnum
 from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
 
+BESIDE = "and this report is about"
+"""In the caution that the command has started containers, which were not recorded."""
+
 
 class Namespace(StrEnum):
     """Against which user namespace the kernel checked."""

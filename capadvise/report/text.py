@@ -11,7 +11,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import Judged
-from capadvise.recording import Origin, Retried
+from capadvise.recording import BESIDE, Origin, Retried
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
@@ -179,6 +179,8 @@ def no_need(report: Report) -> str:
         return "No capability was needed while it was recorded."
     if any(run.lost.signal or run.lost.lookups for run in runs):
         return "No need for a capability was seen, but events were dropped."
+    if any(BESIDE in caution for run in runs for caution in run.cautions):
+        return "The command itself needs no capability; its containers were not recorded."
     if any(run.succeeded is False for run in runs):
         return "No need for a capability was seen, but the run failed."
     return DROP_ALL

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.linux.engines.cli.invocation import Invocation, recognize, starts_otherwise
 from capadvise.linux.kernel.sudo import as_root
+from capadvise.recording import BESIDE
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
@@ -34,13 +35,13 @@ def _cautions(observation: Observation) -> Iterator[str]:
         if invocation := recognize(words):
             typed = shlex.join((*_become(uid), *invocation.argv()))
             yield (
-                f"{name} started {_what(invocation)}, and this report is about {name} alone; to "
-                f"record what runs in it: {as_root()} run -- {typed}"
+                f"{name} started {_what(invocation)}, {BESIDE} {name} alone; to record what runs "
+                f"in it: {as_root()} run -- {typed}"
             )
         elif other := starts_otherwise(words):
             yield (
-                f"{name} started containers ({other[0]}), and this report is about {name} alone; "
-                f"to record one while it runs: {as_root()} attach CONTAINER"
+                f"{name} started containers ({other[0]}), {BESIDE} {name} alone; to record one "
+                f"while it runs: {as_root()} attach CONTAINER"
             )
 
 

@@ -26,6 +26,7 @@ def test_containers_that_a_command_starts_are_named(by: str, tmp_path: Path) -> 
     assert f"started the container {MARK}-inner" in caution
     assert caution.endswith(f"run -- {RUN}")
     assert "Caution: " in seen.stderr
+    assert "No capability is needed" not in seen.stderr  # that is the script's answer alone
 
 
 def test_what_cannot_be_recorded_from_its_start_is_refused_before() -> None:

@@ -92,7 +92,8 @@ BEHAVIOURS = {
     ("name", "how"),
     [
         *((name, "alone") for name in BEHAVIOURS),
-        *((name, "observed") for name in ("signals", "once", "switch", "set_gid", "limits")),
+        # the trace also shows that their links to files of others are refused for want of FOWNER
+        *((name, "observed") for name in BEHAVIOURS if name not in ("stops", "killed")),
         *((name, "all-calls") for name in ("signals", "seccomp", "silent", "traced")),
     ],
 )

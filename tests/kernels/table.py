@@ -33,6 +33,7 @@ REPORT = Path("/tmp/report.json")
 SECONDS = 600
 FEWER = "500"
 """Children of the row that makes 9000: an emulated processor needs too long for those."""
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 CLONE_NEWNET = 0x40000000
 
 
@@ -60,6 +61,7 @@ def capadvise(
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # as an exec makes it: its maps are its own
         code = cli.main([verb, *argv])
         sys.stdout.flush()
         sys.stderr.flush()
@@ -337,6 +339,36 @@ def retries_serve_an_ordinary_user() -> None:
         assert content["proposal"]["cap_add"] == wanted.split(), (command, content["proposal"])
 
 
+ALL_REFUSED = """
+import os
+os.setgroups([]); os.setresgid(0, 0, 1000); os.setresuid(1000, 1000, 0)
+refused = 0
+for _ in range(500):
+    try: os.open("secret", 0)
+    except PermissionError: refused += 1
+os.setresuid(0, 0, 0)
+for number in range(500): os.chown("f", number % 2, 0)
+assert refused == 500, refused
+"""
+
+
+def retries_see_each_refusal() -> None:
+    """Beside the trace, where a call stops only if it fails: none is missed, on no kernel."""
+    fresh()
+    for name in ("f", "secret"):
+        (WORK / name).touch(mode=0o600)
+    code = ended(capadvise("--retry", "-o", str(REPORT), "--", PYTHON, "-S", "-c", ALL_REFUSED))
+    assert code == 0, Path("/tmp/said").read_text()
+    needs = {need["cap"]: need["proof"] for need in report()["needs"] if need["verdict"] == "used"}
+    assert needs["CAP_CHOWN"] == "retry", needs
+    refused = [
+        row["count"]
+        for row in report()["recordings"][0]["refusals"]
+        if (row["syscall"], row["errno"]) == ("openat", "EACCES")
+    ]
+    assert sum(refused) == 500, report()["recordings"][0]["refusals"]
+
+
 def doctor_is_content() -> None:
     """It names the observer that is in use, and finds that it works."""
     done = subprocess.run(
@@ -401,6 +433,7 @@ BESIDES = (
     apparmor_is_told_apart,
     watch_names_the_cure,
     retries_serve_an_ordinary_user,
+    retries_see_each_refusal,
     a_chmod_on_xfs_needs_nothing,
     a_module_that_is_loaded_needs_nothing,
     doctor_is_content,

@@ -89,3 +89,23 @@ def test_calls_of_aarch64() -> None:
     assert (numbers["openat"], numbers["capset"], numbers["bpf"]) == (56, 91, 280)
     older = {"open", "chown", "lchown", "mkdir", "readlink", "rename", "unlink", "fork", "mknod"}
     assert not older & set(numbers)
+
+
+@pytest.mark.parametrize(
+    ("change", "result"),
+    [
+        ({}, -13),
+        ({10: 5}, 5),
+        ({15: CAPSET}, None),  # another call
+        ({15: MINUS_ONE}, None),  # none
+        ({16: 0x5003}, None),  # it has gone on since
+    ],
+)
+def test_what_a_call_has_returned_is_told_right_after_it(
+    change: dict[int, int], result: int | None
+) -> None:
+    after = returned_x86_64(-13 & MINUS_ONE)
+    for index, value in change.items():
+        after[index] = value
+    assert X86_64.came_back(after, CALL, 0x5002) == result
+    assert AARCH64.came_back(returned_aarch64(-13 & MINUS_ONE), CALL, 0x5004) is None  # not tried

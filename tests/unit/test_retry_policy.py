@@ -21,11 +21,11 @@ from capadvise.linux.retry.actions import (
     Interrupt,
     RetryWith,
 )
-from capadvise.linux.retry.attempts import bit
+from capadvise.linux.retry.attempts import Attempts, bit
 from capadvise.linux.retry.bookkeeping import Bookkeeping
 from capadvise.linux.retry.calls import HANDLING, I386, Call, Handling
 from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.policy import ENOUGH, Policy
+from capadvise.linux.retry.policy import ENOUGH, Policy, telling_errors
 from capadvise.linux.retry.thread import KEPT, CallStep, Gone, Process, Thread
 from capadvise.linux.retry.tree import Tree
 
@@ -623,13 +623,62 @@ def test_a_call_that_asks_for_what_is_there_changes_nothing(
     assert [fact["changes"] for fact in run.said("fact")] == [changes]
 
 
-def test_a_call_that_changes_nothing_is_looked_at_each_time() -> None:
-    """The next one may change something."""
+def test_what_changes_nothing_stays_raised_only_for_what_changes_nothing() -> None:
+    """The next one may change something: its refusal is to be seen."""
     run = Run()
-    for _ in range(ENOUGH + 1):
-        proc = Proc({500: b"f"}, modes={(None, b"f"): 0o644}, owner=33)
-        run.finished(run.thread("chown", (500, 33, 34), proc=proc), -errno.EPERM, 0)
+    proc = Proc({500: b"f"}, modes={(None, b"f"): 0o644}, owner=33)
+    for _ in range(ENOUGH):
+        thread = run.thread("chown", (500, 33, 34), proc=proc)
+        assert run.policy.entered(thread) is RESUME
+        run.finished(thread, -errno.EPERM, 0)
     assert run.policy.raised == {}
+    thread = run.thread("chown", (500, 33, 34), proc=proc)
+    assert run.policy.entered(thread) == BeginWith(KEPT | bit(CHOWN))
+    assert not run.policy.needs_failure_alone(thread)
+    thread.effective = KEPT | bit(CHOWN)
+    run.finished(thread, 0)
+    run.tree.evidence.finish(run.tree.refusals)
+    assert run.said("counts") == [[[0, ENOUGH, 1]]]
+    for call, args in (("chown", (500, 34, 34)), ("fchown", (3, 33, 34)), ("unlink", (500,))):
+        assert run.policy.entered(run.thread(call, args, proc=proc)) is RESUME
+
+
+@pytest.mark.parametrize(
+    ("call", "state", "alone"),
+    [
+        ("unlink", {}, True),
+        ("unlink", {"followed": False}, False),
+        ("unlink", {"injection_disabled": True}, False),
+        ("unlink", {"procfs_fds": {3: False}}, False),  # descriptors are followed
+        ("unlink", {"attempts": Attempts(errno.EPERM, (CHOWN,), KEPT, ALL)}, False),
+        ("linkat", {}, False),  # can be refused with ENOENT, which is frequent
+        ("setuid", {}, False),  # its success changes sets
+        ("socket", {}, False),
+        ("clone", {}, False),
+    ],
+)
+def test_the_end_of_a_call_is_looked_at_where_its_success_tells_something(
+    call: str, state: dict[str, Any], alone: bool
+) -> None:
+    run = Run()
+    assert run.policy.needs_failure_alone(run.thread(call, **state)) is alone
+
+
+@pytest.mark.parametrize(("path", "alone"), [(b"/etc/passwd", True), (b"/proc/self/maps", False)])
+def test_files_of_proc_are_kept_in_mind_when_they_are_opened(path: bytes, alone: bool) -> None:
+    run = Run()
+    call, args, more = opening(path)
+    thread = run.thread(call, args, **more)
+    run.policy.entered(thread)
+    assert run.policy.needs_failure_alone(thread) is alone
+    run.finished(thread, "EACCES", 0)
+    thread.attempts = None
+    assert not run.policy.needs_failure_alone(thread)  # its successes are counted from now on
+
+
+def test_after_which_errors_a_call_is_looked_at() -> None:
+    errors = telling_errors([("mlock", "ENOMEM"), ("linkat", "ENOENT"), ("open", "EACCES")])
+    assert errors == {errno.EPERM, errno.EACCES, errno.ENOMEM}
 
 
 def after_call(

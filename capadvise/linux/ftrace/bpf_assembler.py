@@ -55,6 +55,14 @@ class Assembler:
         """Add a number to a register."""
         self._add(0x07, to, value=value)
 
+    def add_register(self, to: int, source: int) -> None:
+        """Add a register to a register."""
+        self._add(0x0F, to, source)
+
+    def shift_right(self, to: int, value: int) -> None:
+        """Shift a register, without its sign."""
+        self._add(0x77, to, value=value)
+
     def keep_bits(self, to: int, value: int) -> None:
         """Clear all other bits of a register."""
         self._add(0x57, to, value=value)

@@ -1,6 +1,6 @@
 """Stops of a thread at the entry and at the end of a call: what they mean at each step.
 
-This is the way of each call that is stopped, twice: what is not needed is not asked for."""
+This is the way of each call that is stopped, up to twice: what is not needed is not asked for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from capadvise.linux.retry import bpf, machine
 from capadvise.linux.retry.actions import RESUME, Action
 from capadvise.linux.retry.calls import Interface
+from capadvise.linux.retry.failing import FailingCalls
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, SYSCALL
 from capadvise.linux.retry.policy import Policy
+from capadvise.linux.retry.processors import Registers
 from capadvise.linux.retry.thread import CallStep, Thread
 from capadvise.linux.retry.tree import Tree
 
@@ -27,9 +29,11 @@ class CallStops:
         injector: Injector,
         policy: Policy,
         perform: Callable[[Thread, Action], None],
+        failing: FailingCalls | None,
     ) -> None:
+        """``failing``: what stops a call only at its failure, where that can be had."""
         self.tree, self.interfaces, self.injector = tree, interfaces, injector
-        self.policy, self.perform = policy, perform
+        self.policy, self.perform, self.failing = policy, perform, failing
 
     def filtered(self, thread: Thread) -> None:
         """The filter stopped a call at its entry."""
@@ -39,17 +43,37 @@ class CallStops:
         elif thread.step is CallStep.CALL:  # seen at its entry already, without the filter
             machine.op(SYSCALL, thread.tid)
         else:
-            self.entry(thread, machine.call_info(thread.tid))
+            self.entry(thread, machine.call_info(thread.tid), filtered=True)
+
+    def failed(self, thread: Thread) -> None:
+        """It was armed, and its call has failed. Where its registers tell of something else, the
+        signal came late."""
+        _, result = self._came_back(thread)
+        thread.step = CallStep.FREE
+        if result is None:
+            self.injector.resume(thread)
+        else:
+            self._after(thread, result)
+
+    def interrupted(self, thread: Thread) -> None:
+        """A signal comes before what tells that the call has failed: it is made again after the
+        handler, and fails again."""
+        registers, result = self._came_back(thread)
+        thread.step = CallStep.FREE
+        if self.failing is not None and result is not None and -result in self.failing.errors:
+            way = self.injector.processors[thread.arch]
+            machine.put(thread.tid, way.rewound(registers, thread.number, thread.args))
+
+    def _came_back(self, thread: Thread) -> tuple[Registers, int | None]:
+        way = self.injector.processors[thread.arch]
+        registers = machine.get(thread.tid)
+        return registers, way.came_back(registers, thread.number, thread.pointer)
 
     def left_or_entered(self, thread: Thread) -> None:
         """A call was entered or left."""
         if thread.step is CallStep.CALL:
             thread.step = CallStep.FREE
-            action = self.policy.left(thread, machine.result(thread.tid))
-            if action is RESUME:
-                self.injector.resume(thread)
-            else:
-                self.perform(thread, action)
+            self._after(thread, machine.result(thread.tid))
         elif thread.step is CallStep.INJECT:
             if thread.entered:
                 self.injector.injected(thread, machine.result(thread.tid))
@@ -67,14 +91,23 @@ class CallStops:
             else:
                 self.entry(thread, info)
 
+    def _after(self, thread: Thread, result: int) -> None:
+        action = self.policy.left(thread, result)
+        if action is RESUME:
+            self.injector.resume(thread)
+        else:
+            self.perform(thread, action)
+
     def is_filtered(self, info: tuple[int, ...]) -> bool:
         """Whether the filter stops a call, whatever its arguments."""
         way, number = self.interfaces.get(info[1]), info[4]
         return way is None or (number in way.stopped and number not in way.only)
 
-    def entry(self, thread: Thread, info: tuple[int, ...]) -> None:
+    def entry(self, thread: Thread, info: tuple[int, ...], *, filtered: bool = False) -> None:
         """A call begins, for the first time or again. This is the way of each call that is
-        stopped: what is not needed is not asked for."""
+        stopped: what is not needed is not asked for. ``filtered``: it is past the filter."""
+        if self.failing is not None:
+            self.failing.disarm(thread.tid)
         _, arch, pointer, stack, number = info[:5]
         again = thread.step is CallStep.AGAIN and (thread.number, thread.pointer) == (
             number,
@@ -101,7 +134,20 @@ class CallStops:
             return
         thread.step = CallStep.CALL
         action = RESUME if again else self.policy.entered(thread)
-        if action is RESUME:
-            machine.op(SYSCALL, thread.tid)
-        else:
+        if action is not RESUME:
             self.perform(thread, action)
+        elif filtered and self._arms(thread, way):
+            thread.step = CallStep.ARMED
+            machine.op(CONT, thread.tid)
+        else:
+            machine.op(SYSCALL, thread.tid)
+
+    def _arms(self, thread: Thread, way: Interface) -> bool:
+        """Whether the thread is to be stopped only if its call fails."""
+        return (
+            self.failing is not None
+            and way.arch == self.injector.native
+            and thread.number not in way.only
+            and self.policy.needs_failure_alone(thread)
+            and self.failing.arm(thread.tid, thread.number)
+        )

@@ -32,6 +32,7 @@ class Injector:
     ) -> None:
         """``processors`` and the numbers of capset: by the ways into the kernel."""
         self.processors, self.tree, self.capsets = processors, tree, capsets
+        self.native = next(iter(processors))
 
     def resume(self, thread: Thread, number: int = 0) -> None:
         """Let a thread run to the next stop of interest; ``number``: with this signal."""

@@ -44,6 +44,10 @@ _info = ctypes.create_string_buffer(_INFO_SIZE)
 _info_at = ctypes.addressof(_info)
 _unpack_call = struct.Struct("<B3xIQQQ6Q").unpack_from
 _unpack_result = struct.Struct("<24xq").unpack_from
+_SI_KERNEL = 0x80  # asm-generic/siginfo.h
+_siginfo = ctypes.create_string_buffer(128)
+_siginfo_at = ctypes.addressof(_siginfo)
+_unpack_signal = struct.Struct("<8xi").unpack_from
 _word = ctypes.c_ulong()
 _word_at = ctypes.addressof(_word)
 
@@ -74,6 +78,13 @@ def event_message(tid: int) -> int:
     """The new thread's id at a fork, the former one at an exec."""
     op(func.PTRACE_GETEVENTMSG, tid, 0, _word_at)
     return int(_word.value)
+
+
+def is_from_kernel(tid: int) -> bool:
+    """Whether the signal that a thread stopped for was sent by nobody but the kernel."""
+    op(func.PTRACE_GETSIGINFO, tid, 0, _siginfo_at)
+    code: int = _unpack_signal(_siginfo)[0]
+    return code == _SI_KERNEL
 
 
 def get(tid: int) -> Registers:

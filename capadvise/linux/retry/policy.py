@@ -6,7 +6,7 @@ Pure: it returns what to do (``actions``), and the tracer does it."""
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capadvise.linux.retry.actions import (
     RESUME,
@@ -46,6 +46,16 @@ ENOUGH = 5
 _RESTARTS = frozenset({512, 513, 514, 516})
 """ERESTARTSYS and the like: a signal came, and the kernel will make the call again by itself."""
 _PERMISSION = (errno.EPERM, errno.EACCES)
+_TELL_BY_FAILURE = frozenset({Handling.PLAIN, Handling.OPEN, Handling.PROBE})
+_FREQUENT = frozenset({"ENOENT", "EINVAL", "EAGAIN"})
+"""Errors that mean something else nearly always: calls that can be refused with them are looked at
+whenever they end."""
+
+
+def telling_errors(errnos: Iterable[tuple[str, str]]) -> frozenset[int]:
+    """The errors after which a call is looked at of which only failure tells something."""
+    names = {error for _, error in errnos} - _FREQUENT
+    return frozenset(getattr(errno, name) for name in names).union(_PERMISSION)
 
 
 class Policy:
@@ -67,8 +77,11 @@ class Policy:
         self.tree, self.bookkeeping, self.evidence = tree, bookkeeping, tree.evidence
         self.errnos, self.refused_since = errnos, refused_since
         self.in_namespace = in_namespace
+        self._tell_otherwise = {call for call, error in errnos if error in _FREQUENT}
         self.raised: dict[str, int] = {}
         """Program → what stays raised for it."""
+        self.idle: dict[tuple[str, str], int] = {}
+        """Program and call → what is raised for it where the call would change nothing."""
 
     # ------------------------------------------------------------------ before a call
 
@@ -93,10 +106,25 @@ class Policy:
         resting = (KEPT | self.raised.get(thread.program, 0)) & thread.virtual
         handling = thread.call.handling
         if handling is Handling.PLAIN:
-            return resting
+            idle = self.idle.get((thread.program, thread.call.name), 0) & thread.virtual
+            return resting | idle if idle and changes_nothing(thread) else resting
         if handling is Handling.CHMOD:
             return resting & ~bit(FSETID) if asks_for_set_gid(thread) else resting
         return thread.virtual if self._runs_full(thread, handling) else resting
+
+    def needs_failure_alone(self, thread: Thread) -> bool:
+        """Whether the success of a call that begins would tell nothing."""
+        assert thread.call is not None
+        if thread.call.handling not in _TELL_BY_FAILURE or thread.call.name in self._tell_otherwise:
+            return False
+        return (
+            thread.followed
+            and thread.attempts is None
+            and not thread.injection_disabled
+            and not thread.process.procfs_fds
+            and not self.evidence.was_shown(thread.program, thread.call.name)  # it is counted
+            and not (thread.call.handling is Handling.OPEN and opens_pseudo(thread))
+        )
 
     def _runs_full(self, thread: Thread, handling: Handling) -> bool:
         """Whether a refusal would be silent, so that the call runs with the program's own set."""
@@ -132,10 +160,17 @@ class Policy:
             return self._with_its_bit(thread)
         if thread.attempts is not None:
             self._shown(thread, thread.attempts, result)
-        elif self.raised and thread.program in self.raised:
-            self.evidence.ran_raised(thread.program, thread.call.name)
+        else:
+            self._ran_raised(thread)
         self.bookkeeping.succeeded(thread, result)
         return RESUME
+
+    def _ran_raised(self, thread: Thread) -> None:
+        """Count that it had more than at rest, as its call was shown to need it often enough."""
+        assert thread.call is not None
+        idle = self.idle.get((thread.program, thread.call.name), 0) if self.idle else 0
+        if thread.program in self.raised or thread.effective & idle:
+            self.evidence.ran_raised(thread.program, thread.call.name)
 
     def is_settled(self, thread: Thread) -> bool:
         """Whether the end of a call that just made a thread can tell nothing more."""
@@ -227,12 +262,21 @@ class Policy:
             others = [other for other, _ in caps if other != cap]
             fact = (how, cap, thread, about, without, min(result, 0), others)
             seen = note(self.evidence, *fact, changes=attempts.changes)
-            if seen >= ENOUGH and how == "shown" and attempts.changes:
-                self.raised[thread.program] = self.raised.get(thread.program, 0) | bit(cap)
+            if seen >= ENOUGH and how == "shown":
+                self._keep_raised(thread, bit(cap), changes=attempts.changes)
         if not caps:
             self.evidence.tell_once(
                 unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
             )
+
+    def _keep_raised(self, thread: Thread, mask: int, *, changes: bool) -> None:
+        """Where nothing was changed, only for what changes nothing: other calls are to tell."""
+        assert thread.call is not None
+        if changes:
+            self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
+        else:
+            same = (thread.program, thread.call.name)
+            self.idle[same] = self.idle.get(same, 0) | mask
 
     def _refused(self, thread: Thread, attempts: Attempts) -> None:
         """Nothing helped: the program gets the error that it would get with all it has."""

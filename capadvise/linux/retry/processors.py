@@ -42,6 +42,15 @@ class Processor:
             before[self.entered] = _MINUS_ONE
         return before
 
+    def came_back(self, registers: Registers, number: int, pointer: int) -> int | None:
+        """What this call returned, if these are the registers right after it."""
+        if self.entered is None or registers[self.pointer] != pointer:
+            return None
+        if registers[self.entered] != number:
+            return None
+        result = registers[self.number]
+        return result - (1 << 64) if result >> 63 else result
+
     def calling(self, before: Registers, number: int, args: tuple[int, ...]) -> Registers:
         """So that the same instruction will make another call."""
         other = list(before)

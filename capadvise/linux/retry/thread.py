@@ -36,6 +36,8 @@ class CallStep(IntEnum):
     """At the exit of a call that was turned into none."""
     AGAIN = 4
     """Back before a call that it is to make again."""
+    ARMED = 5
+    """In, or after, a call of the program's that stops it only if it fails."""
 
 
 class StoppedProcess(Memory, Protocol):

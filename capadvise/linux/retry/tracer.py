@@ -4,10 +4,11 @@ Run as ``tracer.py PLAN_FD SAY_FD REPORT_FD PATH…`` by the guardian: reads a p
 target, answers with the seccomp filter that the target is to install, and follows the tree until
 its last thread is gone. If it dies, the kernel kills what it traces (PTRACE_O_EXITKILL).
 
-A call is stopped at its entry (seccomp) and at its end. One that fails with an error behind which
-a capability can stand is made again: the tracer turns the same instruction into a capset, raises a
-candidate, and lets the thread make the call again. The set is lowered when the next call of
-interest begins. A signal that arrives in between is delivered first, as if nothing had been tried.
+A call is stopped at its entry (seccomp) and at its end, where BPF can be used only if it failed:
+see ``failing``. One that fails with an error behind which a capability can stand is made again: the
+tracer turns the same instruction into a capset, raises a candidate, and lets the thread make the
+call again. The set is lowered when the next call of interest begins. A signal that arrives in
+between is delivered first, as if nothing had been tried.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
@@ -43,9 +45,10 @@ from capadvise.linux.retry.bookkeeping import Bookkeeping
 from capadvise.linux.retry.call_stops import CallStops
 from capadvise.linux.retry.denied_checks import RefusedChecks
 from capadvise.linux.retry.evidence import EvidenceLog
+from capadvise.linux.retry.failing import FailingCalls
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
-from capadvise.linux.retry.policy import Policy
+from capadvise.linux.retry.policy import Policy, telling_errors
 from capadvise.linux.retry.proc_view import ProcView
 from capadvise.linux.retry.processors import Processor
 from capadvise.linux.retry.thread import CallStep, Gone, Thread
@@ -79,6 +82,19 @@ def main() -> None:
     tracer.run()
 
 
+def _failing(
+    plan: dict[str, Any], native: Processor, errors: frozenset[int]
+) -> FailingCalls | None:
+    """What stops a call only at its failure; None where the kernel has no such thing, where calls
+    are stopped without a filter, and on processors where it was not tried."""
+    if plan["denied"] is None or plan["every_call"] or native.entered is None:
+        return None
+    try:
+        return FailingCalls(Path(plan["denied"]["folder"]).parents[1], errors)
+    except OSError:
+        return None
+
+
 class Tracer:
     """The event loop, and what each kind of stop means."""
 
@@ -105,7 +121,10 @@ class Tracer:
             RefusedChecks(plan["denied"]).since,
             in_namespace=plan["in_namespace"],
         )
-        self.calls = CallStops(self.tree, interfaces, self.injector, self.policy, self.perform)
+        self.failing = _failing(plan, processors[self.injector.native], telling_errors(errnos))
+        self.calls = CallStops(
+            self.tree, interfaces, self.injector, self.policy, self.perform, self.failing
+        )
         self.early: set[int] = set()
         """New threads that stopped before their maker's stop told of them."""
         self.detaching: dict[int, Thread] = {}
@@ -165,6 +184,8 @@ class Tracer:
         """A thread is no more."""
         self.early.discard(tid)
         self.tree.remove(tid)
+        if self.failing is not None:
+            self.failing.disarm(tid)
         waiting = self.detaching.pop(tid, None)
         if waiting is not None:
             self.injector.resume(waiting)
@@ -203,6 +224,14 @@ class Tracer:
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
         must find the program as it was, and the call is made again after it."""
+        if number == signal.SIGSTOP and self.failing and machine.is_from_kernel(thread.tid):
+            if thread.step is CallStep.ARMED:
+                self.calls.failed(thread)
+            else:
+                self.injector.resume(thread)
+            return
+        if thread.step is CallStep.ARMED:
+            self.calls.interrupted(thread)
         if thread.step is CallStep.INJECT:
             self.injector.restore(thread)
         if thread.step in (CallStep.INJECT, CallStep.AGAIN):

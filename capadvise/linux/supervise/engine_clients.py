@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import os
 
 from capadvise.formats.client_options import CLIENTS
 from capadvise.linux.kernel import procfs
@@ -17,6 +17,6 @@ class EngineClients:
 
     def sighted(self, pid: int, path: str) -> None:
         """A program was executed just now."""
-        if PurePosixPath(path).name in CLIENTS and (words := procfs.arguments(pid)):
+        if os.path.basename(path) in CLIENTS and (words := procfs.arguments(pid)):
             ids = procfs.ids(pid)
             self.seen[ids[0][0] if ids else 0, words] = None

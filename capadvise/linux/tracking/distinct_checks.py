@@ -106,11 +106,12 @@ class DistinctChecks:
         """The system call that a task's check is in. Where its entry function has jumped away from
         the stack, it is the one that the task has begun."""
         site, call = self.site(stack)
-        fault = any("page_fault" in function for function in site)
-        if call is None and site and not fault and task.call in syscalls.RESULTS:
-            self._sites[stack] = site, task.call
-            return task.call
-        return call
+        if call is not None or not site or task.call not in syscalls.RESULTS:
+            return call
+        if any("page_fault" in function for function in site):
+            return None
+        self._sites[stack] = site, task.call
+        return task.call
 
     def is_overcommit(self, stack: bytes) -> bool:
         """Whether it is the check made at nearly every mmap."""

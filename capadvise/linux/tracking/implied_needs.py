@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Generic, Protocol, TypeVar
 
 from capadvise.caps import Cap, CapSet
@@ -148,7 +147,7 @@ class ImpliedNeeds:
         gain = file_caps.Gain()
         if (handle := file_caps.open_executed(pid, path, places)) is not None:
             gain = file_caps.gain_of(handle)
-            self._note_imports(handle, PurePosixPath(path).name, scope)
+            self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         scope.setid_exec |= gain.changes
         if scope.proc_scanners is None and self._scans_told:

@@ -222,10 +222,11 @@ class Task:
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed who the task is."""
-        args = syscalls.arguments(call, self.values, self.uids, self.gids)
         if syscalls.sets_uids(call):
+            args = syscalls.arguments(call, self.values, self.uids, self.gids)
             self.uids = self.uids.after(call, args)
         elif syscalls.sets_gids(call):
+            args = syscalls.arguments(call, self.values, self.uids, self.gids)
             self.gids = self.gids.after(call, args)
 
     def take_namespaces(self, call: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from capadvise.caps import Cap
@@ -158,7 +158,7 @@ class Tracker:
         if task.scope is None:
             self.starts.executed(time, pid, task, path)
         self._implied.executes(task)
-        task.become(PurePosixPath(path).name or path, pid)
+        task.become(os.path.basename(path) or path, pid)
         if task.scope is not None:
             self._implied.executed(pid, task, task.scope, path)
             self._order.begun = True

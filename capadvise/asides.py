@@ -108,8 +108,8 @@ def likely_optional(check: Check, context: Context) -> str | None:
 def cannot_do_without(check: Check, context: Context) -> str | None:
     """Why this program needs what others do without: it was told to leave access times alone (tar,
     rsync), while others try again without O_NOATIME; or it asks ahead; or it sends audit messages
-    by itself (others let PAM do it), and it configures audit, or it gives a user a terminal, as
-    sshd does, which ends the login that it cannot log."""
+    by itself (others let PAM do it), and it configures audit, or it tells of logins and gives a
+    user a terminal, as sshd does, which ends the login that it cannot log."""
     if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
         return _asks_ahead(check, context)
     if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):
@@ -121,7 +121,8 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
         return None
     if check.program in context.importers(ImportSign.AUDIT_CONTROL):
         return "its messages can be all that it is for"
-    if check.program in context.terminal_givers:
+    logs_logins = check.program in context.importers(ImportSign.LOGIN_MESSAGE)
+    if logs_logins and check.program in context.terminal_givers:
         return "some programs end a login that they cannot log, others go on"
     return None
 

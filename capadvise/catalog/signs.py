@@ -44,6 +44,7 @@ class ImportSign(StrEnum):
     """What it tells of a program that it imports one of these functions."""
 
     AUDIT_MESSAGE = "audit-message"
+    LOGIN_MESSAGE = "login-message"
     AUDIT_CONTROL = "audit-control"
     CAPABILITY_TEST = "capability-test"
 

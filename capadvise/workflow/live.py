@@ -248,6 +248,9 @@ def show_live(
 
 def _print_output(output: Output, recorder: LiveRecorder) -> None:
     """What the target wrote, below the command that was typed."""
-    output.terminal.feed(recorder.output())  # alone: there is no screen any more
-    for line in output.terminal.text():
+    terminal = output.terminal  # alone: there is no screen any more
+    terminal.feed(recorder.output())
+    while not terminal.turn():
+        pass
+    for line in terminal.text():
         print(line)

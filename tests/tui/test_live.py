@@ -16,8 +16,10 @@ from capadvise.report.model import Report
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.capabilities import CapabilityLine
 from capadvise.tui.main import Main
+from capadvise.tui.output import Output
 from capadvise.tui.protocols import Health, Now, Over
 from capadvise.tui.rows import LiveRows, short_count
+from capadvise.workflow.live import _print_output
 from tests.support.golden import assert_golden
 from tests.support.screens import (
     BIND,
@@ -561,3 +563,17 @@ def test_a_service_that_failed_says_so_while_the_others_run_and_when_they_were_s
 def _stopped(known: Report, name: str, status: int, succeeded: bool | None) -> Over:
     ran = replace(known.recording, exit_status=status, interrupted=True, succeeded=succeeded)
     return Over(replace(known, target=replace(known.target, name=name), recordings=(ran,)), PATH)
+
+
+def test_what_is_read_when_the_screen_is_gone_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a busy machine, much may be left when the user quits."""
+
+    class Ended:
+        def output(self) -> bytes:
+            return b"".join(b"line %d\r\n" % number for number in range(2000))
+
+    _print_output(Output(), Ended())  # type: ignore[arg-type]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1000:] == [f"line {number}" for number in range(1000, 2000)]

@@ -50,6 +50,8 @@ _MEMBERS = {
     "cgroup": ("kn",),
     "kernfs_node": ("id", "name", "parent", "__parent"),
 }
+_NOT_SUPPORTED = 524
+"""ENOTSUPP of linux/errno.h, which has no text."""
 _SUBSYSTEM = "pids_cgrp_id"
 """Where version 1 is in use, the group of this one tells: all engines and systemd use it."""
 _RECORD = struct.Struct(
@@ -157,7 +159,14 @@ class MachineRefusals:
             pass
         if not function:
             raise CannotObserve("this kernel shows no capability checks to BPF programs")
-        self._run(uapi.BPF_PROG_TYPE_TRACING, code(FUNCTION), None, function)
+        try:
+            self._run(uapi.BPF_PROG_TYPE_TRACING, code(FUNCTION), None, function)
+        except OSError as error:
+            if error.errno != _NOT_SUPPORTED:
+                raise
+            raise CannotObserve(
+                "this kernel runs no BPF programs at its functions; on aarch64 it takes Linux 6.4"
+            ) from error
 
     def _run(self, kind: int, code: bytes, tracepoint: str | None, function: int = 0) -> None:
         as_ = uapi.BPF_TRACE_FEXIT if function else 0

@@ -16,10 +16,10 @@ AARCH64 = {"orig_x0": 272, "syscallno": 280}
 
 def test_the_number_and_the_arguments_of_a_call() -> None:
     x86_64 = {("pt_regs", name): offset for name, offset in X86_64.items()}
-    assert registers(x86_64) == (120, 8, (112, 104, 96, 56, 72, 64))
+    assert registers(x86_64) == (120, 8, (112, 104, 96, 56, 72, 64), None)
     aarch64 = {("pt_regs", name): offset for name, offset in AARCH64.items()}
     aarch64["user_pt_regs", "regs"] = 0
-    assert registers(aarch64) == (280, 4, (272, 8, 16, 24, 32, 40))
+    assert registers(aarch64) == (280, 4, (272, 8, 16, 24, 32, 40), 64)
 
 
 def test_another_processor_is_not_known() -> None:

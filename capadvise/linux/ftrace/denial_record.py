@@ -36,6 +36,9 @@ class KernelLayout:
     arguments: tuple[int, ...]
     """Of ``struct pt_regs``: the number of the call, how many bytes it has, and the arguments as
     they were at its begin."""
+    named: int | None
+    """Of ``struct pt_regs``: the register that named the call, where the kernel forgets the number
+    itself before it delivers a signal; it has 4 bytes."""
     ids: int
     sets: int
     users: int

@@ -271,17 +271,20 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
 
 
-def registers(offsets: Mapping[tuple[str, str], int]) -> tuple[int, int, tuple[int, ...]]:
-    """Where ``struct pt_regs`` has the number of a call, in how many bytes, and its arguments.
-    Raises KeyError for a processor that is not known."""
+def registers(
+    offsets: Mapping[tuple[str, str], int],
+) -> tuple[int, int, tuple[int, ...], int | None]:
+    """Where ``struct pt_regs`` has the number of a call, in how many bytes, its arguments, and what
+    ``KernelLayout.named`` is. Raises KeyError for a processor that is not known."""
     if ("pt_regs", "orig_ax") in offsets:  # x86-64
         names = ("di", "si", "dx", "r10", "r8", "r9")
-        return offsets["pt_regs", "orig_ax"], 8, tuple(offsets["pt_regs", name] for name in names)
+        arguments = tuple(offsets["pt_regs", name] for name in names)
+        return offsets["pt_regs", "orig_ax"], 8, arguments, None
     # aarch64: a call's result takes the place of its first argument. What pt_regs begins with is
     # user_pt_regs; the 4 bytes behind the number are not set (arch/arm64/include/asm/ptrace.h).
     call, first = offsets["pt_regs", "syscallno"], offsets["pt_regs", "orig_x0"]
-    others = (offsets["user_pt_regs", "regs"] + 8 * number for number in range(1, 6))
-    return call, 4, (first, *others)
+    x0 = offsets["user_pt_regs", "regs"]
+    return call, 4, (first, *(x0 + 8 * number for number in range(1, 6))), x0 + 8 * 8
 
 
 def _layout() -> tuple[KernelLayout, int]:
@@ -291,13 +294,14 @@ def _layout() -> tuple[KernelLayout, int]:
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     version1 = not unified and _SUBSYSTEM in known.enumerators
     try:
-        call, call_size, arguments = registers(offsets)
+        call, call_size, arguments, named = registers(offsets)
         state = 8 * known.enumerators.get(_SUBSYSTEM, 0)
         parent = offsets.get(("kernfs_node", "parent"))
         layout = KernelLayout(
             call=call,
             call_size=call_size,
             arguments=arguments,
+            named=named,
             ids=offsets["cred", "uid"],
             sets=offsets["cred", "cap_inheritable"],
             users=offsets["cred", "user_ns"],

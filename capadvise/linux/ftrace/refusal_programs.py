@@ -20,6 +20,7 @@ from capadvise.linux.ftrace.denial_program import (
     PID_TGID,
     READ,
     RECORD,
+    REGISTERS,
     TASK,
     TASK_BTF,
     copy_call,
@@ -100,7 +101,7 @@ def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
 def _tell_of_signal(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
     code.store_value(8, FRAME, _ERROR, 0)
     code.store_value(8, FRAME, _FILTERED, 1)
-    _tell(code, layout, maps, own)
+    _tell(code, layout, maps, own, named=layout.named)
 
 
 def at_begin(layout: KernelLayout, ended: int) -> bytes:
@@ -187,12 +188,17 @@ def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> N
     code.jump("end")
 
 
-def _tell(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
-    """Count the call, or send it."""
+def _tell(
+    code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int, named: int | None = None
+) -> None:
+    """Count the call, or send it. ``named``: see ``KernelLayout``."""
     load_registers(code)
     scratch(code, maps)
     code.store_value(4, RECORD, CAP, -1)  # NO_CAP
-    load_call(code, layout, 2)
+    if named is None:
+        load_call(code, layout, 2)
+    else:
+        code.load(4, 2, REGISTERS, named)
     code.store(4, RECORD, CALL, 2)
     code.load(8, 2, FRAME, _ERROR)
     code.store(4, RECORD, ERROR, 2)

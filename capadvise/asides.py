@@ -62,6 +62,7 @@ def _would_make_a_descriptor(check: Check, context: Context) -> bool:
         and check.granted
         and check.program not in context.descriptor_refused
         and context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site)
+        and not context.signs.shows(Sign.ACCESS_QUESTION, check.site)
     )
 
 

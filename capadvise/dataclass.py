@@ -77,9 +77,10 @@ _FIELD: Any = vars(_Sample)["__dataclass_fields__"]["field"]
 
 
 def _with_fields(plain: Any) -> Any:
-    """The class with its fields as slots. The standard library allows for more, and takes twice as
-    long."""
-    if plain.__bases__ != (object,):
+    """The class with its fields as slots. The standard library takes twice as long: it allows for
+    base classes, for annotations with a meaning of their own, and refuses defaults that values
+    would share."""
+    if plain.__bases__ != (object,) or not all(map(_is_plain, *_fields_of(plain))):
         return _fields_only(plain)
     namespace = dict(vars(plain))
     fields: dict[str, Any] = {}
@@ -98,7 +99,25 @@ def _with_fields(plain: Any) -> Any:
         "__dataclass_fields__": fields,
         "__dataclass_params__": vars(_Sample)["__dataclass_params__"],
     }
-    return type(plain)(plain.__name__, (), namespace)
+    made = type(plain)(plain.__name__, (), namespace)
+    made.__qualname__ = plain.__qualname__
+    return made
+
+
+def _fields_of(plain: Any) -> tuple[list[str], list[Any]]:
+    kinds = vars(plain).get("__annotations__", {})
+    return [*map(str, kinds.values())], [getattr(plain, name, None) for name in kinds]
+
+
+def _is_plain(kind: str, given: Any) -> bool:
+    field = isinstance(given, dataclasses.Field)
+    special = field and given.kw_only is not dataclasses.MISSING
+    shared = not field and type(given).__hash__ is None
+    return not (special or shared or any(word in kind for word in _MEANT))
+
+
+_MEANT = ("ClassVar", "InitVar", "KW_ONLY")
+"""Annotations that make something else of a field."""
 
 
 _FEW = 8

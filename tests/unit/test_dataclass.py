@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -137,3 +137,18 @@ print(Point.__doc__)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\nPoint(x: int)\n", done.stderr
+
+
+def test_what_means_more_than_a_field_is_left_to_the_standard_library() -> None:
+    @dataclass(slots=True)
+    class Counter:
+        made: ClassVar[int] = 7
+        count: int = 0
+
+    assert [field.name for field in dataclasses.fields(Counter)] == ["count"]
+    assert Counter.__qualname__.endswith("<locals>.Counter")
+    with pytest.raises(ValueError, match="mutable default"):
+
+        @dataclass(slots=True)
+        class Shared:
+            names: list[str] = []  # noqa: RUF012

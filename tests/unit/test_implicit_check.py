@@ -141,8 +141,8 @@ def test_nobody_is_looked_at_before_there_are_sockets(monkeypatch: pytest.Monkey
     monkeypatch.setattr(implicit_check, "descendants", look)
     clock = SimpleNamespace(sleep=opens, monotonic=lambda: float(len(waited)))
     monkeypatch.setattr(implicit_check, "time", clock)
-    why = implicit_check.check(os.getpid(), ["tcp:7/http", "worker:a"], starts=4)
-    assert why == "missing: tcp:7/http, worker:a"
+    why = implicit_check.check(os.getpid(), ["tcp:7/http", "worker:1"], starts=4)
+    assert why == "missing: tcp:7/http, worker:1"
     assert waited == [0.05] * 3 + [0.2] * 2
     assert len(looks) == 3
 

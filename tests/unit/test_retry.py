@@ -443,7 +443,11 @@ def test_a_filter_that_does_not_come_whole_is_not_waited_for() -> None:
 
 BEGUN = """
 import os, sys
+from capadvise.linux.kernel import odd_start
 from capadvise.linux.supervise import guardian
+for fd in map(int, sys.argv[1:]):
+    os.close(fd)
+odd_start.fill_streams()
 (control, ours), (report, said) = os.pipe(), os.pipe()
 kept, ours_alone = os.open("/dev/zero", 0), os.open("/dev/zero", 0)
 os.set_inheritable(targets := os.open("/dev/zero", 0), True)
@@ -456,9 +460,13 @@ print(0, 1, 2, control, said, kept, targets)
 """
 
 
-def test_a_guardian_whose_supervisor_is_gone_before_it_said_what_to_do() -> None:
-    """It ends, and has held nothing but what is its own or the target's."""
-    words = [sys.executable, "-c", BEGUN]
+@pytest.mark.parametrize("closed", [(), ("0", "2")])
+def test_a_guardian_whose_supervisor_is_gone_before_it_said_what_to_do(
+    closed: tuple[str, ...],
+) -> None:
+    """It ends, and has held nothing but what is its own or the target's; of streams that were
+    ``closed``, what stands in their place."""
+    words = [sys.executable, "-c", BEGUN, *closed]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     held, its_own = (set(line.split()) for line in done.stdout.splitlines())

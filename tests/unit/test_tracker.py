@@ -12,7 +12,7 @@ import pytest
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import Lookup
-from capadvise.linux.kernel import syscalls
+from capadvise.linux.kernel import syscalls, uapi
 from capadvise.linux.tracking import implied_needs
 from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
@@ -122,6 +122,37 @@ def test_a_check_that_is_made_again_has_the_result_and_the_user_of_its_call() ->
     assert starts.scope is not None
     found = [(check.uid, check.result, check.count) for check in tracker.checks(starts.scope)]
     assert found == [(0, 0, 3), (0, -1, 2), (33, 0, 1)]
+
+
+def test_a_check_of_the_stop_is_no_other_one_s_when_the_target_goes_on() -> None:
+    """It caught Ctrl-C, and is used on."""
+    starts = OneCommand(TARGET)
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0)
+    rounds = [[execs(TARGET, b"/bin/python3")], asks(TARGET), [], asks(TARGET) * 3]
+    for number, seen in enumerate(rounds):
+        tracker.note_stopping(1000 if number in (1, 2) else None)
+        items = (small(10, item) for item in seen)
+        tracker.feed([], [], [(0, page(number * 1000, *items))])
+    tracker.finish()
+    assert starts.scope is not None
+    found = [(check.phase, check.count) for check in tracker.checks(starts.scope)]
+    assert found == [(Phase.STOP, 1), (Phase.RUN, 3)]
+
+
+def test_after_a_clone_that_makes_a_user_namespace_checks_have_no_arguments_of_it() -> None:
+    types = replace(TYPES, enters={40: "clone"}, exits={42: "clone"})
+    symbols = Symbols(b"0000000000001000 T __x64_sys_clone\n0000000000002000 T _etext\n")
+    starts = OneCommand(TARGET)
+    tracker = Tracker(types, symbols, starts, TARGET, 0, 0)
+    stack = event(STACK, TARGET, struct.pack("<iiq", 1, 0, 0x1010))
+    ask = [event(CHECK, TARGET, struct.pack("<qii", 0, 24, 0)), stack]
+    begin = event(40, TARGET, struct.pack("<q5Q", 0, uapi.CLONE_NEWUSER, 0, 0, 0, 0))
+    seen = [execs(TARGET, b"/bin/x"), begin, *ask, forks(TARGET, 7), *ask, *ask]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
+    tracker.finish()
+    assert starts.scope is not None
+    found = [(bool(check.args), check.count) for check in tracker.checks(starts.scope)]
+    assert found == [(True, 1), (False, 2)]
 
 
 def test_before_a_scope_began_neither_checks_nor_refusals_count() -> None:

@@ -1,5 +1,4 @@
-"""Removing trace instances and probes, after a supervisor that may have been killed. The standard
-library alone, for the guardian's sake."""
+"""Removing trace instances and probes, after a supervisor that may have been killed."""
 
 from __future__ import annotations
 

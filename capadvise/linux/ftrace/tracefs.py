@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ PREFIX = "capadvise-"
 _FULL_SIZE_ON = 6
 """Up to so many processors, each has a buffer of the size that is asked for; more of them share
 what these have. All buffers of a recording then take 64 MB at most, on 512 processors, too."""
-_LEAST_KB = 8
+_LEAST_KB = 2 * resource.getpagesize() // 1024
 """Two pages: the kernel makes none smaller."""
 _MOST_PAGES = 64
 """About 3,000 events: some hundredths of a second until they are decoded and counted."""

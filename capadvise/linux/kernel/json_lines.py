@@ -1,4 +1,4 @@
-"""Values over a pipe, as JSON, one a line. The standard library alone, for the guardian's sake.
+"""Values over a pipe, as JSON, one a line.
 
 Whoever writes cannot fill our memory: of a line that is too long only the beginning is kept, which
 is no JSON, and what is written faster than it is read is read the next time.

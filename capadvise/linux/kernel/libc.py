@@ -94,8 +94,8 @@ def set_parent_death_signal(number: int) -> None:
 
 
 def call_this_process(name: str, arguments: str) -> None:
-    """As whom the process is listed: its name, of at most 15 bytes, and its arguments, as far as
-    there is room where those are that it was started with."""
+    """Its name in ps(1), of at most 15 bytes, and its arguments there, cut to the length of those
+    that it was started with."""
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     with open("/proc/self/stat") as file:

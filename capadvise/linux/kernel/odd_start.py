@@ -1,5 +1,5 @@
 """What a caller can leave us without: standard streams, descriptors, memory. We make do, and the
-target is started as it would have been. The standard library alone, for the guardian's sake.
+target is started as it would have been. The standard library alone, for the launcher's sake.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ``keep`` cuts the permitted and effective sets of the *calling thread*, for capset(2) knows no
 processes; threads that it starts later inherit that. So whoever starts a thread before the set-up
-is over has it call ``keep`` first of all. The standard library alone, for the guardian's sake.
+is over has it call ``keep`` first of all. What such a thread forks has
+no more than it: the guardian is forked before.
 
 What this is not: the supervisor stays uid 0, and what it *executes* as root gets the bounding set
 again, which check scripts, trials and engine clients need. It takes power from mistakes and from

@@ -1,6 +1,6 @@
 """The control group of a target: what is in it is found and killed, whoever adopted it.
 
-The standard library alone, for the guardian's sake.
+The standard library alone, for the launcher's sake.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Killing a whole tree, and removing containers. Used by the guardian, and by the supervisor when
-the guardian is gone; the standard library alone, for the guardian's sake."""
+the guardian is gone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The guardian's part: starting the tracer, a user namespace for the target, and its filter.
 
-The standard library alone: this runs in the guardian, beside python-prctl, and in the target
-before its exec.
+The standard library alone: this runs in the launcher, too, beside python-prctl.
 """
 
 from __future__ import annotations

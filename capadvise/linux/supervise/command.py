@@ -72,7 +72,7 @@ def resolve(name: str) -> str:
 
 def _which(name: str) -> str | None:
     """As ``shutil.which``, which every target would wait for: it loads four libraries that pack."""
-    folders = [""] if os.sep in name else os.get_exec_path()
+    folders = [""] if os.sep in name else os.get_exec_path() if os.environ.get("PATH") != "" else []
     for path in (os.path.join(folder, name) for folder in folders):
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path

@@ -33,7 +33,7 @@ from capadvise.linux.retry import launch as retry
 from capadvise.linux.supervise.target_start import start
 
 _NAME, _ARGUMENTS = "guardian", "capadvise guardian"
-"""As whom it is listed. Whoever kills all that is called capadvise, or has the target's name among
+"""Its name in ps(1). Whoever kills all that is called capadvise, or has the target's name among
 its arguments, is to meet the supervisor, not both of us."""
 
 
@@ -62,10 +62,11 @@ def _be_guardian(control: int, report: int, fds: Iterable[int]) -> NoReturn:
 
 
 def _forget(kept: set[int]) -> None:
-    """As an exec would: no file of the supervisor's is open, no signal has a handler."""
+    """As an exec would: no file of the supervisor's is open, no signal has a handler. Where a
+    standard stream was missing, what stands in its place stays: no other file may take that."""
     for fd in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):  # the list's own
-            if fd not in kept and fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+            if fd > 2 and fd not in kept and fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
                 os.close(fd)
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():

@@ -232,9 +232,7 @@ def _may_be_there(pid: int, wanted: Iterable[str]) -> bool:
     """Whether there are sockets at all, where some are wanted: to see whose they are, and what
     runs, would hold up what is just starting."""
     counts, places = _in_use(pid), (one.partition("/")[0] for one in wanted)
-    kinds = {
-        kind for kind, _, port in (place.partition(":") for place in places) if port.isdecimal()
-    }
+    kinds = {"tcp", "udp"}.intersection(place.partition(":")[0] for place in places)
     return all(counts[kind] or counts[f"{kind}6"] for kind in kinds)
 
 

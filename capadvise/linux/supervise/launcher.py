@@ -17,6 +17,7 @@ if __name__ == "__main__":
     sys.path += sys.argv[4:]  # where capadvise and prctl are: started with -I -S, it has no path
 
 from capadvise.linux.kernel import libc
+from capadvise.linux.kernel.odd_start import fill_streams
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.supervise.target_namespace import Refused
 from capadvise.linux.supervise.target_start import start
@@ -24,6 +25,7 @@ from capadvise.linux.supervise.target_start import start
 
 def main() -> None:
     """Read the plan, and become the target."""
+    fill_streams()
     given, go, failed = map(int, sys.argv[1:4])
     with open(given, encoding="utf-8") as file:
         plan = json.load(file)

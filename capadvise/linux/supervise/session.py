@@ -118,6 +118,7 @@ def session(
     Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
+    launcher = _launcher(command, user)
     traced = _buffers(tracing, command) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
     fds = _guarded(traced, cgroup, tracing)
@@ -132,7 +133,8 @@ def session(
     guardian = _guardian(fds, command, listener, cgroup)
     signals.listen()
     sweeps = list(sweep)
-    guardian.send(_plan(command, path, user, signals, buffers, fds, sweeps, retry, cgroup))
+    plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)
+    guardian.send(plan)
     ready: Background[None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
@@ -220,6 +222,7 @@ def _plan(
     command: Command | None,
     path: str | None,
     user: dict[str, Any] | None,
+    launcher: list[str] | None,
     signals: Signals,
     buffers: TraceBuffers,
     fds: list[int],
@@ -246,12 +249,15 @@ def _plan(
         "limits": given_limits(),
         "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,
-        "launcher": None if command.caps is None and not user else _launcher(),
+        "launcher": launcher,
     }
 
 
-def _launcher() -> list[str]:
-    """The program that changes user and capabilities, and where it finds what it loads."""
+def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str] | None:
+    """The program that changes user and capabilities, where that is asked for, and where it finds
+    what it loads. Raises CannotStart."""
+    if not user and (command is None or command.caps is None):
+        return None
     prctl = importlib.util.find_spec("prctl")
     if prctl is None or prctl.origin is None:
         raise CannotStart(

@@ -1,6 +1,6 @@
 """The user namespace of a target: entered in its process, before its exec.
 
-The standard library alone: this runs in the guardian, beside python-prctl.
+The standard library alone, for the launcher's sake: python-prctl is loaded there.
 """
 
 from __future__ import annotations

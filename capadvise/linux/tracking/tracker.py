@@ -134,7 +134,7 @@ class Tracker:
             makes = above.call == "clone" and syscalls.makes_users(above.values[0])
             if makes:
                 above.note_users_made()
-                above.call, above.values = None, ()  # its end is recorded only where it fails
+                above.end()  # this is recorded only where it fails
             nested = above.nested or makes
             self._tasks[child] = above.forked(parent, nested=nested)
             self._lives(child)
@@ -324,6 +324,8 @@ class Tracker:
     def note_stopping(self, time: int | None) -> None:
         """The target was told to stop, at this time by the events' clock; None: it goes on."""
         self._stopping = time
+        for task in self._tasks.values():
+            task.repeats.clear()  # the same check belongs to another phase now
 
     @property
     def distinct(self) -> int:

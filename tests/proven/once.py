@@ -3,7 +3,8 @@
 Records each workload of ``programs.yaml`` once, as the first trial of a proof does, and keeps the
 report in FOLDER; a report that is there already is only judged again, by today's catalog. Prints
 what the recommended set of one run has in excess of the proven floor, and what of it is missing.
-As root. Installs nothing: a workload whose packages are missing is left out, and named.
+What a program needs only to stop is not counted: a run does not judge that. As root. Installs
+nothing: a workload whose packages are missing is left out, and named.
 """
 
 from __future__ import annotations
@@ -32,16 +33,21 @@ from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.reports import keep
 from tests.proven.run import MADE, Way, programs, ways
 
+TO_STOP = "when it is told to stop"
+"""So ends what is lost where a trial failed only then."""
+
 
 def floors(chosen: Iterable[str]) -> Iterator[tuple[Way, CapSet]]:
-    """The workloads that are proven, and their floors."""
+    """The workloads that are proven, and their floors; a run does not judge how they stop."""
     for name, program in programs(list(chosen)).items():
         if not (path := MADE / f"{name}.yaml").exists():
             continue
         proven = {one["name"]: one for one in yaml.safe_load(path.read_text())["variants"]}
         for way in ways(program):
             if way.name in proven:
-                yield way, parse_set(proven[way.name]["floor"])
+                row = proven[way.name]
+                stops = {n["cap"] for n in row["needs"] if n["without"].endswith(TO_STOP)}
+                yield way, parse_set(cap for cap in row["floor"] if cap not in stops)
 
 
 def lacks(way: Way) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
+from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry import bpf, calls, decode, netlink, subids
 from capadvise.linux.retry.arguments import of_family
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
@@ -25,6 +26,7 @@ from capadvise.linux.retry.client import Listener
 from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.launch import install_filter, send_filter, start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
+from capadvise.linux.supervise import guardian
 from capadvise.recording import Check, Namespace, Retried
 from tests.support.cost import loaded
 from tests.support.recordings import HOST, recording
@@ -472,6 +474,18 @@ def test_a_guardian_whose_supervisor_is_gone_before_it_said_what_to_do(
     held, its_own = (set(line.split()) for line in done.stdout.splitlines())
     assert len(held - its_own) == 1  # the list's own
     assert its_own <= held
+
+
+def test_a_target_s_process_that_ends_before_it_is_ready_has_failed() -> None:
+    (silent, closed), (heard, report) = os.pipe(), os.pipe()
+    os.close(closed)
+    plan = {"cgroup": None}
+    its = guardian.Guardian(plan, json_lines.LineReader(silent), report, silent)
+    assert its.has_executed(silent)
+    assert not its.is_well(silent)
+    assert "has ended" in json.loads(os.read(heard, 4096))["step"]
+    for fd in (silent, heard, report):
+        os.close(fd)
 
 
 def test_the_two_licences_never_meet() -> None:

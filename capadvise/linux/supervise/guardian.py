@@ -37,6 +37,11 @@ _NAME, _ARGUMENTS = "guardian", "capadvise guardian"
 its arguments, is to meet the supervisor, not both of us."""
 
 
+_LONGEST = 1 << 16
+"""Bytes of what a child says: a path can be long, and longer in JSON."""
+_KILLED = {"failed": 0, "step": "start the command: what was to become it has ended"}
+
+
 def begin(control: int, report: int, fds: Iterable[int]) -> int:
     """Start it, and return its pid. Of what the supervisor has open, it keeps these ends of two
     pipes and ``fds`` for itself, and for the target what we were started with."""
@@ -171,7 +176,7 @@ class Guardian:
             return False
         retry.send_filter(go_write, stops)
         os.close(go_write)
-        if not self.is_well(failed_read):
+        if not self.has_executed(failed_read):
             return False
         # What is executed to remove containers has all of them again.
         own_caps.keep(own_caps.GUARDIAN)
@@ -195,12 +200,17 @@ class Guardian:
             signal.signal(number, signal.SIG_IGN)
 
     def is_well(self, fd: int) -> bool:
-        """Wait for the child's next message: ready, or exec'd (the pipe closes); else report."""
-        message = os.read(fd, 1 << 16)  # a path can be long, and longer in JSON
-        if not message or message == b"ready\n":
-            return True
-        self.send(**json.loads(message))
-        return False
+        """Wait until the child says that it is ready; else report what it says."""
+        return self.heard(os.read(fd, _LONGEST), well=b"ready\n")
+
+    def has_executed(self, fd: int) -> bool:
+        """Wait until its end of the pipe closes with its exec; else report what it says."""
+        return self.heard(os.read(fd, _LONGEST), well=b"")
+
+    def heard(self, message: bytes, well: bytes) -> bool:
+        if message != well:
+            self.send(**(json.loads(message) if message else _KILLED))
+        return message == well
 
     def watch(self) -> None:
         """Until the tree is gone, or the supervisor."""

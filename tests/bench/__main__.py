@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +148,7 @@ def _seconds(argv: list[str]) -> float:
 
 def observing(effort: Effort) -> Iterator[Row]:
     """The loads of the README, beside other tools."""
-    wanted = ("observer", *effort.peers)
+    wanted = ("capadvise", *effort.peers)
     tools = [name for name in wanted if overhead.works(overhead.TOOLS[name])]
     if missing := sorted(set(wanted) - set(tools)):
         print(f"not here: {', '.join(missing)}")
@@ -160,15 +160,16 @@ def observing(effort: Effort) -> Iterator[Row]:
         except (OSError, subprocess.CalledProcessError) as error:
             yield Row(load.name, f"{budget} ×", f"did not run: {error}", None)
             continue
-        ratio, cpu = _ratio(found["observer"])
+        ratio, cpu = _ratio(found["capadvise"])
         beside = ", ".join(f"{name} {_ratio(found[name])[0]:.3g} ×" for name in tools[1:])
         shown = f"{ratio:.2f} ×, cpu {cpu:.2f}"
         yield Row(load.name, f"{budget} ×", shown, ratio <= budget, beside)
 
 
-def _ratio(found: overhead.Times) -> tuple[float, float]:
-    under, native, used, natively = (min(column) for column in zip(*found, strict=True))
-    return under / native, used / natively
+def _ratio(rounds: Sequence[overhead.Round]) -> tuple[float, float]:
+    """Of the fastest runs, and of the load's processor time."""
+    wall = min(one.under for one in rounds) / min(one.native for one in rounds)
+    return wall, min(one.used for one in rounds) / min(one.native_used for one in rounds)
 
 
 def retries(effort: Effort) -> Iterator[Row]:

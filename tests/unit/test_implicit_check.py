@@ -66,7 +66,10 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
     ],
 )
-def test_protocol(protocol: str, first: bytes, answer: bytes, spoken: bool) -> None:
+def test_protocol(
+    protocol: str, first: bytes, answer: bytes, spoken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(implicit_check, "_PATIENCE", 60.0)  # the server is a thread of ours
     with _server(first, answer) as port:
         assert implicit_check.answers(port, protocol) is spoken
 

@@ -230,17 +230,22 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     others = [item for item in judged if item.effect != effect]
     optional = all(item.likely_optional for item in deciding)
     used = effect is Effect.USED and not optional
-    uncertain = deciding[0].uncertain if all(item.uncertain for item in deciding) else None
     return Need(
         cap=cap,
         verdict=Verdict.ADVISORY if optional else _VERDICTS[effect],
         proof=_proof(deciding) if used else Proof.NONE,
         reason=_sentence(deciding),
-        uncertain=uncertain,
+        uncertain=_doubt(effect, [item.uncertain for item in deciding]),
         lost_without=next(filter(None, (item.lost for item in deciding)), None),
         self_restricting=used and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )
+
+
+def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
+    """One certain use is enough to be needed, and one doubt not to be certainly incidental."""
+    doubtful = any if effect is Effect.ADVISORY else all
+    return next(filter(None, doubts)) if doubtful(doubts) else None
 
 
 def _proof(deciding: Sequence[Judged]) -> Proof:

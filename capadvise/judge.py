@@ -63,11 +63,13 @@ _IDLE = (
     "error; capadvise prove tells"
 )
 """Of a chown to the owner that the file has, or of setgroups to the groups that are set."""
-_WHILE_STOPPED = {
-    Cap.parse("KILL"): "only used to stop processes of other users: without it, they can hold up "
-    "the stop, or outlast it; capadvise prove tells"
-}
-"""What may be lost though a health check, which is over by then, passes without."""
+WHILE_STOPPED = (
+    "only used to stop processes of other users: without it, they can outlast the stop, until an "
+    "engine or systemd kills them"
+)
+"""A trial passes without, where the stop does not wait for them."""
+_IN_DOUBT = {Cap.parse("KILL"): WHILE_STOPPED}
+"""What may be missed at a stop."""
 _LOOKUPS_LOST = (
     "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
     "capadvise prove tells"
@@ -224,7 +226,7 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
         if check.result in context.signs.failed_anyway and check.result not in answers:
             return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
         if check.phase is Phase.STOP:
-            why, doubt = f"{why}, while it was being stopped", _WHILE_STOPPED.get(check.cap)
+            why, doubt = f"{why}, while it was being stopped", _IN_DOUBT.get(check.cap)
             return Judged(check, rule, Effect.ADVISORY, why, uncertain=doubt)
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, Effect.USED, why, alternatives, mark, uncertain)

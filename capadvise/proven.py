@@ -11,7 +11,7 @@ from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import examples
 from capadvise.hardening import Hardening
-from capadvise.judge import Effect, Judged
+from capadvise.judge import WHILE_STOPPED, Effect, Judged
 from capadvise.recording import Phase
 
 
@@ -138,9 +138,9 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
 
 def _without_doubt(need: Need) -> Need:
     """Of what the recordings do not show to be used, trials have passed without, or tell that it is
-    required."""
-    without = (Verdict.UNUSED, Verdict.ADVISORY)
-    return replace(need, uncertain=None) if need.verdict in without else need
+    required. What outlasts a stop, they do not look at."""
+    tried = need.verdict in (Verdict.UNUSED, Verdict.ADVISORY) and need.uncertain != WHILE_STOPPED
+    return replace(need, uncertain=None) if tried else need
 
 
 def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:

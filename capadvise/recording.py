@@ -8,9 +8,6 @@ from enum import StrEnum
 from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
 
-BESIDE = "and this report is about"
-"""In the caution that the command has started containers, which were not recorded."""
-
 
 class Namespace(StrEnum):
     """Against which user namespace the kernel checked."""
@@ -323,6 +320,8 @@ class Recording:
     """(program, what it kept) of each that called capset without a look at what it had."""
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
+    started_containers: bool = False
+    """The command has started containers, which were not recorded."""
     start: int = 1
     """Of a lifecycle, which start: from the second on, on what the first one left."""
     pod: str | None = None

@@ -159,6 +159,7 @@ def dump_recording(
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
         "cautions": list(recording.cautions),
+        "started_containers": recording.started_containers,
         "start": recording.start,
         **({} if recording.pod is None else {"pod": recording.pod}),
         "program": recording.program,

@@ -224,6 +224,7 @@ def load_recording(raw: Any) -> Recording:
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),
         cautions=_texts(raw["cautions"]),
+        started_containers=bool(raw.get("started_containers")),
         start=int(raw.get("start", 1)),
         pod=_optional(raw.get("pod"), str),
         program=_text(raw.get("program", "")),

@@ -10,8 +10,8 @@ from pathlib import Path
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
-from capadvise.judge import Judged
-from capadvise.recording import BESIDE, Origin, Retried
+from capadvise.judge import WHILE_STOPPED, Judged
+from capadvise.recording import Origin, Retried
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
@@ -179,7 +179,7 @@ def no_need(report: Report) -> str:
         return "No capability was needed while it was recorded."
     if any(run.lost.signal or run.lost.lookups for run in runs):
         return "No need for a capability was seen, but events were dropped."
-    if any(BESIDE in caution for run in runs for caution in run.cautions):
+    if any(run.started_containers for run in runs):
         return "The command itself needs no capability; its containers were not recorded."
     if any(run.succeeded is False for run in runs):
         return "No need for a capability was seen, but the run failed."
@@ -308,6 +308,7 @@ def _rest(proposal: Proposal) -> Iterator[str]:
             need.cap.short
             for need in proposal.needs
             if need.verdict is verdict and need.cap not in proposal.recommended
+            if need.uncertain != WHILE_STOPPED
         ]
         if caps:
             yield f"{said}: {', '.join(caps)}"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from capadvise.linux.engines.cli.invocation import Invocation, recognize, starts_otherwise
 from capadvise.linux.kernel.sudo import as_root
-from capadvise.recording import BESIDE
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
@@ -25,23 +24,24 @@ def with_started_containers(observation: Observation) -> Observation:
     if not cautions or not observation.recordings:
         return observation
     first, *rest = observation.recordings
-    first = replace(first, cautions=(*first.cautions, *cautions))
+    first = replace(first, cautions=(*first.cautions, *cautions), started_containers=True)
     return replace(observation, recordings=(first, *rest))
 
 
 def _cautions(observation: Observation) -> Iterator[str]:
     name = observation.target.name
+    alone = f"and this report is about {name} alone"
     for uid, words in observation.engine_clients:
         if invocation := recognize(words):
             typed = shlex.join((*_become(uid), *invocation.argv()))
             yield (
-                f"{name} started {_what(invocation)}, {BESIDE} {name} alone; to record what runs "
-                f"in it: {as_root()} run -- {typed}"
+                f"{name} started {_what(invocation)}, {alone}; to record what runs in it: "
+                f"{as_root()} run -- {typed}"
             )
         elif other := starts_otherwise(words):
             yield (
-                f"{name} started containers ({other[0]}), {BESIDE} {name} alone; to record one "
-                f"while it runs: {as_root()} attach CONTAINER"
+                f"{name} started containers ({other[0]}), {alone}; to record one while it "
+                f"runs: {as_root()} attach CONTAINER"
             )
 
 

@@ -56,9 +56,9 @@ mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay ../m
 """
 AHEAD = 'import os; assert os.access("d", os.W_OK); os.setuid(65534)'
 """Asks about its folder as root, and ends at a no (yadifad)."""
-CONTINUED = """sh: {}mkfifo p; exec 3<>p; {}setpriv --reuid=65534 --clear-groups cat <p 3>&- &
-until grep -q cat /proc/$!/comm; do sleep 0.1; done; kill -CONT {}$!; exec 3>&-; wait"""
-"""SIGCONT for a process of another user, or its group."""
+CONTINUED = """sh: mkfifo p; exec 3<>p; {}setpriv --reuid=65534 --clear-groups cat <p 3>&- &
+until grep -q cat /proc/$!/comm; do sleep 0.1; done; kill -CONT $! || exit; exec 3>&-; wait"""
+"""SIGCONT for a process of another user."""
 UNSET = 'import os; os.getxattr("f", "trusted.none")'
 
 _ROWS = [
@@ -106,9 +106,10 @@ _ROWS = [
     Row(f"sh: ulimit -l 64; {PYTHON} {PROGRAMS}/lock_all.py", "IPC_LOCK"),
     Row("cat f", "DAC_OVERRIDE", setup=FOREIGN),
     Row("sh: echo y >/dev/stderr", ""),
-    Row(CONTINUED.format("", "", ""), "SETGID SETUID", never="KILL SYS_ADMIN"),
-    Row(CONTINUED.format("set -m; ", "", "-"), "SETGID SETUID", never="KILL SYS_ADMIN"),
-    Row(CONTINUED.format("", "setsid ", ""), "KILL SETGID SETUID"),
+    Row(CONTINUED.format(""), "SETGID SETUID", never="KILL SYS_ADMIN"),
+    Row(CONTINUED.format("setsid "), "KILL SETGID SETUID"),
+    Row(f"{PYTHON} {PROGRAMS}/continue_group.py", "SETGID SETUID", never="KILL SYS_ADMIN"),
+    Row(f"{PYTHON} {PROGRAMS}/continue_after_setsid.py", "KILL SETGID SETUID"),
     Row("sh: echo y >> f", "DAC_OVERRIDE", setup=FOREIGN, check="grep -q y f"),
     Row(
         "setpriv --reuid 65534 --regid 65534 --clear-groups true",

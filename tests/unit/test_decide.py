@@ -11,6 +11,7 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Proof, Verdict, decide, decide_all
+from capadvise.judge import WHILE_STOPPED
 from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
 from capadvise.report.text import drops_privileges
 from tests.support import recordings
@@ -199,7 +200,10 @@ def test_who_stops_processes_of_others_may_need_to() -> None:
     sent = replace(sends, args=(("signal", 15), ("foreign", 0)))
     need = decide(recording(sent), default()).need(Cap(5))
     assert need.verdict is ADVISORY
-    assert "hold up the stop" in str(need.uncertain)
+    assert need.uncertain == WHILE_STOPPED
+    continued = replace(sent, args=(("signal", 18), ("foreign", 0), ("same_session", 1)))
+    need = decide(recording(sent, continued), default()).need(Cap(5))
+    assert need.uncertain == WHILE_STOPPED
 
 
 def test_sigcont_within_a_session_needs_nothing() -> None:

@@ -13,7 +13,7 @@ from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.differences import Observed, compare
-from capadvise.judge import UNKNOWN_SITE, Effect, Judged
+from capadvise.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.prove import prove
 from capadvise.proven import Proven, Trial, conclude
@@ -359,7 +359,7 @@ def test_what_is_tried_next_is_told_ahead() -> None:
 
 
 def test_what_is_kept_in_the_end_is_begun_beside_the_last_removals() -> None:
-    """It was begun when all others had ended: of postgres, a quarter of the time of its trials."""
+    """It was begun when all others had ended."""
     kept = Attempt(caps("CHOWN FOWNER"))
     told: dict[CapSet, bool] = {}
 
@@ -471,6 +471,13 @@ def test_what_trials_passed_without_is_not_uncertain_any_more(verdict: Verdict) 
     after = conclude(known, Fake(needing("CHOWN")).prove(known))
     assert after.need(Cap(10)).uncertain is None
     assert known.need(Cap(10)).uncertain == "io_uring"
+
+
+def test_what_outlasts_a_stop_trials_do_not_tell() -> None:
+    stopping = Need(Cap(5), Verdict.ADVISORY, Proof.NONE, "kill", uncertain=WHILE_STOPPED)
+    known = Proposal((*proposal("CHOWN").needs, stopping), caps("CHOWN"))
+    after = conclude(known, Fake(needing("CHOWN")).prove(known))
+    assert after.need(Cap(5)).uncertain == WHILE_STOPPED
 
 
 def test_a_need_that_was_found_by_trial_keeps_what_its_checks_say() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -213,9 +213,16 @@ class Task:
         """Whether both are known to be in one session."""
         return self.session is not None and self.session == other.session
 
-    def leads_session(self, thread: int, leader: Task | None) -> None:
+    def may_share_process(self, other: Task) -> bool:
+        """Whether both may be threads of one process: neither has executed a program since."""
+        return other.scope is self.scope and other.program == self.program
+
+    def leads_session(self, thread: int, leader: Task | None, others: Iterable[Task]) -> None:
         """This thread has made a session. ``leader``: whose number came of it, the first thread of
-        the process; another one where it is not that, or in a pid namespace of the target's."""
+        the process; another one where it is not that, or in a pid namespace of the target's.
+        ``others``: among them are its other threads, which are in that session now, too."""
+        for other in others:
+            other.session = None if self.may_share_process(other) else other.session
         self.session = thread if leader is self else None
         if leader is not None and leader is not self:
             leader.session = None

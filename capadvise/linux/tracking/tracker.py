@@ -218,7 +218,7 @@ class Tracker:
         task = self._task(pid)
         began = task.call == call  # not all begins are recorded
         if call == "setsid" and result > 0:
-            task.leads_session(pid, self._tasks.get(result))
+            task.leads_session(pid, self._tasks.get(result), self._tasks.values())
         if began and result == 0:
             task.take_ids(call)
         if call in implied_needs.CALLS:

@@ -7,6 +7,7 @@ import re
 import signal
 from contextlib import suppress
 
+from capadvise.catalog.known_index import INITS
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
@@ -258,6 +259,8 @@ class ContainerSubject:
         if container is None or not places:
             return False
         root = places[-1].root
+        if procfs.comm(root) in INITS:
+            return False  # it waits for signals, without a handler for them
         return procfs.is_first(root) and not procfs.handles(root, container.stop_signal)
 
     def end_rest(self) -> None:

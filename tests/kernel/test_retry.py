@@ -316,6 +316,66 @@ def test_no_thread_is_left_behind_or_missed(tmp_path: Path) -> None:
         assert (done.stdout, needed(report)) == ("50\n", "DAC_OVERRIDE")
 
 
+# ------------------------------------------------------------------- calls stopped by failure alone
+
+ONLY_FAILURES = pytest.mark.skipif(platform.machine() != "x86_64", reason="all stop at their end")
+
+
+@ONLY_FAILURES
+def test_an_armed_thread_stops_at_its_first_failure_and_not_before(tmp_path: Path) -> None:
+    program = str(Path(PROGRAM).with_name("stopped_by_failure.py"))
+    done = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["stopped after 100 successes", "ended with 0"], done.stderr
+
+
+STATS = """if True:
+    import os, resource
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    for _ in range(1000):
+        os.stat("own")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before)
+"""
+
+
+@ONLY_FAILURES
+def test_a_call_that_succeeds_stops_only_at_its_entry(tmp_path: Path) -> None:
+    """A stop is one voluntary context switch at most."""
+    done, _ = retry(fresh(tmp_path / "w"), sys.executable, "-c", STATS, alone=False)
+    assert int(done.stdout) < 1500, done.stderr
+
+
+def test_no_failure_is_missed_under_job_control(tmp_path: Path) -> None:
+    program = str(Path(PROGRAM).with_name("pounded.py"))
+    done, report = retry(fresh(tmp_path / "w"), sys.executable, program, "1000", alone=False)
+    assert done.stdout == "{'EACCES': 2000}\n", done.stderr
+    refused = [
+        (call["errno"], call["count"])
+        for call in report["recordings"][0]["refused_calls"]
+        if call["syscall"].startswith("mkdir")
+    ]
+    assert refused == [("EACCES", 2000)]
+
+
+BLOCKED_SIGCONT = """if True:
+    import os, signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
+    os.kill(os.getpid(), signal.SIGCONT)
+    os.setresuid(1000, 1000, 0)
+    try:
+        os.mkdir("foreign/new")
+    except PermissionError:
+        print(*map(int, signal.sigpending()))
+"""
+
+
+def test_a_blocked_sigcont_stays_pending_when_a_call_fails(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", BLOCKED_SIGCONT)
+    done, _ = retry(fresh(tmp_path / "w"), *command, alone=False)
+    assert done.stdout == f"{int(signal.SIGCONT)}\n", done.stderr
+
+
 # ---------------------------------------------------------------------------- ordinary users
 
 BIND_80 = "python3 -c 'import socket; socket.socket().bind((str(), 80))'"

@@ -81,6 +81,9 @@ class Proc:
         owners = (0, 0, 0, self.owner, self.owner + 1, 0, 0, 0, 0)
         return None if mode is None else os.stat_result((mode, *owners))
 
+    def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
+        return path == b"c"
+
     def status(self, tid: int) -> bytes:
         ids = f"Name:\tUid:\nUid:\t9\t{self.uid}\t9\t9\nGid:\t0\t0\t0\t0\nGroups:\t{self.groups}\n"
         sets = f"CapInh:\t0\nCapPrm:\t{self.permitted:016x}\nCapEff:\t{self.effective:016x}\n"
@@ -604,6 +607,7 @@ def test_a_directory_of_proc_is_kept_in_mind() -> None:
         ("chown", (500, 34, 34), True),
         ("fchownat", (AT_FDCWD, 500, 33, 33), True),
         ("chown", (501, 33, 34), True),  # a set-uid bit would go
+        ("chown", (503, 33, 34), True),  # file capabilities would go
         ("chown", (502, 33, 34), True),  # nobody knows whose it is
         ("setgroups", (2, 600), False),
         ("setgroups", (1, 600), True),
@@ -616,7 +620,8 @@ def test_a_call_that_asks_for_what_is_there_changes_nothing(
     call: str, args: tuple[int, ...], changes: bool
 ) -> None:
     modes = {(None, b"f"): 0o100644, (3, b""): 0o100644, (None, b"s"): 0o104755}
-    memory = {500: b"f", 501: b"s", 502: b"gone", 600: struct.pack("=2I", 7, 4)}
+    modes[None, b"c"] = 0o100755
+    memory = {500: b"f", 501: b"s", 502: b"gone", 503: b"c", 600: struct.pack("=2I", 7, 4)}
     run = Run()
     thread = run.thread(call, args, proc=Proc(memory, modes=modes, owner=33, groups="4 7 "))
     run.finished(thread, -errno.EPERM, 0)

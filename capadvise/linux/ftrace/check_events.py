@@ -84,7 +84,7 @@ class Asked(NamedTuple):
     within: int = 0
     """The user namespace that the task was in; 0 where it is unknown."""
     raw: bytes = b""
-    """The event, from its pid on."""
+    """The bytes of the event after its pid, by which a repeated check is recognised."""
 
 
 Answered = tuple[Asked, int, int]

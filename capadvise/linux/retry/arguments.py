@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import stat
 import struct
@@ -107,7 +106,7 @@ def sends_nothing(thread: Thread) -> bool:
 
 def mode_now(thread: Thread) -> int | None:
     """The mode of the file that a chmod was about; None where we cannot see it."""
-    file = _file(thread, follow=True)
+    file = thread.process.proc.file(*_file(thread))
     return None if file is None else file.st_mode
 
 
@@ -121,8 +120,12 @@ def changes_nothing(thread: Thread) -> bool:
     if name not in _CHOWN:
         return False
     at, flags = _CHOWN[name], args[4] if name == "fchownat" else 0
-    file = _file(thread, follow=name != "lchown" and not flags & _AT_SYMLINK_NOFOLLOW)
+    follow = name != "lchown" and not flags & _AT_SYMLINK_NOFOLLOW
+    where, proc = _file(thread), thread.process.proc
+    file = proc.file(*where, follow=follow)
     if file is None or file.st_mode & (stat.S_ISUID | stat.S_ISGID):  # these bits go
+        return False
+    if proc.has_capabilities(*where, follow=follow):  # and so do these
         return False
     asked = (args[at] & 0xFFFFFFFF, args[at + 1] & 0xFFFFFFFF)
     return all(
@@ -139,16 +142,16 @@ def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:
     return sorted(map(int, found[1].split())) == sorted(struct.unpack(f"={count}I", raw))
 
 
-def _file(thread: Thread, *, follow: bool) -> os.stat_result | None:
-    """The file that a call of the chmod or chown family is about; None where we cannot see it."""
+def _file(thread: Thread) -> tuple[int | None, bytes]:
+    """The file that a call of the chmod or chown family is about: see ``StoppedProcess.file``."""
     assert thread.call is not None
     proc, args = thread.process.proc, thread.args
     if thread.call.name.startswith("f") and "at" not in thread.call.name:
-        return proc.file(args[0] & 0x7FFFFFFF, b"")
+        return args[0] & 0x7FFFFFFF, b""
     if "at" not in thread.call.name:
-        return proc.file(None, proc.text(args[0]), follow=follow)
+        return None, proc.text(args[0])
     at = args[0] & 0xFFFFFFFF
-    return proc.file(None if at == _AT_FDCWD else at, proc.text(args[1]), follow=follow)
+    return None if at == _AT_FDCWD else at, proc.text(args[1])
 
 
 def of_family(row: Sequence[int], family: bytes) -> Sequence[int]:

@@ -4,6 +4,7 @@ This is the way of each call that is stopped, up to twice: what is not needed is
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 
@@ -56,8 +57,8 @@ class CallStops:
             self._after(thread, result)
 
     def interrupted(self, thread: Thread) -> None:
-        """A signal comes before what tells that the call has failed: it is made again after the
-        handler, and fails again."""
+        """Something else stops the thread before it is told that the call has failed: a signal, or
+        job control. The call is made again afterwards, and fails again."""
         registers, result = self._came_back(thread)
         thread.step = CallStep.FREE
         if self.failing is not None and result is not None and -result in self.failing.errors:
@@ -143,11 +144,13 @@ class CallStops:
             machine.op(SYSCALL, thread.tid)
 
     def _arms(self, thread: Thread, way: Interface) -> bool:
-        """Whether the thread is to be stopped only if its call fails."""
+        """Whether the thread is to be stopped only if its call fails. What stops it would remove a
+        SIGCONT that it blocks."""
         return (
             self.failing is not None
             and way.arch == self.injector.native
             and thread.number not in way.only
             and self.policy.needs_failure_alone(thread)
+            and not machine.blocks(thread.tid, signal.SIGCONT)
             and self.failing.arm(thread.tid, thread.number)
         )

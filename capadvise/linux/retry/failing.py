@@ -2,8 +2,20 @@
 
 A call that succeeds tells nothing, and most do. Where the tracer needs to know only of failures it
 arms the thread: the program, which runs at the end of each system call of this machine, sends it a
-SIGSTOP if the call comes back with an error behind which a capability can stand. That signal cannot
-be blocked, nobody else sends it as the kernel, and the tracer does not let it be delivered.
+SIGSTOP if the call comes back with an error behind which a capability can stand, and disarms it.
+That signal cannot be blocked, nobody else sends it as the kernel, and the tracer does not let it be
+delivered.
+
+SIGSTOP and SIGCONT remove each other from what is pending in a process (prepare_signal in the
+kernel's signal.c). Whoever sends SIGCONT removes ours, but also stops each traced thread, and then
+the tracer looks whether the armed call failed. Ours removes SIGCONT: a thread that blocks it is not
+armed. What remains:
+
+- A handler of SIGCONT does not run if the signal comes while an armed call fails, or if it is
+  pending for another thread alone, which blocks it.
+- A SIGSTOP that is sent to the thread alone while ours is pending is taken for ours.
+- A failure is missed if its processor was taken from a thread that was just using a BPF map: the
+  kernel runs no such program then (bpf_prog_active in bpf_trace.c).
 """
 
 from __future__ import annotations
@@ -65,6 +77,7 @@ def program(table: int, errors: Collection[int], number: int, result: int) -> by
     code = Assembler()
     code.move(6, 1)
     code.load(8, 7, 6, result)
+    code.jump_if(7, "signed >=", 0, "end")
     for error in sorted(errors):
         code.jump_if(7, "==", -error, "failed")
     code.jump("end")
@@ -87,6 +100,7 @@ def program(table: int, errors: Collection[int], number: int, result: int) -> by
     code.keep_bits(1, _CALLS)
     code.set_bits(1, _ARMED)
     code.jump_if_register(1, "!=", 9, "end")
+    code.store_value(1, 0, 0, 0)
     code.set(1, signal.SIGSTOP)
     code.call(_SEND_SIGNAL_THREAD)
     code.label("end")

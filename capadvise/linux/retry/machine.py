@@ -20,6 +20,7 @@ from capadvise.linux.retry.thread import Gone
 
 # linux/ptrace.h; python-ptrace does not know these
 SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
+GETSIGMASK = 0x420A
 O_TRACESECCOMP, O_EXITKILL, O_SUSPEND_SECCOMP = 0x80, 1 << 20, 1 << 21
 EVENT_SECCOMP, EVENT_STOP = 7, 128
 OPTIONS = (
@@ -40,6 +41,7 @@ _FAILED = ctypes.c_ulong(-1).value
 
 _raw = func._ptrace
 _INFO_SIZE = 88
+_MASK_SIZE = 8
 _info = ctypes.create_string_buffer(_INFO_SIZE)
 _info_at = ctypes.addressof(_info)
 _unpack_call = struct.Struct("<B3xIQQQ6Q").unpack_from
@@ -85,6 +87,12 @@ def is_from_kernel(tid: int) -> bool:
     op(func.PTRACE_GETSIGINFO, tid, 0, _siginfo_at)
     code: int = _unpack_signal(_siginfo)[0]
     return code == _SI_KERNEL
+
+
+def blocks(tid: int, number: int) -> bool:
+    """Whether a thread has blocked a signal."""
+    op(GETSIGMASK, tid, _MASK_SIZE, _word_at)
+    return bool(_word.value >> (number - 1) & 1)
 
 
 def get(tid: int) -> Registers:

@@ -46,7 +46,7 @@ ENOUGH = 5
 _RESTARTS = frozenset({512, 513, 514, 516})
 """ERESTARTSYS and the like: a signal came, and the kernel will make the call again by itself."""
 _PERMISSION = (errno.EPERM, errno.EACCES)
-_TELL_BY_FAILURE = frozenset({Handling.PLAIN, Handling.OPEN, Handling.PROBE})
+_TELL_BY_FAILURE = frozenset({Handling.PLAIN, Handling.OPEN})
 _FREQUENT = frozenset({"ENOENT", "EINVAL", "EAGAIN"})
 """Errors that mean something else nearly always: calls that can be refused with them are looked at
 whenever they end."""

@@ -83,14 +83,16 @@ class ProcView:
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
         """A file; ``follow``: what a link points to."""
-        where = os.fsencode(self._path(-1 if at is None else at))
-        if path.startswith(b"/"):
-            where = os.fsencode(f"{self._folder}/root") + path
-        elif path:
-            where += b"/" + path
         with suppress(OSError):
-            return os.stat(where, follow_symlinks=follow or not path)
+            return os.stat(self._below(at, path), follow_symlinks=follow or not path)
         return None
+
+    def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
+        """Whether a file has file capabilities."""
+        where, follow = self._below(at, path), follow or not path
+        with suppress(OSError):
+            return bool(os.getxattr(where, "security.capability", follow_symlinks=follow))
+        return False
 
     def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
@@ -105,6 +107,12 @@ class ProcView:
         with suppress(OSError):
             return os.readlink(f"/proc/{tid}/ns/user")
         return ""
+
+    def _below(self, at: int | None, path: bytes) -> bytes:
+        if path.startswith(b"/"):
+            return os.fsencode(f"{self._folder}/root") + path
+        where = os.fsencode(self._path(-1 if at is None else at))
+        return where + b"/" + path if path else where
 
     def _path(self, fd: int) -> str:
         return f"{self._folder}/cwd" if fd < 0 else f"{self._folder}/fd/{fd}"

@@ -56,6 +56,9 @@ class StoppedProcess(Memory, Protocol):
         """A file, links followed or not: of a path below a descriptor, or below the working
         directory (None); of the descriptor itself where the path is empty."""
 
+    def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
+        """Whether such a file has file capabilities."""
+
     def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
 

@@ -239,7 +239,10 @@ class Tracer:
         self.injector.resume(thread, number)
 
     def event_stop(self, thread: Thread, number: int) -> None:
-        """A new thread begins, job control stopped it (it stays so), or it was interrupted."""
+        """A new thread begins, job control stopped it (it stays so) or lets it go on, or it was
+        interrupted."""
+        if thread.step is CallStep.ARMED:
+            self.calls.interrupted(thread)
         if number in _STOPS:
             machine.op(machine.LISTEN, thread.tid)
         elif thread.step is CallStep.INJECT:

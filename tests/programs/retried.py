@@ -85,17 +85,6 @@ def int80() -> None:
     print(bytes((ctypes.c_char * 96).from_address(at + 4000)).strip(b"\0"))
 
 
-def int80_nowhere() -> None:
-    """The same, with no memory that can be written to and that 32 bits reach."""
-    LIBC.mmap.restype = ctypes.c_void_p
-    at = LIBC.mmap(None, 4096, 7, 0x62, -1, 0)
-    code = bytes.fromhex("53 89f8 89f3 4189c8 89d1 4489c2 cd80 5b 4898 c3")
-    ctypes.memmove(at, code, len(code))
-    ctypes.memmove(at + 1000, b"own\0", 4)
-    LIBC.mprotect(ctypes.c_void_p(at), 4096, 5)
-    ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_uint] * 4)(at)(212, at + 1000, 5, 5)
-
-
 def x32() -> None:
     """A call of a kind that retries do not know (getpid of x32)."""
     print(LIBC.syscall(0x40000000 + 39), ctypes.get_errno())

@@ -219,9 +219,11 @@ def test_in_words(script: str | None, words: str | None) -> None:
 def test_who_handles_a_signal() -> None:
     assert procfs.handles(os.getpid(), 2)  # Python raises KeyboardInterrupt
     with subprocess.Popen(["sleep", "60"]) as process:
-        assert not procfs.handles(process.pid, 15)
-        assert not procfs.is_first(process.pid)
-        process.kill()
+        try:
+            assert not procfs.handles(process.pid, 15)
+            assert not procfs.is_first(process.pid)
+        finally:
+            process.kill()
     assert procfs.handles(process.pid, 15)  # gone: nobody knows
 
 
@@ -231,11 +233,12 @@ def test_who_waits_for_a_signal_handles_it(wait: str) -> None:
     script = f"import signal, sys; signal.pthread_sigmask(0, [15]); print(flush=True); {wait}"
     words = [sys.executable, "-c", script]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        until(lambda: procfs.state(process.pid) == "S")
-        assert procfs.handles(process.pid, 15)
-        process.kill()
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            until(lambda: procfs.handles(process.pid, 15) and procfs.state(process.pid) == "S")
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -272,15 +273,19 @@ def is_first(pid: int, proc: Path = PROC) -> bool:
 
 
 def handles(pid: int, number: int, proc: Path = PROC) -> bool:
-    """Whether a process catches a signal, or waits for it: tini, which ``--init`` starts, does so
-    by sigtimedwait(2), which lifts the block meanwhile, systemd by signalfd(2). Also where it is
-    gone, and nobody knows."""
+    """Whether a process catches a signal, or waits for it: tini by sigtimedwait(2), which lifts the
+    block meanwhile, systemd by signalfd(2). Also where it is gone, and nobody knows. Who is about
+    to wait seems not to for a moment: so a no is asked for again."""
+    return any(_handles(pid, number, proc, after) for after in (0, 0.01, 0.02))
+
+
+def _handles(pid: int, number: int, proc: Path, after: float) -> bool:
+    time.sleep(after)
     try:
-        status = (proc / str(pid) / "status").read_text(errors="replace")
+        fields = parse_status((proc / str(pid) / "status").read_text(errors="replace"))
         waits_in = (proc / str(pid) / "wchan").read_text(errors="replace")
     except OSError:
         return True
-    fields = parse_status(status)
     masks = int(fields["SigCgt"], 16) | int(fields["SigBlk"], 16)
     return bool(masks >> (number - 1) & 1) or "sigtimedwait" in waits_in
 

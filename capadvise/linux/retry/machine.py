@@ -14,6 +14,7 @@ import struct
 
 from ptrace.binding import func
 from ptrace.binding.linux_struct import iovec_struct, user_regs_struct
+from ptrace.ctypes_libc import libc
 
 from capadvise.linux.retry.processors import PROCESSORS, Processor, Registers
 from capadvise.linux.retry.thread import Gone
@@ -39,7 +40,10 @@ ENTRY, EXIT = 1, 2
 _NT_PRSTATUS, _NT_ARM_SYSTEM_CALL = 1, 0x404
 _FAILED = ctypes.c_ulong(-1).value
 
-_raw = func._ptrace
+_raw = libc.ptrace
+_raw.argtypes = (ctypes.c_ulong,) * 4
+_raw.restype = ctypes.c_ulong
+"""Not ``func.ptrace``: where python-ptrace has its C extension, as in Debian, that loses errno."""
 _INFO_SIZE = 88
 _MASK_SIZE = 8
 _info = ctypes.create_string_buffer(_INFO_SIZE)

@@ -108,8 +108,8 @@ _ROWS = [
     Row("sh: echo y >/dev/stderr", ""),
     Row(CONTINUED.format(""), "SETGID SETUID", never="KILL SYS_ADMIN"),
     Row(CONTINUED.format("setsid "), "KILL SETGID SETUID"),
-    Row(f"{PYTHON} {PROGRAMS}/continue_group.py", "SETGID SETUID", never="KILL SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/continue_after_setsid.py", "KILL SETGID SETUID"),
+    Row(f"{PYTHON} {PROGRAMS}/continued.py group", "SETGID SETUID", never="KILL SYS_ADMIN"),
+    Row(f"{PYTHON} {PROGRAMS}/continued.py after_setsid", "KILL SETGID SETUID"),
     Row("sh: echo y >> f", "DAC_OVERRIDE", setup=FOREIGN, check="grep -q y f"),
     Row(
         "setpriv --reuid 65534 --regid 65534 --clear-groups true",

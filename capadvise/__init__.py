@@ -43,6 +43,7 @@ The way through the package, from the top::
     strict      YAML that forgives nothing
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it
+    clone_flags flags that name kinds of namespaces
     dataclass   as in the standard library, cheap to define
     recent      a bounded table of what was used last
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from capadvise import clone_flags
 from capadvise.behaviour import READS_LINK, Context
 from capadvise.caps import Cap
 from capadvise.catalog.signs import ImportSign, Sign
@@ -17,7 +18,6 @@ _FOWNER = Cap.parse("FOWNER")
 _KILL = Cap.parse("KILL")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
-_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
@@ -92,11 +92,11 @@ def likely_optional(check: Check, context: Context) -> str | None:
     new namespaces alone, and sets nothing up there, isolates them where it can (vsftpd): their work
     is the same without."""
     flags = dict(check.args).get("flags")
-    if check.syscall != "clone" or flags is None or flags & _CLONE_NEWNS:
+    if check.syscall != "clone" or flags is None or flags & clone_flags.CLONE_NEWNS:
         return None
     if not context.signs.shows(Sign.CLONED_NAMESPACES, check.site):
         return None
-    if flags & _CLONE_NEWNET and any(
+    if flags & clone_flags.CLONE_NEWNET and any(
         (check.program, call) in context.calls for call in _SETS_UP_NETWORKS
     ):
         return None

@@ -5,6 +5,7 @@ machine's or the one that owns the object. What the call asked for tells. Pure.
 from __future__ import annotations
 
 from capadvise.catalog.askers import NamespaceScope
+from capadvise.catalog.signs import Sign, Signs
 from capadvise.recording import Check
 
 _MOUNTABLE = frozenset(
@@ -38,20 +39,14 @@ _HOST_OPTIONS = frozenset([1, 32, 33, 46, 69, 70])
 """SO_DEBUG, SO_SNDBUFFORCE, SO_RCVBUFFORCE, and the three of busy polling: sk_setsockopt() asks
 capable()."""
 _SOCKET_OPTION = "sockopt-admin"
-_NETLINK = {
-    "netlink_capable": NamespaceScope.INITIAL,
-    "netlink_ns_capable": NamespaceScope.OWNER,
-    "netlink_net_capable": NamespaceScope.OWNER,
-}
-"""Function that asks on behalf of others → about which user namespace; the first calls the second
-(net/netlink/af_netlink.c)."""
 
 
-def asked_about(check: Check, rule: str) -> NamespaceScope | None:
+def asked_about(check: Check, rule: str, signs: Signs) -> NamespaceScope | None:
     """Which one; None where nothing tells. ``rule``: the id of the check's site rule."""
-    for name, scope in _NETLINK.items():
-        if name in check.site:
-            return scope
+    if signs.shows(Sign.NETLINK_MACHINE, check.site):
+        return NamespaceScope.INITIAL
+    if signs.shows(Sign.NETLINK_OWNER, check.site):
+        return NamespaceScope.OWNER
     args = dict(check.args)
     if rule == _FANOTIFY:
         return _by_flags(check)

@@ -73,20 +73,20 @@ def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[R
     what confines the target."""
     counts: Counter[Refusal] = Counter()
     for call in (*recording.refused_calls, *_without_end(recording, catalog)):
-        counts[refusal(call, catalog.sites, mac, recording.held.permitted)] += call.count
+        counts[refusal(call, catalog, mac, recording.held.permitted)] += call.count
     judged = tuple(replace(item, count=times) for item, times in counts.items())
     return with_denials(judged, recording.audit)
 
 
 def refusal(
-    item: RefusedCall, sites: Sites, mac: Mac | None, held: CapSet = frozenset()
+    item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet = frozenset()
 ) -> Refusal:
     """The one who refused, with the evidence; not counted. ``held``: what the target could have
     had."""
     if item.told is not None:
         by, evidence = item.told.by, item.told.evidence
     else:
-        by, evidence = _who(item, sites, mac, held)
+        by, evidence = _who(item, catalog, mac, held)
     return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
 
 
@@ -103,15 +103,18 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
             yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
 
 
-def _who(item: RefusedCall, sites: Sites, mac: Mac | None, held: CapSet) -> tuple[RefusedBy, str]:
+def _who(
+    item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet
+) -> tuple[RefusedBy, str]:
     if item.errno == "SIGSYS":
         return RefusedBy.SECCOMP, "a seccomp filter sent SIGSYS"
     if item.entered is False:
         return RefusedBy.SECCOMP, "a seccomp filter answered before the kernel's own code"
     if item.errno == "EROFS":
         return RefusedBy.MOUNT, "the file system is mounted read-only"
-    asked = [(question, rule) for question in item.denied if (rule := _rule(question, sites))]
-    return _asked(item, asked, held) if asked else _unasked(item, mac)
+    rules = ((question, _rule(question, catalog.sites)) for question in item.denied)
+    asked = [(question, rule) for question, rule in rules if rule is not None]
+    return _asked(item, asked, held, catalog.signs) if asked else _unasked(item, mac)
 
 
 def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
@@ -142,10 +145,13 @@ _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 
 
 def _asked(
-    item: RefusedCall, asked: Sequence[tuple[DeniedCheck, SiteRule]], held: CapSet
+    item: RefusedCall,
+    asked: Sequence[tuple[DeniedCheck, SiteRule]],
+    held: CapSet,
+    signs: Signs,
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
-    in_fork = any("copy_process" in question.site for question, _ in asked)
+    in_fork = any(signs.shows(Sign.FORK, question.site) for question, _ in asked)
     makes_users = item.errno == "EPERM" and in_fork
     for question, rule in asked:
         if rule.limit and question.ns is not Namespace.HOST and not makes_users:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from capadvise import clone_flags
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.askers import NamespaceScope
+from capadvise.catalog.signs import Signs
 from capadvise.catalog.sites import Meaning
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need, Proposal
@@ -90,7 +92,6 @@ _LOOKS_ABSENT = "xattr-trusted-read"
 """Without it, the attributes that were asked for look absent, and programs may go on."""
 _FREEZING = "fs-freeze"
 """Asks about the owner of the file system; but none that could be mounted there can be frozen."""
-_OVERLAY = "ovl_"
 _OF_NETWORK = "CAP_NET_"
 _NAMESPACE_OF = {
     **dict.fromkeys(("mount", "umount", "umount2", "fsopen", "fsmount", "fspick"), "mnt"),
@@ -106,13 +107,6 @@ _OF_PROCESSES = frozenset(["CAP_KILL", "CAP_SYS_NICE", "CAP_SYS_PTRACE"])
 """Asked of the user namespace in which another process was started."""
 _MAKES = "new-namespaces"
 """The rule about making namespaces."""
-_ENTERED = {
-    **{"timens_install": 0x80, "mntns_install": 0x20000, "cgroupns_install": 0x2000000},
-    **{"utsns_install": 0x4000000, "ipcns_install": 0x8000000, "pidns_install": 0x20000000},
-    "netns_install": 0x40000000,
-}
-"""Function that checks who enters a namespace → the flag by which such ones are made."""
-_ANY_NAMESPACE = sum(_ENTERED.values())
 _IN_PROC = "proc-"
 """What the rules are called by which a program looks into the processes that /proc shows."""
 _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "process"}
@@ -147,7 +141,7 @@ def _doings(evidence: Sequence[Judged]) -> Doings:
     mounts = any(item.rule is not None and item.rule.id in MOUNTS for item in evidence)
     for item in evidence:
         if item.rule is not None and item.rule.id == _MAKES:
-            made |= dict(item.check.args).get("flags", _ANY_NAMESPACE)
+            made |= dict(item.check.args).get("flags", clone_flags.ALL)
     return Doings(frozenset(check.program for check in pivots), made, mounts)
 
 
@@ -159,13 +153,14 @@ def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTH
         return Placed(NeedScope.USER_NAMESPACE)
     return _worst(
         [
-            _by_doings(item, doings, posture) or place_of_check(item, need.cap, catalog, posture)
+            _by_doings(item, doings, catalog.signs, posture)
+            or place_of_check(item, need.cap, catalog, posture)
             for item in deciding
         ]
     )
 
 
-def _by_doings(judged: Judged, doings: Doings, posture: Posture) -> Placed | None:
+def _by_doings(judged: Judged, doings: Doings, signs: Signs, posture: Posture) -> Placed | None:
     """What runc and crun do otherwise in a user namespace: they mount the host's device nodes, and
     leave the control group of devices alone. And who enters a namespace, or watches a file system,
     that is not its own."""
@@ -175,7 +170,7 @@ def _by_doings(judged: Judged, doings: Doings, posture: Posture) -> Placed | Non
     if rule == "cgroup-devices" and doings.runtimes:
         return Placed(NeedScope.HOST, lost="limits on the devices of its containers")
     check = judged.check
-    flag = next((_ENTERED[name] for name in check.site if name in _ENTERED), 0)
+    flag = next((signs.entered[name] for name in check.site if name in signs.entered), 0)
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
     if flag & ~doings.made and of_target:
         return Placed(NeedScope.HOST, "entering a namespace that others made")
@@ -253,10 +248,10 @@ def _scope(judged: Judged, catalog: Catalog) -> NamespaceScope | None:
     check, rule = judged.check, judged.rule.id if judged.rule else ""
     scope = catalog.sites.scope(check.cap, check.site)
     if scope is NamespaceScope.BOTH:
-        return asked_about(check, rule)
+        return asked_about(check, rule, catalog.signs)
     if rule == _FREEZING:
         return NamespaceScope.INITIAL
-    if scope is NamespaceScope.INITIAL and any(one.startswith(_OVERLAY) for one in check.site):
+    if scope is NamespaceScope.INITIAL and any(map(catalog.signs.is_of_overlay, check.site)):
         return NamespaceScope.OWNER  # an overlay that is mounted there does without
     return None if rule.startswith(_LOOKS_ABSENT) else scope
 

@@ -3,7 +3,6 @@ matters. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -11,6 +10,7 @@ from enum import StrEnum
 from capadvise.behaviour import Context
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog, Meaning
+from capadvise.catalog.signs import Sign, Signs
 from capadvise.dataclass import dataclass
 from capadvise.judge import Effect, judge
 from capadvise.recent import Recent
@@ -40,15 +40,6 @@ _NOT_FOR_WANT_OF_PERMISSION = {
     ("setpgid", "EACCES"): "its child has made an exec already (setpgid(2))",
 }
 """Errors that are no refusals."""
-
-
-_ON_THE_WAY = frozenset({"link_path_walk", "may_lookup"})
-_OF_THE_FILE = frozenset({"may_open", "may_linkat", "notify_change"})
-_ENTRIES = re.compile(
-    r"may_(create|delete).*|lookup_open|open_last_lookups|path_openat"
-    r"|vfs_(create|mkdir|mknod|symlink|link|tmpfile|unlink|rmdir|rename)"
-)
-"""Below the function that checks a mode. Much of fs/namei.c is inlined."""
 
 
 class OwnerKind(StrEnum):
@@ -199,19 +190,19 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
         denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
         told=call.told,
     )
-    who = refusal(seen, catalog.sites, None, call.permitted)
+    who = refusal(seen, catalog, None, call.permitted)
     caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
     kept = replace(call, denied=())  # what is remembered is to be small
     opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
-    part = _part(deciding[-1].site) if deciding else PathPart.ITSELF
+    part = _part(deciding[-1].site, catalog.signs) if deciding else PathPart.ITSELF
     return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden, opener, part)
 
 
-def _part(site: tuple[str, ...]) -> PathPart:
-    """As the functions say that a check of a file's mode has come through (fs/namei.c)."""
-    if _ON_THE_WAY.intersection(site):
+def _part(site: tuple[str, ...], signs: Signs) -> PathPart:
+    """What of a path a check was about."""
+    if signs.shows(Sign.PATH_ABOVE, site):
         return PathPart.ABOVE
-    if not _OF_THE_FILE.intersection(site) and any(map(_ENTRIES.fullmatch, site)):
+    if signs.shows(Sign.PATH_ENTRY, site) and not signs.shows(Sign.PATH_ITSELF, site):
         return PathPart.ENTRY
     return PathPart.ITSELF
 

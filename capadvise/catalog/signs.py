@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from capadvise import clone_flags
 from capadvise.dataclass import dataclass
 
 
@@ -37,6 +38,12 @@ class Sign(StrEnum):
     SOCKET_NAMESPACE = "socket-namespace"
     SETTINGS = "settings"
     RESTRICTED_SETTINGS = "restricted-settings"
+    FORK = "fork"
+    PATH_ABOVE = "path-above"
+    PATH_ITSELF = "path-itself"
+    PATH_ENTRY = "path-entry"
+    NETLINK_MACHINE = "netlink-machine"
+    NETLINK_OWNER = "netlink-owner"
     OVERCOMMIT = "overcommit"
 
 
@@ -62,12 +69,19 @@ class Signs:
     """System calls."""
     asked: Mapping[str, str]
     """System call that does not fail where a capability is missing → what its arguments ask for."""
+    entered: Mapping[str, int]
+    """Function that checks who enters a namespace → the flag by which such ones are made."""
+    overlay_prefix: str
     failed_anyway: frozenset[int]
     """Results (negative errnos) of calls that come to nothing with or without the capability."""
 
     def shows(self, sign: Sign, site: Sequence[str]) -> bool:
         """Whether one of the functions stands in a call site."""
         return not self.functions[sign].isdisjoint(site)
+
+    def is_of_overlay(self, function: str) -> bool:
+        """Whether a function, or what a rule says of one, is overlayfs's."""
+        return function.startswith(self.overlay_prefix)
 
 
 def signs_of(facts: Mapping[str, Any]) -> Signs:
@@ -80,5 +94,7 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
         asked=facts["asked"],
+        entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},
+        overlay_prefix=facts["overlay_prefix"],
         failed_anyway=frozenset(-int(getattr(errno, name)) for name in facts["failed_anyway"]),
     )

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
+from capadvise import clone_flags, strict
 from capadvise.catalog import values
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.errors import BadInput
 
 _NUMBERS = ("many-links", "few-states", "many-settings")
 _CALLS = ("gives-up-rights",)
+_SECTIONS = (
+    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
+    "failed_anyway",
+)
 
 
 def parse_signs(path: Path, text: str) -> dict[str, Any]:
@@ -22,15 +26,15 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
     Raises BadInput with file and line.
     """
     raw = strict.load(path, text)
-    strict.keys(
-        path, raw, required=("functions", "symbols", "numbers", "calls", "asked", "failed_anyway")
-    )
+    strict.keys(path, raw, required=_SECTIONS)
     functions = _named(path, raw["functions"], tuple(Sign))
     symbols = _named(path, raw["symbols"], tuple(ImportSign))
     calls = _named(path, raw["calls"], _CALLS)
     strict.keys(path, raw["numbers"], required=_NUMBERS)
     numbers = {key: _number(path, raw["numbers"][key]) for key in _NUMBERS}
-    asked = {key: values.text(path, raw["asked"], key) for key in raw["asked"] if key[0] != "_"}
+    asked, entered = _texts(path, raw["asked"]), _texts(path, raw["entered"])
+    if unknown := [flag for flag in entered.values() if flag not in clone_flags.NAMES.values()]:
+        raise BadInput(f"{values.at(path, raw['entered'])}: {unknown[0]!r} makes no namespace")
     failed = values.texts(path, raw, "failed_anyway")
     if unknown := [name for name in failed if not hasattr(errno, name)]:
         raise BadInput(f"{values.at(path, raw)}: {unknown[0]!r} is not the name of an error")
@@ -40,8 +44,14 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
         "numbers": numbers,
         "calls": calls,
         "asked": asked,
+        "entered": entered,
+        "overlay_prefix": values.text(path, raw, "overlay_prefix"),
         "failed_anyway": list(failed),
     }
+
+
+def _texts(path: Path, raw: Any) -> dict[str, str]:
+    return {key: values.text(path, raw, key) for key in raw if key != strict.LINE}
 
 
 def _named(path: Path, raw: Any, roles: Sequence[str]) -> dict[str, list[str]]:

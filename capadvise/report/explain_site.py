@@ -93,8 +93,10 @@ def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Ite
 
 def _rule(rule: SiteRule, scope: NamespaceScope | None, catalog: Catalog) -> Iterator[str]:
     caps = listed([cap.short for cap in sorted(rule.caps)], "or") if rule.caps else "any capability"
-    overlay = " (on overlayfs, such as a container's root)" * any("ovl_" in at for at in rule.at)
-    yield from paragraph(f"{caps} is checked: {rule.text}{overlay}", "")
+    functions = [function for at in rule.at for function in at.split("<")]
+    overlay = any(map(catalog.signs.is_of_overlay, functions))
+    where = " (on overlayfs, such as a container's root)" if overlay else ""
+    yield from paragraph(f"{caps} is checked: {rule.text}{where}", "")
     yield from bullet(f"Refused, {_refused(rule)}")
     for text in _remarks(rule, catalog):
         yield from bullet(text)

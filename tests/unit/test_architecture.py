@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import capadvise
+from capadvise import clone_flags
+from capadvise.recording import Origin
+from tests.support.recordings import CATALOG
 
 TOP = Path(capadvise.__file__).parents[1]
 TEXTS = {
@@ -32,6 +35,11 @@ COMPLEX = {
     "capadvise/linux/ftrace/event_order.py:_read": "the hot loop: calls are too slow",
 }
 """What has to branch more often, and why."""
+OTHER_NUMBERS = {
+    "capadvise/either_namespace.py",  # MS_PRIVATE … are bits of another call
+    "capadvise/linux/kernel/uapi.py",
+    "capadvise/linux/retry/bpf.py",  # the bit of x32's calls
+}
 _BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert),
     *(ast.comprehension, ast.match_case),
@@ -147,6 +155,35 @@ def test_libc_is_loaded_in_one_place() -> None:
     assert {path for path in package if loads.search(TEXTS[path])} == {
         "capadvise/linux/kernel/libc.py"
     }
+
+
+def test_kinds_of_namespaces_have_their_numbers_in_one_place() -> None:
+    numbers = {number for number in (*clone_flags.NAMES, clone_flags.ALL) if number > 0xFFFF}
+    written = re.compile(r"\b0x[0-9a-fA-F]{5,8}\b")
+    places = {
+        path
+        for path, text in TEXTS.items()
+        if path.startswith("capadvise/")
+        and numbers.intersection(int(number, 16) for number in written.findall(text))
+    }
+    assert places - OTHER_NUMBERS == {"capadvise/clone_flags.py"}
+
+
+def test_functions_of_the_kernel_are_named_in_the_catalog() -> None:
+    """Which ones tell something is a fact, with a source; what decides asks by the role that they
+    play. ``linux`` reads stacks, and has to know some."""
+    named = [at for rule in CATALOG.sites.rules for at in rule.at]
+    named += [name for names in CATALOG.signs.functions.values() for name in names]
+    functions = {function for name in named for function in name.split("<") if "_" in function}
+    functions -= CATALOG.syscalls.numbers["x86_64"].keys() | set(Origin)
+    assert len(functions) > 500
+    places = {
+        path: names
+        for path, text in TEXTS.items()
+        if path.startswith("capadvise/") and not path.startswith("capadvise/linux/")
+        if (names := functions.intersection(re.findall(r'"(\w+)"', text)))
+    }
+    assert places == {}
 
 
 def test_the_way_through_the_package_is_that_of_the_contract() -> None:

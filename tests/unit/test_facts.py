@@ -85,6 +85,7 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("signs.yaml", ("  overlay-mount:", "  underlay-mount:"), "unknown key 'underlay-mount'"),
         ("signs.yaml", ("names: [may_open]", "names: may_open"), "'names' must be a list of texts"),
         ("signs.yaml", ("value: 40", "value: many"), "'value' must be a number"),
+        ("signs.yaml", ("CLONE_NEWNET", "CLONE_FILES"), "'CLONE_FILES' makes no namespace"),
         ("signs.yaml", ("[ENOENT,", "[ENONE,"), "'ENONE' is not the name of an error"),
         ("seccomp.yaml", ("podman", "lxc"), "line 1: unknown key 'lxc'"),
         ("seccomp.yaml", ("CAP_BPF", "CAP_EBPF"), "line 3: 'CAP_EBPF' is not the name"),

@@ -100,7 +100,7 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
     ],
 )  # fmt: skip
 def test_who(known: RefusedCall, mac: Mac | None, by: str, evidence: str) -> None:
-    found = refusal(known, SITES, mac)
+    found = refusal(known, CATALOG, mac)
     assert found.by is RefusedBy(by)
     assert evidence in found.evidence
 
@@ -172,7 +172,7 @@ def test_who_gave_it_up_itself_is_not_told_that_it_is_missing() -> None:
     """sshd tries whether it can become root again, and is refused as it expects."""
     known = call("sethostname", "EPERM", HOST_NAME)
     caps = frozenset({Cap.parse("SYS_ADMIN")})
-    assert refusal(known, SITES, None).evidence.endswith("SYS_ADMIN was checked and is missing")
-    assert refusal(known, SITES, None, caps).evidence.endswith(
+    assert refusal(known, CATALOG, None).evidence.endswith("SYS_ADMIN was checked and is missing")
+    assert refusal(known, CATALOG, None, caps).evidence.endswith(
         "SYS_ADMIN was checked and had been given up by the program itself"
     )

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from capadvise import clone_flags
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import Lookup
-from capadvise.linux.kernel import syscalls, uapi
+from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs
 from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
@@ -146,7 +147,7 @@ def test_after_a_clone_that_makes_a_user_namespace_checks_have_no_arguments_of_i
     tracker = Tracker(types, symbols, starts, TARGET, 0, 0)
     stack = event(STACK, TARGET, struct.pack("<iiq", 1, 0, 0x1010))
     ask = [event(CHECK, TARGET, struct.pack("<qii", 0, 24, 0)), stack]
-    begin = event(40, TARGET, struct.pack("<q5Q", 0, uapi.CLONE_NEWUSER, 0, 0, 0, 0))
+    begin = event(40, TARGET, struct.pack("<q5Q", 0, clone_flags.CLONE_NEWUSER, 0, 0, 0, 0))
     seen = [execs(TARGET, b"/bin/x"), begin, *ask, forks(TARGET, 7), *ask, *ask]
     tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
     tracker.finish()

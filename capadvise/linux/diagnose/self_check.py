@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from capadvise import clone_flags
 from capadvise.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Verdict
@@ -23,7 +24,7 @@ from capadvise.errors import CapadviseError
 from capadvise.linux.diagnose import self_check_target
 from capadvise.linux.ftrace import probes, tracefs
 from capadvise.linux.ftrace.instances import require_place
-from capadvise.linux.kernel import id_maps, libc, uapi
+from capadvise.linux.kernel import id_maps, libc
 from capadvise.linux.retry.mode import own_maps, require_retry
 from capadvise.report.load import load
 from capadvise.report.model import Report
@@ -132,7 +133,7 @@ def _try(how: str, folder: Path) -> Tried:
 def _enter_own_network() -> None:
     """Where the target's port is free; refused in a container, which has such a network."""
     with suppress(OSError):
-        libc.unshare(uapi.CLONE_NEWNET)
+        libc.unshare(clone_flags.CLONE_NEWNET)
 
 
 def _has_other_ids() -> bool:

@@ -8,6 +8,7 @@ the first of each is told.
 
 from __future__ import annotations
 
+from capadvise import clone_flags
 from capadvise.caps import SYS_ADMIN
 from capadvise.linux.ftrace.bpf_assembler import FRAME, Assembler
 from capadvise.linux.ftrace.denial_record import (
@@ -39,9 +40,6 @@ from capadvise.linux.ftrace.denial_record import (
     DenialMaps,
     KernelLayout,
 )
-
-_NAMESPACES = 0x7E020080
-"""CLONE_NEW*: a fork without them is no business of CAP_SYS_ADMIN's."""
 
 _LOOKUP, _UPDATE, _DELETE, PID_TGID, COMM, TASK = 1, 2, 3, 14, 16, 35
 _GET_STACK, _READ_USER, READ, _READ_USER_TEXT, _READ_TEXT = 67, 112, 113, 114, 115
@@ -85,7 +83,7 @@ def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> No
     if calls.clone is not None:
         code.jump_if(3, "!=", calls.clone, "no clone")
         code.load(8, 4, REGISTERS, layout.arguments[0])
-        code.keep_bits(4, _NAMESPACES)
+        code.keep_bits(4, clone_flags.ALL)  # a fork without them is no business of SYS_ADMIN's
         code.jump_if(4, "==", 0, "end")
         code.label("no clone")
     if calls.clone3 is not None:
@@ -94,7 +92,7 @@ def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> No
         code.load(8, 3, REGISTERS, layout.arguments[0])
         read(code, _READ_USER, FRAME, -8, 8)
         code.load(8, 4, FRAME, -8)
-        code.keep_bits(4, _NAMESPACES)
+        code.keep_bits(4, clone_flags.ALL)
         code.jump_if(4, "==", 0, "end")
 
 

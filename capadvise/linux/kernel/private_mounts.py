@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
+from capadvise import clone_flags
 from capadvise.linux.kernel import libc, uapi
 
 
@@ -35,6 +36,6 @@ def _leave_chroot() -> None:
     fs/namespace.c."""
     own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        libc.setns(own, uapi.CLONE_NEWNS)
+        libc.setns(own, clone_flags.CLONE_NEWNS)
     finally:
         os.close(own)

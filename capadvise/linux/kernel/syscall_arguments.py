@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import cache
 
+from capadvise import clone_flags
 from capadvise.linux.kernel import uapi
 
 SIGNATURES: dict[str, str] = {
@@ -199,6 +200,6 @@ _WORDS: dict[str, Callable[[int], str]] = {
     "number": lambda value: f"request {signed(value)}",
     "count": lambda value: f"{value} groups",
     "size": lambda value: f"{value} bytes",
-    "namespaces": lambda value: "|".join(n for bit, n in uapi.NAMESPACES.items() if value & bit),
+    "namespaces": lambda value: "|".join(n for bit, n in clone_flags.NAMES.items() if value & bit),
 }
 """Kind → its value in words."""

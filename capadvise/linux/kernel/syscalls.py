@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
+from capadvise import clone_flags
 from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import syscall_arguments, uapi
@@ -28,8 +29,8 @@ FILTERS: dict[str, str] = {
         for number in (0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5410, 0x5413, 0x541B, 0x5421)
     )
     + " && cmd != 21585",
-    # each fork is one; only those that make namespaces: CLONE_NEW*
-    "clone": "clone_flags & 0x7e020080",
+    # each fork is one; only those that make namespaces
+    "clone": f"clone_flags & {clone_flags.ALL:#x}",
 }
 """Filters for calls that are frequent but for the most part never checked."""
 
@@ -82,7 +83,7 @@ def refusable(missing: CapSet) -> list[str]:
 
 def makes_users(flags: int) -> bool:
     """Whether the flags of unshare, clone or setns are for a user namespace."""
-    return bool(flags & uapi.CLONE_NEWUSER)
+    return bool(flags & clone_flags.CLONE_NEWUSER)
 
 
 def made_ambient(values: tuple[int, ...]) -> CapSet:

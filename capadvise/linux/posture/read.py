@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 
+from capadvise import clone_flags
 from capadvise.dataclass import dataclass
-from capadvise.linux.kernel import id_maps, libc, procfs, uapi
+from capadvise.linux.kernel import id_maps, libc, procfs
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
@@ -168,7 +169,7 @@ def _enter(network: Path) -> bool:
     except OSError:
         return False
     try:
-        libc.setns(fd, uapi.CLONE_NEWNET)
+        libc.setns(fd, clone_flags.CLONE_NEWNET)
         return True
     except OSError:
         return False

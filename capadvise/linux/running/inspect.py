@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from capadvise import clone_flags
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
@@ -106,7 +107,7 @@ def closed(
     numbers = catalog.syscalls.numbers[AUDIT_ARCHS[arch]]
     for call in sorted(opens.keys() & numbers.keys()):
         # clone is refused for what it makes: all namespaces are asked for
-        args = (0x7E020080,) if call == "clone" else ()
+        args = (clone_flags.ALL,) if call == "clone" else ()
         if answer(filters, numbers[call], arch, args).refuses:
             yield call, frozenset(opens[call])
 

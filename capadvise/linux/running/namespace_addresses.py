@@ -23,9 +23,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from capadvise import clone_flags
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import Buffers
-from capadvise.linux.kernel import libc, uapi, user_namespaces
+from capadvise.linux.kernel import libc, user_namespaces
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.linux.tracking.tracker import Tracker
 
@@ -106,7 +107,7 @@ def _ask(namespace: int, go: int) -> None:
     code = 1
     with suppress(BaseException):
         if os.read(go, 1):
-            libc.setns(namespace, uapi.CLONE_NEWUSER)
+            libc.setns(namespace, clone_flags.CLONE_NEWUSER)
             libc.capset(0, 0, 0)
             code = 0
     os._exit(code)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
+from capadvise.clone_flags import CLONE_NEWNS
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.record.container_starts import healthcheck_command, is_command
 from capadvise.linux.engines.shims import is_runtime
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.running.not_ours import NotOurs
 from capadvise.linux.running.restarts import Restarts, container_again, unit_again
 from capadvise.linux.running.target import Running

@@ -22,7 +22,8 @@ from typing import NamedTuple
 if __name__ == "__main__":  # started with -I -S, it has no path
     sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
-from capadvise.linux.kernel import libc, procfs, uapi
+from capadvise import clone_flags
+from capadvise.linux.kernel import libc, procfs
 from capadvise.linux.kernel.process_tree import descendants
 
 _GOES_ON = 1.0
@@ -271,7 +272,7 @@ def check(pid: int, wanted: list[str], starts: float = _STARTS) -> str | None:
 
 def _enter(pid: int) -> None:
     with open(f"/proc/{pid}/ns/net", "rb") as namespace:
-        libc.setns(namespace.fileno(), uapi.CLONE_NEWNET)
+        libc.setns(namespace.fileno(), clone_flags.CLONE_NEWNET)
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,8 @@ import contextlib
 import os
 from typing import Any
 
-from capadvise.linux.kernel import libc, uapi
+from capadvise import clone_flags
+from capadvise.linux.kernel import libc
 
 _NO_CAPABILITY = 63
 
@@ -28,9 +29,9 @@ def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
     try:
         if plan["namespace"]:
             users = os.open(plan["namespace"], os.O_RDONLY | os.O_CLOEXEC)
-            libc.setns(users, uapi.CLONE_NEWUSER)
+            libc.setns(users, clone_flags.CLONE_NEWUSER)
         elif new:
-            libc.unshare(uapi.CLONE_NEWUSER)
+            libc.unshare(clone_flags.CLONE_NEWUSER)
     except OSError as error:
         step = "make a user namespace" if new else "enter the trial's user namespace"
         raise Refused(step, error.errno or 0) from error

@@ -8,6 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
+from capadvise import clone_flags
 from capadvise.linux.kernel import libc, uapi
 from capadvise.linux.kernel.private_mounts import make_mounts_private
 from capadvise.linux.trials import user_namespace
@@ -43,8 +44,8 @@ def isolate(
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
     users = user_namespace.enter() if userns else None
     if not userns:
-        networked = uapi.CLONE_NEWNET | uapi.CLONE_NEWUTS | uapi.CLONE_NEWIPC
-        libc.unshare(uapi.CLONE_NEWNS | networked)
+        networked = clone_flags.CLONE_NEWNET | clone_flags.CLONE_NEWUTS | clone_flags.CLONE_NEWIPC
+        libc.unshare(clone_flags.CLONE_NEWNS | networked)
     make_mounts_private()
     _loopback_up()
     if not in_place:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from capadvise.linux.kernel import libc, uapi
+from capadvise import clone_flags
+from capadvise.linux.kernel import libc
 from capadvise.user_namespace import USUAL_IDS
 
 _KINDS = {
-    "net": uapi.CLONE_NEWNET,
-    "uts": uapi.CLONE_NEWUTS,
-    "ipc": uapi.CLONE_NEWIPC,
-    "mnt": uapi.CLONE_NEWNS,
+    "net": clone_flags.CLONE_NEWNET,
+    "uts": clone_flags.CLONE_NEWUTS,
+    "ipc": clone_flags.CLONE_NEWIPC,
+    "mnt": clone_flags.CLONE_NEWNS,
 }
 
 
@@ -52,7 +53,7 @@ def enter() -> str:
 def _make(tell: int, go: int) -> None:
     """In the child: make them, and stay until they were opened."""
     try:
-        libc.unshare(uapi.CLONE_NEWUSER)
+        libc.unshare(clone_flags.CLONE_NEWUSER)
         os.write(tell, b"u")
         if os.read(go, 1):
             libc.unshare(sum(_KINDS.values()))

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from capadvise.caps import Sets
+from capadvise.clone_flags import CLONE_NEWNS
 from capadvise.linux.engines.cli.cgroup_path import parse_place
 from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.cri.bundle import ID, CriContainer
 from capadvise.linux.engines.shims import is_runtime, is_shim, word_after
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.posture import Posture

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from capadvise.caps import Sets
+from capadvise.clone_flags import CLONE_NEWNS
 from capadvise.linux.engines.shims import container_id, is_shim
 from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.uapi import CLONE_NEWNS
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.posture import Posture

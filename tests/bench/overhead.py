@@ -46,8 +46,8 @@ SLOW = 0.1
 Wrap = Callable[[list[str]], list[str]]
 
 
-def _capadvise(*options: str) -> Wrap:
-    return lambda argv: [CAPADVISE, "run", "-q", "-o", "/dev/null", *options, "--", *argv]
+def _capadvise(*options: str, program: str = CAPADVISE) -> Wrap:
+    return lambda argv: [program, "run", "-q", "-o", "/dev/null", *options, "--", *argv]
 
 
 def _strace(*options: str) -> Wrap:
@@ -206,6 +206,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("rounds", nargs="?", type=int, default=5)
     parser.add_argument("loads", nargs="*", metavar="LOAD", help="a part of a load's name")
     parser.add_argument("--tools", default=",".join(TOOLS), help="separated by commas")
+    beside = "also the capadvise of another checkout, in whose .venv it is; more than once, too"
+    parser.add_argument("--beside", metavar="FOLDER", action="append", default=[], help=beside)
     return parser.parse_args()
 
 
@@ -213,9 +215,12 @@ def main() -> None:
     asked = arguments()
     rounds, words = asked.rounds, asked.loads
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed capadvise is compiled
-    seconds([CAPADVISE, "--version"])
+    others = {f"capadvise of {tree}": f"{tree}/.venv/bin/capadvise" for tree in asked.beside}
+    for program in (CAPADVISE, *others.values()):
+        seconds([program, "--version"])
+    TOOLS.update({name: _capadvise(program=program) for name, program in others.items()})
     chosen = [load for load in LOADS if not words or any(word in load.name for word in words)]
-    tools = [name for name in asked.tools.split(",") if works(TOOLS[name])]
+    tools = [name for name in (*asked.tools.split(","), *others) if works(TOOLS[name])]
     starts = {name: start_up(TOOLS[name], 3 * rounds) for name in tools}
     begins = min(before_exec(3 * rounds))
     met = "met" if begins <= START_BUDGET else "NOT MET"

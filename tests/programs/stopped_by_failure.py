@@ -1,5 +1,5 @@
-"""Says when a child is stopped that makes 100 folders and then, twice, one that is there already:
-``FailingCalls`` is to stop it at the first failure. On x86-64, in an empty folder, as root."""
+"""Says when a child gets the signal of ``FailingCalls`` that makes 100 folders and then, twice, one
+that is there already: at the first failure. On x86-64, in an empty folder, as root."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ import errno
 import os
 import signal
 
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.retry.failing import FailingCalls
+from capadvise.linux.retry.failing import SIGNAL, FailingCalls
 
 MKDIR = 83  # arch/x86/entry/syscalls/syscall_64.tbl
+NUMBER_AT = 120  # orig_ax, arch/x86/include/asm/ptrace.h
 
 
-def child(begin: int) -> None:
+def child(begin: int, made: int, go_on: int) -> None:
+    signal.signal(SIGNAL, lambda *_: print(f"signal after {len(os.listdir())} folders", flush=True))
     os.read(begin, 1)
-    for number in [*range(100), 0, 0]:
+    for number in range(100):
+        os.mkdir(f"{number}")
+    os.write(made, b"1")
+    os.read(go_on, 1)
+    for _ in range(2):
         try:
-            os.mkdir(f"{number}")
+            os.mkdir("0")
         except FileExistsError:
             continue
     os._exit(0)
 
 
 def main() -> None:
-    failing = FailingCalls(tracefs.find(), {errno.EEXIST})
-    begin, let_begin = os.pipe()
+    failing = FailingCalls({errno.EEXIST}, NUMBER_AT)
+    (begin, let_begin), (made, say_made), (go_on, let_go_on) = os.pipe(), os.pipe(), os.pipe()
     pid = os.fork()
     if not pid:
-        child(begin)
+        child(begin, say_made, go_on)
     assert failing.arm(pid, MKDIR)
     os.write(let_begin, b"1")
-    while True:
-        _, status = os.waitpid(pid, os.WUNTRACED)
-        if not os.WIFSTOPPED(status):
-            break
-        print(f"stopped after {len(os.listdir())} successes", flush=True)
-        os.kill(pid, signal.SIGCONT)
-    print(f"ended with {os.waitstatus_to_exitcode(status)}", flush=True)
+    os.read(made, 1)
+    print("armed", failing.disarm(pid), failing.disarm(pid), flush=True)
+    failing.arm(pid, MKDIR)
+    os.write(let_go_on, b"1")
+    _, status = os.waitpid(pid, 0)
+    print("armed", failing.disarm(pid))
+    print(f"ended with {os.waitstatus_to_exitcode(status)}")
 
 
 main()

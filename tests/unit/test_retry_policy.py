@@ -639,9 +639,9 @@ def test_what_changes_nothing_stays_raised_only_for_what_changes_nothing() -> No
     assert run.policy.raised == {}
     thread = run.thread("chown", (500, 33, 34), proc=proc)
     assert run.policy.entered(thread) == BeginWith(KEPT | bit(CHOWN))
-    assert not run.policy.needs_failure_alone(thread)
+    assert run.policy.needs_failure_alone(thread)
     thread.effective = KEPT | bit(CHOWN)
-    run.finished(thread, 0)
+    run.policy.ran_raised(thread)
     run.tree.evidence.finish(run.tree.refusals)
     assert run.said("counts") == [[[0, ENOUGH, 1]]]
     for call, args in (("chown", (500, 34, 34)), ("fchown", (3, 33, 34)), ("unlink", (500,))):
@@ -676,9 +676,6 @@ def test_files_of_proc_are_kept_in_mind_when_they_are_opened(path: bytes, alone:
     thread = run.thread(call, args, **more)
     run.policy.entered(thread)
     assert run.policy.needs_failure_alone(thread) is alone
-    run.finished(thread, "EACCES", 0)
-    thread.attempts = None
-    assert not run.policy.needs_failure_alone(thread)  # its successes are counted from now on
 
 
 def test_after_which_errors_a_call_is_looked_at() -> None:

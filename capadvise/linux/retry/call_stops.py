@@ -4,14 +4,13 @@ This is the way of each call that is stopped, up to twice: what is not needed is
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 
 from capadvise.linux.retry import bpf, machine
 from capadvise.linux.retry.actions import RESUME, Action
 from capadvise.linux.retry.calls import Interface
-from capadvise.linux.retry.failing import FailingCalls
+from capadvise.linux.retry.failing import SIGNAL, FailingCalls
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, SYSCALL
 from capadvise.linux.retry.policy import Policy
@@ -57,13 +56,18 @@ class CallStops:
             self._after(thread, result)
 
     def interrupted(self, thread: Thread) -> None:
-        """Something else stops the thread before it is told that the call has failed: a signal, or
-        job control. The call is made again afterwards, and fails again."""
+        """Another signal stops the thread before it is told that the call has failed. The call is
+        made again afterwards, and fails again."""
         registers, result = self._came_back(thread)
         thread.step = CallStep.FREE
         if self.failing is not None and result is not None and -result in self.failing.errors:
             way = self.injector.processors[thread.arch]
             machine.put(thread.tid, way.rewound(registers, thread.number, thread.args))
+
+    def disarm(self, thread: Thread) -> None:
+        """It makes another call, or is gone: its armed call, if any, is over."""
+        if self.failing is not None and self.failing.disarm(thread.tid):
+            self.policy.ran_raised(thread)
 
     def _came_back(self, thread: Thread) -> tuple[Registers, int | None]:
         way = self.injector.processors[thread.arch]
@@ -107,8 +111,7 @@ class CallStops:
     def entry(self, thread: Thread, info: tuple[int, ...], *, filtered: bool = False) -> None:
         """A call begins, for the first time or again. This is the way of each call that is
         stopped: what is not needed is not asked for. ``filtered``: it is past the filter."""
-        if self.failing is not None:
-            self.failing.disarm(thread.tid)
+        self.disarm(thread)
         _, arch, pointer, stack, number = info[:5]
         again = thread.step is CallStep.AGAIN and (thread.number, thread.pointer) == (
             number,
@@ -144,13 +147,13 @@ class CallStops:
             machine.op(SYSCALL, thread.tid)
 
     def _arms(self, thread: Thread, way: Interface) -> bool:
-        """Whether the thread is to be stopped only if its call fails. What stops it would remove a
-        SIGCONT that it blocks."""
+        """Whether the thread is to be stopped only if its call fails. That would not stop it while
+        it blocks the signal."""
         return (
             self.failing is not None
             and way.arch == self.injector.native
             and thread.number not in way.only
             and self.policy.needs_failure_alone(thread)
-            and not machine.blocks(thread.tid, signal.SIGCONT)
+            and not machine.blocks(thread.tid, SIGNAL)
             and self.failing.arm(thread.tid, thread.number)
         )

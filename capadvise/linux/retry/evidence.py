@@ -70,10 +70,6 @@ class EvidenceLog:
         self._latest[program, call] = number
         return self._proofs[program, call, cap]
 
-    def was_shown(self, program: str, call: str) -> bool:
-        """Whether a fact was noted of this call."""
-        return (program, call) in self._latest
-
     def ran_raised(self, program: str, call: str) -> None:
         """The call succeeded while what it was shown to need was still raised."""
         number = self._latest.get((program, call))

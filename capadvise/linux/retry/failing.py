@@ -1,21 +1,16 @@
 """Stopping a thread at the end of a call only if that failed: a BPF program does it.
 
 A call that succeeds tells nothing, and most do. Where the tracer needs to know only of failures it
-arms the thread: the program, which runs at the end of each system call of this machine, sends it a
-SIGSTOP if the call comes back with an error behind which a capability can stand, and disarms it.
-That signal cannot be blocked, nobody else sends it as the kernel, and the tracer does not let it be
-delivered.
+arms the thread: the program, which runs at the end of each system call of this machine, disarms it
+if the call fails, and sends it a signal if it failed with an error behind which a capability can
+stand. A thread that is still armed at its next stop succeeded.
 
-SIGSTOP and SIGCONT remove each other from what is pending in a process (prepare_signal in the
-kernel's signal.c). Whoever sends SIGCONT removes ours, but also stops each traced thread, and then
-the tracer looks whether the armed call failed. Ours removes SIGCONT: a thread that blocks it is not
-armed. What remains:
-
-- A handler of SIGCONT does not run if the signal comes while an armed call fails, or if it is
-  pending for another thread alone, which blocks it.
-- A SIGSTOP that is sent to the thread alone while ours is pending is taken for ours.
-- A failure is missed if its processor was taken from a thread that was just using a BPF map: the
-  kernel runs no such program then (bpf_prog_active in bpf_trace.c).
+The signal is SIGSTKFLT: the kernel and libraries never use it, no other signal removes it from
+what is pending, and it reaches a traced thread also where it is ignored. It waits for its thread
+alone, which has it before its next instruction, and the tracer does not let it be delivered. Only a
+thread that blocks it would go on: that is not armed. What remains: where a signal for this thread
+alone comes while its armed call fails, and its handler blocks all signals, the handler can see
+SIGSTKFLT pending.
 """
 
 from __future__ import annotations
@@ -26,36 +21,38 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from capadvise.linux.ftrace import tracefs
 from capadvise.linux.ftrace.bpf_assembler import FRAME, Assembler
-from capadvise.linux.kernel import libc, uapi
+from capadvise.linux.kernel import libc, procfs, uapi
 
-_EVENT = Path("events/raw_syscalls/sys_exit")
+SIGNAL = signal.SIGSTKFLT
 _GROUP = 64
 """So many threads share an entry of the table: a byte each, which can be set without a lock."""
 _CALLS, _ARMED = 127, 128
-"""What of a call's number is kept, and what marks the byte. Another call with the same bits stops
-the thread for nothing."""
-_MAP_LOOKUP, _PID_TGID, _SEND_SIGNAL_THREAD = 1, 14, 117
+"""What of a call's number is kept, and what marks the byte. The failure of another call with the
+same bits disarms the thread, and can stop it for nothing."""
+_MAP_LOOKUP, _PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 1, 14, 113, 117
 
 
 class FailingCalls:
     """Which threads are to be stopped if their present call fails."""
 
-    def __init__(self, root: Path, errors: Collection[int]) -> None:
-        """``root`` is that of tracefs. Raises OSError where the kernel or its lockdown refuses."""
+    def __init__(self, errors: Collection[int], number: int) -> None:
+        """``number``: where the number of a call stands in its registers (struct pt_regs). Raises
+        OSError where the kernel or its lockdown refuses, and where it does not name threads as we
+        do: in a pid namespace."""
+        if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
+            raise OSError("inside a pid namespace")
         self.errors = errors
         groups = -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // _GROUP)
         table = libc.bpf_array(_GROUP, groups)
         try:
             self._bytes = mmap.mmap(table, groups * _GROUP)
-            fields = tracefs.format_of(root / _EVENT).fields
-            code = program(table, errors, fields["id"].offset, fields["ret"].offset)
-            loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_TRACEPOINT, code)
+            code = program(table, errors, number)
+            loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code)
         finally:
             os.close(table)  # the mapping and the program have copies
         try:
-            libc.perf_tracepoint(tracefs.event_id(root / _EVENT), loaded)  # until we end
+            libc.bpf_raw_tracepoint("sys_exit", loaded)  # until we end
         finally:
             os.close(loaded)
 
@@ -66,42 +63,58 @@ class FailingCalls:
         self._bytes[tid] = number & _CALLS | _ARMED
         return True
 
-    def disarm(self, tid: int) -> None:
-        """The thread makes another call, or is gone: its number may come again with a stranger."""
-        if tid < len(self._bytes):
-            self._bytes[tid] = 0
+    def disarm(self, tid: int) -> bool:
+        """The thread makes another call, or is gone: its number may come again with a stranger.
+        Whether it was armed, and its call has not failed."""
+        if tid >= len(self._bytes) or not self._bytes[tid]:
+            return False
+        self._bytes[tid] = 0
+        return True
 
 
-def program(table: int, errors: Collection[int], number: int, result: int) -> bytes:
-    """What runs at the end of each call. ``number``, ``result``: where they stand in the event."""
+def program(table: int, errors: Collection[int], number: int) -> bytes:
+    """What runs at the end of each call. ``number``: see ``FailingCalls``.
+
+    At a raw tracepoint, with the registers' address and the result: a program at the tracepoint's
+    event would not run on a processor that was just taken from a thread using a BPF map
+    (bpf_prog_active in the kernel's bpf_trace.c)."""
     code = Assembler()
-    code.move(6, 1)
-    code.load(8, 7, 6, result)
+    code.load(8, 7, 1, 8)
     code.jump_if(7, "signed >=", 0, "end")
-    for error in sorted(errors):
-        code.jump_if(7, "==", -error, "failed")
-    code.jump("end")
-    code.label("failed")
+    code.load(8, 6, 1, 0)
     code.call(_PID_TGID)
     code.store(8, FRAME, -8, 0)
     code.load(4, 8, FRAME, -8)
     code.move(1, 8)
     code.shift_right(1, _GROUP.bit_length() - 1)
-    code.store(4, FRAME, -12, 1)
+    code.store(4, FRAME, -8, 1)
     code.map(1, table)
     code.move(2, FRAME)
-    code.add(2, -12)
+    code.add(2, -8)
     code.call(_MAP_LOOKUP)
     code.jump_if(0, "==", 0, "end")
     code.keep_bits(8, _GROUP - 1)
     code.add_register(0, 8)
     code.load(1, 9, 0, 0)
-    code.load(8, 1, 6, number)
+    code.jump_if(9, "==", 0, "end")
+    code.move(8, 0)
+    code.store_value(4, FRAME, -8, 0)
+    code.move(1, FRAME)
+    code.add(1, -8)
+    code.set(2, 4)
+    code.move(3, 6)
+    code.add(3, number)
+    code.call(_READ_KERNEL)
+    code.load(4, 1, FRAME, -8)
     code.keep_bits(1, _CALLS)
     code.set_bits(1, _ARMED)
     code.jump_if_register(1, "!=", 9, "end")
-    code.store_value(1, 0, 0, 0)
-    code.set(1, signal.SIGSTOP)
+    code.store_value(1, 8, 0, 0)
+    for error in sorted(errors):
+        code.jump_if(7, "==", -error, "failed")
+    code.jump("end")
+    code.label("failed")
+    code.set(1, SIGNAL)
     code.call(_SEND_SIGNAL_THREAD)
     code.label("end")
     code.exit()

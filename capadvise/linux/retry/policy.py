@@ -122,7 +122,6 @@ class Policy:
             and thread.attempts is None
             and not thread.injection_disabled
             and not thread.process.procfs_fds
-            and not self.evidence.was_shown(thread.program, thread.call.name)  # it is counted
             and not (thread.call.handling is Handling.OPEN and opens_pseudo(thread))
         )
 
@@ -161,12 +160,13 @@ class Policy:
         if thread.attempts is not None:
             self._shown(thread, thread.attempts, result)
         else:
-            self._ran_raised(thread)
+            self.ran_raised(thread)
         self.bookkeeping.succeeded(thread, result)
         return RESUME
 
-    def _ran_raised(self, thread: Thread) -> None:
-        """Count that it had more than at rest, as its call was shown to need it often enough."""
+    def ran_raised(self, thread: Thread) -> None:
+        """Its call succeeded: count it, if it had more than at rest, as it was shown to need that
+        often enough."""
         assert thread.call is not None
         idle = self.idle.get((thread.program, thread.call.name), 0) if self.idle else 0
         if thread.program in self.raised or thread.effective & idle:

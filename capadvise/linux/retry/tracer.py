@@ -21,7 +21,6 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
@@ -45,7 +44,7 @@ from capadvise.linux.retry.bookkeeping import Bookkeeping
 from capadvise.linux.retry.call_stops import CallStops
 from capadvise.linux.retry.denied_checks import RefusedChecks
 from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.failing import FailingCalls
+from capadvise.linux.retry.failing import SIGNAL, FailingCalls
 from capadvise.linux.retry.inject import Injector
 from capadvise.linux.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
 from capadvise.linux.retry.policy import Policy, telling_errors
@@ -87,10 +86,10 @@ def _failing(
 ) -> FailingCalls | None:
     """What stops a call only at its failure; None where the kernel has no such thing, where calls
     are stopped without a filter, and on processors where it was not tried."""
-    if plan["denied"] is None or plan["every_call"] or native.entered is None:
+    if plan["every_call"] or native.entered is None:
         return None
     try:
-        return FailingCalls(Path(plan["denied"]["folder"]).parents[1], errors)
+        return FailingCalls(errors, 8 * native.entered)
     except OSError:
         return None
 
@@ -183,9 +182,9 @@ class Tracer:
     def ended(self, tid: int) -> None:
         """A thread is no more."""
         self.early.discard(tid)
+        if thread := self.tree.threads.get(tid):
+            self.calls.disarm(thread)
         self.tree.remove(tid)
-        if self.failing is not None:
-            self.failing.disarm(tid)
         waiting = self.detaching.pop(tid, None)
         if waiting is not None:
             self.injector.resume(waiting)
@@ -224,7 +223,7 @@ class Tracer:
     def signal_stop(self, thread: Thread, number: int) -> None:
         """A signal is about to be delivered. What was being tried is given up first: the handler
         must find the program as it was, and the call is made again after it."""
-        if number == signal.SIGSTOP and self.failing and machine.is_from_kernel(thread.tid):
+        if number == SIGNAL and self.failing and machine.is_from_kernel(thread.tid):
             if thread.step is CallStep.ARMED:
                 self.calls.failed(thread)
             else:
@@ -241,8 +240,6 @@ class Tracer:
     def event_stop(self, thread: Thread, number: int) -> None:
         """A new thread begins, job control stopped it (it stays so) or lets it go on, or it was
         interrupted."""
-        if thread.step is CallStep.ARMED:
-            self.calls.interrupted(thread)
         if number in _STOPS:
             machine.op(machine.LISTEN, thread.tid)
         elif thread.step is CallStep.INJECT:
@@ -269,6 +266,7 @@ class Tracer:
     def exec_stop(self, thread: Thread) -> None:
         """A new program begins, with new sets. From another thread than the leader, it takes over
         the leader's id, and all other threads are gone."""
+        self.calls.disarm(thread)  # a former leader, whose id another thread takes over
         thread = self.tree.take_over(thread, machine.event_message(thread.tid))
         self.policy.became_another(thread)
         thread.step = CallStep.FREE

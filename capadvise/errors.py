@@ -54,6 +54,6 @@ class Declined(CapadviseError):
 class CannotStart(CapadviseError):
     """The target could not be executed."""
 
-    def __init__(self, message: str, *, found: bool, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, exists: bool, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.exit_code = Exit.NOT_EXECUTABLE if found else Exit.NOT_FOUND
+        self.exit_code = Exit.NOT_EXECUTABLE if exists else Exit.NOT_FOUND

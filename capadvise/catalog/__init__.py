@@ -1,4 +1,7 @@
-"""The facts: capabilities, call sites, errors. Loaded on demand, each file at most once."""
+"""The facts: capabilities, call sites, errors. Loaded on demand, each file at most once.
+
+All of it may be imported: ``default()`` is the catalog, the modules hold the types of its facts.
+"""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Known:
 def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
     """All names, by kind, each with the program that it stands for, and the sets of each. Raises
     BadInput where one name stands for two."""
-    found: dict[str, dict[str, Any]] = {kind: {} for kind in NAMES}
+    program_of: dict[str, dict[str, Any]] = {kind: {} for kind in NAMES}
     sets = {}
     for program in programs:
         named = {
@@ -177,8 +177,8 @@ def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
         }
         for kind, words in named.items():
             for word in words:
-                if found[kind].setdefault(word, program.name) != program.name:
-                    other = found[kind][word]
+                if program_of[kind].setdefault(word, program.name) != program.name:
+                    other = program_of[kind][word]
                     raise BadInput(f"{word}: it stands for both {other} and {program.name}")
         sets[program.name] = {
             "version": program.version,
@@ -192,7 +192,9 @@ def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
                 for one in program.variants
             ],
         }
-    return {kind: dict(sorted(words.items())) for kind, words in found.items()} | {"sets": sets}
+    return {kind: dict(sorted(words.items())) for kind, words in program_of.items()} | {
+        "sets": sets
+    }
 
 
 _PROGRAM = (

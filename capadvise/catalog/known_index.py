@@ -171,8 +171,8 @@ def _asked(word: str) -> str:
     """The version that somebody asks for who says this; empty for none."""
     if version := word.partition("=")[2]:
         return version
-    if found := tag(word):
-        return found.partition("-")[0]
+    if version_and_more := tag(word):
+        return version_and_more.partition("-")[0]
     named = _SURE_VERSION.search(word) if "/" not in word and ":" not in word else None
     return named[0].removeprefix("-") if named else ""
 

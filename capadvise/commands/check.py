@@ -66,8 +66,10 @@ def _claims(gathered: Gathered) -> dict[str, Claim]:
     from capadvise.linux.engines.labels import labels_of_all
 
     services = (service for source in gathered.sources for service in source.declared)
-    found = labels_of_all(service.image for service in services if service.image)
-    return {name: claim for name, labels in found if (claim := claim_of(labels)) is not None}
+    labels_by_service = labels_of_all(service.image for service in services if service.image)
+    return {
+        name: claim for name, labels in labels_by_service if (claim := claim_of(labels)) is not None
+    }
 
 
 def _say(gathered: Gathered) -> None:

@@ -25,8 +25,8 @@ def command(args: argparse.Namespace) -> int:
         return Exit.OK
     if args.name.startswith((IMAGE, LAYOUT)):
         return _of_image(args)
-    found = known.find(args.name)
-    program = found or known.namesake(args.name)
+    proven = known.find(args.name)
+    program = proven or known.namesake(args.name)
     if program is None:
         raise BadInput(
             f"no set is known for {args.name!r}",
@@ -38,7 +38,7 @@ def command(args: argparse.Namespace) -> int:
     from capadvise.formats.from_known import known_snippet
 
     variant = _chosen(program, args.name, args.variant)
-    if found is None:
+    if proven is None:
         notice(f"note: {namesake_text(program, args.name)}")
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
@@ -80,15 +80,15 @@ def _of_image(args: argparse.Namespace) -> int:
 def _chosen(program: KnownProgram, asked: str, words: str | None) -> Variant:
     """The first one whose name has these words in it; of an image that starts it as another user
     than root, one that is started so, if there is one."""
-    found = [one for one in program.variants if (words or "").lower() in one.name.lower()]
+    variants = [one for one in program.variants if (words or "").lower() in one.name.lower()]
     if repository(asked) in program.images_of_users:
-        found.sort(key=lambda one: one.user == "root")
-    if not found:
+        variants.sort(key=lambda one: one.user == "root")
+    if not variants:
         names = "; ".join(one.name for one in program.variants)
         raise BadInput(f"no variant of {program.name} is called {words!r}", hint=printable(names))
     if len(program.variants) > 1 and words is None:
         notice(
             f"note: {program.name} was proven in {len(program.variants)} variants; this is: "
-            f"{found[0].name} (--variant)"
+            f"{variants[0].name} (--variant)"
         )
-    return found[0]
+    return variants[0]

@@ -1,6 +1,7 @@
 """Configuration languages and outputs: one module each. ``FORMATS`` is all of them.
 
-Light: the module of a format is imported when it is used, so that ``emit`` pays for one.
+All of it may be imported. This file is light: the module of a format is imported when it is used,
+so that ``emit`` pays for one.
 """
 
 from __future__ import annotations

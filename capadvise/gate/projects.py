@@ -11,21 +11,22 @@ from capadvise.gate.sources import COMPOSE_NAMES, OVERRIDES, drop_in_folders, dr
 
 def projects(
     paths: Sequence[str],
-    found: Container[str] = (),
+    unnamed: Container[str] = (),
     together: Callable[[str], list[str]] = lambda path: [],
 ) -> list[list[str]]:
     """Files that belong together; each other file by itself.
 
     A compose file is an override of an earlier one in the same folder when it has the same name
     with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
-    They count in the order given. Where nobody gave one (``found`` in a folder), each that is not
-    called override is a project of its own with what it overrides. ``together`` names those that
-    make one project whatever they are called. A drop-in belongs to each unit beside its folder.
+    They count in the order given. Where nobody named one (``unnamed``: met in a folder), each that
+    is not called override is a project of its own with what it overrides. ``together`` names those
+    that make one project whatever they are called. A drop-in belongs to each unit beside its
+    folder.
     """
-    grouping = _Grouping(found)
+    grouping = _Grouping(unnamed)
     known = {normpath(path): path for path in paths}
     # What is found comes in the order of names: compose.override.yaml before compose.yaml.
-    ordered = sorted(dict.fromkeys(paths), key=lambda p: p in found and _main(p) is None)
+    ordered = sorted(dict.fromkeys(paths), key=lambda p: p in unnamed and _main(p) is None)
     drop_ins: dict[str, dict[str, str]] = {}
     for path in filter(dropped_in, ordered):
         drop_ins.setdefault(str(PurePath(path).parent), {})[PurePath(path).name] = path
@@ -43,8 +44,8 @@ def projects(
 class _Grouping:
     """Projects as files come one after the other."""
 
-    def __init__(self, found: Container[str]) -> None:
-        self.found = found
+    def __init__(self, unnamed: Container[str]) -> None:
+        self.unnamed = unnamed
         self.groups: dict[str, list[str]] = {}
         """By their first file."""
         self.variants: list[list[str]] = []
@@ -62,7 +63,7 @@ class _Grouping:
             self.groups[path] = [path]
             if (name := _main(path)) is not None:
                 self.mains[name] = path
-        elif path in self.found and PurePath(path).stem not in OVERRIDES:
+        elif path in self.unnamed and PurePath(path).stem not in OVERRIDES:
             self.variants.append([*self.groups[main], path])
         else:
             self.groups[main].append(path)

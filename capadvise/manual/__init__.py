@@ -1,5 +1,8 @@
 """The pages of ``capadvise help``, and what some of them are made of: the catalog, the parser and
-the report's schema. ``python -m capadvise.manual`` makes those again."""
+the report's schema. ``python -m capadvise.manual`` makes those again.
+
+For others: what is here, and ``options``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line's arguments: one function for each subcommand. ``cli`` calls what they name."""
+"""The command line's arguments: one function for each subcommand. ``cli`` calls what they name.
+
+For others: ``build_parser``.
+"""
 
 from __future__ import annotations
 

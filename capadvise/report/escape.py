@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     """The text with all that could steer a terminal or a CI job, or break a line, written as an
     escape."""
     safe = "".join(map(_escaped, text))
-    return re.sub(_LOG_COMMAND, lambda found: f"\\x{ord(found[0]):02x}", safe)
+    return re.sub(_LOG_COMMAND, lambda match: f"\\x{ord(match[0]):02x}", safe)
 
 
 def _escaped(char: str) -> str:

@@ -1,1 +1,6 @@
-"""The interactive session: a view of values. It knows nothing of the kernel."""
+"""The screens: a view of values, which knows nothing of the kernel.
+
+For others: ``app``, ``picker`` and ``watching`` are started, ``main`` and ``output`` are shown in
+them; ``protocols`` says what they are given. Before Textual is loaded: ``early``, ``first_frame``,
+``remembered``, ``theme``.
+"""

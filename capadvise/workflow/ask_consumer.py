@@ -80,8 +80,8 @@ def bounding(name: str, files: Mapping[str, str]) -> dict[frozenset[str], bool] 
         return None
     groups = {}
     for row in rows:
-        _, found, group = str(row["name"]).partition("CapabilityBoundingSet=~")
-        if found:
+        _, is_group, group = str(row["name"]).partition("CapabilityBoundingSet=~")
+        if is_group:
             groups[frozenset(members(group))] = not row["set"]
     return groups
 
@@ -96,7 +96,7 @@ def complaint(name: str, files: Mapping[str, str], of: str) -> str | None:
         _write(Path(folder), files)
         said = _output(argv, folder=folder) or ""
     lines = (line.partition(f"{of}:") for line in said.splitlines())
-    return next((rest for _, found, rest in lines if found), None)
+    return next((rest for _, is_about_it, rest in lines if is_about_it), None)
 
 
 def around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:

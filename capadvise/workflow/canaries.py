@@ -60,15 +60,15 @@ def deciding(
     template: Object, owner: PodOwner, container: str, check: str | None, timeout: float
 ) -> Deciding:
     """Raises BadInput where nothing does."""
-    found = {one["name"]: one for one in containers(template["spec"])}
-    if container not in found:
+    by_name = {one["name"]: one for one in containers(template["spec"])}
+    if container not in by_name:
         raise BadInput(
-            f"{owner} has no container {container}", hint=f"there are: {', '.join(sorted(found))}"
+            f"{owner} has no container {container}", hint=f"there are: {', '.join(sorted(by_name))}"
         )
     initial = [one["name"] for one in template["spec"].get("initContainers") or ()]
-    ends = container in initial and found[container].get("restartPolicy") != "Always"
+    ends = container in initial and by_name[container].get("restartPolicy") != "Always"
     oneshot = ends or owner.kind in ("Job", "CronJob")
-    probed = any(found[container].get(key) for key in ("readinessProbe", "startupProbe"))
+    probed = any(by_name[container].get(key) for key in ("readinessProbe", "startupProbe"))
     if not (check or oneshot or probed):
         raise BadInput(
             f"{owner}: {container} has no readinessProbe: nothing says whether it works",

@@ -70,7 +70,7 @@ class _Read:
     gathered: Gathered
     texts: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
-    found: set[str] = field(default_factory=set)
+    unnamed: set[str] = field(default_factory=set)
     """Those that lay in a folder: nobody named them."""
     seen: set[str] = field(default_factory=set)
 
@@ -92,7 +92,7 @@ class _Read:
             return
         self.texts[path], self.kinds[path] = text, kind
         if in_folder:
-            self.found.add(path)
+            self.unnamed.add(path)
         for other in more:
             if os.path.isfile(other):
                 self.visit(other, in_folder=False)
@@ -108,7 +108,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
     resolver = Resolver(always=resolve)
     firsts: set[str] = set()
     known = set(map(os.path.normpath, read.texts))
-    for group in projects(list(read.kinds), read.found, named_together):
+    for group in projects(list(read.kinds), read.unnamed, named_together):
         try:
             source = _source(group, read.kinds[group[0]], read.texts, catalog, resolver)
             if group[0] in firsts:
@@ -166,7 +166,7 @@ def _kind(path: str, text: str, *, in_folder: bool) -> str | None:
             if in_folder and "{{" in text:
                 return "template"
             raise
-    return _found(path, text, kind) if in_folder else _named(path, kind)
+    return _kind_in_folder(path, text, kind) if in_folder else _named(path, kind)
 
 
 def _named(path: str, kind: str | None) -> str:
@@ -180,7 +180,7 @@ def _named(path: str, kind: str | None) -> str:
     return kind
 
 
-def _found(path: str, text: str, kind: str | None) -> str | None:
+def _kind_in_folder(path: str, text: str, kind: str | None) -> str | None:
     """The format of a file of a folder: others are called as ours are."""
     if kind == "compose" and not _is_compose(path, text):
         return None

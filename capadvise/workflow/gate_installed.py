@@ -73,6 +73,6 @@ def _drop_ins(name: str, folders: Sequence[str]) -> list[str]:
     by_name: dict[str, str] = {}
     for folder in folders:
         for place in drop_in_folders(os.path.join(folder, name)):
-            for found in _names(place, ".conf"):
-                by_name.setdefault(found, os.path.join(place, found))
-    return [by_name[found] for found in sorted(by_name) if not _is_masked(by_name[found])]
+            for drop_in in _names(place, ".conf"):
+                by_name.setdefault(drop_in, os.path.join(place, drop_in))
+    return [by_name[drop_in] for drop_in in sorted(by_name) if not _is_masked(by_name[drop_in])]

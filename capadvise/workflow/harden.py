@@ -42,7 +42,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
         return report
     try:
         with Stop() as stop:
-            call = partial(_found, report, job or job_of(report), stop)
+            call = partial(_hardening, report, job or job_of(report), stop)
             hardening = until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("not hardened: interrupted")
@@ -53,7 +53,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     return report
 
 
-def _found(report: Report, job: runner.Job, stop: Stop) -> Hardening:
+def _hardening(report: Report, job: runner.Job, stop: Stop) -> Hardening:
     name, caps = report.target.name, report.proposal.recommended
     unit = f"{name}.service"
     before = manager.exposure(unit)

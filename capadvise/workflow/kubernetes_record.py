@@ -83,11 +83,11 @@ def record(
 
 def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
     """The object. Raises ClusterError, and BadInput for a pod that something else makes again."""
-    found = kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
-    if owner.kind == "Pod" and (owners := found["metadata"].get("ownerReferences")):
+    workload = kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
+    if owner.kind == "Pod" and (owners := workload["metadata"].get("ownerReferences")):
         maker = f"{owners[0]['kind'].lower()}/{owners[0]['name']}"
         raise BadInput(f"{owner} is made by {maker}", hint=f"name {maker}, or what makes that")
-    return found
+    return workload
 
 
 def empty_claims(

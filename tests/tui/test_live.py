@@ -485,7 +485,7 @@ def test_a_target_that_cannot_be_started_ends_it() -> None:
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        recorder.error = CannotStart("cannot execute it", found=True)
+        recorder.error = CannotStart("cannot execute it", exists=True)
         await look(pilot, view)
         assert not app.is_running
 

@@ -6,7 +6,7 @@ import ast
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -149,12 +149,23 @@ def test_no_class_name_has_two_meanings() -> None:
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
-def test_libc_is_loaded_in_one_place() -> None:
-    loads = re.compile(r"\b(CDLL|PyDLL)\b")
-    package = {path for path in TEXTS if path.startswith("capadvise/")}
-    assert {path for path in package if loads.search(TEXTS[path])} == {
-        "capadvise/linux/kernel/libc.py"
+def test_a_value_is_called_what_it_is() -> None:
+    """Everything was ``found`` somewhere."""
+    named = re.compile(r" *(def _?found\b|found\b.*=)|.*(\(found :=|\b(for|lambda) found\b)")
+    lines = {
+        (path, line)
+        for path, text in TEXTS.items()
+        if path.startswith("capadvise/") and "found" in text
+        for line in text.splitlines()
+        if "found" in line and named.match(line)
     }
+    assert lines == set()
+
+
+def test_libc_is_loaded_in_one_place() -> None:
+    package = {path for path in TEXTS if path.startswith("capadvise/")}
+    loaded = {path for path in package if "CDLL" in TEXTS[path] or "PyDLL" in TEXTS[path]}
+    assert loaded == {"capadvise/linux/kernel/libc.py"}
 
 
 def test_kinds_of_namespaces_have_their_numbers_in_one_place() -> None:
@@ -163,8 +174,8 @@ def test_kinds_of_namespaces_have_their_numbers_in_one_place() -> None:
     places = {
         path
         for path, text in TEXTS.items()
-        if path.startswith("capadvise/")
-        and numbers.intersection(int(number, 16) for number in written.findall(text))
+        if path.startswith("capadvise/") and "0x" in text
+        if numbers.intersection(int(number, 16) for number in written.findall(text))
     }
     assert places - OTHER_NUMBERS == {"capadvise/clone_flags.py"}
 
@@ -184,6 +195,36 @@ def test_functions_of_the_kernel_are_named_in_the_catalog() -> None:
         if (names := functions.intersection(re.findall(r'"(\w+)"', text)))
     }
     assert places == {}
+
+
+def imports_across(packages: Container[str]) -> Iterator[tuple[str, str]]:
+    """Each package, with a module of it that is imported from outside of it."""
+    statement = re.compile(r"from (capadvise[\w.]*) import (\([^)]*\)|[^\n]*)")
+    for path, text in TEXTS.items():
+        home = str(Path(path).parent).replace("/", ".")
+        for base, names in statement.findall(text if path.startswith("capadvise/") else ""):
+            for name in re.findall(r"\w+", names) if base in packages else ("",):
+                package, _, module = (f"{base}.{name}" if name else base).rpartition(".")
+                inside = f"{home}.".startswith(f"{package}.")
+                if not inside and f"{package.replace('.', '/')}/{module}.py" in TEXTS:
+                    yield package, module
+
+
+def test_a_package_says_what_of_it_is_for_others() -> None:
+    """In its ``__init__``: what happens in it, and what may be imported from it."""
+    docs = {
+        str(Path(path).parent).replace("/", "."): ast.get_docstring(ast.parse(text)) or ""
+        for path, text in TEXTS.items()
+        if path.startswith("capadvise/") and path.endswith("/__init__.py")
+    }
+    assert [package for package, doc in docs.items() if "\n" not in doc] == []
+    open_to_all = {package for package, doc in docs.items() if "may be imported" in doc}
+    unsaid = {
+        (package, module)
+        for package, module in imports_across(docs)
+        if package not in open_to_all and not re.search(rf"``{module}[.`]", docs[package])
+    }
+    assert {each for each in unsaid if each[0] != "capadvise.commands"} == set()  # cli has all
 
 
 def test_the_way_through_the_package_is_that_of_the_contract() -> None:

@@ -4,6 +4,7 @@ A patch is a pure function from text to text. It works on the tree that ``read``
 (``yaml_tree``, ``unit_file``), edits there (``text_edits``, ``changes``, ``flowing``), then reads
 old and new text again and refuses where they differ in more than was meant, and where the gate's
 own reader does not see what was meant. ``files`` in ``capadvise.formats`` reads and writes.
+For others: ``PATCHES``, ``patched`` and ``effect``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Container engines: docker and podman, through their own command lines.
+"""Who makes containers, pods and units: docker and podman, container runtimes of Kubernetes, a
+cluster, systemd. Each in a package of its own; what they have in common is here.
 
-``names`` finds running containers, ``saved`` asks for an image; ``record`` starts and records.
+All of it may be imported: ``names`` finds running containers, ``saved`` and ``labels`` ask for an
+image, ``shims`` knows what keeps a container.
 """

@@ -11,8 +11,8 @@ from capadvise.linux.kernel.procfs import PROC, start_time
 
 def boot_time() -> float:
     """In seconds since 1970."""
-    found = re.search(r"^btime (\d+)", (PROC / "stat").read_text(), re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    line = re.search(r"^btime (\d+)", (PROC / "stat").read_text(), re.MULTILINE)
+    return float(line[1]) if line else 0.0
 
 
 def began(pid: int) -> float:

@@ -18,15 +18,15 @@ _NS_GET_OWNER_UID = 0xB704  # linux/nsfs.h
 
 def owners(proc: Path = procfs.PROC) -> set[int]:
     """The users who made the user namespaces that processes are in, but for the initial one."""
-    seen, found = {INITIAL}, set()
+    seen, users = {INITIAL}, set()
     for pid in procfs.processes(proc):
         with suppress(OSError), open(proc / str(pid) / "ns" / "user", "rb") as file:
             number = os.fstat(file.fileno()).st_ino
             if number not in seen:
                 seen.add(number)
                 owner = fcntl.ioctl(file, _NS_GET_OWNER_UID, b"\0" * 4)
-                found.add(int.from_bytes(owner, sys.byteorder))
-    return found
+                users.add(int.from_bytes(owner, sys.byteorder))
+    return users
 
 
 def mapped(pid: int, kind: str, proc: Path = procfs.PROC) -> tuple[int, int] | None:

@@ -136,10 +136,10 @@ def changes_nothing(thread: Thread) -> bool:
 
 def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:
     raw = thread.process.proc.raw(address, 4 * min(count, _GROUPS)) if count else b""
-    found = re.search(rb"^Groups:(.*)$", thread.process.proc.status(thread.tid), re.MULTILINE)
-    if found is None or len(raw) != 4 * count:
+    groups = re.search(rb"^Groups:(.*)$", thread.process.proc.status(thread.tid), re.MULTILINE)
+    if groups is None or len(raw) != 4 * count:
         return False
-    return sorted(map(int, found[1].split())) == sorted(struct.unpack(f"={count}I", raw))
+    return sorted(map(int, groups[1].split())) == sorted(struct.unpack(f"={count}I", raw))
 
 
 def _file(thread: Thread) -> tuple[int | None, bytes]:

@@ -64,7 +64,9 @@ class Listener:
         spec = importlib.util.find_spec("ptrace")
         if spec is None or spec.origin is None:
             raise CannotStart(
-                "the Python module ptrace is missing", found=False, hint="pip install python-ptrace"
+                "the Python module ptrace is missing",
+                exists=False,
+                hint="pip install python-ptrace",
             )
         return {
             "report": self.write_fd,

@@ -64,7 +64,7 @@ def unit_or_user(parts: Sequence[str]) -> Owner | None:
     parts = list(dropwhile(lambda part: not part.endswith(inner_part), parts))
     slices = list(takewhile(lambda part: part.endswith(".slice"), parts))
     below = parts[len(slices) :]
-    users = [found[1] for part in slices if (found := _USER_SLICE.fullmatch(part))]
+    users = [match[1] for part in slices if (match := _USER_SLICE.fullmatch(part))]
     if users:
         name = _user(int(users[0]))
         inner = unit_or_user(below[1:]) if below and _MANAGER.fullmatch(below[0]) else None

@@ -1,4 +1,7 @@
 """Starting a target that is held before its exec, owning it, reading to its end.
 
-``record.observe`` records a command; ``session`` and ``event_loop`` serve other targets, too.
+``record.observe`` records a command, ``live_recorder`` for a screen. Other rooms record other
+subjects with the same ``session``, ``event_loop``, ``sources``, ``decisions``, ``guardian_client``,
+``interim``, ``onlooker``, ``health_seen``, ``implicit_check``, ``untraced`` and ``pty``; a
+``command`` (``command_subject``) is one of these, ``observation`` the value that each gives.
 """

@@ -66,8 +66,8 @@ def resolve(name: str) -> str:
         return os.path.abspath(path) if os.sep in path else path
     candidate = name if os.sep in name else None
     if candidate and os.path.exists(candidate):
-        raise CannotStart(f"{name}: not an executable file", found=True)
-    raise CannotStart(f"{name}: command not found", found=False)
+        raise CannotStart(f"{name}: not an executable file", exists=True)
+    raise CannotStart(f"{name}: command not found", exists=False)
 
 
 def _which(name: str) -> str | None:

@@ -55,7 +55,7 @@ class GuardianProcess:
         except OSError as error:
             hint = MORE_PROCESSES if error.errno == errno.EAGAIN else None
             raise CannotStart(
-                f"cannot make a process: {error.strerror}", found=True, hint=hint
+                f"cannot make a process: {error.strerror}", exists=True, hint=hint
             ) from error
         os.close(control_read)
         os.close(report_write)
@@ -90,7 +90,7 @@ class GuardianProcess:
             select.select([self.report], [], [], _LOOK)  # the target may have stopped it
             self._unread = self.read()
             if self.ended and not self._unread:
-                raise GuardianLost("the guardian ended before the target started", found=True)
+                raise GuardianLost("the guardian ended before the target started", exists=True)
         return self._unread.pop(0)
 
     def leave_containers(self) -> None:

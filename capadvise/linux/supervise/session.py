@@ -261,7 +261,7 @@ def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str]
     prctl = importlib.util.find_spec("prctl")
     if prctl is None or prctl.origin is None:
         raise CannotStart(
-            "the Python module prctl is missing", found=False, hint="pip install python-prctl"
+            "the Python module prctl is missing", exists=False, hint="pip install python-prctl"
         )
     program = Path(__file__).with_name("launcher.py")
     return [str(program), str(program.parents[3]), str(Path(prctl.origin).parent)]
@@ -283,7 +283,7 @@ def _wait_for(guardian: GuardianProcess, word: str) -> int:
         cause = f": {os.strerror(code)}" if code else ""
         raise CannotStart(
             f"cannot {message['step']}{cause}",
-            found=code != errno.ENOENT,
+            exists=code != errno.ENOENT,
             hint=MORE_PROCESSES if code == errno.EAGAIN else None,
         )
     return int(message[word])

@@ -1,4 +1,5 @@
 """Running a workload under a chosen set of capabilities, isolated from the machine.
 
-``runner`` asks ``stages`` for a process for each trial; what happens in it is in ``sandbox``.
+For others: ``runner`` makes a trial, in a process that it asks ``stages`` for; ``choices`` and
+``groups`` say how, ``stop`` ends it. What happens in that process is in ``sandbox``.
 """

@@ -119,13 +119,13 @@ class Kubectl:
 
     def items(self, path: str, **query: str) -> list[Object]:
         """The objects of a list, read a page at a time."""
-        found: list[Object] = []
+        objects: list[Object] = []
         more: dict[str, str] = {"limit": "500"}
         while True:
             page = self.get(path, **query, **more)
-            found += page.get("items") or []
+            objects += page.get("items") or []
             if not (go_on := (page.get("metadata") or {}).get("continue")):
-                return found
+                return objects
             more["continue"] = go_on
 
     def create(self, path: str, what: Mapping[str, Any], **query: str) -> Object:

@@ -60,10 +60,10 @@ def granted(container: Object, default: CapSet, everything: CapSet) -> CapSet:
 
 
 def _parsed(names: object, everything: CapSet) -> CapSet:
-    found: set[Cap] = set()
+    caps: set[Cap] = set()
     for name in names if isinstance(names, (list, tuple)) else ():
-        found |= everything if str(name).upper() == _ALL else {Cap.parse(str(name))}
-    return frozenset(found)
+        caps |= everything if str(name).upper() == _ALL else {Cap.parse(str(name))}
+    return frozenset(caps)
 
 
 def differences(asked: Object, answer: Object) -> Iterator[str]:

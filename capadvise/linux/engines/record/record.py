@@ -293,7 +293,9 @@ def _not_seen(run: Run) -> Exception:
     status, invocation = run.subject.client_status, run.start.invocation
     client = (invocation.compose or invocation.client)[0]
     if invocation.verb == "run" and status in (126, 127):
-        return CannotStart(f"{client} could not start the container's command", found=status == 126)
+        return CannotStart(
+            f"{client} could not start the container's command", exists=status == 126
+        )
     if status:
         return CannotObserve(f"{client} started no container: it ended with {status}")
     if invocation.compose and invocation.engine == "podman":  # it ends with 0 whatever failed

@@ -72,8 +72,8 @@ def exposure(name: str) -> str | None:
         said = answer_of(words, "systemd-analyze", SECONDS).stdout
     except NoAnswer:
         return None
-    found = _EXPOSURE.search(said)
-    return f"{found[1]} {found[2]}" if found else None
+    rating = _EXPOSURE.search(said)
+    return f"{rating[1]} {rating[2]}" if rating else None
 
 
 def reload() -> None:

@@ -46,9 +46,13 @@ class LikelyAttempts:
         return first + sorted(caps - set(first))
 
     def at_first(self) -> list[Attempt]:
-        """Of nothing, of the recommended set, and what follows where that is the floor."""
+        """Of nothing, of the recommended set, and what follows where that is the floor. What should
+        pass comes first: it takes longest."""
         caps = self.recommended
-        return [Attempt(frozenset()), Attempt(caps), *self.removals(caps, self.by_power(caps))]
+        others = [Attempt(tried) for _, _, tried in self.others(caps)]
+        removals = self.removals(caps, self.by_power(caps))
+        attempts = [Attempt(frozenset()), Attempt(caps), *others, *removals]
+        return list(dict.fromkeys(attempts))
 
     def removals(self, caps: CapSet, untried: Iterable[Cap]) -> list[Attempt]:
         """Most sets fail without a member: what comes next is known before a trial has ended.

@@ -22,6 +22,11 @@ class Comparisons:
     _compared: dict[int, tuple[Observed, Observed]] = field(default_factory=dict)
     """What the trials that passed were measured by, and what they left, by their number."""
 
+    @property
+    def know_noise(self) -> bool:
+        """Whether everything has been tried once more."""
+        return self._noise is not None
+
     def lost(self, more: Observed, less: Observed) -> list[str]:
         """What only the capabilities can have made."""
         if not compare(more, less):

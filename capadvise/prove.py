@@ -262,7 +262,9 @@ class _Search:
 
     def _announce(self, attempts: Sequence[Attempt], again: CapSet | None = None) -> None:
         """``again``: a set that is tried once more."""
-        known = self.outcomes.keys() - {self.attempts.everything, again}
+        known = self.outcomes.keys() - {again}
+        if not self.comparisons.know_noise:
+            known -= {self.attempts.everything}
         wanted = [one for one in attempts if one.change or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 

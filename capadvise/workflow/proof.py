@@ -115,8 +115,9 @@ class _Proof:
     def _begin_early(self, reference: Reference) -> None:
         """As soon as its first start has passed, with what is of use whatever the next one needs:
         without that, the recommended set is one of the removals. To begin with all would hold up
-        the next start, and most would be in vain."""
-        self._begin(reference, 2)
+        the next start, and most would be in vain. Once that one is up, with all."""
+        again = any(recording.start > 1 for recording in reference.evidence.recordings)
+        self._begin(reference, None if again else 2)
 
     def _begin(self, reference: Reference, number: int | None = None) -> None:
         """Begin with the likely ones, or so many. What has begun before counts if it is made as the

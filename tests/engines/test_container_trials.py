@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from capadvise.caps import Cap
+from capadvise.linux.trials.runner import Job, Part, everything, run_once
+from capadvise.linux.trials.stop import Stop
+from capadvise.workload import Workload
 from tests.support.containers import (
     BOX,
     CLIENTS,
@@ -137,6 +141,26 @@ def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
     assert seen.report["workload"]["check"] == check
     cautions = seen.report["proof"]["cautions"]
     assert cautions[-1].startswith("trials see only that it listens on tcp 81, "), cautions
+
+
+_LATER = "[ ! -e /tmp/was ] || chown 5 /data/file; : > /tmp/was; exec httpd -f -p 80 -h /data"
+
+
+def test_what_a_second_start_uses_is_told_before_it_has_passed() -> None:
+    """The other trials begin then: the rest of it is a wait."""
+    words = ("docker", "run", "--network=none", BOX, "sh", "-ec", _LATER)
+    work = Workload("daemon", check="$CAPADVISE_CHECK tcp:80/http httpd", timeout=60.0)
+    job = Job(words, work, "container", cwd="/", engine=("docker",))
+    told: list[Part] = []
+    with Stop() as stop:
+        outcome, evidence = run_once(job, everything(job), stop, told.append)
+    starts = [[recording.start for recording in part.recordings] for _, part in told]
+    assert starts == [[1], [1, 2]], outcome.why
+    assert [part.rounds_passed for _, part in told] == [1, 1]
+    chown = Cap.parse("CHOWN")
+    of_later = [one for one in evidence.recordings if one.start == 2]
+    assert chown in {check.cap for one in of_later for check in one.checks}
+    assert outcome.passed, outcome.why
 
 
 def test_a_check_from_the_host_reaches_a_published_port(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.attempts import Attempt
+from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Need, Proof, Proposal, Verdict
@@ -587,3 +587,38 @@ def test_a_doubtful_need_is_given_all_its_time() -> None:
     known = Proposal((need, *proposal("SETUID").needs), caps("SETUID") | {Cap(21)})
     fake = Late(needing("SETUID"), late=frozenset({(caps("SETUID"), 0)}))
     assert fake.prove(known).floor == caps("SETUID")
+
+
+def test_what_should_pass_is_begun_before_what_should_fail() -> None:
+    """A set with an alternative in it takes as long as two starts; it was begun when the removals
+    had ended."""
+    need = Need(Cap.parse("DAC_OVERRIDE"), Verdict.USED, Proof.CALL_SITE, "r")
+    other = (Cap.parse("DAC_READ_SEARCH"),)
+    known = proposal("CHOWN DAC_OVERRIDE")
+    needs = tuple(
+        replace(one, alternatives=(other,)) if one.cap == need.cap else one for one in known.needs
+    )
+    attempts = LikelyAttempts(replace(known, needs=needs), EVERYTHING, ORDER, changeable=False)
+    sets = [*map(caps, ("", "CHOWN DAC_OVERRIDE", "CHOWN DAC_READ_SEARCH"))]
+    removals = [*map(caps, ("CHOWN", "DAC_OVERRIDE"))]
+    assert attempts.at_first() == [*map(Attempt, [*sets, *removals, EVERYTHING])]
+
+
+def test_everything_is_not_begun_again_where_noise_is_known() -> None:
+    """The proof waited for it in the end, to give it up."""
+    number = iter(range(100))
+
+    def observe(_: CapSet) -> Observed:
+        return Observed(0, stderr=(f"{next(number)}",))
+
+    told: list[Attempt] = []
+    fake = Fake(needing("CHOWN SETUID"), observe)
+
+    def ahead(attempts: Sequence[Attempt]) -> None:
+        if EVERYTHING in fake.tried[1:]:
+            told.extend(attempts)
+
+    search(fake, proposal("CHOWN SETUID SYS_NICE"), ahead=ahead)
+    assert fake.tried.count(EVERYTHING) == 2
+    assert told
+    assert Attempt(EVERYTHING) not in told

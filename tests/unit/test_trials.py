@@ -16,7 +16,7 @@ from capadvise.linux.kernel.before import changed_since, keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
 from capadvise.linux.supervise.health_check import Checker
 from capadvise.linux.trials import runner, sandbox
-from capadvise.linux.trials.sandbox import end_of
+from capadvise.linux.trials.printed import end_of
 from capadvise.linux.trials.stages import Stage, Stages
 from capadvise.linux.trials.stop import Stop
 from capadvise.workload import Workload

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 _EVERY = 0.25
-"""Seconds between two looks: each reads all of /proc."""
+"""Seconds between two looks, at most: each reads all of /proc."""
 
 
 class StandingStill:
@@ -15,7 +15,7 @@ class StandingStill:
     def __init__(self, limit: float) -> None:
         """``limit``: seconds without anything new, after which nothing is expected any more; up to
         twice as long where it computes all that time, or has no processor to do so."""
-        self._limit = limit
+        self._limit, self._every = limit, min(_EVERY, limit / 2)
         self._known: set[str] = set()
         self._next = self._looked = self._changed = self._busy = 0.0
 
@@ -26,7 +26,7 @@ class StandingStill:
             return False
         programs, busy = running()
         self._busy += busy * (now - self._looked)
-        self._next, self._looked = now + _EVERY, now
+        self._next, self._looked = now + self._every, now
         if not programs <= self._known:
             self._known |= programs
             self._changed, self._busy = now, 0.0

@@ -9,14 +9,23 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, Generic, NoReturn, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Generic, NoReturn, Protocol, TypeVar
 
 from capadvise.errors import CapadviseError
 from capadvise.linux.kernel import libc
 
 _T = TypeVar("_T")
-Call = Callable[[Callable[[_T], None]], object]
+
+
+class Tell(Protocol):
+    """Tells the result of a call."""
+
+    def __call__(self, result: Any, *, so_far: bool = False) -> None:
+        """``so_far``: of what has been done up to now. Else only the first one counts."""
+
+
+Call = Callable[[Tell], object]
 """A call that tells its result, and may have something to undo after that."""
 
 
@@ -28,7 +37,7 @@ class Apart(Generic[_T]):
     """A process that makes a call. SIGTERM goes to it while it is waited for, and it ends in its
     own way then."""
 
-    def __init__(self, call: Call[_T]) -> None:
+    def __init__(self, call: Call) -> None:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self._read, write = os.pipe()
         self._pid = os.fork()
@@ -39,11 +48,16 @@ class Apart(Generic[_T]):
             _make(call, os.fdopen(write, "wb"))
         os.close(write)
 
-    def result(self) -> _T:
-        """As soon as it is told. Raises FailedApart with what the call raised."""
+    def result(self, so_far: Callable[[Any], object] = lambda _: None) -> _T:
+        """As soon as it is told; ``so_far`` is given what is told before. Raises FailedApart with
+        what the call raised."""
         with self._passing_on(), os.fdopen(self._read, "rb") as pipe:
             try:
-                result, problem = pickle.load(pipe)
+                while True:
+                    last, result, problem = pickle.load(pipe)
+                    if last:
+                        break
+                    so_far(result)
             except (EOFError, pickle.UnpicklingError):
                 raise FailedApart("its process was killed") from None
         if problem is not None:
@@ -66,15 +80,16 @@ class Apart(Generic[_T]):
             signal.signal(signal.SIGTERM, handler)
 
 
-def _make(call: Call[_T], pipe: BinaryIO) -> NoReturn:
+def _make(call: Call, pipe: BinaryIO) -> NoReturn:
     told = False
 
-    def tell(result: _T | None, problem: str | None = None) -> None:
+    def tell(result: Any, problem: str | None = None, *, so_far: bool = False) -> None:
         nonlocal told
         if not told:
-            told = True
-            pickle.dump((result, problem), pipe)
-            pipe.close()
+            told = not so_far
+            with suppress(BrokenPipeError):  # nobody waits any more
+                pickle.dump((told, result, problem), pipe)
+                pipe.flush()
 
     try:
         call(tell)

@@ -16,11 +16,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from capadvise.caps import Cap
 from capadvise.catalog import default
@@ -34,10 +35,11 @@ from capadvise.linux.kernel.snapshot import Files, snapshot
 from capadvise.linux.supervise.command import Command, give
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.record import observe
-from capadvise.linux.trials.apart import Apart
+from capadvise.linux.trials.apart import Apart, Tell
 from capadvise.linux.trials.groups import of_refused_files
 from capadvise.linux.trials.isolation import isolate
-from capadvise.linux.trials.rounds import RoundResult, RunRound, run_rounds
+from capadvise.linux.trials.printed import ERR, OUT, end_of, last_words, logged
+from capadvise.linux.trials.rounds import RoundResult, run_rounds
 from capadvise.linux.trials.stages import SO_FAR, serve
 from capadvise.recording import Recording
 from capadvise.report.dump import dump_recording
@@ -46,15 +48,10 @@ from capadvise.report.posture import dump_posture
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
-OUT, ERR = "stdout", "stderr"
-"""The files of a trial's folder that hold what its target printed."""
-
-
-class Tell(Protocol):
-    """Gives a result to the prover."""
-
-    def __call__(self, result: dict[str, Any], *, so_far: bool = False) -> None:
-        """``so_far``: of what has been done up to now. Else only the first one counts."""
+SoFar = Callable[[Sequence[Recording]], None]
+"""Told what a round has used so far."""
+RunLogged = Callable[[int, Command, SoFar], Observation]
+"""As ``RunRound``."""
 
 
 class StageError(Exception):
@@ -140,7 +137,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
         _trial_elsewhere(plan, top, tell, undone)
     else:
 
-        def run(_: int, command: Command) -> Observation:
+        def run(_: int, command: Command, __: SoFar) -> Observation:
             undone.append(Apart(lambda seen: observe(command, seen=seen)))
             observation: Observation = undone[-1].result()
             return observation
@@ -161,9 +158,15 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[A
     files: list[Files] = []
     with begin(plan, top, top / OUT, top / ERR) as started:
 
-        def run(number: int, command: Command) -> Observation:
-            undone.append(Apart(lambda seen: started.run(number, command, seen)))
-            observation, left = undone[-1].result()
+        def run(number: int, command: Command, so_far: SoFar) -> Observation:
+            again = plan["tells"] and number > 1
+
+            def call(tell: Tell) -> None:
+                up = partial(tell, so_far=True) if again else None
+                started.run(number, command, tell, up)
+
+            undone.append(Apart(call))
+            observation, left = undone[-1].result(so_far)
             files.append(left)
             return cast(Observation, observation)
 
@@ -188,23 +191,32 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
 
 
 def _rounds(
-    plan: dict[str, Any], top: Path, run: RunRound, tell: Tell
+    plan: dict[str, Any], top: Path, run: RunLogged, tell: Tell
 ) -> tuple[list[RoundResult], float]:
-    """What came of each, and how long all took. What is known after the first is told at once: the
-    prover begins with others then."""
+    """What came of each, and how long all took. What is known after the first is told at once, and
+    what a later one has used as soon as it is up: the prover begins with others then."""
+    began, results = time.monotonic(), list[RoundResult]()
+    seconds = 0.0
+
+    def tell_so_far(more: Sequence[Recording] = ()) -> None:
+        if plan["tells"]:
+            tell(_result(plan, top, results, (), seconds, more), so_far=True)
 
     def logged_run(number: int, command: Command) -> Observation:
+        def so_far(recordings: Sequence[Recording]) -> None:
+            tell_so_far([replace(recording, start=number) for recording in recordings])
+
         with logged(top / OUT, top / ERR):
-            return run(number, command)
+            return run(number, command, so_far)
 
     def words() -> str:
         return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
 
-    began, results = time.monotonic(), list[RoundResult]()
     for result in run_rounds(plan, top, command_of(plan), logged_run, words):
         results.append(result)
-        if plan["tells"] and len(results) == 1 < len(plan["rounds"]) and result.passed:
-            tell(_result(plan, top, results, (), time.monotonic() - began), so_far=True)
+        seconds = time.monotonic() - began
+        if len(results) == 1 < len(plan["rounds"]) and result.passed:
+            tell_so_far()
     return results, time.monotonic() - began
 
 
@@ -220,14 +232,20 @@ def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
 
 
 def _result(
-    plan: dict[str, Any], top: Path, rounds: list[RoundResult], files: Files, seconds: float
+    plan: dict[str, Any],
+    top: Path,
+    rounds: list[RoundResult],
+    files: Files,
+    seconds: float,
+    more: Sequence[Recording] = (),
 ) -> dict[str, Any]:
+    """``more``: of a round that goes on."""
     text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
     lines = text.splitlines()
     if not last.passed:
         _require_room(top, Path.cwd())
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
-    recordings = [recording for one in rounds for recording in one.recordings]
+    recordings = [recording for one in rounds for recording in one.recordings] + [*more]
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
@@ -277,21 +295,6 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     ]
 
 
-@contextmanager
-def logged(out: Path, err: Path) -> Iterator[None]:
-    """Our output, and so the target's, in files, and nothing on the standard input."""
-    saved = os.dup(2)
-    for path, fd in ((Path(os.devnull), 0), (out, 1), (err, 2)):
-        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(opened, fd)
-        os.close(opened)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
 def command_of(plan: dict[str, Any]) -> Command:
     """The target of the plan."""
     return Command(
@@ -311,18 +314,6 @@ def command_of(plan: dict[str, Any]) -> Command:
         check_limit=max(2.0, plan["timeout"]),
         wait=True,  # what descends from us is killed then, the guardian included
     )
-
-
-def end_of(path: Path, size: int) -> str:
-    """The last bytes of what was printed, which can be more than memory holds."""
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-        return file.read(size).decode(errors="backslashreplace")
-
-
-def last_words(text: str) -> str:
-    """The last line that was said."""
-    return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:

@@ -4,7 +4,7 @@ started again for each further round."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +26,16 @@ from capadvise.linux.engines.record.seen import Run
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.snapshot import Files, as_on_disk, snapshot
 from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
+from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.linux.supervise.progress import StandingStill
+from capadvise.recording import Recording
 
+_QUIET = 0.2
+"""Seconds without anything new after which a start has most likely used all that it will."""
+Up = Callable[[Sequence[Recording]], object]
+"""Told what was used by what is up."""
 _RETURNS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
@@ -45,11 +53,15 @@ class ContainerTrial:
     rounds: int
 
     def run(
-        self, number: int, command: Command, seen: Callable[[tuple[Observation, Files]], None]
+        self,
+        number: int,
+        command: Command,
+        seen: Callable[[tuple[Observation, Files]], None],
+        up: Up | None,
     ) -> None:
-        """One round, by its number from 1, which ``seen`` is told of; what the container printed
-        goes into two files, without the client's own talk. What it wrote is looked at in the last
-        round: it is compared only where a trial passes.
+        """One round, by its number from 1, which ``seen`` is told of, and ``up`` before, once it is
+        up; what the container printed goes into two files, without the client's own talk. What it
+        wrote is looked at in the last round: it is compared only where a trial passes.
 
         Raises CannotObserve where the engine does not answer.
         """
@@ -83,6 +95,7 @@ class ContainerTrial:
             leave=True,
             judged_by=self.check,
             seen=lambda result: seen((result.each[0], tuple(files))),
+            onlooker=None if up is None else _once_up(up),
         )
 
     def _again(self) -> Start:
@@ -95,6 +108,30 @@ class ContainerTrial:
                 return self.first
             words = ("start", *client.labelled(self.first.label))
         return replace(self.first, argv=(*client.argv, *words))
+
+
+def _once_up(up: Up) -> Onlooker:
+    """Tells what the container has used once it does nothing new: long before it is known to go on
+    so."""
+    quiet, told = StandingStill(_QUIET), False
+
+    def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
+        nonlocal told
+        now = time.monotonic() - loop.clock
+        if told or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
+            return
+        told = True
+        for target in so_far()[:1]:
+            up(target.recordings)
+
+    return look
+
+
+def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
+    """What is new while it comes up: its programs and its checks; and whether it computes."""
+    pids = loop.subject.pids()
+    programs = {procfs.comm(pid) for pid in pids}
+    return {*programs, str(loop.sources.tracker.distinct)}, any(map(procfs.is_busy, pids))
 
 
 @contextmanager

@@ -32,7 +32,11 @@ class UnitTrial:
     unit: ServiceUnit
 
     def run(
-        self, number: int, command: Command, seen: Callable[[tuple[Observation, Files]], None]
+        self,
+        number: int,
+        command: Command,
+        seen: Callable[[tuple[Observation, Files]], None],
+        _: object,
     ) -> None:
         """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
         files, nothing is compared: they are the unit's own, and stay from trial to trial."""

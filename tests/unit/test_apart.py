@@ -1,0 +1,34 @@
+"""A call in a process of its own, and what it tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from capadvise.linux.trials.apart import Apart, FailedApart, Tell
+
+
+def test_what_is_told_before_the_result_comes_first() -> None:
+    def call(tell: Tell) -> None:
+        tell("up", so_far=True)
+        tell("still up", so_far=True)
+        tell("ended")
+        tell("too late")
+
+    told: list[Any] = []
+    apart = Apart[str](call)
+    assert apart.result(told.append) == "ended"
+    assert told == ["up", "still up"]
+    apart.wait()
+
+
+def test_a_call_that_fails_after_it_has_told_something_has_failed() -> None:
+    def call(tell: Tell) -> None:
+        tell("up", so_far=True)
+        raise OSError(5, "Input/output error")
+
+    apart = Apart[str](call)
+    with pytest.raises(FailedApart, match="Input/output error"):
+        apart.result()
+    apart.wait()

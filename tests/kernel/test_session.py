@@ -76,9 +76,9 @@ from capadvise.cli import main
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.supervise.session import Session
 let_go = Session.release
-def release(session):
+def release(session, *loading):
     tracefs.write(session.buffers.quiet.folder / "set_event", "")
-    let_go(session)
+    let_go(session, *loading)
 Session.release = release
 sys.exit(main(["run", "--no-tui", "-o", "/dev/null", "--", "true"]))
 """

@@ -63,10 +63,10 @@ import sys
 from capadvise.cli import main
 from capadvise.linux.supervise.session import Session
 let_go = Session.release
-def release(session):
+def release(session, *loading):
     print(session.held, flush=True)
     sys.stdin.read()
-    let_go(session)
+    let_go(session, *loading)
 Session.release = release
 sys.exit(main(sys.argv[1:]))
 """

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from capadvise.linux.tracking.tasks import Scope
-
 if TYPE_CHECKING:
     from capadvise.linux.audit.records import Record
+    from capadvise.linux.tracking.tasks import Scope
     from capadvise.recording import AuditDenial
 
 _NETLINK_AUDIT, _GROUP_READLOG = 9, 1  # linux/netlink.h, linux/audit.h: a mask of groups

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.caps import CapSet
 from capadvise.errors import CannotObserve
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.engines.cri import node
 from capadvise.linux.engines.cri.bundle import CriContainer, with_digest
 from capadvise.linux.engines.cri.starts import PodStart, PodStarts
@@ -91,7 +92,7 @@ def attach_pods(
         _adopt(late, starts, tracker, ready, held)
         subject = PodsSubject(starts, ready.guardian, come=pods.come)
         limits = Limits(command.kind, command.seconds, owned=False)
-        sources = Sources(trace.buffers, tracker)
+        sources = Sources(trace.buffers, tracker, AuditListener.open())
         loop = EventLoop(subject, sources, ready.signals, command, limits)
         run = _Run(starts, loop, command, trace.buffers.now)
         own_caps.keep()

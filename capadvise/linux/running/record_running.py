@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.linux.engines.shims import CONMON
 from capadvise.linux.engines.systemd import manager
@@ -166,7 +167,7 @@ def _loop(
         pointers=trace.buffers.pointers,
     )
     subject = RunningSubject(running, scope, ready.guardian, trace, tracker)
-    sources = Sources(trace.buffers, tracker)
+    sources = Sources(trace.buffers, tracker, AuditListener.open())
     subject.adopt()
     namespace_addresses.note(scope, running.target.name, namespaces, trace.buffers, tracker)
     limits = Limits(command.kind, command.seconds, owned=False)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import CannotObserve
 from capadvise.linux.ftrace.instances import require
+from capadvise.linux.kernel import own_caps
 from capadvise.linux.supervise import target_cgroup
 from capadvise.linux.supervise.command import Command, user_of
+from capadvise.linux.supervise.held import HeldCommand
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.session import Tracing, session
 
@@ -55,13 +57,15 @@ def observe(
             listener=listener,
             cgroup=cgroup,
             tracing=None if command.unobserved else Tracing(table=table),
-            loading=_load,
             meanwhile=meanwhile,
         ) as ready,
     ):
-        from capadvise.linux.supervise.record_command import record_held  # loaded meanwhile
+        held = HeldCommand.read(ready.held)
+        own_caps.keep()
+        ready.release(_load)
+        from capadvise.linux.supervise.record_command import follow  # loaded by now
 
-        observation = record_held(ready, command, user, onlooker)
+        observation = follow(ready, command, user, held, onlooker)
         seen(observation)
         return observation
 
@@ -94,4 +98,4 @@ def _require_retry() -> None:
 
 
 def _load() -> None:
-    import capadvise.linux.supervise.record_command  # noqa: F401 - observe() finds it loaded
+    import capadvise.linux.supervise.record_command  # noqa: F401 - no target waits for it

@@ -1,6 +1,6 @@
-"""A command that is held, its exec, and its end: what was seen of it.
+"""A command from its exec to its end: what was seen of it.
 
-Apart from ``record``, so that all this is loaded while the kernel makes the buffers.
+Apart from ``record``, so that all this is loaded when the command runs already.
 """
 
 from __future__ import annotations
@@ -9,53 +9,51 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.posture.read import posture_at_exec
+from capadvise import recording
 from capadvise.linux.supervise.command import Command, name_of
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.engine_clients import EngineClients
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.observation import Observation, working_directory
+from capadvise.linux.supervise.held import HeldCommand
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session
 from capadvise.linux.supervise.sources import CheckTracker, Sources
 from capadvise.linux.supervise.untraced import NoTracker
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
-from capadvise.recording import Held, Recording
+from capadvise.recording import Recording
 from capadvise.target import Target
 from capadvise.workload import Workload
 
 
-def record_held(
-    ready: Session, command: Command, user: dict[str, Any] | None, onlooker: Onlooker | None
+def follow(
+    ready: Session,
+    command: Command,
+    user: dict[str, Any] | None,
+    held: HeldCommand,
+    onlooker: Onlooker | None,
 ) -> Observation:
-    """Let it go, and follow it to its end. See ``record.observe``."""
-    cwd = working_directory()
+    """Follow it to its end. See ``record.observe``."""
     clients = EngineClients()
     ids = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     starts = OneCommand(ready.held)
-    loop = _loop(ready, command, starts, ids, clients)
-    sets = procfs.capability_sets(ready.held)
-    posture = posture_at_exec(ready.held)
-    held = Held(
-        bounding=sets.bounding,
-        permitted=sets.permitted if user else sets.bounding,
-        ambient=sets.ambient,
+    loop = _loop(ready, command, starts, ids, clients, held)
+    sets = recording.Held(
+        bounding=held.sets.bounding,
+        permitted=held.sets.permitted if user else held.sets.bounding,
+        ambient=held.sets.ambient,
     )
 
     def recordings() -> tuple[Recording]:
         scope = starts.scope or Scope(0, ready.held, 0)
-        recording = loop.recording(scope, held, loop.subject.status)
+        seen = loop.recording(scope, sets, loop.subject.status)
         if ready.trace and loop.subject.ended and not starts.scope:
             # Not even its exec was seen: what else was not, nobody knows, and nothing counted it.
-            lost = replace(recording.lost, signal=recording.lost.signal + 1)
-            recording = replace(recording, lost=lost)
-        return (recording,)
+            seen = replace(seen, lost=replace(seen.lost, signal=seen.lost.signal + 1))
+        return (seen,)
 
-    own_caps.keep()
-    ready.release()
     loop.run(
         None
         if onlooker is None
@@ -63,9 +61,11 @@ def record_held(
     )
     return Observation(
         recordings=recordings(),
-        target=Target("command", name_of(command.argv), command.argv, cwd, "{}:{}".format(*ids)),
+        target=Target(
+            "command", name_of(command.argv), command.argv, held.cwd, "{}:{}".format(*ids)
+        ),
         workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
-        posture=posture,
+        posture=held.posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
@@ -80,6 +80,7 @@ def _loop(
     starts: OneCommand,
     ids: tuple[int, int],
     clients: EngineClients,
+    held: HeldCommand,
 ) -> EventLoop:
     listener = ready.listener
     subject = CommandSubject(
@@ -88,7 +89,8 @@ def _loop(
         own_terminal=command.terminal is not None,
         tracer=(lambda: listener.pid) if listener else lambda: 0,
     )
-    sources = Sources(ready.buffers, _tracker(ready, starts, ids, clients), listener)
+    tracker = _tracker(ready, starts, ids, clients)
+    sources = Sources(ready.buffers, tracker, held.audit, listener)
     limits = Limits(command.kind, command.seconds, command.patience, command.patience)
     return EventLoop(subject, sources, ready.signals, command, limits)
 

@@ -78,10 +78,12 @@ class Session:
     listener: Listener | None
     meanwhile: Callable[[], object]
 
-    def release(self) -> None:
-        """Let the target exec. Raises CannotStart. A guardian that is gone before it could tell
-        was most likely ended by the target, which runs then: its subject sees that."""
+    def release(self, loading: Callable[[], object] = lambda: None) -> None:
+        """Let the target exec, and load what follows it. Raises CannotStart. A guardian that is
+        gone before it could tell was most likely ended by the target, which runs then: its subject
+        sees that."""
         self.guardian.send("go")
+        loading()
         self.work_meanwhile()
         with suppress(GuardianLost):
             _wait_for(self.guardian, "started")
@@ -104,7 +106,6 @@ def session(
     tracing: Tracing | None,
     listener: Listener | None = None,
     sweep: Sequence[list[list[str]]] = (),
-    loading: Callable[[], object] = lambda: None,
     cgroup: OwnCgroup | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
@@ -113,9 +114,8 @@ def session(
 
     ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
-    ``"left"``. ``cgroup``: the target's own. ``loading`` is called in a thread of its own while the
-    buffers are made, and ``meanwhile`` when the target runs: it waits for neither.
-    Raises CannotObserve or CannotStart.
+    ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
+    the target runs. Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
@@ -140,7 +140,6 @@ def session(
         held = Background(lambda: _wait_for(guardian, "held"))
         also = tracing.also if tracing else list
         ready = Background(lambda: buffers.open(lambda: _followed(held.result(), also)))
-        Background(loading)
         trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
         sys.setswitchinterval(turn)

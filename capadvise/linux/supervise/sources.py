@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.ftrace.instances import PageReader
 from capadvise.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
 
 if TYPE_CHECKING:
+    from capadvise.linux.audit.live import AuditListener
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
 
@@ -93,12 +93,16 @@ class Sources:
     """All that is read in a run."""
 
     def __init__(
-        self, buffers: TraceBuffers, tracker: CheckTracker, retries: Listener | None = None
+        self,
+        buffers: TraceBuffers,
+        tracker: CheckTracker,
+        audit: AuditListener | None,
+        retries: Listener | None = None,
     ) -> None:
         self.tracker, self.lost = tracker, Lost()
         """``lost``: events that were dropped, known at the end."""
         self._buffers, self._retries = buffers, retries
-        self._audit = AuditListener.open()
+        self._audit = audit
         self._stopping = False
 
     @property

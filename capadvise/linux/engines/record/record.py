@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.errors import CannotObserve, CannotStart
 from capadvise.formats.pflag import is_on
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.engines.cli.client import (
     RECORDING_LABEL,
     RM,
@@ -231,7 +232,7 @@ def _run(
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )
-    sources = Sources(ready.buffers, _tracker(ready, roster.starts))
+    sources = Sources(ready.buffers, _tracker(ready, roster.starts), AuditListener.open())
     asked = replace(command, check=_reaching(start, command.check))
     loop = EventLoop(subject, sources, ready.signals, asked, limits)
     return Run(start, loop, subject, command.check, command.kind, command.check_after)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from capadvise.caps import Cap, CapSet
 from capadvise.errors import BadInput, CannotObserve
 from capadvise.formats.unit_exposed import WITHHELD
+from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.engines.systemd import drop_in, manager, safety
 from capadvise.linux.engines.systemd.invocation import UnitOrder, restart_of
 from capadvise.linux.engines.systemd.undo import change_of, changed, undo_abandoned
@@ -150,7 +151,7 @@ def _loop(
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )
-    sources = Sources(trace.buffers, tracker)
+    sources = Sources(trace.buffers, tracker, AuditListener.open())
     return EventLoop(subject, sources, ready.signals, command, limits), subject
 
 

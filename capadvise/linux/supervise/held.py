@@ -1,0 +1,35 @@
+"""A command before its exec: what can only be read then, or with capabilities that we give up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capadvise.dataclass import dataclass
+from capadvise.linux.audit.live import AuditListener
+from capadvise.linux.kernel import procfs
+from capadvise.linux.posture.read import posture_at_exec
+from capadvise.linux.supervise.observation import working_directory
+
+if TYPE_CHECKING:
+    from capadvise.caps import Sets
+    from capadvise.posture import Posture
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCommand:
+    """What was read."""
+
+    cwd: str
+    sets: Sets
+    posture: Posture
+    audit: AuditListener | None
+
+    @classmethod
+    def read(cls, pid: int) -> HeldCommand:
+        """Of this process. Raises OSError when it is gone."""
+        return cls(
+            working_directory(),
+            procfs.capability_sets(pid),
+            posture_at_exec(pid),
+            AuditListener.open(),
+        )

@@ -14,7 +14,7 @@ from capadvise.dataclass import dataclass
 
 _ANY = "*"
 """Stands for what is random in a name."""
-_WORD = re.compile(r"[^\s,;()\[\]<>\"']+")
+_WORD = r"[^\s,;()\[\]<>\"']+"
 _MOST_EXAMPLES = 3
 
 
@@ -132,7 +132,7 @@ def _whole_parts(text: str) -> str:
 
 
 def _shape_of_line(line: str) -> str:
-    return _WORD.sub(lambda word: _ANY if _looks_random(word[0]) else word[0], line)
+    return re.sub(_WORD, lambda word: _ANY if _looks_random(word[0]) else word[0], line)
 
 
 def _looks_random(word: str) -> bool:

@@ -6,10 +6,15 @@ import re
 
 from capadvise.dataclass import dataclass
 
-USER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?")
+_USER = r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?"
 """``uid``, ``uid:gid``, or names."""
 NO_ID = (1 << 32) - 1
 """The kernel's -1, which stands for no user: ids are below it."""
+
+
+def is_user(text: str) -> bool:
+    """Whether it can be what a target runs as."""
+    return re.fullmatch(_USER, text) is not None
 
 
 def is_no_id(digits: str) -> bool:

@@ -108,7 +108,7 @@ class KnownIndex:
 
     def _listed(self, kind: str, word: str) -> str | None:
         words = self.raw[kind]
-        return words.get(word) or words.get(_VERSION.sub("", word))
+        return words.get(word) or words.get(re.sub(_VERSION, "", word))
 
     def row(self, name: str) -> KnownRow:
         """By its own name, which there must be."""
@@ -155,9 +155,9 @@ _HUB = (
 )
 """Docker Hub, and its copies: cloud.google.com/artifact-registry/docs/pull-cached-dockerhub-images,
 gallery.ecr.aws/docker."""
-_VERSION = re.compile(r"(?<=[a-z])-?\d+(\.\d+)*(?![a-z])")
+_VERSION = r"(?<=[a-z])-?\d+(\.\d+)*(?![a-z])"
 """In a name: ``php8.2-fpm``, ``postgresql-17``, ``squid3``."""
-_SURE_VERSION = re.compile(r"(?<=[a-z])(-\d+(\.\d+)*|\d+\.\d+)(?![a-z])")
+_SURE_VERSION = r"(?<=[a-z])(-\d+(\.\d+)*|\d+\.\d+)(?![a-z])"
 """The same, where it is a version and not a part of the name, as in ``stunnel4``."""
 
 
@@ -173,7 +173,7 @@ def _asked(word: str) -> str:
         return version
     if version_and_more := tag(word):
         return version_and_more.partition("-")[0]
-    named = _SURE_VERSION.search(word) if "/" not in word and ":" not in word else None
+    named = re.search(_SURE_VERSION, word) if "/" not in word and ":" not in word else None
     return named[0].removeprefix("-") if named else ""
 
 

@@ -127,7 +127,7 @@ def _at(pattern: str, site: Sequence[str]) -> bool:
 
 KERNEL_ERRORS = frozenset({"ENOIOCTLCMD"})
 """Errors inside the kernel; the program gets ENOTTY."""
-_WRAPPERS = re.compile(
+_WRAPPERS = (
     r"(cap_capable|security_capable|ns_capable\w*|capable|capable_noaudit|capable_wrt_inode_uidgid"
     r"|privileged_wrt_inode_uidgid|file_ns_capable|has_(ns_)?capability\w*|sk_(ns_|net_)?capable"
     r"|netlink_(ns_|net_)?capable|__netlink_ns_capable|bpf_token_capable|bpf_ns_capable"
@@ -139,7 +139,7 @@ _WRAPPERS = re.compile(
 
 def is_wrapper(function: str) -> bool:
     """Whether it only passes the question of its caller on."""
-    return _WRAPPERS.match(function) is not None
+    return re.match(_WRAPPERS, function) is not None
 
 
 def asker(site: Sequence[str]) -> Sequence[str]:

@@ -8,7 +8,7 @@ from capadvise.catalog.known_index import repository
 from capadvise.formats.comments import one_line
 from capadvise.formats.snippet import Snippet, safe_name
 from capadvise.image_labels import CLAIMED, Claim
-from capadvise.target import USER
+from capadvise.target import is_user
 
 
 def known_snippet(
@@ -38,7 +38,7 @@ def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> 
         name=safe_name(name.rpartition("/")[2].partition("@")[0].partition(":")[0]),
         caps=tuple((cap, "a label of the image says so") for cap in sorted(caps)),
         notes=(one_line(f"of the labels of {name}: {CLAIMED}"),),
-        user=claim.user if USER.fullmatch(claim.user) else "0:0",
+        user=claim.user if is_user(claim.user) else "0:0",
         no_new_privileges=None,
         set_name=set_name,
         floor=claim.floor,

@@ -9,33 +9,34 @@ from posixpath import join, normpath
 from capadvise.formats import host_tables as tables
 from capadvise.formats.declared import Exposure, ExposureAt
 
-_DEFAULT = re.compile(r"\$\{\w+:?[-+]([^{}]*)\}")
-_VARIABLE = re.compile(r"\$(?:\w+|\{\w+[^}]*\})")
-_HOME = re.compile(r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)")
-_GLOB = re.compile(r"/[^/]*[*?\[].*")
-_FAR = re.compile(r"(?:\./)?(?:\.\./){2,}\.\.(?:/|$)")
+_DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
+_VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
+_HOME = r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)"
+_GLOB = r"/[^/]*[*?\[].*"
+_FAR = r"(?:\./)?(?:\.\./){2,}\.\.(?:/|$)"
 
 
 def expand(path: str) -> str:
     """A path with the defaults of its variables, without detours. One that goes far up from where
     its file lies is taken to begin at the root."""
-    path = _HOME.sub("/home/~", expand_variables(path), count=1)
-    if _FAR.match(path):
+    path = re.sub(_HOME, "/home/~", expand_variables(path), count=1)
+    if re.match(_FAR, path):
         path = "/" + normpath(path).replace("../", "").removesuffix("..")
-    path = _GLOB.sub("", path) or "/" if path.startswith("/") else path
+    path = re.sub(_GLOB, "", path) or "/" if path.startswith("/") else path
     return "/" + normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def expand_variables(text: str) -> str:
     """With the defaults that compose has for variables that are not set."""
-    while (expanded := _DEFAULT.sub(r"\1", text)) != text:
+    while (expanded := re.sub(_DEFAULT, r"\1", text)) != text:
         text = expanded
     return text
 
 
 def has_variable(text: str) -> bool:
     """Whether something is left that only the environment settles."""
-    return _VARIABLE.search(_HOME.sub("", expand_variables(text.replace("$$", "")))) is not None
+    left = re.sub(_HOME, "", expand_variables(text.replace("$$", "")))
+    return re.search(_VARIABLE, left) is not None
 
 
 def below(folder: str, path: str) -> str:
@@ -47,14 +48,14 @@ def below(folder: str, path: str) -> str:
 def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     """What a file or a folder of the host exposes that is mounted."""
     place = expand(path)
-    if tables.SOCKET.fullmatch(place):
+    if re.fullmatch(tables.SOCKET, place):
         yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
-    elif tables.BUS.fullmatch(place):
+    elif re.fullmatch(tables.BUS, place):
         yield ExposureAt(Exposure.SYSTEM_BUS, path, line)
-    elif place == "/" or tables.SOCKET_FOLDER.fullmatch(place):
+    elif place == "/" or re.fullmatch(tables.SOCKET_FOLDER, place):
         yield ExposureAt(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
         yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
-    elif tables.DISK.fullmatch(place):
+    elif re.fullmatch(tables.DISK, place):
         yield ExposureAt(Exposure.DISK, path, line)
     else:
         yield from _folder(place, path, line, writable=writable)
@@ -62,7 +63,7 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
 
 def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     of_system = place == "/" or place in tables.SYSTEM or _below(place, tables.TREES)
-    if not of_system and not tables.HOME.fullmatch(place):
+    if not of_system and not re.fullmatch(tables.HOME, place):
         return
     if writable:
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
@@ -74,7 +75,7 @@ def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[Exp
 
 def device(path: str, line: int) -> ExposureAt:
     """What a device of the host exposes."""
-    disk = tables.DISK.fullmatch(expand(path))
+    disk = re.fullmatch(tables.DISK, expand(path))
     return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
 
 

@@ -3,22 +3,20 @@ the defaults of container engines."""
 
 from __future__ import annotations
 
-import re
-
-SOCKET = re.compile(
+SOCKET = (
     r"(?:.*[/\\])?(?:(?:docker|podman|containerd|crio|cri-?dockerd|dockershim|buildkitd"
     r"|balena-engine)[\w.-]*\.sock[\w.]*|(?:lxd|incus)/unix\.socket|libvirt-sock|kubelet\.sock"
     r"|snapd\.socket|/run/systemd/private|(?:docker|podman)_engine)"
 )
 """Sockets (and pipes of Windows) over which an engine or the machine is controlled."""
-SOCKET_FOLDER = re.compile(
+SOCKET_FOLDER = (
     r"(?:/var)?/run(?:/(?:docker|podman|containerd|crio|buildkit|libvirt|dockershim|cri-dockerd"
     r"|balena-engine|lxd|incus|systemd|k3s|k3s/containerd|docker/containerd"
     r"|user(?:/\d+(?:/(?:docker|podman|containerd\S*))?)?))?"
     r"|/var/lib/(?:lxd|incus)|/var/snap/lxd/common/lxd"
 )
 """Folders in which these usually lie."""
-BUS = re.compile(r"(?:/var)?/run/dbus(?:/system_bus_socket)?")
+BUS = r"(?:/var)?/run/dbus(?:/system_bus_socket)?"
 SYSTEM = (
     *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/usr"),
     *("/dev", "/proc", "/sys", "/home", "/run", "/var", "/var/run", "/var/lib", "/var/spool"),
@@ -42,7 +40,7 @@ TREES = (
     *("/proc", "/sys", "/run/systemd"),
 )
 """The same with all that lies in them."""
-HOME = re.compile(
+HOME = (
     r"(?:/root|/home/[^/]+)(?:/\.(?:ssh|gnupg|aws|azure|kube|docker|netrc|bashrc|bash_profile"
     r"|profile|zshrc|config|config/(?:systemd|autostart|gcloud)|local/bin)(?:/.*)?)?"
 )
@@ -55,7 +53,7 @@ PUBLIC = (
 )
 """What anybody may read."""
 KERNEL = ("/proc", "/sys")
-DISK = re.compile(
+DISK = (
     r"/dev(?:/(?:mem|kmem|port|(?:mapper|disk|block|bsg|cpu|zvol|drbd|mtd)(?:/.*)?"
     r"|(?:sd|hd|vd|xvd)[a-z]+\d*|nvme\d+(?:n\d+(?:p\d+)?)?|mmcblk\d+\w*|root|snapshot|zfs"
     r"|(?:dm-|md|loop|sg|nbd|rbd|zd|mtd|mtdblock|pmem|drbd|bcache|ublkb|ram)\d+(?:p\d+)?"

@@ -39,13 +39,13 @@ def render(snippet: Snippet) -> str:
 
 
 _ANOTHER_KIND = "# for another kind, change apiVersion and kind; a Pod has no template\n"
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}")
+_KEY = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}"
 
 
 def helm_values(snippet: Snippet, key: str) -> str:
     """The securityContext as values of a chart, below a key such as ``web.securityContext``.
     Raises BadInput for what is no key."""
-    if not _KEY.fullmatch(key):
+    if not re.fullmatch(_KEY, key):
         raise BadInput(f"--key {key!r:.80} is no key of values", hint="such as web.securityContext")
     lines = [
         f"# Pod Security level: {_level(snippet)}, as far as these values decide it\n",

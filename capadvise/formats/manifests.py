@@ -57,7 +57,7 @@ DIALECT = Dialect(
         )
     ),
 )
-_SEPARATOR = re.compile(r"---[ \t\r]*(?:[ \t]#.*)?")
+_SEPARATOR = r"---[ \t\r]*(?:[ \t]#.*)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def check_separators(source: str) -> None:
     after it begins a document for YAML, and none for kubectl. Raises BadInput."""
     begun = False
     for number, raw in enumerate(source.split("\n"), 1):
-        if raw.startswith("---") and begun and not _SEPARATOR.fullmatch(raw):
+        if raw.startswith("---") and begun and not re.fullmatch(_SEPARATOR, raw):
             raise ambiguous(number, "a document that begins on the line of its separator")
         begun = begun or not raw.lstrip().startswith("#")
 

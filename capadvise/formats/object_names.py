@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
 _TEMPLATE = ("spec", "template", "spec")
@@ -28,4 +28,4 @@ API_VERSION = {"Pod": "v1", "ReplicationController": "v1", "PodTemplate": "v1"} 
 
 def is_object_name(text: str) -> bool:
     """Whether Kubernetes takes it as the name of an object (RFC 1123)."""
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(_NAME, text) is not None

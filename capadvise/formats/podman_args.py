@@ -18,7 +18,7 @@ _IMAGES = ("Image", "Rootfs")
 _INSIDE = ("Exec", "Entrypoint", "HealthCmd", "HealthStartupCmd", "Environment", "Label")
 """What becomes words behind the image, or part of one: it can be no option."""
 _PAIRS = ("Environment", "Label", "Annotation")
-_VARIABLE = re.compile(r"""["']?\$[A-Za-z_]\w*["']?""")
+_VARIABLE = r"""["']?\$[A-Za-z_]\w*["']?"""
 _JUDGED = frozenset(
     (
         *("cap-add", "cap-drop", "privileged", "security-opt", "device", "device-cgroup-rule"),
@@ -43,7 +43,7 @@ def words(container: Section) -> list[str]:
         raise ambiguous(
             line, "a word in PodmanArgs= that is not an option: podman takes it for the image"
         )
-    if any(map(_VARIABLE.fullmatch, args)):
+    if any(map(_is_variable, args)):
         raise ambiguous(line, "a variable in PodmanArgs=, which systemd splits into words")
     for option in options:
         _check_option(option, line)
@@ -61,8 +61,12 @@ def _check_value(key: str, value: str, line: int) -> None:
     that begins like an option for one."""
     if key in _IMAGES and value.strip('"').startswith(("-", "$", "%")):
         raise ambiguous(line, f"{key}= looks like an option or a variable")
-    if any(map(_VARIABLE.fullmatch, (*value.split(), *split(value, line, "shell-like")))):
+    if any(map(_is_variable, (*value.split(), *split(value, line, "shell-like")))):
         raise ambiguous(line, f"a variable in {key}=, which systemd splits into words")
+
+
+def _is_variable(word: str) -> bool:
+    return re.fullmatch(_VARIABLE, word) is not None
 
 
 def _check_option(option: Option, line: int) -> None:

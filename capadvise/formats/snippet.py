@@ -22,7 +22,7 @@ from capadvise.recording import Namespace
 from capadvise.report.escape import printable
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
-from capadvise.target import USER
+from capadvise.target import is_user
 
 if TYPE_CHECKING:
     from capadvise.report.sheet import Sheet
@@ -156,7 +156,7 @@ def snippet_of(
     Raises BadInput for a report whose user is no user.
     """
     user = report.target.user or "0:0"
-    if not USER.fullmatch(user):
+    if not is_user(user):
         raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
     risks = RisksHere(report, catalog)

@@ -38,7 +38,7 @@ def render(snippet: Snippet) -> str:
     return "".join(lines)
 
 
-_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.service")
+_UNIT_NAME = r"[A-Za-z0-9:_.\\@-]{1,240}\.service"
 
 
 def _unit(snippet: Snippet) -> str:
@@ -49,7 +49,7 @@ def _unit(snippet: Snippet) -> str:
 def recorded_unit(argv: Sequence[str]) -> str | None:
     """The unit that a target's command restarts; None for any other command."""
     match argv:
-        case ("systemctl", "restart", str(name)) if _UNIT_NAME.fullmatch(name):
+        case ("systemctl", "restart", str(name)) if re.fullmatch(_UNIT_NAME, name):
             return name
     return None
 
@@ -160,14 +160,14 @@ def add_up(service: unit_file.Section, key: str) -> Total:
     return total
 
 
-_NUMBER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
+_NUMBER = r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"
 _LAST = 62
 
 
 def capability_number(name: str) -> int | None:
     """As systemd reads a name (capability_from_name): with its prefix, in any case, or a number,
     which is octal with a zero before it. None for what it does not know."""
-    if number := _NUMBER.fullmatch(name):
+    if number := re.fullmatch(_NUMBER, name):
         sign, *digits = number.groups()
         value = next(int(each, base) for each, base in zip(digits, _BASES, strict=True) if each)
         return value if value <= (0 if sign == "-" else _LAST) else None

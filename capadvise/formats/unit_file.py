@@ -20,10 +20,10 @@ MAX_LENGTH = 1 << 20
 BLANKS = " \t\r\n"
 _TRUE = ("1", "yes", "y", "true", "t", "on")
 _FALSE = ("0", "no", "n", "false", "f", "off")
-_HEADING = re.compile(r"\[([^\[\]\x00-\x1f\x7f]+)\]")
-_KEY = re.compile(r"[\x21-\x7e]+")
+_HEADING = r"\[([^\[\]\x00-\x1f\x7f]+)\]"
+_KEY = r"[\x21-\x7e]+"
 # A lone carriage return and NUL end a line for systemd, and not for others.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]|\r(?!\n)")
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]|\r(?!\n)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,14 @@ def parse(text: str, *, quadlet: bool = False) -> Unit:
     """Raises BadInput, with the line, for what is no unit file, and where it is ambiguous."""
     if len(text) > MAX_LENGTH:
         raise BadInput(f"{len(text)} characters are too many: the limit is {MAX_LENGTH}")
-    if control := _CONTROL.search(text):
+    if control := re.search(_CONTROL, text):
         number = text.count("\n", 0, control.start()) + 1
         raise ambiguous(number, "a control character, or a line that ends in CR alone")
     assignments: list[Assignment] = []
     headings: dict[str, tuple[int, int]] = {}
     section = ""
     for number, start, end, logical in _logical(text, quadlet=quadlet):
-        if heading := _HEADING.fullmatch(logical):
+        if heading := re.fullmatch(_HEADING, logical):
             section = heading[1]
             headings[section] = (headings.get(section, (number,))[0], start)
             continue
@@ -120,7 +120,7 @@ def parse(text: str, *, quadlet: bool = False) -> Unit:
         if not equals or not section:
             raise BadInput(f"line {number}: neither a section nor KEY=VALUE")
         key, value = key.strip(BLANKS), value.strip(BLANKS)
-        if not _KEY.fullmatch(key):
+        if not re.fullmatch(_KEY, key):
             raise ambiguous(number, "a key with blanks or non-ASCII letters")
         assignments.append(Assignment(section, key, value, number, start, end))
     return Unit(text, tuple(assignments), headings)
@@ -222,7 +222,7 @@ def _pieces(value: str, line: int, escapes: Escapes) -> Iterator[str | None]:
 
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SIMPLE |= {"\\": "\\", '"': '"', "'": "'", "s": " "}
-_NUMBERS = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})")
+_NUMBERS = r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})"
 
 
 def _escaped(value: str, at: int, line: int, escapes: Escapes) -> tuple[str, int]:
@@ -232,7 +232,7 @@ def _escaped(value: str, at: int, line: int, escapes: Escapes) -> tuple[str, int
         return char, at + 1
     if char in _SIMPLE:
         return _SIMPLE[char], at + 1
-    number = _NUMBERS.match(value, at)
+    number = re.compile(_NUMBERS).match(value, at)
     if number is not None:
         digits, octal = number[1] or number[2] or number[3], number[4]
         code = int(octal, 8) if octal else int(digits, 16)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-_OTHER_UID = re.compile(r"[1-9][0-9]*")
-_NUMBER = re.compile(r"[-+.]?[0-9][\w.+-]*")
+_OTHER_UID = r"[1-9][0-9]*"
+_NUMBER = r"[-+.]?[0-9][\w.+-]*"
 
 
 def is_root(user: str | None) -> bool:
     """Whether a ``user:``, ``User=`` or ``runAsUser`` is root, says nothing, or is a number in a
     spelling (``00``, ``0x0``, ``+0``) that some reader takes for 0."""
     name = (user or "").partition(":")[0]
-    odd = _NUMBER.fullmatch(name) is not None and _OTHER_UID.fullmatch(name) is None
+    odd = re.fullmatch(_NUMBER, name) is not None and re.fullmatch(_OTHER_UID, name) is None
     return name in ("", "root") or odd
 
 

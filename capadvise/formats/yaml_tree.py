@@ -24,7 +24,7 @@ MAX_VALUES = 500_000
 """A node takes about 300 bytes: two bytes of text (``a,``) must not become gigabytes."""
 MAX_EXPANDED = 1_000_000
 """Nodes after all aliases are followed; a few lines of aliases can stand for billions."""
-_LINE_ENDS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+_LINE_ENDS = "\r(?!\n)|[\x85\u2028\u2029]"
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -90,7 +90,7 @@ def documents(text: str) -> tuple[Node, ...]:
         raise BadInput(f"{len(text)} characters are too many: the limit is {MAX_CHARACTERS}")
     if sum(map(text.count, (",", "\n", ": ", "- ", "[", "{"))) > MAX_VALUES:
         raise BadInput(f"more than {MAX_VALUES} values are too many")
-    if odd := _LINE_ENDS.search(text):
+    if odd := re.search(_LINE_ENDS, text):
         at = text.count("\n", 0, odd.start()) + 1
         raise ambiguous(at, "a line end that not every YAML reader accepts")
     # libyaml is what the Go consumers' parser was translated from: it takes the same tabs.

@@ -16,11 +16,11 @@ from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.gate.finding import RULES, Finding
 
-_COMMENT = re.compile(
+_COMMENT = (
     r"(?:^|\s)[#;]\s*capadvise:\s*accept\s+(?P<rules>[a-z-]+(?:\s*,\s*[a-z-]+)*?)"
     r"(?:\s*,\s*until:\s*(?P<until>\d{4}-\d\d-\d\d))?\s*,\s*reason:\s*(?P<reason>\S.*?)\s*$"
 )
-_ATTEMPT = re.compile(r"(?:^|\s)[#;]\s*capadvise:\s*accept\b")
+_ATTEMPT = r"(?:^|\s)[#;]\s*capadvise:\s*accept\b"
 EXAMPLE = "# capadvise: accept privileged, reason: it starts containers"
 
 
@@ -62,9 +62,9 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
         return
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        if not _ATTEMPT.search(line):
+        if not re.search(_ATTEMPT, line):
             continue
-        said = _COMMENT.search(line)
+        said = re.search(_COMMENT, line)
         if said is None:
             raise BadInput(f"{path}: line {number}: this comment accepts nothing", hint=EXAMPLE)
         rules = tuple(re.split(r"\s*,\s*", said["rules"]))

@@ -35,7 +35,7 @@ from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
 from capadvise.report.values import texts as _texts
 from capadvise.report.values import word as _word
-from capadvise.target import USER, Target
+from capadvise.target import Target, is_user
 from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20
@@ -121,7 +121,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
 
 
 def _user(raw: Any) -> str:
-    if (user := _text(raw)) and not USER.fullmatch(user):
+    if (user := _text(raw)) and not is_user(user):
         raise BadInput(f"the user {user!r:.60} is not of the form uid:gid")
     return user
 

@@ -189,7 +189,7 @@ def _kind_in_folder(path: str, text: str, kind: str | None) -> str | None:
     return kind
 
 
-_KEYS = re.compile(r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00""")
+_KEYS = r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00"""
 
 
 def _can_be_ours(text: str) -> bool:
@@ -197,7 +197,7 @@ def _can_be_ours(text: str) -> bool:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return _KEYS.search(text) is not None
+        return re.search(_KEYS, text) is not None
     return isinstance(value, dict) and not value.keys().isdisjoint(
         ("kind", "apiVersion", "items", "services", "ociVersion")
     )

@@ -19,7 +19,7 @@ from capadvise.gate.sources import CHARTS, QUADLETS, UNIT_KINDS, read_besides
 
 STDIN = "-"
 _ENDINGS = (".yaml", ".yml", ".json", ".conf", *QUADLETS, *UNIT_KINDS)
-_COMPOSE_FILE = re.compile(r"\s*(?:export\s+)?COMPOSE_FILE\s*[=:](.*)")
+_COMPOSE_FILE = r"\s*(?:export\s+)?COMPOSE_FILE\s*[=:](.*)"
 
 
 def paths_of(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
@@ -127,5 +127,5 @@ def _named_by_env(folder: str) -> list[str]:
         lines = Path(folder, ".env").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
-    settings = [match[1] for line in lines if (match := _COMPOSE_FILE.match(line))]
+    settings = [match[1] for line in lines if (match := re.match(_COMPOSE_FILE, line))]
     return [name for said in settings[-1:] for name in said.strip().strip("\"'").split(":")]

@@ -51,9 +51,7 @@ class EventFormat:
         return struct.Struct(codes)
 
 
-_FIELD = re.compile(
-    r"field:[^;]*?\b(\w+)(?:\[\w*\])?;\s*offset:(\d+);\s*size:(\d+);\s*signed:([01]);"
-)
+_FIELD = r"field:[^;]*?\b(\w+)(?:\[\w*\])?;\s*offset:(\d+);\s*size:(\d+);\s*signed:([01]);"
 
 
 def parse_format(text: str) -> EventFormat:
@@ -63,7 +61,7 @@ def parse_format(text: str) -> EventFormat:
         raise ValueError("no ID in this event format")
     fields = {
         name: Field(int(offset), int(size), signed == "1")
-        for name, offset, size, signed in _FIELD.findall(text)
+        for name, offset, size, signed in re.findall(_FIELD, text)
     }
     return EventFormat(int(match[1]), fields)
 

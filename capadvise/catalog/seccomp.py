@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from capadvise import strict
 from capadvise.caps import Cap
 from capadvise.catalog import values
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 ENGINES = ("docker", "podman")

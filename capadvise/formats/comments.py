@@ -5,8 +5,6 @@ Apart from ``snippet``: who only reads files needs nothing of what a report is m
 
 from __future__ import annotations
 
-import textwrap
-
 from capadvise.report.escape import printable
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
@@ -17,6 +15,8 @@ SETCAP_UNTRIED = "not tried: run --prove tries it where docker run fails for wan
 
 def comment(text: str, indent: str = "") -> str:
     """Comment lines that say one thing."""
+    import textwrap  # whoever only reads files writes no comments
+
     lines = textwrap.wrap(
         one_line(text), 94, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from capadvise.dataclass import dataclass
 
 
 class Exposure(StrEnum):
@@ -60,10 +61,6 @@ class Declared:
     service: str
     """As ``--service`` takes it: ``web``; for Kubernetes ``Deployment/web/app``. Where a file holds
     one that has no name, the language's own word for it."""
-    aliases: tuple[str, ...] = field(default=(), kw_only=True)
-    """What else it is called: a quadlet with a ContainerName by its file, too."""
-    image: str | None = field(default=None, kw_only=True)
-    """A reference, as written; None where the file names none."""
     line: int = 1
     """Where the service begins in its file, counted from 1."""
     drop: tuple[str, ...] = ()
@@ -74,8 +71,6 @@ class Declared:
     privileged: bool = False
     user: str | None = None
     """None: the image or the unit's default decides."""
-    groups: bool = field(default=False, kw_only=True)
-    """It has groups besides its user's own: one can be that of a socket or a disk."""
     no_new_privileges: bool | None = None
     """Kubernetes: ``allowPrivilegeEscalation: false``. None: not said."""
     lines: tuple[tuple[str, int], ...] = ()
@@ -96,6 +91,12 @@ class Declared:
     """(capability, setting) of what other settings of a unit take away."""
     windows: bool = False
     """It runs on Windows, which has no capabilities."""
+    aliases: tuple[str, ...] = ()
+    """What else it is called: a quadlet with a ContainerName by its file, too."""
+    image: str | None = None
+    """A reference, as written; None where the file names none."""
+    groups: bool = False
+    """It has groups besides its user's own: one can be that of a socket or a disk."""
 
     def exposes(self, *kinds: Exposure) -> bool:
         """Whether any of these is there."""

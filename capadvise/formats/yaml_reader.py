@@ -8,8 +8,9 @@ tags, keys that are no plain texts, merge keys where readers disagree about what
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from functools import lru_cache
 
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.formats.yaml_tree import (
     Mapping,
@@ -48,15 +49,15 @@ class Dialect:
     names: frozenset[str] = frozenset()
     """Keys that are judged: another spelling of one (``Privileged``) is refused, since some
     decoders take it for the same."""
-    folded: frozenset[str] = field(init=False)
-    """These without case."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "folded", frozenset(name.casefold() for name in self.names))
 
     def is_lookalike(self, key: str) -> bool:
         """Whether a decoder that passes over case would take a key for one that is judged."""
-        return key not in self.names and key.casefold() in self.folded
+        return key not in self.names and key.casefold() in _without_case(self.names)
+
+
+@lru_cache
+def _without_case(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
 
 
 class Documents:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -75,8 +74,10 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
 
 def _meant(name: str) -> Cap | None:
     """The capability that somebody meant, if one is near."""
+    from difflib import get_close_matches  # most names are right
+
     bare = name.upper().removeprefix("CAP_")
-    near = difflib.get_close_matches(bare, NAMES, n=1, cutoff=0.8)
+    near = get_close_matches(bare, NAMES, n=1, cutoff=0.8)
     return Cap.parse(near[0]) if near else None
 
 

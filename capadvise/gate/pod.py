@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
+from capadvise.dataclass import dataclass
 from capadvise.formats.manifest_containers import CONTAINERS
 from capadvise.formats.manifests import DIALECT, objects
 from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text

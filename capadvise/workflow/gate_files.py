@@ -8,11 +8,12 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import PurePath
 
 from capadvise.catalog import Catalog
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS, compose, host_paths, manifests, quadlet, systemd
 from capadvise.formats.declared import Declared
@@ -51,7 +52,7 @@ _ONLY = {"systemd": "service", "quadlet": "container", "oci": "process"}
 _OF_STDIN = "standard input is YAML or JSON; units and quadlets are recognised by name"
 
 
-@dataclass
+@dataclass(slots=True)
 class Gathered:
     """All that the arguments come to."""
 
@@ -63,7 +64,7 @@ class Gathered:
     """Files of a folder that are nothing of ours."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Read:
     """The files that are ours, in the order in which they were met."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,14 +64,14 @@ class Resolver:
         from capadvise.workflow import ask_consumer
 
         for argv in _CHART if chart else _KUSTOMIZATION:
-            if shutil.which(argv[0]) is not None:
+            if _is_here(argv[0]):
                 return ask_consumer.rendered(path, [*argv, str(place.parent)])
         return None
 
     def covers(self, template: str) -> bool:
         """Whether a template is of a chart that is resolved as a whole."""
         charts = (each / "Chart.yaml" for each in Path(template).parents)
-        return self.always and shutil.which("helm") is not None and any(p.exists() for p in charts)
+        return self.always and _is_here("helm") and any(p.exists() for p in charts)
 
     def unit(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
         """A unit as systemd takes it, a quadlet as quadlet does, where they are here."""
@@ -99,6 +98,12 @@ class Resolver:
 
 _CHART = (("helm", "template", "capadvise"),)
 _KUSTOMIZATION = (("kubectl", "kustomize"), ("kustomize", "build"))
+
+
+def _is_here(tool: str) -> bool:
+    from shutil import which  # it loads four libraries that pack
+
+    return which(tool) is not None
 
 
 def _with_what_is_made(written: Declared, made: Declared) -> Declared:

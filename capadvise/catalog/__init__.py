@@ -79,8 +79,10 @@ class Catalog:
     def sites(self) -> Sites:
         """The site rules."""
         path = self.folder / "sites"
-        rules = [rule_of(path, raw) for raw in self._compiled["sites"]]
-        return Sites(rules, self._askers_of)
+        raw = self._compiled["sites"]
+        return Sites(
+            [each["at"] for each in raw], lambda number: rule_of(path, raw[number]), self._askers_of
+        )
 
     @cached_property
     def askers(self) -> tuple[Asker, ...]:

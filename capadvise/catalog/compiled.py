@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -115,10 +116,10 @@ def _without_lines(raw: Any) -> Any:
 
 def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
     """The rules, each with whose user namespace the kernels' own code asks about."""
-    from capadvise.catalog.sites import raw_rules, rule_of
+    from capadvise.catalog.sites import rule_of
 
     named = by_function(askers)
-    raw = raw_rules(folder)
+    raw = _raw_rules(folder)
     for item in raw:
         rule = rule_of(folder, item)
         scope = joined(
@@ -144,3 +145,24 @@ def dump(facts: dict[str, Any]) -> str:
     head = {key: value for key, value in facts.items() if key != "sites"}
     lines = ",\n".join(json.dumps(rule, default=dict) for rule in facts["sites"])
     return f'{json.dumps(head)[:-1]}, "sites": [\n{lines}\n]}}\n'
+
+
+def _raw_rules(folder: Path) -> list[dict[str, Any]]:
+    """The rules of all files of a folder as they stand there, in order, checked.
+
+    Raises BadInput with file, line and key.
+    """
+    from capadvise.catalog.sites import parse_rules
+
+    rules: list[dict[str, Any]] = []
+    try:
+        for path in sorted(folder.glob("*.yaml")):
+            text = path.read_text(encoding="utf-8")
+            parse_rules(path, text)
+            rules += strict.load(path, text)
+    except OSError as error:
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
+    for name, times in Counter(rule["id"] for rule in rules).items():
+        if times > 1:
+            raise BadInput(f"{folder}: rule {name!r} stands in two files")
+    return rules

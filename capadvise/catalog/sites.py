@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -155,14 +154,26 @@ class Sites:
 
     def __init__(
         self,
-        rules: Sequence[SiteRule],
+        at: Sequence[Sequence[str]],
+        rule: Callable[[int], SiteRule],
         askers: Callable[[str], Sequence[Asker]] = lambda _: (),
     ) -> None:
-        """``askers``: the rows of a function."""
-        self.rules = tuple(rules)
+        """``at``: of each rule, the functions that ask. ``rule`` makes one: a judgement needs few
+        of four hundred. ``askers``: the rows of a function."""
+        self._at, self._rule = at, lru_cache(maxsize=None)(rule)
         self._askers = lru_cache(maxsize=4096)(askers)
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
         self._of_asker = lru_cache(maxsize=4096)(self._rules_of_asker)
+
+    @classmethod
+    def of(cls, rules: Sequence[SiteRule]) -> Sites:
+        """Those that are made already."""
+        return cls([rule.at for rule in rules], rules.__getitem__)
+
+    @cached_property
+    def rules(self) -> tuple[SiteRule, ...]:
+        """All of them."""
+        return tuple(map(self._rule, range(len(self._at))))
 
     def match(
         self, cap: Cap, site: tuple[str, ...], *, own_mounts: bool = False
@@ -195,11 +206,11 @@ class Sites:
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
         """The rules that can speak of what one function asks: there are far fewer askers than call
         sites, and far fewer rules for one than in all."""
-        return tuple(self.rules[number] for number in sorted(self._by_asker.of(name)))
+        return tuple(map(self._rule, sorted(self._by_asker.of(name))))
 
     @cached_property
     def _by_asker(self) -> Patterns:
-        askers = ((n, at.partition("<")[0]) for n, rule in enumerate(self.rules) for at in rule.at)
+        askers = ((n, at.partition("<")[0]) for n, each in enumerate(self._at) for at in each)
         return Patterns(askers)
 
 
@@ -245,25 +256,6 @@ def rule_of_asker(row: Asker) -> SiteRule:
         until=row.kernels[-1],
         source=f"source {row.source}",
     )
-
-
-def raw_rules(folder: Path) -> list[dict[str, Any]]:
-    """The rules of all files of a folder as they stand there, in order, checked.
-
-    Raises BadInput with file, line and key.
-    """
-    rules: list[dict[str, Any]] = []
-    try:
-        for path in sorted(folder.glob("*.yaml")):
-            text = path.read_text(encoding="utf-8")
-            parse_rules(path, text)
-            rules += strict.load(path, text)
-    except OSError as error:
-        raise BadInput(f"{error.filename}: {error.strerror}") from error
-    for name, times in Counter(rule["id"] for rule in rules).items():
-        if times > 1:
-            raise BadInput(f"{folder}: rule {name!r} stands in two files")
-    return rules
 
 
 def parse_rules(path: Path, text: str) -> list[SiteRule]:

@@ -44,7 +44,7 @@ class Facts(Catalog):
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parents[2] / "catalog")
-        self.__dict__["sites"] = Sites(parse_rules(Path("test"), RULES))
+        self.__dict__["sites"] = Sites.of(parse_rules(Path("test"), RULES))
 
 
 FACTS = Facts()

@@ -133,7 +133,7 @@ def test_a_report_keeps_what_was_seen_so_that_a_better_catalog_judges_it_again()
     assert again == recording
     better = SiteRule("x", ("__do_sys_sethostname",), Meaning.ADVISORY, "asked in vain")
     changed = Catalog(CATALOG.folder)
-    changed.__dict__["sites"] = Sites((better, *SITES.rules))
+    changed.__dict__["sites"] = Sites.of((better, *SITES.rules))
     (judged,) = refusals(again, changed, None)
     assert (judged.by, judged.count) == (RefusedBy.UNKNOWN, 4)
 

@@ -37,16 +37,16 @@ class Row:
 FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
 SERVER = f"{PYTHON} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
-HOLDER = "sleep 60 >/dev/null 2>&1 & echo $! > pid"
+HOLDER = "sleep 600 >/dev/null 2>&1 & echo $! > pid"
 """A process of the same user that the target did not start."""
 TRACED = "(until grep -q 'TracerPid:.[1-9]' /proc/$(cat pid)/status; do sleep 0.1; done;"
 OTHER = """
-setpriv --reuid=65534 --clear-groups sleep 60 >/dev/null 2>&1 & echo $! > pid
+setpriv --reuid=65534 --clear-groups sleep 600 >/dev/null 2>&1 & echo $! > pid
 until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
 """
 """A process of another user."""
 ROOTLESS = """
-setpriv --reuid=65534 --clear-groups unshare -U sleep 60 >/dev/null 2>&1 & echo $! > pid
+setpriv --reuid=65534 --clear-groups unshare -U sleep 600 >/dev/null 2>&1 & echo $! > pid
 until grep -q sleep /proc/$(cat pid)/comm; do sleep 0.1; done
 """
 """A process of another user in a user namespace that the user made."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,35 @@ def test_a_set_id_program_that_is_gone_is_found_from_where_its_parent_is(
     result = run("sh", "-c", f'(cd sub; "{PYTHON}" -c "$1"); true', "sh", script)
     assert result.code == 0, result.stderr
     assert result.report["recordings"][0]["setid_exec"] is True
+
+
+SEIZE = """import ctypes
+    assert ctypes.CDLL(None).ptrace(0x4206, {pid}, 0, 0) == 0
+    os.kill({pid}, signal.SIGKILL)
+    os.waitpid({pid}, 0x40000000)
+    while os.path.exists("/proc/{pid}"): time.sleep(0.01)"""
+"""PTRACE_SEIZE, __WALL."""
+
+
+def test_a_process_that_was_traced_can_be_gone_when_that_is_read(run: Run) -> None:
+    other = subprocess.Popen(["sleep", "300"])
+    reaper = threading.Thread(target=other.wait)
+    reaper.start()
+    try:
+        result = run(PYTHON, "-c", UNREAD.format(SEIZE.format(pid=other.pid)))
+    finally:
+        other.kill()
+        reaper.join()
+    assert result.code == 0, result.stderr
+    assert result.recommended == {"SYS_PTRACE"}, result.stderr
+
+
+def test_pids_of_another_namespace_are_no_processes_of_ours(run: Run) -> None:
+    """There, the shell is 1."""
+    for forks in ("--pid --fork", "--user --map-root-user --pid --fork"):
+        result = run("unshare", *forks.split(), "sh", "-c", "renice -n 1 -p $$; true")
+        assert result.code == 0, result.stderr
+        assert "SYS_NICE" not in result.recommended, result.stderr
 
 
 def test_a_group_of_administrators_is_joined(run: Run) -> None:

@@ -125,10 +125,13 @@ def _tokens(elf: bytes) -> tuple[list[int], int]:
         starts = [start]
         for _ in range(255):
             starts.append(elf.find(b"\0", starts[-1]) + 1)
-        index = struct.pack("<256H", *((where - start) & 0xFFFF for where in starts))
-        found = elf.find(index, start, starts[-1] + 4096)
-        if found >= 0:
-            return starts, found + 512
+        # of the table that comes before, the last byte can be another one than 0
+        for first in (start, *range(-(-start // 8) * 8, starts[1], 8)):
+            starts[0] = first
+            index = struct.pack("<256H", *((where - first) & 0xFFFF for where in starts))
+            found = elf.find(index, start, starts[-1] + 4096)
+            if found >= 0:
+                return starts, found + 512
     raise SystemExit("no table of symbols in this kernel")
 
 

@@ -32,10 +32,10 @@ FILES = """
     /usr/lib/x86_64-linux-gnu/libgcc_s.so.1 /usr/share/xfsprogs/mkfs
 """
 PACKAGES = """
-    apparmor bash busybox-static coreutils curl dash findutils grep hostname iproute2 iputils-ping
-    kmod libcap2-bin libpam-runtime login login.defs mount netbase nginx-light passwd procps
-    python3 python3-prctl python3-ptrace python3-pyte python3-shtab python3-yaml sed strace tar
-    trace-cmd util-linux xfsprogs
+    apparmor bash bsdutils busybox-static coreutils curl dash findutils grep hostname iproute2
+    iputils-ping kmod libcap2-bin libpam-runtime login login.defs mount netbase nginx-light passwd
+    procps python3 python3-prctl python3-ptrace python3-pyte python3-shtab python3-yaml sed strace
+    tar trace-cmd util-linux xfsprogs
 """
 """Where the programs and files are of another architecture."""
 LEFT_OUT = """

@@ -86,6 +86,11 @@ def makes_users(flags: int) -> bool:
     return bool(flags & clone_flags.CLONE_NEWUSER)
 
 
+def makes_pids(flags: int) -> bool:
+    """Whether they are for a pid namespace, in which children will be."""
+    return bool(flags & clone_flags.CLONE_NEWPID)
+
+
 def made_ambient(values: tuple[int, ...]) -> CapSet:
     """What this prctl lets the next program keep (PR_CAP_AMBIENT_RAISE): the kernel
     asks whether it is permitted without a check (cap_task_prctl() of security/commoncap.c)."""

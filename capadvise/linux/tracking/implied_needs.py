@@ -276,19 +276,25 @@ class ImpliedNeeds:
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
         the target is no container."""
-        reached = None
-        if self._here and call == _ENTERS:
+        if not self._here or task.other_pids:
+            return
+        if call == _ENTERS:
             other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
             reached = None if other is None else (other, _TRACE)
-        elif self._here:
+        else:
             args = syscalls.arguments(call, task.values, task.uids, task.gids)
             reached = syscalls.reaches(call, args)
         if reached is None or reached[0] == pid or self._knows(reached[0]):
             return
         other, cap = reached
-        with suppress(OSError):
-            if procfs.capability_sets(other).permitted:
-                self._counts.add_implied(time, pid, task, call, cap, phase)
+        try:
+            held = bool(procfs.capability_sets(other).permitted)
+        except OSError:
+            # It has ended. Without a check the call reached only what has the caller's user, and
+            # root's processes hold some unless they gave them up.
+            held = task.uids.effective == 0 and not task.nested
+        if held:
+            self._counts.add_implied(time, pid, task, call, cap, phase)
 
 
 def _imports_that_tell() -> dict[str, frozenset[str]]:

@@ -120,6 +120,10 @@ class Task:
     """The pointer of its user namespace, where that is known."""
     nested: bool = False
     """It has gone into a user namespace that the target made."""
+    other_pids: bool = False
+    """It is in a pid namespace that the target made: what it calls a process is no pid of ours."""
+    children_other_pids: bool = False
+    """Those that it forks from now on are."""
     pidfds: tuple[tuple[int, int], ...] = ()
     """(descriptor, the process that it stands for), the last ones."""
     session: int | None = 0
@@ -238,18 +242,25 @@ class Task:
 
     def take_namespaces(self, call: str) -> None:
         """The call under way has succeeded: it may have moved the task into a user namespace that
-        the target made."""
+        the target made, and what it forks into a pid namespace."""
         if call in ("unshare", "setns"):
-            users = syscalls.makes_users(self.values[syscalls.ARGUMENTS[call]["flags"]])
+            flags = self.values[syscalls.ARGUMENTS[call]["flags"]]
+            users = syscalls.makes_users(flags)
             if users and call == "unshare":
                 self.note_users_made()
             self.nested |= users
+            self.children_other_pids |= syscalls.makes_pids(flags)
 
-    def forked(self, parent: int, *, nested: bool) -> Task:
+    def forked(self, parent: int) -> Task:
         """What a child begins as; ``parent`` is this one's pid."""
-        child = replace(self, call=None, values=(), pending=[], nested=nested, handed=frozenset())
+        child = replace(self, call=None, values=(), pending=[], handed=frozenset())
         child.repeats = {}
         child.parent = parent if self.scope is not None else 0
+        if self.call == "clone":
+            (flags, *_) = self.values
+            child.nested |= syscalls.makes_users(flags)
+            child.children_other_pids |= syscalls.makes_pids(flags)
+        child.other_pids |= child.children_other_pids
         return child
 
     def note_pidfd(self, fd: int) -> None:

@@ -131,12 +131,11 @@ class Tracker:
         elif kind == types.fork:
             parent, child = types.fork_fields.unpack_from(event)
             above = self._task(parent)
-            makes = above.call == "clone" and syscalls.makes_users(above.values[0])
-            if makes:
-                above.note_users_made()
+            self._tasks[child] = above.forked(parent)
+            if above.call == "clone":
+                if syscalls.makes_users(above.values[0]):
+                    above.note_users_made()
                 above.end()  # this is recorded only where it fails
-            nested = above.nested or makes
-            self._tasks[child] = above.forked(parent, nested=nested)
             self._lives(child)
         elif kind == types.exec:
             self._exec(time, event)

@@ -85,25 +85,41 @@ def test_a_set_id_program_that_is_gone_is_found_from_where_its_parent_is(
     assert result.report["recordings"][0]["setid_exec"] is True
 
 
-SEIZE = """import ctypes
-    assert ctypes.CDLL(None).ptrace(0x4206, {pid}, 0, 0) == 0
-    os.kill({pid}, signal.SIGKILL)
-    os.waitpid({pid}, 0x40000000)
-    while os.path.exists("/proc/{pid}"): time.sleep(0.01)"""
-"""PTRACE_SEIZE, __WALL."""
+REACHED = {
+    "traced": "assert ctypes.CDLL(None).ptrace(PTRACE_SEIZE, pid, 0, 0) == 0",
+    "looked into": "os.readlink(f'/proc/{pid}/exe')",
+}
+GONE = """import contextlib, ctypes
+    pid, PTRACE_SEIZE, WALL = {}, 0x4206, 0x40000000
+    {}
+    os.kill(pid, signal.SIGKILL)
+    while os.path.exists(f"/proc/{{pid}}"):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, WALL)
+        time.sleep(0.01)"""
 
 
-def test_a_process_that_was_traced_can_be_gone_when_that_is_read(run: Run) -> None:
+@pytest.mark.parametrize("act", REACHED.values(), ids=REACHED)
+def test_a_process_that_was_reached_can_be_gone_when_that_is_read(run: Run, act: str) -> None:
     other = subprocess.Popen(["sleep", "300"])
     reaper = threading.Thread(target=other.wait)
     reaper.start()
     try:
-        result = run(PYTHON, "-c", UNREAD.format(SEIZE.format(pid=other.pid)))
+        result = run(PYTHON, "-c", UNREAD.format(GONE.format(other.pid, act)))
     finally:
         other.kill()
         reaper.join()
     assert result.code == 0, result.stderr
     assert result.recommended == {"SYS_PTRACE"}, result.stderr
+
+
+def test_a_process_that_was_gone_before_holds_nothing(run: Run) -> None:
+    """As of an old pid file."""
+    other = subprocess.Popen(["true"])
+    other.wait()
+    result = run("sh", "-c", f"readlink /proc/{other.pid}/exe; true")
+    assert result.code == 0, result.stderr
+    assert result.recommended == set(), result.stderr
 
 
 def test_pids_of_another_namespace_are_no_processes_of_ours(run: Run) -> None:

@@ -244,7 +244,8 @@ def test_what_was_looked_up_is_of_the_program_that_the_thread_then_was(
 ) -> None:
     """start-stop-daemon looks through all processes, and becomes what it starts: on a busy machine
     both are read together."""
-    monkeypatch.setattr(implied_needs, "_needs_trace", lambda *_: True)
+    monkeypatch.setattr(implied_needs, "_takes_trace", lambda *_: True)
+    monkeypatch.setattr(implied_needs, "_held", lambda *_, **__: True)
     starts, types = OneCommand(TARGET), replace(TYPES, scan=40)
     late = _Late()
     tracker = Tracker(types, Symbols(b""), starts, TARGET, 0, 0, pointers=late)

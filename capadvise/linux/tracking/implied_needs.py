@@ -9,7 +9,6 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
@@ -133,6 +132,8 @@ class ImpliedNeeds:
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self.cautions = pointers.cautions
         self._here, self._retried = here, retried
+        self._before = frozenset(procfs.processes() if here else ())
+        """Processes that are there before the target is."""
         self._scans_told = scans_told or pointers.tells_scans
         self._lookups = _Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}
@@ -243,7 +244,8 @@ class ImpliedNeeds:
             scope.told.add(program)
         elif program in (scope.proc_scanners or ()):
             return
-        if self._here and not task.nested and _needs_trace(lookup.call, pid, file, scope):
+        looks = self._here and not task.nested and _takes_trace(lookup.call, pid, file, scope)
+        if looks and _held(pid, task, existed=pid in self._before):
             at_that_time = replace(task, program=program)
             self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
 
@@ -287,13 +289,7 @@ class ImpliedNeeds:
         if reached is None or reached[0] == pid or self._knows(reached[0]):
             return
         other, cap = reached
-        try:
-            held = bool(procfs.capability_sets(other).permitted)
-        except OSError:
-            # It has ended. Without a check the call reached only what has the caller's user, and
-            # root's processes hold some unless they gave them up.
-            held = task.uids.effective == 0 and not task.nested
-        if held:
+        if _held(other, task, existed=True):
             self._counts.add_implied(time, pid, task, call, cap, phase)
 
 
@@ -317,13 +313,18 @@ def _ancestors(pid: int) -> set[int]:
     return above
 
 
-def _needs_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
-    """Whether what was looked at takes the right to trace a process that holds capabilities. Where
-    the users differ, the kernel makes a check. Programs look at their ancestors to know where they
-    run; their namespaces they open to enter them."""
+def _takes_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
+    """Whether what was looked at takes the right to trace the process. Programs look at their
+    ancestors to know where they run; their namespaces they open to enter them."""
     enters = call == "openat" and file.startswith(_NAMESPACE)
-    if not re.match(_PRIVATE, file) or (not enters and pid in _ancestors(scope.root)):
-        return False
-    with suppress(OSError):
+    return bool(re.match(_PRIVATE, file)) and (enters or pid not in _ancestors(scope.root))
+
+
+def _held(pid: int, task: Task, *, existed: bool) -> bool:
+    """Whether a process that a task has reached held capabilities. Where the users differ, the
+    kernel makes a check: without one it was the task's own user's, and root's hold some unless they
+    gave them up. That counts for one that ``existed``, and has ended since."""
+    try:
         return bool(procfs.capability_sets(pid).permitted)
-    return False
+    except OSError:
+        return existed and task.uids.effective == 0 and not task.nested

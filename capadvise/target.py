@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from capadvise.dataclass import dataclass
 
@@ -15,6 +16,25 @@ NO_ID = (1 << 32) - 1
 def is_user(text: str) -> bool:
     """Whether it can be what a target runs as."""
     return re.fullmatch(_USER, text) is not None
+
+
+UNIT_KINDS = {".service": "Service", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
+"""Ending of a unit that has processes → the section in which systemd looks for capabilities."""
+_UNIT_NAME = re.compile(rf"[A-Za-z0-9:_.\\@-]{{1,240}}({'|'.join(map(re.escape, UNIT_KINDS))})")
+
+
+def recorded_unit(argv: Sequence[str]) -> str | None:
+    """The unit that a target's command restarts; None for any other command."""
+    match argv:
+        case ("systemctl", "restart", str(name)) if _UNIT_NAME.fullmatch(name):
+            return name
+    return None
+
+
+def short_unit(name: str) -> str:
+    """The name of a unit without its ending: what a report of it is called."""
+    stem, _, ending = name.rpartition(".")
+    return stem if f".{ending}" in UNIT_KINDS else name
 
 
 def is_no_id(digits: str) -> bool:
@@ -45,3 +65,8 @@ class Target:
     """The workload whose pods have it, as ``Deployment/web``."""
     replicas: int | None = None
     """How many pods the workload had."""
+
+    @property
+    def unit(self) -> str:
+        """The whole name of a unit."""
+        return recorded_unit(self.argv) or f"{self.name}.service"

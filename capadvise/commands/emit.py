@@ -69,7 +69,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
     """Where the drop-in of the unit belongs that was recorded."""
-    from capadvise.formats.systemd import drop_in_of, recorded_unit
+    from capadvise.formats.systemd import drop_in_of
+    from capadvise.target import recorded_unit
     from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 
     unit = recorded_unit(report.target.argv) if report.target.kind == "unit" else None

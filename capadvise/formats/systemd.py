@@ -1,10 +1,11 @@
-"""systemd: the ``[Service]`` section of a unit."""
+"""systemd: the section of a unit that says how its processes run."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import field
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES
@@ -12,6 +13,7 @@ from capadvise.dataclass import dataclass
 from capadvise.formats import unit_exposed, unit_file
 from capadvise.formats.comments import comment
 from capadvise.formats.declared import Declared
+from capadvise.target import UNIT_KINDS, recorded_unit
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 
 def render(snippet: Snippet) -> str:
     """A drop-in. An empty value takes back what the unit says, to which these would be added."""
+    unit = _unit(snippet)
     lines = [
-        f"# {drop_in_of(_unit(snippet))}\n",
+        f"# {drop_in_of(unit)}\n",
         snippet.comments(more=(_note(snippet),)),
-        "[Service]\nCapabilityBoundingSet=\n",
+        f"[{UNIT_KINDS[PurePath(unit).suffix]}]\nCapabilityBoundingSet=\n",
     ]
     for cap, reason in snippet.caps:
         lines.append(comment(f"{cap.short}: {reason}"))
@@ -38,20 +41,9 @@ def render(snippet: Snippet) -> str:
     return "".join(lines)
 
 
-_UNIT_NAME = r"[A-Za-z0-9:_.\\@-]{1,240}\.service"
-
-
 def _unit(snippet: Snippet) -> str:
     """The unit that was recorded, else one called as the target."""
     return recorded_unit(snippet.argv) or f"{snippet.name}.service"
-
-
-def recorded_unit(argv: Sequence[str]) -> str | None:
-    """The unit that a target's command restarts; None for any other command."""
-    match argv:
-        case ("systemctl", "restart", str(name)) if re.fullmatch(_UNIT_NAME, name):
-            return name
-    return None
 
 
 def drop_in_of(unit: str) -> str:

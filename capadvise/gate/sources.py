@@ -13,9 +13,8 @@ from capadvise.formats import quadlet
 from capadvise.formats.manifests import REFERRING
 from capadvise.formats.yaml_reader import Documents, is_null
 from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Scalar, ambiguous, entries, target
+from capadvise.target import UNIT_KINDS
 
-UNIT_KINDS = {".service": "Service", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
-"""Suffix of a unit → the section in which systemd looks for capabilities."""
 QUADLETS = (".container", *quadlet.OTHERS)
 """Suffixes of podman's units."""
 COMPOSE_NAMES = ("compose", "docker-compose")

@@ -139,7 +139,7 @@ def _headline(report: Report) -> str:
     if report.target.kind == "container":
         command = f"{printable(report.target.name)} ({command})"
     elif report.target.kind == "unit":
-        command = f"{printable(report.target.name)}.service"
+        command = printable(report.target.unit)
     status = recording.exit_status
     ended = "was lost" if status is None else how_it_ended(status)
     how = f"{ended} after {recording.seconds:.1f} s"

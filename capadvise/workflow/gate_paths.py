@@ -15,7 +15,8 @@ from capadvise.formats.bundle_exposed import filters
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.unit_file import parse
 from capadvise.gate.outcome import Remark
-from capadvise.gate.sources import CHARTS, QUADLETS, UNIT_KINDS, read_besides
+from capadvise.gate.sources import CHARTS, QUADLETS, read_besides
+from capadvise.target import UNIT_KINDS
 
 STDIN = "-"
 _ENDINGS = (".yaml", ".yml", ".json", ".conf", *QUADLETS, *UNIT_KINDS)

@@ -55,7 +55,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
 
 def _hardening(report: Report, job: runner.Job, stop: Stop) -> Hardening:
     name, caps = report.target.name, report.proposal.recommended
-    unit = f"{name}.service"
+    unit = report.target.unit
     before = manager.exposure(unit)
     present = manager.confined_by(unit, OPTION_KEYS)
     gains = gains_nothing(report)

@@ -93,7 +93,7 @@ def _watching(running: Running, processes: int) -> str:
     if target.kind == "container":
         name = f"{target.engine or ''} container {name}".lstrip()
     elif target.kind == "unit":
-        name = f"{name}.service"
+        name = target.unit
     if running.restart:
         return f"watching {name}, which is restarted now; {_KEEPS}"
     return f"watching {name}, pid {running.pid}, {_many(processes)}; {_KEEPS}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.linux.ftrace.probes import RETRY, Observer
 from tests.support.nobody import Nobody
 from tests.support.runs import CAPADVISE
 
@@ -39,7 +40,7 @@ def test_each_way_of_observing_finds_the_known_answer() -> None:
     done = self_test()
     said = lines(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
-    assert list(said) == ["tracepoint", "fprobe", "kprobe", "retry"]
+    assert list(said) == [*Observer, RETRY]
     needed = "CHOWN, NET_BIND_SERVICE, SYS_CHROOT"
     tried = {
         how: (words[0], " ".join(words[3:])) for how, words in said.items() if words[0] != "--"

@@ -15,6 +15,8 @@ import pytest
 from capadvise.caps import NAMES, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.errors import BadInput
+from capadvise.formats import FORMATS
+from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in, undo
 from capadvise.linux.engines.systemd.activators import service_of
@@ -33,6 +35,7 @@ from capadvise.linux.tracking.tasks import Task
 from capadvise.recording import Phase
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
+from capadvise.target import short_unit
 from capadvise.workflow.jobs import Ways, job_of
 from tests.support.recordings import report
 from tests.support.required import tool
@@ -253,6 +256,22 @@ def of_unit(**more: Any) -> Report:
     order = restart_of("web.service")
     target = replace(known.target, kind="unit", name="web", argv=order.argv)
     return replace(known, target=target, **more)
+
+
+def test_what_a_unit_is_called() -> None:
+    """Its report by its short name, itself by its whole one."""
+    assert [short_unit(name) for name in ("web.service", "srv.mount", "a.b")] == [
+        "web",
+        "srv",
+        "a.b",
+    ]
+    target = replace(of_unit().target, name="srv", argv=restart_of("srv.mount").argv)
+    assert (target.unit, replace(target, argv=("x",)).unit) == ("srv.mount", "srv.service")
+    text = FORMATS["systemd"].render(
+        snippet_of(replace(of_unit(), target=target), frozenset(), default())
+    )
+    assert "srv.mount.d" in text
+    assert "\n[Mount]\n" in text
 
 
 def test_what_is_said_of_a_unit() -> None:

@@ -18,13 +18,14 @@ from capadvise.linux.engines.record import registry
 from capadvise.linux.kernel import procfs
 from capadvise.linux.running import target
 from capadvise.recent import Recent
+from capadvise.target import UNIT_KINDS
 from capadvise.watched import Owner, OwnerKind
 
 _KEPT = 512
 """Owners that are remembered."""
 _USER_SLICE = re.compile(r"user-(\d+)\.slice\Z")
 _MANAGER = re.compile(r"user@\d+\.service\Z")
-_UNIT = (".service", ".socket", ".mount", ".swap")
+_UNIT = tuple(UNIT_KINDS)
 
 
 class Owners:

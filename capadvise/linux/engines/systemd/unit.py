@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from capadvise.recording import Phase
+from capadvise.target import short_unit
 
 _PHASES = {
     "ExecCondition": Phase.RUN,
@@ -103,8 +104,8 @@ class ServiceUnit:
 
     @property
     def short_name(self) -> str:
-        """Without ``.service``."""
-        return self.name.removesuffix(".service")
+        """Without its ending."""
+        return short_unit(self.name)
 
 
 def parse_unit(text: str) -> ServiceUnit:

@@ -127,9 +127,9 @@ class Looks:
 @pytest.mark.parametrize(
     ("listener", "answer", "asked", "settled"),
     [
-        (1, "tcp:80/http", [1.5], 1.75),  # it serves, and still does at the next look
-        (1, "tcp:80", [1.5, 3.5], 3.5),  # whatever it speaks: nobody knows whether it is ready
-        (2, "tcp:80/http", [3.5], 3.5),  # a script may stop it and go on
+        (1, "tcp:80/http", [0.75], 1.5),  # it serves, and still does after a second
+        (1, "tcp:80", [0.75, 1.5, 3.5], 3.5),  # nobody knows whether it is ready
+        (2, "tcp:80/http", [2.75], 3.5),  # a script may stop it and go on
     ],
 )
 def test_how_long_it_is_waited_for(
@@ -166,8 +166,9 @@ def test_what_changes_while_it_is_asked_is_asked_about_again(
         looks.ports.add("tcp:443")
 
     looks.meanwhile = opens_another
-    assert not looks.until(3.75)
-    assert looks.asked == [1.5]
+    assert not looks.until(3.25)
+    assert looks.asked == [0.75]
     looks.meanwhile = lambda: None
-    assert looks.until(6)
-    assert looks.asked == [1.5, 5.0]
+    assert not looks.until(4.0)
+    assert looks.until(4.25)
+    assert looks.asked == [0.75, 3.5]

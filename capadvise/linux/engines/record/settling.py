@@ -23,6 +23,8 @@ _LONGEST = 10.0
 _SERVES = 1 / 3
 """The part of it that is waited for where the first process itself listens on every port: the
 script that it may have begun as has come to its exec. It is enough if each port answers."""
+_AHEAD = 0.6
+"""Seconds before the end of a wait, in which a check is proposed for what goes on so."""
 _EVERY = 0.25
 _COMPUTES, _HELD_UP = 20.0, 100.0
 """At most so many seconds of computing are waited for, as some programs never cease, and of waiting
@@ -85,7 +87,8 @@ class Settling:
     """One container."""
 
     def __init__(self) -> None:
-        self._next = self._asked = 0.0
+        self._next = self._asked = self._asked_after = 0.0
+        """Of the proposal: when it was asked for, and how long nothing had changed then."""
         self._stability = Stability()
         self._proposal: Background[str | None] | None = None
         self._waited = self._accepted = False
@@ -106,15 +109,22 @@ class Settling:
             computed=sum(map(procfs.computed, there)),
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
-        waited = seen.steady > wait
         if seen.changed > self._asked:
             proposal = self._proposal = None  # it may take seconds: of what was there before
-        if proposal and (check := proposal.result()) is not None and not only_listens(check):
-            self._accepted = True
-        elif there and (
-            waited or (not proposal and seen.steady > _SERVES * wait and _serves(root, ports))
-        ):
-            self._asked, self._waited, lasting = now, waited, seen.lasting
+        if not there or seen.steady <= _SERVES * wait - _AHEAD:
+            return
+        waits = [_SERVES * wait, wait] if _serves(root, ports) else [wait]
+        left = waits[0] - seen.steady
+        if proposal is None:
+            asks = left < _AHEAD
+        elif (check := proposal.result()) is not None and not only_listens(check):
+            asks, self._accepted = False, left < 0
+            self._next = min(self._next, now + max(0.0, left))
+        else:  # it may not have been ready
+            asks = any(self._asked_after <= one < seen.steady for one in waits)
+        if asks:
+            self._asked, self._asked_after, lasting = now, seen.steady, seen.lasting
+            self._waited = seen.steady > wait
             self._proposal = Background(lambda: _proposed(root, lasting))
 
     @property

@@ -21,6 +21,9 @@ class Comparisons:
     """None: nothing has differed yet."""
     _compared: dict[int, tuple[Observed, Observed]] = field(default_factory=dict)
     """What the trials that passed were measured by, and what they left, by their number."""
+    _said: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """How these differ, as long as nothing new is known for noise: thousands of files are compared,
+    and it is asked before each removal."""
 
     @property
     def know_noise(self) -> bool:
@@ -39,6 +42,7 @@ class Comparisons:
 
     def equal(self, one: Observed, other: Observed) -> None:
         """Two trials of one set: what differs is noise."""
+        self._said.clear()
         self._noise = learn(self._noise or SILENCE, one, other)
 
     def note(self, number: int, more: Observed, less: Observed) -> None:
@@ -47,10 +51,15 @@ class Comparisons:
 
     def told(self, trials: Iterable[Trial]) -> tuple[Trial, ...]:
         """The trials; what is known for noise by now is no difference."""
-        noise = self._noise or SILENCE
         return tuple(
-            replace(trial, differences=tuple(compare(*self._compared[number], noise)))
+            replace(trial, differences=self._differences(number))
             if number in self._compared
             else trial
             for number, trial in enumerate(trials)
         )
+
+    def _differences(self, number: int) -> tuple[str, ...]:
+        if number not in self._said:
+            noise = self._noise or SILENCE
+            self._said[number] = tuple(compare(*self._compared[number], noise))
+        return self._said[number]

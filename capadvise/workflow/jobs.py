@@ -14,6 +14,7 @@ from capadvise.linux.engines.cli.client import Client
 from capadvise.linux.engines.cli.invocation import recognize
 from capadvise.linux.engines.record import hidden_content, own_users
 from capadvise.linux.engines.record.data import VOLUMES, Before, choices, sources
+from capadvise.linux.engines.record.registry import quick
 from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
@@ -166,7 +167,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     invocation = recognize(target.argv)
     if invocation is None:
         raise BadInput("the report's command starts no known container")
-    client = Client(invocation.engine, invocation.client)
+    client = quick(Client(invocation.engine, invocation.client))
     there = choices(invocation, client, target.service, before)
     data = sources(invocation, client, target.service)
     if any(hidden_content.of_others(client, source) for source in data):

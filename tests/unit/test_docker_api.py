@@ -85,6 +85,17 @@ def test_what_is_not_there_is_none(serve: Serve) -> None:
     assert asked == ["GET /containers/x%2Fy/json?", "DELETE /containers/x%2Fy?force=1&v=1"]
 
 
+def test_images_and_volumes_are_asked_for(serve: Serve) -> None:
+    """A client for each question takes 40 ms."""
+    told = {"GraphDriver": {"Data": {"UpperDir": "/u"}}}, {"Mountpoint": "/v"}, {"Id": "sha256:z"}
+    asked: list[str] = []
+    docker = serve(*(OK + json.dumps(one).encode() for one in told), asked=asked)
+    assert docker.storage_of("x/y:1") == {"UpperDir": "/u"}
+    assert docker.place_of("data") == "/v"
+    docker.pull("z")  # it is there
+    assert asked == ["GET /images/x%2Fy%3A1/json?", "GET /volumes/data?", "GET /images/z/json?"]
+
+
 def test_what_was_printed_is_told_apart(serve: Serve) -> None:
     pieces = (1, b"one\r\n"), (2, b"error \xff\n"), (1, b"two\n")
     body = b"".join(bytes([s, 0, 0, 0]) + len(t).to_bytes(4, "big") + t for s, t in pieces)

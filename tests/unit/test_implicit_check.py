@@ -141,12 +141,13 @@ def test_nobody_is_looked_at_before_there_are_sockets(monkeypatch: pytest.Monkey
         if len(waited) == 3:
             counts["tcp6"] = 1
 
+    monkeypatch.setattr(implicit_check, "seen_below", look)
     monkeypatch.setattr(implicit_check, "descendants", look)
     clock = SimpleNamespace(sleep=opens, monotonic=lambda: float(len(waited)))
     monkeypatch.setattr(implicit_check, "time", clock)
     why = implicit_check.check(os.getpid(), ["tcp:7/http", "worker:1"], starts=4)
     assert why == "missing: tcp:7/http, worker:1"
-    assert waited == [0.05] * 3 + [0.2] * 2
+    assert waited == [0.05] * 3 + [0.1] * 2
     assert len(looks) == 3
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from capadvise import comparisons
 from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
+from capadvise.comparisons import Comparisons
 from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.differences import Observed, compare
+from capadvise.differences import SILENCE, Noise, Observed, compare
 from capadvise.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.prove import prove
@@ -622,3 +624,25 @@ def test_everything_is_not_begun_again_where_noise_is_known() -> None:
     assert fake.tried.count(EVERYTHING) == 2
     assert told
     assert Attempt(EVERYTHING) not in told
+
+
+def test_what_a_trial_left_is_compared_once_as_long_as_no_noise_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of files: each removal compared those of all trials again."""
+    said: list[tuple[str, ...]] = []
+
+    def compared(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]:
+        said.append(less.stderr)
+        return compare(full, less, noise)
+
+    monkeypatch.setattr(comparisons, "compare", compared)
+    first, less = Observed(0), Observed(0, stderr=("it cannot",))
+    known = Comparisons(first, lambda: Observed(0, stderr=("it cannot",)))
+    trials = [Trial(caps("CHOWN"), True, 0.1)] * 2
+    known.note(1, first, less)
+    for _ in range(3):
+        assert [trial.differences for trial in known.told(trials)] == [(), ("it says: it cannot",)]
+    assert said == [("it cannot",)]
+    assert known.lost(first, less) == []  # it says so with everything, too
+    assert [trial.differences for trial in known.told(trials)] == [(), ()]

@@ -32,8 +32,6 @@ _UNREAD_CAPSET = (
 )
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
-_UNTRACED_ROUND = 0.05
-"""The same, where no buffer can fill up."""
 _QUIET_ROUND, _QUIET_AFTER = 0.2, 2.0
 """The same, where so many seconds passed without any event."""
 
@@ -138,8 +136,7 @@ class EventLoop:
             ready = select.select([*fds, *self.sources.events], [], [], _QUIET_ROUND)[0]
             written = any(fd in self.sources.events for fd in ready)
         else:
-            round_ = _ROUND if self.sources.observer else _UNTRACED_ROUND
-            select.select(fds, [], [], round_ if complete else 0)
+            select.select(fds, [], [], _ROUND if complete else 0)
             written = bool(select.select(self.sources.events, [], [], 0)[0])
         if written or not complete:
             self._busy = now

@@ -24,14 +24,14 @@ if __name__ == "__main__":  # started with -I -S, it has no path
 
 from capadvise import clone_flags
 from capadvise.linux.kernel import libc, procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.kernel.process_tree import descendants, seen_below
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
 _STARTS, _STARTS_YET = 2.0, 10.0
 """Seconds that what is missing is waited for, at the first try and at later ones. To start this
 program again and again would take the processor from what is waited for."""
-_EVERY, _OFTEN = 0.2, 0.05
+_EVERY, _OFTEN = 0.1, 0.05
 """Seconds between two looks, and where there is nothing yet to be looked at."""
 _AGAIN = "--again"
 """The first argument of a later try."""
@@ -243,7 +243,7 @@ def _started(pid: int, wanted: list[str], starts: float) -> tuple[list[int], lis
     while True:
         over = time.monotonic() > end or procfs.state(pid) in ("", "Z")
         if looks := over or _may_be_there(pid, wanted):
-            pids = [pid, *descendants(pid)]
+            pids = [pid, *(descendants(pid) if over else seen_below(pid))]
             lacks = missing(pid, pids, wanted)
             if over or not lacks:
                 return pids, lacks

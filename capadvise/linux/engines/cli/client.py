@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.engines.cli.answer import NoAnswer, answer_of
@@ -73,10 +75,23 @@ class Client:
         """What it prints of an image that is there. Raises EngineError."""
         return self.call("image", "inspect", "--", image)
 
+    def id_of(self, image: str) -> str:
+        """Of an image. Raises EngineError where it is not there."""
+        return self.call("image", "inspect", "--format", "{{.Id}}", image).strip()
+
+    def storage_of(self, image: str) -> Any:
+        """Where the layers of an image are. Raises EngineError where it is not there."""
+        words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
+        return _parsed(self.call(*words))
+
+    def place_of(self, volume: str) -> str:
+        """Where a volume is on this machine. Raises EngineError where it is not there."""
+        return self.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip()
+
     def pull(self, image: str, platform: str | None = None) -> None:
         """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
         with suppress(EngineError):
-            self.call("image", "inspect", "--format", "{{.Id}}", image)
+            self.id_of(image)
             return
         words = ["pull", "--quiet", *([f"--platform={platform}"] if platform else []), image]
         try:
@@ -145,6 +160,13 @@ class Client:
                 if self.engine != "podman":
                     raise
                 self.call(*RM_DEPENDENT, *ids)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise EngineError(f"its answer is no JSON: {text:.80}") from error
 
 
 def made_for(project: str) -> dict[str, list[str]]:

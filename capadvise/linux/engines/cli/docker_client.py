@@ -39,6 +39,24 @@ class DockerClient(Client):
         except NotThere:
             return None
 
+    def id_of(self, image: str) -> str:
+        """See ``Client``."""
+        with _said():
+            return str(self._image(image)["Id"])
+
+    def storage_of(self, image: str) -> Any:
+        """See ``Client``."""
+        with _said():
+            return self._image(image)["GraphDriver"]["Data"]
+
+    def _image(self, image: str) -> Any:
+        return self.api.get("images", image, "json", seconds=SECONDS)
+
+    def place_of(self, volume: str) -> str:
+        """See ``Client``."""
+        with _said():
+            return str(self.api.get("volumes", volume, seconds=SECONDS)["Mountpoint"])
+
     def logs(self, container: str) -> tuple[str, str]:
         """See ``Client``."""
         with _said():

@@ -254,7 +254,7 @@ def real_name(resolved: Mapping[str, Any], name: str) -> str:
 def mountpoint(client: Client, name: str) -> str | None:
     """Where a volume is on this machine; None where it is not there yet."""
     with suppress(EngineError):
-        place = client.call("volume", "inspect", "--format", "{{.Mountpoint}}", name).strip()
+        place = client.place_of(name)
         return place if os.path.isdir(place) else None
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -53,9 +52,8 @@ def cautions(client: Client, sources: Iterable[DataSource]) -> Iterator[str]:
 
 def _layers(client: Client, image: str) -> list[Path]:
     """Where they are on this machine; none of a storage that is no overlay."""
-    with suppress(EngineError, ValueError, AttributeError):
-        words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
-        storage = json.loads(client.call(*words))
+    with suppress(EngineError, AttributeError):
+        storage = client.storage_of(image)
         upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
         return [Path(path) for path in ":".join(filter(None, (upper, lower))).split(":") if path]
     return []

@@ -24,6 +24,7 @@ from capadvise.linux.engines.cli.client import (
     rm_by_label,
 )
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
+from capadvise.linux.engines.cli.docker_client import DockerClient
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import podman_compose, service_names
 from capadvise.linux.engines.record.beside import check_of
@@ -199,7 +200,13 @@ def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     would have left."""
     ours = start.project or start.stopped or is_on(start.invocation.options, "rm")
     left = () if ours else tuple(roster.left())
-    remove_containers(_removal(start))
+    removal = _removal(start)
+    if isinstance(start.client, DockerClient):
+        for _ in range(2):  # one may just have been made
+            with suppress(EngineError):
+                start.client.remove_all(start.client.labelled(start.label))
+        removal = removal[1:]
+    remove_containers(removal)
     return left
 
 

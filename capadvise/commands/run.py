@@ -8,7 +8,7 @@ from pathlib import Path
 
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
-from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.command import ANOTHER_FOLLOWS, Command
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -117,6 +117,7 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         stdout_to_stderr=args.json,
         retry=args.retry,
         doubt=None if args.quiet else FailingCheck(),
+        linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )
 
 

@@ -17,6 +17,10 @@ from capadvise.target import NO_ID, is_no_id
 _INTERPRETER = r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*"
 
 
+ANOTHER_FOLLOWS = 1.0
+"""The ``linger`` of a command after which another one is traced: it has its buffers by then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run, and how."""
@@ -52,6 +56,9 @@ class Command:
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
     unobserved: bool = False
     """Do not trace the kernel, but retry alone."""
+    linger: float = 0.0
+    """Seconds before the guardian removes the trace buffers. The kernel makes and removes one at a
+    time: where another start follows, that would wait for it."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 

@@ -22,6 +22,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -100,6 +101,8 @@ def main(control: int, report: int) -> None:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap, guardian.cgroup)
         remove_containers(guardian.plan["sweep"])
+        if plan["instances"]:
+            time.sleep(plan["linger"])
         remove_instances(plan["instances"])
         if plan["probes"]:
             remove_probes(os.path.dirname(os.path.dirname(plan["instances"][0])), plan["probes"])

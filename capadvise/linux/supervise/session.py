@@ -245,6 +245,7 @@ def _plan(
         "fds": fds,
         "terminal": command.terminal,
         "sweep": sweep,
+        "linger": command.linger,
         "limits": given_limits(),
         "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.command import ANOTHER_FOLLOWS, Command
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.trials import steps
 from capadvise.recording import Phase, Recording
@@ -56,7 +56,8 @@ def run_rounds(
         judged = plan["last_stop"] or number < len(plan["rounds"])
         patience = command.patience if judged else 0.0
         began = time.time()
-        started = replace(command, check=script, patience=patience)
+        linger = ANOTHER_FOLLOWS if number < len(plan["rounds"]) else 0.0
+        started = replace(command, check=script, patience=patience, linger=linger)
         observation = run(number, started if number == 1 else _later(started))
         times = began, time.time()
         result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)

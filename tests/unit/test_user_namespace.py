@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from capadvise.report.dump import dump
 from capadvise.report.explain_namespace import fit_line, in_short, namespace_text
 from capadvise.user_namespace import NeedScope, fit_of, place
 from tests.support.recordings import CATALOG, check, recording, report
+from tests.support.wait import PATIENCE
 
 OWN = Posture(namespaces=dict.fromkeys(("mnt", "net", "uts", "ipc", "pid"), Sharing.OWN))
 HOST = Posture(namespaces=dict.fromkeys(("user", "mnt", "net", "uts", "ipc", "pid"), Sharing.HOST))
@@ -336,3 +340,21 @@ def test_data_is_given_to_the_mapped_ids(tmp_path: Path) -> None:
         **{"data": 1000, "folder": 1000, "mine": 1033, "link": 1000},
         **{"foreign": 70_000, "outside": 0},
     }
+
+
+KILLED = """
+import os, signal
+from types import SimpleNamespace
+from capadvise.linux.running.namespace_addresses import addresses
+
+def adopt(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+addresses([0], None, SimpleNamespace(adopt=adopt))
+"""
+
+
+def test_who_enters_a_namespace_for_us_ends_with_us() -> None:
+    """It has what we had open: the guardian would not see our end, and the buffers would stay."""
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == -signal.SIGKILL

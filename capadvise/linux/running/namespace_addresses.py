@@ -86,6 +86,7 @@ def _address(namespace: int, buffers: Buffers, tracker: Tracker) -> int:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(write)  # or it would not see our end, and keep the buffers from being removed
         _ask(namespace, read)
     os.close(read)
     try:

@@ -56,6 +56,8 @@ class Proven:
     logs: tuple[str, ...] = ()
     """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
 
+    leaves_nothing: bool = False
+    """With every capability, no process outlasts the stop; where one does, the trial has failed."""
     hardening: Hardening | None = None
     """Of a unit: what it works with besides; None: that was not asked for."""
 
@@ -117,7 +119,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     if proven.flaky or proven.floor is None or not proven.complete:
         return proposal
     lost = _lost(proposal, proven, proven.floor)
-    needs = {need.cap: _without_doubt(need) for need in proposal.needs}
+    needs = {need.cap: _without_doubt(need, proven) for need in proposal.needs}
     for cap in proven.floor:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
@@ -136,10 +138,11 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     )
 
 
-def _without_doubt(need: Need) -> Need:
+def _without_doubt(need: Need, proven: Proven) -> Need:
     """Of what the recordings do not show to be used, trials have passed without, or tell that it is
-    required. What outlasts a stop, they do not look at."""
-    tried = need.verdict in (Verdict.UNUSED, Verdict.ADVISORY) and need.uncertain != WHILE_STOPPED
+    required. What outlasts a stop, not all of them look at."""
+    tried = need.verdict in (Verdict.UNUSED, Verdict.ADVISORY)
+    tried &= need.uncertain != WHILE_STOPPED or proven.leaves_nothing
     return replace(need, uncertain=None) if tried else need
 
 

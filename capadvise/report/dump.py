@@ -236,6 +236,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
     return {
         "isolation": proven.isolation,
         "user_namespace": proven.user_namespace,
+        "leaves_nothing": proven.leaves_nothing,
         "flaky": proven.flaky,
         "complete": proven.complete,
         "untried": names(proven.untried),

@@ -157,6 +157,7 @@ def _load_proof(raw: Any) -> Proven:
         cautions=_texts(raw.get("cautions", [])),
         logs=_texts(raw.get("logs", [])),
         user_namespace=bool(raw.get("user_namespace", False)),
+        leaves_nothing=bool(raw.get("leaves_nothing", False)),
         hardening=_load_hardening(raw.get("hardening")),
     )
 

@@ -154,7 +154,13 @@ class _Proof:
         broken = self.trials.broken
         early = () if broken is None else (f"{ENDED_EARLY}: {broken}",)
         cautions = (*reference.cautions, *_unasked(report.workload.check), *early)
-        proven = replace(proven, cautions=cautions, user_namespace=self._job.userns)
+        stop = self._job.stop
+        proven = replace(
+            proven,
+            cautions=cautions,
+            user_namespace=self._job.userns,
+            leaves_nothing=stop is not None and stop.leaves_nothing,
+        )
         return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
 
     def _search(self, report: Report, reference: Reference) -> Proven:
@@ -211,8 +217,8 @@ def _alike(one: runner.Job, other: runner.Job) -> bool:
     )
 
 
-def _manner(stop: runner.StopSeen | None) -> tuple[bool, bool] | None:
-    return None if stop is None else (stop.killed, stop.clean)
+def _manner(stop: runner.StopSeen | None) -> tuple[bool, ...] | None:
+    return None if stop is None else (stop.killed, stop.clean, stop.leaves_nothing)
 
 
 def _usual(reference: Reference) -> float:

@@ -101,6 +101,23 @@ def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
     assert lost_without(report, "KILL") == "the workload fails when it is told to stop"
 
 
+def test_what_outlasts_the_stop_without_it_is_in_the_floor(tmp_path: Path) -> None:
+    """Its stop passes without it: the main process ends in time, with 0."""
+    hasty = STOP.replace("    os.wait()\n", "").replace("os.kill(child, signal.SIGTERM)", HASTILY)
+    (tmp_path / "stop.py").write_text(f"from contextlib import suppress\n{hasty}")
+    text = f"command: [python3, {tmp_path}/stop.py]\nsetup: mkdir child\ncheck: test -e child/up\n"
+    report = prove(tmp_path, text)
+    assert set(phases(report)) == {"KILL", "SETUID", "CHOWN"}
+    assert failed_at(report)["KILL"] == "stop"
+    stops = [one for one in report["proof"]["trials"] if one["failed_at"] == "stop"]
+    said = "told to stop, it ended, and left running: python3"
+    assert stops
+    assert all(one["differences"][0] == said for one in stops)
+
+
+HASTILY = """with suppress(PermissionError):
+        os.kill(child, signal.SIGTERM)"""
+
 RELOAD = """\
 import os, signal
 def load(*_):

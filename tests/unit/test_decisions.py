@@ -32,6 +32,7 @@ from capadvise.linux.supervise.decisions import (
 )
 
 ANY = Limits(patience=10, stop_patience=20)
+PATIENT = replace(ANY, rest_patience=1)
 ONESHOT, DAEMON = replace(ANY, kind="oneshot"), replace(ANY, kind="daemon")
 ATTACHED = replace(ANY, owned=False)
 TIMED = replace(ANY, seconds=5)
@@ -84,6 +85,12 @@ TABLE: list[tuple[str, Limits, State, Event, float, State, tuple[Order, ...]]] =
     ("the main process ends", ANY, NEW, MainExited(0), NOW, NEW, ()),
     ("it was told to, and what it left is told too", ANY, STOPPING, MainExited(-15), NOW,
      STOPPING, (Order.END_REST,)),
+    ("what it left may end by itself", PATIENT, STOPPING, MainExited(-15), NOW,
+     replace(STOPPING, rest_at=101), (Order.AWAIT_REST,)),
+    ("it is told to in the end", PATIENT, replace(STOPPING, rest_at=101), Tick(), 101.1,
+     STOPPING, (Order.END_REST,)),
+    ("or killed, if that comes first", PATIENT, replace(STOPPING, rest_at=121), Tick(), 120.1,
+     STOPPING, (Order.END_REST, Order.KILL)),
     ("nothing more to see", ANY, NEW, Finished(), NOW, STOPPING, ENDS),
     ("the client is gone", ANY, NEW, LeftBehind(), NOW, NEW, ()),
     ("it is gone by Ctrl-C, which then reaches nobody", ANY, INTERRUPTED, LeftBehind(), NOW,

@@ -475,11 +475,13 @@ def test_what_trials_passed_without_is_not_uncertain_any_more(verdict: Verdict) 
     assert known.need(Cap(10)).uncertain == "io_uring"
 
 
-def test_what_outlasts_a_stop_trials_do_not_tell() -> None:
+@pytest.mark.parametrize(("leaves_nothing", "doubt"), [(False, WHILE_STOPPED), (True, None)])
+def test_what_outlasts_a_stop_not_all_trials_tell(leaves_nothing: bool, doubt: str | None) -> None:
     stopping = Need(Cap(5), Verdict.ADVISORY, Proof.NONE, "kill", uncertain=WHILE_STOPPED)
     known = Proposal((*proposal("CHOWN").needs, stopping), caps("CHOWN"))
-    after = conclude(known, Fake(needing("CHOWN")).prove(known))
-    assert after.need(Cap(5)).uncertain == WHILE_STOPPED
+    proven = Fake(needing("CHOWN")).prove(known)
+    after = conclude(known, replace(proven, leaves_nothing=leaves_nothing))
+    assert after.need(Cap(5)).uncertain == doubt
 
 
 def test_a_need_that_was_found_by_trial_keeps_what_its_checks_say() -> None:

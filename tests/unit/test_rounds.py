@@ -31,7 +31,7 @@ def test_a_later_start_may_wait_in_silence_for_longer(
         seen.append((command.seconds, command.still_limit))
         (tmp_path / f"round{number}" / "passed").touch()
         ended = SimpleNamespace(exit_status=0)
-        return SimpleNamespace(recordings=(), recording=ended, check_passed=True)
+        return SimpleNamespace(recordings=(), recording=ended, check_passed=True, outlasting=())
 
     plan = {
         **{"rounds": [[], []], "check": None, "last_stop": False, "kind": kind},
@@ -56,7 +56,7 @@ def test_what_a_busy_engine_takes_its_time_for_was_not_killed(
     def run(number: int, command: Command) -> Any:
         (tmp_path / f"round{number}" / "passed").touch()
         ended = SimpleNamespace(exit_status=status)
-        return SimpleNamespace(recordings=(), recording=ended, check_passed=True)
+        return SimpleNamespace(recordings=(), recording=ended, check_passed=True, outlasting=())
 
     plan = {
         **{"rounds": [[]], "check": None, "last_stop": True, "kind": "daemon"},
@@ -65,3 +65,37 @@ def test_what_a_busy_engine_takes_its_time_for_was_not_killed(
     (result,) = run_rounds(plan, tmp_path, Command(("true",), kind="daemon"), run, str)
     assert result.stop is not None
     assert result.stop["killed"] is killed
+
+
+@pytest.mark.parametrize(
+    ("expected", "left", "why"),
+    [
+        (True, ("worker",), "told to stop, it ended, and left running: worker"),
+        (True, (), ""),
+        (False, ("worker",), ""),
+        (None, ("worker",), ""),
+    ],
+)
+def test_what_outlasts_a_stop_fails_it_where_nothing_does_with_every_capability(
+    expected: bool | None, left: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    given: list[float] = []
+
+    def run(number: int, command: Command) -> Any:
+        given.append(command.rest_patience)
+        (tmp_path / f"round{number}" / "passed").touch()
+        ended = SimpleNamespace(exit_status=0)
+        return SimpleNamespace(recordings=(), recording=ended, check_passed=True, outlasting=left)
+
+    stop = {"seconds": 0.1, "killed": False, "clean": True, "leaves_nothing": expected}
+    plan = {
+        **{"rounds": [[]], "check": None, "last_stop": True, "kind": "daemon"},
+        **{"timeout": 10, "patience": 5.0, "stop": None if expected is None else stop},
+        "isolation": "command",
+    }
+    command = Command(("true",), kind="daemon", patience=5.0)
+    (result,) = run_rounds(plan, tmp_path, command, run, str)
+    assert (result.why, result.failed_at) == (why, "stop" if why else None)
+    assert result.stop is not None
+    assert result.stop["leaves_nothing"] is (left == ())
+    assert given == [{True: 5.0, False: 0.0, None: 2.0}[expected]]

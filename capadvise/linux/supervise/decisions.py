@@ -35,6 +35,8 @@ class Limits:
     stop_patience: float = 10.0
     """Between our own stop and SIGKILL; an engine that stops a container waits for itself. 0: it is
     killed."""
+    rest_patience: float = 0.0
+    """For what the main process has left at its stop to end by itself, before it is told to."""
     owned: bool = True
     """The target ends with the recording. What was attached to goes on."""
     ends_by_interrupt: bool = False
@@ -63,6 +65,8 @@ class State:
     """When Ctrl-C turns out to have been no stop."""
     kill_at: float | None = None
     """When what was told to end is killed; None: nothing was told to end."""
+    rest_at: float | None = None
+    """When what the main process has left is told to end, too."""
     stop_ordered: bool = False
     health: HealthState = HealthState()
 
@@ -75,8 +79,10 @@ class Order(Enum):
     FORGET_ENDING = auto()
     STOP = auto()
     """End the target as a runtime would; detach from what is not ours."""
+    AWAIT_REST = auto()
+    """The main process has ended as it was told to: what it left may end by itself."""
     END_REST = auto()
-    """The main process has ended as it was told to: what it left is to end, too."""
+    """It is to end, too."""
     KILL = auto()
     READ_CREDENTIALS = auto()
     """The health check has passed: note which users the processes run as."""
@@ -176,7 +182,7 @@ def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
         case StopOrdered():
             return _stop_ordered(limits, state, now)
         case MainExited():
-            return state, (Order.END_REST,) if state.kill_at is not None else ()
+            return _main_exited(limits, state, now)
         case Checked():
             return _checked(limits, state, event, now)
         case Finished():
@@ -199,6 +205,14 @@ def _stop(limits: Limits, state: State, now: float) -> Decision:
         return replace(state, kill_at=now + _AGAIN), (Order.NOTE_ENDING, Order.KILL)
     stopping = replace(state, kill_at=now + limits.stop_patience)
     return stopping, (Order.NOTE_ENDING, Order.STOP)
+
+
+def _main_exited(limits: Limits, state: State, now: float) -> Decision:
+    if state.kill_at is None:
+        return state, ()
+    if not limits.rest_patience:
+        return state, (Order.END_REST,)
+    return replace(state, rest_at=now + limits.rest_patience), (Order.AWAIT_REST,)
 
 
 def _stop_ordered(limits: Limits, state: State, now: float) -> Decision:
@@ -238,9 +252,11 @@ def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
     if settled or (limits.seconds and now > limits.seconds):
         state, more = _stop(limits, state, now)
         orders += more
-    if state.kill_at is not None and now > state.kill_at:
-        orders += (Order.KILL,)
-    return state, orders
+    kills = state.kill_at is not None and now > state.kill_at
+    if state.rest_at is not None and (kills or now > state.rest_at):
+        state = replace(state, rest_at=None)
+        orders += (Order.END_REST,)
+    return state, (*orders, Order.KILL) if kills else orders
 
 
 def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decision:

@@ -64,6 +64,8 @@ class EventLoop:
         self._standing_still = StandingStill(limit) if limit is not None else None
         self.given_up: str | None = None
         """Why it was killed before its time, of a trial."""
+        self.outlasting: tuple[str, ...] | None = None
+        """See ``Observation``."""
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
         if command.check:
@@ -72,7 +74,8 @@ class EventLoop:
             Order.NOTE_ENDING: self._note_ending,
             Order.FORGET_ENDING: lambda: sources.note_stopping(stopping=False),
             Order.STOP: subject.stop,
-            Order.END_REST: subject.end_rest,
+            Order.AWAIT_REST: self._await_rest,
+            Order.END_REST: self._end_rest,
             Order.KILL: subject.kill,
             Order.READ_CREDENTIALS: self._read_credentials,
         }
@@ -172,6 +175,15 @@ class EventLoop:
     def _note_ending(self) -> None:
         self.sources.note_stopping(stopping=True)
         self.subject.note_ending()
+
+    def _await_rest(self) -> None:
+        self.outlasting = ()
+
+    def _end_rest(self) -> None:
+        if self.outlasting is not None:
+            pids = [pid for pid in self.subject.pids() if procfs.state(pid) not in ("", "Z")]
+            self.outlasting = tuple(sorted({procfs.comm(pid) for pid in pids}))
+        self.subject.end_rest()
 
     def _read_credentials(self) -> None:
         self.credentials = procfs.credentials(self.subject.pids())

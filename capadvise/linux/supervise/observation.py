@@ -32,6 +32,9 @@ class Observation:
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
     given_up: str | None = None
     """Why it was killed before its time was over: it could not pass its health check any more."""
+    outlasting: tuple[str, ...] | None = None
+    """The programs that went on after the main process had ended as it was told to; None: they were
+    told to end, too."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

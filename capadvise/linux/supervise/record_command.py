@@ -70,6 +70,7 @@ def follow(
         check_said=loop.check_said,
         credentials=loop.credentials,
         given_up=loop.given_up,
+        outlasting=loop.outlasting,
         engine_clients=tuple(clients.seen),
     )
 
@@ -91,7 +92,10 @@ def _loop(
     )
     tracker = _tracker(ready, starts, ids, clients)
     sources = Sources(ready.buffers, tracker, held.audit, listener)
-    limits = Limits(command.kind, command.seconds, command.patience, command.patience)
+    limits = Limits(
+        *(command.kind, command.seconds, command.patience, command.patience),
+        rest_patience=command.rest_patience,
+    )
     return EventLoop(subject, sources, ready.signals, command, limits)
 
 

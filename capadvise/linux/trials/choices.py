@@ -86,6 +86,7 @@ def _evidence(parts: Sequence[Part]) -> TrialEvidence:
             max(stop.seconds for stop in stops),
             any(stop.killed for stop in stops),
             all(stop.clean for stop in stops),
+            all(stop.leaves_nothing for stop in stops),
         )
         if stops
         else None,

@@ -23,6 +23,9 @@ _KILLED = 128 + 9
 _WAITS = 12.0
 """Seconds that a later start of a daemon can wait, in silence, for what the one before has left:
 dovecot waits 10 s for its dotlock, where it was stopped while it held it."""
+_REST = 2.0
+"""Seconds for what the main process leaves to end by itself. As long as nobody knows whether it
+does: that it does not is no fault then, and its stop is not judged by it."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
 
@@ -57,7 +60,10 @@ def run_rounds(
         patience = command.patience if judged else 0.0
         began = time.time()
         linger = ANOTHER_FOLLOWS if number < len(plan["rounds"]) else 0.0
-        started = replace(command, check=script, patience=patience, linger=linger)
+        rest = _rest_patience(plan, patience)
+        started = replace(
+            command, check=script, patience=patience, rest_patience=rest, linger=linger
+        )
         observation = run(number, started if number == 1 else _later(started))
         times = began, time.time()
         result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)
@@ -68,6 +74,16 @@ def run_rounds(
         yield replace(result, recordings=recordings)
         if not result.passed:
             return
+
+
+def _rest_patience(plan: dict[str, Any], patience: float) -> float:
+    """An engine or systemd ends what outlasts the main process, whatever that may do."""
+    if not patience or plan["isolation"] in ("container", "unit"):
+        return 0.0
+    expected = plan["stop"]
+    if expected is None:
+        return _REST
+    return patience if expected["leaves_nothing"] else 0.0
 
 
 def _later(command: Command) -> Command:
@@ -169,10 +185,18 @@ def _daemon_failed(
 
 def _stop(plan: dict[str, Any], observation: Observation, seconds: float) -> dict[str, Any]:
     status = observation.recording.exit_status
+    left = observation.outlasting
     killed = status == _KILLED
     if plan["isolation"] != "container":  # an engine takes its own time, and its kill is told so
         killed |= seconds >= plan["patience"]
-    return {"seconds": seconds, "killed": killed, "clean": status in CLEAN, "status": status}
+    return {
+        "seconds": seconds,
+        "killed": killed,
+        "clean": status in CLEAN,
+        "leaves_nothing": left == () and not killed,
+        "status": status,
+        "left": left,
+    }
 
 
 def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
@@ -180,6 +204,8 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     expected = plan["stop"]
     if expected is None:
         return None
+    if stop["left"] and expected["leaves_nothing"]:
+        return f"told to stop, it ended, and left running: {', '.join(stop['left'])}"
     if stop["killed"] and not expected["killed"]:
         return f"had to be killed {plan['patience']:g} s after it was told to stop"
     if expected["clean"] and not stop["clean"]:

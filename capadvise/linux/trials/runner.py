@@ -56,6 +56,8 @@ class StopSeen:
     """It did not end in time."""
     clean: bool
     """Its exit status was that of an orderly stop, each time."""
+    leaves_nothing: bool
+    """When its main process had ended, so had all others, without being told to."""
 
     @property
     def patience(self) -> float:

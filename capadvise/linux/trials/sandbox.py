@@ -228,6 +228,7 @@ def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
         "seconds": max(stop["seconds"] for stop in stops),
         "killed": any(stop["killed"] for stop in stops),
         "clean": all(stop["clean"] for stop in stops),
+        "leaves_nothing": all(stop["leaves_nothing"] for stop in stops),
     }
 
 

@@ -158,14 +158,17 @@ def test_sockets_are_counted() -> None:
     assert set(implicit_check._in_use(2**22 + 1).values()) == {0}  # nobody
 
 
-def test_a_later_try_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_try_waits_longer_but_not_until_it_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     waits: list[object] = []
     monkeypatch.setattr(implicit_check, "check", lambda *words: waits.append(words))
     monkeypatch.setenv("PID", "1")
-    for again in (False, True):
-        command = implicit_check.variable(again=again)["CAPADVISE_CHECK"].split()
+    for again, limit in ((False, 30), (True, 30), (True, 10), (False, 2)):
+        command = implicit_check.variable(again=again, limit=limit)["CAPADVISE_CHECK"].split()
         assert implicit_check.main([*command[4:], "cron"]) == 0
-    assert waits == [(1, ["cron"]), (1, ["cron"], implicit_check._STARTS_YET)]
+    assert implicit_check.main(["cron"]) == 0
+    assert waits == [*((1, ["cron"], seconds) for seconds in (2, 10, 7, 1)), (1, ["cron"])]
 
 
 def test_what_has_ended_is_not_waited_for() -> None:

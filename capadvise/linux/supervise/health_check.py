@@ -85,6 +85,7 @@ class Checker:
 
     def _start(self, status: int | None, pids: list[int], more: dict[str, str]) -> None:
         told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
+        ours = implicit_check.variable(again=self._tried, limit=self._limit)
         self._output.seek(0)
         self._output.truncate()
         self._began = time.monotonic()
@@ -95,7 +96,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **implicit_check.variable(again=self._tried), **more, **told},
+            env={**os.environ, **ours, **more, **told},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

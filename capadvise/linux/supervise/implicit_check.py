@@ -33,8 +33,8 @@ _STARTS, _STARTS_YET = 2.0, 10.0
 program again and again would take the processor from what is waited for."""
 _EVERY, _OFTEN = 0.1, 0.05
 """Seconds between two looks, and where there is nothing yet to be looked at."""
-_AGAIN = "--again"
-"""The first argument of a later try."""
+_WAITS = "--starts="
+"""The first argument: seconds."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
 _GREETING, _LATE_GREETING = 0.3, 1.0
@@ -52,12 +52,14 @@ _SMB = _SMB_HEADER + struct.pack("<HHHHI24x3H", 36, len(_SMB_DIALECTS), 1, 0, 0,
 """Which dialect shall it be? SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
 
 
-def variable(*, again: bool) -> dict[str, str]:
+def variable(*, again: bool, limit: float) -> dict[str, str]:
     """For the environment of a check. Each takes a new process, most of whose time are imports.
-    ``again``: a try has failed before."""
+    ``again``: a try has failed before. ``limit``: seconds after which it is killed, and cannot say
+    what was missing any more."""
     from capadvise.workload import IMPLICIT_CHECK
 
-    words = [sys.executable, "-I", "-S", __file__, *([_AGAIN] if again else [])]
+    starts = min(_STARTS_YET if again else _STARTS, max(limit - _PATIENCE, limit / 2))
+    words = [sys.executable, "-I", "-S", __file__, f"{_WAITS}{starts:g}"]
     return {IMPLICIT_CHECK: " ".join(words)}
 
 
@@ -285,8 +287,8 @@ def main(arguments: list[str]) -> int:
         pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
         print(" ".join(propose(pid, pids)))
         return 0
-    again = arguments[:1] == [_AGAIN]
-    why = check(pid, arguments[1:], _STARTS_YET) if again else check(pid, arguments)
+    told = [float(one.removeprefix(_WAITS)) for one in arguments if one.startswith(_WAITS)]
+    why = check(pid, [one for one in arguments if not one.startswith(_WAITS)], *told)
     if why:
         print(why)
     return 1 if why else 0

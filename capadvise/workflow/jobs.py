@@ -21,6 +21,7 @@ from capadvise.report.load import load
 from capadvise.report.model import Report
 from capadvise.workflow.check_proposal import CHECKS, how_to_check, with_check
 from capadvise.workflow.notice import notice
+from capadvise.workflow.started_containers import of_containers
 from capadvise.workload import Workload
 
 _SHARED = (
@@ -244,9 +245,12 @@ def _require_success(report: Report, *, new_check: bool) -> None:
         raise BadInput(
             f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "
             "so trials cannot tell success from failure",
-            hint="record a run that exits with 0, or pass a check that succeeds"
-            if failed
-            else how_to_check(report),
+            hint=of_containers(report)
+            or (
+                "record a run that exits with 0, or pass a check that succeeds"
+                if failed
+                else how_to_check(report)
+            ),
         )
 
 

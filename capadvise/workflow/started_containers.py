@@ -16,6 +16,7 @@ from capadvise.linux.kernel.sudo import as_root
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
+    from capadvise.report.model import Report
 
 
 def with_started_containers(observation: Observation) -> Observation:
@@ -26,6 +27,20 @@ def with_started_containers(observation: Observation) -> Observation:
     first, *rest = observation.recordings
     first = replace(first, cautions=(*first.cautions, *cautions), started_containers=True)
     return replace(observation, recordings=(first, *rest))
+
+
+def of_containers(report: Report) -> str | None:
+    """What is to be typed instead, where a report is about a command that started containers."""
+    return next(
+        (
+            caution
+            for recording in report.recordings
+            if recording.started_containers
+            for caution in recording.cautions
+            if caution.startswith(f"{report.target.name} started ")
+        ),
+        None,
+    )
 
 
 def _cautions(observation: Observation) -> Iterator[str]:

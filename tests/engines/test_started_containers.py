@@ -29,6 +29,15 @@ def test_containers_that_a_command_starts_are_named(by: str, tmp_path: Path) -> 
     assert "No capability is needed" not in seen.stderr  # that is the script's answer alone
 
 
+def test_a_script_that_starts_containers_and_fails_cannot_be_proven(tmp_path: Path) -> None:
+    """That it should end with 0 is no help: its containers are what was meant."""
+    words = ("sh", "-c", f"{RUN}; false")
+    seen = record(tmp_path / "report.json", *words, cwd=tmp_path, options=("--prove",))
+    assert "the recorded run failed" in seen.stderr
+    (hint,) = [one for one in seen.stderr.splitlines() if one.startswith("capadvise: hint: ")]
+    assert hint.endswith(f"run -- {RUN}")
+
+
 def test_what_cannot_be_recorded_from_its_start_is_refused_before() -> None:
     words = [CAPADVISE, "run", "--", "podman", "kube", "play", "pod.yaml"]
     done = subprocess.run(words, capture_output=True, text=True)

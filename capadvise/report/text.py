@@ -330,7 +330,8 @@ def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
 
 
 def _apply(report: Report, file: str) -> str:
-    named = shlex.join([f"--file={file}", "up", "-d", report.target.service or ""])
+    files = [word for word in report.target.argv if word.startswith("--file=")]
+    named = shlex.join([*(files or [f"--file={file}"]), "up", "-d", report.target.service or ""])
     engine = report.target.engine or "docker"
     return printable(f"  {engine} compose {named}  # it has this set now")
 

@@ -21,6 +21,7 @@ from capadvise.workflow.notice import columns, notice
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
+    from capadvise.target import Target
     from capadvise.tui.protocols import Over
 
 
@@ -185,7 +186,8 @@ _COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-
 
 
 def _compose_file(report: Report) -> str | None:
-    """The one file of the service that was recorded; None where there are several, or none."""
+    """The file in which the set of the service that was recorded belongs; None where that is not
+    one."""
     target = report.target
     if target.service is None:
         return None
@@ -193,7 +195,28 @@ def _compose_file(report: Report) -> str | None:
     given = [word.partition("=")[2] for word in words]
     there = [name for name in _COMPOSE_FILES if os.path.isfile(os.path.join(target.cwd, name))]
     files = given or there[:1]
-    return files[0] if len(files) == 1 else None
+    if len(files) > 1:
+        return _granting_file(files, target)
+    return files[0] if files else None
+
+
+def _granting_file(files: list[str], target: Target) -> str | None:
+    """Of files that compose joins, that which grants the service something, or, where none does,
+    the first that has it. Where several grant something, a change of one is not enough."""
+    from capadvise.errors import CapadviseError
+    from capadvise.formats.compose import read
+
+    having, granting = list[str](), list[str]()
+    for name in files:
+        try:
+            declared = read(Path(target.cwd, name).read_text())
+        except (CapadviseError, OSError, UnicodeDecodeError):  # ``-`` is its standard input
+            return None
+        for one in declared:
+            if one.service == target.service:
+                having.append(name)
+                granting += [name] if one.add or one.drop or one.privileged else []
+    return None if len(granting) > 1 else next(iter([*granting, *having]), None)
 
 
 def _has_answer(file: str, report: Report) -> bool:

@@ -168,13 +168,23 @@ def test_what_stands_for_a_check_is_declared_and_older_reports_name_it_by_the_si
     [
         (("docker", "compose", "up", "web"), "compose.yml"),
         (("docker", "compose", "--file=other file.yaml", "up"), "'other file.yaml'"),
-        (("docker", "compose", "--file=a.yaml", "--file=b.yaml", "up"), None),
+        (("docker", "compose", "--file=a.yaml", "--file=b.yaml", "up"), "a.yaml"),
+        (("docker", "compose", "--file=a.yaml", "--file=adds.yaml", "up"), "adds.yaml"),
+        (("docker", "compose", "--file=adds.yaml", "--file=drops.yaml", "up"), None),
+        (("docker", "compose", "--file=a.yaml", "--file=-", "up"), None),
     ],
 )
 def test_the_next_step_of_a_service_is_to_patch_its_file(
     argv: tuple[str, ...], file: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "compose.yml").touch()
+    for name, more in (
+        ("a", ""),
+        ("b", ""),
+        ("adds", "cap_add: [KILL]"),
+        ("drops", "cap_drop: [ALL]"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(f"services:\n  web:\n    image: w\n    {more}\n")
     known = report()
     target = replace(known.target, argv=argv, cwd=str(tmp_path), service="web", kind="container")
     show_proposal(Over(replace(known, target=target), Path("r.json")), quiet=False)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+
+from tests.support.processes import leftovers, running
+from tests.support.wait import until
 
 HIDDEN = """
 import os
@@ -89,3 +94,23 @@ def test_a_target_of_which_nothing_was_seen_gets_no_clean_bill() -> None:
     done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 events dropped: needs can be missing" in done.stderr
+
+
+NO_ANSWER = """
+import sys
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.session import Tracing, session
+
+sweep = [[["sleep", sys.argv[1]], ["true"]]]
+with session(Command(("true",)), tracing=Tracing(), sweep=sweep) as ready:
+    ready.release()
+"""
+"""It lists what is to be removed by a command that takes its time."""
+
+
+def test_the_buffers_go_although_an_engine_does_not_answer(marker: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", NO_ANSWER, marker])
+    assert process.wait() == 0
+    (listing,) = until(lambda: running(f"sleep\0{marker}"))
+    until(lambda: not [name for name in leftovers() if f"-{process.pid}-" in name])
+    os.kill(listing, signal.SIGKILL)  # waited for until then

@@ -32,15 +32,17 @@ def tree_of(marker: str) -> str:
     return f"setsid sleep {marker} & sleep {marker} & exec sleep {marker}"
 
 
+def children_of(pid: int) -> list[int]:
+    return [child for child in procfs.processes() if procfs.parent(child) == pid]
+
+
+def is_guardian(pid: int) -> bool:
+    return procfs.comm(pid) == "guardian"
+
+
 def guardian_of(pid: int) -> int:
-    for child in procfs.processes():
-        try:
-            parent = int(procfs.parse_status(Path(f"/proc/{child}/status").read_text())["PPid"])
-            if parent == pid and procfs.comm(child) == "guardian":
-                return child
-        except OSError:
-            continue
-    raise AssertionError("no guardian")
+    (guardian,) = filter(is_guardian, children_of(pid))
+    return guardian
 
 
 def test_what_the_first_process_has_executed_last(run: Run) -> None:
@@ -133,6 +135,16 @@ def test_stdin_and_descriptors_reach_the_target(run: Run, tmp_path: Path) -> Non
     with os.fdopen(read_end) as pipe:
         assert pipe.read() == "inherited\n"
     assert result.code == 0
+
+
+def test_no_ended_process_is_kept(tmp_path: Path, marker: str) -> None:
+    """Not that which has read the kernel's symbols, although none is looked up yet."""
+    process = start(tmp_path, "sleep", marker)
+    until(lambda: running(f"sleep\0{marker}"))
+    guardian = until(lambda: [pid for pid in children_of(process.pid) if is_guardian(pid)])
+    until(lambda: children_of(process.pid) == guardian)
+    process.terminate()
+    process.wait(PATIENCE)
 
 
 def test_the_target_holds_no_descriptor_of_ours(run: Run) -> None:

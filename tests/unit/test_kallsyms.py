@@ -130,6 +130,16 @@ def test_a_table_that_is_on_its_way_is_waited_for_when_it_is_needed(tmp_path: Pa
     assert Reading(table).result().name(BASE + 0x200) == "ns_capable"
 
 
+def test_what_reads_the_table_leaves_no_zombie(tmp_path: Path) -> None:
+    table = tmp_path / "kallsyms"
+    table.write_bytes(TABLE)
+    reading = Reading(table)
+    assert [reading.reap(), reading.reap()] == [False, False]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(reading._cat, 0)
+    assert reading.result().name(BASE + 0x200) == "ns_capable"
+
+
 def read_after_a_failure(table: Path) -> Symbols:
     """``cat`` has failed: the table is read once more when it is first looked into."""
     table.write_bytes(TABLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
@@ -164,7 +165,8 @@ class Reading:
         """The table once more: who opens it when the target runs has no CAP_SYSLOG, and reads
         zeros."""
         self._copy = os.fdopen(os.memfd_create("symbols"), "rb")
-        self._cat = 0
+        self._cat, self._status = 0, -1
+        self._reaping = threading.Lock()
         with suppress(OSError):  # without subprocess, which takes as long to load as all else here
             streams = [
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -188,17 +190,21 @@ class Reading:
 
     def _whole(self) -> bytes:
         with self._copy, self._late:
-            if self._failed():  # as it is where no file may grow (ulimit -f)
+            if self.reap():  # as it is where no file may grow (ulimit -f)
                 self._late.seek(0)
                 return Symbols.whole(self._path, self._late.readall)._table
             self._copy.seek(0)
             return self._copy.read()
 
-    def _failed(self) -> bool:
-        try:
-            return os.waitpid(self._cat, 0)[1] != 0
-        except ChildProcessError:  # reaped already
-            return False
+    def reap(self) -> bool:
+        """Wait for the process that takes it, which would stay as a zombie where nothing is looked
+        up; whether it failed."""
+        with self._reaping:
+            if self._status < 0 and self._cat:
+                self._status = 0
+                with suppress(ChildProcessError):  # reaped with all others
+                    self._status = os.waitpid(self._cat, 0)[1]
+            return self._status > 0
 
 
 _INNERMOST = 20

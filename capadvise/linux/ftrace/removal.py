@@ -12,17 +12,22 @@ _PATIENCE = 10.0
 after its pipe."""
 
 
-def remove_instances(folders: Iterable[str]) -> None:
+def remove_instances(folders: Iterable[str], patience: float = _PATIENCE) -> None:
     """Remove trace buffers."""
     for folder in folders:
-        end = time.monotonic() + _PATIENCE
-        while os.path.isdir(folder) and time.monotonic() < end:
-            try:
-                with open(f"{folder}/set_event", "w"):
-                    pass  # opening it for writing clears it
-                os.rmdir(folder)
-            except OSError:
-                time.sleep(0.05)
+        end = time.monotonic() + patience
+        while os.path.isdir(folder) and not _removed(folder) and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def _removed(folder: str) -> bool:
+    try:
+        with open(f"{folder}/set_event", "w"):
+            pass  # opening it for writing clears it
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 def remove_probes(root: str, names: Iterable[str]) -> None:

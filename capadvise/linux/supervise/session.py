@@ -76,7 +76,7 @@ class Session:
     held: int
     """The pid of the target; 0 where none was started."""
     listener: Listener | None
-    meanwhile: Callable[[], object]
+    meanwhile: Iterable[Callable[[], object]]
 
     def release(self, loading: Callable[[], object] = lambda: None) -> None:
         """Let the target exec, and load what follows it. Raises CannotStart. A guardian that is
@@ -90,7 +90,7 @@ class Session:
 
     def work_meanwhile(self) -> None:
         """Begin with what will be needed afterwards. Not before: the target would wait for it."""
-        Background(lambda: _load(self.meanwhile))
+        Background(lambda: _do(self.meanwhile))
 
     def traced(self) -> Trace:
         """For those who always trace."""
@@ -143,7 +143,8 @@ def session(
         trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
         sys.setswitchinterval(turn)
-        made = Session(guardian, signals, buffers, trace, held.result(), listener, meanwhile)
+        later = [*([table.reap] if table else []), meanwhile]
+        made = Session(guardian, signals, buffers, trace, held.result(), listener, later)
         if command is None:
             made.work_meanwhile()
         yield made
@@ -271,9 +272,10 @@ def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
     return [held, *also()] if held else also()
 
 
-def _load(meanwhile: Callable[[], object]) -> None:
+def _do(meanwhile: Iterable[Callable[[], object]]) -> None:
     own_caps.keep()  # the target may run before this has ended
-    meanwhile()
+    for call in meanwhile:
+        call()
 
 
 def _wait_for(guardian: GuardianProcess, word: str) -> int:
@@ -298,5 +300,5 @@ def _end(
     killed = wait and not guardian.wait()
     if guardian.ended or killed:
         guardian.kill_orphans()
+        buffers.remove()  # an engine may not answer for minutes
         remove_containers([] if guardian.leaves else sweep, pause=2.0)
-        buffers.remove()

@@ -100,7 +100,8 @@ def main(control: int, report: int) -> None:
     finally:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap, guardian.cgroup)
-        remove_instances(plan["instances"], patience=0)  # an engine may not answer for minutes
+        if guardian.plan["sweep"] and not plan["linger"]:  # an engine may not answer for minutes
+            remove_instances(plan["instances"], patience=0)
         remove_containers(guardian.plan["sweep"])
         if plan["instances"]:
             time.sleep(plan["linger"])

@@ -143,7 +143,7 @@ def session(
         trace = Trace(traced, table.result()) if traced and table else None
         ready.result()
         sys.setswitchinterval(turn)
-        later = [*([table.reap] if table else []), meanwhile]
+        later = _later(table, meanwhile)
         made = Session(guardian, signals, buffers, trace, held.result(), listener, later)
         if command is None:
             made.work_meanwhile()
@@ -270,6 +270,10 @@ def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str]
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
     return [held, *also()] if held else also()
+
+
+def _later(table: Reading | None, meanwhile: Callable[[], object]) -> list[Callable[[], object]]:
+    return [meanwhile] if table is None else [table.reap, meanwhile]
 
 
 def _do(meanwhile: Iterable[Callable[[], object]]) -> None:

@@ -1,4 +1,4 @@
-"""What is granted, allowed or frowned on without anybody asking: ``catalog/baselines/*.yaml``."""
+"""What is granted or allowed without anybody asking: ``catalog/baselines/*.yaml``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 RUNTIMES = ("docker", "podman", "containerd", "cri-o")
-FILES = (*RUNTIMES, "pod-security", "linters")
+FILES = (*RUNTIMES, "pod-security")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,7 @@ class PodSecurity:
 
     baseline_addable: CapSet
     restricted_addable: CapSet
-    restricted_requires_drop_all: bool
     notes: tuple[str, ...]
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Linter:
-    """A tool that reads manifests, and its rules about capabilities."""
-
-    tool: str
-    rules: tuple[str, ...]
     source: str
 
 
@@ -52,7 +42,6 @@ class Baselines:
 
     runtimes: tuple[Runtime, ...]
     pod_security: PodSecurity
-    linters: tuple[Linter, ...]
 
     def default(self, engine: str | None) -> Runtime:
         """What an engine grants; of one that is not known, or none at all, what docker does."""
@@ -70,7 +59,6 @@ def baselines_of(folder: Path, raw: Mapping[str, Any]) -> Baselines:
     return Baselines(
         tuple(runtime_of(path[name], raw[name]) for name in RUNTIMES),
         pod_security_of(path["pod-security"], raw["pod-security"]),
-        linters_of(path["linters"], raw["linters"]),
     )
 
 
@@ -88,35 +76,15 @@ def runtime_of(path: Path, raw: Any) -> Runtime:
 
 def pod_security_of(path: Path, raw: Any) -> PodSecurity:
     """What ``pod-security.yaml`` holds."""
-    flag = "restricted_requires_drop_all"
     sets = ("baseline_addable", "restricted_addable")
-    strict.keys(path, raw, required=("name", *sets, flag, "notes", "source"))
+    strict.keys(path, raw, required=("name", *sets, "notes", "source"))
     _name(path, raw)
-    if not isinstance(raw[flag], bool):
-        raise BadInput(f"{values.at(path, raw)}: {flag!r} must be true or false")
     return PodSecurity(
         baseline_addable=frozenset(values.caps(path, raw, "baseline_addable")),
         restricted_addable=frozenset(values.caps(path, raw, "restricted_addable")),
-        restricted_requires_drop_all=raw[flag],
         notes=values.texts(path, raw, "notes"),
         source=values.text(path, raw, "source"),
     )
-
-
-def linters_of(path: Path, raw: Any) -> tuple[Linter, ...]:
-    """What ``linters.yaml`` holds."""
-    strict.keys(path, raw, required=("linters",))
-    if not isinstance(raw["linters"], list):
-        raise BadInput(f"{path}: 'linters' must be a list")
-    linters: dict[str, Linter] = {}
-    for item in raw["linters"]:
-        strict.keys(path, item, required=("tool", "rules", "source"))
-        tool = values.text(path, item, "tool")
-        if tool in linters:
-            raise BadInput(f"{values.at(path, item)}: linter {tool!r} appears twice")
-        rules, source = values.texts(path, item, "rules"), values.text(path, item, "source")
-        linters[tool] = Linter(tool, rules, source)
-    return tuple(linters.values())
 
 
 def _name(path: Path, raw: dict[str, object]) -> None:

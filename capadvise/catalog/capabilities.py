@@ -131,11 +131,6 @@ def raw_entry(folder: Path, cap: Cap) -> Any:
         raise BadInput(f"{path}: {error.strerror}") from error
 
 
-def parse_entry(path: Path, text: str) -> Entry:
-    """The text of one capability file; ``path`` is for messages and for the name."""
-    return entry_of(path, strict.load(path, text))
-
-
 def entry_of(path: Path, raw: Any) -> Entry:
     """What one capability file holds."""
     strict.keys(path, raw, required=_REQUIRED, optional=("risk_conditions", "uses"))

@@ -43,11 +43,10 @@ def _check(_: argparse.Namespace) -> int:
             hint="to update it: python -m capadvise.manual",
         )
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
-    baselines = facts.baselines
     print(
         f"{facts.folder}: {len(entries)} capabilities, {len(facts.sites.rules)} site rules, "
         f"{len(facts.preference)} preferences, {len(facts.errnos)} errors of system calls, "
-        f"{len(baselines.runtimes)} runtimes, {len(baselines.linters)} linters, "
+        f"{len(facts.baselines.runtimes)} runtimes, "
         f"{len(facts.seccomp)} seccomp profiles: all good"
     )
     return Exit.OK

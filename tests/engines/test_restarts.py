@@ -17,7 +17,6 @@ from tests.support.required import tool
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("databases")]
 
-AS_USER = 'exec gosu USER "$0" "$@"\n'
 REDIS_ENTRYPOINT = """\
 #!/bin/sh
 set -e

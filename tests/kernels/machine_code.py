@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.kernels.image import Code
 
-CALL, JUMP = 0xE8, 0xE9
+CALL = 0xE8
 _LAST_CAP = 40
 _BACK = 96
 """So many bytes before the call the capability was put into its register."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from capadvise import strict
 from capadvise.caps import NAMES, Cap
 from capadvise.catalog import Catalog, compiled, default
-from capadvise.catalog.capabilities import parse_entry
+from capadvise.catalog.capabilities import entry_of
 from capadvise.catalog.sites import SiteRule, parse_rules
 from capadvise.catalog.ways import EditPlace
 from capadvise.errors import BadInput
@@ -117,7 +118,7 @@ def test_what_a_refusal_means_at_a_site_that_was_seen(cap: str, site: str, meani
 def test_a_broken_entry_is_refused_with_file_and_key(change: tuple[str, str], said: str) -> None:
     path = Path("catalog/capabilities/net_bind_service.yaml")
     with pytest.raises(BadInput, match=said) as caught:
-        parse_entry(path, GOOD.replace(*change))
+        entry_of(path, strict.load(path, GOOD.replace(*change)))
     assert str(path) in str(caught.value)
 
 

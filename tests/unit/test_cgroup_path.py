@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from capadvise.linux.engines.cli.cgroup_path import Place, parse_place
-from capadvise.target import Target
 
 ID, OTHER = "0123456789abcdef" * 4, "f" * 64
 POD = "2c48913c-b29f-11e7-9350-020968147796"
@@ -31,6 +30,3 @@ SLICE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.re
 )
 def test_where_a_process_runs(text: str, place: Place | None) -> None:
     assert parse_place(text) == place
-
-
-POD_TARGET = Target("container", ID[:12], ("app",), "/", "0:0", engine="cri", pod=POD)

@@ -11,7 +11,7 @@ import pytest
 from capadvise import strict
 from capadvise.caps import NAMES, Cap, parse_set
 from capadvise.catalog import default
-from capadvise.catalog.baselines import linters_of, pod_security_of, runtime_of
+from capadvise.catalog.baselines import pod_security_of, runtime_of
 from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.seccomp import profiles_of
 from capadvise.catalog.signs_file import parse_signs
@@ -28,10 +28,8 @@ ERRNOS = "errnos:\n" + ROW
 RUNTIME = "name: docker\ngrants: [CAP_CHOWN]\nnotes: []\nsource: s\n"
 PODS = (
     "name: pod-security\nbaseline_addable: [CAP_CHOWN]\nrestricted_addable: []\n"
-    "restricted_requires_drop_all: true\nnotes: []\nsource: s\n"
+    "notes: []\nsource: s\n"
 )
-LINTER = "- {tool: t, rules: [r], source: s}\n"
-LINTERS = "linters:\n" + LINTER
 PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
 SIGNS = (CATALOG.folder / "signs.yaml").read_text()
@@ -46,7 +44,6 @@ FILES: dict[str, tuple[Callable[[Path, str], Any], str]] = {
     "errnos.yaml": (parse_errnos, ERRNOS),
     "docker.yaml": (_of(runtime_of), RUNTIME),
     "pod-security.yaml": (_of(pod_security_of), PODS),
-    "linters.yaml": (_of(linters_of), LINTERS),
     "seccomp.yaml": (_of(profiles_of), SECCOMP),
 }
 
@@ -78,15 +75,12 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("docker.yaml", ("name: docker", "name: podman"), "line 1: name 'podman' is not that of"),
         ("docker.yaml", ("source: s", "source: ''"), "line 1: 'source' must be a text"),
         ("pod-security.yaml", ("baseline_", "base_"), "line 1: unknown key 'base_addable'"),
-        ("pod-security.yaml", ("true", "perhaps"), "line 1: 'restricted_requires_drop_all' must"),
-        ("linters.yaml", ("rules:", "rule:"), "line 2: unknown key 'rule'"),
-        ("linters.yaml", (LINTER, LINTER * 2), "line 3: linter 't' appears twice"),
-        ("linters.yaml", ("[r]", "[r, r]"), "line 2: 'r' appears twice in 'rules'"),
         ("signs.yaml", ("  overlay-mount:", "  underlay-mount:"), "unknown key 'underlay-mount'"),
         ("signs.yaml", ("names: [may_open]", "names: may_open"), "'names' must be a list of texts"),
         ("signs.yaml", ("value: 40", "value: many"), "'value' must be a number"),
         ("signs.yaml", ("CLONE_NEWNET", "CLONE_FILES"), "'CLONE_FILES' makes no namespace"),
         ("signs.yaml", ("[ENOENT,", "[ENONE,"), "'ENONE' is not the name of an error"),
+        ("seccomp.yaml", ("[swapon]", "[a, a]"), "line 2: 'a' appears twice in 'never'"),
         ("seccomp.yaml", ("podman", "lxc"), "line 1: unknown key 'lxc'"),
         ("seccomp.yaml", ("CAP_BPF", "CAP_EBPF"), "line 3: 'CAP_EBPF' is not the name"),
         ("seccomp.yaml", ("    CAP_BPF: [bpf]\n", "    - bpf\n"), "line 2: 'opens' must map"),
@@ -123,7 +117,6 @@ def test_what_pods_may_add() -> None:
     assert docker - pods.baseline_addable == parse_set(["NET_RAW"])
     assert pods.baseline_addable < docker
     assert pods.restricted_addable == parse_set(["NET_BIND_SERVICE"])
-    assert pods.restricted_requires_drop_all
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])

@@ -31,7 +31,7 @@ from capadvise.linux.retry.tree import Tree
 
 ALL = (1 << 41) - 1
 CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL = 0, 1, 2, 3, 4, 5
-SETUID, NET_BIND_SERVICE, NET_ADMIN, SYS_CHROOT, SYS_PTRACE, SYS_ADMIN = 7, 10, 12, 18, 19, 21
+SETUID, NET_BIND_SERVICE, NET_ADMIN, SYS_CHROOT, SYS_ADMIN = 7, 10, 12, 18, 21
 SETFCAP = 31
 ERRNOS = {key: [int(cap) for cap in caps] for key, caps in default().errnos.items()}
 AT_FDCWD = 0xFFFFFF9C

@@ -18,6 +18,7 @@ from capadvise.linux.kernel import libc, procfs, uapi
 from capadvise.linux.posture import seccomp_filters
 from capadvise.linux.posture.cbpf import INSTRUCTION, Action, Program, answer, run
 from capadvise.linux.running.inspect import closed
+from tests.support.wait import PATIENCE
 
 X86 = 0xC000003E
 LOAD, EQUAL, MASKED, RETURN = 0x20, 0x15, 0x45, 0x06
@@ -149,6 +150,6 @@ def test_a_signal_that_comes_while_filters_are_read_is_not_lost(
         with suppress(OSError):  # it has none; who is not root may not even ask
             list(seccomp_filters._read(target.pid))
         try:
-            assert target.wait(10) == -signal.SIGTERM
+            assert target.wait(PATIENCE) == -signal.SIGTERM
         finally:
             target.kill()

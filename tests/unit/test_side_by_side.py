@@ -137,7 +137,7 @@ def test_they_begin_in_order() -> None:
     with places.one():
         for thread in threads:
             thread.start()
-            time.sleep(0.02)
+            until(lambda: sum(one.is_alive() for one in threads) == len(places._waiting))
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]

@@ -1,10 +1,15 @@
-"""Whether a call that sets ids changes something."""
+"""System calls: their numbers, and whether one that sets ids changes something."""
 
 from __future__ import annotations
 
 import pytest
 
+from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
+from capadvise.linux.kernel import uapi
 from capadvise.linux.kernel.syscalls import Ids, arguments
+from capadvise.linux.retry.calls import I386
+from capadvise.linux.retry.processors import PROCESSORS
+from tests.support.recordings import CATALOG
 
 ROOT, DAEMON, SET_UID = Ids(0, 0, 0), Ids(33, 33, 33), Ids(1000, 0, 0)
 
@@ -27,3 +32,24 @@ def test_a_set_uid_program_has_the_real_id_of_its_user(
     call: str, values: tuple[int, ...], ids: Ids, changes: int
 ) -> None:
     assert arguments(call, values, ids, ROOT)["changes"] == changes
+
+
+@pytest.mark.parametrize(
+    ("machine", "table"), [("x86_64", "x86_64"), ("i686", "i386"), ("aarch64", "generic")]
+)
+def test_what_is_called_by_number_has_that_of_the_table(machine: str, table: str) -> None:
+    """libc is loaded before the catalog, and has no functions for these."""
+    numbers = CATALOG.syscalls.numbers[table]
+    assert uapi.BPF.get(machine, uapi.BPF_OTHERS) == numbers["bpf"]
+    number = uapi.PERF_EVENT_OPEN.get(machine, uapi.PERF_EVENT_OPEN_OTHERS)
+    assert number == numbers["perf_event_open"]
+    named = {"fsopen": uapi.FSOPEN, "fsconfig": uapi.FSCONFIG, "fsmount": uapi.FSMOUNT}
+    for name, number in (named | {"openat2": uapi.OPENAT2}).items():
+        assert number == numbers[name]
+
+
+def test_processors_enter_the_kernel_where_the_catalog_knows_the_calls() -> None:
+    """The tracer loads no catalog."""
+    ways = {name: tuple(one.arch for one in processors) for name, processors in PROCESSORS.items()}
+    assert ways == INTERFACES
+    assert AUDIT_ARCHS[I386] == "i386"

@@ -125,14 +125,19 @@ def test_of_endless_output_the_end_is_read(tmp_path: Path) -> None:
     assert end_of(path, 9) == "ready \xe9\n"
 
 
-def test_a_check_that_may_not_be_killed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_may_not_be_killed_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An ordinary user's, that has become root."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
 
     def refuse(group: int, number: int) -> None:
+        pipe.open("w").close()  # now it ends by itself
         raise PermissionError
 
     monkeypatch.setattr(os, "killpg", refuse)
-    checker = Checker("exec sleep 0.3", (), limit=0.1)
+    checker = Checker(f"exec cat {pipe}", (), limit=0.01)
     while (passed := checker.poll(None, list)) is None:
         time.sleep(0.01)
     assert not passed

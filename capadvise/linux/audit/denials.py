@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from capadvise.caps import Cap
 from capadvise.catalog.syscalls import Syscalls
 from capadvise.linux.audit.records import Record
+from capadvise.linux.posture.cbpf import Action
 from capadvise.recording import UNKNOWN_CALL, AuditDenial, RefusedBy
 from capadvise.report.escape import printable
 
@@ -23,8 +24,8 @@ allows no capability there (Ubuntu 23.10 and later)."""
 _MAKES_ONE = "userns_create"
 """The operation of making one: a profile without the rule, or none where each program needs one."""
 _NEEDS_RULE = 'the program needs a profile with the rule "userns,"'
-_ACTION_MASK, _ERRNO = 0xFFFF0000, 0x00050000
-"""linux/seccomp.h: SECCOMP_RET_ERRNO."""
+_ACTION_MASK = 0xFFFF0000
+"""SECCOMP_RET_ACTION, linux/seccomp.h: below it are data."""
 _SIGSYS = ("31", "SIGSYS")
 _READ_SEARCH, _OVERRIDE = Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")
 _REFUSALS = frozenset({errno.EPERM, errno.EACCES})
@@ -152,7 +153,7 @@ def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
     if fields.get("sig") in _SIGSYS:
         return _told(RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS")
     code = _number(fields.get("code"), 16)
-    if code is None or code & _ACTION_MASK != _ERRNO:
+    if code is None or code & _ACTION_MASK != Action.ERRNO:
         return None  # logged, or handed to a tracer: not refused
     error = errno.errorcode.get(code & 0xFFFF)
     return _told(RefusedBy.SECCOMP, record, "a seccomp filter answered", name, error)

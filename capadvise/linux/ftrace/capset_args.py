@@ -17,14 +17,13 @@ from capadvise.linux.ftrace.bpf_probe import (
     push,
     read,
 )
+from capadvise.linux.kernel import uapi
 
 _RECORD = struct.Struct("<IIIi6I")
 """Thread, process, version of the header, error of reading, and what was read: effective,
 permitted, inheritable, twice."""
 _KEPT = 4096
 """So many calls that nobody has asked for: every process of this machine makes them."""
-_VERSION_1 = 0x19980330
-"""Sets of 32 bits: the second half was not the program's."""
 
 
 class CapsetArguments:
@@ -65,7 +64,8 @@ class CapsetArguments:
 def _asked(version: int, error: int, masks: list[int]) -> CapSet | None:
     if error:
         return None
-    return from_mask(masks[1] | (0 if version == _VERSION_1 else masks[4]) << 32)
+    high = 0 if version == uapi.LINUX_CAPABILITY_VERSION_1 else masks[4]
+    return from_mask(masks[1] | high << 32)
 
 
 def _program(maps: Maps) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from capadvise.caps import NAMES
+from capadvise.linux.kernel.uapi import LINUX_CAPABILITY_VERSION_1
 from capadvise.linux.retry import netlink
 from capadvise.linux.retry.arguments import (
     installs_filter,
@@ -32,8 +33,6 @@ from capadvise.linux.retry.tree import Tree
 AF_NETLINK = 16
 _SOCKETS = 4096
 """So many netlink sockets are kept in mind."""
-_VERSION_1 = 0x19980330
-"""_LINUX_CAPABILITY_VERSION_1: sets of 32 bits."""
 
 
 def note(
@@ -136,7 +135,7 @@ class Bookkeeping:
             return
         self.evidence.tell_once(looked=thread.program)
         proc.write(data, (other.virtual & 0xFFFFFFFF).to_bytes(4, "little"))
-        if int.from_bytes(raw[:4], "little") != _VERSION_1:
+        if int.from_bytes(raw[:4], "little") != LINUX_CAPABILITY_VERSION_1:
             proc.write(data + 12, (other.virtual >> 32).to_bytes(4, "little"))
 
     def _made_socket(self, thread: Thread, result: int) -> None:

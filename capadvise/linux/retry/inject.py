@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ptrace.binding import func
 
+from capadvise.linux.kernel.uapi import LINUX_CAPABILITY_VERSION_3
 from capadvise.linux.retry import machine
 from capadvise.linux.retry.machine import CONT, SYSCALL
 from capadvise.linux.retry.processors import Processor
@@ -18,7 +19,7 @@ from capadvise.linux.retry.tree import Tree
 
 _FAILURES = 3
 """So many capsets of ours may fail in a thread before it is left alone."""
-_HEADER = (0x20080522).to_bytes(4, "little") + bytes(4)
+_HEADER = LINUX_CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
 """_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
 _BELOW_STACK = 512
 """Bytes below the stack pointer where the arguments are put: beyond the red zone (x86-64: 128)."""

@@ -125,13 +125,11 @@ def changes_nothing(thread: Thread) -> bool:
     file = proc.file(*where, follow=follow)
     if file is None or file.st_mode & (stat.S_ISUID | stat.S_ISGID):  # these bits go
         return False
-    if proc.has_capabilities(*where, follow=follow):  # and so do these
+    if args[at] & 0xFFFFFFFF not in (file.st_uid, 0xFFFFFFFF):
         return False
-    asked = (args[at] & 0xFFFFFFFF, args[at + 1] & 0xFFFFFFFF)
-    return all(
-        wanted in (has, 0xFFFFFFFF)
-        for wanted, has in zip(asked, (file.st_uid, file.st_gid), strict=True)
-    )
+    if args[at + 1] & 0xFFFFFFFF not in (file.st_gid, 0xFFFFFFFF):
+        return False
+    return not proc.has_capabilities(*where, follow=follow)  # they would go, too
 
 
 def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:

@@ -18,6 +18,9 @@ from capadvise.linux.retry.processors import Registers
 from capadvise.linux.retry.thread import CallStep, Thread
 from capadvise.linux.retry.tree import Tree
 
+_FREE, _CALL, _INJECT, _SKIP, _AGAIN, _ARMED = CallStep
+"""Python looks up a member of an enumeration slowly."""
+
 
 class CallStops:
     """One for all threads."""
@@ -37,10 +40,10 @@ class CallStops:
 
     def filtered(self, thread: Thread) -> None:
         """The filter stopped a call at its entry."""
-        if thread.step is CallStep.INJECT:
+        if thread.step is _INJECT:
             thread.entered = True
             machine.op(SYSCALL, thread.tid)
-        elif thread.step is CallStep.CALL:  # seen at its entry already, without the filter
+        elif thread.step is _CALL:  # seen at its entry already, without the filter
             machine.op(SYSCALL, thread.tid)
         else:
             self.entry(thread, machine.call_info(thread.tid), filtered=True)
@@ -49,7 +52,7 @@ class CallStops:
         """It was armed, and its call has failed. Where its registers tell of something else, the
         signal came late."""
         _, result = self._came_back(thread)
-        thread.step = CallStep.FREE
+        thread.step = _FREE
         if result is None:
             self.injector.resume(thread)
         else:
@@ -59,7 +62,7 @@ class CallStops:
         """Another signal stops the thread before it is told that the call has failed. The call is
         made again afterwards, and fails again."""
         registers, result = self._came_back(thread)
-        thread.step = CallStep.FREE
+        thread.step = _FREE
         if self.failing is not None and result is not None and -result in self.failing.errors:
             way = self.injector.processors[thread.arch]
             machine.put(thread.tid, way.rewound(registers, thread.number, thread.args))
@@ -76,16 +79,16 @@ class CallStops:
 
     def left_or_entered(self, thread: Thread) -> None:
         """A call was entered or left."""
-        if thread.step is CallStep.CALL:
-            thread.step = CallStep.FREE
+        if thread.step is _CALL:
+            thread.step = _FREE
             self._after(thread, machine.result(thread.tid))
-        elif thread.step is CallStep.INJECT:
+        elif thread.step is _INJECT:
             if thread.entered:
                 self.injector.injected(thread, machine.result(thread.tid))
             else:
                 thread.entered = True
                 machine.op(SYSCALL, thread.tid)
-        elif thread.step is CallStep.SKIP:
+        elif thread.step is _SKIP:
             self.injector.after(thread, thread.injecting)
         else:
             info = machine.call_info(thread.tid)
@@ -113,11 +116,8 @@ class CallStops:
         stopped: what is not needed is not asked for. ``filtered``: it is past the filter."""
         self.disarm(thread)
         _, arch, pointer, stack, number = info[:5]
-        again = thread.step is CallStep.AGAIN and (thread.number, thread.pointer) == (
-            number,
-            pointer,
-        )
-        thread.step = CallStep.FREE
+        again = thread.step is _AGAIN and thread.number == number and thread.pointer == pointer
+        thread.step = _FREE
         if not (thread.followed or thread.process.procfs_fds):
             self.injector.resume(thread)
             return
@@ -136,12 +136,12 @@ class CallStops:
         if thread.call is None:
             self.injector.resume(thread)
             return
-        thread.step = CallStep.CALL
+        thread.step = _CALL
         action = RESUME if again else self.policy.entered(thread)
         if action is not RESUME:
             self.perform(thread, action)
         elif filtered and self._arms(thread, way):
-            thread.step = CallStep.ARMED
+            thread.step = _ARMED
             machine.op(CONT, thread.tid)
         else:
             machine.op(SYSCALL, thread.tid)

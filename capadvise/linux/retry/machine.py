@@ -61,15 +61,20 @@ _word_at = ctypes.addressof(_word)
 def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
     """One ptrace request. Raises Gone for a thread that is no more, OSError else."""
     if _raw(request, tid, address, data) == _FAILED:
-        code = ctypes.get_errno()
-        if code == errno.ESRCH and request != SEIZE:
-            raise Gone
-        raise OSError(code, os.strerror(code), f"ptrace {request} of {tid}")
+        raise _error(request, tid)
+
+
+def _error(request: int, tid: int) -> Exception:
+    code = ctypes.get_errno()
+    if code == errno.ESRCH and request != SEIZE:
+        return Gone()
+    return OSError(code, os.strerror(code), f"ptrace {request} of {tid}")
 
 
 def call_info(tid: int) -> tuple[int, ...]:
     """(kind of stop, architecture, instruction pointer, stack pointer, number, six arguments)."""
-    op(GET_SYSCALL_INFO, tid, _INFO_SIZE, _info_at)
+    if _raw(GET_SYSCALL_INFO, tid, _INFO_SIZE, _info_at) == _FAILED:  # as op, at less cost
+        raise _error(GET_SYSCALL_INFO, tid)
     return _unpack_call(_info)
 
 
@@ -95,7 +100,8 @@ def is_from_kernel(tid: int) -> bool:
 
 def blocks(tid: int, number: int) -> bool:
     """Whether a thread has blocked a signal."""
-    op(GETSIGMASK, tid, _MASK_SIZE, _word_at)
+    if _raw(GETSIGMASK, tid, _MASK_SIZE, _word_at) == _FAILED:
+        raise _error(GETSIGMASK, tid)
     return bool(_word.value >> (number - 1) & 1)
 
 

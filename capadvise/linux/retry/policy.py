@@ -89,9 +89,10 @@ class Policy:
         """A call begins: RESUME, or with which set it is to begin."""
         assert thread.call is not None
         call, args = thread.call, thread.args
-        if call.name in PATH_ARG:
-            thread.path = thread.process.proc.text(args[PATH_ARG[call.name]])
-        if call.handling is Handling.PTRACE and self.tree.every_call:
+        at = PATH_ARG.get(call.name)
+        if at is not None:
+            thread.path = thread.process.proc.text(args[at])
+        if self.tree.every_call and call.handling is Handling.PTRACE:
             action = self._lets_trace(thread, args[0], args[1])
             if action is not RESUME:
                 return action

@@ -13,6 +13,7 @@ class ProcView:
 
     def __init__(self, pid: int) -> None:
         self._folder = f"/proc/{pid}"
+        self._folder_bytes = self._folder.encode()
         self._memory_fd = -1
 
     def text(self, address: int) -> bytes:
@@ -31,9 +32,10 @@ class ProcView:
                 self._memory_fd = os.open(f"{self._folder}/mem", os.O_RDWR | os.O_CLOEXEC)
             except OSError:
                 return b""
-        with suppress(OSError):
+        try:
             return os.pread(self._memory_fd, size, address)
-        return b""
+        except OSError:
+            return b""
 
     def write(self, address: int, data: bytes) -> bool:
         """Put bytes into its memory; False where that cannot be."""
@@ -83,16 +85,18 @@ class ProcView:
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
         """A file; ``follow``: what a link points to."""
-        with suppress(OSError):
+        try:
             return os.stat(self._below(at, path), follow_symlinks=follow or not path)
-        return None
+        except OSError:
+            return None
 
     def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
         """Whether a file has file capabilities."""
         where, follow = self._below(at, path), follow or not path
-        with suppress(OSError):
-            return bool(os.getxattr(where, "security.capability", follow_symlinks=follow))
-        return False
+        try:
+            return bool(os.getxattr(where, b"security.capability", follow_symlinks=follow))
+        except OSError:
+            return False
 
     def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
@@ -109,10 +113,12 @@ class ProcView:
         return ""
 
     def _below(self, at: int | None, path: bytes) -> bytes:
+        folder = self._folder_bytes
         if path.startswith(b"/"):
-            return os.fsencode(f"{self._folder}/root") + path
-        where = os.fsencode(self._path(-1 if at is None else at))
-        return where + b"/" + path if path else where
+            return b"%s/root%s" % (folder, path)
+        if at is None:
+            return b"%s/cwd/%s" % (folder, path)
+        return b"%s/fd/%d/%s" % (folder, at, path) if path else b"%s/fd/%d" % (folder, at)
 
     def _path(self, fd: int) -> str:
         return f"{self._folder}/cwd" if fd < 0 else f"{self._folder}/fd/{fd}"

@@ -13,6 +13,7 @@ between is delivered first, as if nothing had been tried.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -78,6 +79,7 @@ def main() -> None:
         return
     json_lines.send(say, {"filter": text})
     os.close(say)
+    gc.freeze()  # what is here by now stays
     tracer.run()
 
 
@@ -200,10 +202,10 @@ class Tracer:
             waiting = self.detaching.pop(tid)
             self.detach(thread, what if what < _SYSCALL_STOP else 0)
             self.injector.resume(waiting)
-        elif what == _SYSCALL_STOP:
-            self.calls.left_or_entered(thread)
         elif what == _SECCOMP_STOP:
             self.calls.filtered(thread)
+        elif what == _SYSCALL_STOP:
+            self.calls.left_or_entered(thread)
         else:
             self.rare_stop(thread, what >> 8, what & 0xFF)
 

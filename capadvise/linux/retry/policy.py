@@ -89,8 +89,7 @@ class Policy:
         """A call begins: RESUME, or with which set it is to begin."""
         assert thread.call is not None
         call, args = thread.call, thread.args
-        at = PATH_ARG.get(call.name)
-        if at is not None:
+        if (at := PATH_ARG.get(call.name)) is not None:
             thread.path = thread.process.proc.text(args[at])
         if self.tree.every_call and call.handling is Handling.PTRACE:
             action = self._lets_trace(thread, args[0], args[1])

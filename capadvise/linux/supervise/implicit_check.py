@@ -10,21 +10,23 @@ descendants, ``--propose`` takes those that ``PIDS`` names.
 from __future__ import annotations
 
 import os
-import socket
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if __name__ == "__main__":  # started with -I -S, it has no path
     sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
 from capadvise import clone_flags
-from capadvise.linux.kernel import libc, procfs
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants, seen_below
+
+if TYPE_CHECKING:
+    from socket import socket
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
@@ -143,7 +145,9 @@ def answers(port: int, protocol: str) -> bool:
     return False
 
 
-def _connected(port: int, protocol: str) -> socket.socket:
+def _connected(port: int, protocol: str) -> socket:
+    import socket  # when everything is there: the first look does not wait for it
+
     kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
     tried = socket.socket(socket.AF_INET, kind)
     tried.settimeout(_PATIENCE)
@@ -155,7 +159,7 @@ def _connected(port: int, protocol: str) -> socket.socket:
     return tried
 
 
-def _said(tried: socket.socket) -> bytes:
+def _said(tried: socket) -> bytes:
     return tried.recv(4096)
 
 
@@ -273,6 +277,8 @@ def check(pid: int, wanted: list[str], starts: float = _STARTS) -> str | None:
 
 
 def _enter(pid: int) -> None:
+    from capadvise.linux.kernel import libc  # as above: it loads ctypes
+
     with open(f"/proc/{pid}/ns/net", "rb") as namespace:
         libc.setns(namespace.fileno(), clone_flags.CLONE_NEWNET)
 

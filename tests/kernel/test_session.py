@@ -37,6 +37,42 @@ def test_what_fails_while_the_buffers_are_made_leaves_none() -> None:
     assert (done.stdout, done.returncode) == ("the addresses are hidden\n[]\n", 0), done.stderr
 
 
+LINGERS = """
+import os, time
+from types import SimpleNamespace
+from capadvise.linux.ftrace import tracefs
+from capadvise.linux.supervise import guardian
+from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.record import observe
+
+folder = tracefs.find() / "instances"
+(told, tells), (waits, goes_on) = os.pipe(), os.pipe()
+for fd in (tells, waits):
+    os.set_inheritable(fd, True)
+
+def has_buffers():
+    return any(folder.glob(f"{tracefs.PREFIX}{os.getpid()}-*"))
+
+def sleep(seconds):
+    os.write(tells, str(seconds).encode())
+    os.read(waits, 1)
+
+guardian.time = SimpleNamespace(sleep=sleep)
+observe(Command(("true",), linger=1.0))
+os.close(tells)
+print(os.read(told, 9), has_buffers())
+os.write(goes_on, b".")
+while has_buffers():
+    time.sleep(0.05)
+"""
+
+
+def test_buffers_are_removed_later_where_another_start_follows() -> None:
+    """The kernel removes and makes one at a time: what is started next would wait for that."""
+    done = subprocess.run([sys.executable, "-c", LINGERS], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("b'1.0' True\n", 0), done.stderr
+
+
 RECORDED = """
 import os, struct
 from capadvise.linux.ftrace import ringbuffer, tracefs

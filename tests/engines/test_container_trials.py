@@ -25,8 +25,8 @@ from tests.support.containers import (
     MARK,
     REDIS,
     call,
-    containers,
     record,
+    trials_of,
 )
 from tests.support.runs import CAPADVISE
 
@@ -68,7 +68,7 @@ def test_a_proven_set_works_when_applied_and_no_member_can_go(
     for member in floor:
         rest = [f"--cap-add={cap}" for cap in floor - {member}]
         assert not _works(engine, ["--cap-drop=ALL", *rest], words)
-    assert not containers(engine, "label=capadvise.trial")
+    assert not trials_of(BOX, engine)
 
 
 _STOPS = "trap 'exit 0' TERM; : > /tmp/up; while :; do sleep 0.1; done"
@@ -219,7 +219,7 @@ def test_from_privileged_to_a_proven_patch(tmp_path: Path) -> None:
     finally:
         down = ["docker", "compose", "down", "-v", "-t", "0"]
         subprocess.run(down, cwd=tmp_path, capture_output=True)
-    assert not containers("docker", "label=capadvise.trial")
+    assert not trials_of(BOX)
     for kind in ("volume", "network"):
         listed = subprocess.run(["docker", kind, "ls"], capture_output=True, text=True).stdout
         assert "capadvise-trial-" not in listed

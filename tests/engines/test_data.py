@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.containers import BOX, ENVIRONMENT, MARK, call, containers, record
+from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record, trials_of
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
@@ -52,7 +52,7 @@ def test_a_proof_on_a_new_volume_covers_the_second_start(volume: str, tmp_path: 
     assert needs["CAP_CHOWN"] == ["first-start"]
     assert needs["CAP_FOWNER"] == ["later-start"]
     assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"
-    assert not containers("docker", "label=capadvise.trial")
+    assert not trials_of(BOX)
 
 
 def test_a_proof_on_data_that_was_there_covers_a_new_host_too(volume: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import images
-from tests.support.containers import CLIENTS, MARK, call, containers, loaded, record
+from tests.support.containers import CLIENTS, MARK, call, loaded, record, trials_of
 from tests.support.required import tool
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("databases")]
@@ -237,4 +237,4 @@ def test_the_floor_survives_restarts_and_a_volume_of_another_user(
     finally:
         for volume in (recorded, fresh, foreign):
             docker("volume", "rm", "--force", volume, check=False)
-    assert not containers("docker", "label=capadvise.trial")
+    assert not trials_of(database.image)

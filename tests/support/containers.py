@@ -42,6 +42,14 @@ def containers(engine: str, filters: str = f"name={MARK}") -> list[str]:
     return call(*CLIENTS[engine], *words).stdout.split()
 
 
+def trials_of(image: str, engine: str = "docker") -> list[str]:
+    """The containers of trials of an image of ours: others may make trials at the same time."""
+    filters = ("--filter=label=capadvise.trial", f"--filter=ancestor={image}")
+    listed = call(*CLIENTS[engine], "ps", "--all", *filters, "--format={{.Names}}")
+    assert listed.returncode == 0, listed.stderr
+    return listed.stdout.split()
+
+
 def owner_inside(engine: str, container: str, path: str) -> int | None:
     """To whom a file in a container that runs belongs; None where it does not run, or has none."""
     words = ("inspect", "--format={{.State.Pid}}", container)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from types import SimpleNamespace
+
+import pytest
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.processors import busy_seconds
+from capadvise.linux.running import newcomers
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -25,3 +30,37 @@ def test_processors_have_worked_and_work_on() -> None:
 
 def test_a_connection_that_came_in_was_not_bound() -> None:
     assert procfs.parse_sockets(TCP) == {11: ("0.0.0.0", 81), 13: ("127.0.0.1", 1023)}
+
+
+def test_processes_are_listed_only_where_one_may_have_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, last, there, listed = [0.0], [7], {1, 7}, list[float]()
+
+    def processes() -> set[int]:
+        listed.append(now[0])
+        return set(there)
+
+    monkeypatch.setattr(procfs, "processes", processes)
+    monkeypatch.setattr(newcomers, "newest", lambda: last[0])
+    monkeypatch.setattr(newcomers, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    look = newcomers.Newcomers().look
+    assert look() == {1, 7}
+    last[0] = 8
+    assert look() == set()  # it has its number, and is not listed yet
+    there.add(8)
+    assert look() == {8}
+    for now[0] in (2.0, 3.0, 4.0):
+        assert look() == set()
+    assert listed == [0.0, 0.0, 0.0]
+    last[0] = 9
+    there.add(9)
+    assert look() == {9}
+
+
+def test_a_new_process_has_a_new_number() -> None:
+    before = newcomers.newest()
+    with subprocess.Popen(["true"]) as process:
+        assert before is not None
+        assert newcomers.newest() != before
+        assert process.pid in newcomers.Newcomers().look()

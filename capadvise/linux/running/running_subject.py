@@ -14,6 +14,7 @@ from capadvise.linux.engines.record.container_starts import healthcheck_command,
 from capadvise.linux.engines.shims import is_runtime
 from capadvise.linux.ftrace.instances import Buffers
 from capadvise.linux.kernel import procfs
+from capadvise.linux.running.newcomers import Newcomers
 from capadvise.linux.running.not_ours import NotOurs
 from capadvise.linux.running.restarts import Restarts, container_again, unit_again
 from capadvise.linux.running.target import Running
@@ -83,7 +84,7 @@ class RunningSubject(NotOurs):
         self._running, self._since = running, procfs.start_time(running.pid)
         self._scope, self._guardian = scope, guardian
         self._buffers, self._tracker = trace.buffers, own
-        self._seen: set[int] = set()
+        self._newcomers = Newcomers()
         self._restarts = _restarts(running)
         self.fds = (guardian.report,)
 
@@ -94,7 +95,7 @@ class RunningSubject(NotOurs):
                 self._tracker.adopt(thread, self._scope)
         for thread in procfs.threads(self._running.shim) if self._running.shim else ():
             self._tracker.adopt(thread, None)
-        self._seen = set(procfs.processes())
+        self._newcomers.look()
 
     def update(self) -> list[Happening]:
         """Follow newcomers; see whether it is still there."""
@@ -109,10 +110,7 @@ class RunningSubject(NotOurs):
 
     def _follow_newcomers(self) -> None:
         """Follow what has come into the container, and was started by none that is followed."""
-        now = set(procfs.processes())
-        new = [pid for pid in now - self._seen if self._running.has(pid)]
-        self._seen = now
-        for pid in new:
+        for pid in filter(self._running.has, self._newcomers.look()):
             if not self._tracker.knows(pid):
                 self._buffers.follow(procfs.threads(pid))
             scope = None if _is_runtime(pid) else self._scope

@@ -1,0 +1,40 @@
+"""Which processes have begun."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from capadvise.linux.kernel import procfs
+
+_LISTED = 1.0
+"""Seconds after which a process that has its number is listed, on a machine that is busy."""
+
+
+def newest(proc: Path = procfs.PROC) -> int | None:
+    """The number that was given away last, to a process or a thread; None where nobody tells. It is
+    given a moment before the process is listed."""
+    try:
+        return int((proc / "loadavg").read_text().split()[4])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class Newcomers:
+    """The processes that have begun since the last look. Where no number was given away for some
+    time, none has, and their list, which is long on a large machine, is not read."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._newest: int | None = None
+        self._until = 0.0
+
+    def look(self) -> set[int]:
+        """Those; the first time, all that there are."""
+        last, now = newest(), time.monotonic()
+        if last is None or last != self._newest:
+            self._newest, self._until = last, now + _LISTED
+        elif now > self._until:
+            return set()
+        before, self._known = self._known, set(procfs.processes())
+        return self._known - before

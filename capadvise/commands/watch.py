@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.dataclass import dataclass
 from capadvise.errors import Exit
 from capadvise.formats.watch_files import FILES
 from capadvise.linux.kernel.hangup import let_go_of_terminal
@@ -30,52 +31,64 @@ def command(args: argparse.Namespace) -> int:
         print(FILES[args.emit], end="")
         return Exit.OK
     catalog = default()
-    expected = Expected.read(args.against, catalog) if args.against else None
     if args.prometheus:
         check_writable(Path(args.prometheus), option="--prometheus")
-
-    def note_of(finding: WatchFinding) -> str | None:
-        return expected.note(finding) if expected else None
-
-    def new(finding: WatchFinding) -> None:
-        if finding.hidden is None or args.all:
-            note = note_of(finding)
-            when = _time(finding.call.time)
-            line = watch_json.finding_json(finding, when, note) if args.json else None
-            _print([line or watch_text.finding_line(finding, note)])
-
-    def summary(machine: MachineWatch) -> None:
-        findings = [each for each in machine.findings if args.all or each.hidden is None]
-        if args.json:
-            lines = watch_json.summary_json(
-                findings, machine.seconds, _time(), dropped=machine.dropped
-            )
-        else:
-            lines = watch_text.summary_lines(
-                machine.findings, machine.seconds, dropped=machine.dropped, everything=args.all
-            )
-        _print(lines)
-
-    def counted(machine: MachineWatch) -> None:
-        write(Path(args.prometheus), metrics(machine.findings, machine.dropped), private=False)
-
-    def begun(machine: MachineWatch) -> None:
-        if not args.quiet:
-            notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
-            if not machine.hears_audit:
-                notice(_DEAF)
-            if args.since_boot:
-                notice(f"audit records of this boot: {machine.log or 'none'}")
-
-    reporter = Reporter(begun, new, summary, counted if args.prometheus else None)
+    said = _Said(args, Expected.read(args.against, catalog) if args.against else None)
+    counted = said.counted if args.prometheus else None
+    reporter = Reporter(said.begun, said.new, said.summary, counted)
     how = {"every_call": args.every_call, "log": args.since_boot}
     if not (args.no_tui or args.json or args.quiet) and has_screens():
         watch_on_screen(
-            *(catalog, reporter, args.seconds), **how, note=note_of, everything=args.all
+            *(catalog, reporter, args.seconds), **how, note=said.note_of, everything=args.all
         )
     else:
         watch(catalog, reporter, args.seconds, **how)
     return Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is printed, and written for Prometheus, as the arguments ask."""
+
+    args: argparse.Namespace
+    expected: Expected | None
+
+    def begun(self, machine: MachineWatch) -> None:
+        """It watches."""
+        if not self.args.quiet:
+            notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
+            if not machine.hears_audit:
+                notice(_DEAF)
+            if self.args.since_boot:
+                notice(f"audit records of this boot: {machine.log or 'none'}")
+
+    def note_of(self, finding: WatchFinding) -> str | None:
+        """What the reports of ``--against`` say of it."""
+        return self.expected.note(finding) if self.expected else None
+
+    def new(self, finding: WatchFinding) -> None:
+        """A refusal that was not there before."""
+        if finding.hidden is None or self.args.all:
+            note = self.note_of(finding)
+            when = _time(finding.call.time)
+            line = watch_json.finding_json(finding, when, note) if self.args.json else None
+            _print([line or watch_text.finding_line(finding, note)])
+
+    def summary(self, machine: MachineWatch) -> None:
+        """All of them, at the end."""
+        shown = [each for each in machine.findings if self.args.all or each.hidden is None]
+        seconds, dropped = machine.seconds, machine.dropped
+        if self.args.json:
+            _print(watch_json.summary_json(shown, seconds, _time(), dropped=dropped))
+        else:
+            lines = watch_text.summary_lines(
+                machine.findings, seconds, dropped=dropped, everything=self.args.all
+            )
+            _print(lines)
+
+    def counted(self, machine: MachineWatch) -> None:
+        """How many there are, for Prometheus."""
+        write(Path(self.args.prometheus), metrics(machine.findings, machine.dropped), private=False)
 
 
 _DEAF = (

@@ -40,9 +40,13 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
                 while True:
                     threading.Thread(target=talk, args=listener.accept()[:1], daemon=True).start()
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)  # or it goes on to be listened at
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # or it goes on to be listened at
+            server.join()  # else it can accept at the next listener, which gets the same descriptor
 
 
 @pytest.mark.parametrize(

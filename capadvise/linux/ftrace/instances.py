@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,6 @@ from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
 from capadvise.linux.ftrace.call_events import CallEvents
-from capadvise.linux.ftrace.check_events import EXEC, Types
-from capadvise.linux.ftrace.event_order import Page
 from capadvise.linux.ftrace.pointers import Pointers
 from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.ftrace.removal import remove_instances
@@ -28,9 +27,12 @@ from capadvise.linux.kernel.process_tree import seen_below
 from capadvise.linux.kernel.sudo import with_sudo
 
 if TYPE_CHECKING:
+    from capadvise.linux.ftrace.check_events import Types
+    from capadvise.linux.ftrace.event_order import Page
     from capadvise.recording import Lost
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
+_TREE = (FORK_EVENT, EXEC_EVENT, "sched:sched_process_exit")
 _WITHIN = "capable_ns"
 """The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
 QUIET_KB, FLOOD_KB, DENIED_KB, EXEC_WATCH_KB = SIZES_KB = (4096, 4096, 64, 64)
@@ -125,7 +127,7 @@ class Buffers:
                 making.wait()
         self.flood = other.result()
         both = Background(self._record_flood)
-        self.types = self._record_quiet()
+        self._record_quiet()
         both.result()
         self._record_denied(denied := third.result())
         for instance in (self.quiet, self.flood, *([denied] if denied else [])):
@@ -159,13 +161,19 @@ class Buffers:
         tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
         self.flood.enable([self.source.check])
 
-    def _record_quiet(self) -> Types:
+    def _record_quiet(self) -> None:
         instance, source = self.quiet, self.source
         instance.filter(source.check, f"cap != {int(SYS_ADMIN)}")
         instance.stacks(source.check, f"cap != {int(SYS_ADMIN)}")
-        tree = [f"sched:sched_process_{what}" for what in ("fork", "exec", "exit")]
-        instance.enable([source.check, *tree, *self._calls.names])
-        check, fork, execs = (instance.format(name) for name in (source.check, *tree[:2]))
+        instance.enable([source.check, *_TREE, *self._calls.names])
+
+    @cached_property
+    def types(self) -> Types:
+        """How the events are to be read; first asked for when the target runs."""
+        from capadvise.linux.ftrace.check_events import Types
+
+        instance, source = self.quiet, self.source
+        check, fork, execs = (instance.format(name) for name in (source.check, *_TREE[:2]))
         returned = instance.format(source.returned) if source.returned else check
         return Types(
             check=check.id,
@@ -178,7 +186,7 @@ class Buffers:
             fork_fields=fork.unpacker("parent_pid", "child_pid"),
             exec=execs.id,
             exec_filename=execs.fields["filename"].offset,
-            exit=tracefs.event_id(instance.event(tree[2])),
+            exit=tracefs.event_id(instance.event(_TREE[2])),
             enters=self._calls.enters,
             exits=self._calls.exits,
             sigsys=self._calls.sigsys,
@@ -237,6 +245,8 @@ class Buffers:
         """The processes that have started such a program, or were forked by one."""
         if self.exec_watch is None:
             return set()
+        from capadvise.linux.ftrace.check_events import EXEC
+
         kinds = {self.types.exec: EXEC, self.types.fork: self.types.fork_fields}
         return {
             kinds[kind].unpack_from(event)[-1]

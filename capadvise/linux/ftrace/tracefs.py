@@ -65,7 +65,7 @@ def _not_mounted(error: OSError) -> CannotObserve:
     )
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path | str, text: str) -> None:
     """Write a control file, naming it in the error."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
@@ -108,6 +108,19 @@ def size_of_each(kb: int, processors: int) -> int:
     return min(kb, max(_LEAST_KB, kb * _FULL_SIZE_ON // processors))
 
 
+def _enable(events: int, name: str) -> None:
+    """Below this folder: from the root of tracefs, the way takes a fifth of the time."""
+    try:
+        path = f"{name.replace(':', '/')}/enable"
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=events)
+        try:
+            os.write(fd, b"1")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CannotObserve(f"cannot enable {name}: {error.strerror}") from error
+
+
 class Instance:
     """One private buffer. Whoever makes it must see to its removal: the guardian does."""
 
@@ -136,16 +149,12 @@ class Instance:
     def enable(self, events: Iterable[str]) -> None:
         """Switch on events, named ``system:event``. By a file of each: for a name in ``set_event``
         the kernel goes through all events."""
-        folder = f"{self.folder}/events/"
-        for name in events:
-            try:
-                fd = os.open(f"{folder}{name.replace(':', '/')}/enable", os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(fd, b"1")
-                finally:
-                    os.close(fd)
-            except OSError as error:
-                raise CannotObserve(f"cannot enable {name}: {error.strerror}") from error
+        folder = os.open(f"{self.folder}/events", os.O_PATH | os.O_CLOEXEC)
+        try:
+            for name in events:
+                _enable(folder, name)
+        finally:
+            os.close(folder)
 
     def event(self, name: str) -> Path:
         """The folder of an event, named ``system:event``."""
@@ -157,7 +166,7 @@ class Instance:
 
     def filter(self, name: str, expression: str) -> None:
         """Let the kernel drop what does not match."""
-        write(self.event(name) / "filter", expression)
+        write(f"{self.folder}/events/{name.replace(':', '/')}/filter", expression)
 
     def stacks(self, name: str, condition: str) -> None:
         """Record the kernel stack behind one event. The condition is not only for choice: a

@@ -25,7 +25,6 @@ from capadvise.linux.supervise.observation import working_directory
 from capadvise.workflow.notice import confirmed, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 from capadvise.workflow.screens import has_screens
-from capadvise.workflow.started_containers import with_started_containers
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.command import Command
@@ -143,6 +142,7 @@ def over_of(
 ) -> Over:
     """Judged and saved."""
     from capadvise.tui.protocols import Over  # what it knows of is loaded by now
+    from capadvise.workflow.started_containers import with_started_containers
 
     observation = with_started_containers(observation)
     report, path = judge_and_save(observation, wishes.output, several=several, say=say)

@@ -7,7 +7,6 @@ import os
 import pwd
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -297,7 +296,9 @@ def _file_name(name: str) -> str:
     that begin alike."""
     text = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
     if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}-{zlib.crc32(name.encode(errors='replace')):08x}"
+        from zlib import crc32  # most are short
+
+        text = f"{text[:_LONGEST]}-{crc32(name.encode(errors='replace')):08x}"
     return text or "run"
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from capadvise.linux.kernel import id_maps, procfs
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
-from capadvise.linux.posture.read import Machine, _text, posture_of
+from capadvise.linux.posture.own_state import text_of
+from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
 DOCKER = r"""
@@ -64,7 +65,7 @@ def test_no_name_hides_a_mount_or_takes_all_memory(tmp_path: Path) -> None:
         b"1 0 254:0 / / rw - ext4 /dev/vda rw\n"
         b"2 1 254:1 / /a\rb\fc\x1cd\xe2\x80\xa8e rw - xfs /dev/b rw\n"
     )
-    read = mounts.parse_mounts(_text(folder / "mountinfo"))
+    read = mounts.parse_mounts(text_of(folder / "mountinfo"))
     assert [mount.target for mount in read] == ["/", "/a\rb\fc\x1cd\u2028e"]
     (folder / "cmdline").write_bytes(b"a\0" + b"b" * (8 << 20) + b"\0")
     assert procfs.arguments(7, tmp_path) == ("a",)

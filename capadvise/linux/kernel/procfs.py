@@ -70,7 +70,7 @@ def comm(pid: int, proc: Path = PROC) -> str:
     return text.decode(errors="backslashreplace")
 
 
-def command_line(pid: int, proc: Path = PROC) -> bytes:
+def command_line(pid: int | str, proc: Path = PROC) -> bytes:
     """The words of a command line, a NUL byte behind each, as far as they are read; empty when it
     is gone. Hostile."""
     try:

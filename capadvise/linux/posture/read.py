@@ -18,6 +18,7 @@ from capadvise import clone_flags
 from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import id_maps, libc, procfs
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
+from capadvise.linux.posture.own_state import OwnState, inode_of, own_state, text_of
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
 SYSCTLS = (
@@ -78,43 +79,50 @@ class Machine:
     @classmethod
     def read(cls, proc: Path = procfs.PROC) -> Machine:
         """Look at the machine."""
-        outside = _inode(proc / "self/ns/pid") == procfs.INITIAL_PID_NAMESPACE
+        outside = inode_of(proc / "self/ns/pid") == procfs.INITIAL_PID_NAMESPACE
         thread = proc / "2/ns"  # a thread of the kernel, where process 2 is one
         known = outside and procfs.comm(2, proc) == "kthreadd"
-        initial = {name: _inode(thread / name) if known else None for name in ("mnt", "net")}
+        initial = {name: inode_of(thread / name) if known else None for name in ("mnt", "net")}
         candidates = [proc / "1"] if outside else []
-        if outside and _sharing("mnt", _inode(proc / "self/ns/mnt"), initial) is Sharing.HOST:
+        if outside and _sharing("mnt", inode_of(proc / "self/ns/mnt"), initial) is Sharing.HOST:
             candidates.append(proc / "self")
         # Process 1 may hold more than we do: then it does not let us look, root or not.
         first = next((path for path in candidates if _identity(path / "root")), None)
         return cls(
             proc,
-            user=_inode(proc / "self/ns/user"),
+            user=inode_of(proc / "self/ns/user"),
             initial=initial,
-            mounts=mounts.parse_mounts(_text(proc / "self/mountinfo")),
-            of_host=mounts.parse_mounts(_text(first / "mountinfo")) if first else (),
+            mounts=mounts.parse_mounts(text_of(proc / "self/mountinfo")),
+            of_host=mounts.parse_mounts(text_of(first / "mountinfo")) if first else (),
             root=None if first is None else _identity(first / "root"),
             lsms=procfs.active_lsms(),
             enforcing=_flag(Path("/sys/fs/selinux/enforce")),
             sandbox=lsm_labels.sandbox_inside(
-                _text(proc / "version"),
-                _text(proc / "cmdline"),
-                _text(proc / "self/mountinfo"),
+                text_of(proc / "version"),
+                text_of(proc / "cmdline"),
+                text_of(proc / "self/mountinfo"),
             ),
             namespaces=tuple(n for n in NAMESPACES if (proc / "self/ns" / n).is_symlink()),
         )
 
 
-def posture_at_exec(pid: int) -> Posture:
-    """Of a child of ours that is about to exec: its securebits are ours."""
-    return replace(posture_of(pid, Machine.read()), securebits=own_securebits())
+def posture_at_exec(own: OwnState) -> Posture:
+    """Of a child of ours that was about to exec: all else it shared with us."""
+    machine = Machine.read()
+    posture = _posture(machine.proc / "self", own, machine, sysctls=True)
+    return replace(posture, securebits=own_securebits())
 
 
 def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
     """What restrains a process. Raises OSError when it is gone before anything was read."""
     folder = machine.proc / str(pid)
-    status = procfs.parse_status((folder / "status").read_text(errors="backslashreplace"))
-    inodes = {name: _inode(folder / "ns" / name) for name in NAMESPACES}
+    posture = _posture(folder, own_state(folder), machine, sysctls=sysctls)
+    return replace(posture, securebits=own_securebits()) if pid == os.getpid() else posture
+
+
+def _posture(folder: Path, own: OwnState, machine: Machine, *, sysctls: bool) -> Posture:
+    status = procfs.parse_status(own.status)
+    inodes = {name: inode_of(folder / "ns" / name) for name in NAMESPACES} | {"user": own.users}
     shared = {name: _sharing(name, inode, machine.initial) for name, inode in inodes.items()}
     mounted = _mounts(folder, inodes["mnt"], machine)
     return Posture(
@@ -123,21 +131,20 @@ def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:
             name: sharing for name, sharing in shared.items() if name in machine.namespaces
         },
         no_new_privs={"0": False, "1": True}.get(status.get("NoNewPrivs", "")),
-        securebits=own_securebits() if pid == os.getpid() else None,
         seccomp=_seccomp(status),
         mac=_mac(folder, machine),
-        cgroup=_cgroup(folder, mounted, machine),
+        cgroup=_cgroup(own.cgroup, mounted, machine),
         root=_root(folder, mounted, machine),
         user=id_maps.parse_user(
             status,
-            _text(folder / "uid_map"),
-            _text(folder / "gid_map"),
+            own.uid_map,
+            own.gid_map,
             shared["user"],
             ours=inodes["user"] is not None and inodes["user"] == machine.user,
         ),
         sandbox=machine.sandbox
         or lsm_labels.sandbox_outside(
-            procfs.command_line(pid, machine.proc).decode(errors="backslashreplace")
+            procfs.command_line(folder.name, machine.proc).decode(errors="backslashreplace")
         ),
     )
 
@@ -149,7 +156,7 @@ def read_sysctls(network: Path, proc: Path) -> dict[str, str]:
     values: dict[str, str] = {}
 
     def read() -> None:
-        entered = _inode(network) == _inode(proc / "self/ns/net") or _enter(network)
+        entered = inode_of(network) == inode_of(proc / "self/ns/net") or _enter(network)
         others = {} if entered else _settings_in(network, proc)
         for name in SYSCTLS:
             here = entered or not name.startswith("net.")
@@ -234,14 +241,14 @@ def _seccomp(status: Mapping[str, str]) -> Seccomp | None:
 
 def _mac(folder: Path, machine: Machine) -> Mac | None:
     for name in ("attr/apparmor/current", "attr/current"):
-        text = _text(folder / name)
+        text = text_of(folder / name)
         if values := lsm_labels.parse_label(text, machine.lsms, machine.enforcing):
             return values
     return None
 
 
-def _cgroup(folder: Path, mounted: Mounts, machine: Machine) -> Cgroup | None:
-    groups = cgroups.parse_groups(_text(folder / "cgroup"))
+def _cgroup(listed: str, mounted: Mounts, machine: Machine) -> Cgroup | None:
+    groups = cgroups.parse_groups(listed)
     return cgroups.cgroup_of(groups, mounted, machine.mounts, machine.limits) if groups else None
 
 
@@ -255,15 +262,8 @@ def _mounts(folder: Path, namespace: int | None, machine: Machine) -> Mounts:
     """Mountinfo shows what lies below the root of the process, so a chroot sees other lines."""
     key = (namespace, _identity(folder / "root"))
     if namespace is None or key not in machine.known:
-        machine.known[key] = mounts.parse_mounts(_text(folder / "mountinfo"))
+        machine.known[key] = mounts.parse_mounts(text_of(folder / "mountinfo"))
     return machine.known[key]
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -274,14 +274,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _text(path: Path) -> str:
-    """What a file says, to the letter; nothing where it cannot be read."""
-    try:
-        return path.read_bytes().decode(errors="backslashreplace")
-    except OSError:
-        return ""
-
-
 def _flag(path: Path) -> bool | None:
-    text = _text(path).strip()
+    text = text_of(path).strip()
     return text == "1" if text else None

@@ -12,7 +12,6 @@ from typing import Any
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput, CannotStart
-from capadvise.target import NO_ID, is_no_id
 
 _INTERPRETER = r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*"
 
@@ -100,6 +99,8 @@ def name_of(argv: tuple[str, ...]) -> str:
 def user_of(name: str, more: Sequence[int] = ()) -> dict[str, Any]:
     """uid, gid and groups of a user, by name or number, with ``more`` groups. Raises BadInput for
     one unknown."""
+    from capadvise.target import NO_ID, is_no_id
+
     if name.isdecimal() and is_no_id(name):
         raise BadInput(f"{name} is no user id: they are below {NO_ID}")
     try:

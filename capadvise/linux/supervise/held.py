@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from capadvise.dataclass import dataclass
 from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.kernel import procfs
-from capadvise.linux.posture.read import posture_at_exec
+from capadvise.linux.posture.own_state import OwnState, own_state
 from capadvise.linux.supervise.observation import working_directory
 
 if TYPE_CHECKING:
     from capadvise.caps import Sets
-    from capadvise.posture import Posture
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class HeldCommand:
 
     cwd: str
     sets: Sets
-    posture: Posture
+    own: OwnState
     audit: AuditListener | None
 
     @classmethod
@@ -30,6 +29,6 @@ class HeldCommand:
         return cls(
             working_directory(),
             procfs.capability_sets(pid),
-            posture_at_exec(pid),
+            own_state(procfs.PROC / str(pid)),
             AuditListener.open(),
         )

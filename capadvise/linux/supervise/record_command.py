@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise import recording
+from capadvise.linux.kernel.background import Background
+from capadvise.linux.posture.read import posture_at_exec
 from capadvise.linux.supervise.command import Command, name_of
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
@@ -46,6 +48,8 @@ def follow(
         ambient=held.sets.ambient,
     )
 
+    posture = Background(lambda: posture_at_exec(held.own))
+
     def recordings() -> tuple[Recording]:
         scope = starts.scope or Scope(0, ready.held, 0)
         seen = loop.recording(scope, sets, loop.subject.status)
@@ -65,7 +69,7 @@ def follow(
             "command", name_of(command.argv), command.argv, held.cwd, "{}:{}".format(*ids)
         ),
         workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
-        posture=held.posture,
+        posture=posture.result(),
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -259,7 +258,9 @@ def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str]
     what it loads. Raises CannotStart."""
     if not user and (command is None or command.caps is None):
         return None
-    prctl = importlib.util.find_spec("prctl")
+    from importlib.util import find_spec  # most targets stay root's
+
+    prctl = find_spec("prctl")
     if prctl is None or prctl.origin is None:
         raise CannotStart(
             "the Python module prctl is missing", exists=False, hint="pip install python-prctl"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -179,11 +178,13 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
 
 def _podman(project: Sequence[Option]) -> tuple[str, ...]:
     """The podman that podman-compose calls. What cannot be split makes podman-compose fail."""
+    from shlex import split
+
     more: list[str] = []
     for option in project:
         if option.name == "podman-args":
             with suppress(ValueError):
-                more += shlex.split(option.value or "")
+                more += split(option.value or "")
     return (value_of(project, "podman-path") or "podman", *more)
 
 

@@ -1,0 +1,49 @@
+"""What a process may not share with the one that forked it.
+
+Read while a command is held. What is made of it takes longer, and no target waits for that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capadvise.dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OwnState:
+    """The text of its files below /proc; empty where one cannot be read."""
+
+    status: str
+    cgroup: str
+    uid_map: str
+    gid_map: str
+    users: int | None
+    """The number of its user namespace."""
+
+
+def own_state(folder: Path) -> OwnState:
+    """Of a process, by its folder. Raises OSError when it is gone."""
+    return OwnState(
+        (folder / "status").read_text(errors="backslashreplace"),
+        text_of(folder / "cgroup"),
+        text_of(folder / "uid_map"),
+        text_of(folder / "gid_map"),
+        inode_of(folder / "ns/user"),
+    )
+
+
+def text_of(path: Path) -> str:
+    """What a file says, to the letter; nothing where it cannot be read."""
+    try:
+        return path.read_bytes().decode(errors="backslashreplace")
+    except OSError:
+        return ""
+
+
+def inode_of(path: Path) -> int | None:
+    """The number of a file or a namespace; None where it cannot be read."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

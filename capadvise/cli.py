@@ -10,14 +10,16 @@ import gc
 import io
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.kernel import odd_start
-from capadvise.parser import build_parser
 from capadvise.report.escape import printable
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,14 +60,16 @@ def kubectl_main() -> int:
 
 
 def _call(argv: Sequence[str] | None) -> int:
+    if argv is None:  # the process is ours
+        gc.set_threshold(20_000)  # while modules are loaded, nothing becomes garbage
+    from capadvise.parser import build_parser
+
     odd_start.fill_streams()
     odd_start.lift_limits()
     odd_start.require()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
-    if argv is None:  # the process is ours
-        gc.set_threshold(20_000)  # while modules are loaded, nothing becomes garbage
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(*words[:1]).parse_args(words)
     code = COMMANDS[args.subcommand](args)

@@ -127,7 +127,7 @@ def test_a_method_that_is_written_out_stays() -> None:
 def test_no_command_waits_for_what_describes_signatures() -> None:
     """``dataclasses`` imports it, and whoever asks it gets it all the same."""
     code = """
-import sys, capadvise.cli, capadvise.commands.run, capadvise.commands.check
+import sys, capadvise.cli, capadvise.parser, capadvise.commands.run, capadvise.commands.check
 print("inspect" in sys.modules)
 import dataclasses
 @dataclasses.dataclass

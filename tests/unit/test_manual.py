@@ -202,4 +202,4 @@ def test_fish_completes(tmp_path: Path) -> None:
 
 
 def test_completions_cost_nothing_elsewhere() -> None:
-    assert "shtab" not in loaded("import capadvise.cli; capadvise.cli.build_parser()")
+    assert "shtab" not in loaded("import capadvise.parser; capadvise.parser.build_parser()")

@@ -61,7 +61,7 @@ def kubectl_main() -> int:
 
 def _call(argv: Sequence[str] | None) -> int:
     if argv is None:  # the process is ours
-        gc.set_threshold(20_000)  # while modules are loaded, nothing becomes garbage
+        gc.set_threshold(50_000)  # while modules are loaded, nothing becomes garbage
     from capadvise.parser import build_parser
 
     odd_start.fill_streams()

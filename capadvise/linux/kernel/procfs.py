@@ -186,12 +186,16 @@ def available_memory() -> int:
 
 def abandoned(folder: Path, prefix: str) -> list[Path]:
     """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is
-    gone."""
+    gone. Nothing where it cannot be listed."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
     marked = []
-    for path in folder.glob(f"{prefix}*"):
-        fields = path.name.removeprefix(prefix).split("-")
+    for name in names:
+        fields = name.removeprefix(prefix).split("-") if name.startswith(prefix) else []
         if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
-            marked.append((path, (int(fields[0]), int(fields[1]))))
+            marked.append((folder / name, (int(fields[0]), int(fields[1]))))
     return [path for path, process in marked if not is_there(*process)]
 
 

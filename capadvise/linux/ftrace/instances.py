@@ -281,6 +281,11 @@ class Buffers:
         self._unmatched = lambda: reader.unmatched
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
+    def keep(self) -> None:
+        """Take what is there, before anybody can read it: see ``tracefs.Instance.keep``."""
+        self.quiet.keep()
+        self.flood.keep()
+
     def number_calls(self) -> None:
         """Complete ``types``, before the first events are read."""
         self._calls.number()

@@ -129,6 +129,7 @@ class Instance:
         few."""
         self.folder = root / "instances" / name
         self._pages: list[int] = []
+        self._kept: list[tuple[int, bytes]] = []
         try:
             self.folder.mkdir()
         except OSError as error:
@@ -210,6 +211,8 @@ class Instance:
         """(CPU, page) for what is there now, which is taken out of the buffer. Of one CPU not more
         than so many, and then an empty page: a target can ask faster than we read, and whoever
         reads has other things to do, too."""
+        kept, self._kept = self._kept, []
+        yield from kept
         for cpu, fd in enumerate(self._pages):
             for _ in range(_MOST_PAGES):
                 try:
@@ -221,6 +224,10 @@ class Instance:
                 yield cpu, page
             else:
                 yield cpu, b""
+
+    def keep(self) -> None:
+        """Take what is there out of the buffer, for ``pages``: nobody can read it yet."""
+        self._kept = [(cpu, page) for cpu, page in self.pages() if page]
 
     def lost(self) -> int:
         """How many events the kernel could not keep, over all CPUs."""

@@ -29,9 +29,9 @@ class Background(Generic[_T]):
         """Whether ``result`` would not wait."""
         return not self._thread.is_alive()
 
-    def wait(self) -> None:
-        """Until the call has ended, however."""
-        self._thread.join()
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the call has ended, however; or no longer than so."""
+        self._thread.join(seconds)
 
     def result(self) -> _T:
         """What the call returned."""

@@ -185,14 +185,9 @@ def available_memory() -> int:
 
 
 def abandoned(folder: Path, prefix: str) -> list[Path]:
-    """What lies in a folder under a name of ``prefix`` and a ``mark``, and whose process is
-    gone. Nothing where it cannot be listed."""
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
+    """What lies in a folder, by names of ``prefix`` and a ``mark``, and whose process is gone."""
     marked = []
-    for name in names:
+    for name in os.listdir(folder) if os.access(folder, os.R_OK) else ():
         fields = name.removeprefix(prefix).split("-") if name.startswith(prefix) else []
         if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
             marked.append((folder / name, (int(fields[0]), int(fields[1]))))

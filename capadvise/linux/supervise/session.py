@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.supervise.sources import TraceBuffers
 
+_ROUND = 0.002
+"""Seconds between two looks into the buffers while the target runs and their reader is loaded."""
 _TURN = 0.0002
 """Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the
 buffers would wait so long after each call of the kernel."""
@@ -82,7 +84,11 @@ class Session:
         gone before it could tell was most likely ended by the target, which runs then: its subject
         sees that."""
         self.guardian.send("go")
-        loading()
+        loaded = Background(loading)
+        while not loaded.ended:
+            self.buffers.keep()
+            loaded.wait(_ROUND)
+        loaded.result()
         self.work_meanwhile()
         with suppress(GuardianLost):
             _wait_for(self.guardian, "started")

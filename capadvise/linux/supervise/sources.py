@@ -37,6 +37,9 @@ class TraceBuffers(Protocol):
     def drain(self, reader: PageReader) -> bool:
         """Read what is there; False where there was too much for one round."""
 
+    def keep(self) -> None:
+        """Take what is there, before anybody can read it."""
+
     def wake_at_once(self) -> list[int]:
         """What to wait for in ``select``, which returns with the first event."""
 

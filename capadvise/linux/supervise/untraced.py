@@ -26,6 +26,9 @@ class NoBuffers:
         """Wait until the target is held."""
         pids()
 
+    def keep(self) -> None:
+        """There is nothing to take."""
+
     def denied(self) -> dict[str, Any] | None:
         """Nobody tells what was refused."""
 

@@ -152,3 +152,26 @@ def test_the_buffers_go_although_an_engine_does_not_answer(marker: str) -> None:
     (listing,) = until(lambda: running(f"sleep\0{marker}"))
     until(lambda: not [name for name in leftovers() if f"-{process.pid}-" in name])
     os.kill(listing, signal.SIGKILL)  # waited for until then
+
+
+LEFT = """
+import os
+from capadvise.linux.ftrace import tracefs
+from capadvise.linux.ftrace.instances import remove_left_by_killed
+from capadvise.linux.kernel import procfs
+
+root = tracefs.find()
+pid = os.fork()
+if pid == 0:
+    tracefs.Instance(root, f"{tracefs.PREFIX}{procfs.mark()}-quiet", buffer_kb=64)
+    os._exit(0)
+os.waitpid(pid, 0)
+remove_left_by_killed()
+print(list((root / "instances").glob(f"{tracefs.PREFIX}{pid}-*")))
+"""
+
+
+def test_what_a_killed_trial_leaves_is_found_whoever_of_it_made_that() -> None:
+    """Not the stage makes the buffers, but a process of it."""
+    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

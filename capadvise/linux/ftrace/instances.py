@@ -316,13 +316,13 @@ class Buffers:
         probes.remove(self.root, self.source.probes)
 
 
-def remove_left_by(pid: int) -> None:
-    """Remove the instances of one of ours that was killed together with its guardian; those that
-    its processes still hold while they die, a moment later."""
+def remove_left_by_killed() -> None:
+    """Remove the instances of ours that were killed together with their guardians; those that
+    their processes still hold while they die, a moment later."""
     with contextlib.suppress(CapadviseError, OSError):
         root = tracefs.find()
         end = time.monotonic() + _DYING
-        while list((root / "instances").glob(f"{tracefs.PREFIX}{pid}-*")):
+        while procfs.abandoned(root / "instances", tracefs.PREFIX):
             remove_leftovers(root)
             if time.monotonic() > end:
                 break

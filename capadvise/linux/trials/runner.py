@@ -16,7 +16,7 @@ from capadvise.caps import Cap, CapSet, names, parse_set
 from capadvise.differences import Observed
 from capadvise.errors import CapadviseError, Exit
 from capadvise.linux.engines.systemd.undo import undo_abandoned
-from capadvise.linux.ftrace.instances import remove_left_by
+from capadvise.linux.ftrace.instances import remove_left_by_killed
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.scratch import scratch_of_child
@@ -211,7 +211,7 @@ def _part(result: bytes, job: Job) -> Part:
 def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> None:
     stage.wait(_UNDOING)
     if killed:
-        remove_left_by(stage.pid)
+        remove_left_by_killed()
     if of_unit:  # it may have been killed after it had told its result, too
         undo_abandoned(stage.pid)
     place.close()

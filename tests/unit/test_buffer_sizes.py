@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ def with_processors(root: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> 
     def mkdir(folder: Path, *words: Any, **more: Any) -> None:
         make(folder, *words, **more)
         if folder.parent == root / "instances":
-            for number in range(count):
-                make(cpu := folder / "per_cpu" / f"cpu{number}", parents=True)
-                (cpu / "trace_pipe_raw").touch()
+            make(cpu := folder / "per_cpu" / "cpu0", parents=True)
+            (cpu / "trace_pipe_raw").touch()
+            for number in range(1, count):
+                os.symlink("cpu0", f"{cpu.parent}/cpu{number}")
             make(folder / "options")
 
     monkeypatch.setattr(Path, "mkdir", mkdir)

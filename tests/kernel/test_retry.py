@@ -363,6 +363,7 @@ def test_an_armed_thread_gets_a_signal_at_its_first_failure_and_not_before(tmp_p
     )
     assert done.stdout.splitlines() == [
         "armed True False",
+        "no such call",
         "signal after 100 folders",
         "armed False",
         "ended with 0",

@@ -1,8 +1,10 @@
-"""Says when a child gets the signal of ``FailingCalls`` that makes 100 folders and then, twice, one
-that is there already: at the first failure. On x86-64, in an empty folder, as root."""
+"""Says when a child gets the signal of ``FailingCalls`` that makes 100 folders, a call that there
+is not, and then, twice, a folder that is there already: at the first of these. On x86-64, in an
+empty folder, as root."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -10,6 +12,7 @@ import signal
 from capadvise.linux.retry.failing import SIGNAL, FailingCalls
 
 MKDIR = 83  # arch/x86/entry/syscalls/syscall_64.tbl
+NO_CALL = 83 + 512
 NUMBER_AT = 120  # orig_ax, arch/x86/include/asm/ptrace.h
 
 
@@ -20,6 +23,8 @@ def child(begin: int, made: int, go_on: int) -> None:
         os.mkdir(f"{number}")
     os.write(made, b"1")
     os.read(go_on, 1)
+    assert ctypes.CDLL(None).syscall(NO_CALL) == -1
+    print("no such call", flush=True)
     for _ in range(2):
         try:
             os.mkdir("0")
@@ -29,7 +34,7 @@ def child(begin: int, made: int, go_on: int) -> None:
 
 
 def main() -> None:
-    failing = FailingCalls({errno.EEXIST}, NUMBER_AT)
+    failing = FailingCalls({errno.EEXIST, errno.ENOSYS}, NUMBER_AT)
     (begin, let_begin), (made, say_made), (go_on, let_go_on) = os.pipe(), os.pipe(), os.pipe()
     pid = os.fork()
     if not pid:

@@ -26,10 +26,9 @@ from capadvise.linux.kernel import libc, procfs, uapi
 
 SIGNAL = signal.SIGSTKFLT
 _GROUP = 64
-"""So many threads share an entry of the table: a byte each, which can be set without a lock."""
-_CALLS, _ARMED = 127, 128
-"""What of a call's number is kept, and what marks the byte. The failure of another call with the
-same bits disarms the thread, and can stop it for nothing."""
+"""So many threads share an entry of the table: two bytes each, set at once and without a lock."""
+_CALLS, _ARMED = 0x7FFF, 0x8000
+"""The bits of a call's number, and what marks that a thread is armed."""
 _MAP_LOOKUP, _PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 1, 14, 113, 117
 
 
@@ -44,9 +43,9 @@ class FailingCalls:
             raise OSError("inside a pid namespace")
         self.errors = errors
         groups = -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // _GROUP)
-        table = libc.bpf_array(_GROUP, groups)
+        table = libc.bpf_array(2 * _GROUP, groups)
         try:
-            self._bytes = mmap.mmap(table, groups * _GROUP)
+            self._armed = memoryview(mmap.mmap(table, 2 * groups * _GROUP)).cast("H")
             code = program(table, errors, number)
             loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code)
         finally:
@@ -58,17 +57,17 @@ class FailingCalls:
 
     def arm(self, tid: int, number: int) -> bool:
         """Stop it if this call fails; False where its number is beyond the table."""
-        if tid >= len(self._bytes):
+        if tid >= len(self._armed):
             return False
-        self._bytes[tid] = number & _CALLS | _ARMED
+        self._armed[tid] = number & _CALLS | _ARMED
         return True
 
     def disarm(self, tid: int) -> bool:
         """The thread makes another call, or is gone: its number may come again with a stranger.
         Whether it was armed, and its call has not failed."""
-        if tid >= len(self._bytes) or not self._bytes[tid]:
+        if tid >= len(self._armed) or not self._armed[tid]:
             return False
-        self._bytes[tid] = 0
+        self._armed[tid] = 0
         return True
 
 
@@ -95,7 +94,8 @@ def program(table: int, errors: Collection[int], number: int) -> bytes:
     code.jump_if(0, "==", 0, "end")
     code.keep_bits(8, _GROUP - 1)
     code.add_register(0, 8)
-    code.load(1, 9, 0, 0)
+    code.add_register(0, 8)
+    code.load(2, 9, 0, 0)
     code.jump_if(9, "==", 0, "end")
     code.move(8, 0)
     code.store_value(4, FRAME, -8, 0)
@@ -109,7 +109,7 @@ def program(table: int, errors: Collection[int], number: int) -> bytes:
     code.keep_bits(1, _CALLS)
     code.set_bits(1, _ARMED)
     code.jump_if_register(1, "!=", 9, "end")
-    code.store_value(1, 8, 0, 0)
+    code.store_value(2, 8, 0, 0)
     for error in sorted(errors):
         code.jump_if(7, "==", -error, "failed")
     code.jump("end")

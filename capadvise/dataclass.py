@@ -1,9 +1,10 @@
 """``dataclass`` as the standard library has it, but cheap to define: for what every run loads.
 
-Before Python 3.13, to define a frozen dataclass with slots takes 0.5 ms: its methods are compiled,
-one by one. A run loads ninety, and a short target waits for them. Here they share their methods,
-but for ``__init__``, which is compiled when several values are made. ``replace``, ``fields`` and
-``asdict`` are the standard library's.
+To define a frozen dataclass with slots takes 0.5 to 1 ms: its methods are compiled, one by one. A
+run would begin 20 ms later with those of the standard library, and ``check`` end 90 ms later. Here
+they share their methods, but for ``__init__``, which is compiled when several values are made.
+``replace``, ``fields`` and ``asdict`` are the standard library's. (Tried: msgspec's classes are as
+quick to define, but to load it takes 29 ms.)
 """
 
 from __future__ import annotations

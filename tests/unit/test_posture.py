@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from capadvise.linux.kernel import id_maps, procfs
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
-from capadvise.linux.posture.own_state import text_of
+from capadvise.linux.posture.own_state import own_sysctls, text_of
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
@@ -227,3 +227,10 @@ def test_our_own_process() -> None:
     assert found.securebits is not None
     mounted = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     assert (found.root is not None) is ("/" in mounted)  # below chroot(8) it may not be
+
+
+def test_the_settings_of_a_command_are_those_that_we_see(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/net/ipv4"
+    folder.mkdir(parents=True)
+    (folder / "ping_group_range").write_text("1\t0\n")
+    assert own_sysctls(tmp_path) == {"net.ipv4.ping_group_range": "1 0"}

@@ -8,6 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from capadvise.dataclass import dataclass
+from capadvise.linux.kernel import procfs
+
+SYSCTLS = (
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "kernel.dmesg_restrict",
+    "kernel.perf_event_paranoid",
+    "kernel.unprivileged_bpf_disabled",
+    "kernel.io_uring_disabled",
+    "kernel.yama.ptrace_scope",
+    "vm.overcommit_memory",
+    "vm.unprivileged_userfaultfd",
+)
+"""Settings that decide what a program needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,12 @@ def own_state(folder: Path) -> OwnState:
         text_of(folder / "gid_map"),
         inode_of(folder / "ns/user"),
     )
+
+
+def own_sysctls(proc: Path = procfs.PROC) -> dict[str, str]:
+    """The settings that decide, as we see them: the command may change them."""
+    values = {name: procfs.sysctl(name, proc) for name in SYSCTLS}
+    return {name: " ".join(value.split()) for name, value in values.items() if value is not None}
 
 
 def text_of(path: Path) -> str:

@@ -18,21 +18,9 @@ from capadvise import clone_flags
 from capadvise.dataclass import dataclass
 from capadvise.linux.kernel import id_maps, libc, procfs
 from capadvise.linux.posture import cgroups, lsm_labels, mounts
-from capadvise.linux.posture.own_state import OwnState, inode_of, own_state, text_of
+from capadvise.linux.posture.own_state import SYSCTLS, OwnState, inode_of, own_state, text_of
 from capadvise.posture import NAMESPACES, Cgroup, Mac, Posture, Root, Seccomp, Sharing
 
-SYSCTLS = (
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "kernel.dmesg_restrict",
-    "kernel.perf_event_paranoid",
-    "kernel.unprivileged_bpf_disabled",
-    "kernel.io_uring_disabled",
-    "kernel.yama.ptrace_scope",
-    "vm.overcommit_memory",
-    "vm.unprivileged_userfaultfd",
-)
-"""Settings that decide what a program needs."""
 SECUREBITS = {
     0: "NOROOT",
     1: "NOROOT_LOCKED",
@@ -106,11 +94,12 @@ class Machine:
         )
 
 
-def posture_at_exec(own: OwnState) -> Posture:
-    """Of a child of ours that was about to exec: all else it shared with us."""
+def posture_at_exec(own: OwnState, sysctls: dict[str, str]) -> Posture:
+    """Of a child of ours that was about to exec: all else it shared with us. ``sysctls``: as they
+    were then."""
     machine = Machine.read()
-    posture = _posture(machine.proc / "self", own, machine, sysctls=True)
-    return replace(posture, securebits=own_securebits())
+    posture = _posture(machine.proc / "self", own, machine, sysctls=False)
+    return replace(posture, sysctls=sysctls, securebits=own_securebits())
 
 
 def posture_of(pid: int, machine: Machine, *, sysctls: bool = True) -> Posture:

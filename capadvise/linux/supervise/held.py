@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capadvise.dataclass import dataclass
 from capadvise.linux.audit.live import AuditListener
 from capadvise.linux.kernel import procfs
-from capadvise.linux.posture.own_state import OwnState, own_state
+from capadvise.linux.posture.own_state import OwnState, own_state, own_sysctls
 from capadvise.linux.supervise.observation import working_directory
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class HeldCommand:
     cwd: str
     sets: Sets
     own: OwnState
+    sysctls: dict[str, str]
     audit: AuditListener | None
 
     @classmethod
@@ -30,5 +31,6 @@ class HeldCommand:
             working_directory(),
             procfs.capability_sets(pid),
             own_state(procfs.PROC / str(pid)),
+            own_sysctls(),
             AuditListener.open(),
         )

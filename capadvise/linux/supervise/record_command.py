@@ -48,7 +48,7 @@ def follow(
         ambient=held.sets.ambient,
     )
 
-    posture = Background(lambda: posture_at_exec(held.own))
+    posture = Background(lambda: posture_at_exec(held.own, held.sysctls))
 
     def recordings() -> tuple[Recording]:
         scope = starts.scope or Scope(0, ready.held, 0)

@@ -108,4 +108,6 @@ def test_what_a_call_has_returned_is_told_right_after_it(
     for index, value in change.items():
         after[index] = value
     assert X86_64.came_back(after, CALL, 0x5002) == result
+    known = -13 if change == {15: MINUS_ONE} else result
+    assert X86_64.came_back(after, CALL, 0x5002, interrupted=True) == known
     assert AARCH64.came_back(returned_aarch64(-13 & MINUS_ONE), CALL, 0x5004) is None  # not tried

@@ -50,8 +50,8 @@ class CallStops:
 
     def failed(self, thread: Thread) -> None:
         """It was armed, and its call has failed. Where its registers tell of something else, the
-        signal came late."""
-        _, result = self._came_back(thread)
+        signal came late; an interrupt can have brought it."""
+        _, result = self._came_back(thread, interrupted=True)
         thread.step = _FREE
         if result is None:
             self.injector.resume(thread)
@@ -72,10 +72,12 @@ class CallStops:
         if self.failing is not None and self.failing.disarm(thread.tid):
             self.policy.ran_raised(thread)
 
-    def _came_back(self, thread: Thread) -> tuple[Registers, int | None]:
-        way = self.injector.processors[thread.arch]
-        registers = machine.get(thread.tid)
-        return registers, way.came_back(registers, thread.number, thread.pointer)
+    def _came_back(
+        self, thread: Thread, *, interrupted: bool = False
+    ) -> tuple[Registers, int | None]:
+        came_back = self.injector.processors[thread.arch].came_back
+        registers, call = machine.get(thread.tid), (thread.number, thread.pointer)
+        return registers, came_back(registers, *call, interrupted=interrupted)
 
     def left_or_entered(self, thread: Thread) -> None:
         """A call was entered or left."""

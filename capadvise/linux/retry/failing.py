@@ -8,9 +8,12 @@ stand. A thread that is still armed at its next stop succeeded.
 The signal is SIGSTKFLT: the kernel and libraries never use it, no other signal removes it from
 what is pending, and it reaches a traced thread also where it is ignored. It waits for its thread
 alone, which has it before its next instruction, and the tracer does not let it be delivered. Only a
-thread that blocks it would go on: that is not armed. What remains: where a signal for this thread
-alone comes while its armed call fails, and its handler blocks all signals, the handler can see
-SIGSTKFLT pending.
+thread that blocks it would go on: that is not armed. What remains:
+
+- Where a signal for this thread alone comes while its armed call fails, and its handler blocks all
+  signals, the handler can see SIGSTKFLT pending.
+- Newer kernels send it by an interrupt to their own processor (irq_work in bpf_trace.c). If that
+  came later than the thread's next instruction, the failure would be missed: of 20,000, none was.
 """
 
 from __future__ import annotations

@@ -42,11 +42,14 @@ class Processor:
             before[self.entered] = _MINUS_ONE
         return before
 
-    def came_back(self, registers: Registers, number: int, pointer: int) -> int | None:
-        """What this call returned, if these are the registers right after it."""
+    def came_back(
+        self, registers: Registers, number: int, pointer: int, *, interrupted: bool = False
+    ) -> int | None:
+        """What this call returned, if these are the registers right after it. ``interrupted``: or
+        after an interrupt there, which leaves no word of the call."""
         if self.entered is None or registers[self.pointer] != pointer:
             return None
-        if registers[self.entered] != number:
+        if registers[self.entered] not in (number, _MINUS_ONE if interrupted else number):
             return None
         result = registers[self.number]
         return result - (1 << 64) if result >> 63 else result

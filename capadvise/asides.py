@@ -97,11 +97,6 @@ def likely_optional(check: Check, context: Context) -> str | None:
             "likely optional: it gives up groups and stays the user that it was started as, and "
             "whoever starts a program as a user is usually refused that; capadvise prove tells"
         )
-    if _ignores_a_refusal(check, context):
-        return (
-            "likely optional: it gives a file that it has open to the user that it becomes, and "
-            "its code goes on where that is refused; capadvise prove tells"
-        )
     return None
 
 
@@ -126,15 +121,6 @@ def _gives_up_groups_as_a_user(check: Check, context: Context) -> bool:
         and dict(check.args).get("groups") == 0
         and check.uid not in (None, 0)
         and not any((check.program, call) in context.calls for call in SETS_IDS)
-    )
-
-
-def _ignores_a_refusal(check: Check, context: Context) -> bool:
-    """Daemons give their log and their pid file to the user that they become (nghttpx, atd)."""
-    return (
-        check.program in context.user_changers
-        and check.syscall in context.signs.ignorable
-        and (check.program, check.syscall) in context.ignored_refusals
     )
 
 

@@ -73,8 +73,6 @@ class Context:
     """Programs that were told to leave access times alone."""
     imports: frozenset[tuple[str, str]]
     """(program, function) of those that tell something."""
-    ignored_refusals: frozenset[tuple[str, str | None]]
-    """(program, system call) of those whose code goes on where the call is refused."""
     calls: frozenset[tuple[str, str | None]]
     """The system calls in which each program was asked."""
     foreign_readers: frozenset[str]
@@ -128,7 +126,6 @@ class Context:
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
             imports=recording.imports,
-            ignored_refusals=recording.ignored_refusals,
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),

@@ -316,8 +316,6 @@ class Recording:
     """Programs that were told to leave the access times of files as they are."""
     imports: frozenset[tuple[str, str]] = frozenset()
     """(program, function of a library) of the few functions whose use tells something."""
-    ignored_refusals: frozenset[tuple[str, str]] = frozenset()
-    """(program, system call) of those whose code goes on where the call is refused."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each that called capset without a look at what it had."""
     cautions: tuple[str, ...] = ()

@@ -67,8 +67,6 @@ class Signs:
     many_settings: int
     gives_up_rights: frozenset[str]
     """System calls."""
-    ignorable: frozenset[str]
-    """System calls that a daemon does without if its code goes on where they are refused."""
     asked: Mapping[str, str]
     """System call that does not fail where a capability is missing → what its arguments ask for."""
     entered: Mapping[str, int]
@@ -95,7 +93,6 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         few_states=facts["numbers"]["few-states"],
         many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
-        ignorable=frozenset(facts["calls"]["ignorable"]),
         asked=facts["asked"],
         entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},
         overlay_prefix=facts["overlay_prefix"],

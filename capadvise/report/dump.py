@@ -110,11 +110,6 @@ def _image_file(file: ImageFile) -> dict[str, Any]:
     }
 
 
-def _ignored_refusals(recording: Recording) -> list[dict[str, str]]:
-    told = sorted(recording.ignored_refusals)
-    return [{"program": program, "call": call} for program, call in told]
-
-
 def _imports(recording: Recording) -> list[dict[str, str]]:
     return [{"program": p, "function": function} for p, function in sorted(recording.imports)]
 
@@ -160,7 +155,6 @@ def dump_recording(
         ),
         "access_time_keepers": sorted(recording.access_time_keepers),
         "imports": _imports(recording),
-        "ignored_refusals": _ignored_refusals(recording),
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],

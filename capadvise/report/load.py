@@ -221,10 +221,6 @@ def load_recording(raw: Any) -> Recording:
         imports=frozenset(
             (_text(item["program"]), _text(item["function"])) for item in raw.get("imports", ())
         ),
-        ignored_refusals=frozenset(
-            (_text(item["program"]), _text(item["call"]))
-            for item in raw.get("ignored_refusals", ())
-        ),
         fixed_capsets=tuple(
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),

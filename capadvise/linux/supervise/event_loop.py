@@ -304,7 +304,6 @@ class EventLoop:
             proc_scanners=scope.listers,
             access_time_keepers=frozenset(scope.access_time_keepers),
             imports=frozenset(scope.imports),
-            ignored_refusals=frozenset(scope.ignored_refusals),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(
                 (program, kept)

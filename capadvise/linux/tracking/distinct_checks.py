@@ -200,14 +200,6 @@ class DistinctChecks:
         )
         self.add(key, ret, pid, time, 1)
 
-    def allowed_calls(self, scope: Scope, program: str) -> set[str | None]:
-        """The system calls in which a program was allowed something."""
-        return {
-            self.site(key.stack)[1]
-            for key, _ in self._counts
-            if key.ret == 0 and key.program == program and key.scope == scope.number
-        }
-
     @property
     def distinct(self) -> int:
         """How many distinct checks there are so far."""

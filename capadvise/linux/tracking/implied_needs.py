@@ -16,7 +16,6 @@ from capadvise.caps import Cap, CapSet
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
-from capadvise.linux.tracking.ignored_refusals import IgnoredRefusals
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
@@ -141,7 +140,6 @@ class ImpliedNeeds:
         self._mounts = _Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
-        self._ignored = IgnoredRefusals()
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """What a task becomes by the file that it executes."""
@@ -150,10 +148,7 @@ class ImpliedNeeds:
         gain = file_caps.Gain()
         if (handle := file_caps.open_executed(pid, path, places)) is not None:
             gain = file_caps.gain_of(handle)
-            program = os.path.basename(path)
-            self._note_imports(handle, program, scope)
-            roots = (f"{place}/root" for place in (f"/proc/{pid}", *places))
-            self._ignored.executed(handle, program, scope, roots)
+            self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         scope.setid_exec |= gain.changes
         if scope.proc_scanners is None and self._scans_told:
@@ -266,7 +261,6 @@ class ImpliedNeeds:
         """Nothing more will come."""
         self.note_lookups(tasks)
         self._settle_lookups(last=True)
-        self._ignored.finish(self._counts)
 
     def _settle_lookups(self, *, last: bool = False) -> None:
         """Count what was not about a process of the target's own: of one that was just forked, the

@@ -52,8 +52,6 @@ class Scope:
     """Lookups in /proc, or arguments of programs, that could not be kept."""
     imports: set[tuple[str, str]] = field(default_factory=set)
     """(program, function of a library) of those that tell something."""
-    ignored_refusals: set[tuple[str, str]] = field(default_factory=set)
-    """(program, call) of those that go on where the call is refused."""
     unread_capset: bool = False
     """What a program asked for with capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)

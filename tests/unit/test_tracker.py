@@ -174,11 +174,13 @@ def test_only_the_child_of_the_call_that_made_a_namespace_is_in_it() -> None:
     """Of clone, the begin is recorded where it makes namespaces, and the end where it fails."""
     types = replace(TYPES, enters={CLONE: "clone"})
     tracker = Tracker(types, Symbols(b""), OneCommand(TARGET), TARGET, 0, 0)
-    begun = event(CLONE, TARGET, struct.pack("<qQ", 56, 0x10000000 | 17))
-    seen = [execs(TARGET, b"/bin/sh"), begun, forks(TARGET, 7), forks(TARGET, 8)]
+    flags = clone_flags.CLONE_NEWUSER | clone_flags.CLONE_NEWPID
+    begun = event(CLONE, TARGET, struct.pack("<qQ", 56, flags | 17))
+    seen = [execs(TARGET, b"/bin/sh"), begun, *(forks(TARGET, pid) for pid in (7, 8)), forks(7, 9)]
     tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
     tracker.finish()
-    assert [tracker._task(pid).nested for pid in (7, 8)] == [True, False]
+    assert [tracker._task(pid).nested for pid in (7, 8, 9)] == [True, False, True]
+    assert [tracker._task(pid).other_pids for pid in (7, 8, 9)] == [True, False, True]
 
 
 def test_who_lists_all_processes_is_noted_by_the_name_it_had() -> None:

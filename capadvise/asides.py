@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from capadvise import clone_flags
-from capadvise.behaviour import READS_LINK, SETS_IDS, Context
+from capadvise.behaviour import READS_LINK, Context
 from capadvise.caps import Cap
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.recording import Check
@@ -86,41 +86,23 @@ def _descriptors_aside(check: Check, context: Context) -> Aside | None:
 
 
 def likely_optional(check: Check, context: Context) -> str | None:
-    """Why a program would have gone on without; None where nothing speaks for it."""
-    if _only_isolates_children(check, context):
-        return (
-            "likely optional: it only isolates children, and programs usually fork without new "
-            "namespaces where those are refused; capadvise prove tells"
-        )
-    if _gives_up_groups_as_a_user(check, context):
-        return (
-            "likely optional: it gives up groups and stays the user that it was started as, and "
-            "whoever starts a program as a user is usually refused that; capadvise prove tells"
-        )
-    return None
+    """Why a program would have gone on without; None where nothing speaks for it.
 
-
-def _only_isolates_children(check: Check, context: Context) -> bool:
-    """Who makes containers gives them a view of files of their own, too. Who forks children into
-    other new namespaces alone, and sets nothing up there, isolates them where it can (vsftpd):
-    their work is the same without."""
+    Who makes containers gives them a view of files of their own, too. Who forks children into other
+    new namespaces alone, and sets nothing up there, isolates them where it can (vsftpd): their work
+    is the same without."""
     flags = dict(check.args).get("flags")
     if check.syscall != "clone" or flags is None or flags & clone_flags.CLONE_NEWNS:
-        return False
+        return None
     if not context.signs.shows(Sign.CLONED_NAMESPACES, check.site):
-        return False
-    return not flags & clone_flags.CLONE_NEWNET or not any(
+        return None
+    if flags & clone_flags.CLONE_NEWNET and any(
         (check.program, call) in context.calls for call in _SETS_UP_NETWORKS
-    )
-
-
-def _gives_up_groups_as_a_user(check: Check, context: Context) -> bool:
-    """A daemon that root can start as well (gunicorn) gives up its groups whoever started it."""
+    ):
+        return None
     return (
-        check.syscall == "setgroups"
-        and dict(check.args).get("groups") == 0
-        and check.uid not in (None, 0)
-        and not any((check.program, call) in context.calls for call in SETS_IDS)
+        "likely optional: it only isolates children, and programs usually fork without new "
+        "namespaces where those are refused; capadvise prove tells"
     )
 
 

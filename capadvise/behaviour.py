@@ -18,8 +18,7 @@ READS_LINK = frozenset({"readlink", "readlinkat"})
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 _SETUID = Cap.parse("SETUID")
-_SETS_UIDS = ("setuid", "setreuid", "setresuid")
-SETS_IDS = (*_SETS_UIDS, "setgid", "setregid", "setresgid")
+_SET_IDS = ("setuid", "setreuid", "setresuid")
 _ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
@@ -142,7 +141,7 @@ def _user_changers(granted: Iterable[Check]) -> frozenset[str]:
     """With their real id, too: who keeps that one comes back."""
     programs = set()
     for check in granted:
-        if check.cap == _SETUID and check.syscall in _SETS_UIDS:
+        if check.cap == _SETUID and check.syscall in _SET_IDS:
             args = dict(check.args)
             real = args.get("ruid", args.get("uid", 0))
             if _ROOT_OR_SAME.isdisjoint((real, args.get("euid", real))):

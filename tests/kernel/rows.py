@@ -147,14 +147,6 @@ _ROWS = [
         setup="touch f",
         check='test "$(stat -c %U f)" = nobody',
     ),
-    # A user's process that only gives up its groups is usually refused, and goes on (gunicorn).
-    Row(
-        "sh: /usr/bin/python3 -c 'import contextlib, os\nwith contextlib.suppress(OSError):"
-        " os.setgroups([])'",
-        "",
-        never="SETGID SYS_ADMIN",
-        options=("--user", "nobody"),
-    ),
     # Mapping root needs SETFCAP, for which no check is made: true, though it looks odd.
     Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", never="SYS_ADMIN"),
     # No check either: what is not permitted cannot be made ambient.

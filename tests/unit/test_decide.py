@@ -313,29 +313,6 @@ def test_namespaces_that_only_isolate_children_are_likely_optional(
     assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
 
 
-@pytest.mark.parametrize(
-    ("groups", "uid", "also", "wanted"),
-    [
-        (0, 65534, None, set()),  # gunicorn
-        (0, 0, None, {"CAP_SETGID"}),
-        (1, 65534, None, {"CAP_SETGID"}),  # newgrp, capsh --groups
-        (0, 65534, "setresuid", {"CAP_SETGID"}),  # setpriv --reuid --clear-groups
-        (None, 65534, None, {"CAP_SETGID"}),  # an older report
-    ],
-)
-def test_who_is_a_user_and_only_gives_up_groups_does_without(
-    groups: int | None, uid: int, also: str | None, wanted: set[str]
-) -> None:
-    args = () if groups is None else (("groups", groups),)
-    site = ("ns_capable_setid", "__do_sys_setgroups")
-    gives_up = replace(CHECK, cap=Cap(6), site=site, syscall="setgroups", args=args, uid=uid)
-    becomes = replace(CHECK, cap=Cap(7), site=("__sys_setresuid",), syscall=also, result=-1)
-    proposal = decide(recording(gives_up, *[becomes] * bool(also)), default())
-    assert {cap.name for cap in proposal.recommended & {Cap(6)}} == wanted
-    uncertain = proposal.need(Cap(6)).uncertain
-    assert ("likely optional" in (uncertain or "")) is (not wanted)
-
-
 def test_who_logs_by_itself_and_gives_a_terminal_needs_to_log() -> None:
     """sshd; su lets PAM log, and goes on when that is refused."""
     logs = replace(CHECK, cap=Cap(29), site=("ns_capable", "audit_receive_msg"))

@@ -82,7 +82,7 @@ SIGNATURES: dict[str, str] = {
     "setregid": "rgid:id egid:id",
     "setresuid": "ruid:id euid:id suid:id",
     "setresgid": "rgid:id egid:id sgid:id",
-    "setgroups": "groups:count",
+    "setgroups": "count",
     "unshare": "flags:namespaces",
     "clone": "flags:namespaces",
     "setns": "fd flags:namespaces",

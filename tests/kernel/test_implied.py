@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,16 +101,31 @@ GONE = """import contextlib, ctypes
         time.sleep(0.01)"""
 
 
-@pytest.mark.parametrize("act", REACHED.values(), ids=REACHED)
-def test_a_process_that_was_reached_can_be_gone_when_that_is_read(run: Run, act: str) -> None:
-    other = subprocess.Popen(["sleep", "300"])
-    reaper = threading.Thread(target=other.wait)
+@contextlib.contextmanager
+def gone_once_it_ends() -> Iterator[int]:
+    """A process of which nothing is left in /proc when it has ended."""
+    process = subprocess.Popen(["sleep", "300"])
+    reaper = threading.Thread(target=process.wait)
     reaper.start()
     try:
-        result = run(PYTHON, "-c", UNREAD.format(GONE.format(other.pid, act)))
+        yield process.pid
     finally:
-        other.kill()
+        process.kill()
         reaper.join()
+
+
+@pytest.mark.parametrize("act", REACHED.values(), ids=REACHED)
+def test_a_process_that_was_reached_can_be_gone_when_that_is_read(run: Run, act: str) -> None:
+    with gone_once_it_ends() as other:
+        result = run(PYTHON, "-c", UNREAD.format(GONE.format(other, act)))
+    assert result.code == 0, result.stderr
+    assert result.recommended == {"SYS_PTRACE"}, result.stderr
+
+
+def test_a_process_can_be_reached_and_gone_while_the_recording_begins(run: Run) -> None:
+    """As by a stop script."""
+    with gone_once_it_ends() as other:
+        result = run("sh", "-c", f"readlink /proc/{other}/exe; kill -9 {other}; sleep 0.5")
     assert result.code == 0, result.stderr
     assert result.recommended == {"SYS_PTRACE"}, result.stderr
 
@@ -128,6 +145,15 @@ def test_pids_of_another_namespace_are_no_processes_of_ours(run: Run) -> None:
         result = run("unshare", *forks.split(), "sh", "-c", "renice -n 1 -p $$; true")
         assert result.code == 0, result.stderr
         assert "SYS_NICE" not in result.recommended, result.stderr
+
+
+def test_pids_of_our_own_namespace_are_entered(run: Run) -> None:
+    with subprocess.Popen(["sleep", "300"]) as other:
+        enter = f"nsenter -t {os.getpid()} -p renice -n 5 -p {other.pid}"
+        result = run(*enter.split())
+        other.kill()
+    assert result.code == 0, result.stderr
+    assert "SYS_NICE" in result.recommended, result.stderr
 
 
 def test_a_group_of_administrators_is_joined(run: Run) -> None:

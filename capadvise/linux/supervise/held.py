@@ -22,6 +22,8 @@ class HeldCommand:
     sets: Sets
     own: OwnState
     sysctls: dict[str, str]
+    processes: frozenset[int]
+    """Those of this machine."""
     audit: AuditListener | None
 
     @classmethod
@@ -32,5 +34,6 @@ class HeldCommand:
             procfs.capability_sets(pid),
             own_state(procfs.PROC / str(pid)),
             own_sysctls(),
+            frozenset(procfs.processes()),
             AuditListener.open(),
         )

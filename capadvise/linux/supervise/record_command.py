@@ -40,7 +40,7 @@ def follow(
     """Follow it to its end. See ``record.observe``."""
     clients = EngineClients()
     ids = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
-    starts = OneCommand(ready.held)
+    starts = OneCommand(ready.held, held.processes)
     loop = _loop(ready, command, starts, ids, clients, held)
     sets = recording.Held(
         bounding=held.sets.bounding,

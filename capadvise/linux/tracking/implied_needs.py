@@ -121,19 +121,18 @@ class ImpliedNeeds:
         counts: DistinctChecks,
         knows: Callable[[int], bool],
         pointers: PointerReader,
+        before: frozenset[int] | None,
         *,
-        here: bool,
         retried: bool,
         scans_told: bool,
     ) -> None:
-        """``knows``: whether a thread is followed. ``here``: the target has our files and pids, as
-        a command has and a container has not. ``retried``: see ``Tracker``. ``scans_told``: events
-        tell who lists processes; else ``pointers`` may."""
+        """``knows``: whether a thread is followed. ``before``: the processes that there were before
+        a command, which has our files and pids; None of a container, which has not. ``retried``:
+        see ``Tracker``. ``scans_told``: events tell who lists processes; else ``pointers`` may."""
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self.cautions = pointers.cautions
-        self._here, self._retried = here, retried
-        self._before = frozenset(procfs.processes() if here else ())
-        """Processes that are there before the target is."""
+        self._here, self._retried = before is not None, retried
+        self._before = before or frozenset()
         self._scans_told = scans_told or pointers.tells_scans
         self._lookups = _Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}

@@ -242,14 +242,15 @@ class Task:
 
     def take_namespaces(self, call: str) -> None:
         """The call under way has succeeded: it may have moved the task into a user namespace that
-        the target made, and what it forks into a pid namespace."""
+        the target made, and what it forks into a pid namespace that it made."""
         if call in ("unshare", "setns"):
             flags = self.values[syscalls.ARGUMENTS[call]["flags"]]
             users = syscalls.makes_users(flags)
-            if users and call == "unshare":
-                self.note_users_made()
             self.nested |= users
-            self.children_other_pids |= syscalls.makes_pids(flags)
+            if call == "unshare":  # setns(2) can lead into our own, too
+                if users:
+                    self.note_users_made()
+                self.children_other_pids |= syscalls.makes_pids(flags)
 
     def forked(self, parent: int) -> Task:
         """What a child begins as; ``parent`` is this one's pid."""
@@ -323,8 +324,9 @@ class Starts(Protocol):
 class OneCommand:
     """A held process: all counts from its exec on."""
 
-    def __init__(self, root: int) -> None:
-        self.root = root
+    def __init__(self, root: int, before: frozenset[int] = frozenset()) -> None:
+        """``before``: the processes that there were when it was held."""
+        self.root, self.before = root, before
         self.scope: Scope | None = None
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:

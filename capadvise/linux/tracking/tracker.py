@@ -55,14 +55,14 @@ class Tracker:
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
         self._pairing = Pairing()
-        here = isinstance(starts, OneCommand)
-        known = self._tasks.get if here else None
+        before = starts.before if isinstance(starts, OneCommand) else None
+        known = None if before is None else self._tasks.get
         self.counts = DistinctChecks(symbols, known, tells_within=types.within_fields is not None)
         sighted = self._sighted if early else None
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            *(self.counts, self.knows, pointers), here=here, retried=retried, scans_told=scans
+            *(self.counts, self.knows, pointers, before), retried=retried, scans_told=scans
         )
 
     def finish(self) -> None:

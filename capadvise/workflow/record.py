@@ -141,7 +141,7 @@ def over_of(
     say: Callable[[str], object] = notice,
 ) -> Over:
     """Judged and saved."""
-    from capadvise.tui.protocols import Over  # what it knows of is loaded by now
+    from capadvise.tui.protocols import Over
     from capadvise.workflow.started_containers import with_started_containers
 
     observation = with_started_containers(observation)

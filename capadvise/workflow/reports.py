@@ -31,7 +31,10 @@ RESCUE = "CAPADVISE_RESCUE"
 def preload(*, shown: bool = True) -> None:
     """Import and read what is needed after the run, while the target runs. ``shown``: whether the
     proposal will be, too."""
+    # Whoever replaces our own files meanwhile, as an upgrade does, takes nothing from us.
     import capadvise.report.save
+    import capadvise.tui.protocols
+    import capadvise.workflow.started_containers
     from capadvise.catalog import default
 
     default().preload()

@@ -15,7 +15,6 @@ from capadvise.gate.baseline import Baseline
 from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.running.machine import MachineWatch
 from capadvise.linux.supervise.guardian_client import Signals
-from capadvise.target import short_unit
 from capadvise.watched import Owner, OwnerKind, WatchFinding
 
 _COUNTED = 15.0
@@ -171,7 +170,7 @@ class Expected:
     def _find(self, owner: Owner) -> Path | None:
         names = [owner.name]
         if owner.kind is OwnerKind.UNIT:
-            names.append(short_unit(owner.name))
+            names.append(owner.name.removesuffix(".service"))  # no other kind is recorded
         if owner.pod:
             names.append(owner.pod.rpartition("/")[2])
         for name in names:

@@ -152,6 +152,9 @@ def test_the_buffers_go_although_an_engine_does_not_answer(marker: str) -> None:
     (listing,) = until(lambda: running(f"sleep\0{marker}"))
     until(lambda: not [name for name in leftovers() if f"-{process.pid}-" in name])
     os.kill(listing, signal.SIGKILL)  # waited for until then
+    (again,) = until(lambda: [pid for pid in running(f"sleep\0{marker}") if pid != listing])
+    os.kill(again, signal.SIGKILL)
+    until(lambda: not running(f"sleep\0{marker}"))
 
 
 LEFT = """

@@ -53,6 +53,9 @@ def test_processes_are_listed_only_where_one_may_have_begun(
     for now[0] in (2.0, 3.0, 4.0):
         assert look() == set()
     assert listed == [0.0, 0.0, 0.0]
+    there.add(5)  # it has chosen its number
+    now[0] = 5.5
+    assert look() == {5}
     last[0] = 9
     there.add(9)
     assert look() == {9}

@@ -20,7 +20,7 @@ from capadvise.linux.ftrace import probes, ringbuffer, tracefs
 from capadvise.linux.ftrace.call_events import CallEvents
 from capadvise.linux.ftrace.pointers import Pointers
 from capadvise.linux.ftrace.probes import Observer
-from capadvise.linux.ftrace.removal import remove_instances
+from capadvise.linux.ftrace.removal import BUSY, remove_instances
 from capadvise.linux.kernel import procfs, syscalls
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import seen_below
@@ -310,9 +310,10 @@ class Buffers:
             instance.close()
         self.pointers.close()
 
-    def remove(self) -> None:
-        """Remove them, when there is no guardian that would."""
-        remove_instances(self.folders)
+    def remove(self, patience: float = BUSY) -> None:
+        """Remove them, when there is no guardian that would. ``patience``: seconds for each that is
+        busy."""
+        remove_instances(self.folders, patience)
         probes.remove(self.root, self.source.probes)
 
 

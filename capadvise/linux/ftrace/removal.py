@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Iterable
 
-_PATIENCE = 10.0
+BUSY = 10.0
 """Seconds: buffers are busy until a supervisor that was killed has closed its files, which may be
 after its pipe."""
 
 
-def remove_instances(folders: Iterable[str], patience: float = _PATIENCE) -> None:
+def remove_instances(folders: Iterable[str], patience: float = BUSY) -> None:
     """Remove trace buffers."""
     for folder in folders:
         end = time.monotonic() + patience

@@ -100,11 +100,12 @@ def main(control: int, report: int) -> None:
     finally:
         # The target was forked before, and stays in the terminal's session.
         kill_descendants(guardian.reap, guardian.cgroup)
-        if guardian.plan["sweep"] and not plan["linger"]:  # an engine may not answer for minutes
+        linger = plan["linger"] if guardian.released else 0.0
+        if guardian.plan["sweep"] and not linger:  # an engine may not answer for minutes
             remove_instances(plan["instances"], patience=0)
         remove_containers(guardian.plan["sweep"])
         if plan["instances"]:
-            time.sleep(plan["linger"])
+            time.sleep(linger)
         remove_instances(plan["instances"])
         if plan["probes"]:
             remove_probes(os.path.dirname(os.path.dirname(plan["instances"][0])), plan["probes"])
@@ -118,6 +119,8 @@ class Guardian:
     ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
         self.target = 0
+        self.released = False
+        """The supervisor has not died."""
         self.cgroup: OwnCgroup | None = None
         with contextlib.suppress(FileNotFoundError):  # the supervisor has ended, and removed it
             self.cgroup = OwnCgroup(*plan["cgroup"]) if plan["cgroup"] else None
@@ -247,6 +250,8 @@ class Guardian:
             kill_descendants(self.reap, self.cgroup)
         elif command == "left":
             self.plan["sweep"] = []
+        elif command == "released":
+            self.released = True
         elif isinstance(command, dict) and "signal" in command:
             # Where the target has ended and left a daemon, the signal is for what it left.
             for pid in [self.target] if self.target else set(self.left()):

@@ -101,6 +101,7 @@ class GuardianProcess:
 
     def release(self) -> None:
         """Let it go: it kills what is left and removes the trace instances, without us."""
+        self.send("released")
         with contextlib.suppress(OSError):
             os.close(self._control)
 

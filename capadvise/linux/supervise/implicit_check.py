@@ -293,8 +293,8 @@ def main(arguments: list[str]) -> int:
         pids = [int(one) for one in os.environ.get("PIDS", "").split(",") if one]
         print(" ".join(propose(pid, pids)))
         return 0
-    told = [float(one.removeprefix(_WAITS)) for one in arguments if one.startswith(_WAITS)]
-    why = check(pid, [one for one in arguments if not one.startswith(_WAITS)], *told)
+    told = [float(one.removeprefix(_WAITS)) for one in arguments[:1] if one.startswith(_WAITS)]
+    why = check(pid, arguments[len(told) :], *told)
     if why:
         print(why)
     return 1 if why else 0

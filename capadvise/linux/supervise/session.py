@@ -311,5 +311,6 @@ def _end(
     killed = wait and not guardian.wait()
     if guardian.ended or killed:
         guardian.kill_orphans()
-        buffers.remove()  # an engine may not answer for minutes
+        buffers.remove(patience=0)  # an engine may not answer for minutes
         remove_containers([] if guardian.leaves else sweep, pause=2.0)
+        buffers.remove()

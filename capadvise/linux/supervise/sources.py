@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.linux.ftrace.instances import PageReader
+from capadvise.linux.ftrace.removal import BUSY
 from capadvise.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class TraceBuffers(Protocol):
     def close(self) -> None:
         """Let them go."""
 
-    def remove(self) -> None:
+    def remove(self, patience: float = BUSY) -> None:
         """Remove them, when there is no guardian that would."""
 
 

@@ -57,7 +57,7 @@ class NoBuffers:
     def close(self) -> None:
         """Nothing is open."""
 
-    def remove(self) -> None:
+    def remove(self, patience: float = 0.0) -> None:
         """Nothing is left."""
 
 

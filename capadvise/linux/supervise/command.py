@@ -42,7 +42,7 @@ class Command:
     patience: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
     rest_patience: float = 0.0
-    """Seconds for what the main process leaves, when it is told to stop, to end by itself."""
+    """Seconds in which processes that outlast the main one at its stop may end by themselves."""
     check_after: float = 0.0
     """Seconds after the start before which the check is not tried."""
     check_limit: float = 30.0

@@ -155,6 +155,36 @@ def test_what_changes_after_it_was_asked_is_waited_for(monkeypatch: pytest.Monke
     assert looks.until(6)
 
 
+def test_what_is_started_for_who_connects_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As dovecot's auth, which a trial has not until somebody connects."""
+    looks = Looks(monkeypatch, 2, "tcp:143/banner")
+    of: list[list[int]] = []
+    monkeypatch.setattr(
+        settling, "_proposed", lambda _, pids: of.append(pids) or looks._propose("")
+    )
+    looks.meanwhile = lambda: looks.running.add(RunningProgram(3, 30, "master"))
+    assert not looks.until(3.0)
+    looks.running -= {RunningProgram(3, 30, "master")}
+    looks.running.add(RunningProgram(3, 30, "auth"))
+    assert looks.until(3.5)
+    assert of == [[1, 2]]
+
+
+def test_who_was_there_and_executes_another_program_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a script that becomes the server."""
+    looks = Looks(monkeypatch, 2, "tcp:80/http")
+    looks.running = {SHELL, WEB}
+
+    def goes_on() -> None:
+        looks.running = {HELD, WEB}
+
+    looks.meanwhile = goes_on
+    assert not looks.until(5.0)
+    assert looks.until(7.0)
+
+
 def test_what_changes_while_it_is_asked_is_asked_about_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

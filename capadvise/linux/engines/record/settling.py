@@ -90,6 +90,11 @@ class Settling:
         self._next = self._asked = self._asked_after = 0.0
         """Of the proposal: when it was asked for, and how long nothing had changed then."""
         self._stability = Stability()
+        self._before: frozenset[RunningProgram] | None = None
+        """What ran when a check was asked for."""
+        self._provoked: set[tuple[int, int]] = set()
+        """Pid and start of the processes that began while a check was tried: who serves whoever
+        connects (dovecot, postfix) makes them for that, and a trial has none until it is asked."""
         self._proposal: Background[str | None] | None = None
         self._waited = self._accepted = False
         """It was proposed after as long a wait as for one of which nothing is known; or earlier,
@@ -102,7 +107,7 @@ class Settling:
             return
         self._next, seen = now + _EVERY, self._stability
         there = pids()
-        ports, running = implicit_check.listening(root, there), implicit_check.running(there)
+        ports, running = implicit_check.listening(root, there), self._unprovoked(there)
         seen.look(
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
@@ -124,8 +129,17 @@ class Settling:
             asks = any(self._asked_after <= one < seen.steady for one in waits)
         if asks:
             self._asked, self._asked_after, lasting = now, seen.steady, seen.lasting
-            self._waited = seen.steady > wait
+            self._waited, self._before = seen.steady > wait, running
             self._proposal = Background(lambda: _proposed(root, lasting))
+
+    def _unprovoked(self, there: list[int]) -> frozenset[RunningProgram]:
+        """What runs, but for what our own questions have started."""
+        running = implicit_check.running(there)
+        if self._before is not None:
+            before = {(one.pid, one.started) for one in self._before}
+            self._provoked |= {(one.pid, one.started) for one in running} - before
+            self._before = None
+        return frozenset(one for one in running if (one.pid, one.started) not in self._provoked)
 
     @property
     def settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from capadvise.workload import Act, Step, Workload
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "unit", "none")
+_NAMED = 8
+"""So many reports of a folder."""
 _REPORTS = "a report is what `capadvise run -o FILE` writes"
 
 
@@ -52,6 +55,8 @@ def load(path: Path, catalog: Catalog) -> Report:
         if len(data) > MAX_BYTES:
             raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large for a report")
         raw = json.loads(data.decode())
+    except IsADirectoryError as error:
+        raise BadInput(f"{path}: a folder", hint=_inside(path)) from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -60,6 +65,12 @@ def load(path: Path, catalog: Catalog) -> Report:
             hint=_REPORTS,
         ) from error
     return loaded(raw, str(path), catalog)
+
+
+def _inside(folder: Path) -> str:
+    """A recording of several services is a folder of reports."""
+    inside = sorted(map(str, islice(folder.glob("*.json"), _NAMED)))
+    return f"name a report in it: {', '.join(inside)}" if inside else _REPORTS
 
 
 def loaded(raw: Any, name: str, catalog: Catalog) -> Report:

@@ -131,6 +131,13 @@ def test_a_report_may_lack_what_a_later_version_reads_from_proc(tmp_path: Path) 
         load(path, CATALOG)
 
 
+def test_a_folder_of_reports_says_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "web.json").write_text("{}")
+    with pytest.raises(BadInput, match="a folder") as caught:
+        load(tmp_path, CATALOG)
+    assert caught.value.hint == f"name a report in it: {tmp_path / 'web.json'}"
+
+
 def test_a_report_with_a_strange_capability_is_refused(tmp_path: Path) -> None:
     raw = dump(report(), CATALOG)
     raw["recordings"][0]["checks"][0]["cap"] = "CAP_TO_FLY"

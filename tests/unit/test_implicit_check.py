@@ -175,6 +175,14 @@ def test_a_later_try_waits_longer_but_not_until_it_is_killed(
     assert waits == [*((1, ["cron"], seconds) for seconds in (2, 10, 7, 1)), (1, ["cron"])]
 
 
+def test_a_program_can_be_called_like_the_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PID", str(os.getpid()))
+    assert implicit_check.main(["--starts=0", "--starts=9:1"]) == 1
+    assert capsys.readouterr().out == "missing: --starts=9:1\n"
+
+
 def test_what_has_ended_is_not_waited_for() -> None:
     with subprocess.Popen(["true"]) as process:
         until(lambda: procfs.state(process.pid) == "Z")

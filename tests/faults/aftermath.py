@@ -48,10 +48,12 @@ def kind_of(pid: int) -> str | None:
 
 
 def ours(root: int) -> dict[int, str]:
-    """The processes of one capadvise: pid → what it is."""
-    return {root: "supervisor"} | {
-        pid: kind for pid in descendants(root) if (kind := kind_of(pid)) is not None
-    }
+    """The processes of one capadvise: pid → what it is. What a guardian forks, as the target, has
+    its command line until its exec, and is not the guardian."""
+    kinds = {pid: kind for pid in descendants(root) if (kind := kind_of(pid)) is not None}
+    guardians = {pid for pid, kind in kinds.items() if kind == "guardian"}
+    forked = {pid: "forked" for pid in guardians if procfs.parent(pid) in guardians}
+    return {root: "supervisor"} | kinds | forked
 
 
 def containers(label: str, client: Sequence[str] = ("docker",)) -> list[str]:

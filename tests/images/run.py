@@ -138,21 +138,25 @@ def _data(recipe: Recipe) -> AbstractContextManager[str | None]:
     return verify.foreign_folder() if recipe.data else nullcontext()
 
 
-def _failing(recipe: Recipe, name: str, label: str, caps: tuple[str, ...]) -> Iterator[Failure]:
-    """What fails with just this set."""
+def _failing(
+    recipe: Recipe, name: str, label: str, caps: tuple[str, ...], *, must_stop: bool = False
+) -> Iterator[Failure]:
+    """What fails with just this set. ``must_stop``: see ``verify.serves``."""
     sources = {_NEW: verify.volume(f"capadvise-new-{os.getpid()}")}
     if recipe.data:
         sources[_OTHER] = verify.foreign_folder()
     for data, source in sources.items():
         with source as place:
-            if failed := verify.serves(recipe, name, place, caps):
+            if failed := verify.serves(recipe, name, place, caps, must_stop=must_stop):
                 yield Failure(label, data, failed.at, failed.words)
 
 
 def _spare(recipe: Recipe, name: str, floor: tuple[str, ...]) -> Iterator[str]:
-    """Those without which nothing fails."""
+    """Those without which nothing fails: it does not fail to stop, either, if it stops at all."""
+    stops = next(_failing(recipe, name, "", floor, must_stop=True), None) is None
     for cap in floor:
-        if next(_failing(recipe, name, "", tuple({*floor} - {cap})), None) is None:
+        less = tuple({*floor} - {cap})
+        if next(_failing(recipe, name, "", less, must_stop=stops), None) is None:
             yield cap
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,7 @@ from tests.support.containers import ENVIRONMENT, call
 _FOREIGN = 1234
 """A user that no image knows."""
 _EVERY = 0.2
+_KILLED = 128 + signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,11 @@ def words(recipe: Recipe, image: str, source: str | None, caps: Iterable[str]) -
     return ["--cap-drop=ALL", *added, *recipe.options, *mount, image, *recipe.arguments]
 
 
-def serves(recipe: Recipe, image: str, source: str | None, caps: Iterable[str]) -> Failed | None:
-    """Start it with these capabilities, ask it, restart it, and ask again: what fails first."""
+def serves(
+    recipe: Recipe, image: str, source: str | None, caps: Iterable[str], *, must_stop: bool = False
+) -> Failed | None:
+    """Start it with these capabilities, ask it, stop it and start it again, and ask again: what
+    fails first. ``must_stop``: also that docker has to kill it."""
     name = f"capadvise-{recipe.name}-{os.getpid()}"
     started = call("docker", "run", "--detach", "--name", name, *words(recipe, image, source, caps))
     try:
@@ -64,12 +69,19 @@ def serves(recipe: Recipe, image: str, source: str | None, caps: Iterable[str]) 
             return Failed("start", started.stderr)
         if said := _asked(name, recipe.request, recipe.patience):
             return Failed("start", said)
-        call("docker", "restart", name)
+        call("docker", "stop", name)
+        if must_stop and _exit_code(name) == _KILLED:
+            return Failed("stop", "it did not end when it was told to")
+        call("docker", "start", name)
         if said := _asked(name, recipe.again or recipe.request, recipe.patience):
             return Failed("restart", said)
         return None
     finally:
         call("docker", "rm", "--force", "--volumes", name)
+
+
+def _exit_code(container: str) -> int:
+    return int(call("docker", "inspect", "--format", "{{.State.ExitCode}}", container).stdout)
 
 
 def _asked(container: str, request: str, patience: float) -> str | None:

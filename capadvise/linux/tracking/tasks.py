@@ -246,11 +246,11 @@ class Task:
         if call in ("unshare", "setns"):
             flags = self.values[syscalls.ARGUMENTS[call]["flags"]]
             users = syscalls.makes_users(flags)
-            self.nested |= users
             if call == "unshare":  # setns(2) can lead into our own, too
                 if users:
                     self.note_users_made()
                 self.children_other_pids |= syscalls.makes_pids(flags)
+            self.nested |= users  # not yet when it makes one
 
     def forked(self, parent: int) -> Task:
         """What a child begins as; ``parent`` is this one's pid."""

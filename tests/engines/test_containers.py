@@ -202,7 +202,7 @@ def test_compose_run_is_about_the_one_service(tmp_path: Path) -> None:
         ),
         ("podman --remote run BOX true", {}, 3, "podman"),
         ("docker run --rm localhost:1/no/image true", {}, 3, "cannot be pulled"),
-        ("docker run BOX true", {"PATH": "/nowhere"}, 3, "docker is not installed"),
+        ("docker run BOX true", {"PATH": "/nowhere"}, 127, "docker: command not found"),
         ("docker compose -f /nowhere.yaml up", {}, 3, "/nowhere.yaml"),
         ("docker run --rm --network=none BOX nosuch", {}, 127, "could not start"),
         ("docker run --rm --network=none BOX /data/file", {}, 126, "could not start"),

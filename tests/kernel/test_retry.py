@@ -451,7 +451,7 @@ OTHERS_SIGNAL = """if True:
     signal.signal(signal.SIGSTKFLT, lambda number, _: seen.append(number))
     os.kill(os.getpid(), signal.SIGSTKFLT)
     open("foreign/secret").close()
-    print(*map(int, seen))
+    print(*map(int, seen), flush=True)
     signal.signal(signal.SIGSTKFLT, signal.SIG_IGN)
     open("foreign/secret").close()
     signal.signal(signal.SIGSTKFLT, signal.SIG_DFL)

@@ -24,7 +24,9 @@ CHOWN, BINDS = Cap.parse("CHOWN"), Cap.parse("NET_BIND_SERVICE")
 
 
 @pytest.mark.parametrize("is_up", [False, True], ids=["passed once", "up again"])
-def test_all_are_begun_as_soon_as_the_second_start_is_up(is_up: bool) -> None:
+def test_all_are_begun_as_soon_as_the_second_start_is_up(
+    monkeypatch: pytest.MonkeyPatch, is_up: bool
+) -> None:
     """What it has used is known then; that it goes on so is a wait."""
     job = Job(
         ("x",), Workload("daemon", check="true"), "container", limit=frozenset((CHOWN, BINDS))
@@ -42,7 +44,7 @@ def test_all_are_begun_as_soon_as_the_second_start_is_up(is_up: bool) -> None:
     def ahead(attempts: Sequence[Attempt]) -> None:
         begun[:] = attempts
 
-    proof.trials.ahead = ahead  # type: ignore[method-assign]
+    monkeypatch.setattr(proof.trials, "ahead", ahead)
     later = replace(recording(check("CHOWN", "setattr_prepare", "chown")), start=2)
     seen = (recording(BIND), later) if is_up else (recording(BIND),)
     outcome = TrialOutcome(True, "", 2.0, Observed(0))

@@ -151,6 +151,10 @@ class Client:
         with suppress(EngineError):
             self.remove_all(ids)
 
+    def remove_labelled(self, label: str) -> None:
+        """``remove_all`` of the containers with a label. Raises EngineError likewise."""
+        self.remove_all(self.labelled(label))
+
     def remove_all(self, ids: Iterable[str]) -> None:
         """Kill and remove, with anonymous volumes. Raises EngineError where one may be left."""
         if ids := tuple(ids):

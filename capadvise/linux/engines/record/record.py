@@ -24,7 +24,6 @@ from capadvise.linux.engines.cli.client import (
     rm_by_label,
 )
 from capadvise.linux.engines.cli.container import PROJECT_LABEL
-from capadvise.linux.engines.cli.docker_client import DockerClient
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.engines.record import podman_compose, service_names
 from capadvise.linux.engines.record.beside import check_of
@@ -200,13 +199,10 @@ def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     would have left."""
     ours = start.project or start.stopped or is_on(start.invocation.options, "rm")
     left = () if ours else tuple(roster.left())
-    removal = _removal(start)
-    if isinstance(start.client, DockerClient):
-        for _ in range(2):  # one may just have been made
-            with suppress(EngineError):
-                start.client.remove_all(start.client.labelled(start.label))
-        removal = removal[1:]
-    remove_containers(removal)
+    for _ in range(2):  # one may just have been made
+        with suppress(EngineError):
+            start.client.remove_labelled(start.label)
+    remove_containers(_removal_besides(start))
     return left
 
 
@@ -266,11 +262,17 @@ def _reaching(start: Start, check: str | None) -> str | None:
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
-    """What is removed at the end: containers, and all of a compose project of our own; of another
-    one of podman-compose, the pod if nothing is left in it. Pairs of commands, see
+    """What is removed at the end: the containers, and more. Pairs of commands, see
     ``process_tree.remove_containers``."""
+    containers = rm_by_label(start.client.argv, start.label, _removal_of(start))
+    return [containers, *_removal_besides(start)]
+
+
+def _removal_besides(start: Start) -> list[list[list[str]]]:
+    """All of a compose project of our own; of another one of podman-compose, the pod if nothing is
+    left in it."""
     client, rm = list(start.client.argv), _removal_of(start)
-    pairs = [rm_by_label(client, start.label, rm)]
+    pairs: list[list[list[str]]] = []
     if start.project:
         pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}", rm))
         for kind, listing in made_for(start.project).items():
@@ -279,7 +281,7 @@ def _removal(start: Start) -> list[list[list[str]]]:
         pod = f"--filter=name=^{re.escape(podman_compose.pod_of(start.compose))}$"
         empty = () if start.project else ("--filter=ctr-number=0",)
         pods = [*client, "pod", "ls", "--quiet", "--no-trunc", pod, *empty]
-        pairs.insert(1, [pods, [*client, "pod", "rm", "--force"]])
+        pairs.insert(0, [pods, [*client, "pod", "rm", "--force"]])
     return pairs
 
 

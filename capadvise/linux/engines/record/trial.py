@@ -175,7 +175,7 @@ def _remove(start: Start) -> None:
 
 def _remove_all(start: Start) -> None:
     client = start.client
-    client.remove_all(client.labelled(start.label))
+    client.remove_labelled(start.label)
     if start.project and client.engine == "podman":
         pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
         if ids := tuple(client.call(*pods).split()):

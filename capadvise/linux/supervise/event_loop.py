@@ -46,14 +46,17 @@ class EventLoop:
         signals: Signals,
         command: Command,
         limits: Limits,
+        began: float | None = None,
     ) -> None:
-        """Of ``command``, only what concerns the health check is used."""
+        """Of ``command``, only what concerns the health check is used. ``began``: when the subject
+        was let go, by the monotonic clock; None: now."""
         self.subject, self.sources = subject, sources
         self.state = State()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
         """(program, effective uid, effective gid) when the health check passed."""
-        self.clock = self._busy = time.monotonic()
-        self._began = time.time()
+        self._busy = now = time.monotonic()
+        self.clock = now if began is None else began
+        self._began = time.time() - (now - self.clock)
         self._signals, self._limits = signals, limits
         self._check_limit, self._tell = command.check_limit, command.doubt
         self._check_after, self._begun_at = command.check_after, 0.0

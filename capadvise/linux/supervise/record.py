@@ -62,10 +62,10 @@ def observe(
     ):
         held = HeldCommand.read(ready.held)
         own_caps.keep()
-        ready.release(_load)
+        released = ready.release(_load)
         from capadvise.linux.supervise.record_command import follow  # loaded by now
 
-        observation = follow(ready, command, user, held, onlooker)
+        observation = follow(ready, command, user, held, onlooker, released)
         seen(observation)
         return observation
 

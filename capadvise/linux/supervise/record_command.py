@@ -36,12 +36,13 @@ def follow(
     user: dict[str, Any] | None,
     held: HeldCommand,
     onlooker: Onlooker | None,
+    released: float,
 ) -> Observation:
-    """Follow it to its end. See ``record.observe``."""
+    """Follow it to its end. See ``record.observe`` and ``Session.release``."""
     clients = EngineClients()
     ids = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     starts = OneCommand(ready.held, held.processes)
-    loop = _loop(ready, command, starts, ids, clients, held)
+    loop = _loop(ready, command, starts, ids, clients, held, released)
     sets = recording.Held(
         bounding=held.sets.bounding,
         permitted=held.sets.permitted if user else held.sets.bounding,
@@ -86,6 +87,7 @@ def _loop(
     ids: tuple[int, int],
     clients: EngineClients,
     held: HeldCommand,
+    released: float,
 ) -> EventLoop:
     listener = ready.listener
     subject = CommandSubject(
@@ -100,7 +102,7 @@ def _loop(
         *(command.kind, command.seconds, command.patience, command.patience),
         rest_patience=command.rest_patience,
     )
-    return EventLoop(subject, sources, ready.signals, command, limits)
+    return EventLoop(subject, sources, ready.signals, command, limits, released)
 
 
 def _tracker(

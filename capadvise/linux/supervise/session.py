@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,10 +80,12 @@ class Session:
     listener: Listener | None
     meanwhile: Iterable[Callable[[], object]]
 
-    def release(self, loading: Callable[[], object] = lambda: None) -> None:
-        """Let the target exec, and load what follows it. Raises CannotStart. A guardian that is
+    def release(self, loading: Callable[[], object] = lambda: None) -> float:
+        """Let the target exec, and load what follows it. When it was let go, by the monotonic
+        clock. Raises CannotStart. A guardian that is
         gone before it could tell was most likely ended by the target, which runs then: its subject
         sees that."""
+        released = time.monotonic()
         self.guardian.send("go")
         loaded = Background(loading)
         while not loaded.ended:
@@ -92,6 +95,7 @@ class Session:
         self.work_meanwhile()
         with suppress(GuardianLost):
             _wait_for(self.guardian, "started")
+        return released
 
     def work_meanwhile(self) -> None:
         """Begin with what will be needed afterwards. Not before: the target would wait for it."""

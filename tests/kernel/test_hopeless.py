@@ -25,8 +25,7 @@ check: test -e $W/up && sleep 1
 
 @pytest.mark.parametrize("after", [HANGS, CRASH_LOOP], ids=["hangs", "loops"])
 def test_what_stands_still_is_given_up(after: str, tmp_path: Path) -> None:
-    """Below the time-out: six times as long as a start takes, of which the first trial makes three,
-    and six seconds at least. What is needed is found all the same."""
+    """What ends it says that it was not the time-out. What is needed is found all the same."""
     workload, report = tmp_path / "workload.yaml", tmp_path / "report.json"
     workload.write_text(_WORKLOAD.format(after=after))
     words = [CAPADVISE, "prove", str(workload), "-o", str(report)]
@@ -37,5 +36,3 @@ def test_what_stands_still_is_given_up(after: str, tmp_path: Path) -> None:
     failed = [trial for trial in proof["trials"] if not trial["passed"]]
     assert failed
     assert all("nothing new happened any more" in one["differences"][0] for one in failed), failed
-    timeout = max(6, 6 * proof["trials"][0]["seconds"] / 3)
-    assert max(trial["seconds"] for trial in failed) < timeout

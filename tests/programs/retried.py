@@ -176,17 +176,20 @@ def interrupted() -> None:
     """A call that blocks is interrupted by a signal, and made again by the kernel."""
     os.mkfifo("foreign/fifo", 0o600)
     os.chown("foreign/fifo", OTHER, OTHER)
-    seen = []
-    signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    signalled, signals = os.pipe()
+    os.set_blocking(signals, False)
+    signal.set_wakeup_fd(signals)  # is told at once: a handler of Python's waits for the call's end
+    signal.signal(signal.SIGALRM, lambda *_: None)
     signal.siginterrupt(signal.SIGALRM, False)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     if os.fork() == 0:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        time.sleep(0.4)
+        for _ in range(3):
+            os.read(signalled, 1)
         with open("foreign/fifo", "w") as file:
             file.write("through")
         os._exit(0)
-    print(read("foreign/fifo"), len(seen) > 2)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    print(read("foreign/fifo"))
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
     def give_up(*_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)  # at Python's end, it would be its end
@@ -194,6 +197,7 @@ def interrupted() -> None:
 
     signal.signal(signal.SIGALRM, give_up)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
         read("foreign/fifo")
     except TimeoutError:
         print("gave up")
@@ -205,17 +209,22 @@ def once() -> None:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     print(said(os.open, "foreign/file", flags), said(os.open, "foreign/file", flags))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+    (became, becomes), (sent, sends) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(sends)
         os.setuid(OTHER)
+        os.write(becomes, b".")
+        os.read(sent, 1)
         count = 0
-        while signal.sigtimedwait({signal.SIGRTMIN}, 1):  # these queue up
+        while signal.sigtimedwait({signal.SIGRTMIN}, 0):  # these queue up
             count += 1
         print("signals", count, flush=True)
         os._exit(0)
-    time.sleep(0.3)
+    os.read(became, 1)
     for _ in range(3):
         os.kill(child, signal.SIGRTMIN)
+    os.close(sends)
     os.wait()
 
 
@@ -294,7 +303,8 @@ def silent() -> None:
     with open("/proc/kallsyms") as file:
         print(file.read(16) > "0000000000000001")
     child = subprocess.Popen(["setpriv", "--reuid", str(OTHER), "sleep", "30"])
-    time.sleep(0.3)
+    while os.stat(f"/proc/{child.pid}").st_uid != OTHER:
+        time.sleep(0.01)
     with open(f"/proc/{child.pid}/stat") as file:
         print(file.read().split()[27] != "0")  # the start of its stack
     child.kill()

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.support.containers import (
 from tests.support.late_docker import late_events
 from tests.support.runs import CAPADVISE
 from tests.support.terminal import Terminal
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
 
@@ -143,23 +144,44 @@ def test_ctrl_c_reaches_the_container_as_with_docker_run_it(tmp_path: Path) -> N
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
 
 
-@pytest.mark.parametrize("times", [1, 2], ids=["once: it is stopped", "twice: it is killed"])
-def test_ctrl_c_ends_a_container_that_is_deaf(times: int, tmp_path: Path) -> None:
+PATIENT = """
+import sys
+from dataclasses import replace
+from capadvise.cli import main
+from capadvise.linux.engines.record import record
+run, patience = record._run, float(sys.argv.pop(1))
+def patient(start, command, *others, **more):
+    return run(start, replace(command, patience=patience), *others, **more)
+record._run = patient
+sys.exit(main(sys.argv[1:]))
+"""
+"""Lets the engine wait for so many seconds before it kills what it stops."""
+
+
+@pytest.mark.parametrize(
+    ("times", "patience"), [(1, "1"), (2, "600")], ids=["once: it is stopped", "twice: it is killed"]
+)
+def test_ctrl_c_ends_a_container_that_is_deaf(times: int, patience: str, tmp_path: Path) -> None:
     """The first process of a container ignores every signal that it has no handler for; this one
-    ignores SIGTERM, too: to stop it can take the engine ten seconds, to kill it none."""
+    ignores SIGTERM, too."""
     name, report = f"{MARK}-deaf", tmp_path / "report.json"
     script = "trap '' TERM INT; chown 5 /data/file; while :; do sleep 0.2; done"
     start = ("docker", "run", "--name", name, "--network=none", BOX, "sh", "-c", script)
-    process = _started(name, "-q", "-o", str(report), "--", *start)
+    words = [sys.executable, "-c", PATIENT, patience, "run", "-q", "-o", str(report), "--", *start]
+    process = subprocess.Popen(words, env=ENVIRONMENT, start_new_session=True)
     _begun(name)
-    began = time.monotonic()
     for _ in range(times):
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.3)
-    process.wait(60)
-    assert times == 1 or time.monotonic() - began < 10
+        until(lambda: not _is_pending(process.pid, signal.SIGINT))
+    process.wait(PATIENCE)
     assert json.loads(report.read_text())["proposal"]["cap_add"] == ["CHOWN"]
     assert not containers("docker")
+
+
+def _is_pending(pid: int, number: int) -> bool:
+    """Whether a process has yet to take a signal: one of the same kind would be lost."""
+    status = procfs.parse_status(Path(f"/proc/{pid}/status").read_text())
+    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
 
 
 def test_unhealthy_ends_the_wait_and_says_why(tmp_path: Path) -> None:

@@ -160,11 +160,13 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     command: str, number: signal.Signals, times: int, tmp_path: Path
 ) -> None:
     began, path = tmp_path / "began", tmp_path / "r.json"
-    script = f"echo >>{began}; sleep 1 && chown nobody f"
+    before = {"prove": 1, "run": 2}[command]  # the recording, too
+    held = f"[ $(wc -l <{began}) -le {before} ] || sleep 600"
+    script = f"echo >>{began}; {held}; chown nobody f"
     text = f"name: w\nsetup: touch f\ncommand: '{script}'\n"
-    words, code, before = {
-        "prove": ([str(workload(tmp_path, text))], 130, 1),
-        "run": (["--prove", "--", "sh", "-c", script], 130, 2),  # the recording, too
+    words = {
+        "prove": [str(workload(tmp_path, text))],
+        "run": ["--prove", "--", "sh", "-c", script],
     }[command]
     here = tmp_path / "here"  # trials of what was run there write to a copy
     here.mkdir()
@@ -182,7 +184,8 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.05)
-    assert process.wait(PATIENCE) == code
+    late = [-number] if times > 1 else []  # all is done, and its interpreter has no handler more
+    assert process.wait(PATIENCE) in (130, *late)
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
     assert "CAP_CHOWN" in proof["floor"]["caps"]

@@ -12,7 +12,8 @@ import pytest
 
 from capadvise.linux.ftrace import tracefs
 from tests.support.attaching import attach
-from tests.support.containers import ENVIRONMENT, PODMAN, REDIS, call, owner_inside
+from tests.support.containers import ENVIRONMENT, PODMAN, REDIS, call, owner_inside, root_of
+from tests.support.trace_buffers import all_instances
 from tests.support.wait import until
 
 DOCKER = ("docker",)
@@ -56,7 +57,7 @@ def test_what_is_executed_meanwhile_counts(
 ) -> None:
     """And nothing of the runtime does, nor of another container. What podman executes is followed
     in time only where the machine is not too busy, so that it takes a while here."""
-    script = "chown 5 /etc" if engine == DOCKER else "sleep 1; chown 5 /etc"
+    script = "chown 5 /etc" if engine == DOCKER else "sleep 3; chown 5 /etc"
     with (
         container(engine, image_of(engine, request), "sleep 1000") as name,
         container(
@@ -79,9 +80,16 @@ def test_a_container_that_fails_for_want_of_a_capability(
     engine: Engine, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """docker's seccomp profile refuses mount before the kernel is asked; podman's does not."""
-    script = "while sleep 0.1; do busybox mount -t tmpfs x /tmp 2>&-; done"
+    script = "while sleep 0.1; do busybox mount -t tmpfs x /tmp 2>&-; echo >>/tried; done"
     with container(engine, image_of(engine, request), script) as name:
-        result = attach(name, lambda: time.sleep(1), tmp_path / "report.json")
+        tried = Path(root_of(engine[0], name), "tried")
+        until(tried.exists)
+
+        def once_more() -> None:
+            before = tried.stat().st_size
+            until(lambda: tried.stat().st_size >= before + 2)
+
+        result = attach(name, once_more, tmp_path / "report.json")
     assert result.recommended == {"SYS_ADMIN"}
     (recording,) = result.report["recordings"]
     (check,) = (check for check in recording["checks"] if check["syscall"] == "mount")
@@ -144,7 +152,8 @@ def test_another_container_that_starts_meanwhile_is_left_alone(
 def _ignored() -> set[str]:
     """The threads that no capadvise on this machine will record."""
     ignored: set[str] = set()
-    for file in (tracefs.find() / "instances").glob(f"{tracefs.PREFIX}*/set_event_notrace_pid"):
-        with suppress(OSError):  # one that has ended is removed meanwhile
-            ignored |= set(file.read_text().split())
+    with all_instances() as folder:
+        for file in folder.glob(f"{tracefs.PREFIX}*/set_event_notrace_pid"):
+            with suppress(OSError):  # one that has ended is removed meanwhile
+                ignored |= set(file.read_text().split())
     return ignored

@@ -159,7 +159,9 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(
-    ("times", "patience"), [(1, "1"), (2, "600")], ids=["once: it is stopped", "twice: it is killed"]
+    ("times", "patience"),
+    [(1, "1"), (2, "600")],
+    ids=["once: it is stopped", "twice: it is killed"],
 )
 def test_ctrl_c_ends_a_container_that_is_deaf(times: int, patience: str, tmp_path: Path) -> None:
     """The first process of a container ignores every signal that it has no handler for; this one

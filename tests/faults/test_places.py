@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.faults.aftermath import in_mounts_of_its_own, nothing_is_left, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
+from tests.support.trace_buffers import unread
 from tests.support.wait import until
 
 FULL_DISK = """
@@ -77,7 +77,7 @@ def test_what_the_buffer_could_not_keep_is_counted_and_said(tmp_path: Path, mark
         text=True,
     )
     until((tmp_path / "ready").exists)
-    time.sleep(1)  # the exec has been read
+    until(lambda: not unread(process.pid))  # the exec has been read
     os.kill(process.pid, signal.SIGSTOP)  # nobody reads
     (tmp_path / "go").touch()
     until((tmp_path / "done").exists)

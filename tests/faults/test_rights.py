@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.support.containers import BOX
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import Tmux
+from tests.support.trace_buffers import unread
 from tests.support.wait import until
 
 UNDER_FILTER = Path(__file__).parents[1] / "programs" / "under_filter.py"
@@ -113,7 +113,7 @@ def test_of_containers(marked: Marked, tmp_path: Path) -> None:
     process = subprocess.Popen([*RUN, "-o", str(report), "--", *inside])
     until(marked.processes)
     assert_cut_down(process.pid, threads=2)
-    time.sleep(1)  # it is looked at when its exec is read
+    until(lambda: not unread(process.pid))  # it is looked at when its exec is read
     end(process)
     sysctls = json.loads(report.read_text())["posture"]["sysctls"]
     assert "net.ipv4.ip_unprivileged_port_start" in sysctls  # of a network that was entered

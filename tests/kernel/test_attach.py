@@ -17,8 +17,9 @@ import pytest
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
-from tests.support.attaching import attach, instances, start
+from tests.support.attaching import attach, start
 from tests.support.runs import CAPADVISE, Result
+from tests.support.trace_buffers import instances
 from tests.support.wait import until
 
 THREAD = """

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.support.containers import composed
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE
 from tests.support.tmux import Tmux, terminal
+from tests.support.trace_buffers import overwritten
 from tests.support.wait import until
 
 NGINX = """\
@@ -179,7 +179,7 @@ def test_events_that_were_dropped_are_said_at_once(user: Tmux, tmp_path: Path) -
     target = next(pid for pid in running("exists('stop')") if procfs.comm(pid) not in OURS)
     recorder = procfs.parent(procfs.parent(target))  # the guardian is between them
     os.kill(recorder, signal.SIGSTOP)
-    time.sleep(2)
+    until(lambda: overwritten(recorder))
     os.kill(recorder, signal.SIGCONT)
     user.wait("events dropped · ")
     (tmp_path / "stop").touch()

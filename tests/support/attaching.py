@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from capadvise.linux.ftrace import tracefs
 from tests.support.runs import CAPADVISE, Result
 
 
@@ -38,8 +37,3 @@ def attach(
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     return Result(process.returncode, out, err, json.loads(report.read_text()))
-
-
-def instances(pid: int) -> list[Path]:
-    """The trace buffers of one capadvise that are there."""
-    return list((tracefs.find() / "instances").glob(f"{tracefs.PREFIX}{pid}-*"))

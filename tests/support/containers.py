@@ -52,10 +52,15 @@ def trials_of(image: str, engine: str = "docker") -> list[str]:
 
 def owner_inside(engine: str, container: str, path: str) -> int | None:
     """To whom a file in a container that runs belongs; None where it does not run, or has none."""
-    words = ("inspect", "--format={{.State.Pid}}", container)
     with suppress(OSError):
-        return os.stat(f"/proc/{call(*CLIENTS[engine], *words).stdout.strip()}/root{path}").st_uid
+        return os.stat(f"{root_of(engine, container)}{path}").st_uid
     return None
+
+
+def root_of(engine: str, container: str) -> str:
+    """Where the root of a container that runs is on this machine."""
+    words = ("inspect", "--format={{.State.Pid}}", container)
+    return f"/proc/{call(*CLIENTS[engine], *words).stdout.strip()}/root"
 
 
 def composed(folder: Path, *options: str) -> dict[str, Any]:

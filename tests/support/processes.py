@@ -11,6 +11,7 @@ from pathlib import Path
 
 from capadvise.linux.ftrace import tracefs
 from capadvise.linux.kernel import procfs
+from tests.support.trace_buffers import all_instances
 
 _numbers = count()
 
@@ -49,9 +50,5 @@ class Marked:
 
 def leftovers() -> set[str]:
     """Trace instances whose supervisor is gone; the tests' own neighbours may have live ones."""
-    root = tracefs.find()
-    try:
-        return {path.name for path in procfs.abandoned(root / "instances", tracefs.PREFIX)}
-    finally:
-        if root.parent == Path("/proc/self/fd"):
-            os.close(int(root.name))
+    with all_instances() as folder:
+        return {path.name for path in procfs.abandoned(folder, tracefs.PREFIX)}

@@ -121,7 +121,7 @@ from capadvise.linux.supervise.session import Session
 let_go = Session.release
 def release(session, *loading):
     tracefs.write(session.buffers.quiet.folder / "set_event", "")
-    let_go(session, *loading)
+    return let_go(session, *loading)
 Session.release = release
 sys.exit(main(["run", "--no-tui", "-o", "/dev/null", "--", "true"]))
 """

@@ -68,7 +68,7 @@ let_go = Session.release
 def release(session, *loading):
     print(session.held, flush=True)
     sys.stdin.read()
-    let_go(session, *loading)
+    return let_go(session, *loading)
 Session.release = release
 sys.exit(main(sys.argv[1:]))
 """

@@ -79,3 +79,36 @@ def test_its_end_is_noted_before_it_is_told(silent: int) -> None:
     subject: Any = Told(silent)
     EventLoop(subject, sources, signals, Command(("true",)), Limits()).run()
     assert done[:2] == ["noted", f"told {signal.SIGTERM:d}"]
+
+
+def test_the_time_begins_when_the_target_is_let_go(
+    silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: to stop what is up, for a recording in its place, can take longer than --for."""
+    now, stopped = [0.0], list[float]()
+    monkeypatch.setattr(
+        event_loop, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1000 + now[0])
+    )
+
+    class Working(Gone):
+        def update(self) -> list[MainExited]:
+            now[0] += 1
+            return super().update() if stopped else []
+
+        def stop(self) -> None:
+            stopped.append(now[0])
+
+    sources: Any = SimpleNamespace(
+        fds=[],
+        events=[],
+        read=lambda: True,
+        finish=lambda: None,
+        note_stopping=lambda *, stopping: None,
+    )
+    signals: Any = SimpleNamespace(fd=silent, before=(), received=tuple)
+    subject: Any = Working(silent)
+    loop = EventLoop(subject, sources, signals, Command(("true",)), Limits(seconds=5))
+    now[0] = 20
+    loop.count_from(20)
+    loop.run()
+    assert stopped == [26]

@@ -46,17 +46,14 @@ class EventLoop:
         signals: Signals,
         command: Command,
         limits: Limits,
-        began: float | None = None,
     ) -> None:
-        """Of ``command``, only what concerns the health check is used. ``began``: when the subject
-        was let go, by the monotonic clock; None: now."""
+        """Of ``command``, only what concerns the health check is used."""
         self.subject, self.sources = subject, sources
         self.state = State()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
         """(program, effective uid, effective gid) when the health check passed."""
-        self._busy = now = time.monotonic()
-        self.clock = now if began is None else began
-        self._began = time.time() - (now - self.clock)
+        self.clock = self._busy = time.monotonic()
+        self._began = time.time()
         self._signals, self._limits = signals, limits
         self._check_limit, self._tell = command.check_limit, command.doubt
         self._check_after, self._begun_at = command.check_after, 0.0
@@ -110,6 +107,11 @@ class EventLoop:
         self._decide(decisions.StopOrdered())
 
     # ------------------------------------------------------------ the loop
+
+    def count_from(self, released: float) -> None:
+        """The subject was let go then, by the monotonic clock: its time begins there."""
+        self.clock = self._busy = released
+        self._began = time.time() - (time.monotonic() - released)
 
     def run(self, each_round: Callable[[], None] | None = None) -> None:
         """Read until the subject has ended. ``each_round`` is called after each round."""

@@ -42,7 +42,8 @@ def follow(
     clients = EngineClients()
     ids = (user["uid"], user["gid"]) if user else (os.getuid(), os.getgid())
     starts = OneCommand(ready.held, held.processes)
-    loop = _loop(ready, command, starts, ids, clients, held, released)
+    loop = _loop(ready, command, starts, ids, clients, held)
+    loop.count_from(released)
     sets = recording.Held(
         bounding=held.sets.bounding,
         permitted=held.sets.permitted if user else held.sets.bounding,
@@ -87,7 +88,6 @@ def _loop(
     ids: tuple[int, int],
     clients: EngineClients,
     held: HeldCommand,
-    released: float,
 ) -> EventLoop:
     listener = ready.listener
     subject = CommandSubject(
@@ -102,7 +102,7 @@ def _loop(
         *(command.kind, command.seconds, command.patience, command.patience),
         rest_patience=command.rest_patience,
     )
-    return EventLoop(subject, sources, ready.signals, command, limits, released)
+    return EventLoop(subject, sources, ready.signals, command, limits)
 
 
 def _tracker(

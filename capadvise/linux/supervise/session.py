@@ -81,10 +81,9 @@ class Session:
     meanwhile: Iterable[Callable[[], object]]
 
     def release(self, loading: Callable[[], object] = lambda: None) -> float:
-        """Let the target exec, and load what follows it. When it was let go, by the monotonic
-        clock. Raises CannotStart. A guardian that is
-        gone before it could tell was most likely ended by the target, which runs then: its subject
-        sees that."""
+        """Let the target exec, and load what follows it. Returns when it was let go, by the
+        monotonic clock. Raises CannotStart. A guardian that is gone before it could tell was most
+        likely ended by the target, which runs then: its subject sees that."""
         released = time.monotonic()
         self.guardian.send("go")
         loaded = Background(loading)

@@ -171,7 +171,7 @@ def run_containers(
             start.client.call("stop", *(one.id for one in start.stopped))
         roster.open()
         try:
-            ready.release()
+            run.loop.count_from(ready.release())
             run.loop.run(
                 None if onlooker is None else lambda: onlooker(run.loop, lambda: so_far(run))
             )

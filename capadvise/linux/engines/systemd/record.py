@@ -119,7 +119,7 @@ def run_unit(
 
         own_caps.keep()
         with under or nullcontext():
-            ready.release()
+            loop.count_from(ready.release())
             loop.run(
                 None
                 if onlooker is None

@@ -180,6 +180,20 @@ def test_what_was_seen_of_a_pod_outlives_the_recording(kubelet: Node, tmp_path: 
     assert kept["recordings"][-1]["interrupted"] is True
 
 
+def test_a_container_that_is_gone_before_it_is_read_is_told(kubelet: Node, tmp_path: Path) -> None:
+    with kubelet.pod("web-1") as pod:
+        process = start(f"{kubelet.namespace}/web-1", "-o", str(tmp_path))
+        process.send_signal(signal.SIGSTOP)
+        assert pod.ended(pod.run("init", "sh", "-c", "mknod /x c 1 3")) == 0
+        process.send_signal(signal.SIGCONT)
+        web = pod.run("web", *WEB)
+        until(lambda: pod.execute(web, "test", "-e", "/data/file") == 0)
+        reports = ended(process, tmp_path, kubelet)
+    assert set(reports) == {"web-1.web"}
+    (caution,) = reports["web-1.web"]["recordings"][0]["cautions"]
+    assert "which containers began before they were gone" in caution
+
+
 def test_it_ends_with_the_pod(kubelet: Node, tmp_path: Path) -> None:
     """And one that has seen no container says so."""
     with kubelet.pod("short-1"):

@@ -8,9 +8,13 @@ class NotOurs:
 
     status: int | None = None
     """How it ends, only its parent is told."""
-    cautions: tuple[str, ...] = ()
     health = None
     ended = False
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Nothing was missed."""
+        return ()
 
     def check_environment(self) -> dict[str, str]:
         """Nothing besides."""

@@ -13,6 +13,10 @@ from capadvise.linux.supervise.guardian_client import GuardianProcess
 _GRACE = 3.0
 """Seconds between the end of a pod and the start of another one of its name."""
 _EVERY = 0.2
+_UNREAD = (
+    "this machine was too busy to read which containers began before they were gone ({} of them): "
+    "the needs of those that were of these pods are missing"
+)
 
 
 class PodsSubject(NotOurs):
@@ -23,6 +27,11 @@ class PodsSubject(NotOurs):
         self._starts, self._guardian, self._come = starts, guardian, come
         self._next, self._alive = 0.0, time.monotonic()
         self.fds = (guardian.report,)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What of the containers was missed."""
+        return (_UNREAD.format(self._starts.unread),) if self._starts.unread else ()
 
     @property
     def begun(self) -> bool:

@@ -104,11 +104,17 @@ def attach_pods(
         finally:
             execs.stop()
         if not starts.starts:
-            raise CannotObserve(
-                f"no container of {pods} ran on this machine meanwhile",
-                hint="run capadvise on the node of the pod, in its initial pid namespace",
-            )
+            raise _nothing_of(pods, subject)
         return tuple(_observations(run, _digests(starts)))
+
+
+def _nothing_of(pods: Pods, subject: PodsSubject) -> CannotObserve:
+    if subject.cautions:
+        return CannotObserve(f"nothing of {pods} was recorded: {subject.cautions[0]}")
+    return CannotObserve(
+        f"no container of {pods} ran on this machine meanwhile",
+        hint="run capadvise on the node of the pod, in its initial pid namespace",
+    )
 
 
 def _each_round(

@@ -75,6 +75,8 @@ class PodStarts:
         """By the id of the container, in the order in which they began."""
         self.sandboxes: dict[int, int] = {}
         """The processes that hold the namespaces of pods that are of interest: pid → start time."""
+        self.unread = 0
+        """So many containers were gone before it could be read which ones they are."""
         self._orders: dict[int, _Order] = {}
         self._created: dict[str, CriContainer] = {}
         self._looks: dict[str, Posture] = {}
@@ -133,8 +135,9 @@ class PodStarts:
         """Who begins, while that waits to be started: a short program is gone before we hear of
         its exec."""
         if task.runtime not in self._orders:  # it was too busy here to be asked in time
-            place = parse_place(procfs.cgroup(pid))
-            if place is None:
+            group = procfs.cgroup(pid)
+            self.unread += not group
+            if (place := parse_place(group)) is None:
                 return
             self._orders[task.runtime] = _Order(place.container, probe=False)
             if (made := node.created(place.container)) is not None:

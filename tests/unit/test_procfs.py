@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
+from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.processors import busy_seconds
 from capadvise.linux.running import newcomers
+from tests.support.recordings import CATALOG
+from tests.support.wait import until
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -67,3 +71,32 @@ def test_a_new_process_has_a_new_number() -> None:
         assert before is not None
         assert newcomers.newest() != before
         assert process.pid in newcomers.Newcomers().look()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        (["sleep", "300"], 300),
+        ([sys.executable, "-c", "import time; time.sleep(300)"], 300),  # until a time
+        (["cat"], 0),
+    ],
+)
+def test_who_sleeps_and_for_how_long(words: list[str], seconds: float) -> None:
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        try:
+            until(lambda: procfs.nap(process.pid) > 0 if seconds else _reads(process.pid))
+            assert seconds / 2 <= procfs.nap(process.pid) <= seconds + 1
+        finally:
+            process.kill()
+    assert procfs.nap(process.pid) == 0
+
+
+def _reads(pid: int) -> bool:
+    return procfs.comm(pid) == "cat" and procfs.state(pid) == "S"
+
+
+def test_the_numbers_of_the_calls_that_sleep() -> None:
+    syscalls, names = CATALOG.syscalls, ("nanosleep", "clock_nanosleep")
+    for machine, table in procfs._NAPS.items():
+        numbers = syscalls.numbers[AUDIT_ARCHS[MACHINES[machine]]]
+        assert list(table) == [numbers[name] for name in names]

@@ -202,3 +202,45 @@ def test_what_changes_while_it_is_asked_is_asked_about_again(
     assert not looks.until(4.0)
     assert looks.until(4.25)
     assert looks.asked == [0.75, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("naps", "settled"),
+    [
+        ([8.0], 11),  # before its next step
+        ([5.0, 5.0], 13),
+        ([20.0, 20.0], 33),  # not longer than half a minute in all
+        ([1e9], 3),  # until it is told to stop
+        ([1.0] * 60, 5),  # in a loop
+        ([], 3),
+    ],
+)
+def test_a_start_that_sleeps_is_waited_for(naps: list[float], settled: float) -> None:
+    """As ``sleep 8`` before the server, each a process of its own."""
+    stability, now = Stability(), 0.0
+    while now < 99:
+        at = next((i for i in range(len(naps)) if now < sum(naps[: i + 1])), None)
+        sleeping = {} if at is None else {_sleep(20 + at): naps[at]}
+        stability.look(now, frozenset(), frozenset({HELD, *sleeping}), naps=sleeping)
+        if stability.steady > settling.STEADY:
+            break
+        now += 0.25
+    assert now == pytest.approx(settled, abs=0.6)
+
+
+def test_one_that_sleeps_again_and_again_is_waited_for_once() -> None:
+    stability, running = Stability(), frozenset({HELD})
+    for now in range(20):
+        stability.look(now, frozenset(), running, naps={HELD: 5.0})
+    assert stability.steady == pytest.approx(19 - 5)
+
+
+def test_a_port_that_is_published_is_waited_for() -> None:
+    """As behind ``until nc -z db 5432; do sleep 1; done``."""
+    stability, running = Stability(), frozenset({HELD})
+    for now in range(60):
+        stability.look(now, frozenset(), running, expects=True)
+    assert stability.steady == pytest.approx(59 - 30)
+    stability.look(60, frozenset({"tcp:80"}), running, expects=True)
+    stability.look(61, frozenset({"tcp:80"}), running, expects=True)
+    assert stability.steady == pytest.approx(1)

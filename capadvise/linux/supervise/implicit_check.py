@@ -45,7 +45,7 @@ once more if what waits for a question gets no answer."""
 _PORTS_AT_ONCE = 16
 _TABLES = "tcp", "tcp6", "udp", "udp6"
 _LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
-_CHOSEN = 32768
+CHOSEN = 32768
 """From here on the kernel chooses ports: ip_local_port_range."""
 _DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of all names?
 _SMB_HEADER = b"\xfeSMB" + struct.pack("<HHIHHIIQIIQ16x", 64, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -78,7 +78,7 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
         waits = _LISTENS if table.startswith("tcp") else _UNCONNECTED
         for fields in map(str.split, lines):
             port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == waits and fields[9] in own and port < _CHOSEN:
+            if fields[3] == waits and fields[9] in own and port < CHOSEN:
                 ports.add(f"{table.rstrip('6')}:{port}")
     return frozenset(ports)
 

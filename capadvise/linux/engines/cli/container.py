@@ -67,6 +67,14 @@ class Container:
         return bool((self.raw.get("State") or {}).get("Restarting"))
 
     @property
+    def ports(self) -> list[int]:
+        """What its user publishes and its image exposes."""
+        bound = (self.raw.get("HostConfig") or {}).get("PortBindings") or {}
+        exposed = (self.raw.get("Config") or {}).get("ExposedPorts") or {}
+        ports = (str(one).partition("/")[0] for one in (*bound, *exposed))
+        return [int(port) for port in ports if port.isdecimal()]
+
+    @property
     def stop_signal(self) -> int:
         """What tells it to stop."""
         given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"

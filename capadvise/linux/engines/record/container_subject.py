@@ -17,6 +17,7 @@ from capadvise.linux.engines.record.settling import Settling
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants, seen_below
+from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import (
     Finished,
@@ -176,7 +177,9 @@ class ContainerSubject:
             return False
         settling = self._settlings.setdefault(entry.id, Settling())
         root = places[-1].root
-        settling.look(root, lambda: [root, *seen_below(root)])
+        ports = entry.container.ports if entry.container else []
+        expects = any(port < implicit_check.CHOSEN for port in ports)
+        settling.look(root, lambda: [root, *seen_below(root)], expects=expects)
         return settling.settled
 
     def implicit_check(self, entry: ContainerState) -> str | None:

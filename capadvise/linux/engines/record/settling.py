@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
@@ -30,6 +31,9 @@ _COMPUTES, _HELD_UP = 20.0, 100.0
 """At most so many seconds of computing are waited for, as some programs never cease, and of waiting
 for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
 """
+_WAITS = 30.0
+"""Seconds, in all, in which a container that only waits is not taken for started: a program in it
+sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
 _OFTEN = 2
 """What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
 
@@ -40,7 +44,11 @@ class Stability:
     def __init__(self) -> None:
         self.began = self.changed = -1.0
         """When it was first looked at, and when something was last seen to be different."""
-        self._looked = self._computed = self._computes = self._held_up = 0.0
+        self._looked = self._computed = self._computes = self._held_up = self._waited = 0.0
+        self._waits = _WAITS
+        """What is left of them."""
+        self._naps: dict[RunningProgram, float] = {}
+        """When the first sleep of each is over."""
         self._sockets: frozenset[str] = frozenset()
         self._since: dict[RunningProgram, float] = {}
         self._ended: Counter[str] = Counter()
@@ -53,12 +61,20 @@ class Stability:
         *,
         busy: bool = False,
         computed: float = 0.0,
+        naps: Mapping[RunningProgram, float] = MappingProxyType({}),
+        expects: bool = False,
     ) -> None:
         """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
-        for a processor or a disk. ``computed``: seconds of a processor that all of it has used."""
+        for a processor or a disk. ``computed``: seconds of a processor that all of it has used.
+        ``naps``: what sleeps, and for how many seconds. ``expects``: it is to listen on some port.
+        """
         if self.began < 0:
             self.began = self.changed = self._looked = now
-        if busy:
+        if self._naps_first(now, naps) or (expects and not sockets):
+            waited = min(now - self._looked, self._waits)
+            self._waits -= waited
+            self._waited += waited
+        elif busy:
             worked = min(now - self._looked, max(0.0, computed - self._computed))
             self._computes += worked
             self._held_up += now - self._looked - worked
@@ -66,16 +82,26 @@ class Stability:
         replaced = _programs(self._since) - _programs(self._since.keys() & running)
         different = _programs(running) - _programs(self._since) | replaced
         if sockets != self._sockets or any(self._ended[one] < _OFTEN for one in different):
-            self.changed, self._computes, self._held_up = now, 0.0, 0.0
+            self.changed, self._computes, self._held_up, self._waited = now, 0.0, 0.0, 0.0
         self._ended.update(replaced)
         self._sockets = sockets
         self._since = {one: self._since.get(one, now) for one in running}
 
+    def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
+        """Whether something sleeps as a start may, before its next step: who has slept, or whose
+        like comes and goes, does so in a loop."""
+        for one, seconds in naps.items():
+            if seconds <= _WAITS:
+                self._naps.setdefault(one, now + seconds)
+        often = Counter(one.program for one in self._naps)
+        first = (one for one in naps if often[one.program] <= _OFTEN)
+        return any(now <= self._naps.get(one, -1.0) for one in first)
+
     @property
     def steady(self) -> float:
-        """Seconds since the last change, without those in which it was busy."""
+        """Seconds since the last change, without those in which it was busy or waited."""
         busy = min(_COMPUTES, self._computes) + min(_HELD_UP, self._held_up)
-        return self._looked - self.changed - busy
+        return self._looked - self.changed - busy - self._waited
 
     @property
     def lasting(self) -> list[int]:
@@ -100,8 +126,8 @@ class Settling:
         """It was proposed after as long a wait as for one of which nothing is known; or earlier,
         and nothing has changed meanwhile."""
 
-    def look(self, root: int, pids: Callable[[], list[int]]) -> None:
-        """``root``: its first process."""
+    def look(self, root: int, pids: Callable[[], list[int]], *, expects: bool = False) -> None:
+        """``root``: its first process. ``expects``: it is to listen on some port."""
         now, proposal = time.monotonic(), self._proposal
         if now < self._next or self.settled or (proposal and not proposal.ended):
             return
@@ -112,6 +138,8 @@ class Settling:
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
             computed=sum(map(procfs.computed, there)),
+            naps={one: nap for one in running if (nap := procfs.nap(one.pid))},
+            expects=expects,
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
         if seen.changed > self._asked:

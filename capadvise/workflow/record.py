@@ -272,9 +272,10 @@ def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wi
             "every capability"
         )
     if removed and not wishes.quiet:
+        it = "it" if len(removed) == 1 else "them"
         notice(
-            f"{', '.join(removed)}: removed, since the recording gave it every capability; your "
-            "own command creates it again"
+            f"{', '.join(removed)}: removed, since the recording gave {it} every capability; your "
+            f"own command creates {it} again"
         )
 
 

@@ -8,11 +8,14 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, composed, containers, record
+from capadvise.linux.engines.cli.invocation import recognize
+from capadvise.linux.engines.record import project
+from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, call, composed, containers, record
 from tests.support.runs import CAPADVISE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -165,6 +168,27 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
         assert not any(service.get("privileged") for service in shown.values())
     finally:
         subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
+
+
+def test_a_file_env_enables_profiles_and_nothing_of_a_recording_stays(tmp_path: Path) -> None:
+    """What a service depends on, and the networks, are made for the recording, too."""
+    stays = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    services: dict[str, Any] = {
+        "web": {"command": ["chown", "5", "/data/file"], "depends_on": ["db"]},
+        "db": {"command": stays, "profiles": ["data"]},
+        "debug": {"command": stays, "profiles": ["debug"]},
+    }
+    services = {name: {"image": BOX, **service} for name, service in services.items()}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"name": MARK, "services": services}))
+    (tmp_path / ".env").write_text("COMPOSE_PROFILES=data\n")
+    asked = recognize(("docker", "compose", f"--project-directory={tmp_path}", "up"))
+    assert asked is not None
+    assert set(project.targets(asked, project.config(asked))) == {"db", "web"}
+    seen = record(tmp_path / "r.json", "docker", "compose", "run", "--rm", "web", cwd=tmp_path)
+    assert seen.recommended == {"CHOWN"}, seen.stderr
+    of_project = f"--filter=label=com.docker.compose.project={MARK}"
+    for listing in (("ps", "--all"), ("network", "ls")):
+        assert call("docker", *listing, "--quiet", of_project).stdout == ""
 
 
 @pytest.mark.usefixtures("debian")

@@ -115,3 +115,14 @@ def test_published(given: str, made: str) -> None:
 )
 def test_a_check_that_names_a_port(script: str, reaches: str) -> None:
     assert beside.check_of(script, {8080: 9000}) == f"export PORT_8080=9000\n{reaches}"
+
+
+def test_what_is_not_there_yet_is_labelled() -> None:
+    """What compose makes of networks is removed afterwards; those that are there are left alone."""
+    networks = {"lan": {"name": "lan"}, "own": {"external": True}, "new": {"labels": {"a": "b"}}}
+    given = {"name": "p", "networks": {**networks, "default": {"name": "p_default"}}}
+    changed = project.with_labelled_networks(given, {"l": "1"}, ["lan", "p_default"])
+    assert changed["networks"] == {
+        **given["networks"],
+        "new": {"labels": {"a": "b", "l": "1"}},
+    }

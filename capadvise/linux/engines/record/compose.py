@@ -29,6 +29,13 @@ def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
     return config(installed(), options, *more, environment=_OFFLINE, given=text)
 
 
+def enabled(compose: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The services that ``compose [options] up`` starts: of no profile, or of one that the user's
+    options, variables or ``.env`` file enable. Raises NoAnswer."""
+    argv = [*compose, *options, "config", "--services"]
+    return answer_of(argv, "docker compose", SECONDS).stdout.split()
+
+
 def config(
     compose: Sequence[str],
     options: Sequence[str],

@@ -41,6 +41,11 @@ class Start:
     """The one service that a trial is about."""
     project: str | None = None
     """The compose project of our own, of which nothing stays."""
+    others: str | None = None
+    """The label of what a recording makes besides: other services, and networks that were not
+    there."""
+    beside: bool = False
+    """Its containers have names of our own."""
     compose: str | None = None
     """The name of the compose project, the user's own or ours."""
     names: tuple[str, ...] = ()
@@ -111,8 +116,8 @@ def _of_run(wish: _Wish) -> Start:
         raise beside.not_twice(invocation.name or "")
     ports = FreePorts()
     given = replace(given, options=_on_free_data(wish, beside.options(given.options, ports)))
-    argv = grant.recorded(given, wish.label).argv()
-    return Start(invocation, client, argv, wish.label, ports=tuple(ports.changed.items()))
+    argv, changed = grant.recorded(given, wish.label).argv(), tuple(ports.changed.items())
+    return Start(invocation, client, argv, wish.label, beside=bool(up), ports=changed)
 
 
 def _on_free_data(wish: _Wish, options: tuple[Option, ...]) -> tuple[Option, ...]:
@@ -189,15 +194,17 @@ def _started(
     ids = ",".join(one.id for one in stopped)
     more = {STOPPED_LABEL: ids} if ids else {}
     changed = project.recorded({**changed, "name": name}, services, wish.label, more)
-    own = name == wish.own_name
-    if own:  # the other services are ours, too
-        changed = project.labelled(changed, services, {TRIAL_LABEL: wish.mark})
+    ours = {TRIAL_LABEL: wish.mark}
+    there = wish.client.call("network", "ls", "--format={{.Name}}").split()
+    changed = project.labelled(changed, services, ours)
+    changed = project.with_labelled_networks(changed, ours, there)
     path = project.write(changed, wish.folder, wish.client.engine)
     given = grant.recorded(wish.invocation, wish.label)
     argv = project.of_file(given, path, name).argv()
     return Start(
         *(wish.invocation, wish.client, argv, wish.label, services),
-        project=name if own else None,
+        project=name if name == wish.own_name else None,
+        others=f"{TRIAL_LABEL}={wish.mark}",
         compose=name,
         names=tuple(changed["services"]),
     )

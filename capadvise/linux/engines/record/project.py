@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from capadvise.linux.engines.record.grant import recorded_service
 
 def config(invocation: Invocation) -> dict[str, Any]:
     """The project: variables, ``extends``, ``include`` and several files made one, by docker
-    compose: also where podman-compose starts it.
+    compose: also where podman-compose starts it. A service that has profiles is not enabled.
 
     Raises EngineError with what compose says.
     """
@@ -28,22 +29,28 @@ def config(invocation: Invocation) -> dict[str, Any]:
     try:
         if invocation.engine == "podman":
             called, options = compose.installed(), podman_compose.for_docker(options)
-        text = compose.config(called, words(options))
+        document = json.loads(compose.config(called, words(options)))
+        if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
+            raise EngineError("docker compose finds no services in the project")
     except NoAnswer as error:
         raise EngineError(str(error)) from error
-    document = json.loads(text)
-    if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
-        raise EngineError("docker compose finds no services in the project")
+    services = document["services"]
+    if any(service.get("profiles") for service in services.values()):
+        with suppress(NoAnswer):  # compose says why when it is to start them
+            for name in compose.enabled(called, words(options)):
+                services.get(name, {}).pop("profiles", None)
     return document
 
 
 def targets(invocation: Invocation, project: Mapping[str, Any]) -> tuple[str, ...]:
-    """The services that are looked at: those named, else all. Raises CannotObserve."""
+    """The services that are looked at: those named, else all that are enabled. Raises
+    CannotObserve."""
     named = invocation.rest[:1] if invocation.verb == "compose run" else invocation.rest
     for name in named:
         if name not in project["services"]:
             raise CannotObserve(f"the compose project has no service {name!r}")
-    return tuple(named or project["services"])
+    enabled = (name for name, one in project["services"].items() if not one.get("profiles"))
+    return tuple(named or enabled)
 
 
 def recorded(
@@ -63,7 +70,7 @@ def recorded(
 
 
 def with_labels(service: Mapping[str, Any], more: Mapping[str, str] | None) -> dict[str, Any]:
-    """Labels added to a service. Pure."""
+    """Labels added to a service, or to a network. Pure."""
     return {**service, "labels": {**(service.get("labels") or {}), **(more or {})}}
 
 
@@ -76,6 +83,26 @@ def labelled(
         for name, one in project["services"].items()
     }
     return {**project, "services": changed}
+
+
+def with_labelled_networks(
+    project: Mapping[str, Any], more: Mapping[str, str], there: Iterable[str]
+) -> dict[str, Any]:
+    """The project with labels on the networks that compose will make, as they are not there yet.
+    Pure."""
+    kept = set(there)
+    networks = {
+        key: network
+        if (network or {}).get("external") or _name_of(project, key, network) in kept
+        else with_labels(network or {}, more)
+        for key, network in (project.get("networks") or {}).items()
+    }
+    return {**project, "networks": networks}
+
+
+def _name_of(project: Mapping[str, Any], key: str, item: Mapping[str, Any] | None) -> str:
+    """Of a network or volume, for the engine. Pure."""
+    return str((item or {}).get("name") or f"{project['name']}_{key}")
 
 
 def closure(project: Mapping[str, Any], services: Iterable[str]) -> tuple[str, ...]:
@@ -106,12 +133,11 @@ def only(project: Mapping[str, Any], services: Iterable[str]) -> dict[str, Any]:
 def in_place(project: Mapping[str, Any], is_there: Callable[[str], bool]) -> dict[str, Any]:
     """The project for containers of another name in the place of its own: with its own networks and
     volumes. ``is_there``: whether a volume is."""
-    name = project["name"]
     changed: dict[str, Any] = {**project}
     for kind in ("volumes", "networks"):
         changed[kind] = {}
         for key, item in (project.get(kind) or {}).items():
-            own = {"name": (item or {}).get("name") or f"{name}_{key}"}
+            own = {"name": _name_of(project, key, item)}
             there = kind == "networks" or is_there(own["name"])
             changed[kind][key] = {**own, "external": True} if there else {**(item or {}), **own}
     changed["services"] = {
@@ -134,8 +160,8 @@ def write(project: Mapping[str, Any], folder: Path, engine: str) -> Path:
 
 
 def of_file(invocation: Invocation, path: Path, name: str) -> Invocation:
-    """The same call of compose, of another file. Its variables are resolved already."""
-    gone = ("file", "project-name", "env-file", "project-directory")
+    """The same call of compose, of another file, whose variables and profiles are resolved."""
+    gone = ("file", "project-name", "env-file", "project-directory", "profile")
     kept = tuple(option for option in invocation.project if option.name not in gone)
     ours = (Option("file", str(path)), Option("project-name", name))
     return replace(invocation, project=(*kept, *ours))

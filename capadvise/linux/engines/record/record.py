@@ -197,7 +197,7 @@ def run_containers(
 def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     """Remove them, and all of a project of our own: the names of those that the user's command
     would have left."""
-    ours = start.project or start.stopped or is_on(start.invocation.options, "rm")
+    ours = start.project or start.stopped or start.beside or is_on(start.invocation.options, "rm")
     left = () if ours else tuple(roster.left())
     for _ in range(2):  # one may just have been made
         with suppress(EngineError):
@@ -269,14 +269,18 @@ def _removal(start: Start) -> list[list[list[str]]]:
 
 
 def _removal_besides(start: Start) -> list[list[list[str]]]:
-    """All of a compose project of our own; of another one of podman-compose, the pod if nothing is
-    left in it."""
+    """All of a compose project of our own; of another one, what was made besides, and of one of
+    podman-compose, the pod if nothing is left in it."""
     client, rm = list(start.client.argv), _removal_of(start)
     pairs: list[list[list[str]]] = []
     if start.project:
         pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}", rm))
         for kind, listing in made_for(start.project).items():
             pairs.append([[*client, *listing], [*client, kind, "rm"]])
+    elif start.others:
+        pairs.append(rm_by_label(client, start.others, rm))
+        networks = [*client, "network", "ls", "--quiet", f"--filter=label={start.others}"]
+        pairs.append([networks, [*client, "network", "rm"]])
     if start.compose and start.client.engine == "podman":
         pod = f"--filter=name=^{re.escape(podman_compose.pod_of(start.compose))}$"
         empty = () if start.project else ("--filter=ctr-number=0",)

@@ -70,14 +70,15 @@ class Stability:
         """
         if self.began < 0:
             self.began = self.changed = self._looked = now
-        if self._naps_first(now, naps) or (expects and not sockets):
-            waited = min(now - self._looked, self._waits)
-            self._waits -= waited
-            self._waited += waited
-        elif busy:
+        naps_first = self._naps_first(now, naps)
+        if busy:
             worked = min(now - self._looked, max(0.0, computed - self._computed))
             self._computes += worked
             self._held_up += now - self._looked - worked
+        elif naps_first or (expects and not sockets):
+            waited = min(now - self._looked, self._waits)
+            self._waits -= waited
+            self._waited += waited
         self._looked, self._computed = now, computed
         replaced = _programs(self._since) - _programs(self._since.keys() & running)
         different = _programs(running) - _programs(self._since) | replaced

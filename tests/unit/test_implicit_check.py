@@ -94,10 +94,10 @@ def test_ports_are_those_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> No
     """In the host's network, others listen, too."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        monkeypatch.setattr(implicit_check, "_CHOSEN", port + 1)
+        monkeypatch.setattr(implicit_check, "CHOSEN", port + 1)
         assert f"tcp:{port}" in implicit_check.listening(os.getpid(), [os.getpid()])
         assert implicit_check.listening(os.getpid(), [os.getppid()]).isdisjoint([f"tcp:{port}"])
-        monkeypatch.setattr(implicit_check, "_CHOSEN", port)  # chosen by the kernel
+        monkeypatch.setattr(implicit_check, "CHOSEN", port)  # chosen by the kernel
         assert f"tcp:{port}" not in implicit_check.listening(os.getpid(), [os.getpid()])
 
 

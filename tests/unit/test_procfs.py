@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import naps, procfs
 from capadvise.linux.kernel.processors import busy_seconds
 from capadvise.linux.running import newcomers
 from tests.support.recordings import CATALOG
@@ -84,11 +84,11 @@ def test_a_new_process_has_a_new_number() -> None:
 def test_who_sleeps_and_for_how_long(words: list[str], seconds: float) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         try:
-            until(lambda: procfs.nap(process.pid) > 0 if seconds else _reads(process.pid))
-            assert seconds / 2 <= procfs.nap(process.pid) <= seconds + 1
+            until(lambda: naps.seconds(process.pid) > 0 if seconds else _reads(process.pid))
+            assert seconds / 2 <= naps.seconds(process.pid) <= seconds + 1
         finally:
             process.kill()
-    assert procfs.nap(process.pid) == 0
+    assert naps.seconds(process.pid) == 0
 
 
 def _reads(pid: int) -> bool:
@@ -97,6 +97,6 @@ def _reads(pid: int) -> bool:
 
 def test_the_numbers_of_the_calls_that_sleep() -> None:
     syscalls, names = CATALOG.syscalls, ("nanosleep", "clock_nanosleep")
-    for machine, table in procfs._NAPS.items():
+    for machine, table in naps.CALLS.items():
         numbers = syscalls.numbers[AUDIT_ARCHS[MACHINES[machine]]]
         assert list(table) == [numbers[name] for name in names]

@@ -94,6 +94,12 @@ def test_what_was_asked_before_the_stop_is_no_part_of_it() -> None:
     assert (before.phase, after.phase) == (Phase.RUN, Phase.STOP)
 
 
+def test_what_begins_after_the_others_were_told_to_stop_is_not_being_stopped() -> None:
+    """A service that waited for another one: what it did was no need, and its report had none."""
+    (only,) = checks(([execs(TARGET, b"/bin/chown"), *asks(TARGET)], []), stopped=1)
+    assert only.phase is Phase.RUN
+
+
 def test_a_check_that_is_made_again_counts_for_the_program_that_makes_it() -> None:
     """It is not looked up again, unless the thread has become something else meanwhile."""
     begun = [execs(TARGET, b"/bin/sh"), *asks(TARGET) * 3, forks(TARGET, 7), *asks(7) * 2]

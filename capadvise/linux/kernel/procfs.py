@@ -18,15 +18,6 @@ INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 _LONGEST_COMMAND_LINE = 1 << 20
 """More is not read: any process can have all of its memory taken for its arguments
 (PR_SET_MM_MAP)."""
-_OF_CLOCK = 2
-_TIMER_ABSTIME = 1
-"""linux/time.h"""
-_NAPS = {
-    "x86_64": {35: 0, 230: _OF_CLOCK},
-    "aarch64": {101: 0, 115: _OF_CLOCK},
-    "riscv64": {101: 0, 115: _OF_CLOCK},
-}
-"""``uname -m`` → number of nanosleep(2) and clock_nanosleep(2) → which argument is the time."""
 
 
 def parse_status(text: str) -> dict[str, str]:
@@ -143,25 +134,6 @@ def threads(pid: int, proc: Path = PROC) -> list[int]:
 def is_busy(pid: int, proc: Path = PROC) -> bool:
     """Whether a thread of it runs, or waits for a processor or a disk."""
     return any(state(thread, proc) in ("R", "D") for thread in threads(pid, proc))
-
-
-def nap(pid: int, proc: Path = PROC) -> float:
-    """Seconds of the sleep that its first thread is in; 0 where it is in none. It takes what ptrace
-    takes, and is 0 without that."""
-    try:
-        words = (proc / str(pid) / "syscall").read_text().split()
-        given = _NAPS.get(os.uname().machine, {}).get(int(words[0]))  # "running" is no number
-        if given is None:
-            return 0.0
-        clock, flags, *_ = (int(word, 16) for word in words[1:])
-        with open(proc / str(pid) / "mem", "rb", buffering=0) as memory:
-            memory.seek(int(words[1 + given], 16))
-            whole, billionths = struct.unpack("2q", memory.read(16))
-        until = given == _OF_CLOCK and flags & _TIMER_ABSTIME
-        left: float = whole + billionths / 1e9 - (time.clock_gettime(clock) if until else 0.0)
-    except (OSError, ValueError, IndexError, OverflowError, struct.error):
-        return 0.0
-    return max(0.0, left)
 
 
 def process_of(thread: int, proc: Path = PROC) -> int | None:

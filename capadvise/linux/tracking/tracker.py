@@ -317,7 +317,9 @@ class Tracker:
         return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
 
     def _phase(self, time: int, task: Task) -> Phase:
-        stopping = self._stopping is not None and time >= self._stopping
+        """A service that began later, as it waited for another one, is not being stopped."""
+        began, told = task.scope.started if task.scope else 0, self._stopping
+        stopping = told is not None and began <= told <= time
         return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
 
     def note_stopping(self, time: int | None) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import naps, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.implicit_check import RunningProgram
@@ -72,9 +72,7 @@ class Stability:
             self.began = self.changed = self._looked = now
         naps_first = self._naps_first(now, naps)
         if busy:
-            worked = min(now - self._looked, max(0.0, computed - self._computed))
-            self._computes += worked
-            self._held_up += now - self._looked - worked
+            self._was_busy(now - self._looked, max(0.0, computed - self._computed))
         elif naps_first or (expects and not sockets):
             waited = min(now - self._looked, self._waits)
             self._waits -= waited
@@ -87,6 +85,11 @@ class Stability:
         self._ended.update(replaced)
         self._sockets = sockets
         self._since = {one: self._since.get(one, now) for one in running}
+
+    def _was_busy(self, seconds: float, computed: float) -> None:
+        worked = min(seconds, computed)
+        self._computes += worked
+        self._held_up += seconds - worked
 
     def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
         """Whether something sleeps as a start may, before its next step: who has slept, or whose
@@ -139,7 +142,7 @@ class Settling:
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
             computed=sum(map(procfs.computed, there)),
-            naps={one: nap for one in running if (nap := procfs.nap(one.pid))},
+            naps=_napping(running),
             expects=expects,
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
@@ -184,6 +187,10 @@ class Settling:
 
 def _serves(root: int, ports: frozenset[str]) -> bool:
     return bool(ports) and ports == implicit_check.listening(root, [root])
+
+
+def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
+    return {one: nap for one in running if (nap := naps.seconds(one.pid))}
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:

@@ -48,7 +48,7 @@ echo $$ >/mnt/cgroup.procs && rmdir /mnt/{GROUP}
 WAYS = {
     "exec": f"exec {LOOK}",
     "fork": f"{LOOK}; true",
-    "orphan": f"({LOOK}; setsid sh -c '{LOOK}; true' & true) & wait; sleep 0.2",
+    "orphan": f"(setsid sh -c '{LOOK}; true' & true) & wait",
     "fork of a thread": f"{PYTHON} -c '{FORKS}'; true",
     "exec of a thread": f"{PYTHON} -c '{EXECS}' >/dev/null; true",
     "another pid namespace": f"unshare --pid --fork --mount-proc sh -c '{LOOK}; true'",
@@ -66,8 +66,10 @@ def _read(numbers: int | None = None) -> Iterator[tuple[Followed, ProcLookups]]:
 
 
 def _looked_at(followed: Followed, lookups: ProcLookups, script: str) -> set[int]:
-    """Processes, while a followed script looks at 1, and we at 2."""
-    command = subprocess.Popen(["sh", "-c", f"read go; {script}"], stdin=subprocess.PIPE, text=True)
+    """Processes, while a followed script looks at 1, and we at 2. Orphans end before their output
+    does."""
+    words, pipe = ["sh", "-c", f"read go; {script}"], subprocess.PIPE
+    command = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
     followed.add([command.pid])
     Path("/proc/2/stat").read_text()
     command.communicate("go\n", timeout=60)
@@ -85,7 +87,9 @@ def test_what_a_followed_thread_starts_is_followed_and_a_stranger_is_not(script:
 @pytest.mark.parametrize("path", ["/proc", "/proc/", "/proc/1", "/proc/1/stat"])
 def test_a_path_at_the_end_of_the_memory_is_read(path: str) -> None:
     with _read() as (followed, lookups):
-        command = subprocess.Popen([PYTHON, "-c", f"input(); {SHORT.format(path)}"], stdin=-1)
+        command = subprocess.Popen(
+            [PYTHON, "-c", f"input(); {SHORT.format(path)}"], stdin=subprocess.PIPE
+        )
         followed.add([command.pid])
         command.communicate(b"\n", timeout=60)
         assert command.returncode == 0
@@ -96,7 +100,8 @@ def test_a_path_at_the_end_of_the_memory_is_read(path: str) -> None:
 def test_who_lists_all_processes_is_told_with_and_without_bpf(probed: bool) -> None:
     """By an event where the kernel compares texts (Linux 5.17)."""
     script = "read go; ls /proc; cat /proc/1/stat"
-    target = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=-3, text=True)
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    target = subprocess.Popen(["sh", "-c", script], stdin=pipe, stdout=nowhere, text=True)
     buffers, scope = Buffers(require(), missing=frozenset()), Scope(0, target.pid, 0)
     try:
         if probed:

@@ -58,6 +58,10 @@ runc --root "$PWD/state" run nested-$$
 """
 
 
+OTHER = "setpriv --reuid 33 --clear-groups sleep 9 & until grep -q sleep /proc/$!/comm; do :; done"
+"""A process of another user, who is that before the next command."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A shell's command, and whether it fits with 65,536 ids, as trials have shown."""
@@ -103,12 +107,12 @@ PROGRAMS = [
     Program("chroot / true", True),
     Program("setpriv --reuid 33 --regid 33 --clear-groups true", True),
     Program("setpriv --reuid 70000 --regid 33 --clear-groups true", False),
-    Program("setpriv --reuid 33 --clear-groups sleep 9 & sleep 0.5; kill $!", True),
+    Program(f"{OTHER}; kill $!", True),
     Program("unshare -Urm mount -t tmpfs none m", True),
     Program("bwrap --bind / / --proc /proc true", True),
     Program("unshare -n sh -c 'nsenter -t $$ -n true'", True),
     Program("unshare -u sh -c 'hostname a; nsenter -t $$ -u hostname b'", True),
-    Program("setpriv --reuid 33 --clear-groups sleep 9 & sleep 0.5; renice -n 5 -p $!", True),
+    Program(f"{OTHER}; renice -n 5 -p $!", True),
     Program("mount -o remount,bind,ro /sys", True),
     Program(CONTAINER, True),
     Program(MAP.format(first=1000), True),

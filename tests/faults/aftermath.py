@@ -1,4 +1,4 @@
-"""What must hold after anything: DESIGN, section 9."""
+"""What must hold after anything: SECURITY.md promises it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ FORBIDDEN = {
     r"question of the kernel": "capability check",
     r"hang(s)? on the answer": "depends on the result",
 }
-"""What GLOSSARY names as not to be said, from the start of a word on → what is said."""
+"""What is not to be said, from the start of a word on → what is said."""
 FILES = sorted(
     path
     for pattern in (

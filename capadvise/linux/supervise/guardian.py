@@ -6,8 +6,9 @@ from it and removes the trace instances and probes. It is forked, not executed: 
 wait for a second interpreter.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``, ``{"signal": n}``,
-and ``"left"``: no container is to be removed. A plan without a path starts no target: then only the
-trace instances are guarded, and nothing is ever killed. On the report pipe ``{"held": pid}``,
+``"left"``: no container is to be removed, and ``"released"``: the supervisor has not died, and
+closes the pipe. A plan without a path starts no target: then only the trace instances are guarded,
+and nothing is ever killed. On the report pipe ``{"held": pid}``,
 ``{"started": true}`` or ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """

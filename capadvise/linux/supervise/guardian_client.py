@@ -39,8 +39,8 @@ class GuardianLost(CannotStart):
 
 
 class GuardianProcess:
-    """The process that starts and owns the target. All of DESIGN's promises about ``kill -9``
-    rest on it: it sees our end by the pipe, and we see its end by the other one."""
+    """The process that starts and owns the target. What SECURITY.md promises about ``kill -9``
+    rests on it: it sees our end by the pipe, and we see its end by the other one."""
 
     def __init__(self, fds: Iterable[int] = (), cgroup: OwnCgroup | None = None) -> None:
         """Start it. Of what we have open, it keeps ``fds``. ``cgroup``: which the target will be

@@ -70,7 +70,7 @@ def loading(*given):
     module = plain(*given)
     for one in [one for one in waiting if one[1] in sys.modules]:
         owner, names = sys.modules[one[1]], one[2].split(".")
-        if hasattr(owner, names[0]):
+        if hasattr(owner, names[0]) and one in waiting:  # threads load modules, too
             waiting.remove(one)
             owner = getattr(owner, names[0]) if names[1:] else owner
             setattr(owner, names[-1], timed(one[0], getattr(owner, names[-1])))

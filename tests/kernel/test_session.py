@@ -113,6 +113,30 @@ def test_all_is_recorded_from_when_it_is_known_whom_to_follow() -> None:
     assert (done.stdout, done.returncode) == ("0\n2\n", 0), done.stderr
 
 
+HELD = """
+import os
+from capadvise.linux.supervise.guardian_client import GuardianProcess
+
+read, write = os.pipe()
+os.set_blocking(read, False)
+guardian = GuardianProcess()
+guardian.hold([write])
+os.close(write)
+try:
+    os.read(read, 1)
+except BlockingIOError:
+    print("held")
+guardian.release()
+guardian.wait()
+print(os.read(read, 1))
+"""
+
+
+def test_what_the_guardian_holds_is_closed_when_it_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("held\nb''\n", 0), done.stderr
+
+
 UNSEEN = """
 import sys
 from capadvise.cli import main

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from capadvise.caps import SYS_ADMIN, CapSet
 from capadvise.errors import CannotObserve, CapadviseError
 from capadvise.linux.ftrace import probes, ringbuffer, tracefs
-from capadvise.linux.ftrace.call_events import CallEvents
 from capadvise.linux.ftrace.pointers import Pointers
 from capadvise.linux.ftrace.probes import Observer
 from capadvise.linux.ftrace.removal import BUSY, remove_instances
-from capadvise.linux.kernel import procfs, syscalls
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import seen_below
 from capadvise.linux.kernel.sudo import with_sudo
@@ -97,8 +96,9 @@ class Buffers:
         self.names = (f"{stem}-quiet", f"{stem}-flood")
         self.folders = [str(root / "instances" / name) for name in self.names]
         self.probes = self.source.probes
-        self._refusable = syscalls.refusable(missing)
+        self._missing = missing
         self._closable = frozenset(closable)
+        self._making: list[Background[None]] = []
         self._opened: list[tracefs.Instance] = []
         self._denied = ""
         self.pointers = Pointers()
@@ -108,32 +108,46 @@ class Buffers:
         self._missed_before = 0
         self._unmatched: Callable[[], int] = lambda: 0
 
-    def open(self, pids: Callable[[], list[int]]) -> None:
-        """Make both at once: most of the time goes into waiting for the kernel.
-
-        ``pids`` gives what to follow; without any, an instance would record the whole machine. It
-        is called last: all is enabled while the target is still being started.
+    def begin(self) -> None:
+        """Begin to make them, where there are other things to do until ``open``: to give an
+        instance its size, the kernel waits for all processors, 15 ms, one instance after the other.
         """
-        other = Background(lambda: self._instance(self.names[1], FLOOD_KB))
-        third = Background(self._make_denied)
-        try:
-            self.quiet = self._instance(self.names[0], QUIET_KB)
-            scans = not self.pointers.tells_scans
-            self._calls = CallEvents(self.quiet, self._closable, self._refusable, scans=scans)
-            self.pointers.clock = self.quiet.now
-            self._probe()
-        finally:
-            for making in (other, third):  # what they make is to be removed, too
-                making.wait()
-        self.flood = other.result()
-        both = Background(self._record_flood)
+        denied = [self._make_denied] if self._denied else []
+        for make in (self._make_quiet, self._make_flood, *denied):
+            self._making.append(Background(make))
+
+    def open(self, pids: Callable[[], list[int]]) -> None:
+        """Record in them. ``pids`` gives what to follow; without any, an instance would record
+        the whole machine. It is called last: all is enabled while the target is still being
+        started."""
+        if not self._making:
+            self.begin()
+        from capadvise.linux.ftrace.call_events import CallEvents
+        from capadvise.linux.kernel import syscalls
+
+        for making in self._making:
+            making.result()
+        scans, refusable = not self.pointers.tells_scans, syscalls.refusable(self._missing)
+        self._calls = CallEvents(self.quiet, self._closable, refusable, scans=scans)
+        self.pointers.clock = self.quiet.now
+        self._probe()
+        self._record_flood()
         self._record_quiet()
-        both.result()
-        self._record_denied(denied := third.result())
-        for instance in (self.quiet, self.flood, *([denied] if denied else [])):
+        self._record_denied()
+        for instance in self._opened:
             instance.follow(lambda: self.pointers.following(pids()))
             instance.record()
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
+
+    def _make_quiet(self) -> None:
+        self.quiet = self._instance(self.names[0], QUIET_KB)
+
+    def _make_flood(self) -> None:
+        self.flood = self._instance(self.names[1], FLOOD_KB)
+
+    def _make_denied(self) -> None:
+        self._refused = self._instance(self._denied, DENIED_KB)
+        tracefs.write(self._refused.folder / "trace_clock", "mono")
 
     def _instance(self, name: str, size: int) -> tracefs.Instance:
         instance = tracefs.Instance(self.root, name, buffer_kb=size)
@@ -204,16 +218,10 @@ class Buffers:
             "returned": self.source.returned,
         }
 
-    def _make_denied(self) -> tracefs.Instance | None:
+    def _record_denied(self) -> None:
         if not self._denied:
-            return None
-        instance = self._instance(self._denied, DENIED_KB)
-        tracefs.write(instance.folder / "trace_clock", "mono")
-        return instance
-
-    def _record_denied(self, instance: tracefs.Instance | None) -> None:
-        if instance is None:
             return
+        instance = self._refused
         quiet = f"cap != {int(SYS_ADMIN)}"
         if self.source.returned:
             instance.filter(self.source.returned, "ret != 0")
@@ -306,6 +314,8 @@ class Buffers:
     def close(self) -> None:
         """Let both go. The guardian removes them, when we are out of the way: it takes longer
         than a short run, and nobody needs to wait for it."""
+        for making in self._making:
+            making.wait()  # what it makes is to be removed, too
         for instance in self._opened:
             instance.close()
         self.pointers.close()

@@ -10,13 +10,15 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from capadvise.caps import CapSet
-from capadvise.linux.ftrace.bpf_probe import Followed, Probe
-from capadvise.linux.ftrace.capset_args import CapsetArguments
-from capadvise.linux.ftrace.container_ids import ContainerIds
-from capadvise.linux.ftrace.file_systems import FileSystems
-from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
+if TYPE_CHECKING:
+    from capadvise.caps import CapSet
+    from capadvise.linux.ftrace.bpf_probe import Followed, Probe
+    from capadvise.linux.ftrace.capset_args import CapsetArguments
+    from capadvise.linux.ftrace.container_ids import ContainerIds
+    from capadvise.linux.ftrace.file_systems import FileSystems
+    from capadvise.linux.ftrace.proc_lookups import Lookup, ProcLookups
 
 _READINGS = 5
 _UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
@@ -47,6 +49,13 @@ class Pointers:
         return [fd for probe in self._probes() for fd in probe.slow_to_close]
 
     def _open(self, root: Path, *, containers: bool) -> None:
+        # Loaded now: meanwhile, the kernel makes the buffers.
+        from capadvise.linux.ftrace.bpf_probe import Followed
+        from capadvise.linux.ftrace.capset_args import CapsetArguments
+        from capadvise.linux.ftrace.container_ids import ContainerIds
+        from capadvise.linux.ftrace.file_systems import FileSystems
+        from capadvise.linux.ftrace.proc_lookups import ProcLookups
+
         self._capset_arguments = CapsetArguments(root)
         with contextlib.suppress(OSError):  # then those of all threads are read
             self._followed = Followed(root)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import _socket  # see audit.live
 import contextlib
 import errno
 import os
 import select
 import signal
+import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from capadvise.errors import CannotStart
@@ -50,8 +52,9 @@ class GuardianProcess:
         libc.become_subreaper()
         control_read, self._control = os.pipe()
         self.report, report_write = os.pipe()
+        self._held, held = _socket.socketpair()
         try:
-            self.pid = guardian.begin(control_read, report_write, fds)
+            self.pid = guardian.begin(control_read, report_write, [*fds, held.fileno()])
         except OSError as error:
             hint = MORE_PROCESSES if error.errno == errno.EAGAIN else None
             raise CannotStart(
@@ -59,6 +62,7 @@ class GuardianProcess:
             ) from error
         os.close(control_read)
         os.close(report_write)
+        held.close()
         os.set_blocking(self.report, False)
         self._messages = json_lines.LineReader(self.report)
         self._unread: list[dict[str, Any]] = []
@@ -74,6 +78,14 @@ class GuardianProcess:
     def send(self, message: Any) -> None:
         """Send a command; a guardian that is gone is noticed by ``read``."""
         json_lines.send(self._control, message)
+
+    def hold(self, fds: Sequence[int]) -> None:
+        """Leave copies of these to it: they wait in its end of a socket, which nobody reads, and
+        are closed when it ends."""
+        with contextlib.suppress(OSError):  # then closing ours takes longer
+            rights = struct.pack(f"{len(fds)}i", *fds)
+            self._held.sendmsg([b"-"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        self._held.close()
 
     def read(self) -> list[dict[str, Any]]:
         """Its messages since the last call. ``ended`` is set when it is gone."""

@@ -18,7 +18,6 @@ from capadvise.linux.ftrace.instances import require
 from capadvise.linux.kernel import own_caps
 from capadvise.linux.supervise import target_cgroup
 from capadvise.linux.supervise.command import Command, user_of
-from capadvise.linux.supervise.held import HeldCommand
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.session import Tracing, session
 
@@ -60,7 +59,10 @@ def observe(
             meanwhile=meanwhile,
         ) as ready,
     ):
+        from capadvise.linux.supervise.held import HeldCommand  # the kernel makes the buffers
+
         held = HeldCommand.read(ready.held)
+        ready.made.result()  # or raises, while we have all capabilities
         own_caps.keep()
         released = ready.release(_load)
         from capadvise.linux.supervise.record_command import follow  # loaded by now

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
 from capadvise.errors import CannotStart
 from capadvise.linux.ftrace.instances import Buffers, remove_leftovers, require
-from capadvise.linux.ftrace.kallsyms import Reading, Symbols
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.odd_start import given_limits
@@ -31,6 +31,7 @@ from capadvise.linux.supervise.guardian_client import (
 from capadvise.linux.supervise.untraced import NoBuffers
 
 if TYPE_CHECKING:
+    from capadvise.linux.ftrace.kallsyms import Reading, Symbols
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.supervise.sources import TraceBuffers
 
@@ -64,26 +65,29 @@ class Trace:
 
     buffers: Buffers
     symbols: Symbols
+    table: Reading
+    """What reads the symbols: it is to be reaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The buffers are ready; a target is held before its exec."""
+    """A target is held before its exec, while the buffers are being made."""
 
     guardian: GuardianProcess
     signals: Signals
     buffers: TraceBuffers
-    trace: Trace | None
-    """None where retries alone show what is needed."""
+    made: Background[Trace | None]
+    """See ``trace``."""
     held: int
     """The pid of the target; 0 where none was started."""
     listener: Listener | None
-    meanwhile: Iterable[Callable[[], object]]
+    meanwhile: Callable[[], object]
 
     def release(self, loading: Callable[[], object] = lambda: None) -> float:
         """Let the target exec, and load what follows it. Returns when it was let go, by the
         monotonic clock. Raises CannotStart. A guardian that is gone before it could tell was most
         likely ended by the target, which runs then: its subject sees that."""
+        self.made.result()
         released = time.monotonic()
         self.guardian.send("go")
         loaded = Background(loading)
@@ -98,7 +102,19 @@ class Session:
 
     def work_meanwhile(self) -> None:
         """Begin with what will be needed afterwards. Not before: the target would wait for it."""
-        Background(lambda: _do(self.meanwhile))
+        Background(self._work)
+
+    def _work(self) -> None:
+        own_caps.keep()  # the target may run before this has ended
+        if self.trace:
+            self.trace.table.reap()
+        self.meanwhile()
+
+    @property
+    def trace(self) -> Trace | None:
+        """What the kernel tells, once the buffers record; None where retries alone show what is
+        needed."""
+        return self.made.result()
 
     def traced(self) -> Trace:
         """For those who always trace."""
@@ -129,11 +145,9 @@ def session(
     launcher = _launcher(command, user)
     traced = _buffers(tracing, command) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
-    fds = _guarded(traced, cgroup, tracing)
+    fds = [int(traced.root.name)] if traced else []
+    fds += [cgroup.parent] if cgroup else []
     signals = Signals()
-    turn = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
-    table = (tracing.table or Reading()) if tracing else None
     retry = None
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
@@ -143,23 +157,18 @@ def session(
     sweeps = list(sweep)
     plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)
     guardian.send(plan)
-    ready: Background[None] | None = None
+    made: Background[Trace | None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
-        also = tracing.also if tracing else list
-        ready = Background(lambda: buffers.open(lambda: _followed(held.result(), also)))
-        trace = Trace(traced, table.result()) if traced and table else None
-        ready.result()
-        sys.setswitchinterval(turn)
-        later = _later(table, meanwhile)
-        made = Session(guardian, signals, buffers, trace, held.result(), listener, later)
+        made = Background(partial(_trace, traced, tracing, guardian, held.result))
+        ready = Session(guardian, signals, buffers, made, held.result(), listener, meanwhile)
         if command is None:
-            made.work_meanwhile()
-        yield made
+            ready.traced()
+            ready.work_meanwhile()
+        yield ready
     finally:
-        sys.setswitchinterval(turn)
-        if ready is not None:
-            ready.wait()  # where something else failed meanwhile, it would make what nobody removes
+        if made is not None:
+            made.wait()  # where something else failed meanwhile, it would make what nobody removes
         if listener is not None:
             listener.close()
         buffers.close()
@@ -167,15 +176,27 @@ def session(
         signals.restore()
 
 
-def _guarded(
-    traced: Buffers | None, cgroup: OwnCgroup | None, tracing: Tracing | None
-) -> list[int]:
-    """Descriptors for the guardian: of what it removes in the end."""
-    fds: list[int] = []
-    if traced and tracing:
-        slow_to_close = traced.pointers.open(traced.root, containers=tracing.containers)
-        fds = [int(traced.root.name), *slow_to_close]
-    return fds if cgroup is None else [*fds, cgroup.parent]
+def _trace(
+    buffers: Buffers | None,
+    tracing: Tracing | None,
+    guardian: GuardianProcess,
+    held: Callable[[], int],
+) -> Trace | None:
+    """Make the buffers, and begin to read what else the kernel tells meanwhile."""
+    if buffers is None or tracing is None:
+        return None
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        buffers.begin()
+        guardian.hold(buffers.pointers.open(buffers.root, containers=tracing.containers))
+        from capadvise.linux.ftrace.kallsyms import Reading  # meanwhile
+
+        table = tracing.table or Reading()
+        buffers.open(lambda: _followed(held(), tracing.also))
+    finally:
+        sys.setswitchinterval(turn)
+    return Trace(buffers, table.result(), table)
 
 
 def _buffers(tracing: Tracing, command: Command | None) -> Buffers:
@@ -280,16 +301,6 @@ def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str]
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
     return [held, *also()] if held else also()
-
-
-def _later(table: Reading | None, meanwhile: Callable[[], object]) -> list[Callable[[], object]]:
-    return [meanwhile] if table is None else [table.reap, meanwhile]
-
-
-def _do(meanwhile: Iterable[Callable[[], object]]) -> None:
-    own_caps.keep()  # the target may run before this has ended
-    for call in meanwhile:
-        call()
 
 
 def _wait_for(guardian: GuardianProcess, word: str) -> int:

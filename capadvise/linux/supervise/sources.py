@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,9 +27,6 @@ class TraceBuffers(Protocol):
     @property
     def observer(self) -> str | None:
         """What writes the checks; None where nothing does."""
-
-    def open(self, pids: Callable[[], list[int]]) -> None:
-        """Make them, following these processes."""
 
     def denied(self) -> dict[str, Any] | None:
         """A further buffer for the retry tracer."""

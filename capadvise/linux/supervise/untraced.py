@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ class NoBuffers:
     def __init__(self) -> None:
         self.folders: list[str] = []
         self.probes: list[str] = []
-
-    def open(self, pids: Callable[[], list[int]]) -> None:
-        """Wait until the target is held."""
-        pids()
 
     def keep(self) -> None:
         """There is nothing to take."""

@@ -89,12 +89,15 @@ def likely_optional(check: Check, context: Context) -> str | None:
     """Why a program would have gone on without; None where nothing speaks for it.
 
     Who makes containers gives them a view of files of their own, too. Who forks children into other
-    new namespaces alone, and sets nothing up there, isolates them where it can (vsftpd): their work
-    is the same without."""
+    new namespaces alone, sets nothing up there and executes nothing, isolates its own workers where
+    it can (vsftpd): their work is the same without. Who executes another program there is there to
+    isolate it (chrome-sandbox), and ends where it cannot."""
     flags = dict(check.args).get("flags")
     if check.syscall != "clone" or flags is None or flags & clone_flags.CLONE_NEWNS:
         return None
     if not context.signs.shows(Sign.CLONED_NAMESPACES, check.site):
+        return None
+    if check.program in context.isolators:
         return None
     if flags & clone_flags.CLONE_NEWNET and any(
         (check.program, call) in context.calls for call in _SETS_UP_NETWORKS

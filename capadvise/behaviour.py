@@ -70,6 +70,8 @@ class Context:
     """Programs that were root and became another user for good, as daemons do."""
     access_time_keepers: frozenset[str]
     """Programs that were told to leave access times alone."""
+    isolators: frozenset[str]
+    """Programs that executed others in new namespaces."""
     imports: frozenset[tuple[str, str]]
     """(program, function) of those that tell something."""
     calls: frozenset[tuple[str, str | None]]
@@ -124,6 +126,7 @@ class Context:
             terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
+            isolators=recording.isolators,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),

@@ -314,6 +314,8 @@ class Recording:
     """Programs that listed all processes below /proc; None where that was not recorded."""
     access_time_keepers: frozenset[str] = frozenset()
     """Programs that were told to leave the access times of files as they are."""
+    isolators: frozenset[str] = frozenset()
+    """Programs that executed another one in new namespaces that they made for it with clone(2)."""
     imports: frozenset[tuple[str, str]] = frozenset()
     """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()

@@ -154,6 +154,7 @@ def dump_recording(
             None if recording.proc_scanners is None else sorted(recording.proc_scanners)
         ),
         "access_time_keepers": sorted(recording.access_time_keepers),
+        "isolators": sorted(recording.isolators),
         "imports": _imports(recording),
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets

@@ -229,6 +229,7 @@ def load_recording(raw: Any) -> Recording:
         setid_exec=bool(raw["setid_exec"]),
         proc_scanners=_scanners(raw.get("proc_scanners")),
         access_time_keepers=frozenset(_texts(raw.get("access_time_keepers", []))),
+        isolators=frozenset(_texts(raw.get("isolators", []))),
         imports=frozenset(
             (_text(item["program"]), _text(item["function"])) for item in raw.get("imports", ())
         ),

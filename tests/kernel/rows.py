@@ -99,6 +99,7 @@ _ROWS = [
     Row(f"sh: {PYTHON} -c '{AHEAD}'", "DAC_OVERRIDE SETUID", setup="mkdir d; chown nobody d"),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
+    Row(f"{PYTHON} {PROGRAMS}/isolated.py", "SYS_ADMIN", never=""),
     Row("chroot / true", "SYS_CHROOT"),
     Row("nice -n -5 true", "SYS_NICE"),
     Row("sh: date -s @$(date +%s)", "SYS_TIME"),

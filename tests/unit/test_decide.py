@@ -313,6 +313,15 @@ def test_namespaces_that_only_isolate_children_are_likely_optional(
     assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
 
 
+def test_who_executes_another_program_in_new_namespaces_is_there_to_isolate_it() -> None:
+    """chrome-sandbox; vsftpd, which isolates its own workers, executes nothing."""
+    clone = replace(CHECK, cap=Cap(21), site=NAMESPACES, syscall="clone", args=(("flags", NEWNET),))
+    for isolators in ({CHECK.program}, {"another"}):
+        alone = recording(clone, isolators=frozenset(isolators))
+        wanted = {"SYS_ADMIN"} if CHECK.program in isolators else set()
+        assert {cap.short for cap in decide(alone, default()).recommended} == wanted
+
+
 def test_who_logs_by_itself_and_gives_a_terminal_needs_to_log() -> None:
     """sshd; su lets PAM log, and goes on when that is refused."""
     logs = replace(CHECK, cap=Cap(29), site=("ns_capable", "audit_receive_msg"))

@@ -189,6 +189,30 @@ def test_only_the_child_of_the_call_that_made_a_namespace_is_in_it() -> None:
     assert [tracker._task(pid).other_pids for pid in (7, 8, 9)] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("flags", "executes", "isolators"),
+    [
+        (clone_flags.CLONE_NEWPID, 7, {"sandbox"}),
+        (clone_flags.CLONE_NEWPID, 9, {"sandbox"}),  # the child's child
+        (clone_flags.CLONE_NEWPID, 8, set()),  # of a later fork, outside
+        (0, 7, set()),
+    ],
+)
+def test_who_executes_another_program_in_new_namespaces_is_noted(
+    flags: int, executes: int, isolators: set[str]
+) -> None:
+    types = replace(TYPES, enters={CLONE: "clone"})
+    starts = OneCommand(TARGET)
+    tracker = Tracker(types, Symbols(b""), starts, TARGET, 0, 0)
+    begun = event(CLONE, TARGET, struct.pack("<qQ", 56, flags | 17))
+    seen = [execs(TARGET, b"/bin/sandbox"), begun, forks(TARGET, 7), forks(TARGET, 8), forks(7, 9)]
+    seen += [execs(executes, b"/bin/sh"), execs(executes, b"/bin/true")]
+    tracker.feed([], [], [(0, page(0, *(small(10, item) for item in seen)))])
+    tracker.finish()
+    assert starts.scope is not None
+    assert starts.scope.isolators == isolators
+
+
 def test_who_lists_all_processes_is_noted_by_the_name_it_had() -> None:
     types = replace(TYPES, scan=40)
     starts = OneCommand(TARGET)

@@ -86,6 +86,11 @@ def makes_users(flags: int) -> bool:
     return bool(flags & clone_flags.CLONE_NEWUSER)
 
 
+def makes_namespaces(flags: int) -> bool:
+    """Whether the flags of clone are for any."""
+    return bool(flags & clone_flags.ALL)
+
+
 def makes_pids(flags: int) -> bool:
     """Whether they are for a pid namespace, in which children will be."""
     return bool(flags & clone_flags.CLONE_NEWPID)

@@ -308,6 +308,7 @@ class EventLoop:
             program=scope.program,
             proc_scanners=scope.listers,
             access_time_keepers=frozenset(scope.access_time_keepers),
+            isolators=frozenset(scope.isolators),
             imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(

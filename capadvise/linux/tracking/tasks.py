@@ -48,6 +48,8 @@ class Scope:
     """Programs that were told in their arguments which process to look into."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs that were told to leave access times alone."""
+    isolators: set[str] = field(default_factory=set)
+    """Programs that executed another one in new namespaces that they made for it with clone(2)."""
     lost_lookups: int = 0
     """Lookups in /proc, or arguments of programs, that could not be kept."""
     imports: set[tuple[str, str]] = field(default_factory=set)
@@ -124,6 +126,8 @@ class Task:
     """It is in a pid namespace that the target made: what it calls a process is no pid of ours."""
     children_other_pids: bool = False
     """Those that it forks from now on are."""
+    isolated_by: frozenset[str] = frozenset()
+    """The programs that made new namespaces for it with clone(2), until it executes another."""
     pidfds: tuple[tuple[int, int], ...] = ()
     """(descriptor, the process that it stands for), the last ones."""
     session: int | None = 0
@@ -149,9 +153,11 @@ class Task:
     def become(self, program: str, pid: int) -> None:
         """It, which is this process, has executed a program."""
         self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
-        self.program, self.repeats = program, {}
-        if self.scope is not None and pid == self.scope.root:
-            self.scope.program = program
+        if self.scope is not None:
+            self.scope.isolators |= self.isolated_by
+            if pid == self.scope.root:
+                self.scope.program = program
+        self.program, self.repeats, self.isolated_by = program, {}, frozenset()
 
     def begin(self, call: str, values: tuple[int, ...]) -> None:
         """It has begun a call."""
@@ -254,13 +260,14 @@ class Task:
 
     def forked(self, parent: int) -> Task:
         """What a child begins as; ``parent`` is this one's pid."""
-        child = replace(self, call=None, values=(), pending=[], handed=frozenset())
-        child.repeats = {}
+        child = replace(self, call=None, values=(), pending=[], repeats={}, handed=frozenset())
         child.parent = parent if self.scope is not None else 0
         if self.call == "clone":
             (flags, *_) = self.values
             child.nested |= syscalls.makes_users(flags)
             child.children_other_pids |= syscalls.makes_pids(flags)
+            if syscalls.makes_namespaces(flags):
+                child.isolated_by |= {self.program}
         child.other_pids |= child.children_other_pids
         return child
 

@@ -6,6 +6,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.running.machine import MachineWatch
 from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.watched import Owner, OwnerKind, WatchFinding
+from capadvise.workflow.notice import notice
 
 _COUNTED = 15.0
 """Seconds between two looks at the kernel's counts, where somebody reads them."""
@@ -31,6 +33,7 @@ class Reporter:
     new: Callable[[WatchFinding], None]
     summary: Callable[[MachineWatch], None]
     counted: Callable[[MachineWatch], None] | None = None
+    """Can raise BadInput."""
 
 
 def watch(
@@ -53,8 +56,7 @@ def watch(
         _loop(machine, reporter, seconds, signals)
         machine.count()
         reporter.summary(machine)
-        if reporter.counted is not None:
-            reporter.counted(machine)
+        _tell_counts(machine, reporter)
     finally:
         signals.restore()
         machine.close()
@@ -80,8 +82,8 @@ def watch_on_screen(
             pass
 
         def counted() -> None:
-            if reporter.counted is not None:
-                reporter.counted(machine)
+            with suppress(BadInput):  # there is a screen; said at the end, if it lasts
+                _tell_counts(machine, reporter)
 
         open_watch(machine, seconds, note, counted, everything=everything)
         let_go_of_terminal()  # where it is gone
@@ -89,7 +91,7 @@ def watch_on_screen(
             pass
         machine.count()
         reporter.summary(machine)
-        counted()
+        _tell_counts(machine, reporter)
     finally:
         machine.close()
 
@@ -113,9 +115,18 @@ def _loop(
         if reporter.counted is not None and time.monotonic() - counted >= _COUNTED:
             counted = time.monotonic()
             machine.count()
-            reporter.counted(machine)
+            try:
+                _tell_counts(machine, reporter)
+            except BadInput as error:  # as of a full disk: what was found is not lost to that
+                notice(str(error))
     for finding in machine.news(all_=True):
         reporter.new(finding)
+
+
+def _tell_counts(machine: MachineWatch, reporter: Reporter) -> None:
+    """Raises BadInput where they cannot be written."""
+    if reporter.counted is not None:
+        reporter.counted(machine)
 
 
 def _is_told_to_end(signals: Signals, machine: MachineWatch, reporter: Reporter) -> bool:

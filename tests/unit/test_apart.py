@@ -32,3 +32,13 @@ def test_a_call_that_fails_after_it_has_told_something_has_failed() -> None:
     with pytest.raises(FailedApart, match="Input/output error"):
         apart.result()
     apart.wait()
+
+
+def test_a_defect_is_told_and_the_child_does_not_go_on_as_its_parent() -> None:
+    def call(tell: Tell) -> None:
+        raise KeyError("no such plan")
+
+    apart = Apart[str](call)
+    with pytest.raises(FailedApart, match=r"KeyError\('no such plan'\)"):
+        apart.result()
+    apart.wait()

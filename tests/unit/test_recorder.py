@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 from capadvise.linux.supervise.decisions import State
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.live_recorder import RecorderProcess
+from capadvise.linux.supervise.live_recorder import Failed, RecorderProcess
 from capadvise.linux.supervise.onlooker import TargetSoFar
+from capadvise.linux.supervise.pty import Pty
 from capadvise.recording import Lost, Tally
 from tests.support.recordings import BIND
 
@@ -76,3 +78,23 @@ def test_it_never_waits_for_a_screen_that_does_not_read() -> None:
     ended = threading.Event()
     threading.Thread(target=rounds, daemon=True).start()
     assert ended.wait(60)
+
+
+def test_a_defect_of_the_recorder_is_told() -> None:
+    (orders, order), (told, progress), (_, recordings), (judged, _) = (os.pipe() for _ in range(4))
+
+    def job(*_: object) -> list[Any]:
+        raise ValueError("no such event")
+
+    os.write(order, b"g")
+    if (pid := os.fork()) == 0:
+        try:
+            recorder = RecorderProcess(orders, progress, recordings, judged, several=False)
+            recorder.run(job, cast(Pty, SimpleNamespace(inner=0)))
+        finally:
+            os._exit(9)
+    os.close(progress)
+    with open(told, "rb") as said:
+        failed = pickle.load(said)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert failed == Failed("ValueError('no such event')", None, 1)

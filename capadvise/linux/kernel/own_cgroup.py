@@ -68,7 +68,9 @@ class OwnCgroup:
                 except PermissionError:  # a folder of the caller's: what is executed may do it
                     import subprocess  # rarely, and it takes its time
 
-                    subprocess.run(["rmdir", folder], pass_fds=[self.parent], stderr=-3)
+                    subprocess.run(
+                        ["rmdir", folder], pass_fds=[self.parent], stderr=subprocess.DEVNULL
+                    )
 
     def _write(self, name: str, text: str) -> None:
         fd = os.open(f"{self._folder}/{name}", os.O_WRONLY | os.O_CLOEXEC)

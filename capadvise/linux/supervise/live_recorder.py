@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from capadvise.catalog import default
 from capadvise.decide import Need, decide_all
-from capadvise.errors import CapadviseError
+from capadvise.errors import CapadviseError, Exit
 from capadvise.judge import Effect, Judged
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.health_seen import HealthHistory
@@ -106,17 +106,19 @@ on."""
 
 def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
     """Judge what comes, until nothing more will. A need goes with little evidence."""
-    with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
-        while True:
-            targets: dict[str, tuple[Recording, ...]] = pickle.load(coming)
-            judged = {name: decide_all(each, default()) for name, each in targets.items()}
-            brief = {
-                name: replace(proposal, needs=tuple(map(_brief, proposal.needs)))
-                for name, proposal in judged.items()
-            }
-            _send(proposals, brief)
-            os.write(ready, b"r")
-    os._exit(0)
+    try:
+        with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
+            while True:
+                targets: dict[str, tuple[Recording, ...]] = pickle.load(coming)
+                judged = {name: decide_all(each, default()) for name, each in targets.items()}
+                brief = {
+                    name: replace(proposal, needs=tuple(map(_brief, proposal.needs)))
+                    for name, proposal in judged.items()
+                }
+                _send(proposals, brief)
+                os.write(ready, b"r")
+    finally:  # whatever it was, this child must not go on as the screen
+        os._exit(0)
 
 
 class RecorderProcess:
@@ -164,6 +166,8 @@ class RecorderProcess:
             code = 0
         except CapadviseError as error:
             self._send(Failed(str(error), error.hint, int(error.exit_code)))
+        except Exception as error:  # a defect of ours: it is said what it was
+            self._send(Failed(repr(error), None, int(Exit.FAILED)))
         finally:
             os._exit(code)
 

@@ -97,4 +97,7 @@ def _make(call: Call, pipe: BinaryIO) -> NoReturn:
         tell(None, str(error) or type(error).__name__)
     except SystemExit:
         tell(None, "it was ended")
-    os._exit(0)
+    except Exception as error:  # a defect of ours
+        tell(None, repr(error))
+    finally:  # whatever it was, this child must not go on as its parent
+        os._exit(0)

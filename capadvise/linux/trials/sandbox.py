@@ -105,6 +105,8 @@ def stage(answer: int, server: int) -> None:
         tell({"broken": f"{error.filename or top}: {error.strerror}"})
     except SystemExit:  # SIGTERM before the target ran
         tell({"broken": "the trial was ended"})
+    except Exception as error:  # a defect of ours: it is said what it was
+        tell({"broken": repr(error)})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_all(undone)

@@ -13,8 +13,12 @@ FILES: CapSet = parse_set(["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"]
 
 
 def folders_of(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
-    """Each once."""
-    return tuple(dict.fromkeys(one for item in recordings for one in item.foreign_folders))
+    """Each once, as the first recording saw it: those of trials saw copies."""
+    folders: dict[str, ForeignFolder] = {}
+    for recording in recordings:
+        for folder in recording.foreign_folders:
+            folders.setdefault(folder.path, folder)
+    return tuple(folders.values())
 
 
 def advice(folder: ForeignFolder) -> str:

@@ -294,6 +294,12 @@ def only_listens(script: str | None) -> tuple[str, ...]:
     return tuple(place for place, spoken in sockets if not spoken)
 
 
+def needs_no_port_below(first: int, script: str | None) -> bool:
+    """Whether such a check has seen on which ports it listens, and none is below."""
+    parts = _parts(script)
+    return parts is not None and all(int(place.split()[1]) >= first for place, _ in parts[0])
+
+
 def only_greets(script: str | None) -> tuple[str, ...]:
     """``tcp 22``: the ports of which such a check sees only what comes before a login."""
     sockets, _ = _parts(script) or ((), ())

@@ -18,7 +18,7 @@ from capadvise.formats.yaml_reader import (
     optional_text,
     wrong,
 )
-from capadvise.formats.yaml_tree import Node
+from capadvise.formats.yaml_tree import Mapping, Node, Sequence
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet
@@ -89,6 +89,20 @@ def tops(documents: Documents) -> list[Entries]:
 def includes(source: str) -> bool:
     """Whether a compose file takes in others, in whichever spelling."""
     return any("include" in keys for keys in tops(Documents(source, DIALECT)))
+
+
+def included(source: str) -> list[str]:
+    """The files that a compose file takes in, as it names them. Raises BadInput."""
+    documents = Documents(source, DIALECT)
+    named: list[str] = []
+    for keys in tops(documents):
+        for node in documents.items(keys.get("include"), "include"):
+            path = node  # or path: FILE, or path: [FILE, FILE]
+            if isinstance(node, Mapping):
+                path = documents.mapping(node, "include").get("path", node)
+            files = path.items if isinstance(path, Sequence) else [path]
+            named += [file for file in map(any_text, files) if file is not None]
+    return named
 
 
 def _service(

@@ -23,6 +23,7 @@ from capadvise.report.escape import printable
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
 from capadvise.target import is_user
+from capadvise.workload import needs_no_port_below
 
 if TYPE_CHECKING:
     from capadvise.report.sheet import Sheet
@@ -295,7 +296,8 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
     if report.partial:
         yield "partial: its start was not observed, and the next one may need more than this set"
     start = report.posture.sysctls.get(PORT_START, "")
-    if start.isdecimal() and int(start) < 1024 and not caps & _BIND:
+    high = needs_no_port_below(1024, report.workload.check)
+    if start.isdecimal() and int(start) < 1024 and not caps & _BIND and not high:
         yield (
             f"recorded where {PORT_START} is {start}: elsewhere, a port below 1024 needs that "
             "setting, or NET_BIND_SERVICE"

@@ -62,10 +62,11 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
     invocation = recognize(argv)
     if invocation is not None:
         return invocation
-    if container := existing(argv):
+    if of_existing := existing(argv):
+        words, instead = of_existing
         raise BadInput(
-            f"{container}: an existing container keeps the capabilities that it was created with",
-            hint="capadvise run -- docker run …, or watch it with: capadvise attach CONTAINER",
+            f"{words}: a container keeps the capabilities that it was created with",
+            hint=f"capadvise run -- {instead} …, or watch it with: capadvise attach CONTAINER",
         )
     if other := starts_otherwise(argv):
         words, instead = other

@@ -20,7 +20,6 @@ from capadvise.workflow.notice import columns, notice
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
-    from capadvise.target import Target
     from capadvise.tui.protocols import Over
 
 
@@ -162,10 +161,11 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
     if not quiet:
         from capadvise.catalog import default
         from capadvise.report.text import proposal_text
+        from capadvise.workflow.compose_files import file_of
 
         if ended.check_passed and daemon:
             print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
-        file = _compose_file(report)
+        file = file_of(report.target)
         text = proposal_text(
             report,
             default(),
@@ -181,44 +181,6 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
             "the health check did not pass; the proposal covers what was seen until then"
             f"{_last_line(ended.check_said)}"
         )
-
-
-_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""In the order in which compose looks for them."""
-
-
-def _compose_file(report: Report) -> str | None:
-    """The file in which the set of the service that was recorded belongs; None where that is not
-    one."""
-    target = report.target
-    if target.service is None:
-        return None
-    words = [word for word in target.argv if word.startswith("--file=")]
-    given = [word.partition("=")[2] for word in words]
-    there = [name for name in _COMPOSE_FILES if os.path.isfile(os.path.join(target.cwd, name))]
-    files = given or there[:1]
-    if len(files) > 1:
-        return _granting_file(files, target)
-    return files[0] if files else None
-
-
-def _granting_file(files: list[str], target: Target) -> str | None:
-    """Of files that compose joins, that which grants the service something, or, where none does,
-    the first that has it. Where several grant something, a change of one is not enough."""
-    from capadvise.errors import CapadviseError
-    from capadvise.formats.compose import read
-
-    having, granting = list[str](), list[str]()
-    for name in files:
-        try:
-            declared = read(Path(target.cwd, name).read_text())
-        except (CapadviseError, OSError, UnicodeDecodeError):  # ``-`` is its standard input
-            return None
-        for one in declared:
-            if one.service == target.service:
-                having.append(name)
-                granting += [name] if one.add or one.drop or one.privileged else []
-    return None if len(granting) > 1 else next(iter([*granting, *having]), None)
 
 
 def _has_answer(file: str, report: Report) -> bool:

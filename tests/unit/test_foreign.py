@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from capadvise.caps import Cap
 from capadvise.catalog import default
 from capadvise.decide import Verdict, decide_all
+from capadvise.foreign import folders_of
 from capadvise.linux.engines.record.foreign_folders import _may_write
 from capadvise.recording import ForeignFolder, Held
 from tests.support.recordings import FULL, check, recording
@@ -36,6 +38,12 @@ def test_a_capability_that_was_refused_for_a_folder_is_not_recommended(
     assert bool(said) is bool(folders and not granted)
     if not recommended:
         assert proposal.need(Cap.parse("DAC_OVERRIDE")).verdict is Verdict.DENIED
+
+
+def test_a_copy_that_a_trial_saw_is_not_named() -> None:
+    copy = replace(FOLDER, source="/tmp/capadvise-trial-1/volume0")
+    seen = [recording(foreign_folders=(one,)) for one in (FOLDER, copy)]
+    assert folders_of(seen) == (FOLDER,)
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,26 @@ def test_what_starts_containers_in_another_way(command: str, what: str | None) -
     assert found is None or "capadvise " in found[1]
 
 
-def test_what_is_done_with_existing_containers_is_told_from_the_rest() -> None:
-    for command in ("docker start x", "docker -H a container exec x ls", "docker compose restart"):
-        assert existing(shlex.split(command)), command
-    for command in ("docker ps", "nginx start", "docker compose ps", "docker"):
+@pytest.mark.parametrize(
+    ("command", "what", "instead"),
+    [
+        ("docker start x", "docker start", "docker run"),
+        ("docker -H a container exec x ls", "docker exec", "docker run"),
+        ("podman create i", "podman create", "podman run"),
+        ("docker compose -f a.yaml restart", "docker compose restart", "docker compose up"),
+        ("docker-compose create", "docker-compose create", "docker-compose up"),
+        ("docker compose up --no-start", "docker compose up", "docker compose up"),
+        ("docker compose watch", "docker compose watch", "docker compose up"),
+    ],
+)
+def test_what_is_done_with_existing_containers_is_told_from_the_rest(
+    command: str, what: str, instead: str
+) -> None:
+    assert existing(shlex.split(command)) == (what, instead)
+
+
+def test_other_commands_do_nothing_with_existing_containers() -> None:
+    for command in ("docker ps", "nginx start", "docker compose ps", "docker", "docker-compose"):
         assert existing(shlex.split(command)) is None, command
 
 

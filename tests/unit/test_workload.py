@@ -10,7 +10,7 @@ import pytest
 from capadvise.errors import BadInput
 from capadvise.linux.supervise.command import user_of
 from capadvise.manual import page
-from capadvise.workload import KEYS, Act, Named, Step, Workload, load
+from capadvise.workload import KEYS, Act, Named, Step, Workload, load, needs_no_port_below
 
 WHOLE = """
 name: web
@@ -142,3 +142,17 @@ def test_a_number_that_is_no_user_id_is_refused(number: str) -> None:
     """As ``--user`` takes it."""
     with pytest.raises(BadInput, match="is no user id: they are below 4294967295"):
         user_of(number)
+
+
+@pytest.mark.parametrize(
+    ("check", "high"),
+    [
+        ("$CAPADVISE_CHECK tcp:8080/http udp:5353 web", True),
+        ("$CAPADVISE_CHECK redis-server", True),
+        ("$CAPADVISE_CHECK tcp:8080/http tcp:80 web", False),
+        ("curl -fs localhost:8080", False),  # nobody knows what else listens
+        (None, False),
+    ],
+)
+def test_whether_low_ports_are_bound(check: str | None, high: bool) -> None:
+    assert needs_no_port_below(1024, check) is high

@@ -19,7 +19,7 @@ from capadvise.formats.client_options import (
 )
 from capadvise.formats.pflag import Option, is_on, value_of, words
 
-_OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach"))
+_OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
 _WRAPPERS = frozenset(
     (
         *("sudo", "doas", "runuser", "setpriv", "unshare", "env", "timeout", "nice", "nohup"),
@@ -117,16 +117,24 @@ def _behind(argv: Sequence[str]) -> Invocation | None:
     return None
 
 
-def existing(argv: Sequence[str]) -> str | None:
-    """What a client's command does with containers that are there already, as ``docker start``."""
+def existing(argv: Sequence[str]) -> tuple[str, str] | None:
+    """What a client's command does with containers that are there already, as ``docker start``, or
+    that it makes for later; and what to type instead."""
     program = PurePath(argv[0]).name
-    if program not in PROGRAMS:
+    before: tuple[str, ...] = (program,)
+    words = tuple(argv[1:])
+    if program in PROGRAMS:
+        words = CLIENT[PROGRAMS[program]].parse(words)[1]
+    if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
+        before = before if program == "docker-compose" else ("docker", "compose")
+        words = COMPOSE.parse(words[len(before) - 1 :])[1]
+    elif program not in PROGRAMS:
         return None
-    _, rest = CLIENT[PROGRAMS[program]].parse(argv[1:])
-    if rest[:1] == ("compose",):
-        rest = COMPOSE.parse(rest[1:])[1]
-    verb = next(iter(rest[1:] if rest[:1] == ("container",) else rest), "")
-    return f"{program} … {verb}" if verb in _OF_EXISTING else None
+    words = words[1:] if words[:1] == ("container",) else words
+    for_later = of_compose and words[:1] == ("up",) and "--no-start" in words
+    if not words or (words[0] not in _OF_EXISTING and not for_later):
+        return None
+    return " ".join((*before, words[0])), " ".join((*before, "up" if of_compose else "run"))
 
 
 _ATTACH = "start them, then watch each: capadvise attach CONTAINER"

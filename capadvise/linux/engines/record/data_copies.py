@@ -30,6 +30,11 @@ class DataCopies:
         self._client, self._folder, self._project = client, folder, resolved
         self._copies: dict[str, str] = {}
 
+    @property
+    def originals(self) -> dict[str, str]:
+        """Copy → what it is a copy of."""
+        return {copy: path for path, copy in self._copies.items()}
+
     def bind(self, source: str, _: str = "") -> str:
         """What cannot be copied, a socket or a device, stays as it is.
 

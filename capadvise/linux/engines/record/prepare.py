@@ -4,7 +4,7 @@ which stays as it is; or, with ``--replace``, in its place, and that is started 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Start:
     """Of all its services."""
     ports: tuple[tuple[int, int], ...] = ()
     """Published ports of the user's, and those that stand for them."""
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """Copies of data, and what they are copies of."""
     stopped: tuple[Container, ...] = ()
     """What is stopped before, and started again afterwards."""
 
@@ -115,14 +117,21 @@ def _of_run(wish: _Wish) -> Start:
     if up and value_of(given.options, "network") == "host":
         raise beside.not_twice(invocation.name or "")
     ports = FreePorts()
-    given = replace(given, options=_on_free_data(wish, beside.options(given.options, ports)))
-    argv, changed = grant.recorded(given, wish.label).argv(), tuple(ports.changed.items())
-    return Start(invocation, client, argv, wish.label, beside=bool(up), ports=changed)
+    copies = DataCopies(client, wish.folder, {})
+    options = _on_free_data(wish, beside.options(given.options, ports), copies)
+    return Start(
+        *(invocation, client, grant.recorded(replace(given, options=options), wish.label).argv()),
+        wish.label,
+        beside=bool(up),
+        ports=tuple(ports.changed.items()),
+        originals=copies.originals,
+    )
 
 
-def _on_free_data(wish: _Wish, options: tuple[Option, ...]) -> tuple[Option, ...]:
+def _on_free_data(
+    wish: _Wish, options: tuple[Option, ...], copies: DataCopies
+) -> tuple[Option, ...]:
     """What running containers write to is copied."""
-    copies = DataCopies(wish.client, wish.folder, {})
     changed: list[Option] = []
     for option in options:
         used = [one for source in _sources(option) for one in wish.there.users_of(source)]
@@ -180,7 +189,7 @@ def _of_project(wish: _Wish) -> Start:
     data = DataCopies(wish.client, wish.folder, resolved)
     changed = beside.project(wanted, data, ports, built=built)
     own = _started(wish, changed, services, wish.own_name)
-    return replace(own, ports=tuple(ports.changed.items()))
+    return replace(own, ports=tuple(ports.changed.items()), originals=data.originals)
 
 
 def _started(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.errors import CannotObserve
+from capadvise.errors import BadInput, CannotObserve
 from capadvise.formats.pflag import Option, words
 from capadvise.linux.engines.cli.answer import NoAnswer
 from capadvise.linux.engines.cli.client import EngineError
@@ -23,9 +23,14 @@ def config(invocation: Invocation) -> dict[str, Any]:
     """The project: variables, ``extends``, ``include`` and several files made one, by docker
     compose: also where podman-compose starts it. A service that has profiles is not enabled.
 
-    Raises EngineError with what compose says.
+    Raises EngineError with what compose says, and BadInput where it can be asked only once.
     """
     called, options = list(invocation.compose), invocation.project
+    if any((one.name, one.value) == ("file", "-") for one in options):
+        raise BadInput(
+            "the compose file is read from standard input, and is needed again for each trial",
+            hint="write it into a file: docker compose --file FILE …",
+        )
     try:
         if invocation.engine == "podman":
             called, options = compose.installed(), podman_compose.for_docker(options)

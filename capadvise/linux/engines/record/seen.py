@@ -72,6 +72,8 @@ def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Reco
     recording = _recording_so_far(run, entry, place)
     files, container = entry.look_at_files(place.root), entry.container
     foreign = foreign_folders(container, place.user, place.root) if container else ()
+    originals = run.start.originals
+    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in foreign)
     return replace(recording, image_files=files, foreign_folders=foreign)
 
 

@@ -1,0 +1,71 @@
+"""Which of its compose files a service that was recorded is configured in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capadvise.errors import CapadviseError
+from capadvise.target import Target
+
+if TYPE_CHECKING:
+    from capadvise.formats.declared import Declared
+
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""In the order in which compose looks for them, in each folder from the current one upwards."""
+_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in _NAMES)
+_MOST = 64
+"""Files that are read."""
+
+
+def file_of(target: Target, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The file in which the set of a service belongs; None where that is not one, or not known.
+
+    Of files that compose joins, that which grants the service something, or, where none does, the
+    first that has it. Where several grant something, a change of one is not enough.
+    """
+    files = list(_files(target, environment)) if target.service else []
+    if not files:
+        return None
+    try:
+        declared = _read(target.cwd, files)
+    except (CapadviseError, OSError, UnicodeDecodeError):  # ``-`` is its standard input
+        return files[0] if len(files) == 1 else None
+    having = {name: one for name, one in declared if one.service == target.service}
+    granting = [name for name, one in having.items() if one.add or one.drop or one.privileged]
+    return None if len(granting) > 1 else next(iter([*granting, *having]), None)
+
+
+def _read(folder: str, files: Iterable[str]) -> list[tuple[str, Declared]]:
+    """The services of files, and of those that they include, each with its file."""
+    from capadvise.formats.compose import included, read
+
+    todo = list(files)
+    declared: list[tuple[str, Declared]] = []
+    for name in todo:  # it grows
+        source = Path(folder, name).read_text()
+        declared += [(name, one) for one in read(source)]
+        more = (os.path.join(os.path.dirname(name), one) for one in included(source))
+        todo += [one for one in dict.fromkeys(more) if one not in todo][: _MOST - len(todo)]
+    return declared
+
+
+def _files(target: Target, environment: Mapping[str, str]) -> Iterator[str]:
+    """Those that compose begins with, from the folder of the target or absolute."""
+    words = [word for word in target.argv if word.startswith("--file=")]
+    if words:
+        yield from (word.partition("=")[2] for word in words)
+        return
+    if given := environment.get("COMPOSE_FILE"):
+        yield from given.split(environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+        return
+    for folder in (Path(target.cwd), *Path(target.cwd).parents):
+        there = [name for name in _NAMES if (folder / name).is_file()]
+        if there:
+            overrides = [name for name in _OVERRIDES if (folder / name).is_file()]
+            yield from (
+                os.path.relpath(folder / name, target.cwd) for name in there[:1] + overrides[:1]
+            )
+            return

@@ -169,6 +169,7 @@ _ROWS = [
     ),
     # Nor here: whoever looks into a process in /proc needs more than that one holds.
     Row("sh: readlink /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
+    Row("sh: cd /proc/$(cat pid)/cwd", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row(
         "sh: readlink /proc/$(cat pid)/ns/net", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"
     ),

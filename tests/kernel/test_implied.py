@@ -174,7 +174,8 @@ def test_a_refused_score_of_the_oom_killer_names_its_capability(run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    ("command", "scanners"), [("ps aux", ["ps"]), ("cat /proc/1/stat /proc/uptime", [])]
+    ("command", "scanners"),
+    [("ps aux", ["ps"]), ("cat /proc/1/stat /proc/uptime", []), ("pidof none", ["pidof"])],
 )
 def test_who_lists_all_processes_is_seen(run: Run, command: str, scanners: list[str]) -> None:
     result = run(*command.split())

@@ -309,6 +309,34 @@ def test_what_a_runtime_listed_before_the_exec_is_not_the_target_s(
     assert starts.scope.proc_scanners == listers
 
 
+@pytest.mark.parametrize(
+    ("looks", "listers"),
+    [
+        (["/proc", "/proc/1/exe", "/proc/7/exe"], {"pidof"}),
+        (["/proc", "/proc/1/exe", "/proc/1/cwd"], set()),  # a chosen one
+        (["/proc", "/proc/7/exe", "/proc/9/exe"], set()),
+        (["/proc/1", "/proc/1/exe", "/proc/7/exe"], set()),
+    ],
+)
+def test_who_goes_into_proc_and_comes_by_all_processes_lists_them(
+    looks: list[str], listers: set[str]
+) -> None:
+    """As pidof does, which opens "." then."""
+    starts, late = OneCommand(TARGET), _Late()
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0, pointers=late)
+    tracker.feed([], [], [(0, page(1000, small(10, execs(TARGET, b"/bin/pidof"))))])
+    tracker.feed([], [], [])
+    assert starts.scope is not None
+    time = starts.scope.started + 1
+    late.waiting = tuple(
+        Lookup(TARGET, "pidof", "readlink" if number else "chdir", path.encode(), b"", time)
+        for number, path in enumerate(looks)
+    )
+    tracker.feed([], [], [])
+    tracker.finish()
+    assert starts.scope.proc_scanners == listers
+
+
 def test_who_is_known_to_list_processes_is_not_asked_about_again() -> None:
     """Of top, each round opens /proc."""
     starts, late = OneCommand(TARGET), _Late()

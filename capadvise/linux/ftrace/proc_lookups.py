@@ -1,5 +1,5 @@
-"""Which processes a thread looks into in /proc: paths that it opens, and links that it reads; and
-who lists them all.
+"""Which processes a thread looks into in /proc: paths that it opens or goes into, and links that
+it reads; and who lists them all.
 
 A program that lists all processes may have been told of one of them anyway, in its arguments.
 """
@@ -36,11 +36,11 @@ from capadvise.linux.ftrace.bpf_probe import (
 )
 
 _EXEC = "execve"
-_PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND}
+_PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND, "chdir": FIRST}
 """Call, and which argument is the path. The C library makes these for all others; aarch64 has no
 readlink."""
 _CALLS = (_EXEC, *_PATHS)
-_LISTING = "openat"
+_LISTING, _ENTERING = "openat", "chdir"
 _WORDS, _LENGTH = 8, 16
 """So many arguments of a program are read, and so many bytes of each."""
 _RECORD = struct.Struct(f"<IIQQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
@@ -50,6 +50,7 @@ _CALL_AT, _TIME_AT, _NAME_AT, _TEXT_AT = 8, 16, 24, 24 + NAME_LENGTH
 _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
 _PROC = b"/proc"
+_FOLDER = ("/proc", "/proc/")
 _PROCESSES = 4096
 _OPTION = r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)"
 """An option with numbers of processes: -p, p, --pid=, -q, -tp, as programs have it that list
@@ -78,7 +79,12 @@ class Lookup(NamedTuple):
     def lists_processes(self) -> bool:
         """To list all processes is to open the folder /proc itself. Who does not, and looks into
         processes anyway, was told which ones."""
-        return self.call == _LISTING and text(self.path) in ("/proc", "/proc/")
+        return self.call == _LISTING and text(self.path) in _FOLDER
+
+    @property
+    def enters_folder(self) -> bool:
+        """Whether it goes into the folder /proc, where it can open the folder by another name."""
+        return self.call == _ENTERING and text(self.path) in _FOLDER
 
     @property
     def place(self) -> tuple[int, str] | None:

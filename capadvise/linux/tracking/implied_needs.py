@@ -136,6 +136,8 @@ class ImpliedNeeds:
         self._scans_told = scans_told or pointers.tells_scans
         self._lookups = _Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}
+        self._entered: dict[tuple[int, str], bool] = {}
+        """Of each (thread, its name then) that went into /proc: it came by the first process."""
         self._mounts = _Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
@@ -231,7 +233,7 @@ class ImpliedNeeds:
         program = task.program_called(lookup.name)
         # to place it in time takes five readings of a file: not for each round of top
         if (
-            lookup.lists_processes
+            (lookup.lists_processes or self._comes_by_all(lookup))
             and program not in (scope.proc_scanners or ())
             and self._pointers.event_time(lookup) >= task.since
         ):
@@ -247,6 +249,17 @@ class ImpliedNeeds:
         if looks and _held(pid, task, existed=pid in self._before):
             at_that_time = replace(task, program=program)
             self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
+
+    def _comes_by_all(self, lookup: Lookup) -> bool:
+        """pidof goes into /proc and lists the folder as "."; then it comes by the first process,
+        and by others."""
+        thread = lookup.thread, lookup.name
+        if lookup.enters_folder:
+            self._entered[thread] = False
+        if lookup.place is None or thread not in self._entered:
+            return False
+        self._entered[thread] |= lookup.place[0] == 1
+        return self._entered[thread] and lookup.place[0] != 1
 
     def _note_lost(self, tasks: Mapping[int, Task]) -> None:
         """Lookups that were not read, of which those of an exec told what a program was told."""

@@ -1,5 +1,5 @@
-"""Checks that a program comes by on its way to something else, or does without; and those that it
-needs where others do without. What it does in the rest of the run tells. Pure.
+"""Checks whose meaning depends on what else the program does in the run: whether one is incidental
+to something else, and whether the program does without what it was refused. Pure.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         what, hint = _EXHAUSTED[error.errno]
         where = f" {error.filename}" if error.filename else ""
-        return _exhausted(printable(f"{what}{where}: {error.strerror}"), hint)
+        return _exhausted(f"{what}{where}: {error.strerror}", hint)
     except (MemoryError, RuntimeError, ImportError, SystemError) as error:
         # Modules and threads fail in many ways for want of memory.
         known = isinstance(error, MemoryError) or "can't start new thread" in str(error)
@@ -89,7 +89,7 @@ _EXHAUSTED = {
 
 def _exhausted(text: str, hint: str | None) -> int:
     _close_stdout()
-    print(f"capadvise: error: {text}", file=sys.stderr)
+    print(f"capadvise: error: {printable(text)}", file=sys.stderr)
     if hint:
         print(f"capadvise: hint: {hint}", file=sys.stderr)
     return int(Exit.USAGE)

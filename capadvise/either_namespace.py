@@ -1,5 +1,5 @@
-"""About which user namespace a check asks, where one kernel function asks about either: the
-machine's or the one that owns the object. What the call asked for tells. Pure.
+"""Which user namespace a check is about, where a kernel function checks against either the
+machine's or the one that owns the object: the call's arguments tell. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a set that fails to one that passes: what it is made larger by. Pure."""
+"""What a failing set is enlarged by until it passes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the labels of an image say that it needs: what who built it claims.
+"""What the labels of an image say that it needs: a claim of whoever built it.
 
 The names are public: ``capadvise help known`` explains them. A label proves nothing: whoever builds
 an image writes what they like, and all that is read here is hostile.

@@ -1,5 +1,5 @@
-"""What is recommended beside the floor can do a member's part, where a program takes any one of
-several capabilities; and it can be needless beside the rest. Pure."""
+"""Where any one of several capabilities would do: a member of the floor that something recommended
+besides can replace, and recommended ones that the rest makes needless. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the place of a check tells of the program besides: ``catalog/signs.yaml``.
+"""What a call site tells about the program besides the check: ``catalog/signs.yaml``.
 
 Names of kernel functions and system calls, and from which number on they tell something. The code
 asks by role; which functions play the role is the catalog's business.

@@ -1,4 +1,4 @@
-"""``capadvise help``: the documentation pages than ``--help``."""
+"""``capadvise help``: the documentation pages, which say more than ``--help``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def command(args: argparse.Namespace) -> int:
     if args.topic is not None:
         print(page(args.topic), end="")
         return Exit.OK
+    width = max(map(len, TOPICS))
     for topic, what in TOPICS.items():
-        print(f"{topic:13} {what}")
+        print(f"{topic:{width}} {what}")
     return Exit.OK

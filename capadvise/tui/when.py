@@ -1,4 +1,4 @@
-"""When a key does something: of the others, neither the bottom line nor the palette speaks."""
+"""When a key does something: else neither the bottom line nor the palette shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trial with everything, which the others are measured by: what it cannot do, no other need."""
+"""The trial with every capability, by which the others are measured: they need not do more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording out of what an audit log tells: refusals, and the capabilities that they were about.
+"""A recording built from an audit log: refusals, and the capabilities that they were about.
 Pure."""
 
 from __future__ import annotations

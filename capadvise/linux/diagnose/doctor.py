@@ -82,8 +82,8 @@ def examine() -> Iterator[HostFact]:
         "bounding set",
         not missing,
         "holds every capability" if not missing else f"lacks {', '.join(missing)}",
-        "a target cannot be given what this process lacks; where it is refused it, that is judged "
-        "by the call that failed"
+        "a target cannot be given what this process lacks; a call that is refused for want of it "
+        "is judged by its error"
         if missing
         else None,
         needed=False,

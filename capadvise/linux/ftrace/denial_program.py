@@ -1,4 +1,4 @@
-"""The BPF program that keeps the capability checks of the whole machine that were refused. Pure.
+"""The BPF program that records the refused capability checks of the whole machine. Pure.
 
 It runs at each check, and ends at once where that was granted. The check for CAP_SYS_ADMIN that
 ordinary processes fail at nearly every mmap ends a few instructions later, by the number of the

@@ -1,4 +1,4 @@
-"""What the kernel is asked besides its events: what pointers among the arguments of calls point to.
+"""What events do not tell: what the pointers among the arguments of calls point to.
 
 Without BPF or perf, or in lockdown, there are no answers.
 """

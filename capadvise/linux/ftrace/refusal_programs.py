@@ -1,4 +1,4 @@
-"""The BPF programs that keep the calls that were refused on the machine without a check. Pure.
+"""The BPF programs that record calls that were refused without a capability check. Pure.
 
 Two run at the end of each thread and at the delivery of a signal: what a seccomp filter has killed,
 or sent SIGSYS, is told. Both are rare. The others run at the begin and at the end of each system

@@ -1,4 +1,4 @@
-"""What was not started here, is not stopped here either."""
+"""What was not started here and is not stopped here."""
 
 from __future__ import annotations
 

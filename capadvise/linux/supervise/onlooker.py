@@ -1,4 +1,4 @@
-"""What those see who look on at a recording: each target, as far as it is known."""
+"""What a recording shows to the live screen and the like: each target, as far as it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trial that begins with different data, one after the other, and counts as one."""
+"""Trials on different data, one after the other, that count as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A unit is as it was again, however the run ends.
+"""Making a unit what it was again, however the run ends.
 
 What is to be undone is noted in a file of its own before anything is changed, and the note goes
 last: we undo it, or the guardian where we are killed, or, where both were, the next capadvise.

@@ -17,7 +17,7 @@ from capadvise.linux.ftrace.bpf_probe import (
     push,
     read,
 )
-from capadvise.linux.kernel import uapi
+from capadvise.linux.kernel import procfs, uapi
 
 _RECORD = struct.Struct("<IIIi6I")
 """Thread, process, version of the header, error of reading, and what was read: effective,
@@ -34,6 +34,8 @@ class CapsetArguments:
         self.probe = Probe(root, _RECORD.size, {"capset": _program})
         self._of: dict[int, deque[CapSet | None]] = {}
         self._kept = 0
+        self._known = (2 << procfs.last_cap()) - 1
+        """The kernel ignores the bits above: programs that fill both words alike set some."""
         self._lost: set[int] = set()
         """Threads with calls that are not known, so that which is which is not known either; 0:
         all."""
@@ -46,7 +48,7 @@ class CapsetArguments:
             if self._kept >= _KEPT:
                 self._of.clear()
                 self._kept = 0
-            self._of.setdefault(thread, deque()).append(_asked(version, error, masks))
+            self._of.setdefault(thread, deque()).append(self._asked(version, error, masks))
             self._kept += 1
         self._lost |= self.probe.lost().keys()
         if self._lost & {0, tid}:
@@ -60,12 +62,11 @@ class CapsetArguments:
             del self._of[tid]
         return asked
 
-
-def _asked(version: int, error: int, masks: list[int]) -> CapSet | None:
-    if error:
-        return None
-    high = 0 if version == uapi.LINUX_CAPABILITY_VERSION_1 else masks[4]
-    return from_mask(masks[1] | high << 32)
+    def _asked(self, version: int, error: int, masks: list[int]) -> CapSet | None:
+        if error:
+            return None
+        high = 0 if version == uapi.LINUX_CAPABILITY_VERSION_1 else masks[4]
+        return from_mask((masks[1] | high << 32) & self._known)
 
 
 def _program(maps: Maps) -> bytes:

@@ -93,7 +93,7 @@ class EventSorter:
     def _read(self, buffer: int, pages: Iterable[Page]) -> int:
         """Until when all is known that this buffer held."""
         types, waiting, noise = self._types, self._waiting, self._noise
-        check, stacked, begun = types.check, types.stack, self.begun
+        check, stacked, execs, begun = types.check, types.stack, types.exec, self.begun
         is_overcommit, sighted = self._is_overcommit, self._sighted
         known, time = _ALL, 0
         last, seen = (b"", b"", 0), [0, 0]
@@ -129,7 +129,7 @@ class EventSorter:
                     else:
                         waiting.append((began, check, pid, question, stack))
                 else:
-                    if kind == types.exec and sighted is not None:
+                    if kind == execs and sighted is not None:
                         sighted(event)
                     waiting.append((time, kind, pid, event, b""))
             if bare is not None:

@@ -151,6 +151,7 @@ def refusing(call: str) -> tuple[int, ...]:
 _UIDS = ("setuid", "setreuid", "setresuid", "setfsuid")
 _SET_ALL = ("setuid", "setgid")
 _GIDS = ("setgid", "setregid", "setresgid", "setfsgid")
+SET_IDS = frozenset(_UIDS + _GIDS)
 
 
 @dataclass(slots=True)

@@ -113,21 +113,21 @@ class Tracker:
         if kind == types.returned:
             self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
             return
-        self._answered(self._pairing.settle(pid))
-        if kind == types.scan:
-            (task := self._task(pid)).note_scan(task.program)
-        elif kind in types.enters:
-            task = self._task(pid)
-            self._settle(pid, task)
+        if types.returned is not None:  # else each question came with its answer
+            self._answered(self._pairing.settle(pid))
+        if (call := types.enters.get(kind)) is not None:  # these two are most of what comes
+            self._settle(pid, task := self._task(pid))
             values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
-            task.begin(types.enters[kind], values)
+            task.begin(call, values)
             if task.scope is None:
-                self.starts.called(pid, task, types.enters[kind], values)
+                self.starts.called(pid, task, call, values)
+        elif (call := types.exits.get(kind)) is not None:
+            self._exit_of_call(time, pid, call, _RESULT.unpack_from(event)[0])
+        elif kind == types.scan:
+            (task := self._task(pid)).note_scan(task.program)
         elif kind == types.sigsys:
             self._settle(pid, task := self._task(pid))
             task.signalled = True
-        elif kind in types.exits:
-            self._exit_of_call(time, pid, types.exits[kind], _RESULT.unpack_from(event)[0])
         elif kind == types.fork:
             parent, child = types.fork_fields.unpack_from(event)
             above = self._task(parent)
@@ -218,11 +218,11 @@ class Tracker:
         began = task.call == call  # not all begins are recorded
         if call == "setsid" and result > 0:
             task.leads_session(pid, self._tasks.get(result), self._tasks.values())
-        if began and result == 0:
+        if began and result == 0 and call in syscalls.SET_IDS:
             task.take_ids(call)
         if call in implied_needs.CALLS:
             self._implied.ended(time, pid, task, call, result, self._phase(time, task))
-        denied = self._settle_checks(task, call, result)
+        denied = self._settle_checks(task, call, result) if task.pending else ()
         if began and result == 0:
             task.take_namespaces(call)
         failed = result < 0 or task.signalled

@@ -37,7 +37,7 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     patched = change.patched
     notes += [*snippet.cautions, *snippet.notes, *patched.notes]
     if patched.dependents and not change.empty:
-        notes.append(f"{_names(patched)} extend {patched.service}: their capabilities change too")
+        notes.append(f"{_extending(patched)} change too")
     if patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)
@@ -64,10 +64,13 @@ def _ask_for_others(patched: Patched, *, consent: bool) -> None:
     """Whoever patches one service need not mean those that extend it."""
     if patched.dependents and not consent:
         raise CannotPatch(
-            f"{_names(patched)} extend {patched.service}: their capabilities would change too",
+            f"{_extending(patched)} would change too",
             hint="--with-dependents, if that is meant; --dry-run shows the change",
         )
 
 
-def _names(patched: Patched) -> str:
-    return ", ".join(map(printable, patched.dependents))
+def _extending(patched: Patched) -> str:
+    names = ", ".join(map(printable, patched.dependents))
+    several = len(patched.dependents) > 1
+    verb, whose = ("extend", "their") if several else ("extends", "its")
+    return f"{names} {verb} {patched.service}: {whose} capabilities"

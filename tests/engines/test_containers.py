@@ -104,6 +104,15 @@ def test_a_detached_container_is_watched_to_its_end(tmp_path: Path) -> None:
         assert "recording until the containers end: press Ctrl-C" in seen.stderr
 
 
+def test_what_a_detached_container_said_before_it_failed_is_shown(tmp_path: Path) -> None:
+    """It is removed, and its log with it."""
+    failing = ("sh", "-c", "echo no configuration >&2; exit 3")
+    command = ("docker", "run", "-d", "--network=none", f"--name={MARK}-fails", BOX, *failing)
+    seen = record(tmp_path / "r.json", *command)
+    assert f"capadvise: {MARK}-fails: no configuration\n" in seen.stderr
+    assert (seen.code, containers("docker", f"name={MARK}-fails")) == (3, [])
+
+
 def test_the_check_of_a_container_ends_it(tmp_path: Path) -> None:
     check = 'docker exec "$CONTAINER" test -e /up && test -d /proc/$PID && echo $PIDS'
     words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-c", "touch /up; sleep 1000")

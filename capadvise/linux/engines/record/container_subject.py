@@ -193,10 +193,24 @@ class ContainerSubject:
         with suppress(EngineError, BadInput):
             container = self.roster.client.find(entry.id)
             checks = container.health_log if container else ()
-            out, err = self.roster.client.logs(entry.id)
-            last = [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
-            return "\n".join([*last, f"{name} is unhealthy: {checks[-1] if checks else ''}"])
+            said = f"{name} is unhealthy: {checks[-1] if checks else ''}"
+            return "\n".join([*self._last_lines(entry), said])
         return f"{name} is unhealthy"
+
+    def _last_lines(self, entry: ContainerState) -> list[str]:
+        """What it wrote. Raises EngineError where the engine keeps no logs."""
+        out, err = self.roster.client.logs(entry.id)
+        return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
+
+    def last_words(self) -> list[str]:
+        """Of the detached ones that failed, whose output nobody has seen."""
+        said: list[str] = []
+        for entry in self.roster.entries.values() if self._detached else ():
+            if entry.exit_status and entry.id not in self.ended_by_us:
+                with suppress(EngineError):
+                    name = entry.service or entry.name or entry.id[:12]
+                    said += [f"{name}: {line}" for line in self._last_lines(entry)]
+        return said
 
     def _left_behind(self) -> list[Happening]:
         """The client is gone: so are they, or they go on without it."""

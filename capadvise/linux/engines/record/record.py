@@ -62,6 +62,8 @@ class ContainerRun:
     """As the client ended; of a detached one, as its container did."""
     removed: tuple[str, ...]
     """Names of the containers that the user's command would have left: they had everything."""
+    last_words: tuple[str, ...] = ()
+    """Of the detached containers that failed."""
     swept: tuple[str, ...] = ()
     """Names of those of a killed capadvise that ran on until now."""
 
@@ -112,6 +114,8 @@ def observe_containers(
             seen = run_containers(
                 start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
             )
+        for sentence in seen.last_words:
+            say(sentence)
         for one in seen.each:
             if words := implicit_check(one.workload.check):
                 say(f"{one.target.name} has no health check: trials see that it {words}")
@@ -184,12 +188,13 @@ def run_containers(
         finally:
             roster.close()
         recorded = start.label.startswith(RECORDING_LABEL)
+        last_words = tuple(run.subject.last_words()) if recorded else ()
         removed = _removed(start, roster) if recorded else ()
         if each and (leave or recorded):
             ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-        result = ContainerRun(each, run.subject.status, removed)
+        result = ContainerRun(each, run.subject.status, removed, last_words)
         seen(result)
     return result
 

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 from capadvise.linux.ftrace import instances
 from capadvise.linux.ftrace.tracefs import size_of_each
@@ -139,7 +140,9 @@ def _report(folder: Path) -> str:
 
 def _seconds(argv: list[str]) -> float:
     began = time.perf_counter()
-    subprocess.run(argv, stdin=-3, stdout=-3, stderr=-3)  # the gate's status is its answer
+    subprocess.run(
+        argv, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )  # the gate's status is its answer
     return time.perf_counter() - began
 
 
@@ -224,7 +227,7 @@ def idle(_: Effort) -> Iterator[Row]:
     yield _within("live screen over an idle target", "% of a core", 1, taken)
     target = subprocess.Popen(["sleep", "100"])
     argv = [CAPADVISE, "attach", "-q", "--for", "60", "-o", "/dev/null", str(target.pid)]
-    attached = subprocess.Popen(argv, stdin=-3, stdout=-3, stderr=-3)
+    attached = subprocess.Popen(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
     try:
         yield _within("`attach` to an idle target", "% of a core", 1, _taken(attached.pid))
     finally:
@@ -305,7 +308,7 @@ def main() -> None:
     if os.geteuid() != 0:
         parser.error("needs root")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed capadvise is compiled
-    subprocess.run([CAPADVISE, "--version"], check=True, stdout=-3)
+    subprocess.run([CAPADVISE, "--version"], check=True, stdout=DEVNULL)
     began = time.monotonic()
     print(f"{os.uname().release}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
     print("| what | budget | measured | | beside it |\n| --- | --- | --- | --- | --- |", flush=True)

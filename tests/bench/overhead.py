@@ -125,7 +125,8 @@ def before_exec(rounds: int) -> list[float]:
 
 TIMED = """
 import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdin=-3, stdout=-3, stderr=-3)
+null = subprocess.DEVNULL
+subprocess.run(sys.argv[1:], check=True, stdin=null, stdout=null, stderr=null)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print("used", used.ru_utime + used.ru_stime)
 """

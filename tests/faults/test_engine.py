@@ -42,10 +42,15 @@ class Engine:
             )
         ready = [*self.client, "info"]
         until(
-            lambda: not subprocess.call(ready, stdout=-3, stderr=-3),
+            lambda: subprocess.run(ready, capture_output=True).returncode == 0,
             shows=(self._folder / "log").read_text,
         )
         self.containerd = tuple(descendants(self.daemon.pid))
+
+    def has_told_of_a_start(self) -> bool:
+        """Whether those who listen to its events have heard of a container that began."""
+        words = ["events", "--since=1h", f"--until={time.time():.3f}", "--filter=event=start"]
+        return bool(subprocess.check_output([*self.client, *words]))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,6 +95,7 @@ def test_the_engine_dies(engine: Engine, full: bool, marked: Marked, tmp_path: P
     )
     until(lambda: marked.processes() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
+    until(engine.has_told_of_a_start)
     time.sleep(0.5)
     engine.daemon.kill()
     engine.daemon.wait()

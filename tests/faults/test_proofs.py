@@ -79,7 +79,9 @@ def test_a_disk_that_fills_up_is_no_verdict(folder: Path) -> None:
 def test_a_prover_that_is_killed_has_kept_its_trials(folder: Path, marked: Marked) -> None:
     workload(folder, 2, f"exec sleep {marked.word}")
     report = folder / "r.json"
-    prover = subprocess.Popen([CAPADVISE, "prove", "-o", report, folder / "w.yaml"], stdout=-3)
+    prover = subprocess.Popen(
+        [CAPADVISE, "prove", "-o", report, folder / "w.yaml"], stdout=subprocess.DEVNULL
+    )
     until(lambda: trials(report) and marked.processes(), 60)
     prover.send_signal(signal.SIGKILL)
     prover.wait()

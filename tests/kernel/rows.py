@@ -171,6 +171,13 @@ _ROWS = [
     Row("sh: readlink /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row("sh: cd /proc/$(cat pid)/cwd", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row(
+        "sh: cat /proc/$(cat pid)/root/dev/null",
+        "SYS_PTRACE",
+        setup=HOLDER,
+        check="kill $(cat pid)",
+    ),
+    Row("sh: cat /proc/$(cat pid)/fdinfo/0", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
+    Row(
         "sh: readlink /proc/$(cat pid)/ns/net", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"
     ),
     Row("sh: nsenter -t $(cat pid) -u true", "SYS_ADMIN SYS_PTRACE", never="", setup=HOLDER),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
@@ -348,6 +349,32 @@ def test_who_is_known_to_list_processes_is_not_asked_about_again() -> None:
     tracker.feed([], [], [])
     tracker.finish()
     assert (starts.scope.proc_scanners, late.timed) == ({"top"}, 1)
+
+
+OTHER = 1 << 23  # no process can have it, so that it is no ancestor of ours
+
+
+@pytest.mark.parametrize(
+    ("call", "pid", "file", "takes"),
+    [
+        ("openat", OTHER, "environ", True),
+        ("openat", OTHER, "root/etc/passwd", True),
+        ("openat", OTHER, "fdinfo", True),
+        ("openat", OTHER, "status", False),
+        ("openat", OTHER, "environment", False),
+        ("chdir", OTHER, "cwd", True),
+        ("chdir", OTHER, "", False),
+        ("readlink", 1, "root", False),  # to know where it runs
+        ("readlink", 1, "ns/pid", False),
+        ("openat", 1, "root/etc/passwd", True),
+        ("mount", 1, "ns/net", True),
+    ],
+)
+def test_what_takes_the_right_to_trace_a_process(
+    call: str, pid: int, file: str, *, takes: bool
+) -> None:
+    scope = Scope(1, os.getpid(), started=0)
+    assert implied_needs._takes_trace(call, pid, file, scope) is takes
 
 
 def test_what_a_thread_did_waits_until_its_start_is_read() -> None:

@@ -36,7 +36,10 @@ from capadvise.linux.ftrace.bpf_probe import (
 )
 
 _EXEC = "execve"
-_PATHS = {"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND, "chdir": FIRST}
+_PATHS = {
+    **{"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND},
+    **dict.fromkeys(("chdir", "chroot", "mount"), FIRST),
+}
 """Call, and which argument is the path. The C library makes these for all others; aarch64 has no
 readlink."""
 _CALLS = (_EXEC, *_PATHS)

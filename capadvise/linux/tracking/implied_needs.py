@@ -31,12 +31,13 @@ _LATE_ROUNDS, _UNPLACED = 50, 8192
 """For so many rounds what a thread did may wait for its start, and so much of it."""
 T = TypeVar("T")
 _TRACE = Cap.parse("SYS_PTRACE")
-_NAMESPACE = "ns/"
 _PRIVATE = (
-    r"(exe|root|cwd|environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack)\Z"
-    r"|(fd|ns|map_files)/."
+    r"(exe|environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack|personality|timers)\Z"
+    r"|(root|cwd|fdinfo)(/|\Z)|(fd|ns|map_files)/."
 )
-"""Files of a process that take the right to trace it (ptrace_may_access() in fs/proc/base.c)."""
+"""Files of a process that take the right to trace it (ptrace_may_access() in fs/proc/base.c and
+fd.c), and what a path leads to by them."""
+_LOOKS = ("readlink", "readlinkat")
 
 
 class PointerReader(Protocol):
@@ -327,9 +328,10 @@ def _ancestors(pid: int) -> set[int]:
 
 def _takes_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
     """Whether what was looked at takes the right to trace the process. Programs look at their
-    ancestors to know where they run; their namespaces they open to enter them."""
-    enters = call == "openat" and file.startswith(_NAMESPACE)
-    return bool(re.match(_PRIVATE, file)) and (enters or pid not in _ancestors(scope.root))
+    ancestors to know where they run; their namespaces they open to enter them, and files in their
+    root for what is there."""
+    enters = call not in _LOOKS and re.match("(ns|root|cwd)/", file)
+    return bool(re.match(_PRIVATE, file) and (enters or pid not in _ancestors(scope.root)))
 
 
 def _held(pid: int, task: Task, *, existed: bool) -> bool:

@@ -242,7 +242,7 @@ def test_volumes_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_a_daemon_without_a_check_is_not_proven(tmp_path: Path) -> None:
     words = ("docker", "run", "--rm", "--stop-signal=KILL", "--network=none", BOX, "sleep", "1000")
-    seen = record(tmp_path / "report.json", *words, options=("--prove", "--for", "1"))
+    seen = record(tmp_path / "report.json", *words, options=("--prove", "--for", "4"))
     assert seen.report["proof"] is None
     assert "not proven: " in seen.stderr
     assert "check" in seen.stderr

@@ -174,7 +174,7 @@ def test_without_a_check_its_manager_says_whether_it_is_up(guest: Guest) -> None
 def test_a_saved_report_is_proven(guest: Guest) -> None:
     """Of one that was ended by --for, before anything said that it was up."""
     guest.unit("saved.service", GIVES_UP)
-    words = ("--no-tui", "-o", "/run/saved.json", "--for", "0.5")
+    words = ("--no-tui", "-o", "/run/saved.json", "--for", "3")
     guest.capadvise("run", *words, "--", "systemctl", "start", "saved")
     done = guest.capadvise("prove", "--json", "-o", "/run/p.json", "/run/saved.json")
     assert done.returncode == 0, done.stderr

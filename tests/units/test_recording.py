@@ -166,7 +166,7 @@ def test_a_timer_stands_for_the_service_that_it_starts(guest: Guest) -> None:
 def test_what_gives_up_all_that_it_has_at_once(guest: Guest) -> None:
     """What its manager gave it counts, not what is left once we hear of its exec (knotd)."""
     guest.unit("gives-up-all.service", GIVES_UP_ALL)
-    report, _ = recorded(guest, "--for", "1", "--", "systemctl", "restart", "gives-up-all")
+    report, _ = recorded(guest, "--for", "3", "--", "systemctl", "restart", "gives-up-all")
     assert needs(report) == {"SETPCAP"}
     held = report["recordings"][0]["held"]
     assert "CAP_CHOWN" in held["bounding"]
@@ -197,7 +197,7 @@ def test_a_unit_that_had_failed_is_failed_again(guest: Guest) -> None:
     guest.unit("was-failed.service", "[Service]\nExecStart=/usr/bin/false\n")
     guest.systemctl("start", "was-failed")
     until(lambda: guest.state("was-failed") == "failed")
-    recorded(guest, "--for", "1", "--", "systemctl", "start", "was-failed")
+    recorded(guest, "--for", "3", "--", "systemctl", "start", "was-failed")
     assert guest.state("was-failed") == "failed"
 
 
@@ -235,7 +235,7 @@ def test_what_hides_checks_is_taken_away_and_comes_back(guest: Guest) -> None:
     guest.unit("confined.service", CONFINED)
     guest.systemctl("start", "confined")
     before = guest.systemctl("show", "-p", "MainPID", "confined")
-    report, done = recorded(guest, "--for", "1", "--", "systemctl", "restart", "confined")
+    report, done = recorded(guest, "--for", "3", "--", "systemctl", "restart", "confined")
     held = report["recordings"][0]["held"]["bounding"]
     assert "CAP_SYS_ADMIN" in held
     assert "CAP_SYS_TIME" not in held  # ProtectClock= is kept

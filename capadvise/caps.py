@@ -95,6 +95,8 @@ CapSet = frozenset[Cap]
 
 SYS_ADMIN = Cap.parse("SYS_ADMIN")
 """The capability that floods: checked at nearly every mmap and exec."""
+FEW = 20
+"""A set with more members than half of all was not put together from nothing."""
 
 
 @lru_cache(256)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap
+from capadvise.caps import Cap, CapSet
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
 from capadvise.linux.kernel import json_lines
@@ -386,6 +386,28 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     assert [(item.syscall, item.count) for item in got.refused_calls] == [("mount", 2)]
     assert got.fixed_capsets == (("bird", frozenset({Cap(0), Cap(1)})),)
     assert "gdb traces other processes" in got.cautions[0]
+
+
+@pytest.mark.parametrize(
+    ("alone", "imports", "mask", "demanded"),
+    [
+        (True, "capget", 3, ()),  # nobody sees what it imports
+        (False, "capget", 3, (("prog", frozenset({Cap(0), Cap(1)})),)),
+        (False, "cap_get_flag", 3, ()),
+        (False, "capget", (1 << 30) - 1, ()),  # its own, with a few changes
+    ],
+)
+def test_who_looks_at_what_it_holds_and_can_test_it_adapts(
+    alone: bool, imports: str, mask: int, demanded: tuple[tuple[str, CapSet], ...]
+) -> None:
+    listener = Listener(every_call=False)
+    listener.plan("prog", default(), None, alone=alone)
+    for message in ({"looked": "prog"}, {"own_set": ["prog", mask]}):
+        os.write(listener.write_fd, json.dumps(message).encode() + b"\n")
+    os.close(listener.write_fd)
+    listener.read()
+    seen = replace(RECORDING, imports=frozenset({("prog", imports)}))
+    assert listener.merged(seen).fixed_capsets == demanded
 
 
 def test_a_tracer_that_was_killed_is_told_of() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import Cap, from_mask
+from capadvise.caps import FEW, Cap, CapSet, from_mask
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry.messages import MESSAGES, decoded
@@ -44,8 +45,11 @@ class Listener:
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
         self._refusals: list[tuple[str, str, str, int]] = []
-        self._fixed_capsets: dict[tuple[str, int], None] = {}
+        self._own_sets: dict[tuple[str, int], bool] = {}
+        """What programs set with capset(2), and whether they had looked at what they hold."""
         self._looked: set[str] = set()
+        self._tests: frozenset[str] | None = None
+        """Functions that tell a program what it holds; None where nobody sees who imports them."""
         self._cautions: dict[str, None] = {}
         if maps is not None:
             self._cautions[_IN_NAMESPACE] = None
@@ -59,7 +63,8 @@ class Listener:
         self, program: str, catalog: Catalog, denied: dict[str, Any] | None, *, alone: bool
     ) -> dict[str, Any]:
         """What the guardian is told. ``denied``: the trace buffer of refused checks."""
-        from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES  # only runs with retries
+        from capadvise.catalog.signs import ImportSign  # only runs with retries
+        from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
 
         spec = importlib.util.find_spec("ptrace")
         if spec is None or spec.origin is None:
@@ -68,6 +73,8 @@ class Listener:
                 exists=False,
                 hint="pip install python-ptrace",
             )
+        if not alone:
+            self._tests = catalog.signs.symbols[ImportSign.CAPABILITY_TEST]
         return {
             "report": self.write_fd,
             "maps": self.maps,
@@ -130,9 +137,7 @@ class Listener:
                 self._refusals = [tuple(item) for item in value]
                 self.lossless = True
             case "own_set":
-                program, mask = value
-                if program not in self._looked:
-                    self._fixed_capsets[program, mask] = None
+                self._own_sets.setdefault(tuple(value), value[0] in self._looked)
             case "looked":
                 self._looked.add(value)
             case "io_uring":
@@ -175,17 +180,24 @@ class Listener:
                 for call, code, program, count in sorted(self._refusals)
             ),
             audit=(),
-            fixed_capsets=(
-                *recording.fixed_capsets,
-                *(
-                    (program, kept)
-                    for program, kept in ((p, from_mask(mask)) for p, mask in self._fixed_capsets)
-                    if kept and kept != recording.held.bounding
-                ),
-            ),
+            fixed_capsets=(*recording.fixed_capsets, *self._fixed_capsets(recording)),
             io_uring=recording.io_uring or self.io_uring,
             cautions=(*recording.cautions, *self._cautions),
         )
+
+    def _fixed_capsets(self, recording: Recording) -> Iterator[tuple[str, CapSet]]:
+        for (program, mask), looked in self._own_sets.items():
+            kept = from_mask(mask)
+            if not kept or kept == recording.held.bounding:
+                continue
+            if not looked or not self._may_adapt(program, kept, recording):
+                yield program, kept
+
+    def _may_adapt(self, program: str, kept: CapSet, recording: Recording) -> bool:
+        """Whether what a program set can be what it had, or a part of it."""
+        if self._tests is None or len(kept) > FEW:
+            return True
+        return any((program, test) in recording.imports for test in self._tests)
 
     def _check(self, number: int, fact: dict[str, Any]) -> Check:
         count, raised = self._counts.get(fact["id"], (1, 0))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import FEW, Cap, CapSet
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
@@ -23,8 +23,6 @@ _OPENS, _ENTERS = "pidfd_open", "setns"
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, _ENTERS}
 """Those that tell something when they end."""
 _OWN_SETS = 64
-_FEW = 20
-"""A set with more members than half of all was not put together from nothing."""
 _FILES = 4096
 _ROUNDS = 3
 _LATE_ROUNDS, _UNPLACED = 50, 8192
@@ -194,7 +192,7 @@ class ImpliedNeeds:
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
             scope.unread_capset |= not (task.looked or task.settled)
-        elif task.looked and len(asked) > _FEW:
+        elif task.looked and len(asked) > FEW:
             return  # its own, with a few changes
         else:
             task.handed = asked

@@ -163,7 +163,7 @@ def attached(client: tuple[str, ...], top: Path, report: Path) -> tuple[Result, 
     assert done.returncode == 0, done.stderr
     found = call(CAPADVISE, "inspect", f"container:{name}")
     assert "container " + name in found.stdout, found.stderr
-    script = "sleep 1; entrypoint redis-server >&- 2>&- & sleep 4"
+    script = "sleep 3; entrypoint redis-server >&- 2>&- & sleep 6"
     words = [*client, "exec", name, "sh", "-c", script]
     try:
         result = attach(

@@ -51,6 +51,9 @@ from capadvise.linux.supervise.untraced import NoTracker
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.workload import implicit_check
 
+_STOPPING = 1800.0
+"""Seconds for what is up to stop: a database can have a ``stop_grace_period`` of minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
@@ -172,7 +175,7 @@ def run_containers(
         run = _run(start, command, ready, roster, until_healthy=until_healthy, judged_by=judged_by)
         own_caps.keep()
         if start.stopped:
-            start.client.call("stop", *(one.id for one in start.stopped))
+            start.client.call("stop", *(one.id for one in start.stopped), seconds=_STOPPING)
         roster.open()
         try:
             run.loop.count_from(ready.release())

@@ -153,10 +153,10 @@ def session(
         fds.append(listener.write_fd)
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
     guardian = _guardian(fds, command, listener, cgroup)
-    signals.listen()
     sweeps = list(sweep)
     plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)
     guardian.send(plan)
+    signals.listen()
     made: Background[Trace | None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))

@@ -67,6 +67,7 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("smtp", b"220 (vsFTPd 3.0.5)\r\n", b"530 Please login with USER and PASS.\r\n", False),
         ("smb", b"", b"\0\0\0\xca\xfeSMB\x40\0", True),
         ("smb", b"", b"\0\0\0\x23\xffSMBr", False),
+        ("smb", b"", implicit_check.PROTOCOLS["smb"][0][0], False),  # an echo
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
     ],
 )

@@ -139,7 +139,8 @@ def answers(port: int, protocol: str) -> bool:
                 tried.sendall(question)
             if not is_answer(heard):  # it may have come with what was said before
                 heard += _said(tried)
-            if not is_answer(heard):
+            echoed = question and heard.startswith(question)
+            if echoed or not is_answer(heard):
                 return False
         return True
     return False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record
+from tests.support.containers import BOX, ENVIRONMENT, MARK, call, containers, record
 from tests.support.runs import CAPADVISE
 from tests.support.wait import PATIENCE
 
@@ -50,3 +50,18 @@ def test_a_check_from_the_host_uses_the_names_of_services(tmp_path: Path) -> Non
     assert report["proposal"]["floor"] == ["CAP_CHOWN"], seen.stderr
     assert report["workload"]["check"] == check
     assert Path("/etc/hosts").read_bytes() == before
+
+
+def test_what_compose_cannot_start_is_not_waited_for(tmp_path: Path) -> None:
+    """The others run on, and nothing would end the recording."""
+    stays = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    services = {
+        "web": {"image": BOX, "network_mode": "none", "command": ["sh", "-c", stays]},
+        "bad": {"image": BOX, "network_mode": "none", "command": ["/nothing"]},
+    }
+    services["bad"]["depends_on"] = ["web"]
+    (tmp_path / "compose.yaml").write_text(json.dumps({"name": MARK, "services": services}))
+    words = ("docker", "compose", "up")
+    seen = record(tmp_path / "r", *words, options=("--prove",), cwd=tmp_path)
+    assert "bad: not started, docker ended with 1" in seen.stderr
+    assert (seen.code, containers("docker", f"name={MARK}-")) == (1, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,18 @@ def changed(layers: Path) -> list[tuple[str, int, str]]:
         "LowerDir": "{lower}"}}}}}}]"""
     (container,) = parse_inspect("docker", raw)
     return [(f.path, f.layer, str(f.change)) for f in changed_files(container, 0)]
+
+
+def test_nothing_is_said_where_nobody_knows_what_the_container_called_the_ids(
+    layers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user namespace has ended: of a rootless podman, the ids of the host were shown."""
+    for layer in ("upper", "two"):
+        (layers / layer / "data" / "f").touch()
+    (layers / "upper" / "data" / "f").chmod(0o600)
+    assert len(changed(layers)) == 1
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert changed(layers) == []
 
 
 def test_a_changed_mode_is_found_in_the_topmost_layer_that_has_the_file(layers: Path) -> None:

@@ -37,6 +37,8 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     # docker puts a layer of its own on top of the image's: /etc/hosts and the like
     layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
     owners = MappedOwners(container, pid)
+    if not owners.known and os.lstat(upper).st_uid != os.geteuid():
+        return ()  # in a user namespace that has ended: nobody can say what it calls them
     files = []
     for path in _below(Path(upper)):
         if change := _compare(Path(upper), path, layers, owners):
@@ -56,6 +58,11 @@ class MappedOwners:
             id_maps.inverse(id_maps.parse_map(_map(told.get(f"{kind.title()}Map"), pid, kind)))
             for kind in ("uid", "gid")
         ]
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a map to read."""
+        return any(self._maps)
 
     def ids(self, status: os.stat_result) -> tuple[int, int]:
         """Its user and group. What the map does not have is of an image whose layers are kept as

@@ -109,6 +109,7 @@ class ContainerSubject:
         self.engine_health.look(self.roster.entries.values())
         if any(isinstance(event, MainExited) for event in happened):
             self._client_exited()
+            happened += self._given_up()
         if self.roster.unanswered > _UNANSWERED:
             self._engine_is_gone()
             happened.append(SupervisorLost())
@@ -120,6 +121,21 @@ class ContainerSubject:
         goes_on = self.roster.running() or (self._detached and self._client.status == 0)
         if self._target is None and not goes_on:
             self.status = self._client.status
+
+    def _given_up(self) -> list[Happening]:
+        """Where the client of a recording has failed, what it has made and not started never will
+        be, and the others would be waited for in vain."""
+        status = self._client.status or 0
+        if status <= 0 or self._target is not None or self._noted_ending:
+            return []
+        waiting: list[str] = []
+        for entry in self.roster.entries.values():
+            with suppress(EngineError, BadInput):
+                container = None if self.places(entry) else self.roster.client.find(entry.id)
+                if container is not None and not container.running and not container.has_ended:
+                    waiting.append(container.service or container.name)
+        said = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
+        return [Unhealthy(said)] if waiting else []
 
     def _target_ended(self) -> list[Happening]:
         """The container of a trial has ended: what the others do is of no interest."""

@@ -52,6 +52,7 @@ MESSAGES = b"".join(
         {"started": 1.0},
         {"fact": FACT},
         {"own_set": ["bird", 3]},
+        {"handed": ["capsh", 3]},
         {"looked": "capsh"},
         {"traces": "gdb"},
         {"io_uring": True},

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap, CapSet
+from capadvise.caps import Cap, from_mask
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
 from capadvise.linux.kernel import json_lines
@@ -389,25 +389,27 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alone", "imports", "mask", "demanded"),
+    ("alone", "imports", "mask", "handed", "demanded"),
     [
-        (True, "capget", 3, ()),  # nobody sees what it imports
-        (False, "capget", 3, (("prog", frozenset({Cap(0), Cap(1)})),)),
-        (False, "cap_get_flag", 3, ()),
-        (False, "capget", (1 << 30) - 1, ()),  # its own, with a few changes
+        (True, "capget", 3, False, False),  # nobody sees what it imports
+        (False, "capget", 3, False, True),
+        (False, "cap_get_flag", 3, False, False),
+        (False, "cap_get_flag", 3, True, True),
+        (False, "capget", (1 << 30) - 1, True, False),  # its own, with a few changes
     ],
 )
 def test_who_looks_at_what_it_holds_and_can_test_it_adapts(
-    alone: bool, imports: str, mask: int, demanded: tuple[tuple[str, CapSet], ...]
+    alone: bool, imports: str, mask: int, handed: bool, demanded: bool
 ) -> None:
     listener = Listener(every_call=False)
     listener.plan("prog", default(), None, alone=alone)
-    for message in ({"looked": "prog"}, {"own_set": ["prog", mask]}):
+    told = [{"looked": "prog"}, {"own_set": ["prog", mask]}, {"handed": ["prog", mask]}]
+    for message in told if handed else told[:2]:
         os.write(listener.write_fd, json.dumps(message).encode() + b"\n")
     os.close(listener.write_fd)
     listener.read()
     seen = replace(RECORDING, imports=frozenset({("prog", imports)}))
-    assert listener.merged(seen).fixed_capsets == demanded
+    assert listener.merged(seen).fixed_capsets == (("prog", from_mask(mask)),) * demanded
 
 
 def test_a_tracer_that_was_killed_is_told_of() -> None:

@@ -700,6 +700,15 @@ def test_users_and_sets_change_as_they_would_without_us() -> None:
     assert run.said("own_set") == [["prog", bit(5)]]
 
 
+def test_what_is_set_last_before_an_exec_is_handed_over() -> None:
+    """Also by a child, and once: the next program has its own sets."""
+    run, thread = after_call("capset", (600, 601), proc=Proc(permitted=bit(5)))
+    child = thread.child(7, thread.process)
+    for _ in range(2):
+        run.policy.bookkeeping.executes(child)
+    assert run.said("handed") == [["prog", bit(5)]]
+
+
 @pytest.mark.parametrize(
     ("args", "result", "concluded"),
     [((33,), 0, [("asked", SETUID, None)]), ((0,), 0, []), ((0xFFFFFFFF,), 0, [])],

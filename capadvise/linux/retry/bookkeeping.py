@@ -120,8 +120,14 @@ class Bookkeeping:
     def _own_set(self, thread: Thread, _: int) -> None:
         """The program's own capset: what it asks for is what it believes to have."""
         thread.reload()
-        thread.virtual = thread.effective
+        thread.virtual, thread.handed = thread.effective, thread.permitted
         self.evidence.tell_once(own_set=[thread.program, thread.permitted])
+
+    def executes(self, thread: Thread) -> None:
+        """What it has set last was for the program that it becomes."""
+        if thread.handed and thread.followed:
+            self.evidence.tell_once(handed=[thread.program, thread.handed])
+        thread.handed = 0
 
     def _show_virtual(self, thread: Thread, _: int) -> None:
         """Let capget say what the program would see without us."""

@@ -47,6 +47,8 @@ class Listener:
         self._refusals: list[tuple[str, str, str, int]] = []
         self._own_sets: dict[tuple[str, int], bool] = {}
         """What programs set with capset(2), and whether they had looked at what they hold."""
+        self._handed: set[tuple[str, int]] = set()
+        """What they had set when they executed another program, as container runtimes do."""
         self._looked: set[str] = set()
         self._tests: frozenset[str] | None = None
         """Functions that tell a program what it holds; None where nobody sees who imports them."""
@@ -138,6 +140,8 @@ class Listener:
                 self.lossless = True
             case "own_set":
                 self._own_sets.setdefault(tuple(value), value[0] in self._looked)
+            case "handed":
+                self._handed.add(tuple(value))
             case "looked":
                 self._looked.add(value)
             case "io_uring":
@@ -190,13 +194,15 @@ class Listener:
             kept = from_mask(mask)
             if not kept or kept == recording.held.bounding:
                 continue
-            if not looked or not self._may_adapt(program, kept, recording):
+            if not looked or not self._may_adapt(program, mask, recording):
                 yield program, kept
 
-    def _may_adapt(self, program: str, kept: CapSet, recording: Recording) -> bool:
+    def _may_adapt(self, program: str, mask: int, recording: Recording) -> bool:
         """Whether what a program set can be what it had, or a part of it."""
-        if self._tests is None or len(kept) > FEW:
+        if self._tests is None or mask.bit_count() > FEW:
             return True
+        if (program, mask) in self._handed:
+            return False
         return any((program, test) in recording.imports for test in self._tests)
 
     def _check(self, number: int, fact: dict[str, Any]) -> Check:

@@ -95,6 +95,7 @@ _KINDS: Mapping[str, Is] = {
     "counts": _list_of(_row_of(_is_number, _is_number, _is_number)),
     "refusals": _list_of(_row_of(_is_word, _is_word, _is_text, _is_number)),
     "own_set": _row_of(_is_text, _is_mask),
+    "handed": _row_of(_is_text, _is_mask),
     "looked": _is_text,
     "io_uring": lambda value: value is not None,
 }

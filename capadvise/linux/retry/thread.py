@@ -129,6 +129,8 @@ class Thread:
     """It has a seccomp filter of its own."""
     injection_disabled: bool = False
     """Nothing can be injected any more: its sets stay as they are."""
+    handed: int = 0
+    """The permitted set that it has set last, perhaps for the program that it executes next."""
     step: CallStep = CallStep.FREE
     entered: bool = False
     """The injected call has been entered: the next stop is its end."""
@@ -167,6 +169,7 @@ class Thread:
             self.followed,
             self.filtered,
             self.injection_disabled,
+            self.handed,
         )
 
     def reload(self) -> None:

@@ -271,6 +271,7 @@ class Tracer:
         self.calls.disarm(thread)  # a former leader, whose id another thread takes over
         thread = self.tree.take_over(thread, machine.event_message(thread.tid))
         self.policy.became_another(thread)
+        self.policy.bookkeeping.executes(thread)
         thread.step = CallStep.FREE
         thread.process.exec()
         if not thread.followed and thread.tid == self.target and not thread.program:

@@ -20,6 +20,12 @@ class Engine:
         self.removed: list[str] = []
 
     def call(self, *words: str) -> str:
+        if words[:3] == ("network", "ls", "--quiet"):
+            return "live\ndead\n"
+        if words[:2] == ("network", "inspect"):
+            return f"{procfs.mark()}\n" if words[-1] == "live" else "4194304-1\n"
+        if words[1:2] == ("rm",):
+            self.removed.append(words[2])
         if words[0] != "ps":
             return ""
         self.begun.append(subprocess.Popen(["sleep", "60"]))
@@ -31,6 +37,9 @@ class Engine:
 
     def names(self, kind: str, like: str) -> list[str]:
         return Client.names(cast(Client, self), kind, like)
+
+    def labelled_networks(self, label: str) -> list[str]:
+        return Client.labelled_networks(cast(Client, self), label)
 
     def find(self, name: str) -> Any:
         return None
@@ -50,7 +59,7 @@ def test_a_container_stays_whose_capadvise_began_while_the_engine_was_asked() ->
         for one in engine.begun:
             one.kill()
             one.wait()
-    assert engine.removed == ["old", "odd"]
+    assert engine.removed == ["old", "odd", "dead"]
 
 
 def test_a_process_that_cannot_be_looked_at_is_there(tmp_path: Path) -> None:

@@ -129,6 +129,10 @@ class Client:
         EngineError."""
         return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
 
+    def labelled_networks(self, label: str) -> list[str]:
+        """Ids of the networks with a label. Raises EngineError."""
+        return self.call("network", "ls", "--quiet", f"--filter=label={label}").split()
+
     def stop(self, ids: Iterable[str], seconds: float) -> None:
         """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""
         if ids := tuple(ids):

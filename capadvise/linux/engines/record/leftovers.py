@@ -14,6 +14,7 @@ from capadvise.linux.engines.cli.client import (
 )
 from capadvise.linux.kernel import procfs
 
+_MARK = f'{{{{index .Labels "{TRIAL_LABEL}"}}}}'
 _OUR_PROJECT = re.compile(r"capadvise-(?:recording|trial)-(\d+-\d+)")
 
 
@@ -41,10 +42,15 @@ def _abandoned(client: Client, label: str) -> list[str]:
 
 
 def _sweep_networks(client: Client) -> None:
-    """Networks and volumes of compose projects of ours."""
+    """Networks and volumes of compose projects of ours, and networks that were made besides."""
     for kind in ("network", "volume"):
         for name in client.names(kind, "capadvise-"):
             ours = _OUR_PROJECT.match(name)
             if ours and not procfs.is_marked(ours[1]):
                 with suppress(EngineError):
                     client.call(kind, "rm", name)
+    for network in client.labelled_networks(TRIAL_LABEL):
+        with suppress(EngineError):  # others may use it by now
+            mark = client.call("network", "inspect", "--format", _MARK, network).strip()
+            if not procfs.is_marked(mark):
+                client.call("network", "rm", network)

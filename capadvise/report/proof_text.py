@@ -16,6 +16,18 @@ def set_text(caps: CapSet) -> str:
     return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
 
 
+def how_proven(proven: Proven | None, caps: CapSet) -> str:
+    """Of the recommended set, in a few words."""
+    if proven is None:
+        return "not yet proven"
+    floor = proven.floor if proven.complete and not proven.flaky else None
+    if floor == caps:
+        return "proven minimal"
+    if proven.recommended_sound and not proven.flaky:
+        return "proven"
+    return "not proven" if floor is None else "not proven; the minimal set is"
+
+
 def proof_lines(proven: Proven) -> Iterator[str]:
     """What the trials say, in one sentence or two."""
     count = len(proven.trials)

@@ -17,7 +17,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
 from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.model import Report
-from capadvise.report.proof_text import proof_lines, set_text
+from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import risk_word
 from capadvise.report.tested import tested_lines
@@ -97,16 +97,7 @@ def answer(report: Report, catalog: Catalog) -> str:
     total = report.recording.host.last_cap + 1
     if not caps:
         return no_need(report)
-    proven = report.proven
-    if proven is None:
-        known = "not yet proven"
-    elif proven.floor == caps and proven.complete and not proven.flaky:
-        known = "proven minimal"
-    elif proven.recommended_sound and not proven.flaky:
-        known = "proven"
-    else:
-        known = "not proven"
-    text = f"Needs {len(caps)} of {total} capabilities, {known}."
+    text = f"Needs {len(caps)} of {total} capabilities, {how_proven(report.proven, caps)}."
     if report.target.kind == "unit":
         return f"{text} A unit that says nothing has all of them."
     runtime = catalog.baselines.default(report.target.engine)

@@ -244,3 +244,5 @@ def test_a_recommended_set_that_failed_is_not_praised() -> None:
     proposal = replace(told.proposal, floor=floor)
     text = " ".join(report_text(replace(told, proven=proven, proposal=proposal), CATALOG))
     assert "not with all of the above. Use the minimal set." in " ".join(text.split())
+    lines = proposal_text(replace(told, proven=proven, proposal=proposal), CATALOG, None)
+    assert "capabilities, not proven; the minimal set is." in " ".join(" ".join(lines).split())

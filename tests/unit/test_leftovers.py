@@ -38,7 +38,7 @@ class Engine:
     def names(self, kind: str, like: str) -> list[str]:
         return Client.names(cast(Client, self), kind, like)
 
-    def labelled_networks(self, label: str) -> list[str]:
+    def labelled_networks(self, label: str) -> dict[str, str]:
         return Client.labelled_networks(cast(Client, self), label)
 
     def find(self, name: str) -> Any:

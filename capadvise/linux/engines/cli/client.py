@@ -129,9 +129,14 @@ class Client:
         EngineError."""
         return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
 
-    def labelled_networks(self, label: str) -> list[str]:
-        """Ids of the networks with a label. Raises EngineError."""
-        return self.call("network", "ls", "--quiet", f"--filter=label={label}").split()
+    def labelled_networks(self, label: str) -> dict[str, str]:
+        """The networks with a label: id → its value. Raises EngineError."""
+        form = f'--format={{{{index .Labels "{label}"}}}}'
+        values: dict[str, str] = {}
+        for network in self.call("network", "ls", "--quiet", f"--filter=label={label}").split():
+            with suppress(EngineError):  # it is gone by now
+                values[network] = self.call("network", "inspect", form, network).strip()
+        return values
 
     def stop(self, ids: Iterable[str], seconds: float) -> None:
         """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""

@@ -92,6 +92,12 @@ class DockerClient(Client):
             every = (listed["Volumes"] or ()) if kind == "volume" else listed
             return [one["Name"] for one in every]
 
+    def labelled_networks(self, label: str) -> dict[str, str]:
+        """See ``Client``."""
+        with _said():
+            listed = self.api.get("networks", seconds=SECONDS, filters={"label": [label]})
+            return {one["Id"]: one["Labels"][label] for one in listed}
+
     @property
     def answers(self) -> bool:
         """Whether it is there, and may be asked."""

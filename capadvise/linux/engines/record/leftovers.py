@@ -14,7 +14,6 @@ from capadvise.linux.engines.cli.client import (
 )
 from capadvise.linux.kernel import procfs
 
-_MARK = f'{{{{index .Labels "{TRIAL_LABEL}"}}}}'
 _OUR_PROJECT = re.compile(r"capadvise-(?:recording|trial)-(\d+-\d+)")
 
 
@@ -49,8 +48,7 @@ def _sweep_networks(client: Client) -> None:
             if ours and not procfs.is_marked(ours[1]):
                 with suppress(EngineError):
                     client.call(kind, "rm", name)
-    for network in client.labelled_networks(TRIAL_LABEL):
-        with suppress(EngineError):  # others may use it by now
-            mark = client.call("network", "inspect", "--format", _MARK, network).strip()
-            if not procfs.is_marked(mark):
+    for network, mark in client.labelled_networks(TRIAL_LABEL).items():
+        if not procfs.is_marked(mark):
+            with suppress(EngineError):  # others may use it by now
                 client.call("network", "rm", network)

@@ -95,8 +95,10 @@ def _reads(pid: int) -> bool:
     return procfs.comm(pid) == "cat" and procfs.state(pid) == "S"
 
 
-def test_the_numbers_of_the_calls_that_sleep() -> None:
-    syscalls, names = CATALOG.syscalls, ("nanosleep", "clock_nanosleep")
-    for machine, table in naps.CALLS.items():
-        numbers = syscalls.numbers[AUDIT_ARCHS[MACHINES[machine]]]
-        assert list(table) == [numbers[name] for name in names]
+@pytest.mark.parametrize(
+    ("machine", "numbers"),
+    [("x86_64", [35, 230]), ("aarch64", [101, 115]), ("riscv64", [101, 115])],
+)
+def test_the_numbers_of_the_calls_that_sleep(machine: str, numbers: list[int]) -> None:
+    table = CATALOG.syscalls.numbers[AUDIT_ARCHS[MACHINES[machine]]]
+    assert [table[name] for name in naps.TIME_AT] == numbers

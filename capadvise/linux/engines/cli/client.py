@@ -125,8 +125,8 @@ class Client:
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
     def names(self, kind: str, like: str) -> list[str]:
-        """Of networks or volumes (``kind``: the singular), by a part of the name. Raises
-        EngineError."""
+        """Of networks or volumes (``kind``: the singular), by a part of the name; all by none.
+        Raises EngineError."""
         return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
 
     def labelled_networks(self, label: str) -> dict[str, str]:

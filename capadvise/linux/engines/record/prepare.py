@@ -204,7 +204,7 @@ def _started(
     more = {STOPPED_LABEL: ids} if ids else {}
     changed = project.recorded({**changed, "name": name}, services, wish.label, more)
     ours = {TRIAL_LABEL: wish.mark}
-    there = wish.client.call("network", "ls", "--format={{.Name}}").split()
+    there = wish.client.names("network", "")
     changed = project.labelled(changed, services, ours)
     changed = project.with_labelled_networks(changed, ours, there)
     path = project.write(changed, wish.folder, wish.client.engine)

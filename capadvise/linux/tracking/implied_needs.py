@@ -24,6 +24,8 @@ CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, _ENTERS}
 """Those that tell something when they end."""
 _OWN_SETS = 64
 _FILES = 4096
+_ENTERED = 4096
+"""So many threads that went into /proc are remembered."""
 _ROUNDS = 3
 _LATE_ROUNDS, _UNPLACED = 50, 8192
 """For so many rounds what a thread did may wait for its start, and so much of it."""
@@ -254,6 +256,8 @@ class ImpliedNeeds:
         and by others."""
         thread = lookup.thread, lookup.name
         if lookup.enters_folder:
+            if len(self._entered) >= _ENTERED:
+                self._entered.clear()
             self._entered[thread] = False
         if lookup.place is None or thread not in self._entered:
             return False

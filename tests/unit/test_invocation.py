@@ -141,7 +141,7 @@ def test_what_starts_containers_in_another_way(command: str, what: str | None) -
         ("podman create i", "podman create", "podman run"),
         ("docker compose -f a.yaml restart", "docker compose restart", "docker compose up"),
         ("docker-compose create", "docker-compose create", "docker-compose up"),
-        ("docker compose up --no-start", "docker compose up", "docker compose up"),
+        ("docker compose up --no-start", "docker compose up --no-start", "docker compose up"),
         ("docker compose watch", "docker compose watch", "docker compose up"),
     ],
 )

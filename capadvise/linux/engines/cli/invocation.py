@@ -131,10 +131,11 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     elif program not in PROGRAMS:
         return None
     words = words[1:] if words[:1] == ("container",) else words
-    for_later = of_compose and words[:1] == ("up",) and "--no-start" in words
-    if not words or (words[0] not in _OF_EXISTING and not for_later):
+    if of_compose and words[:1] == ("up",) and "--no-start" in words:
+        done = "up --no-start"
+    elif (done := "".join(words[:1])) not in _OF_EXISTING:
         return None
-    return " ".join((*before, words[0])), " ".join((*before, "up" if of_compose else "run"))
+    return " ".join((*before, done)), " ".join((*before, "up" if of_compose else "run"))
 
 
 _ATTACH = "start them, then watch each: capadvise attach CONTAINER"

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
+from capadvise.reaction import Reaction
 
 
 class Namespace(StrEnum):
@@ -320,6 +321,8 @@ class Recording:
     """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each that called capset without a look at what it had."""
+    reactions: tuple[Reaction, ...] = ()
+    """What copies of programs did without; one for each program and system call."""
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
     started_containers: bool = False

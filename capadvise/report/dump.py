@@ -159,6 +159,7 @@ def dump_recording(
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
+        "reactions": [asdict(reaction) for reaction in recording.reactions],
         "cautions": list(recording.cautions),
         "started_containers": recording.started_containers,
         "start": recording.start,

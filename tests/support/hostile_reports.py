@@ -42,4 +42,6 @@ def hostile(text: str) -> dict[str, Any]:
         refusal["program"] = text
     for own in recording["own_sets"]:
         own["program"] = text
+    for reaction in recording["reactions"]:
+        reaction |= {"program": text, "wrote": text}
     return raw

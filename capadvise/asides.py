@@ -4,12 +4,14 @@ to something else, and whether the program does without what it was refused. Pur
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from capadvise import clone_flags
 from capadvise.behaviour import READS_LINK, Context
 from capadvise.caps import Cap
 from capadvise.catalog.signs import ImportSign, Sign
+from capadvise.reaction import Reaction
 from capadvise.recording import Check
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
@@ -18,6 +20,11 @@ _FOWNER = Cap.parse("FOWNER")
 _KILL = Cap.parse("KILL")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
+_COMM = 15
+"""So much of a program's name is that of its process: TASK_COMM_LEN of linux/sched.h."""
+_QUOTED = 80
+_WORD = re.compile(r"[^\W\d_]{2}")
+_SYSLOG = re.compile(r"^<\d{1,3}>(\w{3} [ \d]\d \d\d:\d\d:\d\d )?([^\s:]{1,64}: )?")
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
@@ -86,12 +93,15 @@ def _descriptors_aside(check: Check, context: Context) -> Aside | None:
 
 
 def likely_optional(check: Check, context: Context) -> str | None:
-    """Why a program would have gone on without; None where nothing speaks for it.
+    """Why a program would have gone on without; None where nothing speaks for it."""
+    return _isolates_children(check, context) or _goes_on_refused(check, context)
 
-    Who makes containers gives them a view of files of their own, too. Who forks children into other
-    new namespaces alone, sets nothing up there and executes nothing, isolates its own workers where
-    it can (vsftpd): their work is the same without. Who executes another program there is there to
-    isolate it (chrome-sandbox), and ends where it cannot."""
+
+def _isolates_children(check: Check, context: Context) -> str | None:
+    """Who makes containers gives them a view of files of their own, too. Who forks children into
+    other new namespaces alone, sets nothing up there and executes nothing, isolates its own workers
+    where it can (vsftpd): their work is the same without. Who executes another program there is
+    there to isolate it (chrome-sandbox), and ends where it cannot."""
     flags = dict(check.args).get("flags")
     if check.syscall != "clone" or flags is None or flags & clone_flags.CLONE_NEWNS:
         return None
@@ -107,6 +117,46 @@ def likely_optional(check: Check, context: Context) -> str | None:
         "likely optional: it only isolates children, and programs usually fork without new "
         "namespaces where those are refused; capadvise prove tells"
     )
+
+
+def _goes_on_refused(check: Check, context: Context) -> str | None:
+    """Copies of the program were refused each of these calls, and went on as those to which it
+    seemed to succeed. One that serves until it is told to stop did its job then. One that ends by
+    itself can tell of the refusal in its exit status as long as it remembers it, and what it leaves
+    to others is its job: gzip warns that it cannot keep a file's owner."""
+    signs = context.signs
+    if check.syscall not in signs.about_itself | signs.about_files:
+        return None
+    # Copies are tried at these requests and options alone, and tell nothing of others.
+    if check.syscall == "ioctl" and not signs.shows(Sign.INTERFACE_REQUEST, check.site):
+        return None
+    if check.syscall == "setsockopt" and not signs.shows(Sign.SOCKET_OPTION, check.site):
+        return None
+    reactions = context.reactions.get((check.program, check.syscall), ())
+    if not reactions or not all(map(_always_goes_on, reactions)):
+        return None
+    serves = check.program[:_COMM] in context.still_running
+    marked = any(reaction.marked for reaction in reactions)
+    if not serves and (marked or check.syscall in signs.about_files):
+        return None
+    wrote = next((shortened for each in reactions if (shortened := _shortened(each.wrote))), "")
+    return (
+        f"likely optional: refused in a copy, {check.program} went on"
+        + (f" and wrote {wrote!r}" if wrote else "")
+        + "; capadvise prove tells"
+    )
+
+
+def _always_goes_on(reaction: Reaction) -> bool:
+    return 0 < reaction.tried == reaction.went_on and not reaction.untried
+
+
+def _shortened(text: str) -> str:
+    """Its first line that is words, as far as that fits into a sentence. What goes to syslog(3)
+    begins with a priority, a time and a name."""
+    lines = (_SYSLOG.sub("", line).strip() for line in text.splitlines())
+    line = next((line for line in lines if line.isprintable() and _WORD.search(line)), "")
+    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
 
 
 def cannot_do_without(check: Check, context: Context) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
 from capadvise.dataclass import dataclass
+from capadvise.reaction import Reaction
 from capadvise.recording import Check, Lost, Recording, Retried
 
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
@@ -80,6 +81,10 @@ class Context:
     """Programs that were let into files that their user may not read."""
     idle_calls: frozenset[tuple[str, str | None, Cap]]
     """(program, call, capability) where retries showed that no such call changed anything."""
+    reactions: Mapping[tuple[str, str | None], Sequence[Reaction]]
+    """(program, call) → what copies of the program did when it was refused to them."""
+    still_running: frozenset[str]
+    """The names of processes that ran until the target was told to stop."""
     if_nobody_lists: Context | None = None
     """What else can be true, where it was not seen whether who went through the processes of
     others was told of one of them."""
@@ -131,6 +136,8 @@ class Context:
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
+            reactions=_by_call(recording.reactions),
+            still_running=recording.still_running,
             if_nobody_lists=if_nobody_lists,
         )
 
@@ -138,6 +145,13 @@ class Context:
         """Programs that import one of these functions."""
         names = self.signs.symbols[symbols]
         return frozenset(program for program, name in self.imports if name in names)
+
+
+def _by_call(reactions: Iterable[Reaction]) -> Mapping[tuple[str, str | None], Sequence[Reaction]]:
+    by_call: dict[tuple[str, str | None], list[Reaction]] = {}
+    for reaction in reactions:
+        by_call.setdefault((reaction.program, reaction.syscall), []).append(reaction)
+    return by_call
 
 
 def _user_changers(granted: Iterable[Check]) -> frozenset[str]:

@@ -298,7 +298,7 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
             questions += [
                 frozenset({need.cap, *item.alternatives})
                 for item in need.evidence
-                if item.effect is Effect.USED
+                if item.effect is Effect.USED and not item.likely_optional
             ] or [frozenset({need.cap})]
     chosen = {cap for question in questions if len(question) == 1 for cap in question}
     rank = {cap: number for number, cap in enumerate(preference)}
@@ -314,7 +314,10 @@ def _settle(need: Need, chosen: CapSet) -> Need:
         return need
     others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
-        forced = any(item.effect is Effect.USED and not item.alternatives for item in need.evidence)
+        forced = any(
+            item.effect is Effect.USED and not (item.alternatives or item.likely_optional)
+            for item in need.evidence
+        )
         return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(others)))
     answering = sorted(others & chosen)
     return replace(

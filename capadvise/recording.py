@@ -323,6 +323,8 @@ class Recording:
     """(program, what it kept) of each that called capset without a look at what it had."""
     reactions: tuple[Reaction, ...] = ()
     """What copies of programs did without; one for each program and system call."""
+    still_running: frozenset[str] = frozenset()
+    """The names of its processes when it was told to stop; empty if it had ended by itself."""
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
     started_containers: bool = False

@@ -45,6 +45,8 @@ class Sign(StrEnum):
     NETLINK_MACHINE = "netlink-machine"
     NETLINK_OWNER = "netlink-owner"
     OVERCOMMIT = "overcommit"
+    INTERFACE_REQUEST = "interface-request"
+    SOCKET_OPTION = "socket-option"
 
 
 class ImportSign(StrEnum):
@@ -67,6 +69,10 @@ class Signs:
     many_settings: int
     gives_up_rights: frozenset[str]
     """System calls."""
+    about_itself: frozenset[str]
+    """System calls that copies tell of, and of which nothing is left when the program ends."""
+    about_files: frozenset[str]
+    """The same, whose outcome outlives the program."""
     asked: Mapping[str, str]
     """System call that does not fail where a capability is missing → what its arguments ask for."""
     entered: Mapping[str, int]
@@ -93,6 +99,8 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         few_states=facts["numbers"]["few-states"],
         many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
+        about_itself=frozenset(facts["calls"]["about-itself"]),
+        about_files=frozenset(facts["calls"]["about-files"]),
         asked=facts["asked"],
         entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},
         overlay_prefix=facts["overlay_prefix"],

@@ -289,7 +289,7 @@ def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
         yield f"caution: {printable(caution)}"
     for need in report.proposal.needs:
         if need.uncertain and need.cap in caps:
-            yield f"{need.cap.short} is uncertain: {need.uncertain}"
+            yield f"{need.cap.short} is uncertain: {printable(need.uncertain)}"
 
 
 def _notes(report: Report, caps: CapSet) -> Iterator[str]:

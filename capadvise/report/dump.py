@@ -126,13 +126,7 @@ def dump_recording(
     """One recording as JSON values."""
     own_mounts = mounts_overlays(recording, catalog.signs)
     return {
-        "host": {
-            "kernel": recording.host.kernel,
-            "arch": recording.host.arch,
-            "last_cap": recording.host.last_cap,
-            "observer": recording.host.observer,
-            "lsm": list(recording.host.lsm),
-        },
+        "host": asdict(recording.host) | {"lsm": list(recording.host.lsm)},
         "started": recording.started,
         "seconds": recording.seconds,
         "exit_status": recording.exit_status,
@@ -160,6 +154,7 @@ def dump_recording(
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
         "reactions": [asdict(reaction) for reaction in recording.reactions],
+        "still_running": sorted(recording.still_running),
         "cautions": list(recording.cautions),
         "started_containers": recording.started_containers,
         "start": recording.start,

@@ -239,6 +239,7 @@ def load_recording(raw: Any) -> Recording:
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),
         reactions=tuple(map(_load_reaction, raw.get("reactions", []))),
+        still_running=frozenset(_texts(raw.get("still_running", []))),
         cautions=_texts(raw["cautions"]),
         started_containers=bool(raw.get("started_containers")),
         start=int(raw.get("start", 1)),

@@ -228,7 +228,7 @@ def _remarks(need: Need) -> Iterator[str]:
     if need.remediation:
         yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:
-        yield f"uncertain: {need.uncertain}"
+        yield f"uncertain: {printable(need.uncertain)}"
 
 
 def _alternatives(need: Need) -> Iterator[str]:
@@ -306,9 +306,9 @@ def _rest(proposal: Proposal) -> Iterator[str]:
     doubtful = [
         need for need in proposal.needs if need.uncertain and need.cap not in proposal.recommended
     ]
-    for reason in dict.fromkeys(need.uncertain for need in doubtful):
+    for reason in dict.fromkeys(need.uncertain or "" for need in doubtful):
         caps = [need.cap.short for need in doubtful if need.uncertain == reason]
-        yield f"Uncertain: {', '.join(caps)}: {reason}"
+        yield f"Uncertain: {', '.join(caps)}: {printable(reason)}"
 
 
 def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:

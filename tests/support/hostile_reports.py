@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import default
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
+from capadvise.reaction import Reaction
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from tests.support.recordings import RECORDING, report
+from tests.support.recordings import CHOWN, RECORDING, report
 
 CATALOG = default()
-SOUND = json.loads(json.dumps(dump(report(RECORDING, "nginx"), CATALOG))) | {"needs": []}
+_TRIED = replace(
+    RECORDING,
+    checks=(*RECORDING.checks, replace(CHOWN, id=3)),
+    reactions=(Reaction("nginx", "fchownat", 1, 1, 1, 0, "chown() failed"),),
+    still_running=frozenset({"nginx"}),
+)
+SOUND = json.loads(json.dumps(dump(report(_TRIED, "nginx"), CATALOG))) | {"needs": []}
 
 
 def shown(one: Report) -> Iterator[tuple[str, str]]:
@@ -44,4 +52,5 @@ def hostile(text: str) -> dict[str, Any]:
         own["program"] = text
     for reaction in recording["reactions"]:
         reaction |= {"program": text, "wrote": text}
+    recording["still_running"] = [text[:15]]
     return raw

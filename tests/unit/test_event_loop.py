@@ -38,6 +38,9 @@ class Gone:
         self.status, self.ended = 0, True
         return [MainExited(0)]
 
+    def pids(self) -> list[int]:
+        return []
+
     def stop(self) -> None: ...
 
     end_rest = kill = note_ending = stop

@@ -66,13 +66,15 @@ class EventLoop:
         """Why it was killed before its time, of a trial."""
         self.outlasting: tuple[str, ...] | None = None
         """See ``Observation``."""
+        self._running: set[tuple[Scope | None, str]] = set()
+        """Whose processes ran when it was told to stop, and their names."""
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
         if command.check:
             self._use_check(command.check)
         self._deeds: Mapping[Order, Callable[[], object]] = {
             Order.NOTE_ENDING: self._note_ending,
-            Order.FORGET_ENDING: lambda: sources.note_stopping(stopping=False),
+            Order.FORGET_ENDING: self._forget_ending,
             Order.STOP: subject.stop,
             Order.AWAIT_REST: self._await_rest,
             Order.END_REST: self._end_rest,
@@ -179,15 +181,24 @@ class EventLoop:
 
     def _note_ending(self) -> None:
         self.sources.note_stopping(stopping=True)
+        self._running |= {
+            (self.sources.tracker.scope_of(pid), procfs.comm(pid)) for pid in self._alive()
+        }
         self.subject.note_ending()
+
+    def _forget_ending(self) -> None:
+        self.sources.note_stopping(stopping=False)
+        self._running.clear()
+
+    def _alive(self) -> list[int]:
+        return [pid for pid in self.subject.pids() if procfs.state(pid) not in ("", "Z")]
 
     def _await_rest(self) -> None:
         self.outlasting = ()
 
     def _end_rest(self) -> None:
         if self.outlasting is not None:
-            pids = [pid for pid in self.subject.pids() if procfs.state(pid) not in ("", "Z")]
-            self.outlasting = tuple(sorted({procfs.comm(pid) for pid in pids}))
+            self.outlasting = tuple(sorted({procfs.comm(pid) for pid in self._alive()}))
         self.subject.end_rest()
 
     def _read_credentials(self) -> None:
@@ -309,6 +320,7 @@ class EventLoop:
             proc_scanners=scope.listers,
             access_time_keepers=frozenset(scope.access_time_keepers),
             isolators=frozenset(scope.isolators),
+            still_running=frozenset(name for of, name in self._running if of is scope),
             imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(

@@ -73,6 +73,7 @@ def _refuse_for_units(args: argparse.Namespace) -> None:
     for given, option in (
         (args.user, "--user"),
         (args.retry, "--retry"),
+        (args.copies, "--copies"),
         (args.replace, "--replace"),
     ):
         if given:
@@ -116,6 +117,7 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
         retry=args.retry,
+        copies=args.copies,
         doubt=None if args.quiet else FailingCheck(),
         linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )

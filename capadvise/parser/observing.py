@@ -35,6 +35,12 @@ def run(verbs: Verbs) -> None:
         ),
     )
     parser.add_argument(
+        "--copies",
+        action="store_true",
+        help="at calls that programs often do without, go on in copies of the process, one of "
+        "which is refused; a capability without which it goes on is not recommended",
+    )
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="record in the place of containers that are up: they are stopped meanwhile, and "

@@ -38,7 +38,7 @@ COMPLEX = {
 OTHER_NUMBERS = {
     "capadvise/either_namespace.py",  # MS_PRIVATE … are bits of another call
     "capadvise/linux/kernel/uapi.py",
-    "capadvise/linux/retry/bpf.py",  # the bit of x32's calls
+    "capadvise/linux/kernel/seccomp_program.py",  # the bit of x32's calls
 }
 _BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert),

@@ -18,13 +18,13 @@ import pytest
 from capadvise.caps import Cap, from_mask
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
-from capadvise.linux.kernel import json_lines
-from capadvise.linux.retry import bpf, calls, decode, netlink, subids
+from capadvise.linux.kernel import json_lines, seccomp_program
+from capadvise.linux.retry import calls, decode, netlink, subids
 from capadvise.linux.retry.arguments import of_family
 from capadvise.linux.retry.attempts import Attempts, bit, members, order
 from capadvise.linux.retry.client import Listener
 from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.launch import install_filter, send_filter, start_tracer
+from capadvise.linux.retry.launch import read_filter, send_filter, start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.linux.supervise import guardian
 from capadvise.recording import Check, Namespace, Retried
@@ -92,12 +92,12 @@ def test_the_filter_stops_what_can_be_refused(
     listed = [number for name, number in numbers.items() if name != "read"]
     only = {numbers[name]: item for name, item in calls.ONLY.items() if name in numbers}
     other = {number + 1000 for number in listed}
-    code = bpf.program([(ARCH, listed, only), (calls.I386, other, {})])
+    code = seccomp_program.program([(ARCH, listed, only), (calls.I386, other, {})])
     assert run_bpf(code, numbers[call], args) is stopped
     assert not run_bpf(code, numbers[call], args, arch=calls.I386)
     assert run_bpf(code, numbers["openat"] + 1000, args, arch=calls.I386)
     assert run_bpf(code, numbers[call], args, arch=0xC00000B7)  # so that it is known of
-    assert run_bpf(code, numbers[call] | bpf.FIRST_X32, args)
+    assert run_bpf(code, numbers[call] | seccomp_program.FIRST_X32, args)
     assert len(code) // 8 < 4096  # BPF_MAXINSNS
 
 
@@ -462,7 +462,7 @@ def test_a_filter_that_does_not_come_whole_is_not_waited_for() -> None:
     os.write(write_again, short)
     os.close(write_again)
     with pytest.raises(BrokenPipeError):
-        install_filter(read_again)
+        read_filter(read_again)
     for fd in (read, read_again):
         os.close(fd)
 

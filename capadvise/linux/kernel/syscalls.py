@@ -131,6 +131,8 @@ REACHING = frozenset(
 """Calls that act upon another process."""
 
 
+INTERRUPTED = -512
+"""ERESTARTSYS of linux/errno.h: no result. The kernel makes the call again, or returns EINTR."""
 REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
 _LIMITED = {
     **dict.fromkeys(("open", "openat", "openat2", "creat", "socket", "mq_open"), errno.EMFILE),

@@ -7,7 +7,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from capadvise.linux.retry import bpf, machine
+from capadvise.linux.kernel import seccomp_program
+from capadvise.linux.retry import machine
 from capadvise.linux.retry.actions import RESUME, Action
 from capadvise.linux.retry.calls import Interface
 from capadvise.linux.retry.failing import SIGNAL, FailingCalls
@@ -124,7 +125,7 @@ class CallStops:
             self.injector.resume(thread)
             return
         way = self.interfaces.get(arch)
-        if way is None or number >= bpf.FIRST_X32:
+        if way is None or number >= seccomp_program.FIRST_X32:
             self.tree.evidence.tell_once(other_calls=thread.program)
             self.injector.resume(thread)
             return

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from capadvise.linux.retry.bpf import ArgumentTest, How, Only
+from capadvise.linux.kernel.seccomp_program import ArgumentTest, How, Only
 
 
 class Handling(IntEnum):

@@ -50,9 +50,9 @@ def send_filter(fd: int, code: bytes) -> None:
             data = data[os.write(fd, data) :]
 
 
-def install_filter(fd: int) -> None:
-    """Read the filter that follows the word to go on, and let the calling thread be stopped at
-    these calls from now on. Raises OSError where the guardian is gone before it has sent it."""
+def read_filter(fd: int) -> bytes:
+    """The filter that follows the word to go on. Raises OSError where the guardian is gone before
+    it has sent it."""
     size = int.from_bytes(os.read(fd, 4), "little")
     code = b""
     while len(code) < size:
@@ -60,6 +60,11 @@ def install_filter(fd: int) -> None:
         if not more:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         code += more
+    return code
+
+
+def install_filter(code: bytes) -> None:
+    """Let the calling thread be stopped at these calls from now on."""
     if code:
         libc.install_seccomp_filter(code)
 

@@ -29,9 +29,9 @@ if __name__ == "__main__":
 
 from ptrace.binding import func
 
-from capadvise.linux.kernel import json_lines
+from capadvise.linux.kernel import json_lines, seccomp_program
 from capadvise.linux.kernel.uapi import WALL
-from capadvise.linux.retry import bpf, calls, machine
+from capadvise.linux.retry import calls, machine
 from capadvise.linux.retry.actions import (
     Action,
     BeginWith,
@@ -138,7 +138,7 @@ class Tracer:
         machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
         self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
         self.tree.add(pid, ProcView(pid))
-        return "" if self.tree.every_call else bpf.program(self._tables).hex()
+        return "" if self.tree.every_call else seccomp_program.program(self._tables).hex()
 
     def run(self) -> None:
         """Until the last thread is gone."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.supervise.decisions import Happening, MainExited, SupervisorLost
 from capadvise.linux.supervise.guardian_client import GuardianProcess
 
+COPIER_KILLED = (
+    "the process that tries calls in copies was killed: calls that it was to be asked about failed "
+    "with ENOSYS from then on"
+)
+
 
 class CommandSubject:
     """The whole tree of processes of a command. See ``subject.Subject``."""
-
-    cautions: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -23,13 +26,15 @@ class CommandSubject:
         root: int,
         *,
         own_terminal: bool,
-        tracer: Callable[[], int] = lambda: 0,
+        others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
-        ``tracer``: the pid of the retry tracer, which is no process of the command's."""
-        self._guardian, self._root, self._tracer = guardian, root, tracer
+        ``others``: the pids of processes that are none of the command's: the retry tracer, the
+        copier and its copies."""
+        self._guardian, self._root, self._others = guardian, root, others
         self._own_terminal = own_terminal
         self.fds = (guardian.report,)
+        self.cautions: tuple[str, ...] = ()
         self.status: int | None = None
         self.ended = False
         self.begun, self.health = True, None
@@ -43,6 +48,8 @@ class CommandSubject:
                 happened.append(MainExited(self.status))
             elif "empty" in message:
                 self.ended = True
+            elif "copier_killed" in message:
+                self.cautions = (COPIER_KILLED,)
             elif "stopped" in message:
                 self._stop_with_target()
         if self._guardian.ended and not self.ended:
@@ -66,8 +73,8 @@ class CommandSubject:
         """All that descends from the guardian."""
         if self.ended:
             return []
-        tracer = self._tracer()
-        return [pid for pid in descendants(self._guardian.pid) if pid != tracer]
+        others = self._others()
+        return [pid for pid in descendants(self._guardian.pid) if pid not in others]
 
     def check_environment(self) -> dict[str, str]:
         """Nothing besides."""

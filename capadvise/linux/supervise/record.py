@@ -48,12 +48,18 @@ def observe(
         from capadvise.linux.retry.mode import listener as make_listener
 
         listener = make_listener(command.retry)
+    copies = None
+    if command.copies:
+        from capadvise.linux.copies.client import Copies
+
+        copies = Copies()
     with (
         target_cgroup.made() as cgroup,
         session(
             command,
             user=user,
             listener=listener,
+            copies=copies,
             cgroup=cgroup,
             tracing=None if command.unobserved else Tracing(table=table),
             meanwhile=meanwhile,

@@ -23,6 +23,7 @@ from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session
 from capadvise.linux.supervise.sources import CheckTracker, Sources
 from capadvise.linux.supervise.untraced import NoTracker
+from capadvise.linux.tracking.copied import NO_COPIES
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Recording
@@ -89,15 +90,20 @@ def _loop(
     clients: EngineClients,
     held: HeldCommand,
 ) -> EventLoop:
-    listener = ready.listener
+    listener, copies = ready.listener, ready.copies
+    if copies is not None:
+        copies.now = ready.buffers.now
     subject = CommandSubject(
         ready.guardian,
         ready.held,
         own_terminal=command.terminal is not None,
-        tracer=(lambda: listener.pid) if listener else lambda: 0,
+        others=lambda: {
+            *([listener.pid] if listener else ()),
+            *([copies.pid, *copies.copies] if copies else ()),
+        },
     )
     tracker = _tracker(ready, starts, ids, clients)
-    sources = Sources(ready.buffers, tracker, held.audit, listener)
+    sources = Sources(ready.buffers, tracker, held.audit, listener, copies)
     limits = Limits(
         *(command.kind, command.seconds, command.patience, command.patience),
         rest_patience=command.rest_patience,
@@ -116,4 +122,5 @@ def _tracker(
         early=clients.sighted,
         retried=retried,
         pointers=trace.buffers.pointers,
+        copied=ready.copies or NO_COPIES,
     )

@@ -14,13 +14,14 @@ from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals, shown_in_proc
+from capadvise.linux.tracking.copied import NO_COPIES, Copied
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
+from capadvise.linux.tracking.refusal_log import RefusalLog
 from capadvise.linux.tracking.tasks import Key, OneCommand, Repeat, Scope, Starts, Task
 from capadvise.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 
 _RESULT = struct.Struct("<16xq")
-_DISTINCT_PIDS = 4096
 _SETPCAP = Cap.parse("SETPCAP")
 
 
@@ -40,17 +41,20 @@ class Tracker:
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
         pointers: PointerReader = NO_POINTERS,
+        copied: Copied = NO_COPIES,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset are
         the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp filter
-        would let through with this capability. ``early`` is told of each exec once it was read."""
+        would let through with this capability. ``early`` is told of each exec once it was read.
+        ``copied``: tells what is not the target's own doing."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
         self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
-        self._refused_pids: dict[int, Scope] = {}
+        self._refusals = RefusalLog()
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
+        self._copied = copied
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
@@ -89,6 +93,7 @@ class Tracker:
         return self._order.complete
 
     def _count(self, events: Iterable[Event], noise: Noise) -> None:
+        events, noise = self._copied.without(events, noise)
         for event in events:
             try:
                 self._event(*event)
@@ -204,6 +209,7 @@ class Tracker:
             return
         task.scope.io_uring |= syscall == "io_uring_setup"
         key = self._key(asked, result, task, task.scope, syscall)
+        self._copied.checked(pid, syscall, task.program)
         self.counts.note_namespace(asked.namespace, asked.within, stack)
         counted = self.counts.add(key, None, pid, time, count)
         if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
@@ -215,6 +221,9 @@ class Tracker:
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)
+        if result == syscalls.INTERRUPTED:
+            task.end()  # and it is made again
+            return
         began = task.call == call  # not all begins are recorded
         if call == "setsid" and result > 0:
             task.leads_session(pid, self._tasks.get(result), self._tasks.values())
@@ -258,36 +267,20 @@ class Tracker:
             phase = self._phase(time, task)
             self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
-            self._refused(pid, task, call, refusals.SIGSYS, False, ())
+            self._refusals.note(pid, task, call, refusals.SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
-            self._refused(pid, task, call, -result, entered, denied)
+            self._refusals.note(pid, task, call, -result, entered, denied)
 
     def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""
         if task.signalled:
             task.signalled = False
             self.unnamed += 1
-            self._refused(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
+            self._refusals.note(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
         """Whose a process is or was, as far as was read."""
-        return task.scope if (task := self._tasks.get(pid)) else self._refused_pids.get(pid)
-
-    def _refused(
-        self,
-        pid: int,
-        task: Task,
-        call: str,
-        code: int,
-        entered: bool | None,
-        denied: tuple[refusals.Denied, ...],
-    ) -> None:
-        if task.scope is not None:
-            if len(self._refused_pids) < _DISTINCT_PIDS:
-                self._refused_pids[pid] = task.scope
-            uid = task.uids.effective
-            raw = refusals.Raw(call, code, task.program, uid, entered, denied, task.nested)
-            refusals.count(task.scope.refusals, raw)
+        return task.scope if (task := self._tasks.get(pid)) else self._refusals.scope_of(pid)
 
     def adopt(self, pid: int, scope: Scope | None) -> Task:
         """A thread that ran before it was followed."""

@@ -1,0 +1,141 @@
+"""The supervisor's side: what copies have shown, and which processes are copies."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import field, replace
+from typing import Any
+
+from capadvise.dataclass import dataclass
+from capadvise.linux.copies.watched import NUMBERS
+from capadvise.linux.ftrace.event_order import Event, Noise
+from capadvise.linux.kernel import json_lines
+from capadvise.reaction import Reaction
+from capadvise.recording import Recording
+
+_MOST_TEXT = 200
+_MOST = 4096
+_FAILED = (
+    "the process that tries calls in copies has ended: {}; calls that it was asked about failed "
+    "with ENOSYS from then on"
+)
+_OUTCOMES = ("WENT_ON", "MARKED", "REACTED", "UNKNOWN")
+
+
+@dataclass(slots=True)
+class _Count:
+    """What came of the calls of one program."""
+
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_OUTCOMES, 0))
+    wrote: str = ""
+
+
+class Copies:
+    """Hears the copier. The guardian starts it, and passes on our end of the pipe."""
+
+    now: Callable[[], int] = time.monotonic_ns
+    """The events' clock."""
+
+    def __init__(self) -> None:
+        self.fd, self.write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.pid = 0
+        """The copier's."""
+        self.copies: set[int] = set()
+        """Pids of copies: what they do is not the target's."""
+        self._messages = json_lines.LineReader(self.fd)
+        self._calls: list[tuple[int, str, str, str]] = []
+        self._held: dict[int, list[list[float]]] = {}
+        """When a thread was held by us: begin and end, in ns of the events' clock."""
+        self._programs: dict[tuple[int, str], set[str]] = {}
+        self.cautions: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """The copier is gone, and has said all."""
+        return self._messages.ended
+
+    def given_away(self) -> None:
+        """The guardian has the other end now."""
+        os.close(self.write_fd)
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self.fd)
+
+    def read(self) -> None:
+        """Take in what was told since."""
+        if not self.ended:
+            for message in self._messages.drain():
+                self._take(message)
+
+    def without(self, events: Iterable[Event], noise: Noise) -> tuple[Iterable[Event], Noise]:
+        """See ``Copied``. A copy, and the time when a thread is held, are told of before anything
+        is done: what has been read of the events is all known of here."""
+        self.read()
+        if not self.copies:
+            return events, noise
+        kept = [event for event in events if not self._is_apart(event[2], event[0])]
+        counted = {key: seen for key, seen in noise.items() if not self._is_apart(key[2], seen[0])}
+        return kept, counted
+
+    def checked(self, pid: int, call: str | None, program: str) -> None:
+        """See ``Copied``."""
+        if call in NUMBERS and len(self._programs) < _MOST:
+            self._programs.setdefault((pid, call), set()).add(program)
+
+    def _ahead(self) -> int:
+        """By how many ns the events' clock is ahead of the monotonic one. They drift apart."""
+        return self.now() - time.monotonic_ns()
+
+    def _is_apart(self, pid: int, when: int) -> bool:
+        return pid in self.copies or any(
+            begin <= when <= end for begin, end in self._held.get(pid, ())
+        )
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case {"copier": int(pid)}:
+                self.pid = pid
+            case {"failed": str(text)}:
+                self.cautions = (_FAILED.format(text),)
+            case {"held": int(tid), "since": int(since)} if len(self._held) < _MOST:
+                self._held.setdefault(tid, []).append([since + self._ahead(), math.inf])
+            case {"freed": int(tid), "until": int(until)} if tid in self._held:
+                self._held[tid][-1][1] = until + self._ahead()
+            case {"copy": int(pid)} if len(self.copies) < _MOST:
+                self.copies.add(pid)
+            case {"call": {"tid": int(tid), "call": str(call), "outcome": str(outcome), **rest}}:
+                known = call in NUMBERS and outcome in _OUTCOMES and len(self._calls) < _MOST
+                if known:
+                    self._calls.append((tid, call, outcome, str(rest.get("wrote", ""))))
+
+    def merged(self, recording: Recording) -> Recording:
+        """The recording with what was shown of those calls in which the kernel made a check."""
+        counts: dict[tuple[str, str], _Count] = {}
+        for tid, call, outcome, wrote in self._calls:
+            for program in self._programs.get((tid, call), ()):
+                count = counts.setdefault((program, call), _Count())
+                count.outcomes[outcome] += 1
+                count.wrote = count.wrote or wrote[:_MOST_TEXT]
+        reactions = tuple(
+            _reaction(program, call, count) for (program, call), count in sorted(counts.items())
+        )
+        cautions = (*recording.cautions, *self.cautions)
+        return replace(recording, reactions=reactions, cautions=cautions)
+
+
+def _reaction(program: str, call: str, count: _Count) -> Reaction:
+    went_on, marked, reacted, unknown = (count.outcomes[outcome] for outcome in _OUTCOMES)
+    return Reaction(
+        program=program,
+        syscall=call,
+        tried=went_on + marked + reacted,
+        went_on=went_on + marked,
+        marked=marked,
+        untried=unknown,
+        wrote=count.wrote,
+    )

@@ -1,0 +1,66 @@
+"""Which calls are tried in copies, and with what outcome. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+
+from capadvise.linux.copies.trial import CopyOutcome, Reacting
+
+_FIRST = 32
+_SAME = 3
+"""So often the same call is tried, made by the same program in the same place: a loop."""
+_PLACES = 24
+"""So many places of one program are tried for one call."""
+_MOST_TRIES = 400
+"""In all."""
+_MOST_KEYS = 4096
+
+
+class TryLimits:
+    """Of one run."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[Hashable] = Counter()
+        self._refused: set[Hashable] = set()
+        self._tries: Counter[Hashable] = Counter()
+        self._places: Counter[Hashable] = Counter()
+        self._left = _MOST_TRIES
+
+    def is_looked_at(self, thread: int, call: str, pointer: int) -> bool:
+        """Whether it is worth finding out where a call comes from, which takes a hundred times as
+        long as to let it go on: of a loop, the first ones, and then a few. ``pointer``: to the
+        instruction; what is executed later has others."""
+        if len(self._asked) >= _MOST_KEYS:
+            self._asked.clear()
+        self._asked[thread, call, pointer] += 1
+        asked = self._asked[thread, call, pointer]
+        return asked <= _FIRST or asked % _FIRST == 0
+
+    def wants(self, program: Hashable, call: str, place: Hashable) -> bool | None:
+        """Whether a call is to be tried. None: it is one that was tried often enough; False: it is
+        to be told of that it is not."""
+        key = (program, call, place)
+        if self._tries[key] >= _SAME:
+            return None
+        new = not self._tries[key]
+        full = self._places[program, call] >= _PLACES or len(self._tries) >= _MOST_KEYS
+        if self._left <= 0 or (new and full):
+            told = (program, call) in self._refused
+            self._refused.add((program, call))
+            return None if told else False
+        self._places[program, call] += new
+        self._tries[key] += 1
+        self._left -= 1
+        return True
+
+
+def message(tid: int, call: str, tried: CopyOutcome | None) -> dict[str, object]:
+    """What the supervisor is told of a call; ``tried``: None, it was not."""
+    outcome = Reacting.UNKNOWN if tried is None else tried.outcome
+    return {
+        "tid": tid,
+        "call": call,
+        "outcome": outcome.name,
+        "wrote": tried.wrote if tried else "",
+    }

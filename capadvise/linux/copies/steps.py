@@ -1,0 +1,129 @@
+"""What a copy may do: which of its calls are made, which are pretended, and which end it. Pure.
+
+A copy has its own memory, credentials and table of descriptors, and what it does to those is lost
+with it. What lies behind a descriptor, it shares with the program: nothing is read from there,
+and nothing written.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from enum import Enum, auto
+
+from capadvise.dataclass import dataclass
+from capadvise.linux.copies.watched import FAMILY, OWN, watched
+
+EPERM = 1
+
+
+class Fate(Enum):
+    """What becomes of a call."""
+
+    MADE = auto()
+    PRETENDED = auto()
+    """It is not made, and returns ``Ruling.value``."""
+    WRITTEN = auto()
+    """The same; and it is something that the program says."""
+    END = auto()
+    """The copy ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """About one call."""
+
+    step: Fate
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCall:
+    """A call that a copy is about to make."""
+
+    name: str
+    """Empty: not known."""
+    number: int
+    args: tuple[int, ...]
+    """All six registers."""
+
+
+_MADE = frozenset(
+    (
+        # its memory
+        *("brk", "munmap", "mprotect", "mremap", "madvise"),
+        # its descriptors
+        *("close", "dup", "dup2", "dup3", "pipe", "pipe2", "getsockname", "getsockopt"),
+        # its credentials, and what else is of a process alone
+        *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid"),
+        *("setfsgid", "setgroups", "capget", "capset", "umask", "chdir", "fchdir", "setsid"),
+        *("rt_sigaction", "rt_sigprocmask", "sigaltstack", "set_robust_list", "rseq"),
+        # looking
+        *("getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "getuid", "geteuid"),
+        *("getgid", "getegid", "getgroups", "getresuid", "getresgid", "getpriority"),
+        *("sched_getparam", "sched_getscheduler", "sched_getattr", "sched_getaffinity"),
+        *("getrlimit", "getrusage", "times", "sysinfo", "uname", "gettimeofday", "time"),
+        *("clock_gettime", "clock_getres", "getcpu", "getrandom", "rt_sigpending"),
+        *("stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs", "access"),
+        *("faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "getxattr"),
+        *("lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"),
+    )
+)
+_AF_UNIX = 1
+_MAP_SHARED = 1
+_O_WRITING = 0o3 | 0o100 | 0o1000  # O_WRONLY or O_RDWR, O_CREAT, O_TRUNC
+_F_GETFD, _F_SETFD, _F_GETFL = 1, 2, 3
+_TCGETS, _TIOCGWINSZ = 0x5401, 0x5413
+_FUTEX_WAKE, _FUTEX_COMMAND = 1, 127
+_PR_SET_SECCOMP = 22
+_SEEK_CUR = 1
+_OPENS = ("open", "openat")
+_READS = ("read", "pread64", "lseek", "getdents64")
+
+
+def ruling(
+    call: CopyCall,
+    *,
+    about: str,
+    refused: bool,
+    own: frozenset[int],
+    kind: Callable[[], int | None],
+    size: int,
+) -> Ruling:
+    """What becomes of a call of a copy.
+
+    ``about``: the call that this is about, and ``refused``: whether it is refused to this copy.
+    ``own``: descriptors that it opened. ``kind``: the mode (``st_mode``) of the file that it is
+    about to open. ``size``: how much it is about to write.
+    """
+    if (name := watched(call.number, call.args)) is not None:
+        if name in FAMILY[about]:
+            return Ruling(Fate.PRETENDED, -EPERM if refused else 0)
+        return Ruling(Fate.PRETENDED) if name in OWN else Ruling(Fate.END)
+    if call.name in _MADE or _is_harmless(call, own, kind):
+        return Ruling(Fate.MADE)
+    if call.name in ("write", "writev", "sendto", "sendmsg"):
+        return Ruling(Fate.WRITTEN, size)
+    if call.name == "connect":  # for syslog(3)
+        return Ruling(Fate.PRETENDED)
+    return Ruling(Fate.END)
+
+
+def _is_harmless(call: CopyCall, own: frozenset[int], kind: Callable[[], int | None]) -> bool:
+    """Of calls that depend on their arguments."""
+    first, second, third, fourth = call.args[:4]
+    if call.name in _OPENS:
+        flags = third if call.name == "openat" else second
+        mode = kind() if not flags & _O_WRITING else None
+        return mode is not None and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if call.name in _READS:
+        asks_where = call.name == "lseek" and (second, third) == (0, _SEEK_CUR)
+        return asks_where or first & 0xFFFFFFFF in own
+    return {
+        "mmap": not fourth & _MAP_SHARED,
+        "socket": first == _AF_UNIX,  # others can load a module
+        "fcntl": second in (_F_GETFD, _F_SETFD, _F_GETFL),
+        "ioctl": second in (_TCGETS, _TIOCGWINSZ),
+        "futex": second & _FUTEX_COMMAND == _FUTEX_WAKE,
+        "prctl": first != _PR_SET_SECCOMP,
+    }.get(call.name, False)

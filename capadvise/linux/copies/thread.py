@@ -1,0 +1,232 @@
+"""A stopped thread of x86-64: its registers, its memory, and calls that it is made to make."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from capadvise.linux.kernel import libc, uapi
+
+_NAMES = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx"),
+    *("rsi", "rdi", "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds"),
+    *("es", "fs", "gs"),
+)
+_AT = {name: at for at, name in enumerate(_NAMES)}
+"""struct user_regs_struct, asm/user_64.h."""
+_ARGUMENTS = tuple(_AT[name] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9"))
+_WORDS = struct.Struct(f"<{len(_NAMES)}Q")
+_SYSCALL_LENGTH = 2
+"""Bytes of the instruction ``syscall``."""
+_NONE = (1 << 64) - 1
+"""-1 in ``orig_rax``: no call is under way, so that the kernel restarts none."""
+_IN_CALL = signal.SIGTRAP | 0x80
+"""PTRACE_O_TRACESYSGOOD."""
+_SPINS, _PAUSE = 40, 0.0002
+_OPTIONS = (
+    uapi.PTRACE_O_TRACESYSGOOD
+    | uapi.PTRACE_O_TRACEFORK
+    | uapi.PTRACE_O_TRACEVFORK
+    | uapi.PTRACE_O_TRACECLONE
+    | uapi.PTRACE_O_EXITKILL
+)
+_WNOHANG = os.WNOHANG | uapi.WALL
+_RESTARTS = -512
+"""ERESTARTSYS of linux/errno.h: the call was interrupted, and the kernel will make it again."""
+_ALL_SIGNALS = (1 << 64) - 1
+_CLONE, _WAIT4 = 56, 61  # asm/unistd_64.h
+_STOPS = 6
+"""So often a thread may stop for something else while it makes a call for us."""
+
+
+class ThreadGone(Exception):
+    """The thread has ended, does not stop, or did something else than it was told."""
+
+
+class CpuRegisters(NamedTuple):
+    """All of them, by number: see ``_NAMES``."""
+
+    words: tuple[int, ...]
+
+    def __getattr__(self, name: str) -> int:
+        if name not in _AT:
+            raise AttributeError(name)
+        return self.words[_AT[name]]
+
+    def with_(self, **values: int) -> CpuRegisters:
+        """The same, but for these."""
+        words = list(self.words)
+        for name, value in values.items():
+            words[_AT[name]] = value & _NONE
+        return CpuRegisters(tuple(words))
+
+    @property
+    def args(self) -> tuple[int, ...]:
+        """The arguments of a call that is being entered."""
+        return tuple(self.words[at] for at in _ARGUMENTS)
+
+    def calling(self, number: int, *args: int) -> CpuRegisters:
+        """So that the instruction that made the last call makes this one."""
+        words = list(self.words)
+        for at, value in zip(_ARGUMENTS, args, strict=False):
+            words[at] = value & _NONE
+        words[_AT["rip"]] -= _SYSCALL_LENGTH
+        words[_AT["rax"]], words[_AT["orig_rax"]] = number, _NONE
+        return CpuRegisters(tuple(words))
+
+    def back(self, result: int) -> CpuRegisters:
+        """As if the call had just returned this."""
+        return self.with_(rax=result, orig_rax=_NONE, rcx=self.rip, r11=self.eflags)
+
+
+class CopiedThread:
+    """A thread that we trace."""
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        self._buffer = ctypes.create_string_buffer(_WORDS.size)
+
+    @property
+    def registers(self) -> CpuRegisters:
+        """Where it is."""
+        self.request(uapi.PTRACE_GETREGS, 0, ctypes.addressof(self._buffer))
+        return CpuRegisters(_WORDS.unpack(self._buffer.raw))
+
+    @registers.setter
+    def registers(self, registers: CpuRegisters) -> None:
+        _WORDS.pack_into(self._buffer, 0, *registers.words)
+        self.request(uapi.PTRACE_SETREGS, 0, ctypes.addressof(self._buffer))
+
+    def request(self, request: int, address: int = 0, data: int = 0) -> None:
+        """One request of ptrace(2). Raises ThreadGone."""
+        try:
+            libc.ptrace(request, self.tid, address, data)
+        except OSError as error:
+            raise ThreadGone from error
+
+    def wait(self, seconds: float) -> int:
+        """Until it stops; its wait status. Raises ThreadGone where it ends, or does not stop in
+        time."""
+        end, spins = time.monotonic() + seconds, 0
+        while True:
+            try:
+                pid, status = os.waitpid(self.tid, _WNOHANG)
+            except ChildProcessError as error:
+                raise ThreadGone from error
+            if pid:
+                break
+            if time.monotonic() > end:
+                raise ThreadGone
+            spins += 1
+            if spins > _SPINS:
+                time.sleep(_PAUSE)
+        if not os.WIFSTOPPED(status):
+            raise ThreadGone
+        return status
+
+    def step(self, seconds: float) -> None:
+        """Go on to the next entry of a call, or to the end of the one that it is in. Raises
+        ThreadGone, also where a signal (SIGSEGV) comes first."""
+        self.request(uapi.PTRACE_SYSCALL)
+        if os.WSTOPSIG(self.wait(seconds)) != _IN_CALL:
+            raise ThreadGone
+
+    def make(self, base: CpuRegisters, number: int, *args: int) -> tuple[int, int]:
+        """Make a call in its place; its result, and the thread that it has made."""
+        self.registers = base.calling(number, *args)
+        made, entered = ctypes.c_ulong(0), False
+        for _ in range(_STOPS):
+            self.request(uapi.PTRACE_SYSCALL)
+            status = self.wait(1.0)
+            if status >> 16 in uapi.PTRACE_EVENTS_OF_FORKS:
+                self.request(uapi.PTRACE_GETEVENTMSG, 0, ctypes.addressof(made))
+            elif os.WSTOPSIG(status) == _IN_CALL:
+                if entered:
+                    return self.registers.rax, made.value
+                entered = True
+        raise ThreadGone
+
+    def fork(self, base: CpuRegisters) -> CopiedThread:
+        """A copy of its process, with this thread alone, stopped at the same place. No signal tells
+        of its end."""
+        _, made = self.make(base, _CLONE, 0, 0, 0, 0, 0)
+        if not made:
+            raise ThreadGone
+        copy = CopiedThread(made)
+        copy.wait(1.0)
+        return copy
+
+    def reap(self, base: CpuRegisters, child: int) -> None:
+        """Collect a child that ``fork`` has made, which has ended."""
+        with suppress(ThreadGone):
+            self.make(base, _WAIT4, child, 0, _WNOHANG, 0)
+
+    def end(self) -> None:
+        """Kill a copy."""
+        with suppress(ProcessLookupError):
+            os.kill(self.tid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(self.tid, uapi.WALL)
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        """Its memory; less where less is there."""
+        try:
+            with open(f"/proc/{self.tid}/mem", "rb", buffering=0) as memory:
+                return os.pread(memory.fileno(), size, address)
+        except (OSError, OverflowError):
+            return b""
+
+    @property
+    def folder(self) -> Path:
+        """Of it in /proc."""
+        return Path(f"/proc/{self.tid}")
+
+
+class HeldThread:
+    """A thread that waits in a call that our filter has handed to us, for as long as it is traced.
+    Within the block, it can be made to do something else; then it makes the call again."""
+
+    def __init__(self, tid: int) -> None:
+        self.thread = CopiedThread(tid)
+
+    def __enter__(self) -> HeldThread:
+        libc.ptrace(uapi.PTRACE_SEIZE, self.thread.tid, 0, _OPTIONS)
+        self._mask: ctypes.c_uint64 | None = None
+        try:
+            self.thread.request(uapi.PTRACE_INTERRUPT)
+            self.thread.wait(1.0)
+            self.base = self.thread.registers
+            if self.base.rax != _RESTARTS & _NONE:  # it was no longer there
+                raise ThreadGone
+            self._set_mask(self._get_mask())
+        except ThreadGone:
+            self._let_go()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ThreadGone):
+            self.thread.registers = self.base.calling(self.base.orig_rax, *self.base.args)
+        self._let_go()
+
+    def _get_mask(self) -> ctypes.c_uint64:
+        mask = ctypes.c_uint64()
+        self.thread.request(uapi.PTRACE_GETSIGMASK, 8, ctypes.addressof(mask))
+        self._mask = mask
+        return ctypes.c_uint64(_ALL_SIGNALS)
+
+    def _set_mask(self, mask: ctypes.c_uint64) -> None:
+        """No signal is to come in between: its handler would see a call that nobody made."""
+        self.thread.request(uapi.PTRACE_SETSIGMASK, 8, ctypes.addressof(mask))
+
+    def _let_go(self) -> None:
+        with suppress(ThreadGone):
+            if self._mask is not None:
+                self._set_mask(self._mask)
+            self.thread.request(uapi.PTRACE_DETACH)

@@ -1,0 +1,200 @@
+"""One try: two copies of a process, one of them refused a call; what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from enum import Enum, auto
+from functools import partial
+
+from capadvise.dataclass import dataclass
+from capadvise.linux.copies.difference import MemoryRange, marked
+from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
+from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread, ThreadGone
+from capadvise.linux.kernel import libc
+
+_SECONDS = 0.3
+"""For one copy, and as long it may compute between two calls."""
+_MOST_CALLS = 400
+_MOST_TEXT = 200
+_LONGEST_PATH = 4096
+_MOST_PARTS = 64
+_AT_FDCWD = -100
+_EXITS = ("exit", "exit_group")
+_WAITS = ("futex", "")
+"""Where a copy ends so, it tells nothing: it waits for a thread that it does not have, or makes a
+call that nobody knows."""
+_MPROTECT, _PROT_READ = 10, 1
+_KEPT = ("orig_rax", "rip", "rsp")
+
+
+class Reacting(Enum):
+    """What a try has shown."""
+
+    WENT_ON = auto()
+    """The refused copy went on as the other one did, and nothing in its memory tells of it."""
+    MARKED = auto()
+    """The same, but that something was left in its memory."""
+    REACTED = auto()
+    """It ended, or went another way."""
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOutcome:
+    """The outcome, and what the refused copy wrote, and the other one did not."""
+
+    outcome: Reacting
+    wrote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a copy has come to."""
+
+    call: str
+    at: CpuRegisters
+    wrote: tuple[bytes, ...]
+
+
+def attempt(
+    held: HeldThread,
+    about: str,
+    shared: Iterable[MemoryRange],
+    name: Callable[[int], str],
+    told: Callable[[int], None],
+) -> CopyOutcome:
+    """Try a call in copies. ``about``: its name; ``name``: that of a call's number. ``shared``:
+    memory that others see. ``told`` is called with each copy's pid before it runs. Raises
+    ThreadGone."""
+    copies: list[CopiedThread] = []
+    try:
+        first = held.thread.fork(held.base)
+        copies.append(first)
+        told(first.tid)
+        if not _protected(first, held.base, shared):
+            return CopyOutcome(Reacting.UNKNOWN)
+        copies.append(second := first.fork(held.base))
+        told(second.tid)
+        try:
+            ends = [
+                _run(copy, held.base, about, refused=refused, name=name)
+                for copy, refused in ((first, False), (second, True))
+            ]
+        except ThreadGone:
+            return CopyOutcome(Reacting.UNKNOWN)
+        return _compared(first, second, *ends)
+    finally:
+        for copy in reversed(copies):
+            copy.end()
+        if copies:
+            held.thread.reap(held.base, copies[0].tid)
+
+
+def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRange]) -> bool:
+    """A copy that writes to memory which others see is killed by SIGSEGV."""
+    return all(
+        copy.make(base, _MPROTECT, part.start, part.end - part.start, _PROT_READ)[0] == 0
+        for part in shared
+    )
+
+
+def _compared(
+    one: CopiedThread, other: CopiedThread, let: _End | None, refused: _End | None
+) -> CopyOutcome:
+    if let is None or let.call in _WAITS or (let.call in _EXITS and let.at.rdi & 0xFF):
+        return CopyOutcome(Reacting.UNKNOWN)
+    if refused is None:
+        return CopyOutcome(Reacting.REACTED)
+    text = b"".join(text for text in refused.wrote if text not in let.wrote)
+    wrote = text.decode(errors="replace")[:_MOST_TEXT]
+    same = all(getattr(let.at, part) == getattr(refused.at, part) for part in _KEPT)
+    if not same or (let.call in _EXITS and refused.at.rdi & 0xFF):
+        return CopyOutcome(Reacting.REACTED, wrote)
+    if text or marked(one, other, let.at):
+        return CopyOutcome(Reacting.MARKED, wrote)
+    return CopyOutcome(Reacting.WENT_ON)
+
+
+def _run(
+    copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool, name: Callable[[int], str]
+) -> _End | None:
+    """Let a copy go on behind the call; None where it comes to no end. Raises ThreadGone where a
+    signal comes, or where it waits."""
+    copy.registers = base.back(-EPERM if refused else 0)
+    own: set[int] = set()
+    wrote: list[bytes] = []
+    end = time.monotonic() + _SECONDS
+    for _ in range(_MOST_CALLS):
+        copy.step(_SECONDS)
+        entered = copy.registers
+        call = CopyCall(name(entered.orig_rax), entered.orig_rax, entered.args)
+        parts = _parts(copy, call)
+        what = ruling(
+            call,
+            about=about,
+            refused=refused,
+            own=frozenset(own),
+            kind=partial(_kind, copy, call),
+            size=sum(size for _, size in parts),
+        )
+        if what.step is Fate.END:
+            return _End(call.name, entered, tuple(wrote))
+        if what.step is Fate.WRITTEN:
+            wrote += [copy.bytes_at(at, min(size, _MOST_TEXT)) for at, size in parts]
+        if what.step is not Fate.MADE:
+            copy.registers = entered.with_(orig_rax=-1)
+        copy.step(_SECONDS)
+        left = copy.registers
+        if what.step is not Fate.MADE:
+            copy.registers = left.with_(rax=what.value)
+        elif call.name in ("open", "openat", "socket") and left.rax < 1 << 31:
+            own.add(left.rax)
+        elif call.name == "close":
+            own.discard(call.args[0] & 0xFFFFFFFF)
+        if time.monotonic() > end:
+            return None
+    return None
+
+
+def _parts(copy: CopiedThread, call: CopyCall) -> list[tuple[int, int]]:
+    """(address, size) of what a call is about to write."""
+    match call.name:
+        case "write" | "sendto":
+            return [(call.args[1], call.args[2])]
+        case "writev":
+            return _vector(copy, call.args[1], call.args[2])
+        case "sendmsg":  # struct msghdr: msg_iov and msg_iovlen
+            header = copy.bytes_at(call.args[1], 32)
+            return _vector(copy, *struct.unpack_from("<QQ", header, 16)) if header[31:] else []
+        case _:
+            return []
+
+
+def _vector(copy: CopiedThread, at: int, count: int) -> list[tuple[int, int]]:
+    data = copy.bytes_at(at, 16 * min(count, _MOST_PARTS))
+    return list(struct.iter_unpack("<QQ", data[: len(data) & ~15]))
+
+
+def _kind(copy: CopiedThread, call: CopyCall) -> int | None:
+    """The mode of the file that a call opens; None where there is none."""
+    folder, at = (
+        (call.args[0], call.args[1]) if call.name == "openat" else (_AT_FDCWD, call.args[0])
+    )
+    path = os.fsdecode(copy.bytes_at(at, _LONGEST_PATH).partition(b"\0")[0])
+    descriptor = (folder & 0xFFFFFFFF) - (1 << 32 if folder & 1 << 31 else 0)
+    base = "root" if path.startswith("/") else _base(descriptor)
+    with suppress(OSError):
+        fd = libc.open_in_root(str(copy.folder / base), path)
+        try:
+            return os.fstat(fd).st_mode
+        finally:
+            os.close(fd)
+    return None
+
+
+def _base(descriptor: int) -> str:
+    return "cwd" if descriptor == _AT_FDCWD else f"fd/{descriptor}"

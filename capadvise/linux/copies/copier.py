@@ -114,7 +114,7 @@ class Copier:
         tried: CopyOutcome | None = None
         touched = False
         shared = [part for part in ranges if part.is_shared]
-        if wants and _can_be_copied(status, shared):
+        if wants and _can_be_copied(tid, status, shared):
             with suppress(OSError, ThreadGone), HeldThread(tid) as held:
                 touched = True
                 self._say(held=tid, since=time.monotonic_ns())
@@ -129,14 +129,24 @@ class Copier:
         json_lines.send(self._report, what)
 
 
-def _can_be_copied(status: dict[str, str], shared: list[MemoryRange]) -> bool:
-    """Not where a filter of its own might kill it for a call of ours, and not where it would take
-    long."""
+def _can_be_copied(tid: int, status: dict[str, str], shared: list[MemoryRange]) -> bool:
+    """Not where a filter of its own might kill it for a call of ours, not where the copy would
+    come into another pid namespace (of a new one, it would be the first process, and end it), and
+    not where it would take long."""
     return (
         len(shared) <= _MOST_SHARED
         and status.get("Seccomp_filters") == "1"
         and int(status.get("VmRSS", "0").split()[0]) < _MOST_MEMORY
+        and _stays_in_pid_namespace(tid)
     )
+
+
+def _stays_in_pid_namespace(tid: int) -> bool:
+    """Whether what it forks comes into its own pid namespace."""
+    own, children = (procfs.PROC / str(tid) / "ns" / name for name in ("pid", "pid_for_children"))
+    with suppress(OSError):  # a new one without a process
+        return own.readlink() == children.readlink()
+    return False
 
 
 def _place(thread: CopiedThread, pointer: int, ranges: list[MemoryRange]) -> tuple[object, ...]:

@@ -51,7 +51,7 @@ class CopyCall:
 _MADE = frozenset(
     (
         # its memory
-        *("brk", "munmap", "mprotect", "mremap", "madvise"),
+        *("brk", "munmap", "mprotect", "mremap"),
         # its descriptors
         *("close", "dup", "dup2", "dup3", "pipe", "pipe2", "getsockname", "getsockopt"),
         # its credentials, and what else is of a process alone
@@ -71,6 +71,7 @@ _MADE = frozenset(
 )
 _AF_UNIX = 1
 _MAP_SHARED = 1
+_MADV_REMOVE = 9  # in the file, too
 _O_WRITING = 0o3 | 0o100 | 0o1000  # O_WRONLY or O_RDWR, O_CREAT, O_TRUNC
 _F_GETFD, _F_SETFD, _F_GETFL = 1, 2, 3
 _TCGETS, _TIOCGWINSZ = 0x5401, 0x5413
@@ -120,6 +121,7 @@ def _is_harmless(call: CopyCall, own: frozenset[int], kind: Callable[[], int | N
         asks_where = call.name == "lseek" and (second, third) == (0, _SEEK_CUR)
         return asks_where or first & 0xFFFFFFFF in own
     return {
+        "madvise": third != _MADV_REMOVE,
         "mmap": not fourth & _MAP_SHARED,
         "socket": first == _AF_UNIX,  # others can load a module
         "fcntl": second in (_F_GETFD, _F_SETFD, _F_GETFL),

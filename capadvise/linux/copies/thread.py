@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import struct
@@ -41,6 +42,7 @@ _RESTARTS = -512
 """ERESTARTSYS of linux/errno.h: the call was interrupted, and the kernel will make it again."""
 _ALL_SIGNALS = (1 << 64) - 1
 _CLONE, _WAIT4 = 56, 61  # asm/unistd_64.h
+_CLONE_PARENT = 0x8000  # linux/sched.h
 _STOPS = 6
 """So often a thread may stop for something else while it makes a call for us."""
 
@@ -88,8 +90,16 @@ class CpuRegisters(NamedTuple):
 class CopiedThread:
     """A thread that we trace."""
 
-    def __init__(self, tid: int) -> None:
-        self.tid = tid
+    patience = 1.0
+    """Seconds within which it is to stop where it makes a call for us."""
+    passed_on: frozenset[int] = frozenset()
+    """Signals that are for it even while it makes a call for us."""
+
+    def __init__(self, tid: int, known_as: int = 0) -> None:
+        """``known_as``: its pid in the pid namespace of its parent."""
+        self.tid, self.known_as = tid, known_as
+        self.made = ctypes.c_ulong(0)
+        """The last thread that it has made."""
         self._buffer = ctypes.create_string_buffer(_WORDS.size)
 
     @property
@@ -137,35 +147,43 @@ class CopiedThread:
         if os.WSTOPSIG(self.wait(seconds)) != _IN_CALL:
             raise ThreadGone
 
-    def make(self, base: CpuRegisters, number: int, *args: int) -> tuple[int, int]:
-        """Make a call in its place; its result, and the thread that it has made."""
+    def make(self, base: CpuRegisters, number: int, *args: int) -> int:
+        """Make a call in its place; its result."""
         self.registers = base.calling(number, *args)
-        made, entered = ctypes.c_ulong(0), False
+        entered, passed = False, 0
         for _ in range(_STOPS):
-            self.request(uapi.PTRACE_SYSCALL)
-            status = self.wait(1.0)
+            self.request(uapi.PTRACE_SYSCALL, 0, passed)
+            status = self.wait(self.patience)
+            signalled = os.WSTOPSIG(status)
+            passed = signalled if not status >> 16 and signalled in self.passed_on else 0
             if status >> 16 in uapi.PTRACE_EVENTS_OF_FORKS:
-                self.request(uapi.PTRACE_GETEVENTMSG, 0, ctypes.addressof(made))
-            elif os.WSTOPSIG(status) == _IN_CALL:
+                self.request(uapi.PTRACE_GETEVENTMSG, 0, ctypes.addressof(self.made))
+            elif signalled == _IN_CALL:
                 if entered:
-                    return self.registers.rax, made.value
+                    return self.registers.rax
                 entered = True
         raise ThreadGone
 
-    def fork(self, base: CpuRegisters) -> CopiedThread:
+    def fork(self, base: CpuRegisters, *, beside: bool = False) -> CopiedThread:
         """A copy of its process, with this thread alone, stopped at the same place. No signal tells
-        of its end."""
-        _, made = self.make(base, _CLONE, 0, 0, 0, 0, 0)
-        if not made:
-            raise ThreadGone
-        copy = CopiedThread(made)
-        copy.wait(1.0)
+        of its end. ``beside``: as a child of its parent."""
+        self.made.value = 0
+        try:
+            inside = self.make(base, _CLONE, _CLONE_PARENT if beside else 0, 0, 0, 0, 0)
+            if not self.made.value:
+                raise ThreadGone
+            copy = CopiedThread(self.made.value, inside)
+            copy.wait(self.patience)
+        except ThreadGone:
+            if self.made.value:
+                CopiedThread(self.made.value).end()
+            raise
         return copy
 
-    def reap(self, base: CpuRegisters, child: int) -> None:
+    def reap(self, base: CpuRegisters, child: CopiedThread) -> None:
         """Collect a child that ``fork`` has made, which has ended."""
         with suppress(ThreadGone):
-            self.make(base, _WAIT4, child, 0, _WNOHANG, 0)
+            self.make(base, _WAIT4, child.known_as, 0, _WNOHANG, 0)
 
     def end(self) -> None:
         """Kill a copy."""
@@ -188,25 +206,37 @@ class CopiedThread:
         return Path(f"/proc/{self.tid}")
 
 
+class _ProgramsThread(CopiedThread):
+    """One that is not ours to kill: it is waited for until it stops, or ends."""
+
+    patience = math.inf
+    passed_on = frozenset([signal.SIGSTOP])
+    """All others are blocked."""
+
+
 class HeldThread:
     """A thread that waits in a call that our filter has handed to us, for as long as it is traced.
     Within the block, it can be made to do something else; then it makes the call again."""
 
     def __init__(self, tid: int) -> None:
-        self.thread = CopiedThread(tid)
+        self.thread = _ProgramsThread(tid)
+        self._mask: ctypes.c_uint64 | None = None
 
     def __enter__(self) -> HeldThread:
         libc.ptrace(uapi.PTRACE_SEIZE, self.thread.tid, 0, _OPTIONS)
-        self._mask: ctypes.c_uint64 | None = None
+        signalled = 0
         try:
             self.thread.request(uapi.PTRACE_INTERRUPT)
-            self.thread.wait(1.0)
+            status = self.thread.wait(self.thread.patience)
+            if not status >> 16:  # a signal came first
+                signalled = os.WSTOPSIG(status)
+                raise ThreadGone
             self.base = self.thread.registers
             if self.base.rax != _RESTARTS & _NONE:  # it was no longer there
                 raise ThreadGone
             self._set_mask(self._get_mask())
         except ThreadGone:
-            self._let_go()
+            self._let_go(signalled)
             raise
         return self
 
@@ -225,8 +255,12 @@ class HeldThread:
         """No signal is to come in between: its handler would see a call that nobody made."""
         self.thread.request(uapi.PTRACE_SETSIGMASK, 8, ctypes.addressof(mask))
 
-    def _let_go(self) -> None:
-        with suppress(ThreadGone):
+    def _let_go(self, signalled: int = 0) -> None:
+        """``signalled``: the signal at which it has stopped, which it gets now."""
+        try:
             if self._mask is not None:
                 self._set_mask(self._mask)
-            self.thread.request(uapi.PTRACE_DETACH)
+            self.thread.request(uapi.PTRACE_DETACH, 0, signalled)
+        except ThreadGone:  # it was killed: its parent hears of that when we have
+            with suppress(ThreadGone):
+                self.thread.wait(self.thread.patience)

@@ -77,7 +77,7 @@ def attempt(
         told(first.tid)
         if not _protected(first, held.base, shared):
             return CopyOutcome(Reacting.UNKNOWN)
-        copies.append(second := first.fork(held.base))
+        copies.append(second := first.fork(held.base, beside=True))
         told(second.tid)
         try:
             ends = [
@@ -88,16 +88,15 @@ def attempt(
             return CopyOutcome(Reacting.UNKNOWN)
         return _compared(first, second, *ends)
     finally:
-        for copy in reversed(copies):
+        for copy in copies:
             copy.end()
-        if copies:
-            held.thread.reap(held.base, copies[0].tid)
+            held.thread.reap(held.base, copy)
 
 
 def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRange]) -> bool:
     """A copy that writes to memory which others see is killed by SIGSEGV."""
     return all(
-        copy.make(base, _MPROTECT, part.start, part.end - part.start, _PROT_READ)[0] == 0
+        copy.make(base, _MPROTECT, part.start, part.end - part.start, _PROT_READ) == 0
         for part in shared
     )
 

@@ -19,7 +19,7 @@ from capadvise.linux.copies.difference import MemoryRange, mappings
 from capadvise.linux.copies.limits import TryLimits, message
 from capadvise.linux.copies.thread import CopiedThread, HeldThread, ThreadGone
 from capadvise.linux.copies.trial import CopyOutcome, attempt
-from capadvise.linux.copies.watched import ARCH, watched
+from capadvise.linux.copies.watched import ARCH, variant, watched
 from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
 
 _KEPT = frozenset([5, 19])
@@ -42,6 +42,8 @@ class AskedCall(NamedTuple):
     ident: int
     tid: int
     call: str
+    """Empty: no copies are made at it."""
+    which: int
     pointer: int
 
 
@@ -75,20 +77,20 @@ class Copier:
             with suppress(OSError):  # whoever asked was killed, or interrupted
                 self._answer(self._next())
 
-    def _next(self) -> tuple[AskedCall, bool]:
-        """The next question, and whether it is about a call at which copies are made."""
+    def _next(self) -> AskedCall:
+        """The next question."""
         buffer = bytearray(_QUESTION.size)
         fcntl.ioctl(self._listener, uapi.SECCOMP_IOCTL_NOTIF_RECV, buffer)
         ident, tid, _, number, arch, pointer, *args = _QUESTION.unpack(buffer)
         call = watched(number, tuple(args)) if arch == ARCH else None
-        return AskedCall(ident, tid, call or "", pointer), call is not None
+        which = variant(call, tuple(args)) if call else 0
+        return AskedCall(ident, tid, call or "", which, pointer)
 
-    def _answer(self, asked: tuple[AskedCall, bool]) -> None:
-        question, copied = asked
+    def _answer(self, question: AskedCall) -> None:
         again = question.tid in self._tried
         self._tried.discard(question.tid)
         call, tid = question.call, question.tid
-        looked_at = copied and self._tally.is_looked_at(tid, call, question.pointer)
+        looked_at = call and self._tally.is_looked_at(tid, call, question.pointer)
         if looked_at and not again and self._is_tried(question):
             self._tried.add(question.tid)  # its interrupted call comes back, as a new question
             return
@@ -122,7 +124,7 @@ class Copier:
                     tried = attempt(held, call, shared, _name, lambda pid: self._say(copy=pid))
                 finally:
                     self._say(freed=tid, until=time.monotonic_ns())
-        self._say(call=message(tid, call, tried))
+        self._say(call=message(tid, call, question.which, tried))
         return touched
 
     def _say(self, **what: object) -> None:

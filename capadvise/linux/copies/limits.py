@@ -55,12 +55,14 @@ class TryLimits:
         return True
 
 
-def message(tid: int, call: str, tried: CopyOutcome | None) -> dict[str, object]:
-    """What the supervisor is told of a call; ``tried``: None, it was not."""
-    outcome = Reacting.UNKNOWN if tried is None else tried.outcome
+def message(tid: int, call: str, which: int, tried: CopyOutcome | None) -> dict[str, object]:
+    """What the supervisor is told of a call. ``which``: see ``watched.variant``. ``tried``: None,
+    it was not."""
+    outcome = tried or CopyOutcome(Reacting.UNKNOWN)
     return {
         "tid": tid,
         "call": call,
-        "outcome": outcome.name,
-        "wrote": tried.wrote if tried else "",
+        "which": which,
+        "outcome": outcome.reacting.name,
+        "wrote": outcome.wrote,
     }

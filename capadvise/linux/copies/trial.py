@@ -47,7 +47,7 @@ class Reacting(Enum):
 class CopyOutcome:
     """The outcome, and what the refused copy wrote, and the other one did not."""
 
-    outcome: Reacting
+    reacting: Reacting
     wrote: str = ""
 
 

@@ -38,8 +38,9 @@ FAMILY = {
     **{name: frozenset([name]) for name in _ALONE},
 }
 """What a program tries next where it was refused one: that is refused as well."""
-OWN = frozenset((*_FAMILIES[4], *_FAMILIES[5], *_FAMILIES[6], "setsockopt"))
-"""Calls whose success nobody sees but the process: a copy is told that they succeeded."""
+PRETENDED = frozenset(FAMILY) - {"ioctl", "acct"}
+"""Calls that a copy is told have succeeded, where it is about another one: they return nothing but
+that."""
 
 
 def _equal(arg: int, value: int) -> ArgumentTest:
@@ -70,6 +71,7 @@ _WITH = {
     "prlimit64": [[ArgumentTest(_NEW_LIMIT, How.NONZERO)]],
 }
 """Calls that are watched only where all of one of these lists holds."""
+_VARIANT_AT = {"ioctl": 1, "setsockopt": 2, "setrlimit": 0, "prlimit64": 1}
 
 
 def program() -> bytes:
@@ -84,6 +86,12 @@ def watched(number: int, args: tuple[int, ...]) -> str | None:
     if name in _WITH and not any(all(_holds(test, args) for test in way) for way in _WITH[name]):
         return None
     return name
+
+
+def variant(name: str, args: tuple[int, ...]) -> int:
+    """What a call is about that does several things; 0 for others. ``args``: six, or none where
+    they are not known."""
+    return args[_VARIANT_AT[name]] & 0xFFFFFFFF if name in _VARIANT_AT and args else 0
 
 
 def _holds(test: ArgumentTest, args: tuple[int, ...]) -> bool:

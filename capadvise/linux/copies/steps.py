@@ -42,7 +42,6 @@ class CopyCall:
     """A call that a copy is about to make."""
 
     name: str
-    """Empty: not known."""
     number: int
     args: tuple[int, ...]
     """All six registers."""

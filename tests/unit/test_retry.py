@@ -28,10 +28,11 @@ from capadvise.linux.retry.launch import read_filter, send_filter, start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.linux.supervise import guardian
 from capadvise.recording import Check, Namespace, Retried
+from tests.support import bpf
 from tests.support.cost import loaded
 from tests.support.recordings import HOST, recording
 
-ARCH = 0xC000003E
+ARCH = bpf.X86_64
 DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETUID, NET_ADMIN, SYS_ADMIN = 1, 2, 4, 7, 12, 21
 EVERYTHING = (1 << 41) - 1
 
@@ -39,22 +40,8 @@ EVERYTHING = (1 << 41) - 1
 
 
 def run_bpf(code: bytes, number: int, args: tuple[int, ...] = (), arch: int = ARCH) -> bool:
-    """Whether a filter stops a call: the few instructions of classic BPF that are used."""
-    data = struct.pack("<iIQ6Q", number, arch, 0, *args, *(0,) * (6 - len(args)))
-    at = value = 0
-    while True:
-        kind, yes, no, operand = struct.unpack_from("<HBBI", code, 8 * at)
-        at += 1
-        if kind == 0x06:
-            return bool(operand == 0x7FF00000)
-        if kind == 0x05:
-            at += operand
-            continue
-        if kind == 0x20:
-            (value,) = struct.unpack_from("<I", data, operand)
-            continue
-        holds = {0x15: value == operand, 0x35: value >= operand, 0x45: bool(value & operand)}[kind]
-        at += yes if holds else no
+    """Whether a filter stops a call."""
+    return bpf.answer(code, number, args, arch) == bpf.TRACE
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _FOWNER = Cap.parse("FOWNER")
 _KILL = Cap.parse("KILL")
+_SYS_NICE = Cap.parse("SYS_NICE")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
 _COMM = 15
@@ -135,7 +136,7 @@ def _goes_on_refused(check: Check, context: Context) -> str | None:
     reactions = context.reactions.get((check.program, check.syscall), ())
     if not reactions or not all(map(_always_goes_on, reactions)):
         return None
-    serves = check.program[:_COMM] in context.still_running
+    serves = _serves(check, context)
     marked = any(reaction.marked for reaction in reactions)
     if not serves and (marked or check.syscall in signs.about_files):
         return None
@@ -145,6 +146,12 @@ def _goes_on_refused(check: Check, context: Context) -> str | None:
         + (f" and wrote {wrote!r}" if wrote else "")
         + "; capadvise prove tells"
     )
+
+
+def _serves(check: Check, context: Context) -> bool:
+    """Whether a program did its job, whatever it complained of. Not where it complained of a
+    priority: somebody had asked for that (nginx's worker_priority)."""
+    return check.program[:_COMM] in context.still_running and check.cap != _SYS_NICE
 
 
 def _always_goes_on(reaction: Reaction) -> bool:

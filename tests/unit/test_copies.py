@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from capadvise.catalog import default
-from capadvise.linux.copies import watched
+from capadvise.linux.copies import numbers, watched
 from capadvise.linux.copies.client import Copies
 from capadvise.linux.copies.limits import TryLimits
 from capadvise.linux.copies.steps import CopyCall, Fate, Ruling, ruling
@@ -89,6 +89,13 @@ def test_the_filter_asks_about_what_is_watched_and_about_nothing_else() -> None:
         asked = bpf.answer(code, number, args)
         is_watched = watched.watched(number, args) is not None
         assert asked == (bpf.NOTIFY if is_watched else bpf.ALLOW), (number, args)
+
+
+def test_the_names_of_calls_are_those_of_the_catalog() -> None:
+    """And a copy knows every call that it may make."""
+    known = {name: SYSCALLS[name] for name in numbers.NAMES.values()}
+    assert known == {name: number for number, name in numbers.NAMES.items()}
+    assert set(REVIEWED.split()) <= set(known)
 
 
 @pytest.mark.parametrize("name", sorted(watched.NUMBERS))
@@ -312,7 +319,7 @@ def test_places_beyond_the_limit_are_told_of_once() -> None:
     asked = [limits.wants("p", "chown", place) for place in range(100)]
     tried = asked.index(False)
     assert asked == [True] * tried + [False] + [None] * (99 - tried)
-    assert limits.wants("p", "chown", 0) is True  # a place that is known
+    assert limits.wants("p", "chown", 0) is None  # more tries change nothing
     assert limits.wants("p", "fchown", 0) is True
     assert limits.wants("another", "chown", 0) is True
 
@@ -326,6 +333,14 @@ def test_there_is_an_end_to_all_tries() -> None:
     assert asked == [True] * tried + [False] * (1000 - tried)
     assert limits.wants(999, "chown", 0) is None
     assert [limits.wants(0, "chown", 0) for _ in range(2)] == [False, None]
+
+
+def test_a_call_that_is_settled_is_tried_no_more() -> None:
+    limits = TryLimits()
+    assert limits.wants("p", "chown", "here") is True
+    limits.settle("p", "chown")
+    assert limits.wants("p", "chown", "here") is limits.wants("p", "chown", "there") is None
+    assert limits.wants("p", "fchown", "here") is True
 
 
 def test_of_a_loop_few_calls_are_looked_at() -> None:
@@ -353,6 +368,10 @@ def test_the_limits_need_little_memory() -> None:
 class Heard(Copies):
     """One to whom a test can tell things."""
 
+    def sees(self, pid: int, call: str | None, program: str, *args: int) -> None:
+        """A check in a call."""
+        self.checked(pid, call, (call, six(*args)), program)
+
     def tell(self, *messages: object) -> None:
         data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
         os.write(self.write_fd, data)
@@ -377,9 +396,9 @@ def copies() -> Iterator[Heard]:
 
 
 def test_outcomes_are_counted_by_program_and_call(copies: Heard) -> None:
-    copies.checked(7, "chown", "sed")
-    copies.checked(8, "chown", "sed")
-    copies.checked(8, "fchown", "tar")
+    copies.sees(7, "chown", "sed")
+    copies.sees(8, "chown", "sed")
+    copies.sees(8, "fchown", "tar")
     copies.says(
         *((7, "chown", "WENT_ON"), (7, "chown", "MARKED"), (8, "chown", "REACTED")),
         *((8, "chown", "UNKNOWN"), (8, "fchown", "UNKNOWN")),
@@ -393,16 +412,25 @@ def test_outcomes_are_counted_by_program_and_call(copies: Heard) -> None:
 def test_only_calls_count_in_which_a_check_was_made(copies: Heard) -> None:
     """By this thread, in this call; and the check may be known of later."""
     copies.says((7, "chown", "WENT_ON"), (8, "chown", "REACTED"), (7, "chmod", "REACTED"))
-    copies.checked(7, "chown", "sed")
-    copies.checked(7, "read", "sed")
-    copies.checked(9, None, "sed")
+    copies.sees(7, "chown", "sed")
+    copies.sees(7, "read", "sed")
+    copies.sees(9, None, "sed")
     assert [(one.program, one.syscall, one.tried) for one in copies.reactions] == [
         ("sed", "chown", 1)
     ]
 
 
+def test_calls_about_something_else_are_told_apart(copies: Heard) -> None:
+    """A thread sets two socket options, and one of them takes a capability."""
+    copies.sees(7, "setsockopt", "nginx", 3, 1, socket.SO_MARK)
+    for which, outcome in ((socket.SO_MARK, "WENT_ON"), (socket.SO_PRIORITY, "REACTED")):
+        said = {"tid": 7, "call": "setsockopt", "which": which, "outcome": outcome, "wrote": ""}
+        copies.tell({"call": said})
+    assert [(one.tried, one.went_on) for one in copies.reactions] == [(1, 1)]
+
+
 def test_what_was_written_first_is_kept_in_part(copies: Heard) -> None:
-    copies.checked(7, "chown", "sed")
+    copies.sees(7, "chown", "sed")
     copies.says((7, "chown", "REACTED"))
     copies.says((7, "chown", "REACTED"), wrote="x" * 1000)
     copies.says((7, "chown", "REACTED"), wrote="another")
@@ -424,8 +452,8 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("message", ODD, ids=map(str, ODD))
 def test_messages_that_make_no_sense_change_nothing(copies: Heard, message: object) -> None:
-    copies.checked(7, "chown", "sed")
-    copies.checked(7, "reboot", "sed")
+    copies.sees(7, "chown", "sed")
+    copies.sees(7, "reboot", "sed")
     copies.tell(message)
     assert copies.merged(recording()) == recording()
     assert (copies.pid, copies.copies, copies.cautions) == (0, set(), ())
@@ -434,7 +462,7 @@ def test_messages_that_make_no_sense_change_nothing(copies: Heard, message: obje
 def test_a_flood_of_messages_needs_little_memory(copies: Heard) -> None:
     for pid in range(5000):
         copies.tell({"copy": pid}, {"held": pid, "since": 1})
-    copies.checked(7, "chown", "sed")
+    copies.sees(7, "chown", "sed")
     copies.says(*[(7, "chown", "WENT_ON")] * 5000)
     assert len(copies.copies) < 5000
     assert copies.reactions[0].tried < 5000

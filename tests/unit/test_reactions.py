@@ -67,7 +67,7 @@ def test_who_serves_and_goes_on_without_does_not_need_it(program: str) -> None:
         (OWNER, went_on("fchown"), ENDS, False),
         (PRIORITY, went_on("setpriority"), ENDS, True),
         (PRIORITY, went_on("setpriority", marked=1), ENDS, False),
-        (PRIORITY, went_on("setpriority", marked=1), SERVES, True),
+        (PRIORITY, went_on("setpriority", marked=1), SERVES, False),  # nginx worker_priority
         (INTERFACE, went_on("ioctl"), ENDS, True),
         (KEYSTROKE, went_on("ioctl"), SERVES, False),
         (OPTION, went_on("setsockopt"), ENDS, True),

@@ -10,7 +10,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from capadvise.dataclass import dataclass
-from capadvise.linux.copies.watched import NUMBERS
+from capadvise.linux.copies.watched import NUMBERS, variant
 from capadvise.linux.ftrace.event_order import Event, Noise
 from capadvise.linux.kernel import json_lines
 from capadvise.reaction import Reaction
@@ -18,11 +18,14 @@ from capadvise.recording import Recording
 
 _MOST_TEXT = 200
 _MOST = 4096
+_LOOKS = 4
 _FAILED = (
     "the process that tries calls in copies has ended: {}; calls that it was asked about failed "
     "with ENOSYS from then on"
 )
 _OUTCOMES = ("WENT_ON", "MARKED", "REACTED", "UNKNOWN")
+
+_Begun = tuple[str | None, tuple[int, ...]]
 
 
 @dataclass(slots=True)
@@ -47,10 +50,11 @@ class Copies:
         self.copies: set[int] = set()
         """Pids of copies: what they do is not the target's."""
         self._messages = json_lines.LineReader(self.fd)
-        self._calls: list[tuple[int, str, str, str]] = []
+        self._calls: list[tuple[int, str, int, str, str]] = []
         self._held: dict[int, list[list[float]]] = {}
         """When a thread was held by us: begin and end, in ns of the events' clock."""
-        self._programs: dict[tuple[int, str], set[str]] = {}
+        self._programs: dict[tuple[int, str, int], set[str]] = {}
+        """By thread, call, and what that was about: the programs that were checked in it."""
         self.cautions: tuple[str, ...] = ()
 
     @property
@@ -82,14 +86,20 @@ class Copies:
         counted = {key: seen for key, seen in noise.items() if not self._is_apart(key[2], seen[0])}
         return kept, counted
 
-    def checked(self, pid: int, call: str | None, program: str) -> None:
+    def checked(self, pid: int, call: str | None, begun: _Begun, program: str) -> None:
         """See ``Copied``."""
         if call in NUMBERS and len(self._programs) < _MOST:
-            self._programs.setdefault((pid, call), set()).add(program)
+            args = begun[1] if begun[0] == call else ()
+            self._programs.setdefault((pid, call, variant(call, args)), set()).add(program)
 
     def _ahead(self) -> int:
-        """By how many ns the events' clock is ahead of the monotonic one. They drift apart."""
-        return self.now() - time.monotonic_ns()
+        """By how many ns the events' clock is ahead of the monotonic one. They drift apart; the
+        shortest of some looks at both tells it best."""
+        looks = []
+        for _ in range(_LOOKS):
+            before, now, after = time.monotonic_ns(), self.now(), time.monotonic_ns()
+            looks.append((after - before, now - (before + after) // 2))
+        return min(looks)[1]
 
     def _is_apart(self, pid: int, when: int) -> bool:
         return pid in self.copies or any(
@@ -108,16 +118,22 @@ class Copies:
                 self._held[tid][-1][1] = until + self._ahead()
             case {"copy": int(pid)} if len(self.copies) < _MOST:
                 self.copies.add(pid)
-            case {"call": {"tid": int(tid), "call": str(call), "outcome": str(outcome), **rest}}:
-                known = call in NUMBERS and outcome in _OUTCOMES and len(self._calls) < _MOST
-                if known:
-                    self._calls.append((tid, call, outcome, str(rest.get("wrote", ""))))
+            case {
+                "call": {
+                    "tid": int(tid),
+                    "call": str(call),
+                    "which": int(which),
+                    "outcome": str(outcome),
+                    "wrote": str(wrote),
+                }
+            } if call in NUMBERS and outcome in _OUTCOMES and len(self._calls) < _MOST:
+                self._calls.append((tid, call, which, outcome, wrote))
 
     def merged(self, recording: Recording) -> Recording:
         """The recording with what was shown of those calls in which the kernel made a check."""
         counts: dict[tuple[str, str], _Count] = {}
-        for tid, call, outcome, wrote in self._calls:
-            for program in self._programs.get((tid, call), ()):
+        for tid, call, which, outcome, wrote in self._calls:
+            for program in self._programs.get((tid, call, which), ()):
                 count = counts.setdefault((program, call), _Count())
                 count.outcomes[outcome] += 1
                 count.wrote = count.wrote or wrote[:_MOST_TEXT]

@@ -13,16 +13,15 @@ import select
 import struct
 import time
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 from capadvise.linux.copies.difference import MemoryRange, mappings
+from capadvise.linux.copies.free import is_free
 from capadvise.linux.copies.limits import TryLimits, message
 from capadvise.linux.copies.thread import CopiedThread, HeldThread, ThreadGone
-from capadvise.linux.copies.trial import CopyOutcome, attempt
-from capadvise.linux.copies.watched import ARCH, watched
+from capadvise.linux.copies.trial import CopyOutcome, Reacting, compare, fork_apart
+from capadvise.linux.copies.watched import ARCH, variant, watched
 from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
-from capadvise.linux.kernel.syscalls import INTERRUPTED
 
 _KEPT = frozenset([5, 19])
 """KILL, for copies of other users; SYS_PTRACE."""
@@ -32,6 +31,8 @@ _ANSWER = struct.Struct("<QqiI")
 """struct seccomp_notif_resp."""
 _MOST_MEMORY = 1 << 19
 """KiB: copying the page tables of a larger process would stop it for long."""
+_COMES_BACK = 0.05
+"""Seconds that a released thread may take to ask again."""
 _MOST_SHARED = 64
 """Ranges of memory that others see: each is to be protected from a copy."""
 _STACK = 512
@@ -44,7 +45,10 @@ class AskedCall(NamedTuple):
     ident: int
     tid: int
     call: str
+    """Empty: no copies are made at it."""
+    which: int
     pointer: int
+    args: tuple[int, ...]
 
 
 def serve(listener: int, report: int) -> None:
@@ -59,9 +63,10 @@ class Copier:
 
     def __init__(self, listener: int, report: int) -> None:
         self._listener, self._report = listener, report
-        self._tally = TryLimits()
-        self._tried: set[int] = set()
-        """Threads that make a call again that was tried."""
+        self._limits = TryLimits()
+        self._again: set[int] = set()
+        """Threads whose call comes back: it was tried."""
+        self._waiting: list[AskedCall] = []
 
     def run(self) -> None:
         """Until nobody is left."""
@@ -73,72 +78,115 @@ class Copier:
             )
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
-        while not any(event & select.POLLHUP for _, event in poll.poll()):
+        while self._waiting or not any(event & select.POLLHUP for _, event in poll.poll()):
             with suppress(OSError):  # whoever asked was killed, or interrupted
-                self._answer(self._next())
+                self._answer(self._waiting.pop(0) if self._waiting else self._next())
 
-    def _next(self) -> tuple[AskedCall, bool]:
-        """The next question, and whether it is about a call at which copies are made."""
+    def _next(self) -> AskedCall:
+        """The next question."""
         buffer = bytearray(_QUESTION.size)
         fcntl.ioctl(self._listener, uapi.SECCOMP_IOCTL_NOTIF_RECV, buffer)
         ident, tid, _, number, arch, pointer, *args = _QUESTION.unpack(buffer)
         call = watched(number, tuple(args)) if arch == ARCH else None
-        return AskedCall(ident, tid, call or "", pointer), call is not None
+        which = variant(call, tuple(args)) if call else 0
+        return AskedCall(ident, tid, call or "", which, pointer, tuple(args))
 
-    def _answer(self, asked: tuple[AskedCall, bool]) -> None:
-        question, copied = asked
-        again = question.tid in self._tried
-        self._tried.discard(question.tid)
-        call, tid = question.call, question.tid
-        looked_at = copied and self._tally.is_looked_at(tid, call, question.pointer)
-        if looked_at and not again and self._is_tried(question):
-            self._tried.add(question.tid)  # its interrupted call comes back, as a new question
+    def _answer(self, question: AskedCall) -> None:
+        if question.tid in self._again:
+            self._again.discard(question.tid)
+        elif (
+            question.call
+            and self._limits.is_looked_at(question.tid, question.call, question.pointer)
+            and self._look(question)
+        ):
             return
-        self._send(question.ident, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+        self._let_go_on(question)
 
-    def _send(self, ident: int, result: int, flags: int) -> None:
-        answer = _ANSWER.pack(ident, 0, result, flags)
+    def _let_go_on(self, question: AskedCall) -> None:
+        answer = _ANSWER.pack(question.ident, 0, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
         fcntl.ioctl(self._listener, uapi.SECCOMP_IOCTL_NOTIF_SEND, bytearray(answer))
 
-    def _is_tried(self, question: AskedCall) -> bool:
-        """Try it, if that is wanted and possible, and tell of it. False: the thread was not
-        touched."""
+    def _look(self, question: AskedCall) -> bool:
+        """Try a call if that is wanted and possible, and tell of it. False: its thread still waits
+        for an answer."""
         tid, call = question.tid, question.call
+        thread = CopiedThread(tid)
         try:
-            status = procfs.parse_status((procfs.PROC / str(tid) / "status").read_text())
+            status = procfs.parse_status((thread.folder / "status").read_text())
             if not int(status.get("CapEff", "0"), 16):
                 return False  # it has nothing that it could be refused
-            program = os.stat(procfs.PROC / str(tid) / "exe")
-            ranges = mappings(CopiedThread(tid))
+            if is_free(thread, status, call, question.args):
+                return False
+            program = os.stat(thread.folder / "exe")
+            ranges = mappings(thread)
         except (OSError, ValueError):
+            self._tell(question, CopyOutcome(Reacting.UNKNOWN))
             return False
-        place = _place(CopiedThread(tid), question.pointer, ranges)
-        wants = self._tally.wants((program.st_dev, program.st_ino), call, place)
+        place = _place(thread, question.pointer, ranges)
+        whose = (program.st_dev, program.st_ino)
+        wants = self._limits.wants(whose, call, place)
         if wants is None:
             return False
-        tried: CopyOutcome | None = None
-        touched = False
-        wake = partial(self._send, question.ident, INTERRUPTED, 0)
         shared = [part for part in ranges if part.is_shared]
+        outcome, touched = CopyOutcome(Reacting.UNKNOWN), False
         if wants and _can_be_copied(tid, status, shared):
-            with suppress(OSError, ThreadGone), HeldThread(tid, wake) as held:
-                touched = True
-                self._say(held=tid, since=time.monotonic_ns())
-                try:
-                    tried = attempt(held, call, shared, _name, lambda pid: self._say(copy=pid))
-                finally:
-                    self._say(freed=tid, until=time.monotonic_ns())
-        self._say(call=message(tid, call, tried))
+            outcome, touched = self._try(question, shared)
+        if outcome.reacting in (Reacting.REACTED, Reacting.UNKNOWN):
+            self._limits.settle(whose, call)
+        self._tell(question, outcome)
         return touched
+
+    def _try(self, question: AskedCall, shared: list[MemoryRange]) -> tuple[CopyOutcome, bool]:
+        """The outcome, and whether the thread was touched, and has gone on."""
+        outcome = CopyOutcome(Reacting.UNKNOWN)
+        first: CopiedThread | None = None
+        try:
+            with HeldThread(question.tid) as held:
+                self._say(held=question.tid, since=time.monotonic_ns())
+                try:
+                    first = fork_apart(held, shared, self._told)
+                finally:
+                    self._say(freed=question.tid, until=time.monotonic_ns())
+        except OSError:  # another process traces it
+            return outcome, False
+        except ThreadGone:
+            return outcome, True
+        self._go_on_again(question.tid)
+        if first is not None:
+            with suppress(ThreadGone):
+                outcome = compare(first, held.base, question.call, self._told)
+        return outcome, True
+
+    def _go_on_again(self, tid: int) -> None:
+        """The interrupted call of a thread comes back as a new question, which is not to wait until
+        the copies have ended."""
+        self._again.add(tid)
+        end = time.monotonic() + _COMES_BACK
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        while tid in self._again and (left := end - time.monotonic()) > 0:
+            if poll.poll(1000 * left):
+                with suppress(OSError):
+                    question = self._next()
+                    if question.tid == tid:
+                        self._answer(question)
+                    else:
+                        self._waiting.append(question)
+
+    def _told(self, pid: int) -> None:
+        self._say(copy=pid)
+
+    def _tell(self, question: AskedCall, outcome: CopyOutcome) -> None:
+        self._say(call=message(question.tid, question.call, question.which, outcome))
 
     def _say(self, **what: object) -> None:
         json_lines.send(self._report, what)
 
 
 def _can_be_copied(tid: int, status: dict[str, str], shared: list[MemoryRange]) -> bool:
-    """Not where a filter of its own might kill it for a call of ours, not where the copy would
-    come into another pid namespace (of a new one, it would be the first process, and end it), and
-    not where it would take long."""
+    """Not where a filter of its own might kill it for a call of ours; not in another pid namespace,
+    whose first process would get the copies as children, or a copy would be that process; and not
+    where it would take long."""
     return (
         len(shared) <= _MOST_SHARED
         and status.get("Seccomp_filters") == "1"
@@ -148,10 +196,11 @@ def _can_be_copied(tid: int, status: dict[str, str], shared: list[MemoryRange]) 
 
 
 def _stays_in_pid_namespace(tid: int) -> bool:
-    """Whether what it forks comes into its own pid namespace."""
-    own, children = (procfs.PROC / str(tid) / "ns" / name for name in ("pid", "pid_for_children"))
+    """Whether it is in ours, and what it forks, too."""
+    names = [f"{whose}/ns/{kind}" for whose, kind in ((tid, "pid"), (tid, "pid_for_children"))]
     with suppress(OSError):  # a new one without a process
-        return own.readlink() == children.readlink()
+        ours = (procfs.PROC / "self" / "ns" / "pid").readlink()
+        return all((procfs.PROC / name).readlink() == ours for name in names)
     return False
 
 
@@ -172,9 +221,3 @@ def _stack_pointer(thread: CopiedThread) -> int:
     with suppress(OSError, ValueError, IndexError):
         return int((thread.folder / "syscall").read_text().split()[-2], 16)
     return 0
-
-
-def _name(number: int) -> str:
-    from capadvise.catalog import default  # at the first copy
-
-    return default().syscalls.name(ARCH, number) or ""

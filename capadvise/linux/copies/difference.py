@@ -15,7 +15,8 @@ _RED_ZONE = 128
 """Bytes below the stack pointer that a function may use (System V ABI for x86-64)."""
 _OF_THREAD = 8192
 """Bytes around the thread pointer: errno, and what else the C library keeps of a thread."""
-_MOST_PAGES = 1 << 16
+_MOST_PAGES = 1 << 14
+"""64 MiB of one range."""
 _PRESENT, _OURS_ALONE = 1 << 63, 1 << 56
 """Documentation/admin-guide/mm/pagemap.rst: a page that a copy has written to is its alone."""
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+) *(.*)")

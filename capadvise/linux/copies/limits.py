@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from capadvise.linux.copies.trial import CopyOutcome, Reacting
+from capadvise.linux.copies.trial import CopyOutcome
 
 _FIRST = 32
 _SAME = 3
@@ -22,7 +22,7 @@ class TryLimits:
 
     def __init__(self) -> None:
         self._asked: Counter[Hashable] = Counter()
-        self._refused: set[Hashable] = set()
+        self._over: set[Hashable] = set()
         self._tries: Counter[Hashable] = Counter()
         self._places: Counter[Hashable] = Counter()
         self._left = _MOST_TRIES
@@ -37,30 +37,33 @@ class TryLimits:
         asked = self._asked[thread, call, pointer]
         return asked <= _FIRST or asked % _FIRST == 0
 
+    def settle(self, program: Hashable, call: str) -> None:
+        """The program was seen to need a call, or cannot be tried: more tries change nothing."""
+        self._over.add((program, call))
+
     def wants(self, program: Hashable, call: str, place: Hashable) -> bool | None:
         """Whether a call is to be tried. None: it is one that was tried often enough; False: it is
         to be told of that it is not."""
         key = (program, call, place)
-        if self._tries[key] >= _SAME:
+        if (program, call) in self._over or self._tries[key] >= _SAME:
             return None
         new = not self._tries[key]
         full = self._places[program, call] >= _PLACES or len(self._tries) >= _MOST_KEYS
         if self._left <= 0 or (new and full):
-            told = (program, call) in self._refused
-            self._refused.add((program, call))
-            return None if told else False
+            self.settle(program, call)
+            return False
         self._places[program, call] += new
         self._tries[key] += 1
         self._left -= 1
         return True
 
 
-def message(tid: int, call: str, tried: CopyOutcome | None) -> dict[str, object]:
-    """What the supervisor is told of a call; ``tried``: None, it was not."""
-    outcome = Reacting.UNKNOWN if tried is None else tried.outcome
+def message(tid: int, call: str, which: int, outcome: CopyOutcome) -> dict[str, object]:
+    """What the supervisor is told of a call. ``which``: see ``watched.variant``."""
     return {
         "tid": tid,
         "call": call,
-        "outcome": outcome.name,
-        "wrote": tried.wrote if tried else "",
+        "which": which,
+        "outcome": outcome.reacting.name,
+        "wrote": outcome.wrote,
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from capadvise.dataclass import dataclass
-from capadvise.linux.copies.watched import FAMILY, OWN, watched
+from capadvise.linux.copies.watched import FAMILY, PRETENDED, watched
 
 EPERM = 1
 
@@ -42,7 +42,6 @@ class CopyCall:
     """A call that a copy is about to make."""
 
     name: str
-    """Empty: not known."""
     number: int
     args: tuple[int, ...]
     """All six registers."""
@@ -100,7 +99,7 @@ def ruling(
     if (name := watched(call.number, call.args)) is not None:
         if name in FAMILY[about]:
             return Ruling(Fate.PRETENDED, -EPERM if refused else 0)
-        return Ruling(Fate.PRETENDED) if name in OWN else Ruling(Fate.END)
+        return Ruling(Fate.PRETENDED if name in PRETENDED else Fate.END)
     if call.name in _MADE or _is_harmless(call, own, kind):
         return Ruling(Fate.MADE)
     if call.name in ("write", "writev", "sendto", "sendmsg"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -12,21 +11,19 @@ from functools import partial
 
 from capadvise.dataclass import dataclass
 from capadvise.linux.copies.difference import MemoryRange, marked
+from capadvise.linux.copies.free import stat_of
+from capadvise.linux.copies.numbers import NAMES
 from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
-from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread, ThreadGone
-from capadvise.linux.kernel import libc
+from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread
 
-_SECONDS = 0.3
-"""For one copy, and as long it may compute between two calls."""
-_MOST_CALLS = 400
+_SECONDS = 0.05
+"""For one copy: meanwhile, nobody answers other threads of the target."""
+_MOST_CALLS = 120
 _MOST_TEXT = 200
-_LONGEST_PATH = 4096
 _MOST_PARTS = 64
-_AT_FDCWD = -100
 _EXITS = ("exit", "exit_group")
-_WAITS = ("futex", "")
-"""Where a copy ends so, it tells nothing: it waits for a thread that it does not have, or makes a
-call that nobody knows."""
+_WAITS = "futex"
+"""A copy that ends here tells nothing: it waits for a thread that it does not have."""
 _MPROTECT, _PROT_READ = 10, 1
 _KEPT = ("orig_rax", "rip", "rsp")
 
@@ -47,7 +44,7 @@ class Reacting(Enum):
 class CopyOutcome:
     """The outcome, and what the refused copy wrote, and the other one did not."""
 
-    outcome: Reacting
+    reacting: Reacting
     wrote: str = ""
 
 
@@ -60,37 +57,42 @@ class _End:
     wrote: tuple[bytes, ...]
 
 
-def attempt(
-    held: HeldThread,
-    about: str,
-    shared: Iterable[MemoryRange],
-    name: Callable[[int], str],
-    told: Callable[[int], None],
-) -> CopyOutcome:
-    """Try a call in copies. ``about``: its name; ``name``: that of a call's number. ``shared``:
-    memory that others see. ``told`` is called with each copy's pid before it runs. Raises
-    ThreadGone."""
-    copies: list[CopiedThread] = []
+def fork_apart(
+    held: HeldThread, shared: Iterable[MemoryRange], told: Callable[[int], None]
+) -> CopiedThread | None:
+    """A copy of a held thread's process, of which that process knows nothing: its parent was a
+    copy, too, which has ended. ``shared``: memory that others see, from which the copy is kept;
+    None where it cannot be. ``told`` is called with each copy's pid. Raises ThreadGone."""
+    between = held.thread.fork(held.base)
     try:
-        first = held.thread.fork(held.base)
-        copies.append(first)
-        told(first.tid)
-        if not _protected(first, held.base, shared):
-            return CopyOutcome(Reacting.UNKNOWN)
-        copies.append(second := first.fork(held.base, beside=True))
+        told(between.tid)
+        if not _protected(between, held.base, shared):
+            return None
+        copy = between.fork(held.base)
+        told(copy.tid)
+        return copy
+    finally:
+        between.end()
+        held.thread.reap(held.base, between)
+
+
+def compare(
+    first: CopiedThread, base: CpuRegisters, about: str, told: Callable[[int], None]
+) -> CopyOutcome:
+    """Let a copy go on behind the call ``about``, and a copy of that, to which it is refused. Both
+    end here. Raises ThreadGone."""
+    copies = [first]
+    try:
+        copies.append(second := first.fork(base, beside=True))
         told(second.tid)
-        try:
-            ends = [
-                _run(copy, held.base, about, refused=refused, name=name)
-                for copy, refused in ((first, False), (second, True))
-            ]
-        except ThreadGone:
-            return CopyOutcome(Reacting.UNKNOWN)
+        ends = [
+            _run(copy, base, about, refused=refused)
+            for copy, refused in ((first, False), (second, True))
+        ]
         return _compared(first, second, *ends)
     finally:
         for copy in copies:
             copy.end()
-            held.thread.reap(held.base, copy)
 
 
 def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRange]) -> bool:
@@ -104,7 +106,7 @@ def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRa
 def _compared(
     one: CopiedThread, other: CopiedThread, let: _End | None, refused: _End | None
 ) -> CopyOutcome:
-    if let is None or let.call in _WAITS or (let.call in _EXITS and let.at.rdi & 0xFF):
+    if let is None or let.call == _WAITS or (let.call in _EXITS and let.at.rdi & 0xFF):
         return CopyOutcome(Reacting.UNKNOWN)
     if refused is None:
         return CopyOutcome(Reacting.REACTED)
@@ -118,9 +120,7 @@ def _compared(
     return CopyOutcome(Reacting.WENT_ON)
 
 
-def _run(
-    copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool, name: Callable[[int], str]
-) -> _End | None:
+def _run(copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool) -> _End | None:
     """Let a copy go on behind the call; None where it comes to no end. Raises ThreadGone where a
     signal comes, or where it waits."""
     copy.registers = base.back(-EPERM if refused else 0)
@@ -130,7 +130,9 @@ def _run(
     for _ in range(_MOST_CALLS):
         copy.step(_SECONDS)
         entered = copy.registers
-        call = CopyCall(name(entered.orig_rax), entered.orig_rax, entered.args)
+        call = CopyCall(
+            NAMES.get(entered.orig_rax, str(entered.orig_rax)), entered.orig_rax, entered.args
+        )
         parts = _parts(copy, call)
         what = ruling(
             call,
@@ -180,20 +182,7 @@ def _vector(copy: CopiedThread, at: int, count: int) -> list[tuple[int, int]]:
 
 def _kind(copy: CopiedThread, call: CopyCall) -> int | None:
     """The mode of the file that a call opens; None where there is none."""
-    folder, at = (
-        (call.args[0], call.args[1]) if call.name == "openat" else (_AT_FDCWD, call.args[0])
-    )
-    path = os.fsdecode(copy.bytes_at(at, _LONGEST_PATH).partition(b"\0")[0])
-    descriptor = (folder & 0xFFFFFFFF) - (1 << 32 if folder & 1 << 31 else 0)
-    base = "root" if path.startswith("/") else _base(descriptor)
+    folder, at = (call.args[0], call.args[1]) if call.name == "openat" else (-100, call.args[0])
     with suppress(OSError):
-        fd = libc.open_in_root(str(copy.folder / base), path)
-        try:
-            return os.fstat(fd).st_mode
-        finally:
-            os.close(fd)
+        return stat_of(copy, folder, at).st_mode
     return None
-
-
-def _base(descriptor: int) -> str:
-    return "cwd" if descriptor == _AT_FDCWD else f"fd/{descriptor}"

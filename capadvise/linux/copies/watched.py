@@ -38,8 +38,9 @@ FAMILY = {
     **{name: frozenset([name]) for name in _ALONE},
 }
 """What a program tries next where it was refused one: that is refused as well."""
-OWN = frozenset((*_FAMILIES[4], *_FAMILIES[5], *_FAMILIES[6], "setsockopt"))
-"""Calls whose success nobody sees but the process: a copy is told that they succeeded."""
+PRETENDED = frozenset(FAMILY) - {"ioctl", "acct"}
+"""Calls that a copy is told have succeeded, where it is about another one: they return nothing but
+that."""
 
 
 def _equal(arg: int, value: int) -> ArgumentTest:
@@ -48,8 +49,9 @@ def _equal(arg: int, value: int) -> ArgumentTest:
 
 _SOCKET_OPTIONS = (
     # SOL_SOCKET: SO_DEBUG, SO_PRIORITY, SO_BINDTODEVICE, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_MARK,
-    # SO_BUSY_POLL, SO_TXTIME, SO_BINDTOIFINDEX, SO_PREFER_BUSY_POLL
-    *((1, option) for option in (1, 12, 25, 32, 33, 36, 46, 61, 62, 69)),
+    # SO_BUSY_POLL, SO_TXTIME, SO_BINDTOIFINDEX, SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET,
+    # SO_RESERVE_MEM, SO_RCVMARK
+    *((1, option) for option in (1, 12, 25, 32, 33, 36, 46, 61, 62, 69, 70, 73, 75)),
     *((0, 19), (41, 75)),  # IP_TRANSPARENT, IPV6_TRANSPARENT
 )
 """(level, option) of those that can take a capability: sk_setsockopt() of net/core/sock.c."""
@@ -59,6 +61,8 @@ _INTERFACE_REQUESTS = (
     *(0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8923, 0x8924, 0x8937),
     *(0x8931, 0x8932, 0x8943, 0x8946),  # SIOCADDMULTI, SIOCDELMULTI, SIOCSIFTXQLEN, SIOCETHTOOL
     *(0x8947, 0x8948, 0x8949, 0x8953, 0x8955, 0x89B0),  # MII, ARP, SIOCSHWTSTAMP
+    *(0x8936, 0x8971, 0x89A2, 0x89A3),  # SIOCDIFADDR, SIOCSIFMAP, SIOCBRADDIF, SIOCBRDELIF
+    *range(0x8990, 0x8996),  # bonding
 )
 """Requests to a network interface that can take a capability: dev_ioctl() of
 net/core/dev_ioctl.c."""
@@ -70,6 +74,7 @@ _WITH = {
     "prlimit64": [[ArgumentTest(_NEW_LIMIT, How.NONZERO)]],
 }
 """Calls that are watched only where all of one of these lists holds."""
+_VARIANT_AT = {"ioctl": 1, "setsockopt": 2, "setrlimit": 0, "prlimit64": 1}
 
 
 def program() -> bytes:
@@ -84,6 +89,12 @@ def watched(number: int, args: tuple[int, ...]) -> str | None:
     if name in _WITH and not any(all(_holds(test, args) for test in way) for way in _WITH[name]):
         return None
     return name
+
+
+def variant(name: str, args: tuple[int, ...]) -> int:
+    """What a call is about that does several things; 0 for others. ``args``: six, or none where
+    they are not known."""
+    return args[_VARIANT_AT[name]] & 0xFFFFFFFF if name in _VARIANT_AT and args else 0
 
 
 def _holds(test: ArgumentTest, args: tuple[int, ...]) -> bool:

@@ -209,7 +209,7 @@ class Tracker:
             return
         task.scope.io_uring |= syscall == "io_uring_setup"
         key = self._key(asked, result, task, task.scope, syscall)
-        self._copied.checked(pid, syscall, task.program)
+        self._copied.checked(pid, syscall, (task.call, task.values), task.program)
         self.counts.note_namespace(asked.namespace, asked.within, stack)
         counted = self.counts.add(key, None, pid, time, count)
         if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:

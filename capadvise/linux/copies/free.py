@@ -1,0 +1,65 @@
+"""Calls that take no capability, of those at which copies are made: most are such, and a program is
+not to wait for copies in vain.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+
+from capadvise.linux.copies.thread import CopiedThread
+from capadvise.linux.kernel import libc
+
+_AT_FDCWD = -100
+_LONGEST_PATH = 4096
+_OWNERS_FREE = ("chmod", "setxattr", "utime")
+"""What the owner of a file may do (setattr_prepare() of fs/attr.c)."""
+_PRIO_PROCESS = 0
+_NO_LIMIT = (1 << 64) - 1
+
+
+def is_free(
+    thread: CopiedThread, status: Mapping[str, str], call: str, args: tuple[int, ...]
+) -> bool:
+    """Whether a call takes none, as far as can be told beforehand. ``status``: /proc/PID/status of
+    the thread, which waits in the call."""
+    with suppress(OSError, ValueError, struct.error, OverflowError):
+        if call.removeprefix("f").removeprefix("l").startswith(_OWNERS_FREE):
+            return _owner(thread, call, args) == int(status["Uid"].split()[3])
+        if call == "setpriority" and args[0] & 0xFFFFFFFF == _PRIO_PROCESS:
+            whom = args[1] & 0xFFFFFFFF or thread.tid
+            return _signed(args[2]) >= os.getpriority(os.PRIO_PROCESS, whom)
+        if call in ("setrlimit", "prlimit64"):
+            which, at = (args[0], args[1]) if call == "setrlimit" else (args[1], args[2])
+            _, wanted = struct.unpack("<QQ", thread.bytes_at(at, 16))
+            _, hard = resource.prlimit(thread.tid, which & 0xFFFFFFFF)
+            return bool(wanted <= (_NO_LIMIT if hard == resource.RLIM_INFINITY else hard))
+    return False
+
+
+def _owner(thread: CopiedThread, call: str, args: tuple[int, ...]) -> int:
+    if call in ("fchmod", "fsetxattr") or (call == "utimensat" and not args[1]):
+        return os.stat(thread.folder / "fd" / str(args[0] & 0xFFFFFFFF)).st_uid
+    folder, at = (args[0], args[1]) if call.endswith(("at", "at2")) else (_AT_FDCWD, args[0])
+    return stat_of(thread, folder, at).st_uid
+
+
+def stat_of(thread: CopiedThread, folder: int, at: int) -> os.stat_result:
+    """Of the file that a call of a thread's names: by a descriptor of a folder, and the address of
+    a path. Raises OSError."""
+    path = os.fsdecode(thread.bytes_at(at, _LONGEST_PATH).partition(b"\0")[0])
+    descriptor = _signed(folder)
+    base = "cwd" if descriptor == _AT_FDCWD else f"fd/{descriptor}"
+    fd = libc.open_in_root(str(thread.folder / ("root" if path.startswith("/") else base)), path)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value

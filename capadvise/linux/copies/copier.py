@@ -25,6 +25,7 @@ from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
 
 _KEPT = frozenset([5, 19])
 """KILL, for copies of other users; SYS_PTRACE."""
+_NICE = -10
 _QUESTION = struct.Struct("<QIIiIQ6Q")
 """struct seccomp_notif, linux/seccomp.h."""
 _ANSWER = struct.Struct("<QqiI")
@@ -53,6 +54,8 @@ class AskedCall(NamedTuple):
 
 def serve(listener: int, report: int) -> None:
     """Answer until nobody is left who could ask."""
+    with suppress(OSError):  # while it decides, the program waits
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     own_caps.keep(_KEPT)
     json_lines.send(report, {"copier": os.getpid()})
     Copier(listener, report).run()

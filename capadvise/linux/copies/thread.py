@@ -29,7 +29,7 @@ _NONE = (1 << 64) - 1
 """-1 in ``orig_rax``: no call is under way, so that the kernel restarts none."""
 _IN_CALL = signal.SIGTRAP | 0x80
 """PTRACE_O_TRACESYSGOOD."""
-_SPINS, _PAUSE = 40, 0.0002
+_SPINS, _PAUSE = 10, 0.0001
 _OPTIONS = (
     uapi.PTRACE_O_TRACESYSGOOD
     | uapi.PTRACE_O_TRACEFORK

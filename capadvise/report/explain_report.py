@@ -28,7 +28,7 @@ from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import Remaining, remaining, risk_of, risk_word
-from capadvise.report.text import evidence_line, no_need, occasions
+from capadvise.report.text import doubts, evidence_line, no_need, occasions
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -41,6 +41,11 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from ("", "What it needs, and why")
         for cap in sorted(report.proposal.recommended):
             yield from _need(report.proposal.need(cap), catalog)
+    if uncertain := list(doubts(report.proposal)):
+        yield from ("", "What it may need besides")
+        for text in uncertain:
+            yield from bullet(f"{text}.")
+    if report.proposal.recommended:
         yield from ("", "What an attacker who takes over this program could still do")
         yield from _attacker(report, catalog)
         yield from ("", "Do this instead (best first)")

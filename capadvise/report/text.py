@@ -303,12 +303,18 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         ]
         if caps:
             yield f"{said}: {', '.join(caps)}"
+    for doubt in doubts(proposal):
+        yield f"Uncertain: {doubt}"
+
+
+def doubts(proposal: Proposal) -> Iterator[str]:
+    """What may be needed besides the recommended set, as far as the recordings tell, and why."""
     doubtful = [
         need for need in proposal.needs if need.uncertain and need.cap not in proposal.recommended
     ]
     for reason in dict.fromkeys(need.uncertain or "" for need in doubtful):
         caps = [need.cap.short for need in doubtful if need.uncertain == reason]
-        yield f"Uncertain: {', '.join(caps)}: {printable(reason)}"
+        yield f"{', '.join(caps)}: {printable(reason)}"
 
 
 def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:

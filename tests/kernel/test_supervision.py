@@ -167,7 +167,8 @@ def test_the_target_has_the_signals_of_its_parent(run: Run) -> None:
 def test_exit_status_is_the_targets(run: Run, script: str, code: int) -> None:
     result = run("sh", "-c", script)
     assert result.code == code
-    assert result.report["recordings"][0]["exit_status"] == code
+    recording = result.report["recordings"][0]
+    assert (recording["exit_status"], recording["still_running"]) == (code, [])
 
 
 def test_not_found_and_not_executable(run: Run, tmp_path: Path) -> None:
@@ -209,7 +210,9 @@ def test_a_target_that_ignores_sigterm_is_killed(tmp_path: Path, marker: str) ->
     process.send_signal(signal.SIGTERM)
     process.wait(PATIENCE)
     assert not running(f"sleep\0{marker}")
-    assert json.loads((tmp_path / "report.json").read_text())["recordings"][0]["interrupted"]
+    recording = json.loads((tmp_path / "report.json").read_text())["recordings"][0]
+    assert recording["interrupted"]
+    assert "sleep" in recording["still_running"]
 
 
 def test_ctrl_c_reaches_the_target_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from capadvise.caps import CapSet, parse_set
 from capadvise.decide import Verdict, decide, decide_all
 from capadvise.reaction import Reaction
 from capadvise.recording import Check, Held, Recording
-from tests.support.recordings import CATALOG, check, recording
+from capadvise.report.explain_report import report_text
+from capadvise.report.text import proposal_text
+from tests.support.recordings import CATALOG, check, recording, report
 
 SERVES: dict[str, Any] = {"still_running": frozenset({"nginx"})}
 ENDS: dict[str, Any] = {}
@@ -144,6 +147,14 @@ def test_what_is_likely_optional_decides_no_question() -> None:
 def test_what_a_copy_wrote_is_told_as_far_as_it_is_words(wrote: str, told: str) -> None:
     seen = recording(OWNER, reactions=(went_on("fchown", wrote=wrote),), **SERVES)
     assert told in (decide(seen, CATALOG).need(OWNER.cap).uncertain or "")
+
+
+def test_the_pages_for_people_tell_it(tmp_path: Path) -> None:
+    seen = recording(OWNER, reactions=(went_on("fchown", wrote="\x1b[31m\nno chown"),), **SERVES)
+    told = "CHOWN: likely optional: refused in a copy, nginx went on and wrote 'no chown'"
+    one = report(seen, "nginx")
+    for page in (proposal_text(one, CATALOG, tmp_path / "r.json"), report_text(one, CATALOG)):
+        assert told in " ".join(" ".join(page).split())
 
 
 def test_copies_are_not_asked_about_calls_by_which_rights_are_given_up() -> None:

@@ -93,6 +93,10 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
         (("recordings", 0, "refused_calls", 0, "denied"), 5),
         (("recordings", 0, "audit"), [{"syscall": "mount\x1b[2J"}]),
         (("recordings", 0, "refused_calls", 0, "errno"), "EPERM\x1b[2J"),
+        (("recordings", 0, "reactions", 0, "syscall"), "chown\x1b[2J"),
+        (("recordings", 0, "reactions", 0, "tried"), "2"),
+        (("recordings", 0, "reactions", 0, "wrote"), None),
+        (("recordings", 0, "still_running"), "nginx"),
         (("target", "user"), "0:0\nprivileged: true"),
         (("recordings", 0, "succeeded"), 1),
         (("workload", "check"), ["x"]),
@@ -129,6 +133,16 @@ def test_a_report_may_lack_what_a_later_version_reads_from_proc(tmp_path: Path) 
     path.write_text(json.dumps(raw))
     with pytest.raises(BadInput, match="key 'path' is missing"):
         load(path, CATALOG)
+
+
+def test_a_report_of_before_there_were_copies_is_judged_as_it_was(tmp_path: Path) -> None:
+    raw: Any = dump(report(), CATALOG)
+    del raw["recordings"][0]["reactions"], raw["recordings"][0]["still_running"]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(raw))
+    read = load(path, CATALOG)
+    assert (read.recording.reactions, read.recording.still_running) == ((), frozenset())
+    assert read.proposal == report().proposal
 
 
 def test_a_folder_of_reports_says_what_is_in_it(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class EventLoop:
         self.outlasting: tuple[str, ...] | None = None
         """See ``Observation``."""
         self._running: set[tuple[Scope | None, str]] = set()
-        """Whose processes ran when it was told to stop, and their names."""
+        """Whose processes ran when it was told to stop, as far as known, and their names."""
         self._unhealthy = ""
         """What the target's own health check printed when it failed."""
         if command.check:
@@ -320,7 +320,7 @@ class EventLoop:
             proc_scanners=scope.listers,
             access_time_keepers=frozenset(scope.access_time_keepers),
             isolators=frozenset(scope.isolators),
-            still_running=frozenset(name for of, name in self._running if of is scope),
+            still_running=frozenset(name for of, name in self._running if of in (scope, None)),
             imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),
             fixed_capsets=tuple(

@@ -2,7 +2,8 @@
 is anybody who could ask.
 
 A call that is not tried, or has been tried, goes on as it is (SECCOMP_USER_NOTIF_FLAG_CONTINUE): we
-never answer it ourselves, so that nothing depends on what we have read of it.
+never answer it ourselves, so that nothing depends on what we have read of it. One that is to be
+tried is interrupted, and comes back.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import select
 import struct
 import time
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from capadvise.linux.copies.difference import MemoryRange, mappings
 from capadvise.linux.copies.free import is_free
 from capadvise.linux.copies.limits import TryLimits, message
-from capadvise.linux.copies.thread import CopiedThread, HeldThread, ThreadGone
+from capadvise.linux.copies.thread import RESTARTS, CopiedThread, HeldThread, ThreadGone
 from capadvise.linux.copies.trial import CopyOutcome, Reacting, compare, fork_apart
-from capadvise.linux.copies.watched import ARCH, variant, watched
+from capadvise.linux.copies.watched import ARCH, adopts, variant, watched
 from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
 
 _KEPT = frozenset([5, 19])
@@ -70,6 +72,8 @@ class Copier:
         self._again: set[int] = set()
         """Threads whose call comes back: it was tried."""
         self._waiting: list[AskedCall] = []
+        self._is_adopted = False
+        """A process of the target may become the parent of copies, which are orphans."""
 
     def run(self) -> None:
         """Until nobody is left."""
@@ -91,6 +95,7 @@ class Copier:
         fcntl.ioctl(self._listener, uapi.SECCOMP_IOCTL_NOTIF_RECV, buffer)
         ident, tid, _, number, arch, pointer, *args = _QUESTION.unpack(buffer)
         call = watched(number, tuple(args)) if arch == ARCH else None
+        self._is_adopted |= adopts(number, tuple(args))
         which = variant(call, tuple(args)) if call else 0
         return AskedCall(ident, tid, call or "", which, pointer, tuple(args))
 
@@ -106,7 +111,10 @@ class Copier:
         self._let_go_on(question)
 
     def _let_go_on(self, question: AskedCall) -> None:
-        answer = _ANSWER.pack(question.ident, 0, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+        self._send(question.ident, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+
+    def _send(self, ident: int, error: int, flags: int) -> None:
+        answer = _ANSWER.pack(ident, 0, error, flags)
         fcntl.ioctl(self._listener, uapi.SECCOMP_IOCTL_NOTIF_SEND, bytearray(answer))
 
     def _look(self, question: AskedCall) -> bool:
@@ -132,7 +140,7 @@ class Copier:
             return False
         shared = [part for part in ranges if part.is_shared]
         outcome, touched = CopyOutcome(Reacting.UNKNOWN), False
-        if wants and _can_be_copied(tid, status, shared):
+        if wants and not self._is_adopted and _can_be_copied(tid, status, shared):
             outcome, touched = self._try(question, shared)
         if outcome.reacting in (Reacting.REACTED, Reacting.UNKNOWN):
             self._limits.settle(whose, call)
@@ -144,7 +152,7 @@ class Copier:
         outcome = CopyOutcome(Reacting.UNKNOWN)
         first: CopiedThread | None = None
         try:
-            with HeldThread(question.tid) as held:
+            with HeldThread(question.tid, partial(self._send, question.ident, RESTARTS, 0)) as held:
                 self._say(held=question.tid, since=time.monotonic_ns())
                 try:
                     first = fork_apart(held, shared, self._told)

@@ -63,7 +63,7 @@ def _forget(kept: set[int]) -> None:
 
 def install(code: bytes, give: int) -> None:
     """Let the calling thread's calls pass through this filter, and hand in who is asked. Where that
-    cannot be (a kernel before 5.9, or another listener above), no copies are made."""
+    cannot be (a kernel before 5.19, or another listener above), no copies are made."""
     with socket.socket(fileno=give) as theirs, suppress(OSError):
         listener = libc.install_listening_filter(code)
         socket.send_fds(theirs, [b"l"], [listener])

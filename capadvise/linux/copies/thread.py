@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +39,7 @@ _OPTIONS = (
     | uapi.PTRACE_O_EXITKILL
 )
 _WNOHANG = os.WNOHANG | uapi.WALL
-_RESTARTS = -512
+RESTARTS = -512
 """ERESTARTSYS of linux/errno.h: the call was interrupted, and the kernel will make it again."""
 _ALL_SIGNALS = (1 << 64) - 1
 _CLONE, _WAIT4 = 56, 61  # asm/unistd_64.h
@@ -218,8 +219,10 @@ class HeldThread:
     """A thread that waits in a call that our filter has handed to us, for as long as it is traced.
     Within the block, it can be made to do something else; then it makes the call again."""
 
-    def __init__(self, tid: int) -> None:
-        self.thread = _ProgramsThread(tid)
+    def __init__(self, tid: int, wake: Callable[[], None]) -> None:
+        """``wake`` answers its call with RESTARTS: until then nothing but SIGKILL ends its wait.
+        May raise OSError, where the thread was killed."""
+        self.thread, self._wake = _ProgramsThread(tid), wake
         self._mask: ctypes.c_uint64 | None = None
 
     def __enter__(self) -> HeldThread:
@@ -227,18 +230,25 @@ class HeldThread:
         signalled = 0
         try:
             self.thread.request(uapi.PTRACE_INTERRUPT)
+            self._answer_call()
             status = self.thread.wait(self.thread.patience)
             if not status >> 16:  # a signal came first
                 signalled = os.WSTOPSIG(status)
                 raise ThreadGone
             self.base = self.thread.registers
-            if self.base.rax != _RESTARTS & _NONE:  # it was no longer there
+            if self.base.rax != RESTARTS & _NONE:  # it was no longer there
                 raise ThreadGone
             self._set_mask(self._get_mask())
         except ThreadGone:
             self._let_go(signalled)
             raise
         return self
+
+    def _answer_call(self) -> None:
+        try:
+            self._wake()
+        except OSError as error:
+            raise ThreadGone from error
 
     def __exit__(self, *_: object) -> None:
         with suppress(ThreadGone):

@@ -74,13 +74,21 @@ _WITH = {
     "prlimit64": [[ArgumentTest(_NEW_LIMIT, How.NONZERO)]],
 }
 """Calls that are watched only where all of one of these lists holds."""
+_PRCTL, _PR_SET_CHILD_SUBREAPER = 157, 36
 _VARIANT_AT = {"ioctl": 1, "setsockopt": 2, "setrlimit": 0, "prlimit64": 1}
 
 
 def program() -> bytes:
-    """The seccomp filter."""
+    """The seccomp filter. It asks about ``adopts``, too."""
     only = {NUMBERS[name]: Only(tuple(map(tuple, ways))) for name, ways in _WITH.items()}
-    return notifying(ARCH, NUMBERS.values(), only)
+    only[_PRCTL] = Only(((_equal(0, _PR_SET_CHILD_SUBREAPER),),))
+    return notifying(ARCH, (*NUMBERS.values(), _PRCTL), only)
+
+
+def adopts(number: int, args: tuple[int, ...]) -> bool:
+    """Whether by this call a process becomes the parent of its descendants' orphans: of copies,
+    too, of whose end it would hear."""
+    return number == _PRCTL and args[0] & 0xFFFFFFFF == _PR_SET_CHILD_SUBREAPER
 
 
 def watched(number: int, args: tuple[int, ...]) -> str | None:

@@ -415,8 +415,10 @@ assert os.getpriority(os.PRIO_PROCESS, 0) == -3
 def test_children(copied: Copied) -> None:
     result = copied(CHILDREN)
     assert (result.code, result.stderr) == (0, "")
-    programs = {one["program"] for one in reactions(result)}
-    assert "chown" in programs
+    checks = result.report["recordings"][0]["checks"]
+    given = [one for one in checks if (one["cap"], one["program"]) == ("CAP_CHOWN", "chown")]
+    assert sum(one["count"] for one in given) == 2, (given, reactions(result))
+    assert "chown" in {one["program"] for one in reactions(result)}
 
 
 OWN_FILTER = """

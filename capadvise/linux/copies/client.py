@@ -92,14 +92,15 @@ class Copies:
             args = begun[1] if begun[0] == call else ()
             self._programs.setdefault((pid, call, variant(call, args)), set()).add(program)
 
-    def _ahead(self) -> int:
-        """By how many ns the events' clock is ahead of the monotonic one. They drift apart; the
-        shortest of some looks at both tells it best."""
+    def _in_events(self, when: int) -> int:
+        """A time of the monotonic clock by the events' one, or somewhat earlier: a check behind the
+        time when a thread was held is never taken for one within. The two clocks drift apart; the
+        shortest of some looks at both tells best by how much."""
         looks = []
         for _ in range(_LOOKS):
             before, now, after = time.monotonic_ns(), self.now(), time.monotonic_ns()
-            looks.append((after - before, now - (before + after) // 2))
-        return min(looks)[1]
+            looks.append((after - before, now - after))
+        return when + min(looks)[1]
 
     def _is_apart(self, pid: int, when: int) -> bool:
         return pid in self.copies or any(
@@ -113,9 +114,9 @@ class Copies:
             case {"failed": str(text)}:
                 self.cautions = (_FAILED.format(text),)
             case {"held": int(tid), "since": int(since)} if len(self._held) < _MOST:
-                self._held.setdefault(tid, []).append([since + self._ahead(), math.inf])
+                self._held.setdefault(tid, []).append([self._in_events(since), math.inf])
             case {"freed": int(tid), "until": int(until)} if tid in self._held:
-                self._held[tid][-1][1] = until + self._ahead()
+                self._held[tid][-1][1] = self._in_events(until)
             case {"copy": int(pid)} if len(self.copies) < _MOST:
                 self.copies.add(pid)
             case {

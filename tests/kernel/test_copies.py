@@ -346,7 +346,7 @@ import os
 open("f", "w").close()
 for _ in range(3):
     os.chown("f", 1, 1)
-    for _ in range(8_000_000):
+    for _ in range(1_000_000):
         pass
 """
 WHILE_HELD = f"""
@@ -365,7 +365,10 @@ child.kill()
 def test_a_signal_to_a_process_that_is_copied_reaches_it(
     run: Run, number: int, status: int
 ) -> None:
-    result = run(sys.executable, "-c", WHILE_HELD, str(number), options=("--copies", "-q"))
+    for _ in range(20):  # it is held for a moment only, which can be missed
+        result = run(sys.executable, "-c", WHILE_HELD, str(number), options=("--copies", "-q"))
+        if result.stdout != "0\n":
+            break
     assert result.stdout.split() == [str(status)], result.stderr
 
 

@@ -341,6 +341,34 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert file.stat().st_uid == 1000
 
 
+def test_questions_are_received_while_others_are_tried(tmp_path: Path) -> None:
+    asked = """
+import os, socket, sys, time
+from capadvise.linux.copies.copier import Copier
+from capadvise.linux.copies.watched import program
+from capadvise.linux.kernel import libc
+ours, theirs = socket.socketpair()
+child = os.fork()
+if child == 0:
+    socket.send_fds(theirs, [b"l"], [libc.install_listening_filter(program())])
+    os.chown(sys.argv[1], 1000, -1)
+    os._exit(0)
+copier = Copier(socket.recv_fds(ours, 1, 1)[1][0], -1)
+with copier._receiving():
+    while not copier._waiting:
+        time.sleep(0.01)
+copier._let_go_on(copier._waiting.pop())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    file = tmp_path / "file"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", asked, str(file)], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert file.stat().st_uid == 1000
+
+
 CHOWNS = """
 import os
 open("f", "w").close()

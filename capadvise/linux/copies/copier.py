@@ -12,8 +12,10 @@ import fcntl
 import os
 import select
 import struct
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -152,7 +154,8 @@ class Copier:
         outcome = CopyOutcome(Reacting.UNKNOWN)
         first: CopiedThread | None = None
         try:
-            with HeldThread(question.tid, partial(self._send, question.ident, RESTARTS, 0)) as held:
+            restart = partial(self._send, question.ident, RESTARTS, 0)
+            with self._receiving(), HeldThread(question.tid, restart) as held:
                 self._say(held=question.tid, since=time.monotonic_ns())
                 try:
                     first = fork_apart(held, shared, self._told)
@@ -164,7 +167,7 @@ class Copier:
             return outcome, True
         self._go_on_again(question.tid)
         if first is not None:
-            with suppress(ThreadGone):
+            with suppress(ThreadGone), self._receiving():
                 outcome = compare(first, held.base, question.call, self._told)
         return outcome, True
 
@@ -183,6 +186,33 @@ class Copier:
                         self._answer(question)
                     else:
                         self._waiting.append(question)
+
+    @contextmanager
+    def _receiving(self) -> Iterator[None]:
+        """Meanwhile, receive what others ask, to answer it later: a signal can interrupt a call
+        until its question is received."""
+        stop = os.eventfd(0)
+        receiver = threading.Thread(target=self._receive, args=(stop,))
+        try:
+            with suppress(RuntimeError):  # there may be no further thread
+                receiver.start()
+            yield
+        finally:
+            os.eventfd_write(stop, 1)
+            if receiver.ident is not None:
+                receiver.join()
+            os.close(stop)
+
+    def _receive(self, stop: int) -> None:
+        poll = select.poll()
+        for fd in (stop, self._listener):
+            poll.register(fd, select.POLLIN)
+        while stop not in (ready := dict(poll.poll())):
+            if ready[self._listener] & select.POLLHUP:
+                poll.unregister(self._listener)  # nobody is left
+                continue
+            with suppress(OSError):
+                self._waiting.append(self._next())
 
     def _told(self, pid: int) -> None:
         self._say(copy=pid)

@@ -88,6 +88,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
     if invocation is None:
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")
+        if args.copies and args.retry:
+            raise BadInput("--copies does not go with --retry: retries show what was refused")
         if args.prove and args.kind == "daemon" and not args.check:
             from capadvise.workflow.check_proposal import CHECKS  # the usual run has no use for it
 
@@ -103,8 +105,9 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
             hint=f"{invocation.engine} run --user USER …, or for the podman of that user: "
             f"capadvise run -- sudo -u {args.user} podman run …",
         )
-    if args.retry:
-        raise BadInput("--retry is for commands: a container's processes are the engine's")
+    for given, option in ((args.retry, "--retry"), (args.copies, "--copies")):
+        if given:
+            raise BadInput(f"{option} is for commands: a container's processes are the engine's")
 
 
 def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:

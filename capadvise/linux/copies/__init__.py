@@ -8,5 +8,5 @@ anybody (``steps``), until they come to something that cannot be pretended. Then
 
 ``launch`` is the guardian's side, and the target's: a seccomp filter hands the calls to ``copier``,
 a process of ours. ``client`` is the supervisor's side. ``thread`` moves a stopped thread, ``trial``
-is one try, ``limits`` decides what is tried.
+is one try, ``mode`` says whether copies can be made here, ``limits`` decides what is tried.
 """

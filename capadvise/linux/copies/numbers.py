@@ -39,5 +39,6 @@ _OTHERS = {
     **{"clock_getres": 229, "exit_group": 231, "openat": 257, "newfstatat": 262, "readlinkat": 267},
     **{"faccessat": 269, "set_robust_list": 273, "dup3": 292, "pipe2": 293, "getcpu": 309},
     **{"sched_getattr": 315, "getrandom": 318, "statx": 332, "rseq": 334, "faccessat2": 439},
+    **{"kill": 62, "tkill": 200, "tgkill": 234},
 }
 NAMES = {number: name for name, number in (*NUMBERS.items(), *_OTHERS.items())}

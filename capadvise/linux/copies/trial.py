@@ -16,14 +16,15 @@ from capadvise.linux.copies.numbers import NAMES
 from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
 from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread
 
-_SECONDS = 0.05
+_SECONDS = 0.2
 """For one copy: meanwhile, nobody answers other threads of the target."""
 _MOST_CALLS = 120
 _MOST_TEXT = 200
 _MOST_PARTS = 64
 _EXITS = ("exit", "exit_group")
-_WAITS = "futex"
-"""A copy that ends here tells nothing: it waits for a thread that it does not have."""
+_TELLS_NOTHING = ("futex", "kill", "tkill", "tgkill")
+"""Where the copy to which the call seems to succeed ends so: it waits for a thread that it does not
+have, or aborts, for what it was told is not true."""
 _MPROTECT, _PROT_READ = 10, 1
 _KEPT = ("orig_rax", "rip", "rsp")
 
@@ -55,6 +56,11 @@ class _End:
     call: str
     at: CpuRegisters
     wrote: tuple[bytes, ...]
+
+    @property
+    def fails(self) -> bool:
+        """It ends the process, with an exit status other than 0."""
+        return self.call in _EXITS and bool(self.at.rdi & 0xFF)
 
 
 def fork_apart(
@@ -106,14 +112,12 @@ def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRa
 def _compared(
     one: CopiedThread, other: CopiedThread, let: _End | None, refused: _End | None
 ) -> CopyOutcome:
-    if let is None or let.call == _WAITS or (let.call in _EXITS and let.at.rdi & 0xFF):
+    if let is None or refused is None or let.call in _TELLS_NOTHING or let.fails:
         return CopyOutcome(Reacting.UNKNOWN)
-    if refused is None:
-        return CopyOutcome(Reacting.REACTED)
     text = b"".join(text for text in refused.wrote if text not in let.wrote)
     wrote = text.decode(errors="replace")[:_MOST_TEXT]
     same = all(getattr(let.at, part) == getattr(refused.at, part) for part in _KEPT)
-    if not same or (let.call in _EXITS and refused.at.rdi & 0xFF):
+    if not same or refused.fails:
         return CopyOutcome(Reacting.REACTED, wrote)
     if text or marked(one, other, let.at):
         return CopyOutcome(Reacting.MARKED, wrote)

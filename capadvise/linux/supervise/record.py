@@ -91,11 +91,17 @@ def choose(command: Command) -> tuple[Command, str | None]:
             _require_retry()
         except CannotObserve as other:
             raise error from other
+        if command.copies:
+            raise
         return replace(command, retry=command.retry or "auto", unobserved=True), str(error)
     if root.parent == Path("/proc/self/fd"):
         os.close(int(root.name))
     if command.retry is not None:
         _require_retry()
+    if command.copies:
+        from capadvise.linux.copies.mode import require_copies  # most runs do without
+
+        require_copies()
     return command, None
 
 

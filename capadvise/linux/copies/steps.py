@@ -68,12 +68,18 @@ _MADE = frozenset(
         *("lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"),
     )
 )
-_AF_UNIX = 1
+_AF_UNIX, _AF_INET = 1, 2
 _MAP_SHARED = 1
 _MADV_REMOVE = 9  # in the file, too
 _O_WRITING = 0o3 | 0o100 | 0o1000  # O_WRONLY or O_RDWR, O_CREAT, O_TRUNC
 _F_GETFD, _F_SETFD, _F_GETFL = 1, 2, 3
-_TCGETS, _TIOCGWINSZ = 0x5401, 0x5413
+_LOOKS = (
+    *(0x5401, 0x5413),  # TCGETS, TIOCGWINSZ
+    # SIOCGIF: NAME, CONF, FLAGS, ADDR, DSTADDR, BRDADDR, NETMASK, METRIC, MTU, HWADDR, INDEX
+    *(0x8910, 0x8912, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B, 0x891D, 0x8921, 0x8927, 0x8933),
+    *(0x8942, 0x8970),  # SIOCGIFTXQLEN, SIOCGIFMAP
+)
+"""Requests of ioctl(2) that change nothing."""
 _FUTEX_WAKE, _FUTEX_COMMAND = 1, 127
 _PR_SET_SECCOMP = 22
 _SEEK_CUR = 1
@@ -122,9 +128,9 @@ def _is_harmless(call: CopyCall, own: frozenset[int], kind: Callable[[], int | N
     return {
         "madvise": third != _MADV_REMOVE,
         "mmap": not fourth & _MAP_SHARED,
-        "socket": first == _AF_UNIX,  # others can load a module
+        "socket": first in (_AF_UNIX, _AF_INET),  # others can load a module
         "fcntl": second in (_F_GETFD, _F_SETFD, _F_GETFL),
-        "ioctl": second in (_TCGETS, _TIOCGWINSZ),
+        "ioctl": second in _LOOKS,
         "futex": second & _FUTEX_COMMAND == _FUTEX_WAKE,
         "prctl": first != _PR_SET_SECCOMP,
     }.get(call.name, False)

@@ -18,7 +18,7 @@ from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread
 
 _SECONDS = 0.2
 """For one copy: meanwhile, nobody answers other threads of the target."""
-_MOST_CALLS = 120
+_MOST_CALLS = 300
 _MOST_TEXT = 200
 _MOST_PARTS = 64
 _EXITS = ("exit", "exit_group")

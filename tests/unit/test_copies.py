@@ -119,10 +119,19 @@ def ruled(
     refused: bool = True,
     own: frozenset[int] = frozenset(),
     kind: int | None = None,
+    shared: bool = True,
     size: int = 0,
 ) -> Ruling:
     call = CopyCall(name, SYSCALLS.get(name, 99999), six(*args))
-    return ruling(call, about=about, refused=refused, own=own, kind=lambda: kind, size=size)
+    return ruling(
+        call,
+        about=about,
+        refused=refused,
+        own=own,
+        kind=lambda: kind,
+        shared=lambda: shared,
+        size=size,
+    )
 
 
 MADE, END = Ruling(Fate.MADE), Ruling(Fate.END)
@@ -205,7 +214,12 @@ def test_a_file_is_not_looked_at_that_is_not_opened_to_read() -> None:
 
     call = CopyCall("open", SYSCALLS["open"], six(0, WRONLY))
     size, own = 0, frozenset[int]()
-    assert ruling(call, about="fchown", refused=True, own=own, kind=kind, size=size) == END
+    assert (
+        ruling(
+            call, about="fchown", refused=True, own=own, kind=kind, shared=lambda: True, size=size
+        )
+        == END
+    )
 
 
 @pytest.mark.parametrize("name", ["read", "pread64", "lseek", "getdents64"])
@@ -248,6 +262,11 @@ def test_an_inherited_offset_is_read_and_not_moved() -> None:
 )
 def test_calls_that_depend_on_their_arguments(call: tuple[str, int], expected: Ruling) -> None:
     assert ruled(*call) == expected
+
+
+def test_memory_that_others_see_is_not_made_writable() -> None:
+    assert ruled("mprotect", 0, 4096, 3) == END
+    assert ruled("mprotect", 0, 4096, 1) == ruled("mprotect", 0, 4096, 3, shared=False) == MADE
 
 
 REACH_OTHERS = (

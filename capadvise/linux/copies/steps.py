@@ -50,7 +50,7 @@ class CopyCall:
 _MADE = frozenset(
     (
         # its memory
-        *("brk", "munmap", "mprotect", "mremap"),
+        *("brk", "munmap", "mremap"),
         # its descriptors
         *("close", "dup", "dup2", "dup3", "pipe", "pipe2", "getsockname", "getsockopt"),
         # its credentials, and what else is of a process alone
@@ -70,6 +70,7 @@ _MADE = frozenset(
 )
 _AF_UNIX, _AF_INET = 1, 2
 _MAP_SHARED = 1
+_PROT_WRITE = 2
 _MADV_REMOVE = 9  # in the file, too
 _O_WRITING = 0o3 | 0o100 | 0o1000  # O_WRONLY or O_RDWR, O_CREAT, O_TRUNC
 _F_GETFD, _F_SETFD, _F_GETFL = 1, 2, 3
@@ -94,19 +95,21 @@ def ruling(
     refused: bool,
     own: frozenset[int],
     kind: Callable[[], int | None],
+    shared: Callable[[], bool],
     size: int,
 ) -> Ruling:
     """What becomes of a call of a copy.
 
     ``about``: the call that this is about, and ``refused``: whether it is refused to this copy.
     ``own``: descriptors that it opened. ``kind``: the mode (``st_mode``) of the file that it is
-    about to open. ``size``: how much it is about to write.
+    about to open. ``shared``: whether others see the memory that it names. ``size``: how much it
+    is about to write.
     """
     if (name := watched(call.number, call.args)) is not None:
         if name in FAMILY[about]:
             return Ruling(Fate.PRETENDED, -EPERM if refused else 0)
         return Ruling(Fate.PRETENDED if name in PRETENDED else Fate.END)
-    if call.name in _MADE or _is_harmless(call, own, kind):
+    if call.name in _MADE or _is_harmless(call, own, kind, shared):
         return Ruling(Fate.MADE)
     if call.name in ("write", "writev", "sendto", "sendmsg"):
         return Ruling(Fate.WRITTEN, size)
@@ -115,13 +118,20 @@ def ruling(
     return Ruling(Fate.END)
 
 
-def _is_harmless(call: CopyCall, own: frozenset[int], kind: Callable[[], int | None]) -> bool:
+def _is_harmless(
+    call: CopyCall,
+    own: frozenset[int],
+    kind: Callable[[], int | None],
+    shared: Callable[[], bool],
+) -> bool:
     """Of calls that depend on their arguments."""
     first, second, third, fourth = call.args[:4]
     if call.name in _OPENS:
         flags = third if call.name == "openat" else second
         mode = kind() if not flags & _O_WRITING else None
         return mode is not None and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if call.name == "mprotect":
+        return not third & _PROT_WRITE or not shared()
     if call.name in _READS:
         asks_where = call.name == "lseek" and (second, third) == (0, _SEEK_CUR)
         return asks_where or first & 0xFFFFFFFF in own

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from functools import partial
 
 from capadvise.dataclass import dataclass
-from capadvise.linux.copies.difference import MemoryRange, marked
+from capadvise.linux.copies.difference import MemoryRange, mappings, marked
 from capadvise.linux.copies.free import stat_of
 from capadvise.linux.copies.numbers import NAMES
 from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
@@ -144,6 +144,7 @@ def _run(copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool) -
             refused=refused,
             own=frozenset(own),
             kind=partial(_kind, copy, call),
+            shared=partial(_is_shared, copy, call),
             size=sum(size for _, size in parts),
         )
         if what.step is Fate.END:
@@ -182,6 +183,17 @@ def _parts(copy: CopiedThread, call: CopyCall) -> list[tuple[int, int]]:
 def _vector(copy: CopiedThread, at: int, count: int) -> list[tuple[int, int]]:
     data = copy.bytes_at(at, 16 * min(count, _MOST_PARTS))
     return list(struct.iter_unpack("<QQ", data[: len(data) & ~15]))
+
+
+def _is_shared(copy: CopiedThread, call: CopyCall) -> bool:
+    """Whether others see memory that a call names, an address and a size."""
+    start, size = call.args[:2]
+    with suppress(OSError):
+        return any(
+            "s" in part.mode and part.start < start + size and start < part.end
+            for part in mappings(copy)
+        )
+    return True
 
 
 def _kind(copy: CopiedThread, call: CopyCall) -> int | None:

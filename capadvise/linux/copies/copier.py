@@ -30,6 +30,8 @@ from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
 _KEPT = frozenset([5, 19])
 """KILL, for copies of other users; SYS_PTRACE."""
 _NICE = -10
+_TURN = 0.0005
+"""Seconds after which the receiving thread has its turn."""
 _QUESTION = struct.Struct("<QIIiIQ6Q")
 """struct seccomp_notif, linux/seccomp.h."""
 _ANSWER = struct.Struct("<QqiI")
@@ -73,7 +75,9 @@ class Copier:
         self._limits = TryLimits()
         self._again: set[int] = set()
         """Threads whose call comes back: it was tried."""
-        self._waiting: list[AskedCall] = []
+        self._asked: SimpleQueue[AskedCall | None] = SimpleQueue()
+        """None: nobody is left who could ask."""
+        self._later: deque[AskedCall | None] = deque()
         self._is_adopted = False
         """A process of the target may become the parent of copies, which are orphans."""
 
@@ -85,11 +89,32 @@ class Copier:
                 uapi.SECCOMP_IOCTL_NOTIF_SET_FLAGS,
                 uapi.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP,
             )
+        sys.setswitchinterval(_TURN)
+        receiver = threading.Thread(target=self._receive, daemon=True)
+        try:
+            receiver.start()
+        except RuntimeError:  # there may be no further thread: then no copies are made
+            for question in self._questions():
+                self._let_go_on(question)
+            return
+        while (question := self._later.popleft() if self._later else self._asked.get()) is not None:
+            with suppress(OSError):  # whoever asked was killed, or interrupted
+                self._answer(question)
+
+    def _receive(self) -> None:
+        """At once, whatever else is done: a signal interrupts a call until its question was
+        received."""
+        for question in self._questions():
+            self._asked.put(question)
+        self._asked.put(None)
+
+    def _questions(self) -> Iterator[AskedCall]:
+        """Until nobody is left who could ask."""
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
-        while self._waiting or not any(event & select.POLLHUP for _, event in poll.poll()):
+        while not any(event & select.POLLHUP for _, event in poll.poll()):
             with suppress(OSError):  # whoever asked was killed, or interrupted
-                self._answer(self._waiting.pop(0) if self._waiting else self._next())
+                yield self._next()
 
     def _next(self) -> AskedCall:
         """The next question."""
@@ -155,7 +180,7 @@ class Copier:
         first: CopiedThread | None = None
         try:
             restart = partial(self._send, question.ident, RESTARTS, 0)
-            with self._receiving(), HeldThread(question.tid, restart) as held:
+            with HeldThread(question.tid, restart) as held:
                 self._say(held=question.tid, since=time.monotonic_ns())
                 try:
                     first = fork_apart(held, shared, self._told)
@@ -167,7 +192,7 @@ class Copier:
             return outcome, True
         self._go_on_again(question.tid)
         if first is not None:
-            with suppress(ThreadGone), self._receiving():
+            with suppress(ThreadGone):
                 outcome = compare(first, held.base, question.call, self._told)
         return outcome, True
 
@@ -176,43 +201,16 @@ class Copier:
         the copies have ended."""
         self._again.add(tid)
         end = time.monotonic() + _COMES_BACK
-        poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
         while tid in self._again and (left := end - time.monotonic()) > 0:
-            if poll.poll(1000 * left):
-                with suppress(OSError):
-                    question = self._next()
-                    if question.tid == tid:
-                        self._answer(question)
-                    else:
-                        self._waiting.append(question)
-
-    @contextmanager
-    def _receiving(self) -> Iterator[None]:
-        """Meanwhile, receive what others ask, to answer it later: a signal can interrupt a call
-        until its question is received."""
-        stop = os.eventfd(0)
-        receiver = threading.Thread(target=self._receive, args=(stop,))
-        try:
-            with suppress(RuntimeError):  # there may be no further thread
-                receiver.start()
-            yield
-        finally:
-            os.eventfd_write(stop, 1)
-            if receiver.ident is not None:
-                receiver.join()
-            os.close(stop)
-
-    def _receive(self, stop: int) -> None:
-        poll = select.poll()
-        for fd in (stop, self._listener):
-            poll.register(fd, select.POLLIN)
-        while stop not in (ready := dict(poll.poll())):
-            if ready[self._listener] & select.POLLHUP:
-                poll.unregister(self._listener)  # nobody is left
+            try:
+                question = self._asked.get(timeout=left)
+            except Empty:
+                return
+            if question is None or question.tid != tid:
+                self._later.append(question)
                 continue
             with suppress(OSError):
-                self._waiting.append(self._next())
+                self._answer(question)
 
     def _told(self, pid: int) -> None:
         self._say(copy=pid)

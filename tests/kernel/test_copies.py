@@ -343,7 +343,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_questions_are_received_while_others_are_tried(tmp_path: Path) -> None:
     asked = """
-import os, socket, sys, time
+import os, socket, sys, threading
 from capadvise.linux.copies.copier import Copier
 from capadvise.linux.copies.watched import program
 from capadvise.linux.kernel import libc
@@ -354,10 +354,8 @@ if child == 0:
     os.chown(sys.argv[1], 1000, -1)
     os._exit(0)
 copier = Copier(socket.recv_fds(ours, 1, 1)[1][0], -1)
-with copier._receiving():
-    while not copier._waiting:
-        time.sleep(0.01)
-copier._let_go_on(copier._waiting.pop())
+threading.Thread(target=copier._receive, daemon=True).start()
+copier._let_go_on(copier._asked.get())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     file = tmp_path / "file"

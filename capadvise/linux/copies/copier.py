@@ -12,11 +12,14 @@ import fcntl
 import os
 import select
 import struct
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from capadvise.linux.copies.difference import MemoryRange, mappings
@@ -94,8 +97,8 @@ class Copier:
         try:
             receiver.start()
         except RuntimeError:  # there may be no further thread: then no copies are made
-            for question in self._questions():
-                self._let_go_on(question)
+            for each in self._questions():
+                self._let_go_on(each)
             return
         while (question := self._later.popleft() if self._later else self._asked.get()) is not None:
             with suppress(OSError):  # whoever asked was killed, or interrupted

@@ -50,7 +50,7 @@ def _owner(thread: CopiedThread, call: str, args: tuple[int, ...]) -> int:
 def stat_of(thread: CopiedThread, folder: int, at: int) -> os.stat_result:
     """Of the file that a call of a thread's names: by a descriptor of a folder, and the address of
     a path. Raises OSError."""
-    path = os.fsdecode(thread.bytes_at(at, _LONGEST_PATH).partition(b"\0")[0])
+    path = path_at(thread, at)
     descriptor = _signed(folder)
     base = "cwd" if descriptor == _AT_FDCWD else f"fd/{descriptor}"
     fd = libc.open_in_root(str(thread.folder / ("root" if path.startswith("/") else base)), path)
@@ -58,6 +58,11 @@ def stat_of(thread: CopiedThread, folder: int, at: int) -> os.stat_result:
         return os.fstat(fd)
     finally:
         os.close(fd)
+
+
+def path_at(thread: CopiedThread, at: int) -> str:
+    """A path in its memory."""
+    return os.fsdecode(thread.bytes_at(at, _LONGEST_PATH).partition(b"\0")[0])
 
 
 def _signed(value: int) -> int:

@@ -71,7 +71,9 @@ _MADE = frozenset(
 _AF_UNIX, _AF_INET = 1, 2
 _MAP_SHARED = 1
 _PROT_WRITE = 2
-_MADV_REMOVE = 9  # in the file, too
+_OWN_PAGES = (0, 1, 2, 3, 4, 8, 14, 15, 20)
+"""MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, COLD:
+MADV_REMOVE changes the file, and MADV_HWPOISON what others have there."""
 _O_WRITING = 0o3 | 0o100 | 0o1000  # O_WRONLY or O_RDWR, O_CREAT, O_TRUNC
 _F_GETFD, _F_SETFD, _F_GETFL = 1, 2, 3
 _LOOKS = (
@@ -81,8 +83,8 @@ _LOOKS = (
     *(0x8942, 0x8970),  # SIOCGIFTXQLEN, SIOCGIFMAP
 )
 """Requests of ioctl(2) that change nothing."""
-_FUTEX_WAKE, _FUTEX_COMMAND = 1, 127
-_PR_SET_SECCOMP = 22
+_FUTEX_WAKE_PRIVATE, _FUTEX_CLOCK = 1 | 128, 256
+_PR_SET_SECCOMP, _PR_SCHED_CORE = 22, 62
 _SEEK_CUR = 1
 _OPENS = ("open", "openat")
 _READS = ("read", "pread64", "lseek", "getdents64")
@@ -136,11 +138,11 @@ def _is_harmless(
         asks_where = call.name == "lseek" and (second, third) == (0, _SEEK_CUR)
         return asks_where or first & 0xFFFFFFFF in own
     return {
-        "madvise": third != _MADV_REMOVE,
+        "madvise": third in _OWN_PAGES,
         "mmap": not fourth & _MAP_SHARED,
         "socket": first in (_AF_UNIX, _AF_INET),  # others can load a module
         "fcntl": second in (_F_GETFD, _F_SETFD, _F_GETFL),
         "ioctl": second in _LOOKS,
-        "futex": second & _FUTEX_COMMAND == _FUTEX_WAKE,
-        "prctl": first != _PR_SET_SECCOMP,
+        "futex": second & ~_FUTEX_CLOCK == _FUTEX_WAKE_PRIVATE,
+        "prctl": first not in (_PR_SET_SECCOMP, _PR_SCHED_CORE),
     }.get(call.name, False)

@@ -11,13 +11,13 @@ from functools import partial
 
 from capadvise.dataclass import dataclass
 from capadvise.linux.copies.difference import MemoryRange, mappings, marked
-from capadvise.linux.copies.free import stat_of
+from capadvise.linux.copies.free import path_at, stat_of
 from capadvise.linux.copies.numbers import NAMES
 from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
 from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread
 
 _SECONDS = 0.2
-"""For one copy: meanwhile, nobody answers other threads of the target."""
+"""For one copy: meanwhile, other threads of the target wait at such calls."""
 _MOST_CALLS = 300
 _MOST_TEXT = 200
 _MOST_PARTS = 64
@@ -26,6 +26,8 @@ _TELLS_NOTHING = ("futex", "kill", "tkill", "tgkill")
 """Where the copy to which the call seems to succeed ends so: it waits for a thread that it does not
 have, or aborts, for what it was told is not true."""
 _MPROTECT, _PROT_READ = 10, 1
+_CONSUMED = ("kmsg", "trace_pipe", "trace_pipe_raw")
+"""Files of the kernel: what one has read, others do not get."""
 _KEPT = ("orig_rax", "rip", "rsp")
 
 
@@ -199,6 +201,8 @@ def _is_shared(copy: CopiedThread, call: CopyCall) -> bool:
 def _kind(copy: CopiedThread, call: CopyCall) -> int | None:
     """The mode of the file that a call opens; None where there is none."""
     folder, at = (call.args[0], call.args[1]) if call.name == "openat" else (-100, call.args[0])
+    if path_at(copy, at).rpartition("/")[2] in _CONSUMED:
+        return None
     with suppress(OSError):
         return stat_of(copy, folder, at).st_mode
     return None

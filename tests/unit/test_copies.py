@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import resource
 import socket
 import stat
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,10 +20,13 @@ import pytest
 from capadvise.catalog import default
 from capadvise.linux.copies import numbers, watched
 from capadvise.linux.copies.client import Copies
+from capadvise.linux.copies.free import is_free
 from capadvise.linux.copies.limits import TryLimits
 from capadvise.linux.copies.mode import why_not
 from capadvise.linux.copies.steps import CopyCall, Fate, Ruling, ruling
+from capadvise.linux.copies.thread import CopiedThread
 from capadvise.linux.ftrace.event_order import Event, Noise
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.seccomp_program import FIRST_X32
 from capadvise.reaction import Reaction
 from tests.support import bpf
@@ -568,3 +575,41 @@ def test_why_no_copies_are_made(
     status = "".join(f"{name}:\t{effective:0>16}\n" for name in names)
     status += f"Seccomp_filters:\t{filters}\n"
     assert why_not(machine, release, status) == reason
+
+
+def test_calls_that_take_no_capability_are_let_go(tmp_path: Path) -> None:
+    """Judged of a thread that waits in the call: here, of our own."""
+    mine = tmp_path / "mine"
+    mine.touch()
+    status = procfs.parse_status((procfs.PROC / "self" / "status").read_text())
+    foreign = {**status, "Uid": "4242\t4242\t4242\t4242"}
+    path = ctypes.create_string_buffer(os.fsencode(mine))
+    at = ctypes.addressof(path)
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    same = ctypes.create_string_buffer(struct.pack("<qq", hard, hard))
+    limit = ctypes.addressof(same)
+    here, cwd = CopiedThread(os.getpid()), -100 & (1 << 64) - 1
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    with mine.open() as file:
+        rows = [
+            ("chmod", (at, 0o644), True),
+            ("fchmod", (file.fileno(), 0o644), True),
+            ("fchmodat", (cwd, at, 0o644), True),
+            ("utimensat", (cwd, at, 0, 0), True),
+            ("utimensat", (file.fileno(), 0, 0, 0), True),
+            ("chown", (at, 1, 1), False),
+            ("setxattr", (at, 0, 0, 0), False),  # security.capability takes SETFCAP of the owner
+            ("setpriority", (0, 0, nice), True),
+            ("setpriority", (0, 0, nice - 1), False),
+            ("setpriority", (0, 1, nice), False),  # another process
+            ("setrlimit", (resource.RLIMIT_CORE, limit), True),
+            ("prlimit64", (0, resource.RLIMIT_CORE, limit, 0), True),
+            ("prlimit64", (1, resource.RLIMIT_CORE, limit, 0), False),
+            ("chmod", (8, 0o644), False),  # no memory there
+        ]
+        for call, args, free in rows:
+            full = (*args, *(0,) * (6 - len(args)))
+            assert is_free(here, status, call, full) is free, (call, args)
+        for call, args, _ in rows[:5]:
+            full = (*args, *(0,) * (6 - len(args)))
+            assert not is_free(here, foreign, call, full), (call, args)

@@ -1,4 +1,4 @@
-"""Copies: does a program need a call to succeed, or does it go on without? CopyOutcome in one run.
+"""Copies: does a program need a call to succeed, or does it go on without? Tried in one run.
 
 At a call that programs often do without (``watched``), the calling thread is stopped for some
 milliseconds and its process is forked. The copy is forked again; to one of the two the call seems

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from capadvise.linux.copies.difference import MemoryRange, mappings
 from capadvise.linux.copies.free import is_free
-from capadvise.linux.copies.limits import TryLimits, message
+from capadvise.linux.copies.limits import TryLimits
 from capadvise.linux.copies.thread import RESTARTS, CopiedThread, HeldThread, ThreadGone
 from capadvise.linux.copies.trial import CopyOutcome, Reacting, compare, fork_apart
 from capadvise.linux.copies.watched import ARCH, adopts, variant, watched
@@ -219,7 +219,15 @@ class Copier:
         self._say(copy=pid)
 
     def _tell(self, question: AskedCall, outcome: CopyOutcome) -> None:
-        self._say(call=message(question.tid, question.call, question.which, outcome))
+        self._say(
+            call={
+                "tid": question.tid,
+                "call": question.call,
+                "which": question.which,
+                "outcome": outcome.reacting.name,
+                "wrote": outcome.wrote,
+            }
+        )
 
     def _say(self, **what: object) -> None:
         json_lines.send(self._report, what)

@@ -15,9 +15,9 @@ from capadvise.linux.kernel import libc
 
 _AT_FDCWD = -100
 _LONGEST_PATH = 4096
-_OWNERS_FREE = ("chmod", "setxattr", "utime")
+_OWNERS_FREE = ("chmod", "fchmod", "utime")
 """What the owner of a file may do (setattr_prepare() of fs/attr.c)."""
-_PRIO_PROCESS = 0
+_ITSELF = 0, 0  # PRIO_PROCESS, and the caller
 _NO_LIMIT = (1 << 64) - 1
 
 
@@ -27,12 +27,11 @@ def is_free(
     """Whether a call takes none, as far as can be told beforehand. ``status``: /proc/PID/status of
     the thread, which waits in the call."""
     with suppress(OSError, ValueError, struct.error, OverflowError):
-        if call.removeprefix("f").removeprefix("l").startswith(_OWNERS_FREE):
+        if call.startswith(_OWNERS_FREE):
             return _owner(thread, call, args) == int(status["Uid"].split()[3])
-        if call == "setpriority" and args[0] & 0xFFFFFFFF == _PRIO_PROCESS:
-            whom = args[1] & 0xFFFFFFFF or thread.tid
-            return _signed(args[2]) >= os.getpriority(os.PRIO_PROCESS, whom)
-        if call in ("setrlimit", "prlimit64"):
+        if call == "setpriority" and (args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF) == _ITSELF:
+            return _signed(args[2]) >= os.getpriority(os.PRIO_PROCESS, thread.tid)
+        if call == "setrlimit" or (call == "prlimit64" and not args[0] & 0xFFFFFFFF):
             which, at = (args[0], args[1]) if call == "setrlimit" else (args[1], args[2])
             _, wanted = struct.unpack("<QQ", thread.bytes_at(at, 16))
             _, hard = resource.prlimit(thread.tid, which & 0xFFFFFFFF)
@@ -41,7 +40,7 @@ def is_free(
 
 
 def _owner(thread: CopiedThread, call: str, args: tuple[int, ...]) -> int:
-    if call in ("fchmod", "fsetxattr") or (call == "utimensat" and not args[1]):
+    if call == "fchmod" or (call == "utimensat" and not args[1]):
         return os.stat(thread.folder / "fd" / str(args[0] & 0xFFFFFFFF)).st_uid
     folder, at = (args[0], args[1]) if call.endswith(("at", "at2")) else (_AT_FDCWD, args[0])
     return stat_of(thread, folder, at).st_uid

@@ -1,11 +1,9 @@
-"""Which calls are tried in copies, and with what outcome. Pure."""
+"""Which calls are tried in copies. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-
-from capadvise.linux.copies.trial import CopyOutcome
 
 _FIRST = 32
 _SAME = 3
@@ -56,14 +54,3 @@ class TryLimits:
         self._tries[key] += 1
         self._left -= 1
         return True
-
-
-def message(tid: int, call: str, which: int, outcome: CopyOutcome) -> dict[str, object]:
-    """What the supervisor is told of a call. ``which``: see ``watched.variant``."""
-    return {
-        "tid": tid,
-        "call": call,
-        "which": which,
-        "outcome": outcome.reacting.name,
-        "wrote": outcome.wrote,
-    }

@@ -525,6 +525,17 @@ def test_what_a_thread_is_made_to_do_while_it_is_held_is_kept_apart(copies: Hear
     assert [e[2] for e in freed] == [5, 7, 5, 5, 7]
 
 
+def test_the_number_of_a_copy_can_be_another_process_later(copies: Heard) -> None:
+    copies.now = time.monotonic_ns
+    second, end = 10**9, 10**15
+    events = [event(6, end - second), event(6, end + second)]
+    copies.tell({"copy": 6}, {"ended": 5, "until": end})
+    assert list(copies.without(events, cast("Noise", {}))[0]) == []
+    copies.tell({"ended": 6, "until": end})
+    assert list(copies.without(events, cast("Noise", {}))[0]) == [events[1]]
+    assert not copies.copies
+
+
 def test_a_failure_is_said(copies: Heard) -> None:
     assert copies.merged(recording()).cautions == ()
     copies.tell({"failed": "no more memory"})

@@ -19,6 +19,8 @@ from capadvise.recording import Recording
 _MOST_TEXT = 200
 _MOST = 4096
 _LOOKS = 4
+_MARGIN = 10_000_000
+"""Nanoseconds after its end in which the number of a process is not used again."""
 _FAILED = (
     "the process that tries calls in copies has ended: {}; calls that it was asked about failed "
     "with ENOSYS from then on"
@@ -49,6 +51,9 @@ class Copies:
         """The copier's."""
         self.copies: set[int] = set()
         """Pids of copies: what they do is not the target's."""
+        self._ended: dict[int, float] = {}
+        """Of copies that have ended: when, in ns of the events' clock. Their pids can be given to
+        others."""
         self._messages = json_lines.LineReader(self.fd)
         self._calls: list[tuple[int, str, int, str, str]] = []
         self._held: dict[int, list[list[float]]] = {}
@@ -80,7 +85,7 @@ class Copies:
         """See ``Copied``. A copy, and the time when a thread is held, are told of before anything
         is done: what has been read of the events is all known of here."""
         self.read()
-        if not self.copies:
+        if not (self.copies or self._ended):
             return events, noise
         kept = [event for event in events if not self._is_apart(event[2], event[0])]
         counted = {key: seen for key, seen in noise.items() if not self._is_apart(key[2], seen[0])}
@@ -103,8 +108,10 @@ class Copies:
         return when + min(looks)[1]
 
     def _is_apart(self, pid: int, when: int) -> bool:
-        return pid in self.copies or any(
-            begin <= when <= end for begin, end in self._held.get(pid, ())
+        return (
+            pid in self.copies
+            or when <= self._ended.get(pid, -1)
+            or any(begin <= when <= end for begin, end in self._held.get(pid, ()))
         )
 
     def _take(self, message: Any) -> None:
@@ -117,8 +124,11 @@ class Copies:
                 self._held.setdefault(tid, []).append([self._in_events(since), math.inf])
             case {"freed": int(tid), "until": int(until)} if tid in self._held:
                 self._held[tid][-1][1] = self._in_events(until)
-            case {"copy": int(pid)} if len(self.copies) < _MOST:
+            case {"copy": int(pid)} if len(self.copies) + len(self._ended) < _MOST:
                 self.copies.add(pid)
+            case {"ended": int(pid), "until": int(until)} if pid in self.copies:
+                self.copies.remove(pid)
+                self._ended[pid] = self._in_events(until) + _MARGIN
             case {
                 "call": {
                     "tid": int(tid),

@@ -81,6 +81,7 @@ class Copier:
         self._asked: SimpleQueue[AskedCall | None] = SimpleQueue()
         """None: nobody is left who could ask."""
         self._later: deque[AskedCall | None] = deque()
+        self._copies: list[int] = []
         self._is_adopted = False
         """A process of the target may become the parent of copies, which are orphans."""
 
@@ -172,6 +173,8 @@ class Copier:
         outcome, touched = CopyOutcome(Reacting.UNKNOWN), False
         if wants and not self._is_adopted and _can_be_copied(tid, status, shared):
             outcome, touched = self._try(question, shared)
+            while self._copies:
+                self._say(ended=self._copies.pop(), until=time.monotonic_ns())
         if outcome.reacting in (Reacting.REACTED, Reacting.UNKNOWN):
             self._limits.settle(whose, call)
         self._tell(question, outcome)
@@ -217,6 +220,7 @@ class Copier:
 
     def _told(self, pid: int) -> None:
         self._say(copy=pid)
+        self._copies.append(pid)
 
     def _tell(self, question: AskedCall, outcome: CopyOutcome) -> None:
         self._say(

@@ -174,6 +174,8 @@ def no_need(report: Report) -> str:
         return "The command itself needs no capability; its containers were not recorded."
     if any(run.succeeded is False for run in runs):
         return "No need for a capability was seen, but the run failed."
+    if any(item.likely_optional for need in report.proposal.needs for item in need.evidence):
+        return "Most likely no capability is needed; what is uncertain stands below."
     return DROP_ALL
 
 

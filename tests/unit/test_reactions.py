@@ -162,3 +162,10 @@ def test_copies_are_not_asked_about_calls_by_which_rights_are_given_up() -> None
     signs = CATALOG.signs
     assert signs.gives_up_rights.isdisjoint(signs.about_itself | signs.about_files)
     assert signs.about_itself.isdisjoint(signs.about_files)
+
+
+def test_where_all_is_likely_optional_nobody_is_told_to_drop_all_for_sure() -> None:
+    seen = recording(OWNER, reactions=(went_on("fchown", marked=1, wrote=WROTE),), **SERVES)
+    text = "\n".join(proposal_text(report(seen), CATALOG, None))
+    assert "Most likely no capability is needed; what is uncertain stands below." in text
+    assert text.index("Most likely") < text.index("Uncertain: CHOWN")

@@ -154,6 +154,14 @@ def _serves(check: Check, context: Context) -> bool:
     return check.program[:_COMM] in context.still_running and check.cap != _SYS_NICE
 
 
+def said_in_a_copy(check: Check, context: Context) -> str | None:
+    """What the program says where this call is refused."""
+    for reaction in context.reactions.get((check.program, check.syscall), ()):
+        if wrote := _shortened(reaction.wrote):
+            return f"a copy of {check.program} wrote {wrote!r}"
+    return None
+
+
 def _always_goes_on(reaction: Reaction) -> bool:
     return 0 < reaction.tried == reaction.went_on and not reaction.untried
 

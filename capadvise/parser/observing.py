@@ -37,8 +37,8 @@ def run(verbs: Verbs) -> None:
     parser.add_argument(
         "--copies",
         action="store_true",
-        help="at calls that programs often do without, go on in copies of the process, one of "
-        "which is refused; a capability without which it goes on is not recommended",
+        help="refuse calls to a copy of the process, and quote what it says then; a capability "
+        "without which the copy goes on as before is not recommended",
     )
     parser.add_argument(
         "--replace",

@@ -118,6 +118,28 @@ signal.pause()
 """
 
 
+@pytest.mark.parametrize(
+    ("command", "call", "said"),
+    [
+        ("setpriv --regid=12345 --clear-groups true", "setresgid", "setresgid failed"),
+        ("chroot . true", "chroot", "cannot change root directory to '.'"),
+        ("mknod pipe2 c 1 3", "mknodat", "mknod: pipe2: Operation not permitted"),
+    ],
+)
+def test_what_a_program_says_without(
+    tmp_path: Path, run: Run, command: str, call: str, said: str
+) -> None:
+    """Of calls, too, that are never taken for optional."""
+
+    def once() -> Result:
+        return run("sh", "-c", f"rm -f pipe2; {command}; true", options=("--copies",), cwd=tmp_path)
+
+    result = answered(once)
+    (one,) = (one for one in reactions(result) if one["syscall"] == call)
+    assert said in one["wrote"], one
+    assert (one["tried"], one["went_on"]) == (1, 0), one
+
+
 def test_a_daemon_that_warns_and_serves_on(copied: Copied) -> None:
     result = answered(lambda: copied(DAEMON, options=("--for", "2")))
     seen = reaction(result)

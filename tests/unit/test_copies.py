@@ -58,8 +58,9 @@ def test_the_numbers_are_those_of_the_catalog() -> None:
         (SYSCALLS["fchown"], (), "fchown"),
         (SYSCALLS["fchownat"], (), "fchownat"),
         (SYSCALLS["read"], (), None),
-        (SYSCALLS["setuid"], (), None),
-        (SYSCALLS["bind"], (), None),
+        (SYSCALLS["setuid"], (), "setuid"),
+        (SYSCALLS["bind"], (), "bind"),
+        (SYSCALLS["capset"], (), None),
         (SYSCALLS["execve"], (), None),
         (IOCTL, (3, SIOCSIFFLAGS), "ioctl"),
         (IOCTL, (3, SIOCSIFFLAGS | ABOVE), "ioctl"),
@@ -183,6 +184,29 @@ def test_calls_of_other_families(refused: bool) -> None:
         assert ruled(*call, refused=refused) == END
 
 
+@pytest.mark.parametrize(
+    ("about", "call", "refused", "expected"),
+    [
+        ("bind", "bind", True, Ruling(Fate.PRETENDED, -13)),  # EACCES
+        ("bind", "bind", False, DONE),
+        ("chown", "bind", False, END),
+        ("chown", "bind", True, END),
+        ("setgid", "setgroups", True, Ruling(Fate.PRETENDED, -1)),
+        ("setgid", "setgroups", False, MADE),  # it looks at what it is then
+        ("setgid", "setuid", True, MADE),
+        ("chown", "setuid", True, MADE),
+        ("chroot", "chroot", True, Ruling(Fate.PRETENDED, -1)),
+        ("chroot", "chroot", False, MADE),
+        ("mknod", "mknodat", False, DONE),
+        ("chown", "mknodat", False, END),
+    ],
+)
+def test_calls_that_are_never_optional(
+    about: str, call: str, refused: bool, expected: Ruling
+) -> None:
+    assert ruled(call, about=about, refused=refused) == expected
+
+
 @pytest.mark.parametrize("name", ["write", "writev", "sendto", "sendmsg"])
 def test_what_is_written_is_pretended_with_its_size(name: str) -> None:
     assert ruled(name, 5, 0, 0, size=17) == Ruling(Fate.WRITTEN, 17)
@@ -289,7 +313,7 @@ REACH_OTHERS = (
     *("unshare", "setns", "seccomp", "setitimer", "timer_settime", "alarm", "timerfd_settime"),
     *("setpgid", "keyctl", "add_key", "reboot", "init_module", "finit_module", "sethostname"),
     *("swapon", "settimeofday", "clock_settime", "adjtimex", "syslog", "msync", "membarrier"),
-    *("eventfd2", "signalfd4", "memfd_create", "msgrcv", "vhangup", "pivot_root", "chroot"),
+    *("eventfd2", "signalfd4", "memfd_create", "msgrcv", "vhangup", "pivot_root"),
     *("process_madvise", "migrate_pages", "kcmp", "open_by_handle_at", "openat2", "quotactl"),
 )
 
@@ -303,6 +327,7 @@ def test_a_copy_ends_at_a_call_that_reaches_others_or_waits(name: str) -> None:
 
 REVIEWED = """
 brk munmap mprotect mremap madvise close dup dup2 dup3 pipe pipe2 getsockname getsockopt
+getpeername chroot
 setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capget capset
 umask chdir fchdir setsid rt_sigaction rt_sigprocmask sigaltstack set_robust_list rseq
 getpid gettid getppid getpgrp getpgid getsid getuid geteuid getgid getegid getgroups getresuid

@@ -169,3 +169,20 @@ def test_where_all_is_likely_optional_nobody_is_told_to_drop_all_for_sure() -> N
     text = "\n".join(proposal_text(report(seen), CATALOG, None))
     assert "Most likely no capability is needed; what is uncertain stands below." in text
     assert text.index("Most likely") < text.index("Uncertain: CHOWN")
+
+
+@pytest.mark.parametrize("change", [{"went_on": 1}, {"went_on": 0, "untried": 1}])
+def test_what_a_program_says_without_what_it_needs_is_quoted(change: dict[str, int]) -> None:
+    seen = recording(OWNER, reactions=(went_on("fchown", wrote=WROTE, **change),), **SERVES)
+    need = decide(seen, CATALOG).need(OWNER.cap)
+    assert need.lost_without == "a copy of nginx wrote 'Failed to change owner'"
+    text = "\n".join(proposal_text(report(seen), CATALOG, None))
+    assert "without it: a copy of nginx wrote 'Failed to change owner'" in text
+
+
+def test_who_may_keep_running_privileged_is_told_so_whatever_it_says() -> None:
+    """What it says does not matter there."""
+    seen = recording(IDENTITY, reactions=(went_on("setuid", went_on=0, wrote=WROTE),))
+    need = decide(seen, CATALOG).need(IDENTITY.cap)
+    assert need.self_restricting
+    assert need.lost_without is None

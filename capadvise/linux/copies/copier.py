@@ -30,8 +30,8 @@ from capadvise.linux.copies.trial import CopyOutcome, Reacting, compare, fork_ap
 from capadvise.linux.copies.watched import ARCH, adopts, variant, watched
 from capadvise.linux.kernel import json_lines, own_caps, procfs, uapi
 
-_KEPT = frozenset([5, 19])
-"""KILL, for copies of other users; SYS_PTRACE."""
+_KEPT = frozenset([2, 5, 19])
+"""DAC_READ_SEARCH, for the memory of other users' processes in /proc, KILL and SYS_PTRACE."""
 _NICE = -10
 _TURN = 0.0005
 """Seconds after which the receiving thread has its turn."""
@@ -82,6 +82,7 @@ class Copier:
         """None: nobody is left who could ask."""
         self._later: deque[AskedCall | None] = deque()
         self._copies: list[int] = []
+        """Those that live: a call that they ask about is to be made."""
         self._is_adopted = False
         """A process of the target may become the parent of copies, which are orphans."""
 
@@ -109,7 +110,11 @@ class Copier:
         """At once, whatever else is done: a signal interrupts a call until its question was
         received."""
         for question in self._questions():
-            self._asked.put(question)
+            if question.tid in self._copies:
+                with suppress(OSError):
+                    self._let_go_on(question)
+            else:
+                self._asked.put(question)
         self._asked.put(None)
 
     def _questions(self) -> Iterator[AskedCall]:

@@ -17,6 +17,9 @@ _AT_FDCWD = -100
 _LONGEST_PATH = 4096
 _OWNERS_FREE = ("chmod", "fchmod", "utime")
 """What the owner of a file may do (setattr_prepare() of fs/attr.c)."""
+_INTERNET = 2, 10  # AF_INET, AF_INET6
+_FIRST_FREE = 1024
+"""net.ipv4.ip_unprivileged_port_start, or above: then a copy is made in vain."""
 _ITSELF = 0, 0  # PRIO_PROCESS, and the caller
 _NO_LIMIT = (1 << 64) - 1
 
@@ -27,6 +30,10 @@ def is_free(
     """Whether a call takes none, as far as can be told beforehand. ``status``: /proc/PID/status of
     the thread, which waits in the call."""
     with suppress(OSError, ValueError, struct.error, OverflowError):
+        if call == "bind":
+            address = thread.bytes_at(args[1], 4)  # struct sockaddr_in and sockaddr_in6 begin so
+            family, port = int.from_bytes(address[:2], "little"), int.from_bytes(address[2:], "big")
+            return family not in _INTERNET or not 0 < port < _FIRST_FREE
         if call.startswith(_OWNERS_FREE):
             return _owner(thread, call, args) == int(status["Uid"].split()[3])
         if call == "setpriority" and (args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF) == _ITSELF:

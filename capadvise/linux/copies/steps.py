@@ -12,9 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from capadvise.dataclass import dataclass
-from capadvise.linux.copies.watched import FAMILY, PRETENDED, watched
-
-EPERM = 1
+from capadvise.linux.copies.watched import ERRORS, FAMILY, MADE, PRETENDED, watched
 
 
 class Fate(Enum):
@@ -52,10 +50,19 @@ _MADE = frozenset(
         # its memory
         *("brk", "munmap", "mremap"),
         # its descriptors
-        *("close", "dup", "dup2", "dup3", "pipe", "pipe2", "getsockname", "getsockopt"),
+        *(
+            "close",
+            "dup",
+            "dup2",
+            "dup3",
+            "pipe",
+            "pipe2",
+            "getsockname",
+            "getpeername",
+            "getsockopt",
+        ),
         # its credentials, and what else is of a process alone
-        *("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid"),
-        *("setfsgid", "setgroups", "capget", "capset", "umask", "chdir", "fchdir", "setsid"),
+        *("setfsuid", "setfsgid", "capget", "capset", "umask", "chdir", "fchdir", "setsid"),
         *("rt_sigaction", "rt_sigprocmask", "sigaltstack", "set_robust_list", "rseq"),
         # looking
         *("getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "getuid", "geteuid"),
@@ -108,9 +115,7 @@ def ruling(
     is about to write.
     """
     if (name := watched(call.number, call.args)) is not None:
-        if name in FAMILY[about]:
-            return Ruling(Fate.PRETENDED, -EPERM if refused else 0)
-        return Ruling(Fate.PRETENDED if name in PRETENDED else Fate.END)
+        return _of_watched(name, about, refused=refused)
     if call.name in _MADE or _is_harmless(call, own, kind, shared):
         return Ruling(Fate.MADE)
     if call.name in ("write", "writev", "sendto", "sendmsg"):
@@ -118,6 +123,14 @@ def ruling(
     if call.name == "connect":  # for syslog(3)
         return Ruling(Fate.PRETENDED)
     return Ruling(Fate.END)
+
+
+def _of_watched(name: str, about: str, *, refused: bool) -> Ruling:
+    if refused and name in FAMILY[about]:
+        return Ruling(Fate.PRETENDED, -ERRORS[name])
+    if name in MADE:
+        return Ruling(Fate.MADE)
+    return Ruling(Fate.PRETENDED if name in PRETENDED | FAMILY[about] else Fate.END)
 
 
 def _is_harmless(

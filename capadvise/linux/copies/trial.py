@@ -13,8 +13,9 @@ from capadvise.dataclass import dataclass
 from capadvise.linux.copies.difference import MemoryRange, mappings, marked
 from capadvise.linux.copies.free import path_at, stat_of
 from capadvise.linux.copies.numbers import NAMES
-from capadvise.linux.copies.steps import EPERM, CopyCall, Fate, ruling
-from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread
+from capadvise.linux.copies.steps import CopyCall, Fate, Ruling, ruling
+from capadvise.linux.copies.thread import CopiedThread, CpuRegisters, HeldThread, ThreadGone
+from capadvise.linux.copies.watched import ERRORS, MADE
 
 _SECONDS = 0.2
 """For one copy: meanwhile, other threads of the target wait at such calls."""
@@ -56,13 +57,14 @@ class _End:
     """Where a copy has come to."""
 
     call: str
-    at: CpuRegisters
+    at: CpuRegisters | None
+    """None: to no end within the limits, or it was killed by a signal."""
     wrote: tuple[bytes, ...]
 
     @property
     def fails(self) -> bool:
         """It ends the process, with an exit status other than 0."""
-        return self.call in _EXITS and bool(self.at.rdi & 0xFF)
+        return self.call in _EXITS and self.at is not None and bool(self.at.rdi & 0xFF)
 
 
 def fork_apart(
@@ -111,13 +113,12 @@ def _protected(copy: CopiedThread, base: CpuRegisters, shared: Iterable[MemoryRa
     )
 
 
-def _compared(
-    one: CopiedThread, other: CopiedThread, let: _End | None, refused: _End | None
-) -> CopyOutcome:
-    if let is None or refused is None or let.call in _TELLS_NOTHING or let.fails:
-        return CopyOutcome(Reacting.UNKNOWN)
+def _compared(one: CopiedThread, other: CopiedThread, let: _End, refused: _End) -> CopyOutcome:
     text = b"".join(text for text in refused.wrote if text not in let.wrote)
     wrote = text.decode(errors="replace")[:_MOST_TEXT]
+    untold = let.call in _TELLS_NOTHING or let.fails
+    if let.at is None or refused.at is None or untold:
+        return CopyOutcome(Reacting.UNKNOWN, wrote)
     same = all(getattr(let.at, part) == getattr(refused.at, part) for part in _KEPT)
     if not same or refused.fails:
         return CopyOutcome(Reacting.REACTED, wrote)
@@ -126,46 +127,58 @@ def _compared(
     return CopyOutcome(Reacting.WENT_ON)
 
 
-def _run(copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool) -> _End | None:
-    """Let a copy go on behind the call; None where it comes to no end. Raises ThreadGone where a
-    signal comes, or where it waits."""
-    copy.registers = base.back(-EPERM if refused else 0)
+def _run(copy: CopiedThread, base: CpuRegisters, about: str, *, refused: bool) -> _End:
+    """Let a copy go on behind the call."""
+    if about in MADE and not refused:
+        copy.registers = base.calling(base.orig_rax, *base.args)
+    else:
+        copy.registers = base.back(-ERRORS[about] if refused else 0)
     own: set[int] = set()
     wrote: list[bytes] = []
     end = time.monotonic() + _SECONDS
-    for _ in range(_MOST_CALLS):
-        copy.step(_SECONDS)
-        entered = copy.registers
-        call = CopyCall(
-            NAMES.get(entered.orig_rax, str(entered.orig_rax)), entered.orig_rax, entered.args
-        )
-        parts = _parts(copy, call)
-        what = ruling(
-            call,
-            about=about,
-            refused=refused,
-            own=frozenset(own),
-            kind=partial(_kind, copy, call),
-            shared=partial(_is_shared, copy, call),
-            size=sum(size for _, size in parts),
-        )
-        if what.step is Fate.END:
-            return _End(call.name, entered, tuple(wrote))
-        if what.step is Fate.WRITTEN:
-            wrote += [copy.bytes_at(at, min(size, _MOST_TEXT)) for at, size in parts]
-        if what.step is not Fate.MADE:
-            copy.registers = entered.with_(orig_rax=-1)
-        copy.step(_SECONDS)
-        left = copy.registers
-        if what.step is not Fate.MADE:
-            copy.registers = left.with_(rax=what.value)
-        elif call.name in ("open", "openat", "socket") and left.rax < 1 << 31:
-            own.add(left.rax)
-        elif call.name == "close":
-            own.discard(call.args[0] & 0xFFFFFFFF)
-        if time.monotonic() > end:
-            return None
-    return None
+    with suppress(ThreadGone):
+        for _ in range(_MOST_CALLS):
+            copy.step(_SECONDS)
+            entered = copy.registers
+            number = entered.orig_rax
+            call = CopyCall(NAMES.get(number, str(number)), number, entered.args)
+            parts = _parts(copy, call)
+            what = ruling(
+                call,
+                about=about,
+                refused=refused,
+                own=frozenset(own),
+                kind=partial(_kind, copy, call),
+                shared=partial(_is_shared, copy, call),
+                size=sum(size for _, size in parts),
+            )
+            if what.step is Fate.END:
+                return _End(call.name, entered, tuple(wrote))
+            if what.step is Fate.WRITTEN:
+                wrote += [copy.bytes_at(at, min(size, _MOST_TEXT)) for at, size in parts]
+            _pass(copy, entered, what)
+            if what.step is Fate.MADE:
+                _note_descriptors(call, copy.registers.rax, own)
+            if time.monotonic() > end:
+                break
+    return _End("", None, tuple(wrote))
+
+
+def _pass(copy: CopiedThread, entered: CpuRegisters, what: Ruling) -> None:
+    """Through a call, which is made, or seems to be."""
+    if what.step is not Fate.MADE:
+        copy.registers = entered.with_(orig_rax=-1)
+    copy.step(_SECONDS)
+    if what.step is not Fate.MADE:
+        copy.registers = copy.registers.with_(rax=what.value)
+
+
+def _note_descriptors(call: CopyCall, result: int, own: set[int]) -> None:
+    """Those that a copy has opened itself."""
+    if call.name in ("open", "openat", "socket") and result < 1 << 31:
+        own.add(result)
+    elif call.name == "close":
+        own.discard(call.args[0] & 0xFFFFFFFF)
 
 
 def _parts(copy: CopiedThread, call: CopyCall) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
-"""The calls at which copies are made: those that programs are often refused, and do without. Pure.
+"""The calls at which copies are made. Pure.
 
-None of them starts or stops anything, opens a way in, or gives up a right: a program that goes on
-after a refused setuid(2) or bind(2) does not do its job.
+Programs are often refused them, and do without; or they end, and say why. What a program is for
+that goes on after a refused setuid(2) or bind(2), copies do not tell: see ``asides``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ MACHINE = "x86_64"
 ARCH = 0xC000003E
 """AUDIT_ARCH_X86_64, linux/audit.h."""
 NUMBERS = {
-    **{"ioctl": 16, "setsockopt": 54, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93},
+    **{"bind": 49, "setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114},
+    **{"setgroups": 116, "setresuid": 117, "setresgid": 119, "mknod": 133, "chroot": 161},
+    **{
+        "mknodat": 259,
+        "ioctl": 16,
+        "setsockopt": 54,
+        "chmod": 90,
+        "fchmod": 91,
+        "chown": 92,
+        "fchown": 93,
+    },
     **{"lchown": 94, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144},
     **{"mlock": 149, "mlockall": 151, "setrlimit": 160, "acct": 163, "setxattr": 188},
     **{"lsetxattr": 189, "fsetxattr": 190, "utimes": 235, "ioprio_set": 251, "fchownat": 260},
@@ -31,16 +41,25 @@ _FAMILIES = (
     ("setpriority", "sched_setparam", "sched_setscheduler", "sched_setattr", "ioprio_set"),
     ("mlock", "mlockall", "mlock2"),
     ("setrlimit", "prlimit64"),
+    ("setuid", "setreuid", "setresuid"),
+    ("setgid", "setregid", "setresgid", "setgroups"),
+    ("mknod", "mknodat"),
 )
-_ALONE = ("ioctl", "setsockopt", "acct")
+_ALONE = ("ioctl", "setsockopt", "acct", "bind", "chroot")
 FAMILY = {
     **{name: frozenset(family) for family in _FAMILIES for name in family},
     **{name: frozenset([name]) for name in _ALONE},
 }
 """What a program tries next where it was refused one: that is refused as well."""
-PRETENDED = frozenset(FAMILY) - {"ioctl", "acct"}
+MADE = frozenset((*_FAMILIES[7], *_FAMILIES[8], "chroot"))
+"""Those that change nothing but the caller, which often looks at what it is then: a copy makes
+them, where they are not refused to it."""
+PRETENDED = frozenset(FAMILY) - MADE - {"ioctl", "acct", "bind", "mknod", "mknodat"}
 """Calls that a copy is told have succeeded, where it is about another one: they return nothing but
 that."""
+_EPERM, _EACCES = 1, 13
+ERRORS = {name: _EACCES if name == "bind" else _EPERM for name in FAMILY}
+"""What a call fails with that is refused."""
 
 
 def _equal(arg: int, value: int) -> ArgumentTest:

@@ -5,6 +5,7 @@ to something else, and whether the program does without what it was refused. Pur
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from capadvise import clone_flags
@@ -140,7 +141,7 @@ def _goes_on_refused(check: Check, context: Context) -> str | None:
     marked = any(reaction.marked for reaction in reactions)
     if not serves and (marked or check.syscall in signs.about_files):
         return None
-    wrote = next((shortened for each in reactions if (shortened := _shortened(each.wrote))), "")
+    wrote = _said(reactions)
     return (
         f"likely optional: refused in a copy, {check.program} went on"
         + (f" and wrote {wrote!r}" if wrote else "")
@@ -156,10 +157,12 @@ def _serves(check: Check, context: Context) -> bool:
 
 def said_in_a_copy(check: Check, context: Context) -> str | None:
     """What the program says where this call is refused."""
-    for reaction in context.reactions.get((check.program, check.syscall), ()):
-        if wrote := _shortened(reaction.wrote):
-            return f"a copy of {check.program} wrote {wrote!r}"
-    return None
+    wrote = _said(context.reactions.get((check.program, check.syscall), ()))
+    return f"a copy of {check.program} wrote {wrote!r}" if wrote else None
+
+
+def _said(reactions: Iterable[Reaction]) -> str:
+    return next((said for each in reactions if (said := _shortened(each.wrote))), "")
 
 
 def _always_goes_on(reaction: Reaction) -> bool:

@@ -21,7 +21,6 @@ class Reaction:
     """Of those that went on: how often the refusal left something in the program's memory: a
     message, a flag."""
     untried: int
-    """Calls that were not tried, or without an answer: memory shared with others, too many, a
-    limit."""
+    """Calls that were not tried, or without an answer: too many, too much memory, a limit."""
     wrote: str = ""
     """What a refused copy wrote first, at most 200 characters: text of the program's own making."""

@@ -326,6 +326,16 @@ def test_signals_come_through(copied: Copied) -> None:
     assert (result.code, result.stderr) == (0, "")
 
 
+def assert_given(file: Path, script: str) -> None:
+    """A script gives a file to user 1000, and ends well."""
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert file.stat().st_uid == 1000
+
+
 def test_a_signal_does_not_interrupt_a_call_whose_question_was_received(tmp_path: Path) -> None:
     """A handler without SA_RESTART would make it fail with EINTR, which chown never does."""
     asked = """
@@ -354,13 +364,7 @@ answer = _ANSWER.pack(ident, 0, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
 fcntl.ioctl(listener, uapi.SECCOMP_IOCTL_NOTIF_SEND, bytearray(answer))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    file = tmp_path / "file"
-    file.touch()
-    done = subprocess.run(
-        [sys.executable, "-c", asked, str(file)], capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert file.stat().st_uid == 1000
+    assert_given(tmp_path / "file", asked)
 
 
 def test_questions_are_received_while_others_are_tried(tmp_path: Path) -> None:
@@ -380,13 +384,7 @@ threading.Thread(target=copier._receive, daemon=True).start()
 copier._let_go_on(copier._asked.get())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    file = tmp_path / "file"
-    file.touch()
-    done = subprocess.run(
-        [sys.executable, "-c", asked, str(file)], capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert file.stat().st_uid == 1000
+    assert_given(tmp_path / "file", asked)
 
 
 CHOWNS = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import field, replace
@@ -38,42 +37,25 @@ class _Count:
     wrote: str = ""
 
 
-class Copies:
+class Copies(json_lines.Hearing):
     """Hears the copier. The guardian starts it, and passes on our end of the pipe."""
 
     now: Callable[[], int] = time.monotonic_ns
     """The events' clock."""
 
     def __init__(self) -> None:
-        self.fd, self.write_fd = os.pipe()
-        os.set_blocking(self.fd, False)
-        self.pid = 0
-        """The copier's."""
+        super().__init__()
         self.copies: set[int] = set()
         """Pids of copies: what they do is not the target's."""
         self._ended: dict[int, float] = {}
         """Of copies that have ended: when, in ns of the events' clock. Their pids can be given to
         others."""
-        self._messages = json_lines.LineReader(self.fd)
         self._calls: list[tuple[int, str, int, str, str]] = []
         self._held: dict[int, list[list[float]]] = {}
         """When a thread was held by us: begin and end, in ns of the events' clock."""
         self._programs: dict[tuple[int, str, int], set[str]] = {}
         """By thread, call, and what that was about: the programs that were checked in it."""
         self.cautions: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """The copier is gone, and has said all."""
-        return self._messages.ended
-
-    def given_away(self) -> None:
-        """The guardian has the other end now."""
-        os.close(self.write_fd)
-
-    def close(self) -> None:
-        """Hear no more."""
-        os.close(self.fd)
 
     def read(self) -> None:
         """Take in what was told since."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
 from capadvise.formats import compose_exposed, engine
+from capadvise.formats.compose_exposed import FALSE, TRUE
 from capadvise.formats.declared import Declared
 from capadvise.formats.yaml_reader import (
     Dialect,
@@ -16,9 +17,10 @@ from capadvise.formats.yaml_reader import (
     key_lines,
     line,
     optional_text,
+    walk,
     wrong,
 )
-from capadvise.formats.yaml_tree import Mapping, Node, Sequence
+from capadvise.formats.yaml_tree import Mapping, Node, Scalar, Sequence
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet
@@ -34,8 +36,8 @@ DIALECT = Dialect(
         )
     ),
 )
-_TRUE = ("true", "1", "t", "y", "yes", "on")
-_FALSE = ("false", "0", "f", "n", "no", "off")
+_WITH_VARIABLES = (*DIALECT.names - {"services", "include"}, "networks", "secrets", "configs")
+"""Keys of a service whose values are judged."""
 
 
 def render(snippet: Snippet) -> str:
@@ -86,6 +88,22 @@ def tops(documents: Documents) -> list[Entries]:
     return every
 
 
+def uses_variables(source: str) -> bool:
+    """Whether a variable is in a value that is judged, be it with a default."""
+    documents = Documents(source, DIALECT)
+    judged: list[Node] = []
+    for keys in tops(documents):
+        judged += [keys[name] for name in ("volumes", "networks") if name in keys]
+        for group in ("secrets", "configs"):
+            for item in documents.mapping(keys.get(group), group).values():
+                judged += [v for k, v in documents.mapping(item, group).items() if k == "file"]
+        for service in documents.mapping(keys.get("services"), "services").values():
+            entries = documents.mapping(service, "a service")
+            judged += [entries[name] for name in _WITH_VARIABLES if name in entries]
+    each = (node for top in judged for node in walk(top))
+    return any(isinstance(node, Scalar) and "$" in node.value for node in each)
+
+
 def includes(source: str) -> bool:
     """Whether a compose file takes in others, in whichever spelling."""
     return any("include" in keys for keys in tops(Documents(source, DIALECT)))
@@ -126,12 +144,12 @@ def _service(
         privileged=_privileged(keys),
         user=optional_text(keys.get("user"), "user"),
         groups=bool(documents.items(keys.get("group_add"), "group_add")),
-        no_new_privileges=said[-1][0] in _TRUE if said else None,
+        no_new_privileges=said[-1][0] in TRUE if said else None,
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),
         exposed=tuple(compose_exposed.exposed(documents, keys, project)),
         unjudged=tuple(compose_exposed.unjudged(documents, keys)),
-        variables=tuple(compose_exposed.variables(documents, keys)),
+        variables=tuple(compose_exposed.variables(documents, keys, project)),
         profiles=tuple(compose_exposed.profiles(options)),
     )
 
@@ -147,9 +165,9 @@ def _privileged(keys: Entries) -> bool:
     said = optional_text(keys.get("privileged"), "privileged")
     if said is None or "$" in said:
         return False
-    if said.lower() not in (*_TRUE, *_FALSE):
+    if said.lower() not in (*TRUE, *FALSE):
         raise wrong(keys["privileged"], "privileged", "true or false")
-    return said.lower() in _TRUE
+    return said.lower() in TRUE
 
 
 def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:

@@ -21,6 +21,8 @@ _NAMESPACES = {
 }
 SWITCHES = tuple(_NAMESPACES)
 """Keys with one value that matters."""
+TRUE = ("true", "1", "t", "y", "yes", "on")
+FALSE = ("false", "0", "f", "n", "no", "off")
 _OPTIONS = {
     ("seccomp", "unconfined"): Exposure.UNFILTERED,
     ("apparmor", "unconfined"): Exposure.UNCONFINED,
@@ -65,6 +67,10 @@ class Project:
             if called == "host" and "external" in network:
                 project.host_networks.add(name)
         return project
+
+    def variables(self, source: str) -> Iterator[str]:
+        """What of a volume, a file or a folder is settled elsewhere."""
+        yield from filter(host_paths.has_variable, self.volumes.get(source, [source]))
 
     def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
         """What a volume, a file or a folder exposes."""
@@ -125,9 +131,16 @@ def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator
 
 def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
     """Volumes, and the files that secrets and configs are."""
+    for source, at, writable in _sources(documents, keys, project):
+        yield from project.mounted(source, at, writable=writable)
+
+
+def _sources(
+    documents: Documents, keys: Entries, project: Project
+) -> Iterator[tuple[str, int, bool]]:
     for node in documents.items(keys.get("volumes"), "volumes"):
         source, writable = _source(documents, node, "a volume")
-        yield from project.mounted(source, line(node), writable=writable)
+        yield source, line(node), writable
     for group in ("secrets", "configs"):
         for node in documents.items(keys.get(group), group):
             if isinstance(node, MappingNode):
@@ -135,8 +148,7 @@ def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[E
                 name = optional_text(inner.get("source"), "source") or ""
             else:
                 name = text(node, f"an item of {group}")
-            file = project.files.get((group, name), "")
-            yield from project.mounted(file, line(node), writable=False)
+            yield project.files.get((group, name), ""), line(node), False
 
 
 def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
@@ -145,7 +157,8 @@ def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
         keys = documents.mapping(node, what)
         source = optional_text(keys.get("source"), "source")
         source = source or optional_text(keys.get("src"), "src") or ""
-        return source, not _is_on(keys.get("read_only"))
+        read_only = optional_text(keys.get("read_only"), "read_only") or ""
+        return source, host_paths.expand_variables(read_only).lower() not in TRUE
     source, *rest = split_mount(text(node, what))
     modes = rest[-1].split(",") if len(rest) > 1 else []
     return source if rest else "", "ro" not in modes
@@ -196,7 +209,7 @@ def _privileged_builds(documents: Documents, keys: Entries) -> Iterator[Exposure
 def _is_on(node: Node | None) -> bool:
     """Whether a switch is on, or can be: a variable is settled elsewhere."""
     said = optional_text(node, "a switch")
-    return said is not None and said.lower() not in ("false", "0", "f", "n", "no", "off")
+    return said is not None and said.lower() not in FALSE
 
 
 def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
@@ -207,12 +220,11 @@ def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
             yield value, at
 
 
-def variables(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
-    """The sources of volumes that are settled elsewhere."""
-    for node in documents.items(keys.get("volumes"), "volumes"):
-        source, _ = _source(documents, node, "a volume")
-        if host_paths.has_variable(source):
-            yield source, line(node)
+def variables(documents: Documents, keys: Entries, project: Project) -> Iterator[tuple[str, int]]:
+    """What is mounted and is settled elsewhere."""
+    for source, at, _ in _sources(documents, keys, project):
+        for said in project.variables(source):
+            yield said, at
 
 
 def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:

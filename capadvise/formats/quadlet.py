@@ -70,9 +70,15 @@ def declared(container: unit_file.Section) -> Declared:
         user=said,
         no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
         lines=(*places, *drop, *add),
-        exposed=(*_exposed(container), *passed.exposed),
+        exposed=(*_before(args, _exposed(container)), *passed.exposed),
         unjudged=(*passed.unjudged, *_unjudged(container)),
     )
+
+
+def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[ExposureAt]:
+    """What is left of the keys, which stand before PodmanArgs= in the command line."""
+    replaced = any(word.partition("=")[0] == "--userns" for word in args)
+    return (item for item in exposed if not (replaced and item.kind is Exposure.OWN_USERS))
 
 
 OTHERS = {
@@ -132,7 +138,8 @@ _OPTIONS = {
 
 def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
     for key, option in _OPTIONS.items():
-        for item in container.values(key):
+        items = container.values(key)
+        for item in items[-1:] if key == "UserNS" else items:
             values = [item.value]
             if key in ("AddDevice", "Mount"):
                 escapes: unit_file.Escapes = "c" if key == "Mount" else "keep"

@@ -29,9 +29,11 @@ _ELSEWHERE = {
 
 
 def exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
-    """All of a command line's."""
+    """All of a command line's. Of several --userns the last counts."""
+    userns = [option for option in options if option.name == "userns"]
     for option in options:
-        yield from of_option(option.name, option.value or "", line)
+        if option not in userns[:-1] or option is userns[-1]:
+            yield from of_option(option.name, option.value or "", line)
 
 
 def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:

@@ -15,6 +15,7 @@ WITHHELD = {
     "ProtectClock": ("SYS_TIME", "WAKE_ALARM"),
 }
 """Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
+_PRIVATE_USERS = ("self", "identity", "full", "managed")
 _GROUPS = {
     **dict.fromkeys(("docker", "podman", "lxd", "incus-admin", "libvirt"), Exposure.CONTROL_SOCKET),
     **dict.fromkeys(("disk", "kmem"), Exposure.DISK),
@@ -39,13 +40,19 @@ def exposed(service: Section) -> Iterator[ExposureAt]:
         for item in service.values(key):
             if has_plus(item) or (unrestrained and key != "ExecStart"):
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
-    users = service.last("PrivateUsers")
-    if users is not None and users.value and flag_of(users.value) is not False:
-        yield ExposureAt(Exposure.OWN_USERS, f"PrivateUsers={users.value}", users.line)
+    yield from _own_users(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if group in _GROUPS:
                 yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+
+
+def _own_users(service: Section) -> Iterator[ExposureAt]:
+    """systemd passes over a value that it does not know."""
+    values = service.values("PrivateUsers")
+    known = [x for x in values if x.value in _PRIVATE_USERS or flag_of(x.value) is not None]
+    if known and flag_of(known[-1].value) is not False:
+        yield ExposureAt(Exposure.OWN_USERS, f"PrivateUsers={known[-1].value}", known[-1].line)
 
 
 def has_plus(command: Assignment) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from capadvise import strict
@@ -45,7 +46,7 @@ class Acceptance:
         """Whether it is about a finding."""
         return (
             finding.rule in self.rules
-            and fnmatchcase(finding.path, self.path)
+            and fnmatchcase(normpath(finding.path), normpath(self.path))
             and fnmatchcase(finding.service, self.service)
             and (not self.lines or finding.line in self.lines)
         )

@@ -18,8 +18,10 @@ def projects(
 
     A compose file is an override of an earlier one in the same folder when it has the same name
     with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
-    They count in the order given. Where nobody named one (``unnamed``: met in a folder), each that
-    is not called override is a project of its own with what it overrides. ``together`` names those
+    They count in the order given. What is called override belongs to ``compose.yaml`` and to
+    ``docker-compose.yml`` alike. Where nobody named one (``unnamed``: met in a folder), docker
+    compose reads the first that is called override, and each other file is a project of its own
+    with what it overrides. ``together`` names those
     that make one project whatever they are called. A drop-in belongs to each unit beside its
     folder.
     """
@@ -59,14 +61,31 @@ class _Grouping:
         if len(named) > 1:
             self.groups[path] = named
             self.taken.update(named)
-        elif (main := self.mains.get(_base(path))) is None:
+        elif (main := self._main_of(path)) is None:
             self.groups[path] = [path]
             if (name := _main(path)) is not None:
                 self.mains[name] = path
-        elif path in self.unnamed and PurePath(path).stem not in OVERRIDES:
-            self.variants.append([*self.groups[main], path])
-        else:
+        elif path not in self.unnamed:
             self.groups[main].append(path)
+        elif _is_override(path):
+            self._add_override(self.groups[main], path)
+        else:
+            self.variants.append([*self.groups[main], path])
+
+    def _main_of(self, path: str) -> str | None:
+        folder, *stem = _base(path)
+        stems = COMPOSE_NAMES if stem and _is_override(path) else ()
+        names = [(folder, *stem), *((folder, other) for other in stems)]
+        return next((self.mains[name] for name in names if name in self.mains), None)
+
+    def _add_override(self, group: list[str], path: str) -> None:
+        """Of several, docker compose takes the first."""
+        for at, other in enumerate(group):
+            if _is_override(other):
+                group[at], path = sorted((other, path), key=_rank)
+                self.variants.append([*group, path])
+                return
+        group.append(path)
 
 
 def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -77,6 +96,16 @@ def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[
         for name, drop_in in drop_ins.get(folder, {}).items():
             by_name.setdefault(name, drop_in)
     return [by_name[name] for name in sorted(by_name)]
+
+
+def _is_override(path: str) -> bool:
+    return PurePath(path).stem in OVERRIDES
+
+
+def _rank(override: str) -> tuple[int, bool]:
+    """The order in which docker compose looks for them."""
+    place = PurePath(override)
+    return OVERRIDES.index(place.stem), place.suffix != ".yml"
 
 
 def _main(path: str) -> tuple[str, ...] | None:

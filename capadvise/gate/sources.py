@@ -132,11 +132,12 @@ _KINDS = (*QUADLETS, *UNIT_KINDS)
 
 
 def read_besides(path: str) -> tuple[str, ...]:
-    """Patterns of the files that the consumer of a file reads unasked."""
+    """Patterns of the files that the consumer of a file reads unasked. Of the overrides, docker
+    compose reads only the first."""
     place = PurePath(path)
     if place.stem in COMPOSE_NAMES:
         overrides = [escape(str(place.with_name(name))) for name in OVERRIDES]
-        return tuple(f"{name}.{suffix}" for name in overrides for suffix in ("yaml", "yml"))
+        return tuple(f"{name}.{suffix}" for name in overrides for suffix in ("yml", "yaml"))
     return tuple(f"{escape(folder)}/*.conf" for folder in drop_in_folders(path))
 
 
@@ -146,12 +147,33 @@ def drop_in_folders(path: str) -> tuple[str, ...]:
     place = PurePath(path)
     if dropped_in(path) or place.suffix not in _KINDS:
         return ()
-    first, at, _ = place.stem.partition("@")
-    stems = [place.stem, *([f"{first}@"] if at else [])]
-    parts = place.stem.split("-")
-    stems += ["-".join(parts[:count]) + "-" for count in range(len(parts) - 1, 0, -1)]
+    stems = (_quadlet_stems if place.suffix in QUADLETS else _unit_stems)(place.stem)
     names = [f"{stem}{place.suffix}" for stem in dict.fromkeys(stems)] + [place.suffix[1:]]
     return tuple(str(place.with_name(f"{name}.d")) for name in names)
+
+
+def _unit_stems(stem: str) -> Iterator[str]:
+    """As systemd looks for them (unit_file_find_dirs): what lies in ``a-@x.service.d`` is for
+    ``a-b@x.service``, too."""
+    yield stem
+    prefix, _, instance = stem.partition("@")
+    if instance:
+        yield from _unit_stems(f"{prefix}@")
+    head, dash, _ = prefix.removesuffix("-").rpartition("-")
+    if dash:
+        yield from _unit_stems(f"{head}-@{instance}" if instance else f"{head}-")
+
+
+def _quadlet_stems(stem: str) -> Iterator[str]:
+    """As podman does (GetUnitDropinPaths)."""
+    yield stem
+    prefix, at, _ = stem.partition("@")
+    if at:
+        yield f"{prefix}@"
+    parts = prefix.split("-")
+    for count in range(len(parts) - 1, 0, -1):
+        shorter = "-".join(parts[:count]) + "-"
+        yield from ([f"{shorter}@", shorter] if at else [shorter])
 
 
 def dropped_in(path: str) -> bool:

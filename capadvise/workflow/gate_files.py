@@ -38,7 +38,7 @@ from capadvise.workflow.gate_paths import (
     named_together,
     paths_of,
     read_with,
-    started_by,
+    used_by,
     with_profiles,
 )
 from capadvise.workflow.gate_resolve import Resolver
@@ -83,7 +83,7 @@ class _Read:
         try:
             text = _text(path)
             kind = _kind(path, text, in_folder=in_folder)
-            more = () if kind is None else (*read_with(path), *started_by(path, text))
+            more = () if kind is None else (*read_with(path), *used_by(path, text))
         except BadInput as error:
             hint = error.hint or (_OF_STDIN if path == STDIN else None)
             self.gathered.unusable.append(Unusable(path, str(error), hint))

@@ -8,19 +8,23 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from glob import glob
+from errno import EACCES
+from glob import escape, glob
 from pathlib import Path
 
 from capadvise.formats.bundle_exposed import filters
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.unit_file import parse
 from capadvise.gate.outcome import Remark
-from capadvise.gate.sources import CHARTS, QUADLETS, read_besides
+from capadvise.gate.sources import CHARTS, QUADLETS, dropped_in, read_besides, unit_suffix
 from capadvise.target import UNIT_KINDS
 
 STDIN = "-"
 _ENDINGS = (".yaml", ".yml", ".json", ".conf", *QUADLETS, *UNIT_KINDS)
-_COMPOSE_FILE = r"\s*(?:export\s+)?COMPOSE_FILE\s*[=:](.*)"
+_SETTING = (
+    r"\s*(?:export\s+)?(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR)\s*[=:]\s*"
+    r"(?:([\"'])(.*?)\2|(.*))"
+)
 
 
 def paths_of(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
@@ -35,19 +39,32 @@ def paths_of(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """The files of a tree that can be ours, in the order of their names. Links to files count, as
-    they do for whoever reads them; links to folders are not followed."""
-    for root, folders, names in os.walk(folder):
+    """The files of a tree that can be ours, in the order of their names, and folders that cannot be
+    read. Links to files count, as they do for whoever reads them; links to folders are followed
+    only where drop-ins are in them."""
+    unreadable: list[str] = []
+    walk = os.walk(folder, onerror=lambda error: unreadable.append(str(error.filename)))
+    for root, folders, names in walk:
         folders[:] = sorted(name for name in folders if name not in (".git", "node_modules"))
-        for name in sorted(names):
-            path = os.path.join(root, name)
-            if name.endswith(_ENDINGS) or name in CHARTS:
-                try:
-                    mode = os.stat(path).st_mode
-                except OSError:  # a link to nothing
-                    continue
-                if stat.S_ISREG(mode):
-                    yield path
+        paths = [os.path.join(root, name) for name in sorted(names)]
+        for link in (os.path.join(root, name) for name in folders):
+            if os.path.islink(link) and dropped_in(os.path.join(link, "a.conf")):
+                paths += sorted(glob(f"{escape(link)}/*.conf"))
+        yield from filter(_can_be_read, paths)
+    yield from unreadable
+
+
+def _can_be_read(path: str) -> bool:
+    """Whether a file is called as ours are, and is one, or takes a drop-in's place (``/dev/null``).
+    One that must not be read is an error later."""
+    name = os.path.basename(path)
+    if not (name.endswith(_ENDINGS) or name in CHARTS):
+        return False
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return error.errno == EACCES  # else it is a link to nothing
+    return stat.S_ISREG(mode) or (dropped_in(path) and os.path.realpath(path) == os.devnull)
 
 
 def empty_folders(arguments: Sequence[str], paths: Iterable[str]) -> list[str]:
@@ -61,12 +78,23 @@ def empty_folders(arguments: Sequence[str], paths: Iterable[str]) -> list[str]:
     ]
 
 
-def started_by(path: str, text: str) -> tuple[str, ...]:
-    """The manifests that a ``.kube`` unit starts. Raises BadInput for what is no unit."""
-    if not path.endswith(".kube"):
+def used_by(path: str, text: str) -> tuple[str, ...]:
+    """The manifests that a ``.kube`` unit starts, and the ``.volume`` units whose volumes a quadlet
+    mounts. Raises BadInput for what is no unit."""
+    suffix = unit_suffix(path)
+    folder = os.path.dirname(os.path.dirname(path) if dropped_in(path) else path)
+    if suffix == ".kube":
+        said = parse(text, quadlet=True).all_of("Kube").values("Yaml")
+        names = [item.value.strip("\"'") for item in said]
+    elif suffix in (".container", ".pod"):
+        section = parse(text, quadlet=True).all_of("Container", "Pod")
+        names = [item.value.strip('"').partition(":")[0] for item in section.values("Volume")]
+        for item in section.values("Mount"):
+            names += re.findall(r"(?:source|src)=([^,\"\s]+)", item.value)
+        names = [name for name in names if name.endswith(".volume")]
+    else:
         return ()
-    said = parse(text, quadlet=True).all_of("Kube").values("Yaml")
-    return tuple(os.path.join(os.path.dirname(path), item.value.strip("\"'")) for item in said)
+    return tuple(os.path.join(folder, name) for name in names)
 
 
 def read_with(path: str) -> list[str]:
@@ -75,7 +103,8 @@ def read_with(path: str) -> list[str]:
 
 
 def _beside(path: str) -> list[str]:
-    return [each for pattern in read_besides(path) for each in sorted(glob(pattern))]
+    files = [each for pattern in read_besides(path) for each in sorted(glob(pattern))]
+    return files[:1] if _is_compose(path) else files
 
 
 def _is_compose(path: str) -> bool:
@@ -112,9 +141,9 @@ def left_out(group: Sequence[str], texts: dict[str, str], known: set[str]) -> It
         for beside in _beside(path):
             if os.path.normpath(beside) not in known:
                 yield Remark(path, 1, f"{beside} was not named: reading {path} includes it")
-        for started in started_by(path, texts[path]):
-            if os.path.normpath(started) not in known:
-                yield Remark(path, 1, f"{started}, which it starts, could not be read")
+        for used in used_by(path, texts[path]):
+            if os.path.normpath(used) not in known:
+                yield Remark(path, 1, f"{used}, which it names, could not be read")
     folder = os.path.dirname(group[0])
     for name in _named_by_env(folder) if _is_compose(group[0]) else ():
         place = os.path.normpath(os.path.join(folder, name))
@@ -128,5 +157,10 @@ def _named_by_env(folder: str) -> list[str]:
         lines = Path(folder, ".env").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
-    settings = [match[1] for line in lines if (match := re.match(_COMPOSE_FILE, line))]
-    return [name for said in settings[-1:] for name in said.strip().strip("\"'").split(":")]
+    settings: dict[str, str] = {}
+    for line in lines:
+        if match := re.match(_SETTING, line):
+            name, quote, quoted, plain = match.groups()
+            settings[name] = quoted if quote else re.sub(r"\s+#.*", "", plain).strip()
+    separator = settings.get("COMPOSE_PATH_SEPARATOR") or ":"
+    return [name for name in settings.get("COMPOSE_FILE", "").split(separator) if name]

@@ -25,7 +25,7 @@ class Resolver:
         """What docker compose makes of a project, where that is not what is written. It takes
         80 ms."""
         includes = any(map(compose.includes, texts))
-        if not (self.always or includes or _is_open(source)):
+        if not (self.always or includes or _is_open(source, texts)):
             return source
         from capadvise.linux.engines.cli.answer import NoAnswer
         from capadvise.linux.engines.record.compose import resolved
@@ -139,10 +139,10 @@ def _with_what_is_lost(resolved: Declared, source: Source) -> Declared:
     )
 
 
-def _is_open(source: Source) -> bool:
+def _is_open(source: Source, texts: Sequence[str]) -> bool:
     """Whether what is written is not all that counts."""
     services = [item for _, items in source.written for item in items]
     if len(source.paths) > 1 or any(item.unresolved for item in services):
         return True
-    variables = any(item.variables for item in services)
-    return variables and Path(source.paths[0]).with_name(".env").exists()
+    environment = Path(source.paths[0]).with_name(".env")
+    return environment.exists() and any(map(compose.uses_variables, texts))

@@ -1,0 +1,269 @@
+"""The gate takes files for what their readers take them for: tried on docker compose 2.26, quadlet
+of podman 5.4 and systemd 257."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capadvise.cli import main
+from capadvise.formats import compose, quadlet, systemd
+from capadvise.formats.declared import Exposure
+from capadvise.gate.projects import projects
+from capadvise.gate.sources import drop_in_folders
+from capadvise.workflow.gate_paths import named_together, paths_of
+
+Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(files: dict[str, str]) -> None:
+    for path, text in files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+
+
+def errors(capsys: Out, *argv: str) -> tuple[int, list[str]]:
+    """The exit code, and the rules of the errors."""
+    status = main(["check", *argv, "--output", "json"])
+    answer: Any = json.loads(capsys.readouterr().out)
+    return status, [
+        finding["rule"]
+        for file in answer["files"]
+        for service in file["services"]
+        for finding in service["findings"]
+        if finding["severity"] == "error"
+    ]
+
+
+# ------------------------------------------------------------------------------ drop-ins
+
+
+@pytest.mark.parametrize(
+    ("unit", "stems"),
+    [
+        ("a-b-c.service", "a-b-c a-b- a-"),
+        ("a--b.service", "a--b a-- a-"),
+        ("a-b@.service", "a-b@ a-"),
+        ("a-b@x-y.service", "a-b@x-y a-b@ a- a-@x-y a-@"),
+        ("a-b-c.container", "a-b-c a-b- a-"),
+        ("a-b@x.container", "a-b@x a-b@ a-@ a-"),
+    ],
+)
+def test_drop_ins_lie_where_the_reader_looks(unit: str, stems: str) -> None:
+    ending = unit[unit.rindex(".") :]
+    expected = [f"{stem}{ending}.d" for stem in stems.split()]
+    assert list(drop_in_folders(unit)) == [*expected, f"{ending[1:]}.d"]
+
+
+def test_a_linked_folder_of_drop_ins_is_followed(capsys: Out) -> None:
+    write(
+        {
+            "units/web.service": "[Service]\nCapabilityBoundingSet=\n",
+            "common/1.conf": "[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n",
+        }
+    )
+    os.symlink("../common", "units/web.service.d")
+    assert errors(capsys, "units") == (1, ["root-equivalent"])
+
+
+def test_a_drop_in_that_is_masked_takes_nothing_away(capsys: Out) -> None:
+    write(
+        {
+            "web.service": "[Service]\nAmbientCapabilities=CAP_SYS_ADMIN\n",
+            "service.d/1.conf": "[Service]\nCapabilityBoundingSet=\nAmbientCapabilities=\n",
+        }
+    )
+    assert errors(capsys, ".") == (0, [])
+    os.mkdir("web.service.d")
+    os.symlink(os.devnull, "web.service.d/1.conf")
+    assert errors(capsys, ".") == (1, ["root-equivalent"])
+
+
+# ------------------------------------------------------------------------------ folders
+
+
+def test_a_folder_that_cannot_be_read_is_no_pass(place: Path) -> None:
+    write({"compose.yaml": "services: {}\n", "closed/a": "", "names/compose.yaml": ""})
+    os.chmod("closed", 0)
+    os.chmod("names", 0o444)
+    code = "import sys; from capadvise.cli import main; sys.exit(main(['check', '.']))"
+    argv = [sys.executable, "-c", code]
+    if os.geteuid() == 0:
+        without = "-dac_override,-dac_read_search"
+        argv = ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}", *argv]
+    answer = subprocess.run(argv, capture_output=True, text=True, check=False)
+    os.chmod("closed", 0o755)
+    os.chmod("names", 0o755)
+    assert answer.returncode == 2
+    for path in ("./closed", "./names/compose.yaml"):
+        assert f"error: {path}: Permission denied" in answer.stderr
+
+
+def test_what_is_in_a_folder_is_listed_once() -> None:
+    write({"a/b.yaml": "", "a/web.service.d/1.conf": "", "a/x.txt": ""})
+    os.symlink("nothing", "a/c.yaml")
+    os.symlink("/dev/null", "a/d.yaml")
+    assert [path for path, _ in paths_of(["a"])] == ["a/b.yaml", "a/web.service.d/1.conf"]
+
+
+def test_exceptions_do_not_care_how_the_folder_was_named(capsys: Out) -> None:
+    write(
+        {
+            "ci/compose.yaml": "services: {dind: {image: x, cap_drop: [ALL], privileged: true}}\n",
+            "accepted": "exceptions: [{rule: privileged, path: ci/*.yaml, owner: me, reason: ci, "
+            "expires: 2999-01-01}]\n",
+        }
+    )
+    for path in (".", "ci", "./ci/compose.yaml"):
+        assert main(["check", path, "--strict", "--exceptions", "accepted"]) == 0
+
+
+# ------------------------------------------------------------------------------ compose
+
+
+@pytest.mark.parametrize(
+    ("paths", "groups"),
+    [
+        (
+            ["compose.yaml", "docker-compose.override.yml"],
+            ["compose.yaml docker-compose.override.yml"],
+        ),
+        (
+            ["compose.override.yaml", "compose.override.yml", "compose.yaml"],
+            [
+                "compose.yaml compose.override.yml",
+                "compose.yaml compose.override.yml compose.override.yaml",
+            ],
+        ),
+        (
+            ["compose.override.yaml", "compose.yaml", "docker-compose.override.yml"],
+            [
+                "compose.yaml compose.override.yaml",
+                "compose.yaml compose.override.yaml docker-compose.override.yml",
+            ],
+        ),
+    ],
+)
+def test_one_override_is_read_by_itself(paths: list[str], groups: list[str]) -> None:
+    assert [" ".join(group) for group in projects(paths, unnamed=paths)] == groups
+
+
+def test_an_override_that_is_not_read_hides_nothing(capsys: Out) -> None:
+    write(
+        {
+            "compose.yaml": "services: {a: {image: x, privileged: true}}\n",
+            "compose.override.yml": "services: {a: {cap_drop: [ALL]}}\n",
+            "compose.override.yaml": "services: {a: {privileged: false}}\n",
+        }
+    )
+    for path in (".", "compose.yaml"):
+        assert errors(capsys, path) == (1, ["privileged"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "COMPOSE_FILE='a.yaml:b.yaml'",
+        'COMPOSE_FILE="a.yaml:b.yaml" # both',
+        "COMPOSE_FILE=a.yaml:b.yaml # both",
+        "COMPOSE_FILE=a.yaml;b.yaml\nCOMPOSE_PATH_SEPARATOR=;",
+    ],
+)
+def test_what_env_names_is_read_as_compose_does(setting: str) -> None:
+    write({"a.yaml": "", ".env": f"{setting}\n"})
+    assert named_together("a.yaml") == ["a.yaml", "b.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("read_only", "writable"),
+    [("true", False), ("false", True), ("${RO}", True), ("${RO:-no}", True), ("${RO:-yes}", False)],
+)
+def test_a_variable_does_not_make_a_mount_read_only(read_only: str, writable: bool) -> None:
+    mount = f"{{type: bind, source: /etc, target: /e, read_only: '{read_only}'}}"
+    (service,) = compose.read(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\n")
+    assert service.exposes(Exposure.SYSTEM_FOLDER) is writable
+
+
+@pytest.mark.parametrize(
+    ("service", "more"),
+    [
+        ("volumes: ['${DATA:-./data}:/data']", ""),
+        ("volumes: [data:/data]", "volumes: {data: {driver_opts: {device: $DATA, o: bind}}}"),
+        ("secrets: [s]", "secrets: {s: {file: '${DATA}'}}"),
+        ("network_mode: '${MODE:-none}'", ""),
+    ],
+)
+def test_variables_of_all_that_is_judged_are_resolved(service: str, more: str) -> None:
+    assert compose.uses_variables(f"services: {{a: {{image: x, {service}}}}}\n{more}\n")
+
+
+def test_other_variables_need_no_docker() -> None:
+    text = "services: {a: {image: $IMAGE, environment: {A: $A}, volumes: ['./d:/d']}}\n"
+    assert not compose.uses_variables(text)
+
+
+def test_what_a_named_volume_is_can_depend_on_a_variable() -> None:
+    volumes = "volumes: {data: {driver_opts: {device: $DATA, o: bind}}}"
+    (service,) = compose.read(f"services: {{a: {{image: x, volumes: [data:/d]}}}}\n{volumes}\n")
+    assert [said for said, _ in service.variables] == ["$DATA"]
+
+
+# ------------------------------------------------------------------------------ own users
+
+
+@pytest.mark.parametrize(
+    ("lines", "own"),
+    [
+        ("UserNS=auto", True),
+        ("UserNS=host\nUserNS=auto", True),
+        ("UserNS=auto\nUserNS=host", False),
+        ("UserNS=auto\nPodmanArgs=--userns=host", False),
+        ("UserNS=auto\nPodmanArgs=--userns host", False),
+        ("UserNS=host\nPodmanArgs=--userns=auto", True),
+        ("PodmanArgs=--userns=auto --userns=host", False),
+        ("PodmanArgs=--userns=auto --userns=host --userns=auto", True),
+    ],
+)
+def test_the_last_user_namespace_counts(lines: str, own: bool) -> None:
+    (read,) = quadlet.read(f"[Container]\nImage=x\n{lines}\n")
+    assert read.exposes(Exposure.OWN_USERS) is own
+
+
+@pytest.mark.parametrize(
+    ("lines", "own"),
+    [("ye", False), ("Self", False), ("self", True), ("yes\nPrivateUsers=ye", True)],
+)
+def test_a_private_users_that_systemd_does_not_know_is_none(lines: str, own: bool) -> None:
+    (read,) = systemd.read(f"[Service]\nExecStart=/bin/x\nPrivateUsers={lines}\n")
+    assert read.exposes(Exposure.OWN_USERS) is own
+
+
+# ------------------------------------------------------------------------------ quadlet
+
+
+@pytest.mark.parametrize(
+    "mount", ["Volume=data.volume:/data", "Mount=type=volume,source=data.volume,target=/data"]
+)
+def test_the_volumes_of_a_quadlet_are_judged_with_it(mount: str, capsys: Out) -> None:
+    write(
+        {
+            "web.container": f"[Container]\nImage=x\nDropCapability=all\n{mount}\n",
+            "data.volume": "[Volume]\nDevice=/etc\nType=none\nOptions=bind\n",
+        }
+    )
+    assert errors(capsys, "web.container") == (1, ["host-folder"])
+    os.remove("data.volume")
+    assert main(["check", "web.container"]) == 0
+    assert "not judged: data.volume, which it names, could not be read" in capsys.readouterr().out

@@ -39,7 +39,8 @@ def proof_lines(proven: Proven) -> Iterator[str]:
             lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
             yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
     elif proven.floor is None:
-        yield f"Not proven: the health check fails even with every capability ({trials})."
+        yield f"Not proven: the workload fails even with every capability ({trials})."
+        yield from _cautions(proven)
     elif not proven.complete:
         everything = proven.floor == proven.trials[0].caps
         best = "every capability" if everything else set_text(proven.floor)

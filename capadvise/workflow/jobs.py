@@ -15,6 +15,7 @@ from capadvise.linux.engines.cli.invocation import recognize
 from capadvise.linux.engines.record import hidden_content, own_users
 from capadvise.linux.engines.record.data import VOLUMES, Before, choices, sources
 from capadvise.linux.engines.record.registry import quick
+from capadvise.linux.kernel import standard_input
 from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
 from capadvise.linux.trials.runner import Job
 from capadvise.report.load import load
@@ -147,6 +148,7 @@ def job_of(
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     uid = target.user.partition(":")[0]
+    given = standard_input.state() if before is None else before  # of a report: what it has now
     return Job(
         target.argv,
         work,
@@ -154,7 +156,11 @@ def job_of(
         cwd=target.cwd,
         user=None if uid == "0" else uid,
         before=before,
-        cautions=_not_kept(before, [("cwd", target.cwd or "")]),
+        stdin=standard_input.offset(given),
+        cautions=(
+            *_not_kept(before, [("cwd", target.cwd or "")]),
+            *standard_input.cautions(before or {}),
+        ),
         in_place=ways.in_place,
         userns=ways.userns,
     )
@@ -178,6 +184,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if ways.userns:
         argv = own_users.chosen(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
+    unread = standard_input.cautions(before or {}, of_container=True) if invocation.reads else ()
     return Job(
         argv,
         work,
@@ -190,7 +197,11 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=chosen,
         before=before,
-        cautions=(*not_kept, *(() if VOLUMES in chosen else hidden_content.cautions(client, data))),
+        cautions=(
+            *unread,
+            *not_kept,
+            *(() if VOLUMES in chosen else hidden_content.cautions(client, data)),
+        ),
         userns=ways.userns,
     )
 

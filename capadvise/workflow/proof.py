@@ -191,7 +191,11 @@ class _Proof:
         self._listener.hopeless(outcome.why, reference.evidence.output)
         everything = runner.everything(self._job)
         trial = Trial(everything, False, outcome.seconds, differences=(outcome.why,))
-        proven = Proven(self._job.isolation, (trial,), None, user_namespace=self._job.userns)
+        proven = Proven(
+            *(self._job.isolation, (trial,), None),
+            cautions=self._job.cautions,
+            user_namespace=self._job.userns,
+        )
         return replace(report, proven=proven)
 
 

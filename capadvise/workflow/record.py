@@ -99,12 +99,13 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
     if not wishes.prove:
         yield None
         return
-    from capadvise.linux.kernel import before
+    from capadvise.linux.kernel import before, standard_input
     from capadvise.linux.kernel.scratch import scratch
 
     with scratch() as folder:
         store = folder / "cwd"
-        yield {"cwd": str(store) if before.keep(working_directory(), store) else ""}
+        cwd = str(store) if before.keep(working_directory(), store) else ""
+        yield {"cwd": cwd, **standard_input.state()}
 
 
 def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) -> Over:
@@ -288,11 +289,12 @@ def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str
         return
     from capadvise.linux.engines.record.data import keep_before
     from capadvise.linux.engines.record.record import engine_of
+    from capadvise.linux.kernel import standard_input
     from capadvise.linux.kernel.scratch import scratch
 
     client = engine_of(invocation)
     with scratch() as folder:
-        yield keep_before(invocation, client, folder)
+        yield keep_before(invocation, client, folder) | standard_input.state()
 
 
 def is_several(invocation: Invocation | None) -> bool:

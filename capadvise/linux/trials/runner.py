@@ -91,6 +91,8 @@ class Job:
     """What a container's trial begins with, each of these: see ``engines.record.data``."""
     before: Mapping[str, str] | None = None
     """What was kept before the recording; None: nothing is known of that time."""
+    stdin: int | None = None
+    """Where in the file that is our own standard input it begins to read; None: it has none."""
     cautions: tuple[str, ...] = ()
     """What of its data trials cannot have, a sentence each."""
     on_host: bool = False
@@ -253,6 +255,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "retry": job.retry,
         "data": job.choices[0],
         "before": job.before,
+        "stdin": None if job.stdin is None else (f"/proc/{os.getpid()}/fd/0", job.stdin),
         "engine": shlex.join(job.engine),
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,

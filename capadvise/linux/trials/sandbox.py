@@ -208,7 +208,7 @@ def _rounds(
         def so_far(recordings: Sequence[Recording]) -> None:
             tell_so_far([replace(recording, start=number) for recording in recordings])
 
-        with logged(top / OUT, top / ERR):
+        with logged(top / OUT, top / ERR, plan["stdin"]):
             return run(number, command, so_far)
 
     def words() -> str:

@@ -68,6 +68,11 @@ class Invocation:
         return is_on(self.options, "detach")
 
     @property
+    def reads(self) -> bool:
+        """Whether the container has the client's standard input."""
+        return self.verb == "compose run" or is_on(self.options, "interactive")
+
+    @property
     def name(self) -> str | None:
         """The name that the user gave to the container."""
         return value_of(self.options, "name")

@@ -9,6 +9,7 @@ from capadvise.decide import Proposal, Verdict
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
 from capadvise.report.escape import printable
+from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
 _SAID = {
@@ -110,7 +111,7 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     need = proposal.need(cap)
     text = f"{cap.short}: {need.reason}."
     if need.verdict is Verdict.TOLERATED and need.lost_without:
-        text += f" It works without, but {printable(need.lost_without)}."
+        text += f" It works without, but {without(need)}."
     if cap == _BIND and service.consumer.free_ports:
         text += f" {service.consumer.free_ports}"
     return text

@@ -29,6 +29,7 @@ from capadvise.report.proof_text import set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import Remaining, remaining, risk_of, risk_word
 from capadvise.report.text import doubts, evidence_line, no_need, occasions
+from capadvise.report.words import without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -135,7 +136,7 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     for text in _remediation(need):
         yield from bullet(f"do this instead: {text}", "    ")
     if need.lost_without:
-        yield from bullet(f"without it: {printable(need.lost_without)}", "    ")
+        yield from bullet(f"without it: {without(need)}", "    ")
     if need.self_restricting:
         yield from bullet(_instead_of_dropping(need), "    ")
     for caps in need.alternatives:

@@ -19,7 +19,7 @@ from capadvise.report.proof_text import proof_lines, trial_name
 from capadvise.report.risk import remaining, risk_word
 from capadvise.report.tested import tested_lines
 from capadvise.report.text import evidence_line
-from capadvise.report.words import PROOFS, VERDICTS
+from capadvise.report.words import PROOFS, VERDICTS, without
 
 _LONGEST = 300
 """Characters of a text that a program chose."""
@@ -133,7 +133,7 @@ def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed
         PROOFS[need.proof],
         _text(need.why),
         _text(call),
-        _text(need.lost_without or ""),
+        _text(without(need)),
     )
 
 

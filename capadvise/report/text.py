@@ -21,7 +21,7 @@ from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import risk_word
 from capadvise.report.tested import tested_lines
-from capadvise.report.words import VERDICTS
+from capadvise.report.words import VERDICTS, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -226,7 +226,7 @@ def _remarks(need: Need) -> Iterator[str]:
     yield from occasions(need)
     yield from drops_privileges(need)
     if need.lost_without:
-        yield f"without it: {printable(need.lost_without)}"
+        yield f"without it: {without(need)}"
     if need.remediation:
         yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from capadvise.decide import Proof, Verdict
+from capadvise.decide import Need, Proof, Verdict
+from capadvise.judge import Judged
+from capadvise.report.escape import printable
 
 VERDICTS = {
     Verdict.REQUIRED: "required",
@@ -18,3 +20,21 @@ PROOFS = {
     Proof.CALL_SITE: "inferred, not tested",
     Proof.NONE: "not tested",
 }
+
+
+def without(need: Need) -> str:
+    """What happens without a capability; empty where that is not known. Trials and copies say what
+    happens, rules name what is lost."""
+    lost = need.lost_without or ""
+    said = next(
+        (what for item in need.evidence if item.lost == lost and (what := loss_of(item))), ""
+    )
+    return said or printable(lost)
+
+
+def loss_of(judged: Judged) -> str:
+    """The same of one check."""
+    if not judged.lost:
+        return ""
+    named = judged.rule is None or judged.rule.lost == judged.lost
+    return printable(f"the program loses {judged.lost}" if named else judged.lost)

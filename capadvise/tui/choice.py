@@ -12,7 +12,7 @@ from capadvise.proven import Trial
 from capadvise.report.escape import printable
 from capadvise.report.lamps import how_known
 from capadvise.report.model import Report
-from capadvise.report.words import PROOFS
+from capadvise.report.words import PROOFS, without
 
 LONGEST = 80
 """Characters of a difference in a sentence; the proof screen has all of it."""
@@ -151,10 +151,19 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
         case Decision.DROPPED:
             return f"Dropped by you. Without it: {loss(choice, need)}."
         case Decision.ADDED:
-            gain = "no capability check for it was seen" if need.asked == 0 else "it is not needed"
-            return f"Added by you: {gain}, and it adds a {risk} risk."
+            return f"Added by you: {_gain(need)}, and it adds a {risk} risk."
         case Decision.OUT:
             return f"Not in the set: {_why_out(need)}."
+
+
+def _gain(need: Need) -> str:
+    if need.asked == 0:
+        return "no capability check for it was seen"
+    return "it is likely optional" if _is_likely_optional(need) else "it is not needed"
+
+
+def _is_likely_optional(need: Need) -> bool:
+    return any(item.likely_optional for item in need.evidence)
 
 
 def loss(choice: Choice, need: Need) -> str:
@@ -168,7 +177,7 @@ def loss(choice: Choice, need: Need) -> str:
     if need.verdict is Verdict.UNUSED:
         return "nothing that was seen is lost"
     if need.lost_without:
-        return f"{printable(need.lost_without)} ({PROOFS[need.proof]})"
+        return f"{without(need)} ({PROOFS[need.proof]})"
     if need.self_restricting:
         return f"the program may keep rights that it wants to give up ({PROOFS[need.proof]})"
     if not need.evidence:
@@ -185,6 +194,8 @@ def _removal(report: Report, cap: Cap) -> Trial | None:
 
 
 def _why_out(need: Need) -> str:
+    if _is_likely_optional(need):
+        return "as far as one run tells, the program goes on without it"
     match need.verdict:
         case Verdict.UNUSED:
             return "the kernel never checked it"

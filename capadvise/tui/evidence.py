@@ -20,8 +20,8 @@ from capadvise.caps import Cap
 from capadvise.catalog import Meaning
 from capadvise.decide import Need
 from capadvise.judge import Effect, Judged
-from capadvise.report.escape import printable
 from capadvise.report.text import ORIGINS
+from capadvise.report.words import loss_of
 from capadvise.tui.rows import shortened
 
 PAGE = 100
@@ -200,7 +200,7 @@ def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     said = "confirmed by retrying the call" if retried else "unknown call site, taken as needed"
     yield "", f"means: {judged.why} ({MEANINGS[rule.meaning] if rule else said})"
     if judged.lost:
-        yield "", f"without it: {printable(judged.lost)}"
+        yield "", f"without it: {loss_of(judged)}"
     user = f", uid {check.uid}" if check.uid is not None else ""
     result = "" if check.result is None else f", result {check.result}"
     yield "dim", f"pid {check.pid}{user}{result}, first after {check.first:.3f} s"

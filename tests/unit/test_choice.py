@@ -7,9 +7,13 @@ from dataclasses import replace
 import pytest
 
 from capadvise.caps import Cap, parse_set
+from capadvise.report.explain_report import report_text
 from capadvise.report.risk import risk_word
+from capadvise.report.text import proposal_text
+from capadvise.report.words import without
 from capadvise.tui.choice import Choice, compared, consequence, cost, status
 from capadvise.tui.theme import parse_background, theme
+from tests.support.recordings import check, report_of
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
 
 PROVEN = proven()
@@ -60,6 +64,19 @@ def test_a_plain_sentence_says_what_keeping_or_dropping_does(
     choice: Choice, cap: str, said: str
 ) -> None:
     assert consequence(choice, Cap.parse(cap), risk_word(CATALOG.risk(Cap.parse(cap)))) == said
+
+
+def test_what_a_rule_names_is_said_to_be_lost() -> None:
+    """``Without it: the set-gid bit`` said the opposite."""
+    site = "capable_wrt_inode_uidgid setattr_prepare notify_change chmod_common"
+    kept = check("FSETID", site, "chmod", args=(("mode", 0o2755),))
+    one = report_of(kept)
+    told = "the program loses the set-gid bit of the new mode"
+    assert without(one.proposal.need(kept.cap)) == told
+    said = consequence(Choice(one), kept.cap, "low")
+    assert said == f"Kept. Without it: {told} (inferred, not tested)."
+    for page in (proposal_text(one, CATALOG, None), report_text(one, CATALOG)):
+        assert f"without it: {told}" in " ".join(" ".join(page).split())
 
 
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:

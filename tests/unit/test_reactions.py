@@ -14,6 +14,7 @@ from capadvise.reaction import Reaction
 from capadvise.recording import Check, Held, Recording
 from capadvise.report.explain_report import report_text
 from capadvise.report.text import proposal_text
+from capadvise.tui.choice import Choice, consequence
 from tests.support.recordings import CATALOG, check, recording, report
 
 SERVES: dict[str, Any] = {"still_running": frozenset({"nginx"})}
@@ -155,6 +156,14 @@ def test_the_pages_for_people_tell_it(tmp_path: Path) -> None:
     one = report(seen, "nginx")
     for page in (proposal_text(one, CATALOG, tmp_path / "r.json"), report_text(one, CATALOG)):
         assert told in " ".join(" ".join(page).split())
+
+
+def test_the_screens_do_not_say_that_it_has_no_effect() -> None:
+    choice = Choice(report(recording(OWNER, reactions=(went_on("fchown"),), **SERVES)))
+    said = consequence(choice, OWNER.cap, "medium")
+    assert said == "Not in the set: as far as one run tells, the program goes on without it."
+    said = consequence(choice.toggle(OWNER.cap), OWNER.cap, "medium")
+    assert said == "Added by you: it is likely optional, and it adds a medium risk."
 
 
 def test_copies_are_not_asked_about_calls_by_which_rights_are_given_up() -> None:

@@ -85,7 +85,7 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
             if value is not None and value.isdecimal():
                 yield f"{key}: {int(value)}"
     if snippet.unprivileged or snippet.owner:
-        yield "privileged: false # if it opens devices of the host, list them under devices:"
+        yield "privileged: false # devices of the host then need a device plugin"
     if forbids_escalation(snippet):
         yield "allowPrivilegeEscalation: false"
     if snippet.default_seccomp:

@@ -283,3 +283,10 @@ def test_a_diff_has_the_fewest_lines() -> None:
         "-kind: a\n",
         "+  y: 2\n",
     ]
+
+
+def test_no_key_of_compose_is_named_for_a_pod() -> None:
+    """It was told to list devices under ``devices:``, which a pod does not have."""
+    not_privileged = replace(SAFE, privileged=True)
+    assert "devices:" in FORMATS["compose"].render(not_privileged)
+    assert "devices:" not in FORMATS["kubernetes"].render(not_privileged)

@@ -134,7 +134,8 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
     settled |= {
-        cap: replace(settled[cap], remediation=remediation_of(cap, files)) for cap in chosen
+        cap: replace(settled[cap], remediation=remediation_of(cap, files, settled[cap].evidence))
+        for cap in chosen
     }
     return Proposal(
         needs=tuple(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from capadvise.caps import Cap
+from capadvise.judge import Effect, Judged
 from capadvise.recording import FileChange, ImageFile
 
 _OF = {
@@ -14,12 +15,16 @@ _OF = {
 }
 
 
-def remediation_of(cap: Cap, files: Sequence[ImageFile]) -> str | None:
+def remediation_of(
+    cap: Cap, files: Sequence[ImageFile], evidence: Iterable[Judged] = ()
+) -> str | None:
     """How to build the image so that a capability is not needed for its files; None where they
     have nothing to do with it."""
     change = _OF.get(cap)
     changed = [file for file in files if file.change is change]
-    if change is FileChange.MODE:  # its own files anybody may change
+    users = {item.check.uid for item in evidence if item.effect >= Effect.TOLERATED}
+    only_root = users == {0}  # it may write to its own folder, and then give the file away
+    if change is FileChange.MODE or (change is FileChange.FOLDER and only_root):
         changed = [file for file in changed if file.owner.partition(":")[0] != "0"]
     if not changed:
         return None
@@ -29,13 +34,13 @@ def remediation_of(cap: Cap, files: Sequence[ImageFile]) -> str | None:
     match change:
         case FileChange.OWNER:
             return (
-                f"{where} is of {first.owner} and is given to {first.became}: build it with "
+                f"{where} belongs to {first.owner} and is given to {first.became}: build it with "
                 f"COPY --chown={first.became}, or run the container as that USER"
             )
         case FileChange.MODE:
             return f"{where} gets the mode {first.became}: chmod it where the image is built"
         case _:
             return (
-                f"{where} is of {first.owner}, and {first.became} writes there: run the container "
-                f"as USER {first.owner}, or chown it where the image is built"
+                f"{where} belongs to {first.owner}, and {first.became} writes there: run the "
+                f"container as USER {first.owner}, or chown it where the image is built"
             )

@@ -70,7 +70,7 @@ def test_what_is_executed_meanwhile_counts(
     assert result.recommended == {"CHOWN"}
     target = result.report["target"]
     assert (target["kind"], target["name"], target["engine"]) == ("container", name, engine[0])
-    assert "/etc (layer 1 of the image) is of 0:0" in result.need("CHOWN")["instead"]  # type: ignore[index]
+    assert "/etc (layer 1 of the image) belongs to 0:0" in result.need("CHOWN")["instead"]  # type: ignore[index]
     (recording,) = result.report["recordings"]
     assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "exe"}
 

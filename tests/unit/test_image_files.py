@@ -11,9 +11,11 @@ import pytest
 
 from capadvise.caps import Cap
 from capadvise.image_files import remediation_of
+from capadvise.judge import Effect, Judged
 from capadvise.linux.engines.cli.container import parse_inspect
 from capadvise.linux.engines.image.ownership import changed_files
 from capadvise.recording import FileChange, ImageFile
+from tests.support.recordings import BIND
 
 GIVEN = ImageFile("/data/file", 2, FileChange.OWNER, "0:0", "999:999")
 MODE = ImageFile("/data", 1, FileChange.MODE, "999:999", "0700")
@@ -23,7 +25,7 @@ PUT = ImageFile("/data", 1, FileChange.FOLDER, "999:999", "0:0")
 @pytest.mark.parametrize(
     ("cap", "files", "said"),
     [
-        ("CHOWN", [GIVEN], "/data/file (layer 2 of the image) is of 0:0"),
+        ("CHOWN", [GIVEN], "/data/file (layer 2 of the image) belongs to 0:0"),
         ("CHOWN", [GIVEN, GIVEN, GIVEN], "and 2 more"),
         ("CHOWN", [GIVEN], "COPY --chown=999:999"),
         ("FOWNER", [GIVEN, MODE], "gets the mode 0700"),
@@ -37,6 +39,16 @@ PUT = ImageFile("/data", 1, FileChange.FOLDER, "999:999", "0:0")
 def test_the_way_out(cap: str, files: Sequence[ImageFile], said: str | None) -> None:
     found = remediation_of(Cap.parse(cap), files)
     assert found is None if said is None else said in (found or "")
+
+
+def test_what_root_has_put_into_its_own_folder_and_given_away_is_no_reason() -> None:
+    """It was said that the new owner writes there, and that the container is to run as root."""
+    cap = Cap.parse("DAC_OVERRIDE")
+    given_away = replace(PUT, owner="0:0", became="5:0")
+    by_root, by_5 = ([Judged(replace(BIND, uid=uid), None, Effect.USED, "")] for uid in (0, 5))
+    assert remediation_of(cap, [given_away], by_root) is None
+    assert "5:0 writes there" in (remediation_of(cap, [given_away], by_5) or "")
+    assert "as USER 999:999" in (remediation_of(cap, [PUT], by_root) or "")
 
 
 @pytest.fixture

@@ -153,7 +153,9 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
     for trial in proven.trials:
         if trial.without is not None and trial.without not in floor and not trial.instead:
             why = trial.differences
-            said = why if trial.passed else (f"{_FAILS_TOO}: {examples(why)}",)
+            alone = proposal.recommended <= trial.caps | {trial.without}
+            fails = _FAILS_ALONE if alone else _FAILS_TOO
+            said = why if trial.passed else (f"{fails}: {examples(why)}",)
             told[trial.without, trial.caps] = said  # of a repeat, what came the second time
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), said in told.items():
@@ -166,6 +168,7 @@ def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[
 
 
 _FAILS_TOO = "with the others also removed, the workload fails"
+_FAILS_ALONE = "with the others kept, the workload fails"
 _FAILS_AT = {
     "data": " on the existing data",
     "volumes": " on a new volume, which begins with files of the image",

@@ -76,9 +76,11 @@ def _short(report: Report, catalog: Catalog) -> Iterator[str]:
         f"root's power: {set_text(caps)}.",
         "",
     )
-    worst = max((entry.risk for entry in _entries(report, catalog)), default=None)
+    place, _ = judged_in(report)
+    risks = {entry.cap: remaining(entry, place).risk for entry in _entries(report, catalog)}
+    worst = max(risks.values(), default=None)
     if worst is not None:
-        names = [entry.cap.short for entry in _entries(report, catalog) if entry.risk is worst]
+        names = [cap.short for cap, risk in risks.items() if risk is worst]
         yield from paragraph(f"Highest risk: {risk_word(worst)} ({listed(names)}).", "")
     yield from paragraph(_proof(report), "")
 

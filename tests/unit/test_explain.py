@@ -246,3 +246,11 @@ def test_a_recommended_set_that_failed_is_not_praised() -> None:
     assert "not with all of the above. Use the minimal set." in " ".join(text.split())
     lines = proposal_text(replace(told, proven=proven, proposal=proposal), CATALOG, None)
     assert "capabilities, not proven; the minimal set is." in " ".join(" ".join(lines).split())
+
+
+def test_the_highest_risk_is_that_of_the_place() -> None:
+    """Its first lines said low, and its list of attacks medium."""
+    lock = asked("IPC_LOCK", "capable", "__do_sys_mlockall", syscall="mlockall")
+    text = "\n".join(report_text(of(lock), CATALOG))
+    assert "Highest risk: medium (IPC_LOCK)." in text
+    assert "IPC_LOCK: medium risk." in text

@@ -85,6 +85,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
         from capadvise.workflow.harden import for_units_only
 
         raise for_units_only()
+    if args.user == "":  # as an unset variable of a script
+        raise BadInput("--user is empty", hint="a name or a number")
     if invocation is None:
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")

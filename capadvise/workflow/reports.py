@@ -150,7 +150,7 @@ class FailingCheck:
 
 def _last_line(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
-    return f"; it says: {lines[-1]}" if lines else "; it says nothing"
+    return f"it printed: {lines[-1]}" if lines else "it printed nothing"
 
 
 def show_proposal(ended: Over, *, quiet: bool) -> None:
@@ -178,8 +178,8 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
         print("", *text, sep="\n", file=sys.stderr)
     if ended.check_passed is False:
         notice(
-            "the health check did not pass; the proposal covers what was seen until then"
-            f"{_last_line(ended.check_said)}"
+            f"the health check did not pass ({_last_line(ended.check_said)}); the proposal covers "
+            "what was seen until then"
         )
 
 

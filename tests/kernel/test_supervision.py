@@ -398,7 +398,7 @@ def test_a_check_that_does_not_pass_is_quoted_while_it_is_waited_for_and_at_the_
     process.terminate()
     why = "ls: cannot access '/nowhere'"
     assert re.match(rf"capadvise: health check: failing for \d+ s, exit 2: {why}", told)
-    assert process.communicate(timeout=PATIENCE)[1].count(f"it says: {why}") == 1
+    assert process.communicate(timeout=PATIENCE)[1].count(f"it printed: {why}") == 1
 
 
 def test_a_check_waits_until_the_users_time_for_it(run: Run, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ _ANY = "*"
 """Stands for what is random in a name."""
 _WORD = r"[^\s,;()\[\]<>\"']+"
 _MOST_EXAMPLES = 3
+ORIGINAL = ", changed from the image"
+"""Ends what is told of a file that the image of a container has, too: its layer holds what was
+changed, and what it does not hold is as in the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,12 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     heard = [line for line in said if _shape_of_line(line) not in noise.lines]
     lost += [f"it says: {line}" for line in [*dict.fromkeys(heard)][:_MOST_EXAMPLES]]
     for path, was, now in _changed(noise.files(full), noise.files(less)):
-        lost.append(f"{path} is {now} instead of {was}")
+        if now == "missing" and was.endswith(ORIGINAL):
+            lost.append(f"{path} stays as it is in the image")
+        elif was == "missing" and now.endswith(ORIGINAL):
+            lost.append(f"{path} is {now}")
+        else:
+            lost.append(f"{path} is {now} instead of {was}".replace(ORIGINAL, ""))
     for program, uid, gid in less.credentials:
         if (program, uid, gid) not in {*full.credentials, *noise.credentials}:
             lost.append(f"{program} runs as {uid}:{gid}")

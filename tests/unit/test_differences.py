@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from capadvise.differences import SILENCE, Observed, compare, examples, learn
+from capadvise.differences import ORIGINAL, SILENCE, Observed, compare, examples, learn
 
 OWN, LOST = "1000:1000 0644", "0:0 0644"
 
@@ -86,3 +86,15 @@ def test_three_examples_are_shown() -> None:
     assert examples([]) == ""
     assert examples(["a", "b", "c"]) == "a; b; c"
     assert examples(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+
+
+def test_what_a_layer_does_not_hold_is_not_said_to_be_missing_where_the_image_has_it() -> None:
+    """A folder of the image that was not given away was said to be missing."""
+    changed = Observed(0, files=(("data", f"5:0 0755{ORIGINAL}"), ("new", "0:0 0644")))
+    less = Observed(0, files=(("data", f"0:0 0700{ORIGINAL}"),))
+    assert compare(changed, Observed(0)) == [
+        "data stays as it is in the image",
+        "new is missing instead of 0:0 0644",
+    ]
+    assert compare(Observed(0), less) == ["data is 0:0 0700, changed from the image"]
+    assert compare(changed, less)[0] == "data is 0:0 0700 instead of 5:0 0755"

@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 MOST_FILES = 5000
-Files = tuple[tuple[str, str], ...]
+FileText = tuple[str, str]
 """Path below a folder → owner, group, mode, file capabilities."""
+Files = tuple[FileText, ...]
 
 
 def as_on_disk(status: os.stat_result) -> str:
@@ -28,9 +29,13 @@ def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) 
         except OSError:
             continue
         caps = " with capabilities" if "security.capability" in kept else ""
-        text = f"{owner(status)} {status.st_mode & 0o7777:04o}{caps}"
-        files.append((path[len(top) + 1 :] or ".", text))
+        files.append((path[len(top) + 1 :] or ".", f"{described(status, owner)}{caps}"))
     return tuple(files)
+
+
+def described(status: os.stat_result, owner: Callable[[os.stat_result], str]) -> str:
+    """Owner, group and mode."""
+    return f"{owner(status)} {status.st_mode & 0o7777:04o}"
 
 
 def _below(folder: Path) -> Iterator[str]:

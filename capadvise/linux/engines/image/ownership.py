@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from capadvise.differences import ORIGINAL
 from capadvise.linux.engines.cli.container import Container
 from capadvise.linux.kernel import id_maps, procfs
+from capadvise.linux.kernel.snapshot import Files, FileText, described
 from capadvise.recording import FileChange, ImageFile
 
 _MOST_LOOKED_AT = 20_000
@@ -30,12 +32,9 @@ class _Found:
 def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     """What has changed since the container was made; nothing where it is gone, or where its engine
     does not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
-    storage = (container.raw.get("GraphDriver") or {}).get("Data") or {}
-    upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
-    if not isinstance(upper, str) or not isinstance(lower, str) or not os.path.isdir(upper):
+    upper, layers = container.upper, _layers(container)
+    if upper is None or not layers or not os.path.isdir(upper):
         return ()
-    # docker puts a layer of its own on top of the image's: /etc/hosts and the like
-    layers = [Path(path) for path in lower.split(":") if not path.endswith("-init/diff")]
     owners = MappedOwners(container, pid)
     if not owners.known and os.lstat(upper).st_uid != os.geteuid():
         return ()  # in a user namespace that has ended: nobody can say what it calls them
@@ -46,6 +45,29 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
             if len(files) == _MOST_KEPT:
                 break
     return tuple(files)
+
+
+def _layers(container: Container) -> list[Path]:
+    """Of its image, the topmost first."""
+    lower = ((container.raw.get("GraphDriver") or {}).get("Data") or {}).get("LowerDir")
+    # docker puts a layer of its own on top of the image's: /etc/hosts and the like
+    paths = lower.split(":") if isinstance(lower, str) else ()
+    return [Path(path) for path in paths if not path.endswith("-init/diff")]
+
+
+def with_originals(container: Container, owners: MappedOwners, files: Files) -> Iterator[FileText]:
+    """What its layer holds, each with what the image has in that place: where another trial's layer
+    does not hold it, it is as in the image, not missing. Folders that are there only for what is in
+    them are left out."""
+    layers = _layers(container)
+    for path, text in files:
+        original = _in_image(layers, path)
+        if original is None:
+            yield path, text
+            continue
+        was = original.status
+        if not (stat.S_ISDIR(was.st_mode) and text == described(was, owners.of)):
+            yield path, f"{text}{ORIGINAL}"
 
 
 class MappedOwners:

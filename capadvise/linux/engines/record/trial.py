@@ -15,7 +15,7 @@ from capadvise.errors import BadInput
 from capadvise.formats.pflag import Option
 from capadvise.linux.engines.cli.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.linux.engines.cli.invocation import Invocation, recognize
-from capadvise.linux.engines.image.ownership import MappedOwners
+from capadvise.linux.engines.image.ownership import MappedOwners, with_originals
 from capadvise.linux.engines.record import beside, grant, own_users, project, volumes
 from capadvise.linux.engines.record.data import TrialData
 from capadvise.linux.engines.record.in_place import FreePorts, InPlace
@@ -74,8 +74,9 @@ class ContainerTrial:
                 # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper and last:
-                    owner = MappedOwners(container, container.pid).of
-                    files.extend(snapshot(Path(container.upper), owner))
+                    owners = MappedOwners(container, container.pid)
+                    owner, changed = owners.of, snapshot(Path(container.upper), owners.of)
+                    files.extend(with_originals(container, owners, changed))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)

@@ -179,6 +179,33 @@ def test_each_service_of_a_project_gets_its_own_report(tmp_path: Path) -> None:
         subprocess.run(["docker", "compose", "down", "-t", "0"], cwd=tmp_path, capture_output=True)
 
 
+def test_a_service_that_failed_by_itself_was_not_stopped(tmp_path: Path) -> None:
+    """Its time was up when the others were ended, and so was said to be its own."""
+    services = {
+        "bad": {"command": ["sh", "-c", "chown 5 /data/file; exit 7"]},
+        "good": {"command": ["sleep", "1000"], "stop_grace_period": "0s"},
+    }
+    services = {
+        name: {"image": BOX, "network_mode": "none", **service}
+        for name, service in services.items()
+    }
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"name": MARK, "services": services}))
+    seen = record(
+        tmp_path / "reports", "docker", "compose", "up", options=("--for", "5"), cwd=tmp_path
+    )
+    reports = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "reports").iterdir()}
+    ended = {name: r["recordings"][0]["succeeded"] for name, r in reports.items()}
+    assert ended == {"bad": False, "good": None}, seen.stderr
+
+
+def test_a_file_of_the_image_that_is_not_changed_is_not_missing(tmp_path: Path) -> None:
+    words = ("docker", "run", "--network=none", BOX, "sh", "-c", "chown 5 /data/file || true")
+    seen = record(tmp_path / "r.json", *words, options=("--prove",))
+    lost = [loss for trial in seen.report["proof"]["trials"] for loss in trial["differences"]]
+    assert "data/file stays as it is in the image" in lost
+    assert not [loss for loss in lost if "missing" in loss]
+
+
 def test_a_file_env_enables_profiles_and_nothing_of_a_recording_stays(tmp_path: Path) -> None:
     """What a service depends on, and the networks, are made for the recording, too."""
     stays = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]

@@ -85,7 +85,10 @@ def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) 
     permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
     healthy = entry.healthy or run.subject.implicit_check(entry) is not None
-    return run.loop.recording(place.scope, held, status, healthy=healthy)
+    recording = run.loop.recording(place.scope, held, status, healthy=healthy)
+    if recording.succeeded or not entry.exit_status or entry.id in run.subject.ended_by_us:
+        return recording
+    return replace(recording, succeeded=False, interrupted=False)  # before the others were stopped
 
 
 def observation(

@@ -87,12 +87,17 @@ def declared(service: unit_file.Section) -> Declared:
         drop=drop,
         add=add,
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
-        user=user.value if user else ("dynamic" if service.flag("DynamicUser") else None),
+        user=None if unit_exposed.keeps_root(service) else _user(service),
         no_new_privileges=service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
         exposed=tuple(unit_exposed.exposed(service)),
         withheld=tuple(unit_exposed.withheld(service)),
     )
+
+
+def _user(service: unit_file.Section) -> str | None:
+    user = service.last("User")
+    return user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
 
 
 def _bounding(

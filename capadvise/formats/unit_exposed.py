@@ -56,12 +56,21 @@ def _own_users(service: Section) -> Iterator[ExposureAt]:
 
 
 def has_plus(command: Assignment) -> bool:
-    """Whether a command, or one of several, has the prefix that gives it all capabilities. Quotes
-    and escapes count: systemd takes them off first."""
+    """Whether a command, or one of several, has the prefix that gives it all capabilities."""
+    return any("+" in prefix for prefix in _prefixes(command))
+
+
+def keeps_root(service: Section) -> bool:
+    """Whether a command runs as root whatever User= says: ``!``. (``!!`` no longer does that.)"""
+    keys = dict.fromkeys(x.key for x in service.assignments if x.key.startswith("Exec"))
+    commands = (command for key in keys for command in service.values(key))
+    return any(prefix.count("!") == 1 for each in commands for prefix in _prefixes(each))
+
+
+def _prefixes(command: Assignment) -> Iterator[str]:
+    """Of each command. Quotes and escapes count: systemd takes them off first."""
     begins = True
     for word in split(command.value, command.line, "shell-like"):
-        prefix = word[: len(word) - len(word.lstrip(_PREFIXES))]
-        if begins and "+" in prefix:
-            return True
+        if begins:
+            yield word[: len(word) - len(word.lstrip(_PREFIXES))]
         begins = word == ";"
-    return False

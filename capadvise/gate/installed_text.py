@@ -7,8 +7,10 @@ from pathlib import PurePath
 
 from capadvise.caps import CapSet
 from capadvise.formats.user_names import is_root
+from capadvise.gate.consumers import EVERY
 from capadvise.gate.finding import Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
+from capadvise.gate.sources import called_after
 from capadvise.report.escape import printable
 
 _NAMED = 4
@@ -18,7 +20,7 @@ _MARKS = {Severity.ERROR: "×", Severity.WARNING: "!"}
 def installed_text(outcome: Outcome) -> Iterator[str]:
     """Those that hold most first."""
     rows = [(file, service) for file in outcome.files for service in file.services]
-    most = max((len(service.granted) for _, service in rows), default=0)
+    most = len(EVERY)
     yield f"  {'UNIT':32} {'USER':16} {'REPORT':8} HOLDS"
     for file, service in sorted(rows, key=lambda row: (-len(row[1].granted), _unit(row[0]))):
         yield _row(file, service, most)
@@ -40,14 +42,14 @@ def _row(file: Examined, service: JudgedService, most: int) -> str:
 
 def _unit(file: Examined) -> str:
     """``web``, ``web@`` of a template."""
-    return printable(PurePath(file.source.paths[0]).stem)
+    return printable(PurePath(called_after(file.source.paths)).stem)
 
 
 def held_text(granted: CapSet, most: int) -> str:
     """``all 41``, ``CHOWN, SETUID``, ``12 of them``."""
     if not granted:
         return "nothing"
-    if len(granted) == most and most > _NAMED:
+    if len(granted) == most:
         return f"all {most}"
     names = ", ".join(cap.short for cap in sorted(granted))
     return names if len(granted) <= _NAMED else f"{len(granted)} of them"

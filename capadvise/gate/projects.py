@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from os.path import normpath
 from pathlib import PurePath
 
-from capadvise.gate.sources import COMPOSE_NAMES, OVERRIDES, drop_in_folders, dropped_in
+from capadvise.gate.sources import (
+    COMPOSE_NAMES,
+    OVERRIDES,
+    drop_in_folders,
+    dropped_in,
+    template_of,
+)
 
 
 def projects(
@@ -23,7 +29,7 @@ def projects(
     compose reads the first that is called override, and each other file is a project of its own
     with what it overrides. ``together`` names those
     that make one project whatever they are called. A drop-in belongs to each unit beside its
-    folder.
+    folder; those of an instance make it a unit beside its template.
     """
     grouping = _Grouping(unnamed)
     known = {normpath(path): path for path in paths}
@@ -39,8 +45,10 @@ def projects(
     for group in grouping.groups.values():
         group += _dropped_into(group[0], drop_ins)
     read = {folder for path in grouping.groups for folder in drop_in_folders(path)}
+    instances = list(_instances(grouping.groups, drop_ins, read))
+    read |= {str(PurePath(path).parent) for group in instances for path in group[1:]}
     alone = [[p] for p in filter(dropped_in, ordered) if str(PurePath(p).parent) not in read]
-    return [*grouping.groups.values(), *grouping.variants, *alone]
+    return [*grouping.groups.values(), *grouping.variants, *instances, *alone]
 
 
 class _Grouping:
@@ -106,6 +114,18 @@ def _rank(override: str) -> tuple[int, bool]:
     """The order in which docker compose looks for them."""
     place = PurePath(override)
     return OVERRIDES.index(place.stem), place.suffix != ".yml"
+
+
+def _instances(
+    paths: Iterable[str], drop_ins: Mapping[str, Mapping[str, str]], read: Container[str]
+) -> Iterator[list[str]]:
+    """Instances that have drop-ins and no file of their own."""
+    known = {normpath(path): path for path in paths}
+    for folder in drop_ins:
+        unit = folder.removesuffix(".d")
+        template = None if folder in read else template_of(unit)
+        if template in known:
+            yield [known[template], *_dropped_into(unit, drop_ins)]
 
 
 def _main(path: str) -> tuple[str, ...] | None:

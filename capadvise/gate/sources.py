@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Mapping_
 from glob import escape
 from pathlib import PurePath
+from typing import Any
 
 from capadvise.errors import BadInput
 from capadvise.formats import quadlet
@@ -33,7 +34,7 @@ def recognize(path: str, text: str) -> str | None:
     if place.suffix in UNIT_KINDS or (place.suffix == ".conf" and dropped_in(path)):
         return "systemd"
     claims = set(_claims(path, Documents(text).roots))
-    if text.lstrip("\ufeff \t\r\n").startswith("{") and _is_bundle(text):
+    if text.lstrip("\ufeff \t\r\n").startswith("{") and _is_bundle(path, text):
         claims.add("oci")
     if not claims and not text.strip() and PurePath(path).name.startswith(COMPOSE_NAMES):
         return "compose"
@@ -81,12 +82,23 @@ def _is_compose_key(key: str) -> bool:
     return key in _COMPOSE_KEYS or key.startswith("x-")
 
 
-def _is_bundle(text: str) -> bool:
+def _is_bundle(path: str, text: str) -> bool:
+    """runc takes keys in any case, and a config.json that names no version."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return '"ociVersion"' in text  # broken: its reader says where
-    return isinstance(value, dict) and "ociVersion" in value
+    keys = _any_case(value)
+    process = _any_case(keys.get("process"))
+    starts = PurePath(path).name == "config.json" and not process.keys().isdisjoint(_OF_PROCESS)
+    return "ociversion" in keys or starts
+
+
+_OF_PROCESS = ("args", "capabilities")
+
+
+def _any_case(value: Any) -> dict[str, Any]:
+    return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def refers(text: str) -> list[tuple[str, str, int]]:
@@ -107,6 +119,22 @@ def service_name(path: str, kind: str) -> str:
     if kind == "oci":
         return PurePath(path).parent.name or "process"
     return _unit(path).stem.removesuffix("@")
+
+
+def template_of(path: str) -> str | None:
+    """The file of an instance, ``a@.service`` of ``a@x.service``; None for any other unit."""
+    place = PurePath(path)
+    first, _, instance = place.stem.partition("@")
+    return str(place.with_name(f"{first}@{place.suffix}")) if instance else None
+
+
+def called_after(paths: Sequence[str]) -> str:
+    """The path that a unit and its drop-ins are called after: of those of an instance, its own."""
+    for unit in map(_unit, paths[1:]):
+        template = template_of(unit.name)
+        if template is not None and template == PurePath(paths[0]).name:
+            return str(unit)
+    return paths[0]
 
 
 def unit_section(path: str) -> str:

@@ -186,7 +186,7 @@ def call_line(judged: Judged) -> Text:
     text.append(
         "  granted" if check.granted else "  refused", style="" if check.granted else "bold"
     )
-    text.append(f", {EFFECTS[judged.effect]}")
+    text.append(f", {'likely optional' if judged.likely_optional else EFFECTS[judged.effect]}")
     text.append(f"  {check.count}×", style="dim")
     return text
 

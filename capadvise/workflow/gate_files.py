@@ -24,6 +24,7 @@ from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Source, Unusable
 from capadvise.gate.projects import projects
 from capadvise.gate.sources import (
+    called_after,
     dropped_in,
     recognize,
     refers,
@@ -200,7 +201,7 @@ def _can_be_ours(text: str) -> bool:
     except (ValueError, RecursionError):
         return re.search(_KEYS, text) is not None
     return isinstance(value, dict) and not value.keys().isdisjoint(
-        ("kind", "apiVersion", "items", "services", "ociVersion")
+        ("kind", "apiVersion", "items", "services", "ociVersion", "process")
     )
 
 
@@ -245,7 +246,9 @@ def _source(
     if len(paths) > 1:  # a unit and its drop-ins
         with _in(", ".join(paths), ""):
             whole = _together(kind, first, every)
-        source = replace(source, declared=tuple(map(partial(_called, first, kind), whole)))
+        source = replace(
+            source, declared=tuple(map(partial(_called, called_after(paths), kind), whole))
+        )
     return source if kind == "oci" else resolver.unit(source, every, catalog)
 
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from capadvise.gate.sources import drop_in_folders
+from capadvise.gate.sources import drop_in_folders, template_of
+from capadvise.workflow.gate_paths import is_closed
 
 UNIT_PATH = (
     "/etc/systemd/system.control",
@@ -27,14 +28,23 @@ UNIT_PATH = (
 
 def installed(folders: Sequence[str]) -> Iterator[list[str]]:
     """The file of each service and its drop-ins, by name. One that is masked cannot be started, and
-    another name of a unit is no other unit."""
+    another name of a unit is no other unit. Of an instance that only has drop-ins, the file is its
+    template's."""
     files: dict[str, str] = {}
     for folder in folders:
         for name in _names(folder, ".service"):
             files.setdefault(name, os.path.join(folder, name))
-    for name in sorted(files):
-        if not _is_masked(files[name]) and not _is_alias(files[name]):
-            yield [files[name], *_drop_ins(name, folders)]
+    units = {name: path for name, path in files.items() if not _is_alias(path)}
+    for folder in folders:
+        for instance in (name.removesuffix(".d") for name in _names(folder, ".service.d")):
+            if instance not in files and (template := template_of(instance)) in units:
+                units[instance] = units[template]
+    others: dict[str, list[str]] = {}
+    for alias in sorted(files.keys() - units.keys()):
+        others.setdefault(os.path.basename(os.path.realpath(files[alias])), []).append(alias)
+    for name in sorted(units):
+        if not _is_masked(units[name]):
+            yield [units[name], *_drop_ins([name, *others.get(name, ())], folders)]
 
 
 def unit_file(name: str, folders: Sequence[str]) -> str | None:
@@ -68,11 +78,14 @@ def _is_alias(path: str) -> bool:
     )
 
 
-def _drop_ins(name: str, folders: Sequence[str]) -> list[str]:
-    """In the order of their names; of two with one name, the one that systemd meets first."""
+def _drop_ins(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Those of a unit by all its names, in the order of their own names; of two with one name, the
+    one that systemd meets first. It looks for those of all services last."""
+    lists = [drop_in_folders(os.path.join(folder, name)) for name in names for folder in folders]
     by_name: dict[str, str] = {}
-    for folder in folders:
-        for place in drop_in_folders(os.path.join(folder, name)):
-            for drop_in in _names(place, ".conf"):
-                by_name.setdefault(drop_in, os.path.join(place, drop_in))
+    for place in (*(p for places in lists for p in places[:-1]), *(each[-1] for each in lists)):
+        if is_closed(place):
+            by_name[place] = place  # reading it is an error
+        for drop_in in _names(place, ".conf"):
+            by_name.setdefault(drop_in, os.path.join(place, drop_in))
     return [by_name[drop_in] for drop_in in sorted(by_name) if not _is_masked(by_name[drop_in])]

@@ -16,7 +16,14 @@ from capadvise.formats.bundle_exposed import filters
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.unit_file import parse
 from capadvise.gate.outcome import Remark
-from capadvise.gate.sources import CHARTS, QUADLETS, dropped_in, read_besides, unit_suffix
+from capadvise.gate.sources import (
+    CHARTS,
+    QUADLETS,
+    drop_in_folders,
+    dropped_in,
+    read_besides,
+    unit_suffix,
+)
 from capadvise.target import UNIT_KINDS
 
 STDIN = "-"
@@ -104,7 +111,13 @@ def read_with(path: str) -> list[str]:
 
 def _beside(path: str) -> list[str]:
     files = [each for pattern in read_besides(path) for each in sorted(glob(pattern))]
-    return files[:1] if _is_compose(path) else files
+    closed = [folder for folder in drop_in_folders(path) if is_closed(folder)]
+    return files[:1] if _is_compose(path) else files + closed
+
+
+def is_closed(folder: str) -> bool:
+    """Whether its files cannot be listed or read."""
+    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def _is_compose(path: str) -> bool:

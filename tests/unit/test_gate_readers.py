@@ -16,7 +16,8 @@ from capadvise.cli import main
 from capadvise.formats import compose, quadlet, systemd
 from capadvise.formats.declared import Exposure
 from capadvise.gate.projects import projects
-from capadvise.gate.sources import drop_in_folders
+from capadvise.gate.sources import called_after, drop_in_folders, recognize
+from capadvise.workflow import gate_installed
 from capadvise.workflow.gate_paths import named_together, paths_of
 
 Out = pytest.CaptureFixture[str]
@@ -91,6 +92,20 @@ def test_a_drop_in_that_is_masked_takes_nothing_away(capsys: Out) -> None:
     assert errors(capsys, ".") == (1, ["root-equivalent"])
 
 
+def test_the_drop_ins_of_an_instance_change_its_template(capsys: Out) -> None:
+    write(
+        {
+            "web@.service": "[Service]\nPrivateUsers=yes\nCapabilityBoundingSet=CAP_SYS_ADMIN\n",
+            "web@a.service.d/1.conf": "[Service]\nPrivateUsers=no\n",
+            "other@a.service.d/1.conf": "[Service]\nPrivateUsers=no\n",
+        }
+    )
+    assert errors(capsys, ".") == (1, ["root-equivalent"])
+    paths = ["web@.service", "web@a.service.d/1.conf", "other@a.service.d/1.conf"]
+    assert projects(paths) == [[paths[0]], paths[:2], paths[2:]]
+    assert called_after(paths[:2]) == "web@a.service"
+
+
 # ------------------------------------------------------------------------------ folders
 
 
@@ -109,6 +124,17 @@ def test_a_folder_that_cannot_be_read_is_no_pass(place: Path) -> None:
     assert answer.returncode == 2
     for path in ("./closed", "./names/compose.yaml"):
         assert f"error: {path}: Permission denied" in answer.stderr
+
+
+def test_a_closed_folder_of_drop_ins_is_told(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    write({"web.service": "[Service]\nCapabilityBoundingSet=\n", "web.service.d/1": ""})
+    assert main(["check", "web.service"]) == 0
+    assert "not judged" not in capsys.readouterr().out
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["check", "web.service", "--strict"]) == 1
+    assert "not judged: web.service.d was not named" in capsys.readouterr().out
+    monkeypatch.setattr(gate_installed, "UNIT_PATH", ["."])
+    assert main(["check", "--installed"]) == 2
 
 
 def test_what_is_in_a_folder_is_listed_once() -> None:
@@ -267,3 +293,31 @@ def test_the_volumes_of_a_quadlet_are_judged_with_it(mount: str, capsys: Out) ->
     os.remove("data.volume")
     assert main(["check", "web.container"]) == 0
     assert "not judged: data.volume, which it names, could not be read" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------ units, bundles
+
+
+@pytest.mark.parametrize(
+    ("command", "user"),
+    [("/x", "a"), ("!/x", None), ("-!/x", None), ("!!/x", "a"), ("/x ; !/y", None), ("/x !", "a")],
+)
+def test_a_command_can_keep_root(command: str, user: str | None) -> None:
+    (read,) = systemd.read(f"[Service]\nUser=a\nExecStart={command}\n")
+    assert read.user == user
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("b/config.json", '{"process": {"args": ["sh"]}}', "oci"),
+        ("b/config.json", '{"Process": {"Capabilities": {}}}', "oci"),
+        ("b/config.json", '{"ociversion": "1.0"}', "oci"),
+        ("b/config.json", '{"process": "fast", "args": []}', None),
+        ("b/config.json", '{"process": {"limit": 5}}', None),
+        ("b/other.json", '{"process": {"args": ["sh"]}}', None),
+    ],
+)
+def test_a_bundle_need_not_say_its_version(path: str, text: str, kind: str | None) -> None:
+    """Not for runc, at least."""
+    assert recognize(path, text) == kind

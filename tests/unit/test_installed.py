@@ -63,6 +63,37 @@ def test_drop_ins_of_all_folders(machine: Path) -> None:
     ]
 
 
+def test_drop_ins_of_all_services_count_least(machine: Path) -> None:
+    put(machine / "usr/web.service", UNIT)
+    put(machine / "usr/web.service.d/1.conf", "[Service]\n")
+    put(machine / "etc/service.d/1.conf", "[Service]\n")
+    assert found(machine) == [["usr/web.service", "usr/web.service.d/1.conf"]]
+
+
+def test_drop_ins_of_another_name_are_the_units_own(machine: Path) -> None:
+    put(machine / "usr/ssh.service", UNIT)
+    (machine / "etc/sshd.service").symlink_to(machine / "usr/ssh.service")
+    put(machine / "etc/sshd.service.d/1.conf", "[Service]\n")
+    assert found(machine) == [["usr/ssh.service", "etc/sshd.service.d/1.conf"]]
+
+
+def test_an_instance_that_only_has_drop_ins_is_a_unit(
+    machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(machine / "usr/getty@.service", f"{UNIT}CapabilityBoundingSet=\n")
+    put(machine / "usr/getty@.service.d/1.conf", "[Service]\n")
+    put(
+        machine / "etc/getty@tty1.service.d/2.conf",
+        "[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n",
+    )
+    put(machine / "etc/other@x.service.d/3.conf", "[Service]\n")
+    template = ["usr/getty@.service", "usr/getty@.service.d/1.conf"]
+    instance = [template[0], template[1], "etc/getty@tty1.service.d/2.conf"]
+    assert found(machine) == [template, instance]
+    assert main(["check", "--installed"]) == 1
+    assert "getty@tty1" in capsys.readouterr().out
+
+
 def test_a_line_each(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(machine / "usr/web.service", UNIT)
     put(machine / "usr/small.service", UNIT)

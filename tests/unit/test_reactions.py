@@ -15,6 +15,7 @@ from capadvise.recording import Check, Held, Recording
 from capadvise.report.explain_report import report_text
 from capadvise.report.text import proposal_text
 from capadvise.tui.choice import Choice, consequence
+from capadvise.tui.evidence import call_line
 from tests.support.recordings import CATALOG, check, recording, report
 
 SERVES: dict[str, Any] = {"still_running": frozenset({"nginx"})}
@@ -164,6 +165,8 @@ def test_the_screens_do_not_say_that_it_has_no_effect() -> None:
     assert said == "Not in the set: as far as one run tells, the program goes on without it."
     said = consequence(choice.toggle(OWNER.cap), OWNER.cap, "medium")
     assert said == "Added by you: it is likely optional, and it adds a medium risk."
+    (seen,) = choice.report.proposal.need(OWNER.cap).evidence
+    assert str(call_line(seen)) == "fchown  granted, likely optional  1×"
 
 
 def test_copies_are_not_asked_about_calls_by_which_rights_are_given_up() -> None:

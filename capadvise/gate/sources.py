@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Mapping_
 from glob import escape
@@ -99,6 +100,36 @@ _OF_PROCESS = ("args", "capabilities")
 
 def _any_case(value: Any) -> dict[str, Any]:
     return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+_KEYS = r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00"""
+
+
+def can_be_ours(text: str) -> bool:
+    """Whether JSON that cannot be read as YAML can say something to somebody who reads JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return re.search(_KEYS, text) is not None
+    return isinstance(value, dict) and not value.keys().isdisjoint(
+        ("kind", "apiVersion", "items", "services", "ociVersion", "process")
+    )
+
+
+def is_compose(path: str, text: str) -> bool:
+    """Other programs have files with services, too: theirs say nothing of containers."""
+    if PurePath(path).name.startswith(("compose", "docker-compose")):
+        return True
+    services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
+    each = [entries(service) for group in services for service in entries(group).values()]
+    return any(not keys.keys().isdisjoint(_OF_COMPOSE) for keys in each)
+
+
+_OF_COMPOSE = (
+    *("image", "build", "extends", "provider", "privileged", "cap_add", "cap_drop", "security_opt"),
+    *("network_mode", "pid", "volumes", "volumes_from", "devices", "device_cgroup_rules"),
+    *("use_api_socket", "post_start", "pre_stop"),
+)
 
 
 def refers(text: str) -> list[tuple[str, str, int]]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import partial
-from pathlib import PurePath
 
 from capadvise.catalog import Catalog
 from capadvise.dataclass import dataclass
@@ -18,14 +15,16 @@ from capadvise.errors import BadInput
 from capadvise.formats import FORMATS, compose, host_paths, manifests, quadlet, systemd
 from capadvise.formats.declared import Declared
 from capadvise.formats.yaml_reader import Documents
-from capadvise.formats.yaml_tree import EMPTY, entries, template_hint
+from capadvise.formats.yaml_tree import template_hint
 from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Source, Unusable
 from capadvise.gate.projects import projects
 from capadvise.gate.sources import (
     called_after,
+    can_be_ours,
     dropped_in,
+    is_compose,
     recognize,
     refers,
     service_name,
@@ -35,6 +34,7 @@ from capadvise.gate.sources import (
 from capadvise.workflow.gate_paths import (
     STDIN,
     empty_folders,
+    in_chart,
     left_out,
     named_together,
     paths_of,
@@ -120,8 +120,11 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
                     item for path in group for item in comments(path, read.texts[path])
                 ]
         except BadInput as error:
-            gathered.unusable.append(Unusable(group[0], str(error), error.hint))
-            continue
+            hint = template_hint(read.texts[group[0]])
+            if hint is None or error.hint != hint or not in_chart(group[0]):
+                gathered.unusable.append(Unusable(group[0], str(error), error.hint))
+                continue
+            source = _referring(group[0], "template", resolver, catalog)
         firsts.add(group[0])
         remarks = left_out(group, read.texts, known)
         gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
@@ -162,11 +165,11 @@ def _kind(path: str, text: str, *, in_folder: bool) -> str | None:
     with _in(path, text):
         try:
             kind = recognize(path, text)
-        except BadInput:
-            if in_folder and path.endswith(".json") and not _can_be_ours(text):
+        except BadInput as error:
+            if in_folder and path.endswith(".json") and not can_be_ours(text):
                 return None
-            if in_folder and "{{" in text:
-                return "template"
+            if in_folder and error.hint is not None and error.hint == template_hint(text):
+                return "template"  # no YAML at all: what readers disagree about has another hint
             raise
     return _kind_in_folder(path, text, kind) if in_folder else _named(path, kind)
 
@@ -184,37 +187,11 @@ def _named(path: str, kind: str | None) -> str:
 
 def _kind_in_folder(path: str, text: str, kind: str | None) -> str | None:
     """The format of a file of a folder: others are called as ours are."""
-    if kind == "compose" and not _is_compose(path, text):
+    if kind == "compose" and not is_compose(path, text):
         return None
     if kind == "systemd" and not dropped_in(path) and f"[{unit_section(path)}]" not in text:
         return None  # it runs nothing, or is of D-Bus or avahi
     return kind
-
-
-_KEYS = r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00"""
-
-
-def _can_be_ours(text: str) -> bool:
-    """Whether JSON that cannot be read as YAML can say something to somebody who reads JSON."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return re.search(_KEYS, text) is not None
-    return isinstance(value, dict) and not value.keys().isdisjoint(
-        ("kind", "apiVersion", "items", "services", "ociVersion", "process")
-    )
-
-
-def _is_compose(path: str, text: str) -> bool:
-    """Other programs have files with services, too: theirs have no images."""
-    if PurePath(path).name.startswith(("compose", "docker-compose")):
-        return True
-    services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
-    each = [entries(service) for group in services for service in entries(group).values()]
-    return any(not keys.keys().isdisjoint(_OF_COMPOSE) for keys in each)
-
-
-_OF_COMPOSE = ("image", "build", "extends", "privileged", "cap_add", "provider")
 
 
 # ------------------------------------------------------------------------------ reading

@@ -74,6 +74,13 @@ def _can_be_read(path: str) -> bool:
     return stat.S_ISREG(mode) or (dropped_in(path) and os.path.realpath(path) == os.devnull)
 
 
+def in_chart(path: str) -> bool:
+    """Whether helm makes a manifest of a file, with the values of its chart."""
+    return "templates" in Path(path).parts and any(
+        (folder / "Chart.yaml").exists() for folder in Path(path).parents
+    )
+
+
 def empty_folders(arguments: Sequence[str], paths: Iterable[str]) -> list[str]:
     """The folders that were named and have none of these files below them."""
     judged = [os.path.abspath(path) for path in paths]

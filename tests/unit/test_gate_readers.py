@@ -144,6 +144,33 @@ def test_what_is_in_a_folder_is_listed_once() -> None:
     assert [path for path, _ in paths_of(["a"])] == ["a/b.yaml", "a/web.service.d/1.conf"]
 
 
+def test_braces_in_a_comment_make_no_template(capsys: Out) -> None:
+    """What is refused was a warning then, and kubectl ran it privileged."""
+    spec = "{containers: [{name: c, image: x, securityContext: {privileged: true}}]}"
+    write({"p.yaml": f"# {{{{ }}}} \u2028\nkind: Pod\nspec: {spec}\n"})
+    assert main(["check", "."]) == 2
+    assert "p.yaml: line 1: ambiguous: a line end" in capsys.readouterr().err
+
+
+def test_a_template_that_is_yaml_is_one_where_helm_reads_it(capsys: Out) -> None:
+    manifest = "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: {{ .Values.a }}}]}\n"
+    write({"x/Chart.yaml": "name: x\n", "x/templates/a.yaml": manifest})
+    assert main(["check", "x"]) == 0
+    assert "not judged: x/templates/a.yaml: a template" in capsys.readouterr().out
+    write({"y/templates/a.yaml": manifest})
+    assert main(["check", "y"]) == 2
+
+
+@pytest.mark.parametrize("key", ["pid: host", "volumes: ['/:/h']", "security_opt: [label:disable]"])
+def test_an_override_of_any_name_is_found_in_a_folder(key: str, capsys: Out) -> None:
+    write({"prod.yaml": f"services:\n  web:\n    {key}\n"})
+    status = main(["check", ".", "--strict"])
+    assert (status, "prod.yaml" in capsys.readouterr().out) == (1, True)
+    write({"prod.yaml": "services: {App/Mailer: {arguments: [a], tags: [b]}}\n"})  # Symfony's
+    main(["check", "."])
+    assert "1 file of other kinds skipped" in capsys.readouterr().out
+
+
 def test_exceptions_do_not_care_how_the_folder_was_named(capsys: Out) -> None:
     write(
         {

@@ -10,7 +10,7 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
 from capadvise.dataclass import dataclass
 from capadvise.reaction import Reaction
-from capadvise.recording import Check, Lost, Recording, Retried
+from capadvise.recording import Check, Lost, Origin, Recording, Retried
 
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _FILES = frozenset({_DAC_READ_SEARCH, Cap.parse("DAC_OVERRIDE")})
@@ -43,8 +43,9 @@ class Context:
     socket_listers: frozenset[str]
     """Programs that list the sockets of the machine, as ss does."""
     descriptor_readers: frozenset[str]
-    """Programs that were let into the descriptors of other users' processes for their sake, as lsof
-    and fuser are; not those that list sockets and tell whose they are where they can."""
+    """Programs that looked into the descriptors of other users' processes, or of those that hold
+    capabilities, for their sake, as lsof and fuser do; not those that list sockets and tell whose
+    they are where they can."""
     descriptor_refused: frozenset[str]
     """Programs that were refused DAC_READ_SEARCH there, so that DAC_OVERRIDE was asked for next."""
     descriptor_listers: frozenset[str]
@@ -112,7 +113,7 @@ class Context:
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=listers,
             socket_listers=sockets,
-            descriptor_readers=_programs(granted, Sign.PROCESS_DESCRIPTORS, signs) - sockets,
+            descriptor_readers=_descriptor_readers(granted, signs) - sockets,
             descriptor_refused=_programs(
                 (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
                 *(Sign.PROCESS_DESCRIPTORS, signs),
@@ -238,6 +239,16 @@ def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
     links = _times(checks, Sign.PROCESS_LINKS, signs)
     others = {program for program, count in links.items() if count > namespaces[program]}
     return frozenset(others | _times(checks, Sign.PROCESS_STATE, signs).keys())
+
+
+def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those of processes that hold capabilities the kernel lets their user into unasked."""
+    holders = {
+        check.program
+        for check in granted
+        if check.origin is Origin.HOLDER and dict(check.args).get("descriptor")
+    }
+    return _programs(granted, Sign.PROCESS_DESCRIPTORS, signs) | holders
 
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:

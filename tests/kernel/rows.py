@@ -180,6 +180,28 @@ _ROWS = [
     Row(
         "sh: readlink /proc/$(cat pid)/ns/net", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"
     ),
+    Row("sh: stat -L /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
+    Row("sh: test -L /proc/$(cat pid)/exe; kill $(cat pid)", "", never="SYS_PTRACE", setup=HOLDER),
+    Row(
+        "sh: test -e /proc/$(cat pid)/root/dev/null",
+        "SYS_PTRACE",
+        setup=HOLDER,
+        check="kill $(cat pid)",
+    ),
+    Row("sh: stat -L /proc/1/root; true", "", never="SYS_PTRACE"),
+    # Who goes through all processes, as fuser does, may be there for their descriptors.
+    Row(
+        "sh: for p in /proc/$(cat pid)*; do test -e $p/fd/0; done",
+        "SYS_PTRACE",
+        setup=HOLDER,
+        check="kill $(cat pid)",
+    ),
+    Row(
+        "sh: for p in /proc/$(cat pid)*; do test -e $p/exe; done; kill $(cat pid)",
+        "",
+        never="SYS_PTRACE",
+        setup=HOLDER,
+    ),
     Row("sh: nsenter -t $(cat pid) -u true", "SYS_ADMIN SYS_PTRACE", never="", setup=HOLDER),
     Row("sh: cat /proc/$(cat pid)/comm; kill $(cat pid)", "", setup=HOLDER),
     Row("sh: readlink /proc/1/exe; true", "", never="SYS_PTRACE SYS_ADMIN"),

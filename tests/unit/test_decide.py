@@ -12,7 +12,7 @@ from capadvise.catalog import Catalog, default
 from capadvise.catalog.sites import Sites, parse_rules
 from capadvise.decide import Proof, Verdict, decide, decide_all
 from capadvise.judge import WHILE_STOPPED
-from capadvise.recording import Check, Held, Lost, Namespace, Phase, Recording
+from capadvise.recording import Check, Held, Lost, Namespace, Origin, Phase, Recording
 from capadvise.report.text import drops_privileges
 from tests.support import recordings
 from tests.support.recordings import FULL
@@ -177,6 +177,22 @@ def test_who_lists_sockets_tells_whose_they_are_where_it_can() -> None:
     assert names == set()
     names = {cap.name for cap in decide(recording(link, fd), FACTS).recommended}
     assert names == {"CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"}
+
+
+def test_the_descriptors_of_ones_own_processes_are_looked_at_for_their_sake_too() -> None:
+    """fuser, where all processes are root's: the kernel asks nobody, unless they hold more."""
+    looks = replace(
+        at("x", cap=Cap(19), syscall="statx"),
+        site=(),
+        origin=Origin.HOLDER,
+        args=(("descriptor", 1),),
+    )
+    sockets = at("tcp_diag_dump", cap=Cap(12), granted=False)
+    sets = []
+    for checks in ((looks,), (replace(looks, args=()),), (looks, sockets)):
+        seen = recording(*checks, proc_scanners=frozenset({"p"}))
+        sets.append({cap.short for cap in decide(seen, default()).recommended})
+    assert sets == [{"SYS_PTRACE"}, set(), set()]
 
 
 def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() -> None:

@@ -16,6 +16,7 @@ from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs
+from capadvise.linux.tracking.process_files import takes_trace
 from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Check, Phase
@@ -277,7 +278,7 @@ def test_what_was_looked_up_is_of_the_program_that_the_thread_then_was(
 ) -> None:
     """start-stop-daemon looks through all processes, and becomes what it starts: on a busy machine
     both are read together."""
-    monkeypatch.setattr(implied_needs, "_takes_trace", lambda *_: True)
+    monkeypatch.setattr(implied_needs, "takes_trace", lambda *_: True)
     monkeypatch.setattr(implied_needs, "_held", lambda *_, **__: True)
     starts, types = OneCommand(TARGET), replace(TYPES, scan=40)
     late = _Late()
@@ -368,13 +369,39 @@ OTHER = 1 << 23  # no process can have it, so that it is no ancestor of ours
         ("readlink", 1, "ns/pid", False),
         ("openat", 1, "root/etc/passwd", True),
         ("mount", 1, "ns/net", True),
+        ("statx", OTHER, "exe", True),
+        ("stat", OTHER, "fd/0", True),
+        ("statx", OTHER, "environ", False),
+        ("newfstatat", 1, "root", False),
+        ("newfstatat", 1, "ns/net", False),
+        ("newfstatat", 1, "root/etc/passwd", True),
     ],
 )
 def test_what_takes_the_right_to_trace_a_process(
     call: str, pid: int, file: str, *, takes: bool
 ) -> None:
-    scope = Scope(1, os.getpid(), started=0)
-    assert implied_needs._takes_trace(call, pid, file, scope) is takes
+    assert takes_trace(call, pid, file, os.getpid()) is takes
+
+
+def test_who_goes_through_all_processes_is_counted_once_for_the_descriptors_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """lsof follows thousands, and ps none."""
+    monkeypatch.setattr(implied_needs, "_held", lambda *_, **__: True)
+    starts, late = OneCommand(TARGET), _Late()
+    tracker = Tracker(TYPES, Symbols(b""), starts, TARGET, 0, 0, pointers=late)
+    tracker.feed([], [], [(0, page(1000, small(10, execs(TARGET, b"/bin/lsof"))))])
+    tracker.feed([], [], [])
+    assert starts.scope is not None
+    looks = ["/proc", f"/proc/{OTHER}/exe", *(f"/proc/{OTHER}/fd/{number}" for number in range(9))]
+    late.waiting = tuple(
+        Lookup(TARGET, "lsof", "openat", path.encode(), b"", starts.scope.started + 1)
+        for path in looks
+    )
+    tracker.feed([], [], [])
+    tracker.finish()
+    (check,) = tracker.checks(starts.scope)
+    assert (check.cap.short, check.count, check.args) == ("SYS_PTRACE", 1, (("descriptor", 1),))
 
 
 def test_what_a_thread_did_waits_until_its_start_is_read() -> None:

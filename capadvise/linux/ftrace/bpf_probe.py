@@ -22,7 +22,7 @@ _QUEUE = 32768
 does not take is lost: with 4096, a busy machine lost one of eight runs of ps."""
 _LOSERS = 4096
 """Of so many threads it is known that records of theirs were lost."""
-FIRST, SECOND, THIRD = 16, 24, 32
+FIRST, SECOND, THIRD, FOURTH = 16, 24, 32, 40
 """Where the arguments stand in the event of a call (its format file says so)."""
 NAME_LENGTH = 16
 """TASK_COMM_LEN: an exec names a thread by its program, up to so many bytes and the end."""
@@ -253,6 +253,12 @@ def only_if_over_or_at_most(size: int, at: int, last: bytes) -> list[bytes]:
         *no_slash,
         *after_slash,
     ]
+
+
+def only_if_lacks(argument: int, flag: int) -> list[bytes]:
+    """End here if an argument has this flag."""
+    flagged = [_op(_LOAD_64, 2, _EVENT, argument), _op(_AND, 2, value=flag)]
+    return [*flagged, _op(_JUMP_EQUAL_TO, 2, offset=2), *_end()]
 
 
 def only_if_followed(size: int, table: int) -> list[bytes]:

@@ -1,5 +1,5 @@
-"""Which processes a thread looks into in /proc: paths that it opens or goes into, and links that
-it reads; and who lists them all.
+"""Which processes a thread looks into in /proc: paths that it opens, goes into or asks about, and
+links that it reads; and who lists them all.
 
 A program that lists all processes may have been told of one of them anyway, in its arguments.
 """
@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from capadvise.linux.ftrace.bpf_probe import (
     FIRST,
+    FOURTH,
     NAME_LENGTH,
     SECOND,
+    THIRD,
     Followed,
     Maps,
     Probe,
@@ -28,6 +30,7 @@ from capadvise.linux.ftrace.bpf_probe import (
     note,
     only_if_begins,
     only_if_followed,
+    only_if_lacks,
     only_if_may_begin,
     only_if_over_or_at_most,
     push,
@@ -39,9 +42,13 @@ _EXEC = "execve"
 _PATHS = {
     **{"openat": SECOND, "readlink": FIRST, "readlinkat": SECOND},
     **dict.fromkeys(("chdir", "chroot", "mount"), FIRST),
+    **{"stat": FIRST, "newfstatat": SECOND, "statx": SECOND},
 }
-"""Call, and which argument is the path. The C library makes these for all others; aarch64 has no
-readlink."""
+"""Call, and which argument is the path. The C library makes these for all others (musl makes stat);
+aarch64 has neither readlink nor stat."""
+_FLAGS = {"newfstatat": FOURTH, "statx": THIRD}
+_AT_SYMLINK_NOFOLLOW = 0x100
+"""With this flag the call is about the link itself, which anybody may ask about."""
 _CALLS = (_EXEC, *_PATHS)
 _LISTING, _ENTERING = "openat", "chdir"
 _WORDS, _LENGTH = 8, 16
@@ -169,6 +176,7 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     size = _RECORD.size
     code = [*begin_uncleared(size)]
     code += only_if_followed(size, followed.table) if followed else ()
+    code += only_if_lacks(_FLAGS[call], _AT_SYMLINK_NOFOLLOW) if call in _FLAGS else ()
     # Most paths are not in /proc: to read a few bytes of them takes less than to find their end.
     code += [*read(size, _PATHS[call], _TEXT_AT, 8), *only_if_may_begin(size, _TEXT_AT, _PROC)]
     code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]

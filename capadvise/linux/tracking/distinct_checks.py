@@ -171,16 +171,26 @@ class DistinctChecks:
         self._stand_in(Origin.SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
 
     def add_implied(
-        self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
+        self,
+        time: int,
+        pid: int,
+        task: Task,
+        call: str,
+        cap: Cap,
+        phase: Phase,
+        *,
+        descriptor: bool = False,
     ) -> None:
-        """A call was about a process that holds capabilities, and not the target's own. The kernel
-        asks only where that one holds more than the asker: which it does once the target holds
-        less than now (cap_safe_nice(), cap_ptrace_access_check() of security/commoncap.c)."""
-        self._stand_in(Origin.HOLDER, time, pid, task, call, cap, 0, phase)
+        """A call was about a process that holds capabilities, and not the target's own, or about a
+        ``descriptor`` of one. The kernel asks only where that one holds more than the asker: which
+        it does once the target holds less than now (cap_safe_nice(), cap_ptrace_access_check() of
+        security/commoncap.c)."""
+        args = (("descriptor", 1),) if descriptor else ()
+        self._stand_in(Origin.HOLDER, time, pid, task, call, cap, 0, phase, args)
 
     def _stand_in(
         self, origin: Origin, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
-        phase: Phase,
+        phase: Phase, args: tuple[tuple[str, int], ...] = (),
     ) -> None:  # fmt: skip
         """What stands for a check that was not made."""
         assert task.scope is not None
@@ -195,7 +205,7 @@ class DistinctChecks:
             program=task.program,
             uid=task.uids.effective,
             phase=phase,
-            args=(),
+            args=args,
             scope=task.scope.number,
         )
         self.add(key, ret, pid, time, 1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +15,7 @@ from capadvise.caps import FEW, Cap, CapSet
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
+from capadvise.linux.tracking.process_files import is_descriptor, takes_trace
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
@@ -31,13 +31,7 @@ _LATE_ROUNDS, _UNPLACED = 50, 8192
 """For so many rounds what a thread did may wait for its start, and so much of it."""
 T = TypeVar("T")
 _TRACE = Cap.parse("SYS_PTRACE")
-_PRIVATE = (
-    r"(exe|environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack|personality|timers)\Z"
-    r"|(root|cwd|fdinfo)(/|\Z)|(fd|ns|map_files)/."
-)
-"""Files of a process that take the right to trace it (ptrace_may_access() in fs/proc/base.c and
-fd.c), and what a path leads to by them."""
-_LOOKS = ("readlink", "readlinkat")
+_PROCESSES = 4096
 
 
 class PointerReader(Protocol):
@@ -141,6 +135,8 @@ class ImpliedNeeds:
         """Of each (thread, its name then) that went into /proc: it came by the first process."""
         self._mounts = _Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
+        self._descriptors: set[tuple[int, str, int]] = set()
+        """Target, program that goes through all processes, and process."""
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
@@ -244,12 +240,24 @@ class ImpliedNeeds:
         pid, file = place
         if lookup.is_told_of(pid):
             scope.told.add(program)
-        elif program in (scope.proc_scanners or ()):
+        elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(
+            (scope.number, program, pid), file
+        ):
             return
-        looks = self._here and not task.nested and _takes_trace(lookup.call, pid, file, scope)
+        looks = self._here and not task.nested
+        looks = looks and takes_trace(lookup.call, pid, file, scope.root)
         if looks and _held(pid, task, existed=pid in self._before):
             at_that_time = replace(task, program=program)
             self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
+
+    def _is_first_descriptor(self, looked_into: tuple[int, str, int], file: str) -> bool:
+        """Whether a descriptor of a process was not looked at before: who goes through all
+        processes for the sake of these (lsof, fuser) goes through thousands."""
+        if not is_descriptor(file) or looked_into in self._descriptors:
+            return False
+        if len(self._descriptors) < _PROCESSES:
+            self._descriptors.add(looked_into)
+        return True
 
     def _comes_by_all(self, lookup: Lookup) -> bool:
         """pidof goes into /proc and lists the folder as "."; then it comes by the first process,
@@ -287,8 +295,11 @@ class ImpliedNeeds:
             if rounds and not last:
                 self._looked_into.append((rounds - 1, pid, lookup, task))
                 continue
-            time, thread = scope.started, lookup.thread
-            self._counts.add_implied(time, thread, task, lookup.call, _TRACE, task.phase)
+            time, thread, place = scope.started, lookup.thread, lookup.place
+            descriptor = place is not None and is_descriptor(place[1])
+            self._counts.add_implied(
+                *(time, thread, task, lookup.call, _TRACE, task.phase), descriptor=descriptor
+            )
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
         """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
@@ -319,21 +330,6 @@ def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:
     """Capabilities that must be permitted, though no check asks for them."""
     if caps and len(scope.fixed_capsets) < _OWN_SETS:
         scope.fixed_capsets[task.program, caps] = None
-
-
-def _ancestors(pid: int) -> set[int]:
-    above = {1}
-    while (pid := procfs.parent(pid)) > 0 and pid not in above:
-        above.add(pid)
-    return above
-
-
-def _takes_trace(call: str, pid: int, file: str, scope: Scope) -> bool:
-    """Whether what was looked at takes the right to trace the process. Programs look at their
-    ancestors to know where they run; their namespaces they open to enter them, and files in their
-    root for what is there."""
-    enters = call not in _LOOKS and re.match("(ns|root|cwd)/", file)
-    return bool(re.match(_PRIVATE, file) and (enters or pid not in _ancestors(scope.root)))
 
 
 def _held(pid: int, task: Task, *, existed: bool) -> bool:

@@ -59,6 +59,9 @@ AHEAD = 'import os; assert os.access("d", os.W_OK); os.setuid(65534)'
 CONTINUED = """sh: mkfifo p; exec 3<>p; {}setpriv --reuid=65534 --clear-groups cat <p 3>&- &
 until grep -q cat /proc/$!/comm; do sleep 0.1; done; kill -CONT $! || exit; exec 3>&-; wait"""
 """SIGCONT for a process of another user."""
+GETFD = f"""{PYTHON} -c 'import ctypes, os, sys
+fd = os.pidfd_open(int(sys.argv[1])); sys.exit(ctypes.CDLL(None).syscall(438, fd, 0, 0) < 0)'"""
+"""pidfd_getfd(2) of the first descriptor of a process."""
 UNSET = 'import os; os.getxattr("f", "trusted.none")'
 
 _ROWS = [
@@ -167,6 +170,7 @@ _ROWS = [
         "SYS_PTRACE",
         setup=HOLDER,
     ),
+    Row(f"sh: {GETFD} $(cat pid)", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     # Nor here: whoever looks into a process in /proc needs more than that one holds.
     Row("sh: readlink /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row("sh: cd /proc/$(cat pid)/cwd", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),

@@ -6,7 +6,7 @@ import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
 from capadvise.linux.kernel import uapi
-from capadvise.linux.kernel.syscalls import Ids, arguments
+from capadvise.linux.kernel.syscalls import ARGUMENTS, REACHING, Ids, arguments, reaches
 from capadvise.linux.retry.calls import I386
 from capadvise.linux.retry.processors import PROCESSORS
 from tests.support.recordings import CATALOG
@@ -53,3 +53,20 @@ def test_processors_enter_the_kernel_where_the_catalog_knows_the_calls() -> None
     ways = {name: tuple(one.arch for one in processors) for name, processors in PROCESSORS.items()}
     assert ways == INTERFACES
     assert AUDIT_ARCHS[I386] == "i386"
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "cap"),
+    [
+        ("migrate_pages", {"pid": 7}, "SYS_PTRACE"),
+        ("process_vm_readv", {"pid": 7}, "SYS_PTRACE"),
+        ("sched_setaffinity", {"pid": 7}, "SYS_NICE"),
+        ("setpriority", {"which": 0, "who": 7}, "SYS_NICE"),
+        ("move_pages", {"pid": 0}, None),  # the caller's own
+    ],
+)
+def test_the_process_that_a_call_is_about(call: str, args: dict[str, int], cap: str | None) -> None:
+    reached = reaches(call, args)
+    assert (reached and reached[1].short) == cap
+    assert call in REACHING
+    assert args.keys() <= ARGUMENTS[call].keys()

@@ -118,16 +118,17 @@ def reaches(call: str, args: Mapping[str, int]) -> tuple[int, Cap] | None:
     if call == "ptrace" and args.get("request") not in _TRACING:
         return None
     pid = args.get("who", args.get("pid", 0))
-    cap = _TRACE if call == "ptrace" or call.startswith("process_vm") else _NICE
-    return (pid, cap) if pid > 0 else None
+    return (pid, _TRACE if call in _AS_TRACER else _NICE) if pid > 0 else None
 
 
-REACHING = frozenset(
+_AS_TRACER = frozenset(
     (
-        *(*ONE_PROCESS, "ptrace", "process_vm_readv", "process_vm_writev"),
-        *("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"),
+        *("ptrace", "process_vm_readv", "process_vm_writev"),
+        *("move_pages", "migrate_pages", "get_robust_list"),
     )
 )
+_SCHEDULING = ("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
+REACHING = _AS_TRACER.union(ONE_PROCESS, _SCHEDULING)
 """Calls that act upon another process."""
 
 

@@ -19,8 +19,8 @@ from capadvise.linux.tracking.process_files import is_descriptor, takes_trace
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.recording import Phase
 
-_OPENS, _ENTERS = "pidfd_open", "setns"
-CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, _ENTERS}
+_OPENS, _BY_PIDFD = "pidfd_open", ("setns", "pidfd_getfd")
+CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, *_BY_PIDFD}
 """Those that tell something when they end."""
 _OWN_SETS = 64
 _FILES = 4096
@@ -306,7 +306,7 @@ class ImpliedNeeds:
         the target is no container."""
         if not self._here or task.other_pids:
             return
-        if call == _ENTERS:
+        if call in _BY_PIDFD:
             other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
             reached = None if other is None else (other, _TRACE)
         else:

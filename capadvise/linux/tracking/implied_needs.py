@@ -235,9 +235,13 @@ class ImpliedNeeds:
             and self._pointers.event_time(lookup) >= task.since
         ):
             task.note_scan(program)
-        if (place := lookup.place) is None:
-            return
-        pid, file = place
+        if lookup.place is not None:
+            self._note_place(lookup, *lookup.place, task, scope, program)
+
+    def _note_place(
+        self, lookup: Lookup, pid: int, file: str, task: Task, scope: Scope, program: str
+    ) -> None:
+        """A task, which was this program then, looks into a process."""
         if lookup.is_told_of(pid):
             scope.told.add(program)
         elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(

@@ -10,6 +10,7 @@ from capadvise.errors import BadInput
 from capadvise.formats import run_exposed
 from capadvise.formats.client_options import CLIENT, RUN
 from capadvise.formats.comments import comment
+from capadvise.formats.compose_exposed import profiles
 from capadvise.formats.declared import Declared
 from capadvise.formats.pflag import Option, is_on, value_of
 
@@ -109,6 +110,7 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
         no_new_privileges=forbidden[-1] if forbidden else None,
         exposed=tuple(run_exposed.exposed(options, number)),
         unjudged=tuple(run_exposed.unjudged(options, number)),
+        profiles=tuple(profiles((option, number) for option in security)),
     )
 
 

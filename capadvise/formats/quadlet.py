@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.formats import flags, host_paths, podman_args, run_exposed, unit_file
 from capadvise.formats.comments import comment
-from capadvise.formats.compose_exposed import security_option
+from capadvise.formats.compose_exposed import profiles, security_option
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 
 if TYPE_CHECKING:
@@ -72,7 +72,13 @@ def declared(container: unit_file.Section) -> Declared:
         lines=(*places, *drop, *add),
         exposed=(*_before(args, _exposed(container)), *passed.exposed),
         unjudged=(*passed.unjudged, *_unjudged(container)),
+        profiles=(*passed.profiles, *_profiles(container)),
     )
+
+
+def _profiles(container: unit_file.Section) -> Iterator[tuple[str, int]]:
+    if seccomp := container.last("SeccompProfile"):
+        yield from profiles([(f"seccomp={seccomp.value}", seccomp.line)])
 
 
 def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[ExposureAt]:
@@ -151,8 +157,10 @@ def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
         yield from host_paths.mounted(folder, item.line, writable=True)
     for item in container.values("SecurityLabelType"):
         yield from security_option(f"label=type:{item.value}", item.line)
-    if (seccomp := container.last("SeccompProfile")) and seccomp.value == "unconfined":
-        yield ExposureAt(Exposure.UNFILTERED, "SeccompProfile=unconfined", seccomp.line)
+    for key, option in (("SeccompProfile", "seccomp"), ("AppArmor", "apparmor")):
+        if (profile := container.last(key)) and profile.value == "unconfined":
+            opened = next(security_option(f"{option}=unconfined", profile.line))
+            yield replace(opened, what=f"{key}=unconfined")
     if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):
         yield ExposureAt(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
     for item in container.values("Unmask"):

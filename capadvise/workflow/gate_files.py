@@ -213,7 +213,7 @@ def _source(
     if kind == "compose":
         folder = os.path.dirname(first)
         source = resolver.compose(source, [texts[path] for path in paths])
-        return replace(source, declared=tuple(with_profiles(x, folder) for x in source.declared))
+        return with_profiles(source, folder)
     if kind == "kubernetes":
         pods = _levels(first, texts[first], catalog)
         return replace(source, pods=pods, remarks=tuple(_references(first, texts[first])))
@@ -226,6 +226,7 @@ def _source(
         source = replace(
             source, declared=tuple(map(partial(_called, called_after(paths), kind), whole))
         )
+    source = with_profiles(source, os.path.dirname(first))
     return source if kind == "oci" else resolver.unit(source, every, catalog)
 
 

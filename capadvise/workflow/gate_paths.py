@@ -15,7 +15,7 @@ from pathlib import Path
 from capadvise.formats.bundle_exposed import filters
 from capadvise.formats.declared import Declared, Exposure, ExposureAt
 from capadvise.formats.unit_file import parse
-from capadvise.gate.outcome import Remark
+from capadvise.gate.outcome import Remark, Source
 from capadvise.gate.sources import (
     CHARTS,
     QUADLETS,
@@ -138,7 +138,12 @@ def named_together(path: str) -> list[str]:
     return names if path in names else []
 
 
-def with_profiles(declared: Declared, folder: str) -> Declared:
+def with_profiles(source: Source, folder: str) -> Source:
+    """With what the seccomp filters of its services come to."""
+    return replace(source, declared=tuple(_with_profiles(x, folder) for x in source.declared))
+
+
+def _with_profiles(declared: Declared, folder: str) -> Declared:
     """With what the seccomp filters in files of their own come to: some let everything through."""
     for path, line in declared.profiles:
         try:

@@ -322,6 +322,30 @@ def test_the_volumes_of_a_quadlet_are_judged_with_it(mount: str, capsys: Out) ->
     assert "not judged: data.volume, which it names, could not be read" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SeccompProfile=open.json",
+        "PodmanArgs=--security-opt seccomp=open.json",
+        "SeccompProfile=unconfined",
+        "AppArmor=unconfined",
+    ],
+)
+def test_a_quadlet_without_a_filter_is_told(line: str, capsys: Out) -> None:
+    write(
+        {
+            "web.container": f"[Container]\nImage=x\nDropCapability=all\n{line}\n",
+            "open.json": '{"defaultAction": "SCMP_ACT_ALLOW"}',
+        }
+    )
+    assert main(["check", "web.container"]) == 0
+    assert "[unconfined]" in capsys.readouterr().out
+    write({"open.json": '{"defaultAction": "SCMP_ACT_ERRNO"}'})
+    assert main(["check", "web.container", "--strict"]) == ("unconfined" in line)
+    os.remove("open.json")  # it is not judged then
+    assert main(["check", "web.container", "--strict"]) == 1
+
+
 # ------------------------------------------------------------------------------ units, bundles
 
 

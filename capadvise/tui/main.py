@@ -229,6 +229,8 @@ class Main(Actions, Fitting, Screen[None]):
         for name in ("small", "usual", "named"):
             self.query_one("#board").set_class(name == shape, f"-{name}")
         self.call_after_refresh(self.show)
+        if not self.live.output.scrollable_content_region:
+            self.call_after_refresh(self._begin_in_pane)  # there is no room for one
 
     # -------------------------------------------------------------------------------- looking
 

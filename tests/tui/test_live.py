@@ -521,6 +521,22 @@ def test_the_targets_terminal_is_as_large_as_its_pane() -> None:
     drive(app, script)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (160, 50), (40, 10), (30, 8), (20, 5), (5, 3)])
+def test_the_target_starts_once_however_small_the_terminal_is(size: tuple[int, int]) -> None:
+    """It never did where its pane had no row."""
+    recorder = Recorder()
+    app, main = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await pilot.pause(0.2)
+        assert recorder.started is not None
+        screen = main.live.output.terminal.screen
+        assert recorder.started == (screen.columns, screen.lines)
+        assert recorder.size is None
+
+    drive(app, script, size)
+
+
 def test_rows_and_lamps_are_found_by_the_mouse() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)

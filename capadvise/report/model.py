@@ -32,6 +32,12 @@ class Report:
         return self.recordings[0]
 
     @property
+    def was_stopped(self) -> bool:
+        """By the user, or as its time was up, while nothing told whether it works."""
+        run = self.recording
+        return run.succeeded is None or (run.interrupted and self.workload.check is None)
+
+    @property
     def partial(self) -> bool:
         """Whether no start of the target was seen, and no trial has shown that the set is enough:
         such a report tells what to add, not what to take away."""

@@ -323,7 +323,8 @@ def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
     name = shlex.quote(str(saved))
     yield f"Report: {printable(name)}"
     yield "Next:"
-    if report.proven is None and report.recording.succeeded and not report.recording.attached:
+    run = report.recording
+    if report.proven is None and run.succeeded and not (run.attached or report.was_stopped):
         yield f"  {printable(as_root)} prove {printable(name)}"
     yield f"  capadvise explain {printable(name)}"
 

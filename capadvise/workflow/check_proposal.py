@@ -45,7 +45,8 @@ def how_to_check(report: Report) -> str:
 
 
 def with_check(report: Report, check: str) -> Report:
-    """The report with a check that the recorded run knew nothing of. What the user had to stop is
-    checked while it runs."""
-    kind = "daemon" if report.recording.interrupted else report.workload.kind
+    """The report with a check that the recorded run knew nothing of. What was
+    stopped, and did not end by itself, is checked while it runs."""
+    stopped = report.recording.interrupted or report.was_stopped
+    kind = "daemon" if stopped else report.workload.kind
     return replace(report, workload=replace(report.workload, kind=kind, check=check))

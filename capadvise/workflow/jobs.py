@@ -251,7 +251,7 @@ def _require_success(report: Report, *, new_check: bool) -> None:
             "the report has no health check, so trials cannot tell success from failure",
             hint=how_to_check(report),
         )
-    if report.recording.succeeded is not True and not new_check:
+    if (report.recording.succeeded is not True or report.was_stopped) and not new_check:
         failed = report.recording.succeeded is False
         raise BadInput(
             f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "

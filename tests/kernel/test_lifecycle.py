@@ -282,3 +282,23 @@ def test_nobody_turns_in_circles_while_a_target_sleeps(run: Run) -> None:
     assert run("sleep", "5").code == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.5
+
+
+DAEMONS = {
+    "heeds SIGTERM": "trap 'exit 0' TERM; sleep 600 & wait",
+    "has left its parent": "setsid sleep 600 & exit 0",
+}
+
+
+@pytest.mark.parametrize("script", DAEMONS.values(), ids=DAEMONS.keys())
+def test_what_was_stopped_when_its_time_was_up_is_proven_by_a_check(
+    run: Run, tmp_path: Path, script: str
+) -> None:
+    """Its trials waited for its end, and it was said to fail with every capability."""
+    result = run("sh", "-c", script, options=("--prove", "--for", "1"))
+    assert "the recorded run was stopped, without a health check" in result.stderr
+    assert (result.code, result.report["proof"]) == (1, None)
+    assert "capadvise prove" not in result.stderr
+    words = [CAPADVISE, "prove", str(tmp_path / "report.json"), "--check", "sleep 0.2", "--json"]
+    proven = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    assert proven["proposal"]["floor"] == []

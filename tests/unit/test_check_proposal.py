@@ -8,7 +8,7 @@ import pytest
 
 from capadvise.errors import BadInput
 from capadvise.report.model import Report
-from capadvise.workflow.check_proposal import check_proposal, how_to_check
+from capadvise.workflow.check_proposal import check_proposal, how_to_check, with_check
 from capadvise.workflow.jobs import job_of
 from tests.support.recordings import BIND, CHOWN, report_of
 
@@ -38,3 +38,18 @@ def test_a_daemon_without_a_check_gets_one_sentence_on_how_to_write_it() -> None
     with pytest.raises(BadInput) as raised:
         job_of(report)
     assert raised.value.hint == how_to_check(report)
+
+
+@pytest.mark.parametrize("succeeded", [None, True])
+def test_what_was_stopped_is_proven_by_a_check_while_it_runs(succeeded: bool | None) -> None:
+    """Its trials waited for an end that nobody brought about, and failed with every capability."""
+    report = report_of(BIND)
+    run = replace(report.recording, succeeded=succeeded, interrupted=succeeded is True)
+    work = replace(report.workload, kind="oneshot", check=None)
+    stopped = replace(report, recordings=(run,), workload=work)
+    with pytest.raises(BadInput, match="the recorded run was stopped") as raised:
+        job_of(stopped)
+    assert raised.value.hint == how_to_check(stopped)
+    assert with_check(stopped, "true").workload.kind == "daemon"
+    ended = replace(run, succeeded=True, interrupted=False)
+    assert with_check(replace(stopped, recordings=(ended,)), "true").workload.kind == "oneshot"

@@ -176,6 +176,8 @@ def test_kind(limits: Limits, health: HealthState, kind: str) -> None:
         (ANY, NEW, 0, True, False, None),  # the check was never run
         (ANY, State(health=PASSED), 143, True, False, True),
         (ANY, STOPPING, 143, False, False, None),  # we ended it: nobody knows
+        (ANY, STOPPING, 0, False, False, None),  # it heeds SIGTERM; or its parent had exited
+        (ANY, replace(STOPPING, interrupted=True), 0, False, False, True),
         (ANY, replace(STOPPING, interrupted=True), 143, False, False, False),
         (ANY, STOPPING, 143, False, True, True),
         (ATTACHED, NEW, None, False, False, None),

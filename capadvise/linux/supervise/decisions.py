@@ -317,8 +317,8 @@ def succeeded(
     own has passed. None: nobody knows, since we ended it when its time was up."""
     if checked:
         return state.health.passed
-    if healthy or (status == 0 and limits.owned):
+    if healthy:
         return True
-    if not limits.owned:
+    if not limits.owned or (state.kill_at is not None and not state.interrupted):
         return None
-    return None if state.kill_at is not None and not state.interrupted else False
+    return status == 0

@@ -86,9 +86,12 @@ def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) 
     held = Held(bounding, permitted, sets.ambient if sets else frozenset())
     healthy = entry.healthy or run.subject.implicit_check(entry) is not None
     recording = run.loop.recording(place.scope, held, status, healthy=healthy)
-    if recording.succeeded or not entry.exit_status or entry.id in run.subject.ended_by_us:
+    if recording.succeeded or entry.exit_status is None or entry.id in run.subject.ended_by_us:
         return recording
-    return replace(recording, succeeded=False, interrupted=False)  # before the others were stopped
+    if run.check is not None and entry.exit_status == 0:
+        return recording
+    # It has ended before the others were stopped.
+    return replace(recording, succeeded=entry.exit_status == 0, interrupted=False)
 
 
 def observation(

@@ -33,7 +33,7 @@ def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) 
     trials of a container had none of these."""
     proven = report.proven
     if proven and proven.isolation == "container" and proven.floor is not None and proven.complete:
-        return ("privileged removed: the trials ran without it, and the check passed",)
+        return ("privileged removed: the trials ran without it, and passed",)
     checks = [
         check
         for recording in report.recordings

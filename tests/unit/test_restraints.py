@@ -215,7 +215,7 @@ def test_the_namespace_tells_two_of_one_name_apart() -> None:
         first, second, _ = result.text.split("---\n")
         assert first == TWO.split("---\n")[0]
         assert "CHOWN" in second
-    with pytest.raises(BadInput, match="several are called 'Deployment/web'"):
+    with pytest.raises(BadInput, match="'Deployment/web' fits several"):
         PATCHES["kubernetes"](TWO, "Deployment/web", SAFE)
 
 

@@ -58,9 +58,7 @@ def find(body: str, service: str | None) -> FileContainer:
     known = [container.service for container in containers]
     meant = known if service is None else _meant(service, containers)
     if len(set(meant)) > 1:
-        asked = (
-            "choose one with --service" if service is None else f"several are called {service!r}"
-        )
+        asked = "choose one with --service" if service is None else f"{service!r} fits several"
         some = ", ".join(meant[:12])
         raise BadInput(f"it has {len(known)} containers: {asked}", hint=f"one of: {some}")
     name = meant[0] if meant else chosen(service, known, what="container")

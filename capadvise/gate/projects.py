@@ -27,9 +27,9 @@ def projects(
     They count in the order given. What is called override belongs to ``compose.yaml`` and to
     ``docker-compose.yml`` alike. Where nobody named one (``unnamed``: met in a folder), docker
     compose reads the first that is called override, and each other file is a project of its own
-    with what it overrides. ``together`` names those
-    that make one project whatever they are called. A drop-in belongs to each unit beside its
-    folder; those of an instance make it a unit beside its template.
+    with what it overrides. ``together`` names those that make one project whatever they are called:
+    no override is read with these. A drop-in belongs to each unit beside its folder; those of an
+    instance make it a unit beside its template.
     """
     grouping = _Grouping(unnamed)
     known = {normpath(path): path for path in paths}
@@ -66,16 +66,19 @@ class _Grouping:
         """Put a file where it belongs. ``named``: a project that somebody made of it and others."""
         if path in self.taken:
             return
-        if len(named) > 1:
+        if named:
+            for other in named:
+                self.groups.pop(other, None)  # it was met first
             self.groups[path] = named
             self.taken.update(named)
+            self.mains |= {name: path for each in named if (name := _main(each)) is not None}
         elif (main := self._main_of(path)) is None:
             self.groups[path] = [path]
             if (name := _main(path)) is not None:
                 self.mains[name] = path
         elif path not in self.unnamed:
             self.groups[main].append(path)
-        elif _is_override(path):
+        elif _is_override(path) and main not in self.taken:
             self._add_override(self.groups[main], path)
         else:
             self.variants.append([*self.groups[main], path])

@@ -112,8 +112,8 @@ def used_by(path: str, text: str) -> tuple[str, ...]:
 
 
 def read_with(path: str) -> list[str]:
-    """What docker compose reads with a file unasked: overrides, and what ``.env`` names."""
-    return [*_beside(path), *named_together(path)] if _is_compose(path) else []
+    """What docker compose reads with a file unasked: what ``.env`` names, else an override."""
+    return named_together(path) or (_beside(path) if _is_compose(path) else [])
 
 
 def _beside(path: str) -> list[str]:
@@ -134,8 +134,8 @@ def _is_compose(path: str) -> bool:
 def named_together(path: str) -> list[str]:
     """The project that ``.env`` makes of a compose file and others, in its order."""
     folder = os.path.dirname(path)
-    names = [os.path.join(folder, name) for name in _named_by_env(folder)]
-    return names if path in names else []
+    names = [os.path.normpath(os.path.join(folder, name)) for name in _named_by_env(folder)]
+    return names if os.path.normpath(path) in names else []
 
 
 def with_profiles(source: Source, folder: str) -> Source:
@@ -161,29 +161,29 @@ def _with_profiles(declared: Declared, folder: str) -> Declared:
 def left_out(group: Sequence[str], texts: dict[str, str], known: set[str]) -> Iterator[Remark]:
     """Overrides and drop-ins that lie beside the files, and files that these or ``.env`` name.
     ``known``: the places of all files that were read."""
-    named = set(map(os.path.normpath, group))
+    together = named_together(group[0])
     for path in group:
-        for beside in _beside(path):
+        for beside in () if together else _beside(path):
             if os.path.normpath(beside) not in known:
                 yield Remark(path, 1, f"{beside} was not named: reading {path} includes it")
         for used in used_by(path, texts[path]):
             if os.path.normpath(used) not in known:
                 yield Remark(path, 1, f"{used}, which it names, could not be read")
     folder = os.path.dirname(group[0])
-    for name in _named_by_env(folder) if _is_compose(group[0]) else ():
+    for name in _named_by_env(folder) if together or _is_compose(group[0]) else ():
         place = os.path.normpath(os.path.join(folder, name))
-        if place not in named:
+        if place not in known:
             yield Remark(group[0], 1, f"{place} was not named: .env makes compose read it")
 
 
 def _named_by_env(folder: str) -> list[str]:
     """The files that ``.env`` names."""
     try:
-        lines = Path(folder, ".env").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        text = Path(folder, ".env").read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError:
         return []
     settings: dict[str, str] = {}
-    for line in lines:
+    for line in text.splitlines():
         if match := re.match(_SETTING, line):
             name, quote, quoted, plain = match.groups()
             settings[name] = quoted if quote else re.sub(r"\s+#.*", "", plain).strip()

@@ -228,6 +228,7 @@ def test_an_override_that_is_not_read_hides_nothing(capsys: Out) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
+        "COMPOSE_FILE=./a.yaml:./b.yaml",
         "COMPOSE_FILE='a.yaml:b.yaml'",
         'COMPOSE_FILE="a.yaml:b.yaml" # both',
         "COMPOSE_FILE=a.yaml:b.yaml # both",
@@ -236,7 +237,41 @@ def test_an_override_that_is_not_read_hides_nothing(capsys: Out) -> None:
 )
 def test_what_env_names_is_read_as_compose_does(setting: str) -> None:
     write({"a.yaml": "", ".env": f"{setting}\n"})
+    assert named_together("a.yaml") == named_together("./a.yaml") == ["a.yaml", "b.yaml"]
+
+
+@pytest.mark.parametrize("before", [b"# caf\xe9\n", b"\xef\xbb\xbf"])
+def test_other_bytes_in_env_hide_nothing(before: bytes) -> None:
+    write({"a.yaml": ""})
+    Path(".env").write_bytes(before + b"COMPOSE_FILE=a.yaml:b.yaml\n")
     assert named_together("a.yaml") == ["a.yaml", "b.yaml"]
+
+
+@pytest.mark.parametrize("named", ["./compose.yaml:../more.yml", "prod.yml:../more.yml"])
+def test_what_env_names_is_judged_with_it(named: str, capsys: Out) -> None:
+    first = named.partition(":")[0].removeprefix("./")
+    write(
+        {
+            f"a/{first}": "services: {web: {image: x, cap_drop: [ALL]}}\n",
+            "a/.env": f"COMPOSE_FILE={named}\n",
+            "more.yml": "services: {web: {privileged: true}}\n",
+        }
+    )
+    for path in ("a", f"a/{first}", f"./a/{first}"):
+        assert errors(capsys, path) == (1, ["privileged"])
+
+
+def test_where_env_names_files_no_override_is_read(capsys: Out) -> None:
+    write(
+        {
+            "compose.yaml": "services: {a: {image: x, privileged: true}}\n",
+            "compose.override.yaml": "services: {a: {cap_drop: [ALL], privileged: false}}\n",
+        }
+    )
+    assert errors(capsys, ".") == (0, [])
+    write({".env": "COMPOSE_FILE=compose.yaml\n"})
+    for path in (".", "compose.yaml"):
+        assert errors(capsys, path) == (1, ["privileged"])
 
 
 @pytest.mark.parametrize(

@@ -407,3 +407,9 @@ def test_a_command_can_keep_root(command: str, user: str | None) -> None:
 def test_a_bundle_need_not_say_its_version(path: str, text: str, kind: str | None) -> None:
     """Not for runc, at least."""
     assert recognize(path, text) == kind
+
+
+@pytest.mark.parametrize("line", ["SupplementaryGroups=a docker", "Group=disk"])
+def test_a_group_that_controls_the_host_does_so_for_any_user(line: str, capsys: Out) -> None:
+    write({"web.service": f"[Service]\nCapabilityBoundingSet=\nDynamicUser=yes\n{line}\n"})
+    assert errors(capsys, "web.service")[0] == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Mapping_
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capadvise.errors import BadInput
@@ -69,6 +71,7 @@ def read(source: str, *, folder: str = "") -> tuple[Declared, ...]:
     as written."""
     documents = Documents(source, DIALECT)
     services: dict[str, Declared] = {}
+    joins: dict[tuple[str, str], tuple[str, int]] = {}
     for keys in tops(documents):  # compose takes several documents as several files
         project = compose_exposed.Project.of(documents, keys, folder)
         lines = key_lines(keys.get("services"))
@@ -77,7 +80,21 @@ def read(source: str, *, folder: str = "") -> tuple[Declared, ...]:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
             at = lines.get(name, line(node))
             services[name] = _service(documents, name, node, at, project)
+            for key, other, place in compose_exposed.joined(documents.mapping(node, "a service")):
+                joins[name, key] = other, place
+    for (name, key), (other, place) in joins.items():
+        owner = services.get(_owner(name, key, joins))
+        more = compose_exposed.exposed_by(key, owner.exposed if owner else (), other, place)
+        services[name] = replace(services[name], exposed=(*services[name].exposed, *more))
     return tuple(services.values())
+
+
+def _owner(name: str, key: str, joins: Mapping_[tuple[str, str], tuple[str, int]]) -> str:
+    """The service whose namespace it is in the end; its own where they go round in circles."""
+    owner = name
+    for _ in joins:
+        owner, _ = joins.get((owner, key), (owner, 0))
+    return owner
 
 
 def tops(documents: Documents) -> list[Entries]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
 from capadvise.dataclass import dataclass
@@ -19,6 +19,7 @@ _NAMESPACES = {
     "network_mode": Exposure.HOST_NETWORK,
     "cgroup": Exposure.HOST_CGROUP,
 }
+_SERVICE = "service:"
 SWITCHES = tuple(_NAMESPACES)
 """Keys with one value that matters."""
 TRUE = ("true", "1", "t", "y", "yes", "on")
@@ -105,6 +106,20 @@ def exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[E
     yield from _privileged_commands(documents, keys)
     if _is_on(keys.get("use_api_socket")):
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+
+
+def joined(keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, service, line) of the namespaces that are those of another service."""
+    for key in SWITCHES:
+        said = optional_text(keys.get(key), key) or ""
+        if said.startswith(_SERVICE):
+            yield key, said.removeprefix(_SERVICE), line(keys[key])
+
+
+def exposed_by(key: str, owner: Sequence[ExposureAt], other: str, at: int) -> Iterator[ExposureAt]:
+    """What a namespace exposes that another service has from the host."""
+    if any(item.kind is _NAMESPACES[key] for item in owner):
+        yield ExposureAt(_NAMESPACES[key], f"{key}: {_SERVICE}{other}", at)
 
 
 def security_option(option: str, at: int) -> Iterator[ExposureAt]:

@@ -308,6 +308,23 @@ def test_what_a_named_volume_is_can_depend_on_a_variable() -> None:
     assert [said for said, _ in service.variables] == ["$DATA"]
 
 
+def test_who_joins_a_service_is_where_that_is() -> None:
+    """NET_ADMIN in the host's network is root-equivalent, also by way of another service."""
+    text = (
+        "services:\n  a: {image: x, network_mode: 'service:b', pid: 'service:c'}\n"
+        "  b: {image: x, network_mode: 'service:c', ipc: 'service:b'}\n"
+        "  c: {image: x, network_mode: host, ipc: 'service:d'}\n"
+        "  d: {image: x, ipc: 'service:c'}\n"
+    )
+    exposed = {each.service: [item.kind for item in each.exposed] for each in compose.read(text)}
+    assert exposed == {
+        "a": [Exposure.SHARED_PROCESSES, Exposure.HOST_NETWORK],
+        "b": [Exposure.HOST_NETWORK],
+        "c": [Exposure.HOST_NETWORK],
+        "d": [],
+    }
+
+
 # ------------------------------------------------------------------------------ own users
 
 

@@ -13,9 +13,14 @@ from capadvise.target import Target
 if TYPE_CHECKING:
     from capadvise.formats.declared import Declared
 
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In the order in which compose looks for them, in each folder from the current one upwards."""
-_OVERRIDES = tuple(name.replace("compose.", "compose.override.") for name in _NAMES)
+_OVERRIDES = tuple(
+    f"{stem}.override.{ending}"
+    for stem in ("compose", "docker-compose")
+    for ending in ("yml", "yaml")
+)
+"""In its order, too: it reads the first."""
 _MOST = 64
 """Files that are read."""
 

@@ -20,6 +20,14 @@ OTHER = "services: {db: {image: x}}\n"
         ({"compose.yaml": WEB}, (), {}, "compose.yaml"),
         ({"compose.yml": WEB, "compose.override.yml": OPEN}, (), {}, "compose.override.yml"),
         ({"compose.yml": WEB, "compose.override.yml": OTHER}, (), {}, "compose.yml"),
+        (
+            {"docker-compose.yml": WEB, "docker-compose.yaml": WEB},
+            *((), {}, "docker-compose.yml"),
+        ),
+        (
+            {"compose.yaml": WEB, "compose.override.yaml": OPEN, "compose.override.yml": OPEN},
+            *((), {}, "compose.override.yml"),
+        ),
         ({"../compose.yaml": WEB}, (), {}, "../compose.yaml"),
         ({"compose.yaml": "include: [a/b.yaml]\n", "a/b.yaml": WEB}, (), {}, "a/b.yaml"),
         (

@@ -47,7 +47,7 @@ def aside(check: Check, context: Context) -> Aside | None:
         return looks_up
     if _is_a_lister_reading_processes(check, context):
         return Aside("reading /proc files of the processes that it lists")
-    if _is_a_tracer_reading_processes(check, context):
+    if _is_a_debugger_reading_processes(check, context):
         return Aside(
             "opening files of the process that it traces",
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
@@ -127,7 +127,7 @@ def _goes_on_refused(check: Check, context: Context) -> str | None:
     itself can tell of the refusal in its exit status as long as it remembers it, and what it leaves
     to others is its job: gzip warns that it cannot keep a file's owner."""
     signs = context.signs
-    if check.syscall not in signs.about_itself | signs.about_files:
+    if check.syscall not in signs.about_itself | signs.about_settings | signs.about_files:
         return None
     # Copies are tried at these requests and options alone, and tell nothing of others.
     if check.syscall == "ioctl" and not signs.shows(Sign.INTERFACE_REQUEST, check.site):
@@ -153,6 +153,14 @@ def _serves(check: Check, context: Context) -> bool:
     """Whether a program did its job, whatever it complained of. Not where it complained of a
     priority: somebody had asked for that (nginx's worker_priority)."""
     return check.program[:_COMM] in context.still_running and check.cap != _SYS_NICE
+
+
+def did_without(check: Check, context: Context) -> bool:
+    """Whether a refusal was a trial: the run ended well, or the program served with less memory or
+    a lower limit than it had asked for."""
+    return context.succeeded or (
+        check.syscall in context.signs.about_itself and _serves(check, context)
+    )
 
 
 def said_in_a_copy(check: Check, context: Context) -> str | None:
@@ -246,12 +254,13 @@ def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
     )
 
 
-def _is_a_tracer_reading_processes(check: Check, context: Context) -> bool:
+def _is_a_debugger_reading_processes(check: Check, context: Context) -> bool:
     """gdb opens mem and auxv of the process that it traces, and asks by ptrace(2) where it is
-    refused."""
+    refused. Who traces and opens other files alone may have no other way: eu-stack ends without
+    auxv."""
     return (
         check.cap in (_DAC_READ_SEARCH, _DAC_OVERRIDE)
-        and check.program in context.tracers
+        and check.program in context.debuggers
         and _opens_private_files(check, context)
     )
 

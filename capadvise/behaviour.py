@@ -65,7 +65,9 @@ class Context:
     """Programs that were let into files of a process that its user alone can open, for they may
     trace it."""
     tracers: frozenset[str]
-    """Programs that traced another process, as debuggers do."""
+    """Programs that traced another process, as debuggers and strace do."""
+    debuggers: frozenset[str]
+    """Of them, those that opened its memory as a file."""
     terminal_givers: frozenset[str]
     """Programs that gave a terminal to a user."""
     user_changers: frozenset[str]
@@ -104,6 +106,7 @@ class Context:
             checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links
         )
         granted = [check for check in checks if check.granted]
+        tracers = _programs(granted, Sign.TRACING, signs)
         return cls(
             signs=signs,
             permitted=recording.held.permitted,
@@ -128,7 +131,8 @@ class Context:
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
-            tracers=_programs(granted, Sign.TRACING, signs),
+            tracers=tracers,
+            debuggers=tracers & _programs(granted, Sign.PROCESS_MEMORY, signs),
             terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,

@@ -236,8 +236,7 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     if (
         failed or context.signs.shows(Sign.NETLINK_REQUEST, check.site)
     ) and check.cap not in context.permitted:
-        # A run that ends well is itself a trial without what it could not have.
-        effect = Effect.TOLERATED if context.succeeded else Effect.USED
+        effect = Effect.TOLERATED if asides.did_without(check, context) else Effect.USED
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, effect, why, alternatives, mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)

@@ -25,6 +25,7 @@ class Sign(StrEnum):
     PROCESS_DESCRIPTORS = "process-descriptors"
     PROCESS_MAPS = "process-maps"
     PROCESS_PRIVATE_FILES = "process-private-files"
+    PROCESS_MEMORY = "process-memory"
     TRACING = "tracing"
     CLONED_NAMESPACES = "cloned-namespaces"
     AUDIT_MESSAGE = "audit-message"
@@ -70,7 +71,9 @@ class Signs:
     gives_up_rights: frozenset[str]
     """System calls."""
     about_itself: frozenset[str]
-    """System calls that copies tell of, and of which nothing is left when the program ends."""
+    """System calls that copies tell of: of the program's own priority, memory and limits."""
+    about_settings: frozenset[str]
+    """The same, of sockets and of the machine."""
     about_files: frozenset[str]
     """The same, whose outcome outlives the program."""
     asked: Mapping[str, str]
@@ -100,6 +103,7 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
         about_itself=frozenset(facts["calls"]["about-itself"]),
+        about_settings=frozenset(facts["calls"]["about-settings"]),
         about_files=frozenset(facts["calls"]["about-files"]),
         asked=facts["asked"],
         entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},

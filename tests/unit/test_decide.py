@@ -243,12 +243,16 @@ def test_nobody_can_make_a_file_among_descriptors() -> None:
 def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
     """It opens mem and auxv of the process that it traces; other files are its own business."""
     traces = replace(at("decides", cap=Cap(19)), site=("ns_capable", "decides", "ptrace_attach"))
-    memory = replace(at("looking", cap=Cap(19)), site=("ns_capable", "looking", "proc_mem_open"))
+    memory = at("looking", cap=Cap(19))
+    memory = replace(memory, site=("ns_capable", "looking", "proc_mem_open", "mem_open"))
     opened = replace(at("write", cap=Cap(1)), site=("ns_capable", "read", "may_open"))
     wanted = {"CAP_SYS_PTRACE"}
     assert {c.name for c in decide(recording(traces, memory, opened), FACTS).recommended} == wanted
     more = replace(opened, count=2)
     names = {cap.name for cap in decide(recording(traces, memory, more), FACTS).recommended}
+    assert names == {*wanted, "CAP_DAC_OVERRIDE"}
+    auxv = replace(memory, site=(*memory.site[:-1], "auxv_open"))  # eu-stack has no other way
+    names = {cap.name for cap in decide(recording(traces, auxv, opened), FACTS).recommended}
     assert names == {*wanted, "CAP_DAC_OVERRIDE"}
 
 
@@ -473,6 +477,27 @@ def test_what_a_good_run_was_refused_is_tolerated() -> None:
     lacking = recording(refused, permitted=FULL - {Cap(13)}, succeeded=True)
     assert decide(lacking, FACTS).needs[0].verdict is Verdict.TOLERATED
     assert decide(lacking, FACTS).recommended == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("call", "running", "verdict"),
+    [
+        ("prlimit64", "p", Verdict.TOLERATED),
+        ("prlimit64", "other", USED),
+        ("ioctl", "p", USED),  # it may wait for the interface that it could not set up
+    ],
+)
+def test_who_serves_with_a_lower_limit_does_without_a_higher_one(
+    call: str, running: str, verdict: Verdict
+) -> None:
+    refused = replace(at("decides", granted=False, result=EPERM), syscall=call)
+    lacking = recording(
+        refused,
+        permitted=FULL - {Cap(13)},
+        succeeded=None,
+        still_running=frozenset({running}),
+    )
+    assert decide(lacking, FACTS).needs[0].verdict is verdict
 
 
 def looking(program: str, **change: object) -> Check:

@@ -239,8 +239,9 @@ def _not_kept(before: Before | None, places: Iterable[tuple[str, str]]) -> tuple
         elif store and (changed := changed_since(place, Path(store))):
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             sentences.append(
-                f"{changed[0]}{more}: more than {MOST_CONTENT >> 20} MB cannot be kept without "
-                "reflinks: trials begin with the content that the recording left"
+                f"{changed[0]}{more}: not kept, since without reflinks no more than "
+                f"{MOST_CONTENT >> 20} MB are copied, or there was no room: trials begin with the "
+                "content that the recording left"
             )
     return tuple(sentences)
 

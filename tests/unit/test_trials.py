@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.errors import BadInput
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.before import changed_since, keep, restore
 from capadvise.linux.kernel.snapshot import snapshot
@@ -160,3 +162,25 @@ def test_what_trials_are_made_by_can_begin_while_signals_are_blocked() -> None:
         stage.kill()
     finally:
         stages.close()
+
+
+def test_a_file_whose_content_cannot_be_kept_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a file that even root may not read: it was removed before each trial."""
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "file").write_text("x")
+    monkeypatch.setattr("shutil.copyfileobj", no_room)
+    monkeypatch.setattr("capadvise.linux.kernel.before.ioctl", no_room)
+    assert keep(str(folder), tmp_path / "store")
+    restore(str(folder), tmp_path / "store")
+    assert (folder / "file").read_text() == "x"
+
+
+def test_a_folder_that_is_gone_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be kept as it is now"):
+        keep(str(tmp_path / "gone"), tmp_path / "store")

@@ -17,6 +17,8 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
+from capadvise.errors import BadInput
+
 MOST_ENTRIES = 50_000
 MOST_CONTENT = 256 << 20
 _FICLONE = 0x40049409  # linux/fs.h
@@ -24,7 +26,18 @@ _LISTING, _CONTENT = "listing.json", "content"
 
 
 def keep(folder: str, store: Path) -> bool:
-    """Keep a folder in a folder of ours; False where it has too many entries for that."""
+    """Keep a folder in a folder of ours; False where it has too many entries for that. Raises
+    BadInput where it is gone, or there is no room."""
+    try:
+        return _keep(folder, store)
+    except OSError as error:
+        raise BadInput(
+            f"{folder} cannot be kept as it is now, for trials: {error.strerror}",
+            hint="it is kept below /tmp, and without --prove not at all",
+        ) from error
+
+
+def _keep(folder: str, store: Path) -> bool:
     content = store / _CONTENT
     content.mkdir(parents=True)
     listing: dict[str, tuple[int, int, int, int, int, str | None]] = {}
@@ -35,16 +48,13 @@ def keep(folder: str, store: Path) -> bool:
             return False
         try:
             status = os.lstat(path)
-            kept: str | None = None
-            if stat.S_ISLNK(status.st_mode):
-                kept = os.readlink(path)
-            elif stat.S_ISREG(status.st_mode):
-                copy = content / str(len(listing))
-                if _copied(path, copy, status.st_size <= left):
-                    kept = copy.name
-                    left -= status.st_size
+            kept = os.readlink(path) if stat.S_ISLNK(status.st_mode) else None
         except OSError:  # it has just gone
             continue
+        copy = content / str(len(listing))
+        if stat.S_ISREG(status.st_mode) and _copied(path, copy, status.st_size <= left):
+            kept = copy.name
+            left -= status.st_size
         ids = status.st_uid, status.st_gid, status.st_mode
         listing[name] = (*ids, status.st_size, status.st_mtime_ns, kept)
     (store / _LISTING).write_text(json.dumps(listing))
@@ -146,15 +156,16 @@ def _device(path: str) -> int | None:
 
 def _copied(path: str, copy: Path, affordable: bool) -> bool:
     """Whether the content was kept: without a copy where files can share it, else if it is small
-    enough."""
-    with open(path, "rb") as old, open(copy, "wb") as new:
+    enough. Not where it cannot be read, or there is no room for it."""
+    with suppress(OSError), open(path, "rb") as old, open(copy, "wb") as new:
         with suppress(OSError):
             ioctl(new, _FICLONE, old.fileno())
             return True
         if affordable:
             shutil.copyfileobj(old, new)
+            new.flush()
             return True
-    copy.unlink()
+    copy.unlink(missing_ok=True)
     return False
 
 

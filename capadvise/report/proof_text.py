@@ -40,6 +40,8 @@ def proof_lines(proven: Proven) -> Iterator[str]:
             yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
     elif proven.floor is None:
         yield f"Not proven: the workload fails even with every capability ({trials})."
+        if proven.isolation == "command":
+            yield _ISOLATED
         yield from _cautions(proven)
     elif not proven.complete:
         everything = proven.floor == proven.trials[0].caps
@@ -54,6 +56,12 @@ def proof_lines(proven: Proven) -> Iterator[str]:
         if proven.hardening is not None:
             yield from _hardening(proven.hardening)
         yield from _cautions(proven)
+
+
+_ISOLATED = (
+    "In a trial, it reaches no network but its own loopback, and /run is empty: `capadvise prove "
+    "--no-isolate` tries it in the real environment."
+)
 
 
 def _hardening(hardening: Hardening) -> Iterator[str]:

@@ -653,3 +653,12 @@ def test_what_a_trial_left_is_compared_once_as_long_as_no_noise_is_learned(
     assert said == [("it cannot",)]
     assert known.lost(first, less) == []  # it says so with everything, too
     assert [trial.differences for trial in known.told(trials)] == [(), ()]
+
+
+@pytest.mark.parametrize("isolation", ["command", "container", "none"])
+def test_what_fails_with_everything_may_need_what_a_trial_shuts_out(isolation: str) -> None:
+    """A client of another machine: nobody was told why it fails."""
+    nothing = Proven(isolation, (Trial(EVERYTHING, False, 0.1),), None)
+    said = " ".join(proof_lines(nothing))
+    assert "the workload fails even with every capability" in said
+    assert ("--no-isolate" in said) is (isolation == "command")

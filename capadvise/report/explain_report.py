@@ -173,7 +173,7 @@ def _certainty(need: Need) -> str:
     if need.uncertain:
         return f"Uncertain: {printable(need.uncertain)}."
     if need.verdict is Verdict.REQUIRED:
-        return "Proven by trial: without it, the health check failed."
+        return "Proven by trial: the workload was run without it, and failed."
     return {
         Proof.TRIAL: "Proven by trial: the program runs without it, and loses something.",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "

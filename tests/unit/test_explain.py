@@ -12,7 +12,7 @@ from capadvise.catalog import default
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.ways import EditPlace
-from capadvise.decide import ONLY_HEALTHCHECK, decide
+from capadvise.decide import ONLY_HEALTHCHECK, Verdict, decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Lost, Retried
@@ -254,3 +254,13 @@ def test_the_highest_risk_is_that_of_the_place() -> None:
     text = "\n".join(report_text(of(lock), CATALOG))
     assert "Highest risk: medium (IPC_LOCK)." in text
     assert "IPC_LOCK: medium risk." in text
+
+
+def test_no_health_check_is_said_to_have_failed_where_there_is_none() -> None:
+    told = of(replace(BIND, granted=True))
+    needs = [replace(need, verdict=Verdict.REQUIRED) for need in told.proposal.needs]
+    proposal = replace(told.proposal, needs=tuple(needs))
+    work = replace(told.workload, kind="oneshot", check=None)
+    text = "\n".join(report_text(replace(told, proposal=proposal, workload=work), CATALOG))
+    assert "Proven by trial: the workload was run without it, and failed." in text
+    assert "health check" not in text

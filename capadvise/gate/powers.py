@@ -194,7 +194,7 @@ def exposures(service: Service) -> Iterator[Finding]:
         before, after = _SAID.get(item.kind, ("it has", ""))
         what = f"{before} {printable(item.what)[:120]}{after}"
         severity = _severity(service, item)
-        yield service.finding(rule, item.what, what, why, remedy, severity=severity)
+        yield service.finding(rule, item.what, what, why, remedy, severity=severity, line=item.line)
 
 
 _SAID = {

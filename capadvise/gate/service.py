@@ -73,17 +73,18 @@ class Service:
             if isinstance(cap, Cap) and cap not in beaten and cap.short not in withheld:
                 yield name, cap
 
-    def place(self, what: str = "") -> tuple[str, int]:
-        """(file, line) where something was last written, else where the service begins."""
+    def place(self, what: str = "", at: int = 0) -> tuple[str, int]:
+        """(file, line) where something was last written, else where the service begins. ``at``: the
+        line that is meant, where the same stands in several."""
         for path, declared in reversed(self.written):
             exposed = ((item.what, item.line) for item in declared.exposed)
             lists = (
                 *(declared.lines, declared.unresolved, declared.unjudged, declared.variables),
                 exposed,
             )
-            for said, line in chain.from_iterable(lists):
-                if said == what:
-                    return path, line
+            places = [line for said, line in chain.from_iterable(lists) if said == what]
+            if places:
+                return path, at if at in places else places[0]
         path, declared = self.written[0]
         return path, declared.line
 
@@ -96,9 +97,10 @@ class Service:
         remedy: str,
         *,
         severity: Severity | None = None,
+        line: int = 0,
     ) -> Finding:
         """A finding at the place of ``at``, with the usual severity of its rule or another."""
-        path, line = self.place(at)
+        path, line = self.place(at, line)
         usual = RULES[rule].severity
         return Finding(
             rule, severity or usual, self.declared.service, path, line, what, why, remedy

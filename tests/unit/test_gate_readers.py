@@ -430,3 +430,21 @@ def test_a_bundle_need_not_say_its_version(path: str, text: str, kind: str | Non
 def test_a_group_that_controls_the_host_does_so_for_any_user(line: str, capsys: Out) -> None:
     write({"web.service": f"[Service]\nCapabilityBoundingSet=\nDynamicUser=yes\n{line}\n"})
     assert errors(capsys, "web.service")[0] == 1
+
+
+def test_what_stands_twice_is_found_at_both_lines(capsys: Out) -> None:
+    """An exception for the second accepted nothing."""
+    socket = "/var/run/docker.sock"
+    accept = "# capadvise: accept control-socket, reason: it is watched"
+    write(
+        {
+            "compose.yaml": "services:\n  a:\n    image: x\n    cap_drop: [ALL]\n    volumes:\n"
+            f"      - {{type: bind, source: {socket}, target: /a}} {accept}\n"
+            f"      - {{type: bind, source: {socket}, target: /b}} {accept}\n"
+        }
+    )
+    assert main(["check", "compose.yaml", "--strict"]) == 0
+    main(["check", "compose.yaml", "--no-inline", "--output", "github"])
+    out = capsys.readouterr().out
+    assert "line=6," in out
+    assert "line=7," in out

@@ -253,16 +253,14 @@ def _require_success(report: Report, *, new_check: bool) -> None:
             hint=how_to_check(report),
         )
     if (report.recording.succeeded is not True or report.was_stopped) and not new_check:
-        failed = report.recording.succeeded is False
+        how, hint = "was stopped, without a health check", how_to_check(report)
+        if report.recording.succeeded is False:
+            how, hint = "failed", "record a run that exits with 0, or pass a check that succeeds"
+        elif report.workload.check is not None:
+            how, hint = "ended before its health check passed", "pass a check that succeeds earlier"
         raise BadInput(
-            f"the recorded run {'failed' if failed else 'was stopped, without a health check'}, "
-            "so trials cannot tell success from failure",
-            hint=of_containers(report)
-            or (
-                "record a run that exits with 0, or pass a check that succeeds"
-                if failed
-                else how_to_check(report)
-            ),
+            f"the recorded run {how}, so trials cannot tell success from failure",
+            hint=of_containers(report) or hint,
         )
 
 

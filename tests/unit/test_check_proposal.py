@@ -53,3 +53,12 @@ def test_what_was_stopped_is_proven_by_a_check_while_it_runs(succeeded: bool | N
     assert with_check(stopped, "true").workload.kind == "daemon"
     ended = replace(run, succeeded=True, interrupted=False)
     assert with_check(replace(stopped, recordings=(ended,)), "true").workload.kind == "oneshot"
+
+
+def test_what_has_a_check_is_not_said_to_have_none() -> None:
+    """It ended before the check was tried."""
+    report = report_of(BIND)
+    run = replace(report.recording, succeeded=None)
+    work = replace(report.workload, kind="daemon", check="true")
+    with pytest.raises(BadInput, match="ended before its health check passed"):
+        job_of(replace(report, recordings=(run,), workload=work))

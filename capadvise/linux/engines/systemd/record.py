@@ -114,8 +114,10 @@ def run_unit(
         loop, subject = _loop(ready, command, unit, starts)
 
         def recordings() -> tuple[Recording, ...]:
-            scope = starts.scope or Scope(1, 0, 0)
-            return (loop.recording(scope, _held(unit, granted), subject.status),)
+            scope, status = starts.scope or Scope(1, 0, 0), subject.status
+            # What we stopped had run until then, and its manager says that it did not fail.
+            well = subject.ended_by_us and status == 0
+            return (loop.recording(scope, _held(unit, granted), status, healthy=well),)
 
         own_caps.keep()
         with under or nullcontext():

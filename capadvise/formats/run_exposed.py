@@ -30,9 +30,9 @@ _ELSEWHERE = {
 
 def exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
     """All of a command line's. Of several --userns the last counts."""
-    userns = [option for option in options if option.name == "userns"]
-    for option in options:
-        if option not in userns[:-1] or option is userns[-1]:
+    last = {option.name: at for at, option in enumerate(options)}
+    for at, option in enumerate(options):
+        if option.name != "userns" or at == last["userns"]:
             yield from of_option(option.name, option.value or "", line)
 
 

@@ -102,7 +102,8 @@ def _any_case(value: Any) -> dict[str, Any]:
     return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
-_KEYS = r"""["'](?:kind|apiVersion|items|services|ociVersion|process)["']\s*:|\\u00"""
+_KEYS = ("kind", "apiVersion", "items", "services", "ociVersion", "process")
+_WRITTEN_KEYS = rf"""["'](?:{"|".join(_KEYS)})["']\s*:|\\u00"""
 
 
 def can_be_ours(text: str) -> bool:
@@ -110,10 +111,8 @@ def can_be_ours(text: str) -> bool:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return re.search(_KEYS, text) is not None
-    return isinstance(value, dict) and not value.keys().isdisjoint(
-        ("kind", "apiVersion", "items", "services", "ociVersion", "process")
-    )
+        return re.search(_WRITTEN_KEYS, text) is not None
+    return isinstance(value, dict) and not value.keys().isdisjoint(_KEYS)
 
 
 def is_compose(path: str, text: str) -> bool:

@@ -259,8 +259,9 @@ class ImpliedNeeds:
         processes for the sake of these (lsof, fuser) goes through thousands."""
         if not is_descriptor(file) or looked_into in self._descriptors:
             return False
-        if len(self._descriptors) < _PROCESSES:
-            self._descriptors.add(looked_into)
+        if len(self._descriptors) >= _PROCESSES:
+            self._descriptors.clear()
+        self._descriptors.add(looked_into)
         return True
 
     def _comes_by_all(self, lookup: Lookup) -> bool:

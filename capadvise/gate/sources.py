@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from capadvise.errors import BadInput
-from capadvise.formats import quadlet
+from capadvise.formats import compose_names, quadlet
 from capadvise.formats.manifests import REFERRING
 from capadvise.formats.yaml_reader import Documents, is_null
 from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Scalar, ambiguous, entries, target
@@ -194,8 +194,7 @@ def read_besides(path: str) -> tuple[str, ...]:
     compose reads only the first."""
     place = PurePath(path)
     if place.stem in COMPOSE_NAMES:
-        overrides = [escape(str(place.with_name(name))) for name in OVERRIDES]
-        return tuple(f"{name}.{suffix}" for name in overrides for suffix in ("yml", "yaml"))
+        return tuple(escape(str(place.with_name(name))) for name in compose_names.OVERRIDES)
     return tuple(f"{escape(folder)}/*.conf" for folder in drop_in_folders(path))
 
 

@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.errors import CapadviseError
+from capadvise.formats.compose_names import FILES, OVERRIDES
 from capadvise.target import Target
 
 if TYPE_CHECKING:
     from capadvise.formats.declared import Declared
 
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""In the order in which compose looks for them, in each folder from the current one upwards."""
-_OVERRIDES = tuple(
-    f"{stem}.override.{ending}"
-    for stem in ("compose", "docker-compose")
-    for ending in ("yml", "yaml")
-)
-"""In its order, too: it reads the first."""
 _MOST = 64
 """Files that are read."""
 
@@ -67,9 +60,9 @@ def _files(target: Target, environment: Mapping[str, str]) -> Iterator[str]:
         yield from given.split(environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
         return
     for folder in (Path(target.cwd), *Path(target.cwd).parents):
-        there = [name for name in _NAMES if (folder / name).is_file()]
+        there = [name for name in FILES if (folder / name).is_file()]
         if there:
-            overrides = [name for name in _OVERRIDES if (folder / name).is_file()]
+            overrides = [name for name in OVERRIDES if (folder / name).is_file()]
             yield from (
                 os.path.relpath(folder / name, target.cwd) for name in there[:1] + overrides[:1]
             )

@@ -3,6 +3,7 @@ where the recording shows no harm; and it changes nobody else unasked."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def test_kubernetes(context: str, expected: list[str]) -> None:
     assert "Unconfined" not in new
     assert "privileged: true" not in new
     assert FORMATS["kubernetes"].read(new)[0].no_new_privileges
+
+
+@pytest.mark.parametrize("context", ["", ',"securityContext":{"privileged":true}'])
+def test_json_stays_json(context: str) -> None:
+    start = '{"kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"x"'
+    pod = json.loads(patched("kubernetes", f"{start}{context}}}]}}}}"))
+    made = pod["spec"]["containers"][0]["securityContext"]
+    assert made["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 @pytest.mark.parametrize("language", ["compose", "kubernetes"])

@@ -29,8 +29,8 @@ class Listing:
     tag: str | None = None
 
 
-Tree = str | Listing | dict[str, "Tree"]
-"""What to write. A str is YAML already."""
+Tree = str | Item | Listing | dict[str, "Tree"]
+"""What to write. A str is YAML already; an item gets the quotes that stand around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,13 @@ def comment(item: Item) -> str:
 
 def flow(tree: Tree, quote: str = "") -> str:
     """The same on one line, without comments. With ``"`` as the quote it is JSON."""
+    if isinstance(tree, Item):
+        return quote + tree.text + quote
     if isinstance(tree, dict):
         return "{" + ", ".join(entry(key, item, quote) for key, item in tree.items()) + "}"
     if isinstance(tree, Listing):
         tag = f"{tree.tag} " if tree.tag else ""
-        return f"{tag}[{', '.join(quote + item.text + quote for item in tree.items)}]"
+        return f"{tag}[{', '.join(flow(item, quote) for item in tree.items)}]"
     return tree
 
 

@@ -92,7 +92,7 @@ def _kubernetes(body: str, service: str, declared: Declared, snippet: Snippet) -
         wanted[_ESCALATION] = "false"
     pod = entries(container.pod).get("securityContext")
     if snippet.default_seccomp and not any(map(_has_filter, (context, pod))):
-        wanted[_SECCOMP] = {"type": "RuntimeDefault"}
+        wanted[_SECCOMP] = {"type": Item("RuntimeDefault")}
     if snippet.privileged and _PRIVILEGED not in dict(declared.lines):
         wanted[_PRIVILEGED] = "false"
     if not wanted:

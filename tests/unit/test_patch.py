@@ -686,6 +686,21 @@ def test_what_no_patch_can_give_is_refused(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("add", ["!reset []", "!override [NET_ADMIN]", "!override []"])
+@pytest.mark.parametrize("caps", [(), ("CHOWN",)])
+def test_what_an_override_keeps_from_another_file_it_keeps_still(
+    add: str, caps: tuple[str, ...]
+) -> None:
+    text = f"services:\n  web:\n    cap_drop: !reset null\n    cap_add: {add}\n    ports: [80]\n"
+    done = patch("compose", text, "web", caps)
+    new = done.text
+    assert not any("overrides" in note for note in done.notes)
+    assert re.search(r"^    cap_drop: !override$", new, re.MULTILINE), new
+    assert re.search(r"^    cap_add: !(override|reset)\b", new, re.MULTILINE), new
+    assert "!reset" not in new or not caps
+    assert patch("compose", new, "web", caps).text == new
+
+
 def test_a_patch_without_effect_is_refused() -> None:
     """Whatever a patcher does: what its reader does not see is not written."""
 

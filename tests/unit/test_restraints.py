@@ -49,6 +49,14 @@ def patched(language: str, text: str, service: str | None = None) -> str:
         ),
         ("    security_opt: [no-new-privileges]\n", "    security_opt: [no-new-privileges]\n"),
         ("    security_opt: []\n", "    security_opt:\n      - no-new-privileges:true\n"),
+        (
+            "    security_opt: !reset [a=b]\n",
+            "    security_opt: !override\n      - no-new-privileges:true\n",
+        ),
+        (
+            "    security_opt: !override [a=b]\n",
+            "    security_opt: !override\n      - a=b\n      - no-new-privileges:true\n",
+        ),
     ],
 )
 def test_compose(options: str, expected: str) -> None:

@@ -40,7 +40,7 @@ from capadvise.formats.yaml_tree import (
 
 _KEYS = ("cap_drop", "cap_add", "privileged")
 _ALL = Listing((Item("ALL"),))
-_OVERRIDE = "!override"
+OVERRIDE = "!override"
 
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
@@ -166,7 +166,7 @@ class _Plan:
         own = pair[1]
         if not isinstance(own, Sequence) or own.tag == "!reset":
             return None
-        fixed = own.tag == _OVERRIDE or tag is None
+        fixed = own.tag == OVERRIDE or tag is None
         texts = frozenset(item.text for item in want.items)
         if fixed and same(own, texts, as_docker_takes_it):
             return []
@@ -178,14 +178,17 @@ class _Plan:
 
     def insert_tag(self, pair: Pair) -> TextEdit:
         colon = self.doc.text.index(":", pair[0].end) + 1
-        return TextEdit(colon, colon, f" {_OVERRIDE}")
+        return TextEdit(colon, colon, f" {OVERRIDE}")
 
     def tag(self, key: str) -> str | None:
-        """Compose adds the lists of a service that is extended to those of the one that extends
-        it, unless told otherwise."""
+        """Compose adds the lists of a service that is extended, or of the file that this one
+        overrides, to its own, unless told otherwise. What this one tells already stays told."""
+        own = self.pair[1].own(key) if isinstance(self.pair[1], Mapping) else None
+        if own and own[1].tag in ("!reset", OVERRIDE):
+            return OVERRIDE
         for parent in _parents(self.services, self.pair[1]):
             if parent is None or names(entries(parent).get(key)):
-                return _OVERRIDE
+                return OVERRIDE
         return None
 
     def switch(
@@ -326,7 +329,7 @@ def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
         where = "in another file" if None in parents else "in this file"
         yield (
             f"{name} extends a service {where}, whose lists compose would merge into these: "
-            f"{_OVERRIDE} prevents that (Docker Compose 2.24.4 or later)"
+            f"{OVERRIDE} prevents that (Docker Compose 2.24.4 or later)"
         )
     yield from on_user(snippet, text(entries(node).get("user")))
     silent = "privileged" not in entries(node) and not plan.privileged
@@ -335,7 +338,7 @@ def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
             f"{name} was privileged when it was recorded, which this file does not say: if "
             "another one does, replace that by privileged: false"
         )
-    if plan.overrides:
+    if plan.overrides and plan.tag("cap_add") is None:
         yield (
             f"{name} has neither image nor build here: compose also applies the cap_add of the "
             "file that this one overrides"

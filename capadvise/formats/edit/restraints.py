@@ -66,9 +66,11 @@ def _compose(body: str, service: str, declared: Declared, snippet: Snippet) -> s
 
 def _with_option(doc: Document, node: Mapping) -> list[TextEdit]:
     own = node.own("security_opt")
-    said = names(entries(node).get("security_opt"))
+    tag = own[1].tag if own else None
+    said = [] if tag == "!reset" else names(entries(node).get("security_opt"))
     kept = [option for option in said if option.partition(":")[0].partition("=")[0] != _OPTION]
-    want = Listing((*map(Item, kept), Item(f"{_OPTION}:true")))
+    items = (*map(Item, kept), Item(f"{_OPTION}:true"))
+    want = Listing(items, compose.OVERRIDE if tag else None)
     siblings = [pair for key in ("cap_drop", "cap_add") if (pair := node.own(key))]
     after = max(siblings, key=lambda pair: pair[0].start, default=None)
     if own is None:

@@ -84,8 +84,13 @@ def wrapper_text(function: str) -> Iterator[str]:
 
 def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:
     """What is known of the places where this function asks."""
+    what = (
+        "stands where a call site would, for checks that the kernel was not seen making"
+        if ":" in function  # as in the values of recording.Origin, and in no kernel function
+        else "a kernel function that checks capabilities"
+    )
     times = f"; the catalog has {len(rules)} rules for it" if len(rules) > 1 else ""
-    yield from paragraph(f"{function}: a kernel function that checks capabilities{times}.", "")
+    yield from paragraph(f"{function}: {what}{times}.", "")
     for rule in rules:
         yield ""
         yield from _rule(rule, _scope(rule, function, catalog), catalog)

@@ -15,7 +15,7 @@ from capadvise.catalog.ways import EditPlace
 from capadvise.decide import ONLY_HEALTHCHECK, Verdict, decide
 from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
-from capadvise.recording import Check, Lost, Retried
+from capadvise.recording import Check, Lost, Origin, Retried
 from capadvise.report.explain import capability_text
 from capadvise.report.explain_facts import ways_out
 from capadvise.report.explain_place import known
@@ -264,3 +264,9 @@ def test_no_health_check_is_said_to_have_failed_where_there_is_none() -> None:
     text = "\n".join(report_text(replace(told, proposal=proposal, workload=work), CATALOG))
     assert "Proven by trial: the workload was run without it, and failed." in text
     assert "health check" not in text
+
+
+def test_what_stands_for_a_call_site_is_not_called_a_kernel_function() -> None:
+    for origin in (Origin.HOLDER, Origin.AUDIT):
+        heading = " ".join(site_text(origin, rules_of(origin, CATALOG), CATALOG)).split(".")[0]
+        assert "kernel function" not in heading, origin

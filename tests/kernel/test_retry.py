@@ -124,6 +124,14 @@ def test_the_program_notices_nothing(tmp_path: Path, name: str, how: str) -> Non
     assert needed(report) == BEHAVIOURS.get(name, "")
 
 
+def test_who_has_its_calls_answered_by_another_runs_with_its_own_set(tmp_path: Path) -> None:
+    """Such a call stops for the other one only: it was refused, and never tried again."""
+    done, report = retry(fresh(tmp_path / "w"), sys.executable, PROGRAM, "listener", alone=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("ok\n", "", 0)
+    assert needed(report) == "CHOWN"
+    assert "seccomp listener" in " ".join(report["recordings"][0]["cautions"])
+
+
 NICER = "import os; os.setpriority(os.PRIO_PROCESS, 0, -5)"
 BIND = "import socket; socket.socket().bind(('127.0.0.1', 81))"
 

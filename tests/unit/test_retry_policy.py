@@ -244,6 +244,16 @@ def test_a_filter_that_cannot_be_suspended_is_the_last_that_is_changed(
     assert (thread.filtered, thread.injection_disabled) == ((action is FULL),) * 2
 
 
+def test_who_lets_another_answer_its_calls_keeps_its_set() -> None:
+    """They do not stop for us then: refused, they would not be tried again."""
+    run = Run()
+    thread = run.thread("seccomp", (1, 8))  # SECCOMP_FILTER_FLAG_NEW_LISTENER
+    assert run.policy.entered(thread) == FULL
+    run.finished(thread, 5)
+    assert thread.injection_disabled
+    assert run.said("listener") == ["prog"]
+
+
 def test_messages_to_the_kernel_are_sent_with_all() -> None:
     run = Run()
     thread = run.thread("socket", (16, 3, 0), proc=Proc(links={5: "socket:[9]", 6: "socket:[8]"}))

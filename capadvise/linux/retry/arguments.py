@@ -25,6 +25,8 @@ _CHOWN = {"chown": 1, "lchown": 1, "fchown": 1, "fchownat": 2}
 """Calls that give a file another owner, and where the new one stands."""
 _GROUPS = 65536  # NGROUPS_MAX, linux/limits.h
 _SET_SECCOMP, _SET_MODE = 22, (0, 1)
+_NEW_LISTENER = 1 << 3
+"""SECCOMP_FILTER_FLAG_NEW_LISTENER of linux/seccomp.h."""
 
 
 def asks_for_set_gid(thread: Thread) -> bool:
@@ -84,6 +86,13 @@ def installs_filter(thread: Thread) -> bool:
     if thread.call.name == "prctl":
         return thread.args[0] == _SET_SECCOMP
     return thread.args[0] in _SET_MODE
+
+
+def makes_listener(thread: Thread) -> bool:
+    """Whether its filter lets another process answer its calls (SECCOMP_USER_NOTIF). Those calls do
+    not stop at our filter: the kernel heeds the answer that ranks higher."""
+    assert thread.call is not None
+    return thread.call.name == "seccomp" and bool(thread.args[1] & _NEW_LISTENER)
 
 
 def can_mean(thread: Thread, code: int) -> bool:

@@ -13,6 +13,7 @@ from capadvise.linux.retry.arguments import (
     installs_filter,
     is_silent,
     link,
+    makes_listener,
     makes_namespace,
     opens_pseudo,
     sent,
@@ -91,6 +92,11 @@ class Bookkeeping:
     def is_netlink(self, thread: Thread) -> bool:
         """Whether a send goes to the kernel."""
         return bool(self.netlink) and link(thread, thread.args[0]) in self.netlink
+
+    def is_last_change(self, thread: Thread) -> bool:
+        """Whether it installs a filter under which its sets cannot be changed, or its calls do not
+        stop."""
+        return installs_filter(thread) and (not self.tree.can_suspend or makes_listener(thread))
 
     def succeeded(self, thread: Thread, result: int) -> None:
         """Take note of what a call has changed."""
@@ -187,11 +193,12 @@ class Bookkeeping:
         if not installs_filter(thread):
             return
         everyone = thread.call.name == "seccomp" and thread.args[1] & 1
+        if makes_listener(thread):
+            self.evidence.tell_once(listener=thread.program)
         for other in self.tree.threads.values():
             if other is thread or (everyone and other.process is thread.process):
                 other.filtered = True
-                if not self.tree.can_suspend:
-                    other.injection_disabled = True
+                other.injection_disabled |= self.is_last_change(thread)
 
 
 def _nothing(thread: Thread, result: int) -> None:

@@ -228,6 +228,8 @@ _CAUTIONS = {
     "let_go": "{} was detached so that the target could trace it: it ran with all its capabilities",
     "injection_disabled": "{} could not be made to change its capability sets: some of its "
     "calls were not tried",
+    "listener": "{} lets another process answer its system calls (a seccomp listener): from then "
+    "on it ran with all its capabilities, and none of its calls was tried",
     "other_calls": "{} makes system calls of another architecture: they were refused, and what "
     "they need was not observed. Run it without --retry",
     "unknown": "{} succeeded with all capabilities, but with none of the likely ones alone",

@@ -25,7 +25,6 @@ from capadvise.linux.retry.arguments import (
     asks_for_set_gid,
     can_mean,
     changes_nothing,
-    installs_filter,
     is_silent,
     makes_namespace,
     mode_now,
@@ -143,7 +142,7 @@ class Policy:
             case Handling.NAMESPACE:
                 return makes_namespace(thread)
             case Handling.SECCOMP:
-                return not self.tree.can_suspend and installs_filter(thread)
+                return self.bookkeeping.is_last_change(thread)
         return False
 
     # ------------------------------------------------------------------ after a call

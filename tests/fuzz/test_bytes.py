@@ -57,7 +57,7 @@ MESSAGES = b"".join(
         {"traces": "gdb"},
         {"io_uring": True},
         {"counts": [[1, 3, 1]]},
-        {"refusals": [["mount", "EPERM", "mount", 2]]},
+        {"refusals": [["mount", "EPERM", "mount", [21], 2]]},
     )
 )
 

@@ -9,8 +9,10 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,10 +29,12 @@ from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.launch import read_filter, send_filter, start_tracer
 from capadvise.linux.retry.thread import after_uids, is_pseudo
 from capadvise.linux.supervise import guardian
-from capadvise.recording import Check, Namespace, Retried
+from capadvise.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried
+from capadvise.refused import refusals
 from tests.support import bpf
 from tests.support.cost import loaded
 from tests.support.recordings import HOST, recording
+from tests.support.recordings import check as checked
 
 ARCH = bpf.X86_64
 DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETUID, NET_ADMIN, SYS_ADMIN = 1, 2, 4, 7, 12, 21
@@ -360,7 +364,7 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     evidence.tell_once(own_set=["capsh", 1])
     evidence.tell_once(own_set=["bird", 3])
     evidence.tell_once(traces="gdb")
-    evidence.finish({("mount", "EPERM", "mount"): 2})  # type: ignore[arg-type]
+    evidence.finish(Counter({("mount", "EPERM", "mount", ()): 2}))
     os.close(listener.write_fd)
     listener.read()
     listener.finish()
@@ -373,6 +377,45 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
     assert [(item.syscall, item.count) for item in got.refused_calls] == [("mount", 2)]
     assert got.fixed_capsets == (("bird", frozenset({Cap(0), Cap(1)})),)
     assert "gdb traces other processes" in got.cautions[0]
+
+
+def test_who_refused_is_known_of_retried_calls_too() -> None:
+    """Tries are refused for want of a capability: the tracer tells which refusals stood. What
+    nothing but the observer saw no try could have changed."""
+    listener = Listener(every_call=False)
+    stood: dict[tuple[str, str, str, tuple[int, ...]], int] = {
+        ("openat", "EACCES", "cat", (2, 1)): 3,
+        ("openat", "EPERM", "touch", ()): 1,
+        ("unlinkat", "EPERM", "rm", ()): 1,
+    }
+    tell = partial(json_lines.send, listener.write_fd)
+    EvidenceLog(tell, lambda: 1.0).finish(Counter(stood))
+    os.close(listener.write_fd)
+    listener.read()
+    asked = [
+        replace(
+            checked(cap, "capable_wrt_inode_uidgid generic_permission", "openat"), granted=False
+        )
+        for cap in ("DAC_READ_SEARCH", "DAC_OVERRIDE")
+    ]
+    tries = DeniedCheck(Cap.parse("CHOWN"), ("setattr_prepare",), Namespace.TARGET)
+    seen = replace(
+        RECORDING,
+        host=replace(RECORDING.host, observer="tracepoint+retry"),
+        checks=tuple(replace(item, program="cat", uid=7) for item in asked),
+        refused_calls=(
+            RefusedCall("fchownat", "EPERM", "chown", 1, 0, entered=False),
+            RefusedCall("fchownat", "EPERM", "chown", 1, 0, entered=True, denied=(tries,)),
+            RefusedCall("unlinkat", "EPERM", "rm", 1, 0),
+        ),
+    )
+    judged = refusals(listener.merged(seen), default(), None)
+    assert [(item.syscall, item.program, item.by, item.count) for item in judged] == [
+        ("fchownat", "chown", RefusedBy.SECCOMP, 1),
+        ("openat", "cat", RefusedBy.MODE, 3),
+        ("openat", "touch", RefusedBy.UNKNOWN, 1),
+        ("unlinkat", "rm", RefusedBy.UNKNOWN, 1),
+    ]
 
 
 @pytest.mark.parametrize(

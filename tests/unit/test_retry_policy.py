@@ -408,7 +408,7 @@ def test_what_nothing_helps_is_refused_as_with_all() -> None:
     actions = run.finished(run.thread("openat"), *["EACCES"] * 11)
     assert actions[-1] is RESUME
     assert WITH_ALL in actions
-    assert run.tree.refusals == {("openat", "EACCES", "prog"): actions.count(RESUME)}
+    assert run.tree.refusals == {("openat", "EACCES", "prog", ()): actions.count(RESUME)}
     assert run.facts == []
 
 

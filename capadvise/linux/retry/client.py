@@ -15,6 +15,7 @@ from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry.messages import MESSAGES, decoded
 from capadvise.recording import (
     Check,
+    DeniedCheck,
     Namespace,
     Recording,
     RefusedBy,
@@ -39,7 +40,7 @@ class Listener(json_lines.Hearing):
         """It told all that it had to tell."""
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
-        self._refusals: list[tuple[str, str, str, int]] = []
+        self._refusals: list[tuple[str, str, str, list[int], int]] = []
         self._own_sets: dict[tuple[str, int], bool] = {}
         """What programs set with capset(2), and whether they had looked at what they hold."""
         self._handed: set[tuple[str, int]] = set()
@@ -118,7 +119,7 @@ class Listener(json_lines.Hearing):
             case "counts":
                 self._counts = {number: (count, raised) for number, count, raised in value}
             case "refusals":
-                self._refusals = [tuple(item) for item in value]
+                self._refusals = list(map(tuple, value))
                 self.lossless = True
             case "own_set":
                 self._own_sets.setdefault(tuple(value), value[0] in self._looked)
@@ -149,9 +150,13 @@ class Listener(json_lines.Hearing):
         return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in by_cap.values())
 
     def merged(self, recording: Recording) -> Recording:
-        """The recording with what retries showed. Refusals that an observer saw meanwhile are those
-        of our tries: the tracer's account takes their place."""
+        """The recording with what retries showed. Of the refusals that an observer saw meanwhile,
+        those for want of a capability are our tries: the tracer's account takes their place. The
+        others are nothing that a try could change, and many never stop a thread (a seccomp filter
+        that answers, a read-only mount)."""
         first = len(recording.checks) + 1
+        seen = tuple(call for call in recording.refused_calls if not call.denied)
+        known = {(call.syscall, call.errno, call.program) for call in seen}
         return replace(
             recording,
             checks=(
@@ -161,9 +166,13 @@ class Listener(json_lines.Hearing):
                     for number, fact in enumerate(self._facts.values(), first)
                 ),
             ),
-            refused_calls=tuple(
-                RefusedCall(call, code, program, count, told=Told(RefusedBy.UNKNOWN, ""))
-                for call, code, program, count in sorted(self._refusals)
+            refused_calls=(
+                *seen,
+                *(
+                    _refused_call(recording, *row)
+                    for row in sorted(self._refusals)
+                    if row[:3] not in known or row[3]
+                ),
             ),
             audit=(),
             fixed_capsets=(*recording.fixed_capsets, *self._fixed_capsets(recording)),
@@ -211,6 +220,22 @@ class Listener(json_lines.Hearing):
             together=tuple(Cap(cap) for cap in fact["together"]),
             args=() if fact["changes"] else (("changes", 0),),
         )
+
+
+def _refused_call(
+    recording: Recording, call: str, code: str, program: str, caps: list[int], count: int
+) -> RefusedCall:
+    """A refusal that stood. What the kernel denied then, an observer has seen with its site."""
+    asked = {
+        check.cap: check
+        for check in recording.checks
+        if not check.granted and (check.syscall, check.program) == (call, program)
+    }
+    if not caps or not asked.keys() >= {*map(Cap, caps)}:
+        return RefusedCall(call, code, program, count, told=Told(RefusedBy.UNKNOWN, ""))
+    checks = [asked[Cap(cap)] for cap in caps]
+    denied = tuple(DeniedCheck(check.cap, check.site, check.ns) for check in checks)
+    return RefusedCall(call, code, program, count, checks[-1].uid, True, denied)
 
 
 _IN_NAMESPACE = (

@@ -76,7 +76,7 @@ class EvidenceLog:
         if number is not None:
             self._raised[number] += 1
 
-    def finish(self, refusals: Counter[tuple[str, str, str]]) -> None:
+    def finish(self, refusals: Counter[tuple[str, str, str, tuple[int, ...]]]) -> None:
         """Tell the counts."""
         self.tell({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
         self.tell({"refusals": [[*key, count] for key, count in refusals.items()]})

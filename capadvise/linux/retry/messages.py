@@ -93,7 +93,7 @@ _KINDS: Mapping[str, Is] = {
     "started": _is_time,
     "fact": _is_fact,
     "counts": _list_of(_row_of(_is_number, _is_number, _is_number)),
-    "refusals": _list_of(_row_of(_is_word, _is_word, _is_text, _is_number)),
+    "refusals": _list_of(_row_of(_is_word, _is_word, _is_text, _list_of(_is_cap), _is_number)),
     "own_set": _row_of(_is_text, _is_mask),
     "handed": _row_of(_is_text, _is_mask),
     "looked": _is_text,

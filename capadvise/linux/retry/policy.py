@@ -211,10 +211,10 @@ class Policy:
     def _further(self, thread: Thread, attempts: Attempts) -> tuple[int, ...]:
         """What the kernel checked for only when it had what was raised: the same error, for another
         reason (a chown of another's set-id file: CHOWN, then FOWNER)."""
-        denied = self.refused_since(thread.tid, thread.began) or ()
+        denied = thread.denied = self.refused_since(thread.tid, thread.began)
         missing = thread.virtual & ~thread.effective
         known = (*attempts.candidates, SYS_ADMIN)
-        return tuple(cap for cap in denied if cap not in known and missing >> cap & 1)
+        return tuple(cap for cap in denied or () if cap not in known and missing >> cap & 1)
 
     @staticmethod
     def _begin(
@@ -242,7 +242,7 @@ class Policy:
             return None
         if row is None and code not in _PERMISSION:
             return None
-        denied = self.refused_since(thread.tid, thread.began)
+        denied = thread.denied = self.refused_since(thread.tid, thread.began)
         candidates = order(row or (), denied, SYS_ADMIN, in_table=row is not None)
         if denied is not None and not candidates:
             return None if not self.in_namespace else tuple(row or ())
@@ -282,7 +282,8 @@ class Policy:
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
         if attempts.error in _PERMISSION:
-            self.tree.refusals[thread.call.name, name, thread.program] += 1
+            denied = tuple(dict.fromkeys(thread.denied or ()))
+            self.tree.refusals[thread.call.name, name, thread.program, denied] += 1
         if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
             self.evidence.tell_once(traces=thread.program)
             return

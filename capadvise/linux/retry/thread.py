@@ -145,6 +145,8 @@ class Thread:
     """Nanoseconds (CLOCK_MONOTONIC) at the entry."""
     path: bytes = b""
     attempts: Attempts | None = None
+    denied: list[int] | None = None
+    """What the kernel denied its call when it failed last; None: nobody listened."""
     proven: tuple[tuple[int, int], ...] = ()
     """(capability, errno without it) that this call was already shown to need: its refusal
     changed to another one."""

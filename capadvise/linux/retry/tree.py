@@ -21,8 +21,9 @@ class Tree:
     """The target's user namespace, as /proc names it."""
     can_suspend: bool = True
     """Seccomp filters of the target's can be kept from being asked about our capsets."""
-    refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(call, error, program) → how often a refusal stood."""
+    refusals: Counter[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=Counter)
+    """(call, error, program, capabilities that the kernel denied it then) → how often a refusal
+    stood."""
 
     def add(self, tid: int, proc: StoppedProcess) -> Thread:
         """A process of one thread, of which nothing is known yet."""

@@ -67,6 +67,8 @@ Round = tuple[Step, ...]
 """What is done from a start to the stop that follows; neither of the two is in it."""
 _CHECK = Step(Act.CHECK)
 ONE_START = (Step(Act.START), _CHECK, Step(Act.STOP))
+TWO_RUNS = (Step(Act.START), _CHECK) * 2
+"""Of a oneshot that keeps its data: what prepares a volume does so at each start of a project."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
-from capadvise.workload import Act, Workload, implicit_check
+from capadvise.workload import TWO_RUNS, Act, Workload, implicit_check
 
 _LONGEST = 100
 """Characters of a health check that are shown."""
@@ -31,8 +31,9 @@ def tested_lines(report: Report) -> Iterator[str]:
 
 
 def _trial(workload: Workload) -> str:
-    if workload.kind == "oneshot" and workload.steps is None:
-        return "one run, judged by " + (
+    if workload.kind == "oneshot" and workload.steps in (None, TWO_RUNS):
+        runs = "one run" if workload.steps is None else "two runs, on the same data"
+        return f"{runs}, judged by " + (
             "its exit status" if workload.check is None else f"its health check{_check(workload)}"
         )
     if workload.steps is None:

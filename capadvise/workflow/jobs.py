@@ -23,7 +23,7 @@ from capadvise.report.model import Report
 from capadvise.workflow.check_proposal import CHECKS, how_to_check, with_check
 from capadvise.workflow.notice import notice
 from capadvise.workflow.started_containers import of_containers
-from capadvise.workload import Workload
+from capadvise.workload import TWO_RUNS, Workload
 
 _SHARED = (
     "the trials share everything with this machine: mounts, network, host name, IPC, and every "
@@ -187,7 +187,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     unread = standard_input.cautions(before or {}, of_container=True) if invocation.reads else ()
     return Job(
         argv,
-        work,
+        _runs(work, again=bool(data) and invocation.verb == "compose up"),
         "container",
         cwd=target.cwd,
         service=target.service,
@@ -204,6 +204,12 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         ),
         userns=ways.userns,
     )
+
+
+def _runs(work: Workload, *, again: bool) -> Workload:
+    """``again``: the same command starts the same container again, on the same data."""
+    asked = work.kind == "daemon" or work.steps is not None
+    return replace(work, steps=TWO_RUNS) if again and not asked else work
 
 
 def _wanted(there: Sequence[str], ways: Ways) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from capadvise.linux.trials import choices, runner
 from capadvise.linux.trials.runner import Part, SoFar
 from capadvise.linux.trials.stop import Stop
 from capadvise.outcome import TrialOutcome
-from capadvise.workload import ONE_START
+from capadvise.workload import ONE_START, TWO_RUNS
 
 _SHORTEST_STILL = 3.0
 """Seconds that one may stand still at least, before it is given up."""
@@ -121,13 +121,15 @@ def _as_far_as_it_passes(
     everything = runner.everything(job)
     part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
-    if outcome.passed or not evidence.rounds_passed or job.workload.steps is not None:
+    unasked = job.workload.steps in (None, TWO_RUNS)
+    if outcome.passed or not evidence.rounds_passed or not unasked:
         return job, part, []
     caution = (
         f"a second start fails even with every capability ({outcome.why}): only the "
         "first one is proven"
     )
-    job = replace(job, workload=replace(job.workload, steps=ONE_START))
+    once = ONE_START if job.workload.kind == "daemon" else None
+    job = replace(job, workload=replace(job.workload, steps=once))
     return job, runner.run_once(job, everything, stop), [caution]
 
 

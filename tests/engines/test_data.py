@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.support.containers import BOX, ENVIRONMENT, MARK, call, record, trials_of
-from tests.support.runs import CAPADVISE
+from tests.support.runs import CAPADVISE, Result
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes")]
@@ -53,6 +54,36 @@ def test_a_proof_on_a_new_volume_covers_the_second_start(volume: str, tmp_path: 
     assert needs["CAP_FOWNER"] == ["later-start"]
     assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"
     assert not trials_of(BOX)
+
+
+def _prepared(folder: Path, script: str) -> Result:
+    """Of a service that ends by itself, and is started again with its project."""
+    service = {"image": BOX, "network_mode": "none", "command": ["sh", "-c", script]}
+    project = {
+        "services": {"init": {**service, "volumes": ["data:/data"]}},
+        "volumes": {"data": {}},
+    }
+    (folder / "compose.yaml").write_text(yaml.safe_dump({"name": f"{MARK}-prepared", **project}))
+    words = ("docker", "compose", "up")
+    try:
+        seen = record(folder / "r", *words, options=("--prove",), cwd=folder)
+        return replace(seen, report=json.loads((folder / "r" / "init.json").read_text()))
+    finally:
+        docker("volume", "rm", "--force", f"{MARK}-prepared_data")
+
+
+def test_what_prepares_a_volume_is_proven_over_two_runs(tmp_path: Path) -> None:
+    seen = _prepared(tmp_path, "echo x >> /data/f && chown 5 /data/f")
+    assert seen.floor == {"CHOWN", "DAC_OVERRIDE"}, seen.stderr
+    needs = {need["cap"]: need["phases"] for need in seen.report["needs"]}
+    assert needs["CAP_DAC_OVERRIDE"] == ["later-start"]
+
+
+def test_what_works_but_once_is_proven_once(tmp_path: Path) -> None:
+    seen = _prepared(tmp_path, "mkdir /data/f && chown 5 /data/f")
+    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.report["workload"]["steps"] is None
+    assert "a second start fails even with every capability" in " ".join(seen.stderr.split())
 
 
 def test_a_proof_on_data_that_was_there_covers_a_new_host_too(volume: str, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from capadvise.formats.snippet import Snippet
 
 def render(snippet: Snippet) -> str:
     """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
+    file = "PROGRAM: the file that the container or the unit runs; of a container, in its image"
     notes = (
+        *([file] if snippet.by_manager else []),
         "for users other than root; a script has its interpreter's, and no_new_privs makes them "
         "void",
         snippet.setcap_tried or SETCAP_UNTRIED,
@@ -23,6 +25,8 @@ def render(snippet: Snippet) -> str:
 
 def _file(snippet: Snippet) -> str:
     """The program behind a name and behind links: setcap takes only the file itself."""
+    if snippet.by_manager:
+        return "PROGRAM"
     program = snippet.argv[0] if snippet.argv else snippet.name
     if "/" in program:
         return f'"$(readlink -f -- {shell.quote(program)})"'

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from capadvise.errors import BadInput
 from capadvise.formats import shell
 from capadvise.formats.comments import comment
 from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:
-    """One command, to be run as root."""
+    """One command, to be run as root. Raises BadInput for what another program starts."""
+    if snippet.by_manager:
+        raise BadInput(
+            f"setpriv would restrict {shell.join(snippet.argv[:1])}, not what that starts",
+            hint="--format docker, podman, compose or systemd restricts a container or a unit",
+        )
     added = "".join(f",+{cap.short.lower()}" for cap, _ in snippet.caps)
     # libcap-ng's spelling: lower case without prefix, and ``cap_55`` where there is no name.
     # Root gets what is bounding; others keep what is inheritable and ambient.

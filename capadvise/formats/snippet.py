@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from capadvise.caps import NAMES, Cap, CapSet, parse_set
@@ -14,6 +15,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need
 from capadvise.errors import BadInput
+from capadvise.formats.client_options import CLIENTS
 from capadvise.formats.comments import PORT_START, SETCAP_TRIED, comment, one_line
 from capadvise.formats.object_names import POD_SPEC, is_object_name
 from capadvise.hardening import NO_NEW_PRIVILEGES
@@ -22,7 +24,7 @@ from capadvise.recording import Namespace
 from capadvise.report.escape import printable
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
-from capadvise.target import is_user
+from capadvise.target import Target, is_user
 from capadvise.workload import needs_no_port_below
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Snippet:
     """The container began as the user that its image or its configuration sets."""
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
+    by_manager: bool = False
+    """That command is one to an engine or to systemd, which start the program itself."""
     host_network: bool = False
     """It has the machine's network, of which no container may change a setting."""
     privileged: bool | None = None
@@ -170,6 +174,7 @@ def snippet_of(
         of_process=report.target.kind == "process",
         own_user=_has_own_user(report),
         argv=report.target.argv,
+        by_manager=_is_by_manager(report.target),
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),
         no_new_privileges=_no_new_privileges(report),
@@ -214,6 +219,12 @@ def _on_host_network(report: Report) -> bool:
     sharing = report.posture.namespaces.get("net")
     said = {"--network=host", "--net=host"} & set(report.target.argv)
     return report.target.kind == "container" and (sharing is Sharing.HOST or bool(said))
+
+
+def _is_by_manager(target: Target) -> bool:
+    """``docker run``, ``systemctl restart``; of what was attached to, it is the process's own."""
+    is_client = not CLIENTS.isdisjoint(PurePath(word).name for word in target.argv)
+    return target.kind == "unit" or (target.kind == "container" and is_client)
 
 
 def _has_own_user(report: Report) -> bool:

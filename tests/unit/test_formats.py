@@ -20,6 +20,7 @@ from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.target import Target
 from tests.support.golden import assert_golden
 from tests.support.recordings import report, snippet_with
 
@@ -286,6 +287,34 @@ def test_setcap_gets_the_file_behind_the_name(tmp_path: Path) -> None:
     script = f"PATH=$PATH:{tmp_path}; setcap() {{ printf '%s|' \"$@\"; }}; {text}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stdout == f"cap_net_bind_service=ep|{program}|"
+
+
+@pytest.mark.parametrize(
+    ("kind", "argv"),
+    [
+        ("container", ("docker", "run", "web")),
+        ("container", ("sudo", "-u", "ann", "/usr/bin/podman", "run", "web")),
+        ("container", ("docker-compose", "up")),
+        ("unit", ("systemctl", "restart", "web.service")),
+    ],
+)
+def test_a_client_is_not_the_program(kind: str, argv: tuple[str, ...]) -> None:
+    """With file capabilities, anybody's docker would have them; restricted, it starts the same."""
+    made = snippet_of(
+        replace(report(), target=Target(kind, "web", argv, "/", "0:0")), BIND, default()
+    )
+    assert (
+        FORMATS["setcap"].render(made).splitlines()[-1] == "setcap cap_net_bind_service=ep PROGRAM"
+    )
+    with pytest.raises(BadInput, match="would restrict"):
+        FORMATS["setpriv"].render(made)
+
+
+def test_what_was_attached_to_is_its_own_program() -> None:
+    target = Target("container", "web", ("nginx", "-g", "daemon off;"), "/", "0:0")
+    made = snippet_of(replace(report(), target=target), BIND, default())
+    assert "-- nginx -g" in FORMATS["setpriv"].render(made)
+    assert "command -v -- nginx" in FORMATS["setcap"].render(made)
 
 
 def test_json_says_the_set() -> None:

@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 from capadvise import __version__
+from capadvise.decide import Proof, Verdict
 from capadvise.formats.snippet import Kept, Snippet
+from capadvise.report.risk import risk_of
+from capadvise.report.words import PROOFS, VERDICTS
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"low": "note", "medium": "warning", "high": "error", "root": "error"}
@@ -48,12 +51,12 @@ def _rule(kept: Kept) -> dict[str, Any]:
 
 
 def _result(snippet: Snippet, number: int, kept: Kept) -> dict[str, Any]:
-    risk = f"risk {kept.risk or 'unknown'}"
     more = [
         *([f"Without it: {kept.lost_without}."] if kept.lost_without else []),
         *([f"Uncertain: {kept.uncertain}."] if kept.uncertain else []),
     ]
-    said = f"{kept.cap.name} is {kept.verdict} ({risk}, proof: {kept.proof}): {kept.reason}."
+    verdict, proof = VERDICTS[Verdict(kept.verdict)], PROOFS[Proof(kept.proof)]
+    said = f"{kept.cap.name} is {verdict} ({risk_of(kept.risk)}; {proof}): {kept.reason}."
     return {
         "ruleId": kept.cap.name,
         "ruleIndex": number,

@@ -13,6 +13,7 @@ from capadvise.judge import Effect, Judged
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
 from capadvise.report.text import place_of
+from capadvise.report.words import VERDICTS
 
 SCHEMA = "capadvise.diff/1"
 
@@ -102,13 +103,14 @@ def diff_text(changes: Diff) -> Iterator[str]:
     if changes.floor is not None:
         yield from _set_text("Floor", changes.floor)
     for change in changes.verdicts:
-        text = f"{change.cap.short}: {change.before.verdict} → {change.after.verdict}"
+        before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
         reason = (
             change.before.reason
             if change.after.verdict is Verdict.UNUSED
             else (change.after.reason)
         )
-        yield from textwrap.wrap(f"{text}: {reason}", 80, subsequent_indent="    ")
+        text = f"{change.cap.short}: {before} → {after}: {reason}"
+        yield from textwrap.wrap(text, 80, subsequent_indent="    ")
     for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
             yield from textwrap.wrap(

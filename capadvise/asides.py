@@ -22,6 +22,8 @@ _KILL = Cap.parse("KILL")
 _SYS_NICE = Cap.parse("SYS_NICE")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
+_BLKFLSBUF = 0x1261
+"""linux/fs.h"""
 _COMM = 15
 """So much of a program's name is that of its process: TASK_COMM_LEN of linux/sched.h."""
 _QUOTED = 80
@@ -96,7 +98,22 @@ def _descriptors_aside(check: Check, context: Context) -> Aside | None:
 
 def likely_optional(check: Check, context: Context) -> str | None:
     """Why a program would have gone on without; None where nothing speaks for it."""
-    return _isolates_children(check, context) or _goes_on_refused(check, context)
+    return (
+        _flushes_a_device(check)
+        or _isolates_children(check, context)
+        or _goes_on_refused(check, context)
+    )
+
+
+def _flushes_a_device(check: Check) -> str | None:
+    """mkfs.xfs, parted and photorec flush the disk that they work on, and ignore a refusal. For
+    ``blockdev --flushbufs`` it is the job, which nothing else in the run tells."""
+    if check.syscall != "ioctl" or dict(check.args).get("cmd") != _BLKFLSBUF:
+        return None
+    return (
+        "likely optional: programs usually go on where they cannot flush a block device; "
+        "capadvise prove tells"
+    )
 
 
 def _isolates_children(check: Check, context: Context) -> str | None:

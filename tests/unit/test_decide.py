@@ -333,6 +333,16 @@ def test_namespaces_that_only_isolate_children_are_likely_optional(
     assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
 
 
+@pytest.mark.parametrize(("cmd", "optional"), [(0x1261, True), (0x125F, False), (None, False)])
+def test_flushing_a_block_device_is_likely_optional(cmd: int | None, optional: bool) -> None:
+    """BLKFLSBUF: photorec and mkfs.xfs flush what they work on; BLKRRPART is no flush."""
+    args = () if cmd is None else (("cmd", cmd),)
+    asked = replace(at("blkdev_common_ioctl", cap=Cap(21), syscall="ioctl"), args=args)
+    proposal = decide(recording(asked), default())
+    assert (Cap(21) in proposal.recommended) is not optional
+    assert ("likely optional" in (proposal.need(Cap(21)).uncertain or "")) is optional
+
+
 def test_who_executes_another_program_in_new_namespaces_is_there_to_isolate_it() -> None:
     """chrome-sandbox; vsftpd, which isolates its own workers, executes nothing."""
     clone = replace(CHECK, cap=Cap(21), site=NAMESPACES, syscall="clone", args=(("flags", NEWNET),))

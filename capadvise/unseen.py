@@ -8,8 +8,9 @@ from capadvise.caps import SYS_ADMIN, Cap
 from capadvise.recording import Namespace, Recording
 
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
-_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "NET_RAW", "NET_BIND_SERVICE")
-"""What the operations of io_uring workers (open, rename, unlink, socket, bind) can be asked for."""
+_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "NET_RAW", "NET_BIND_SERVICE")
+"""What the operations of io_uring workers (open, rename, unlink, link, socket, bind) can be asked
+for."""
 _MOST_NUMBERS = 5
 """More runs than that are counted, not listed."""
 

@@ -60,7 +60,7 @@ def _page(sheet: Sheet) -> Iterator[str]:
     if kept:
         yield from _needs(kept)
     else:
-        yield "<p>No capability is needed: drop all of them.</p>"
+        yield "<p>Nothing is kept: drop all.</p>"
     yield from _proof(sheet)
     yield from _risk(sheet)
     if rest := [need for need in sheet.needs if not need.kept]:

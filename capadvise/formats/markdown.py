@@ -39,7 +39,7 @@ def _lines(snippet: Snippet) -> Iterator[str]:
             cells = (*words, risk_word(kept.risk), kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
-        yield "Drop all: no capability is needed."
+        yield "Nothing is kept: drop all."
     if sheet is not None:
         yield from _review(sheet)
     if notes := (*snippet.cautions, *snippet.notes):

@@ -25,10 +25,11 @@ from capadvise.report.explain_namespace import namespace_text
 from capadvise.report.explain_place import judged_in, place_sentences
 from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
+from capadvise.report.no_need import no_need
 from capadvise.report.proof_text import set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import Remaining, remaining, risk_of, risk_word
-from capadvise.report.text import doubts, evidence_line, no_need, occasions
+from capadvise.report.text import doubts, evidence_line, occasions
 from capadvise.report.words import without
 
 _MOST = 4

@@ -17,6 +17,7 @@ from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_line
 from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.model import Report
+from capadvise.report.no_need import no_need
 from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import risk_word
@@ -156,27 +157,6 @@ def _counts(report: Report) -> list[str]:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-DROP_ALL = "No capability is needed: drop all."
-
-
-def no_need(report: Report) -> str:
-    """The answer where no need was seen: only a whole recording says that there is none."""
-    runs = report.recordings
-    if any(run.host.observer == "audit" for run in runs):
-        return "The audit log shows no need for a capability; it records refusals only."
-    if any(run.attached for run in runs):
-        return "No capability was needed while it was recorded."
-    if any(run.lost.signal or run.lost.lookups for run in runs):
-        return "No need for a capability was seen, but events were dropped."
-    if any(run.started_containers for run in runs):
-        return "The command itself needs no capability; its containers were not recorded."
-    if any(run.succeeded is False for run in runs):
-        return "No need for a capability was seen, but the run failed."
-    if any(item.likely_optional for need in report.proposal.needs for item in need.evidence):
-        return "Most likely no capability is needed; what is uncertain stands below."
-    return DROP_ALL
 
 
 def how_it_ended(status: int) -> str:

@@ -16,7 +16,7 @@ from capadvise.report.compared import compared_in_short
 from capadvise.report.escape import printable
 from capadvise.report.explain_namespace import fit_told, in_short
 from capadvise.report.model import Report
-from capadvise.report.text import DROP_ALL, no_need
+from capadvise.report.no_need import DROP_ALL, no_need
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
@@ -36,8 +36,7 @@ VIEWS = ("why", "evidence", "snippet")
 
 def _nothing(report: Report) -> Content:
     """What an empty set means: of a run that failed, not much."""
-    proven = report.proposal.floor is not None
-    if proven or (said := no_need(report)) == DROP_ALL:
+    if (said := no_need(report)) == DROP_ALL:
         return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
     return Content.styled(said, "$text-warning")
 

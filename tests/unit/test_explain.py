@@ -22,6 +22,7 @@ from capadvise.report.explain_place import known
 from capadvise.report.explain_report import report_text
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
+from capadvise.report.no_need import no_need
 from capadvise.report.risk import remaining
 from capadvise.report.text import proposal_text
 from tests.support.golden import assert_golden
@@ -211,6 +212,8 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
             "The command itself needs no capability; its containers were not recorded.",
         ),
         ({"lost": Lost(1)}, "No need for a capability was seen, but events were dropped."),
+        ({"lost": Lost(0, 1)}, "No need for a capability was seen, but events were dropped."),
+        ({"io_uring": True}, "but io_uring's workers were not observed. "),
         ({"host": replace(RECORDING.host, observer="audit")}, "it records refusals only."),
     ],
 )
@@ -223,6 +226,8 @@ def test_that_no_need_was_seen_is_no_proof_that_there_is_none(
     for lines in (report_text(told, CATALOG), proposal_text(told, CATALOG, None)):
         text = " ".join(" ".join(lines).split())
         assert said in text
+    proven = replace(told, proposal=replace(told.proposal, floor=frozenset()))
+    assert no_need(proven) == "No capability is needed: drop all."
 
 
 @pytest.mark.parametrize(("engine", "count"), [("docker", 14), ("podman", 11), (None, 14)])

@@ -47,6 +47,8 @@ class Placed:
     """So many ids must be mapped, from 0 on."""
     lost: str = ""
     """What is lost there, where programs usually go on without."""
+    where: str = ""
+    """Follows ``why``, and is said once of several: ``in the host's mount namespace``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,12 @@ _MAKES = "new-namespaces"
 """The rule about making namespaces."""
 _IN_PROC = "proc-"
 """What the rules are called by which a program looks into the processes that /proc shows."""
+_FLAGS = {
+    "net": clone_flags.CLONE_NEWNET,
+    "mnt": clone_flags.CLONE_NEWNS,
+    "uts": clone_flags.CLONE_NEWUTS,
+    "ipc": clone_flags.CLONE_NEWIPC,
+}
 _NAMES = {"net": "network", "mnt": "mount", "uts": "UTS", "ipc": "IPC", "pid": "process"}
 
 
@@ -151,13 +159,23 @@ def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTH
     deciding = [item for item in need.evidence if item.effect == strongest]
     if not deciding:  # it is to be held, as by a program that sets its own: nobody was asked
         return Placed(NeedScope.USER_NAMESPACE)
+    inside = _perhaps_inside(posture, doings.made)
     return _worst(
         [
             _by_doings(item, doings, catalog.signs, posture)
-            or place_of_check(item, need.cap, catalog, posture)
+            or place_of_check(item, need.cap, catalog, inside)
             for item in deciding
         ]
     )
+
+
+def _perhaps_inside(posture: Posture, made: int) -> Posture:
+    """Of namespaces of the host it is not known whether a call was about them, where the target
+    made such ones for itself (``unshare -m mount …``)."""
+    kinds = [kind for kind, flag in _FLAGS.items() if made & flag]
+    on_host = [kind for kind in kinds if posture.namespaces.get(kind) is Sharing.HOST]
+    unknown = dict.fromkeys(on_host, Sharing.UNKNOWN)
+    return replace(posture, namespaces={**posture.namespaces, **unknown})
 
 
 def _by_doings(judged: Judged, doings: Doings, signs: Signs, posture: Posture) -> Placed | None:
@@ -182,13 +200,21 @@ def _by_doings(judged: Judged, doings: Doings, signs: Signs, posture: Posture) -
 def _worst(placed: Sequence[Placed]) -> Placed:
     ids = max(one.ids for one in placed)
     for scope in (NeedScope.HOST, None):
-        why = dict.fromkeys(one.why for one in placed if one.scope is scope and not one.lost)
-        if why:
-            return Placed(scope, " and ".join(why), ids)
+        whys: dict[str, dict[str, None]] = {}
+        for one in placed:
+            if one.scope is scope and not one.lost:
+                whys.setdefault(one.where, {})[one.why] = None
+        if whys:
+            said = (f"{_listed([*why])}{where}" for where, why in whys.items())
+            return Placed(scope, " and ".join(said), ids)
     lost = dict.fromkeys(one.lost for one in placed)
     if "" not in lost:  # else a part of it counts there
         return Placed(NeedScope.HOST, ids=ids, lost=" and ".join(lost))
     return Placed(NeedScope.USER_NAMESPACE, ids=ids)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def of_capability(cap: Cap, catalog: Catalog) -> Placed:
@@ -268,9 +294,10 @@ def _with_owner(check: Check, call: str, posture: Posture) -> Placed:
     kind = kind or _NAMESPACE_OF.get(check.syscall or "")
     match posture.namespaces.get(kind, Sharing.UNKNOWN) if kind else Sharing.OWN:
         case Sharing.HOST:
-            return Placed(NeedScope.HOST, f"{call} in the host's {_NAMES[kind or '']} namespace")
+            where = f" in the host's {_NAMES[kind or '']} namespace"
+            return Placed(NeedScope.HOST, call, where=where)
         case Sharing.UNKNOWN:
-            return Placed(None, f"{call}: whose {_NAMES[kind or '']} namespace that is")
+            return Placed(None, call, where=f": whose {_NAMES[kind or '']} namespace that is")
     return Placed(NeedScope.USER_NAMESPACE, ids=_ids(check.args))
 
 

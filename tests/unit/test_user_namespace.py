@@ -194,6 +194,35 @@ def test_who_enters_a_namespace_must_have_made_one(flags: int | None, fits: bool
     assert fit_of(decide(recording(*seen), CATALOG), CATALOG, OWN).fits is fits
 
 
+UMOUNT = ("SYS_ADMIN", "path_umount", "umount2")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (0, "no: SYS_ADMIN, sethostname(2) in the host's UTS namespace and umount2(2) in the "
+         "host's mount namespace"),
+        (0x4000000, "no: SYS_ADMIN, umount2(2) in the host's mount namespace"),
+        (0x4020000, "not known: SYS_ADMIN, sethostname(2): whose UTS namespace that is and "
+         "umount2(2): whose mount namespace that is"),
+    ],
+)  # fmt: skip
+def test_what_is_done_in_a_namespace_of_its_own_is_not_said_to_be_the_hosts(
+    flags: int, said: str
+) -> None:
+    """``unshare -mu``: bubblewrap does the same as an ordinary user."""
+    new = "unshare_nsproxy_namespaces ksys_unshare"
+    made = [check("SYS_ADMIN", new, "unshare", **args(flags=flags))] if flags else []
+    seen = decide(recording(*made, check(*HOSTNAME), check(*UMOUNT)), CATALOG)
+    assert in_short(fit_of(seen, CATALOG, HOST)) == said
+
+
+def test_a_namespace_is_named_once_for_all_that_is_done_in_it() -> None:
+    seen = decide(recording(check(*UMOUNT), check("SYS_ADMIN", "path_umount", "umount")), CATALOG)
+    said = "no: SYS_ADMIN, umount2(2) and umount(2) in the host's mount namespace"
+    assert in_short(fit_of(seen, CATALOG, HOST)) == said
+
+
 def test_what_is_only_to_be_held_can_be_held_there() -> None:
     """By a program that calls capset(2) with a fixed set: no check asks for it."""
     holds = replace(recording(check(*CHOWN)), fixed_capsets=(("it", frozenset({Cap(16)})),))

@@ -53,6 +53,8 @@ def _site(function: str, catalog: Catalog) -> Iterator[str]:
         near = similar(function, catalog)
         raise BadInput(
             f"the catalog has no rule for the kernel function {function!r}",
-            hint=f"did you mean {' or '.join(near)}?" if near else None,
+            hint=f"did you mean {' or '.join(near)}?"
+            if near
+            else "capadvise help sites lists all rules",
         )
     return site_text(function, rules, catalog)

@@ -53,19 +53,20 @@ def command(args: argparse.Namespace) -> int:
     if order is not None:
         ended, status = record_unit(order, target, wishes)
         show(ended)
-        reports = [ended.report]
+        overs = [ended]
     elif invocation is None:
         ended = record_command(target, wishes)
         show(ended)
-        reports, status = [ended.report], ended.report.recording.exit_status
+        overs, status = [ended], ended.report.recording.exit_status
     else:
-        reports, status = record_containers(invocation, target, wishes, show)
+        overs, status = record_containers(invocation, target, wishes, show)
+    reports = [over.report for over in overs]
     if args.json:
         print_json(*reports, several=several)
     if wishes.prove:
         from capadvise.workflow.prove import exit_code  # trials: other runs do without
 
-        return exit_code(reports)
+        return exit_code(reports, interrupted=any(over.interrupted for over in overs))
     return _exit_code(status)
 
 

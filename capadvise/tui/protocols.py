@@ -96,6 +96,8 @@ class Over:
     check_passed: bool | None = None
     check_said: str = ""
     """What the last try of the health check printed."""
+    interrupted: bool = False
+    """Somebody ended its proof."""
 
 
 class LiveSource(Protocol):

@@ -67,10 +67,10 @@ def _prove_and_save(
     return report
 
 
-def exit_code(reports: Iterable[Report]) -> Exit:
+def exit_code(reports: Iterable[Report], *, interrupted: bool = False) -> Exit:
     """What a script is told: 0 when each is proven, whatever ended the recorded target."""
     proofs = [report.proven for report in reports]
-    if any(proof is not None and _is_interrupted(proof) for proof in proofs):
+    if interrupted or any(proof is not None and _is_interrupted(proof) for proof in proofs):
         return Exit.INTERRUPTED
     proven = all(
         proof is not None and proof.floor is not None and proof.complete for proof in proofs
@@ -88,13 +88,13 @@ def prove_report(
     path: Path | None,
     before: Mapping[str, str] | None = None,
     stages: Stages | None = None,
-) -> Report:
+) -> tuple[Report, bool]:
     """Prove what was just recorded, and is in a file; ``before``: what was kept before that;
     ``stages``: where trials are made, if they have begun. An obstacle is told, and the report is as
-    before; Ctrl-C ends them and keeps the best set."""
-    name = report.target.name
+    before; Ctrl-C ends them and keeps the best set: whether that has happened is told, too."""
+    name, stop = report.target.name, Stop(stages)
     try:
-        with Stop(stages) as stop:
+        with stop:
             if stands_in_the_way(report):
                 call = partial(with_folders_given, report, before, stop)
             elif lacks_file_caps(report):
@@ -106,14 +106,14 @@ def prove_report(
                     *(_on_stderr(name), os.cpu_count() or 1),
                     so_far=partial(keep_so_far, path),
                 )
-            return until_interrupted([call], stop, 1)[0].result()
+            report = until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")
     except CapadviseError as error:
         notice(f"not proven: {error}")
         if error.hint:
             notice(f"hint: {error.hint}")
-    return report
+    return report, stop.asked
 
 
 def until_interrupted(

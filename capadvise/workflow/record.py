@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.dataclass import dataclass
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.linux.supervise.onlooker import Onlooker
     from capadvise.linux.trials.stages import Stages
-    from capadvise.report.model import Report
     from capadvise.tui.protocols import Over
     from capadvise.workflow.live import LiveRecorder
 
@@ -152,15 +150,18 @@ def over_of(
 
 
 def proven_over(over: Over, before: dict[str, str] | None, stages: Stages | None = None) -> Over:
-    report, path = _prove_and_save(over.report, over.path, before, stages)
-    return replace(over, report=report, path=path)
+    from capadvise.workflow.prove import prove_report
+
+    report, interrupted = prove_report(over.report, over.path, before, stages)
+    path = over.path and keep(over.path, report)
+    return replace(over, report=report, path=path, interrupted=interrupted)
 
 
 def record_containers(
     invocation: Invocation, command: Command, wishes: Wishes, show: Callable[[Over], object]
-) -> tuple[list[Report], int | None]:
-    """Record what the client starts, which is the target, not the client: a report on each, which
-    is shown as soon as it is there, and the client's exit status."""
+) -> tuple[list[Over], int | None]:
+    """Record what the client starts, which is the target, not the client: each is shown as soon as
+    its report is there; and the client's exit status. Ctrl-C in one's proof ends all proofs."""
     several = is_several(invocation)
     if wishes.replace:
         _ask_to_stop(invocation)
@@ -179,15 +180,29 @@ def record_containers(
                 in_its_place=wishes.replace,
                 say=unsaid if wishes.quiet else notice,
             )
-            reports = []
-            for one in run.each:
-                over = over_of(one, wishes, several=several)
-                if wishes.prove:
-                    over = proven_over(over, before, stages)
-                show(over)
-                reports.append(over.report)
+            overs = _shown(run.each, wishes, before, stages, show, several=several)
     _tell_of_containers(run.swept, run.removed, wishes)
-    return reports, run.status
+    return overs, run.status
+
+
+def _shown(
+    each: Sequence[Observation],
+    wishes: Wishes,
+    before: dict[str, str] | None,
+    stages: Stages,
+    show: Callable[[Over], object],
+    *,
+    several: bool,
+) -> list[Over]:
+    """Judged, proven and shown, one after the other."""
+    overs: list[Over] = []
+    for one in each:
+        over = over_of(one, wishes, several=several)
+        if wishes.prove and not any(earlier.interrupted for earlier in overs):
+            over = proven_over(over, before, stages)
+        show(over)
+        overs.append(over)
+    return overs
 
 
 @contextmanager
@@ -233,7 +248,7 @@ def _containers_on_screen(
     wishes: Wishes,
     before: dict[str, str] | None,
     show: Callable[[Over], object],
-) -> tuple[list[Report], int | None]:
+) -> tuple[list[Over], int | None]:
     from capadvise.linux.engines.record.record import engine_of, observe_containers
     from capadvise.workflow.live import LiveRecorder, show_live
 
@@ -264,7 +279,7 @@ def _containers_on_screen(
     for over in overs:
         show(over)
     _tell_of_containers(swept, removed, wishes)
-    return [over.report for over in overs], status
+    return overs, status
 
 
 def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishes) -> None:
@@ -300,12 +315,3 @@ def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str
 def is_several(invocation: Invocation | None) -> bool:
     """Whether there can be a report for each of several services."""
     return invocation is not None and invocation.verb == "compose up"
-
-
-def _prove_and_save(
-    report: Report, path: Path | None, before: dict[str, str] | None, stages: Stages | None
-) -> tuple[Report, Path | None]:
-    from capadvise.workflow.prove import prove_report
-
-    report = prove_report(report, path, before, stages)
-    return report, None if path is None else keep(path, report)

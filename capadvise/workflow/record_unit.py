@@ -49,7 +49,7 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
     over = over_of(run.seen, wishes)
     if wishes.prove:
         over = proven_over(over, None)
-    return hardened_over(over) if wishes.harden else over, run.status
+    return hardened_over(over) if wishes.harden and not over.interrupted else over, run.status
 
 
 def hardened_over(over: Over) -> Over:

@@ -24,6 +24,7 @@ from tests.support.containers import (
     containers,
     owner_inside,
     record,
+    trials_of,
 )
 from tests.support.late_docker import late_events
 from tests.support.runs import CAPADVISE
@@ -218,6 +219,21 @@ def test_ctrl_c_ends_a_detached_container(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     process.wait(60)
     assert not containers("docker")
+
+
+def test_ctrl_c_in_the_proof_of_one_service_ends_all_proofs(tmp_path: Path) -> None:
+    box = {"image": BOX, "network_mode": "none", "command": ["chown", "5", "/data/file"]}
+    project = {"name": f"{MARK}-proofs", "services": {"one": box, "two": box}}
+    (tmp_path / "compose.yaml").write_text(json.dumps(project))
+    words = [CAPADVISE, "run", "--prove", "-q", "-o", "r", "--", "docker", "compose", "up"]
+    process = subprocess.Popen(words, cwd=tmp_path, env=ENVIRONMENT, start_new_session=True)
+    until(lambda: trials_of(BOX), 60)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    proofs = [json.loads(path.read_text())["proof"] for path in (tmp_path / "r").iterdir()]
+    assert len(proofs) == 2
+    assert not any(proof and proof["complete"] for proof in proofs)
+    assert not trials_of(BOX)
 
 
 def test_twenty_containers_two_at_a_time_are_never_mixed_up_and_leave_nothing(

@@ -70,6 +70,18 @@ def test_a_namespace_obeys_who_made_it(
     assert check.ns is found
 
 
+def test_a_fork_asks_a_user_namespace_that_it_has_just_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """clone3(2), whose flags are not recorded, of a child that makes no check and is gone."""
+    monkeypatch.setattr(user_namespaces, "owners", set)
+    kept = distinct_checks.DistinctChecks(Symbols(b"0000000000001000 T copy_namespaces\n"))
+    kept.initial_namespace = INITIAL
+    kept.add(about(MADE, 0)._replace(stack=(0x1010).to_bytes(8, "little")), None, 7, 0, 1)
+    (check,) = kept.checks(Scope(0, 1, 0))
+    assert (check.site, check.ns) == (("copy_namespaces",), Namespace.CHILD)
+
+
 @pytest.mark.parametrize(
     ("makers", "made", "owners", "found", "unclear"),
     [

@@ -300,6 +300,8 @@ class DistinctChecks:
             return about
         if key.namespace in self._inside - self._entered and not scope.makers:
             return about  # it was made in a way that is not recorded: clone3
+        if _shows("cloned-namespaces", self.site(key.stack)[0]):
+            return about  # in the same call: a fork asks the namespace that its child begins in
         if self._owners is None:
             self._owners = user_namespaces.owners()
         return about if self._owners == {key.uid} else Namespace.OTHER

@@ -70,6 +70,16 @@ def test_a_namespace_obeys_who_made_it(
     assert check.ns is found
 
 
+def test_what_is_denied_to_a_process_in_a_namespace_below_counts_nowhere_in_it() -> None:
+    """Granted to the target, it would be denied again: it was said to be needed where the target
+    lacked it, and to have been given up where it did not."""
+    kept = distinct_checks.DistinctChecks(Symbols(b""))
+    kept.initial_namespace = INITIAL
+    kept.add(about(INITIAL, 0, within=0)._replace(ret=-1, nested=True), None, 7, 0, 1)
+    (check,) = kept.checks(Scope(0, 1, 0))
+    assert check.ns is Namespace.HOST
+
+
 def test_a_fork_asks_a_user_namespace_that_it_has_just_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

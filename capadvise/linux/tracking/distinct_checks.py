@@ -293,6 +293,8 @@ class DistinctChecks:
         capability in it, without holding one (cap_capable() of security/commoncap.c); others are
         asked for what they hold."""
         about = self.namespace(key.namespace, scope)
+        if key.nested and about is Namespace.TARGET:
+            return Namespace.HOST  # above its own: what the target holds does not count there
         outside = key.within and key.within == (scope.namespace or self.initial_namespace)
         if not self._tells_within:
             outside = not scope.makers

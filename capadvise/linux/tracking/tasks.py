@@ -57,8 +57,7 @@ class Scope:
     unread_capset: bool = False
     """What a program asked for with capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)
-    """Effective ids of the users who made user namespaces: a namespace obeys the one who made it
-    (user_namespaces(7))."""
+    """Effective ids of who made user namespaces, which obey their makers (user_namespaces(7))."""
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
@@ -304,6 +303,7 @@ class Key(NamedTuple):
     scope: int
     within: int = 0
     """The user namespace that the task was in, if it is known and another than ``namespace``."""
+    nested: bool = False  # denied to a task in a user namespace that the target made
 
 
 class Repeat(NamedTuple):

@@ -186,6 +186,7 @@ class Tracker:
             *(task.uids.effective, self._phase(asked.time, task), args),
             scope.number,
             asked.within if asked.within != asked.namespace else 0,
+            task.nested and result != 0,
         )
 
     def _is_repeated(self, time: int, pid: int, raw: bytes, stack: bytes) -> bool:

@@ -92,10 +92,14 @@ def refusal(
 
 def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
     """The refusals that only a check tells of. Not where others tell: retries make calls fail that
-    the target never saw fail, and older reports have counted them."""
-    if "retry" in recording.host.observer or any(call.told for call in recording.refused_calls):
+    the target never saw fail, but for those in a user namespace below, and older reports have
+    counted them."""
+    retried = "retry" in recording.host.observer
+    if not retried and any(call.told for call in recording.refused_calls):
         return
     for check in recording.checks:
+        if retried and check.ns is not Namespace.HOST:
+            continue
         asked = DeniedCheck(check.cap, check.site, check.ns)
         error = refusal_without_end(check, catalog.signs)
         if error and _rule(asked, catalog.sites) is not None:

@@ -40,6 +40,7 @@ WITHOUT_DAC = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 NO_LOCKING = ("setpriv", "--bounding-set=-ipc_lock", "prlimit", "--memlock=0")
 NAME = ("hostname", "x")
+LINK = ("ip", "link", "add", "d0", "type", "dummy")
 PING = ("sh", "-c", "ip link set lo up; ping -c1 127.0.0.1")
 SHUT = "{shut}"
 """A folder of uid 1 that nobody else may look into."""
@@ -51,6 +52,7 @@ ROWS = [
     Row(filtered("sethostname", "KILL", *NAME), "sethostname", "SIGSYS", "seccomp", "SIGSYS"),
     Row(filtered("getcwd", "KILL", "pwd", "-P"), "getcwd", "SIGSYS", "seccomp", "SIGSYS"),
     Row(("unshare", "-U", "-r", *NAME), "sethostname", "EPERM", "namespace", "does not own"),
+    Row(("unshare", "-U", "-r", *LINK), "sendmsg", "EPERM", "namespace", "does not own"),
     Row((*WITHOUT_DAC, "mkdir", f"{SHUT}/x"), "mkdir", "EACCES", "capability", "DAC_OVERRIDE"),
     Row((*NOBODY, "mkdir", f"{SHUT}/x"), "mkdir", "EACCES", "mode", "owner and mode"),
     Row((*NOBODY, "sh", "-c", SILENT_READ, "/etc/shadow"), "openat", "EACCES", "mode", "mode"),
@@ -61,14 +63,15 @@ ROWS = [
 ]
 
 
+@pytest.mark.parametrize("options", [(), ("--retry",)], ids=["seen", "retried"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_who_refused(row: Row, run: Run, tmp_path: Path) -> None:
+def test_who_refused(row: Row, options: tuple[str, ...], run: Run, tmp_path: Path) -> None:
     shut = tmp_path / "shut"
     shut.mkdir(mode=0o700)
     (shut / "text").write_text("no program")
     os.chown(shut, 1, 1)
     command = [word.replace(SHUT, str(shut)) for word in row.command]
-    done = run("sh", "-c", '"$@" || true', "sh", *command)
+    done = run("sh", "-c", '"$@" || true', "sh", *command, options=options)
     refused = [
         item
         for item in done.report["recordings"][0]["refusals"]

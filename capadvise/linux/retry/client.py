@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import FEW, Cap, CapSet, from_mask
+from capadvise.caps import FEW, SYS_ADMIN, Cap, CapSet, from_mask
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry.messages import MESSAGES, decoded
@@ -153,10 +153,12 @@ class Listener(json_lines.Hearing):
         """The recording with what retries showed. Of the refusals that an observer saw meanwhile,
         those for want of a capability are our tries: the tracer's account takes their place. The
         others are nothing that a try could change, and many never stop a thread (a seccomp filter
-        that answers, a read-only mount)."""
+        that answers, a read-only mount). In a user namespace of its own nothing is tried."""
         first = len(recording.checks) + 1
-        seen = tuple(call for call in recording.refused_calls if not call.denied)
-        known = {(call.syscall, call.errno, call.program) for call in seen}
+        calls = recording.refused_calls
+        seen = tuple(call for call in calls if not call.denied or call.own_namespace)
+        stood = (_refused_call(recording, *row) for row in sorted(self._refusals))
+        known = set(map(_kind, seen))
         return replace(
             recording,
             checks=(
@@ -168,13 +170,9 @@ class Listener(json_lines.Hearing):
             ),
             refused_calls=(
                 *seen,
-                *(
-                    _refused_call(recording, *row)
-                    for row in sorted(self._refusals)
-                    if row[:3] not in known or row[3]
-                ),
+                *(call for call in stood if not call.told or _kind(call) not in known),
             ),
-            audit=(),
+            audit=tuple(item for item in recording.audit if item.by is RefusedBy.SECCOMP),
             fixed_capsets=(*recording.fixed_capsets, *self._fixed_capsets(recording)),
             io_uring=recording.io_uring or self.io_uring,
             cautions=(*recording.cautions, *self._cautions),
@@ -222,18 +220,23 @@ class Listener(json_lines.Hearing):
         )
 
 
+def _kind(call: RefusedCall) -> tuple[str, str, str]:
+    return call.syscall, call.errno, call.program
+
+
 def _refused_call(
     recording: Recording, call: str, code: str, program: str, caps: list[int], count: int
 ) -> RefusedCall:
-    """A refusal that stood. What the kernel denied then, an observer has seen with its site."""
+    """A refusal that stood. What the kernel denied then, an observer has seen with its site; that
+    it was SYS_ADMIN the tracer only guesses."""
     asked = {
         check.cap: check
         for check in recording.checks
         if not check.granted and (check.syscall, check.program) == (call, program)
     }
-    if not caps or not asked.keys() >= {*map(Cap, caps)}:
+    checks = [asked[Cap(cap)] for cap in caps if cap in asked]
+    if not checks or not asked.keys() >= {*map(Cap, caps)} - {SYS_ADMIN}:
         return RefusedCall(call, code, program, count, told=Told(RefusedBy.UNKNOWN, ""))
-    checks = [asked[Cap(cap)] for cap in caps]
     denied = tuple(DeniedCheck(check.cap, check.site, check.ns) for check in checks)
     return RefusedCall(call, code, program, count, checks[-1].uid, True, denied)
 

@@ -282,8 +282,7 @@ class Policy:
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
         if attempts.error in _PERMISSION:
-            denied = tuple(dict.fromkeys(thread.denied or ()))
-            self.tree.refusals[thread.call.name, name, thread.program, denied] += 1
+            self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
         if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
             self.evidence.tell_once(traces=thread.program)
             return

@@ -174,6 +174,12 @@ class Thread:
             self.handed,
         )
 
+    def lacked(self) -> tuple[int, ...]:
+        """What its call was denied when it failed last. Nobody listens for SYS_ADMIN: perhaps that,
+        where the program does not have it."""
+        perhaps = (SYS_ADMIN,) if not self.virtual >> SYS_ADMIN & 1 else ()
+        return (*dict.fromkeys(self.denied or ()), *perhaps)
+
     def reload(self) -> None:
         """Read what the kernel has: the user and the capability sets. Raises Gone."""
         status = self.process.proc.status(self.tid)

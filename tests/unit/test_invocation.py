@@ -116,6 +116,10 @@ def test_compose_behind_sudo_is_called_so() -> None:
     ("command", "what"),
     [
         ("podman kube play pod.yaml", "podman kube play"),
+        ("podman --log-level info pod start web", "podman pod start"),
+        ("kubectl -n prod apply -f web.yaml", "kubectl apply"),
+        ("kubectl run web --image web", "kubectl run"),
+        ("helm upgrade --install web ./chart", "helm upgrade"),
         ("podman --log-level=debug start web", "podman start"),
         ("docker container start web", "docker start"),
         ("docker stack deploy -c x.yaml shop", "docker stack deploy"),

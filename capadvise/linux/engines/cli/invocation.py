@@ -152,6 +152,10 @@ _BY_PID = (
     "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
     "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
 )
+_CLUSTER = (
+    "capadvise kubernetes record KIND/NAME … watches the pods of a workload; on their node: "
+    "capadvise attach NAMESPACE/POD"
+)
 _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
     "podman": {
         ("kube", "play"): _POD,
@@ -159,6 +163,8 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
         ("compose",): "capadvise run -- podman-compose …, or: capadvise run -- docker compose …",
         ("start",): _ATTACH,
         ("restart",): _ATTACH,
+        ("pod", "start"): _ATTACH,
+        ("pod", "restart"): _ATTACH,
     },
     "docker": {
         ("start",): _ATTACH,
@@ -170,6 +176,8 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
         ("start",): "capadvise run -- podman-compose up …",
         ("restart",): "capadvise run -- podman-compose up …",
     },
+    "kubectl": {("run",): _CLUSTER, ("apply",): _CLUSTER},
+    "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
     "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
 """What else starts containers, by the first words after the options; and what to type instead."""

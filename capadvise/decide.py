@@ -141,7 +141,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
         needs=tuple(
             replace(
                 settled[cap],
-                only=_only(settled[cap], recordings),
+                only=_only(settled[cap], seen[cap], recordings),
                 seen=(seen[cap], len(recordings)),
             )
             for cap in sorted(settled)
@@ -155,23 +155,22 @@ def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> d
     """What a user other than root asked for in vain, because a folder of the host is another's."""
     if not foreign.folders_of(recordings):
         return {}
+    asked = {cap: [(x.effect, x.check.granted) for x in needs[cap].evidence] for cap in needs}
     return {
         cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
         for cap, need in needs.items()
-        if need.verdict is Verdict.USED
-        and foreign.undeliverable(
-            cap, ((item.effect, item.check.granted) for item in need.evidence)
-        )
+        if need.verdict is Verdict.USED and foreign.undeliverable(cap, asked[cap])
     }
 
 
-def _only(need: Need, recordings: Sequence[Recording]) -> str | None:
-    """Only a lifecycle tells the phases apart."""
-    lifecycle = any(
-        recording.start > 1 or any(check.phase is Phase.RELOAD for check in recording.checks)
-        for recording in recordings
-    )
-    return _ONLY[need.phases[0]] if lifecycle and len(need.phases) == 1 else None
+def _only(need: Need, seen: int, recordings: Sequence[Recording]) -> str | None:
+    """Only a lifecycle tells phases apart. What only one of several first starts did shows none."""
+    starts = [recording.start for recording in recordings]
+    reloads = any(check.phase is Phase.RELOAD for one in recordings for check in one.checks)
+    if len(need.phases) != 1 or not (reloads or any(start > 1 for start in starts)):
+        return None
+    seldom = need.phases == ("first-start",) and seen < starts.count(1)
+    return None if seldom else _ONLY[need.phases[0]]
 
 
 def _needs(

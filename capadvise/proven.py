@@ -101,6 +101,7 @@ def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
         reason=_reason(need),
         uncertain=need.uncertain if untried or need.of_unknown_site else None,
         lost_without=lost or untried,
+        only=None if untried and need.phases == ("first-start",) else need.only,
     )
 
 

@@ -94,7 +94,9 @@ def _entries(report: Report, catalog: Catalog) -> list[Entry]:
 def _proof(report: Report) -> str:
     proven = report.proven
     if proven is None:
-        return "Based on one recording, not yet proven: `capadvise prove` tests it by trials."
+        number = len(report.recordings)
+        runs = "one recording" if number == 1 else f"{number} recordings"
+        return f"Based on {runs}, not yet proven: `capadvise prove` tests it by trials."
     if proven.floor is None or not proven.complete or proven.flaky:
         return "The trials did not prove a set."
     if proven.recommended_sound is False:

@@ -615,3 +615,5 @@ def test_a_need_says_when_and_how_often_it_was_seen() -> None:
     assert need.only == "only from the second start on"
     need = decide_all((first, nothing), catalog).need(chown)
     assert need.only is None  # two recordings are no lifecycle
+    need = decide_all((first, nothing, replace(nothing, start=2)), catalog).need(chown)
+    assert need.only is None  # of the run that used it, no second start is known

@@ -13,7 +13,7 @@ from capadvise.attempts import Attempt, LikelyAttempts
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.comparisons import Comparisons
-from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.decide import Need, Proof, Proposal, Verdict, decide_all
 from capadvise.differences import SILENCE, Noise, Observed, compare
 from capadvise.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
@@ -21,6 +21,7 @@ from capadvise.prove import prove
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import Phase
 from capadvise.report.proof_text import proof_lines
+from tests.support import recordings
 from tests.support.recordings import BIND, check
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
@@ -199,6 +200,17 @@ def test_what_no_trial_came_to_is_kept() -> None:
     assert after.floor == caps("CHOWN")
     assert after.recommended == caps("CHOWN KILL")
     assert "no trial reached" in (after.need(Cap.parse("KILL")).lost_without or "")
+
+
+def test_when_something_is_used_that_no_trial_came_to_is_not_known() -> None:
+    """A request that somebody made by hand came after a first start, and not only there."""
+    first = recordings.recording(recordings.CHOWN)
+    later = replace(recordings.recording(), start=2)
+    known = decide_all((first, later), recordings.CATALOG)
+    assert known.need(Cap.parse("CHOWN")).only == "only at the first start"
+    proven = Fake(needing("")).prove(known)
+    after = conclude(known, replace(proven, untried=caps("CHOWN")))
+    assert after.need(Cap.parse("CHOWN")).only is None
 
 
 def test_what_nothing_requires_can_still_be_lost() -> None:

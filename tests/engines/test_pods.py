@@ -222,6 +222,15 @@ def test_a_container_is_known_by_its_names_its_id_and_its_processes(kubelet: Nod
             [CAPADVISE, "inspect", str(pids[container])], capture_output=True, text=True
         )
         assert inspected.returncode == 0
+        called = f"{kubelet.namespace}/web-1/web"
+        for name in (container[:12], called):
+            said = subprocess.run(
+                [CAPADVISE, "inspect", f"container:{name}"], capture_output=True, text=True
+            )
+            assert f"in containerd container {called}" in said.stdout, said.stderr
+        other = start(f"{kubelet.namespace}/web-1/app", "--for", "1")
+        _, said_by_other = other.communicate(timeout=60)
+        assert f"there are {called}" in said_by_other
 
 
 @pytest.mark.parametrize(("uid", "keeps"), [(0, True), (65534, False)])

@@ -21,6 +21,7 @@ from capadvise.linux.posture.cbpf import Program, answer
 from capadvise.linux.posture.lsm_labels import sandbox_of_runtime
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.posture.seccomp_filters import filters_of
+from capadvise.linux.running.pods import in_pod
 from capadvise.linux.running.target import by_name
 from capadvise.posture import Posture, Sharing
 
@@ -64,7 +65,10 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
         return inspect(process_of(text), machine)
     try:
         container = running(name)
-    except BadInput:  # another user's podman knows it
+    except BadInput:  # a pod has it, or another user's podman knows it
+        if kept := in_pod(name):
+            called = f"{kept.container.engine} container {kept.container.called}"
+            return inspect(kept.pid, machine, called)
         return inspect(by_name(name).pid, machine, f"container {name}")
     inspected = inspect(container.pid, machine, f"{container.engine} container {container.name}")
     sandbox = sandbox_of_runtime(str(container.raw.get("HostConfig", {}).get("Runtime", "")))

@@ -80,6 +80,18 @@ def pods_with(what: str) -> Pods | None:
     return _of(fitting[0]) if len(fitting) == 1 else None
 
 
+def in_pod(what: str) -> node.KeptContainer | None:
+    """The one container that runs with this id, or of this name, ``NAMESPACE/POD/CONTAINER``."""
+    pods = pods_with(what) if _ID.fullmatch(what) else pods_of(what)
+    fitting = containers_of(pods) if pods else []
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def containers_of(pods: Pods) -> list[node.KeptContainer]:
+    """Those that run, without the ones that hold the namespaces."""
+    return [kept for kept in node.containers() if kept.container.name and pods.has(kept.container)]
+
+
 def _of(container: CriContainer) -> Pods:
     """It alone. Raises BadInput for the one that nobody wants to know anything of."""
     if not container.name:

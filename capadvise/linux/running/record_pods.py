@@ -22,7 +22,7 @@ from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.running import namespace_addresses
 from capadvise.linux.running.exec_watcher import ExecWatcher
 from capadvise.linux.running.opened_by import opened_by
-from capadvise.linux.running.pods import Pods
+from capadvise.linux.running.pods import Pods, containers_of
 from capadvise.linux.running.pods_subject import PodsSubject
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Limits
@@ -111,9 +111,12 @@ def attach_pods(
 def _nothing_of(pods: Pods, subject: PodsSubject) -> CannotObserve:
     if subject.cautions:
         return CannotObserve(f"nothing of {pods} was recorded: {subject.cautions[0]}")
+    beside = [kept.container.called for kept in containers_of(replace(pods, container="*"))]
     return CannotObserve(
         f"no container of {pods} ran on this machine meanwhile",
-        hint="run capadvise on the node of the pod, in its initial pid namespace",
+        hint=f"there are {', '.join(sorted(beside)[:5])}"
+        if beside
+        else "run capadvise on the node of the pod, in its initial pid namespace",
     )
 
 

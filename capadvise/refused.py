@@ -52,7 +52,8 @@ FILE_CALLS = frozenset(
 )
 _OTHERS = {
     "EACCES": "a device node on a nodev mount, another's file in a sticky directory"
-    " (fs.protected_*), a read-only setting, or an owner that is not mapped in the user namespace",
+    " (fs.protected_*), a read-only setting, an owner that is not mapped in the user namespace, or"
+    " a Landlock rule",
     "EPERM": "a device that the control group denies, or an immutable or append-only file",
 }
 """What refuses the use of a file without asking: may_open(), may_create_in_sticky(),

@@ -87,3 +87,17 @@ def test_a_run_without_refusals_says_nothing_of_them(run: Run) -> None:
     done = run("true")
     assert done.report["recordings"][0]["refusals"] == []
     assert "Refused calls," not in done.stderr
+
+
+def test_retries_show_what_refused_an_open_and_count_no_try(run: Run, tmp_path: Path) -> None:
+    """Each call begins without capabilities, and is made again before it is given up."""
+    script = (
+        'mount -t tmpfs -o ro,noexec none "$0"; touch "$0/x"; cp /bin/true y; ./y; chmod 0 y; ./y'
+    )
+    command = ("unshare", "-m", "sh", "-c", f"{script}; true", str(tmp_path))
+    done = run(*command, options=["--retry"])
+    refused = {
+        (item["syscall"], item["errno"], item["by"]): item["count"]
+        for item in done.report["recordings"][0]["refusals"]
+    }
+    assert refused == {("openat", "EROFS", "mount"): 1, ("execve", "EACCES", "mode"): 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,15 +150,9 @@ class Listener(json_lines.Hearing):
         return tuple(Tally(len(facts), self._check(0, facts[-1])) for facts in by_cap.values())
 
     def merged(self, recording: Recording) -> Recording:
-        """The recording with what retries showed. Of the refusals that an observer saw meanwhile,
-        those for want of a capability are our tries: the tracer's account takes their place. The
-        others are nothing that a try could change, and many never stop a thread (a seccomp filter
-        that answers, a read-only mount). In a user namespace of its own nothing is tried."""
+        """The recording with what retries showed."""
         first = len(recording.checks) + 1
-        calls = recording.refused_calls
-        seen = tuple(call for call in calls if not call.denied or call.own_namespace)
-        stood = (_refused_call(recording, *row) for row in sorted(self._refusals))
-        known = set(map(_kind, seen))
+        stood = [_refused_call(recording, *row) for row in sorted(self._refusals)]
         return replace(
             recording,
             checks=(
@@ -168,10 +162,7 @@ class Listener(json_lines.Hearing):
                     for number, fact in enumerate(self._facts.values(), first)
                 ),
             ),
-            refused_calls=(
-                *seen,
-                *(call for call in stood if not call.told or _kind(call) not in known),
-            ),
+            refused_calls=_without_tries(recording.refused_calls, stood),
             audit=tuple(item for item in recording.audit if item.by is RefusedBy.SECCOMP),
             fixed_capsets=(*recording.fixed_capsets, *self._fixed_capsets(recording)),
             io_uring=recording.io_uring or self.io_uring,
@@ -218,6 +209,23 @@ class Listener(json_lines.Hearing):
             together=tuple(Cap(cap) for cap in fact["together"]),
             args=() if fact["changes"] else (("changes", 0),),
         )
+
+
+def _without_tries(
+    seen: Sequence[RefusedCall], stood: Sequence[RefusedCall]
+) -> tuple[RefusedCall, ...]:
+    """Of the refusals that an observer has seen, those for want of a capability are our tries: the
+    tracer's account of what ``stood`` takes their place. The others are nothing that a try could
+    change, and many never stop a thread (a seccomp filter that answers, a read-only mount). In a
+    user namespace of its own nothing is tried."""
+    times = {_kind(call): call.count for call in stood if call.told}
+    kept = [
+        call if call.entered is False else call.counted(times.get(_kind(call), call.count))
+        for call in seen
+        if not call.denied or call.own_namespace
+    ]
+    known = set(map(_kind, kept))
+    return (*kept, *(call for call in stood if not call.told or _kind(call) not in known))
 
 
 def _kind(call: RefusedCall) -> tuple[str, str, str]:

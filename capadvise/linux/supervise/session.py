@@ -147,7 +147,7 @@ def session(
     """
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
-    traced = _buffers(tracing, command) if tracing else None
+    traced = _buffers(tracing, command, retried=listener is not None) if tracing else None
     buffers: TraceBuffers = traced or NoBuffers()
     fds = [int(traced.root.name)] if traced else []
     fds += [cgroup.parent] if cgroup else []
@@ -209,10 +209,13 @@ def _trace(
     return Trace(buffers, table.result(), table)
 
 
-def _buffers(tracing: Tracing, command: Command | None) -> Buffers:
-    """The trace buffers, on a descriptor of ours: they stay when tracefs is unmounted meanwhile."""
+def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buffers:
+    """The trace buffers, on a descriptor of ours: they stay when tracefs is unmounted meanwhile.
+    ``retried``: calls begin without capabilities, and a try that was granted one can fail."""
     missing = tracing.missing
-    if missing is None:
+    if retried:
+        missing = everything()
+    elif missing is None:
         missing = _missing(command.caps if command else None)
     root = require()
     if root.parent != Path("/proc/self/fd"):

@@ -244,7 +244,9 @@ class Canaries:
         if image is None:
             self._only_once("the image has no digest")
             return None
-        patch = {"spec": {"containers": [{"name": self.container, "image": image}]}}
+        is_sidecar = spec in (pod["spec"].get("initContainers") or ())
+        kind = "initContainers" if is_sidecar else "containers"
+        patch = {"spec": {kind: [{"name": self.container, "image": image}]}}
         words = ("patch", "pod", objects.name_of(pod), f"--namespace={self.owner.namespace}")
         try:
             self.kubectl.call(*words, "--type=strategic", "-p", json.dumps(patch))

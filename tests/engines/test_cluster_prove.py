@@ -44,9 +44,9 @@ def template(*, probe: bool = True, image: str = "web:1") -> dict[str, Any]:
     return {"spec": {"containers": [web, {"name": "side", "image": "side:1"}]}}
 
 
-def caps_of(pod: Pod) -> set[str]:
+def caps_of(pod: Pod, kind: str = "containers") -> set[str]:
     """What a canary's container adds."""
-    return set(pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"])
+    return set(pod["spec"][kind][0]["securityContext"]["capabilities"]["add"])
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
-def ends(server: Cluster, pod: Pod, needed: set[str]) -> None:
+def ends(server: Cluster, pod: Pod, needed: set[str], kind: str = "containers") -> None:
     """What comes of a start."""
-    if needed <= caps_of(pod):
+    if needed <= caps_of(pod, kind):
         server.run(pod)
     else:
         server.end(pod, 1, "Permission denied")
@@ -111,6 +111,21 @@ def test_probes_decide_on_two_starts(
         assert pod["spec"]["restartPolicy"] == "Never"
         assert "securityContext" not in pod["spec"]["containers"][1]
     assert not any("canary" in path for path in cluster.objects)
+
+
+def test_a_sidecar_is_started_again_too(cluster: Cluster, tmp_path: Path) -> None:
+    """It is an init container that goes on."""
+    at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]
+    spec = at["spec"]["template"]["spec"]
+    web = spec["containers"].pop(0) | {"restartPolicy": "Always"}
+    spec["initContainers"] = [web]
+    cluster.started = lambda server, pod: ends(server, pod, FIRST, "initContainers")
+    cluster.changed = lambda server, pod: ends(server, pod, LATER, "initContainers")
+    code, report = prove(tmp_path)
+    assert code == 0
+    assert report.proposal.floor == parse_set(LATER)
+    assert report.proven is not None
+    assert not report.proven.cautions
 
 
 def test_the_minimal_set_in_a_user_namespace(

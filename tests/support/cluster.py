@@ -114,24 +114,23 @@ class Cluster:
     def status(self, pod: Object, *, phase: str, ready: bool, state: Object) -> None:
         """What a kubelet tells of a pod."""
         with self.lock:
-            spec = pod["spec"]
-            images = {one["image"]: digest(one["image"]) for one in spec["containers"]}
             pod["status"] = {
                 "phase": phase,
                 "podIP": "192.0.2.2",
                 "conditions": [{"type": "Ready", "status": str(ready)}],
-                "containerStatuses": [
+            }
+            for kind in ("container", "initContainer"):
+                pod["status"][f"{kind}Statuses"] = [
                     {
                         "name": one["name"],
                         "ready": ready,
                         "restartCount": pod.get("restarts", 0),
                         "image": one["image"],
-                        "imageID": f"x@sha256:{images[one['image']]}",
+                        "imageID": f"x@sha256:{digest(one['image'])}",
                         "state": state,
                     }
-                    for one in spec["containers"]
-                ],
-            }
+                    for one in pod["spec"].get(f"{kind}s", ())
+                ]
 
     def deployment(self, name: str, template: Object, replicas: int, nodes: Sequence[str]) -> None:
         """One, and its pods."""
@@ -266,7 +265,8 @@ def digest(image: str) -> str:
 
 
 def _images(pod: Object) -> list[str]:
-    return [one["image"] for one in pod["spec"]["containers"]]
+    spec = pod["spec"]
+    return [one["image"] for one in (*spec["containers"], *spec.get("initContainers", ()))]
 
 
 def merged(old: Any, new: Any) -> Any:

@@ -37,10 +37,16 @@ def why_not(item: Object, old: Object | None, namespace: Object) -> tuple[int, s
 def _unchangeable(item: Object, old: Object) -> tuple[int, str] | None:
     if item["kind"] == "Job" and item["spec"]["template"] != old["spec"]["template"]:
         return 422, "spec.template: field is immutable"
+    if item["kind"] == "Pod" and _names(item["spec"]) != _names(old["spec"]):
+        return 422, "spec.containers: Forbidden: pod updates may not add or remove containers"
     version = item["metadata"].get("resourceVersion")
     if version not in (None, old["metadata"]["resourceVersion"]):
         return 409, "the object has been modified"
     return None
+
+
+def _names(spec: Object) -> list[list[str]]:
+    return [[one["name"] for one in spec.get(k, ())] for k in ("containers", "initContainers")]
 
 
 def _invalid(spec: Object) -> str:

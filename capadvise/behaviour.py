@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 _SETUID = Cap.parse("SETUID")
 _SET_IDS = ("setuid", "setreuid", "setresuid")
+_REFUSALS = (-errno.EPERM, -errno.EACCES)
 _ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
@@ -84,6 +86,8 @@ class Context:
     """Programs that were let into files that their user may not read."""
     idle_calls: frozenset[tuple[str, str | None, Cap]]
     """(program, call, capability) where retries showed that no such call changed anything."""
+    given_up: frozenset[tuple[str, str | None, int | None]]
+    """(program, call, result) of calls that failed in every try, with all that the target held."""
     reactions: Mapping[tuple[str, str | None], Sequence[Reaction]]
     """(program, call) → what copies of the program did when it was refused to them."""
     still_running: frozenset[str]
@@ -141,6 +145,7 @@ class Context:
             calls=frozenset((check.program, check.syscall) for check in checks),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
+            given_up=_given_up(recording),
             reactions=_by_call(recording.reactions),
             still_running=recording.still_running,
             if_nobody_lists=if_nobody_lists,
@@ -150,6 +155,20 @@ class Context:
         """Programs that import one of these functions."""
         names = self.signs.symbols[symbols]
         return frozenset(program for program, name in self.imports if name in names)
+
+
+def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | None]]:
+    """A try that succeeds is the last one: what one was granted in vain, it did not need. Where the
+    target lacked something else, that can have been the reason."""
+    if "retry" not in recording.host.observer:
+        return frozenset()
+    refused = [check for check in recording.checks if check.result in _REFUSALS]
+    lacking = {
+        (check.program, check.syscall, check.result)
+        for check in refused
+        if not check.granted and check.cap not in recording.held.permitted
+    }
+    return frozenset((check.program, check.syscall, check.result) for check in refused) - lacking
 
 
 def _by_call(reactions: Iterable[Reaction]) -> Mapping[tuple[str, str | None], Sequence[Reaction]]:

@@ -224,8 +224,7 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
     uncertain = rule.doubt if rule else UNKNOWN_SITE
     if check.granted:
-        answers = rule.answers if rule else ()
-        if check.result in context.signs.failed_anyway and check.result not in answers:
+        if _failed_anyway(check, rule, context):
             return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
         if check.phase is Phase.STOP:
             why, doubt = f"{why}, while it was being stopped", _IN_DOUBT.get(check.cap)
@@ -240,6 +239,13 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, effect, why, alternatives, mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
+
+
+def _failed_anyway(check: Check, rule: SiteRule | None, context: Context) -> bool:
+    answers = rule.answers if rule else ()
+    if check.result in context.signs.failed_anyway and check.result not in answers:
+        return True
+    return (check.program, check.syscall, check.result) in context.given_up
 
 
 def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:

@@ -179,7 +179,7 @@ def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
     """No capability was asked for, or none that matters."""
     if limit := _LIMITS.get(item.errno):
         return RefusedBy.LIMIT, limit
-    why = "no capability was checked"
+    why = "no capability check refused it"
     if mac is not None and mac.mode in _CONFINING:
         why += f"; {mac.module}, which confines it, may have refused: see the audit log"
     elif item.own_namespace and item.errno == "EPERM":
@@ -189,7 +189,7 @@ def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
             return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"
         if item.errno == "EACCES" and item.own_namespace:
             return RefusedBy.MODE, f"{why}: its owner is not mapped in the user namespace"
-        why += f", so the mode bits did not refuse it: perhaps {_OTHERS[item.errno]}"
+        why += f", and the mode bits did not: perhaps {_OTHERS[item.errno]}"
     elif (item.syscall, item.errno) == ("socket", "EACCES"):
         why += f"; {_PING}"
     return RefusedBy.UNKNOWN, why

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap, from_mask
+from capadvise.caps import Cap, from_mask, parse_set
 from capadvise.catalog import default
 from capadvise.decide import Proof, Verdict, decide
 from capadvise.linux.kernel import json_lines, seccomp_program
@@ -345,6 +345,30 @@ def test_verdicts_of_retried_calls(
     assert proposal.recommended == recommended
     uncertain = seen.retried is Retried.REFUSED
     assert bool(proposal.need(seen.cap).uncertain) is uncertain
+
+
+@pytest.mark.parametrize(
+    ("observer", "lacked", "recommended"),
+    [
+        ("tracepoint+retry", (), set()),
+        ("tracepoint+retry", ("FOWNER",), {Cap.parse("CHOWN")}),
+        ("tracepoint", (), {Cap.parse("CHOWN")}),
+    ],
+)
+def test_what_a_try_was_granted_in_vain_is_no_need(
+    observer: str, lacked: tuple[str, ...], recommended: set[Cap]
+) -> None:
+    """A chown of an immutable file fails with all capabilities."""
+    chown = checked("CHOWN", "capable_wrt_inode_uidgid setattr_prepare", "fchownat", result=-1)
+    denied = [
+        replace(checked(cap, "capable_wrt_inode_uidgid setattr_prepare", "fchownat", result=-1),
+                granted=False)
+        for cap in lacked
+    ]  # fmt: skip
+    held = replace(RECORDING.held, permitted=RECORDING.held.permitted - parse_set(lacked))
+    host = replace(RECORDING.host, observer=observer)
+    seen = replace(RECORDING, host=host, held=held, checks=(chown, *denied))
+    assert decide(seen, default()).recommended == recommended
 
 
 def test_what_the_tracer_tells_becomes_a_recording() -> None:

@@ -198,6 +198,24 @@ def test_a_service_that_failed_by_itself_was_not_stopped(tmp_path: Path) -> None
     assert ended == {"bad": False, "good": None}, seen.stderr
 
 
+def test_what_docker_was_told_to_stop_has_not_failed(tmp_path: Path) -> None:
+    """Here by compose, as another service has ended."""
+    services = {
+        "ends": {"command": ["sh", "-c", "sleep 1; exit 7"]},
+        "goes-on": {"command": ["sleep", "1000"], "stop_grace_period": "0s"},
+    }
+    services = {
+        name: {"image": BOX, "network_mode": "none", **service}
+        for name, service in services.items()
+    }
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"name": MARK, "services": services}))
+    words = ("docker", "compose", "up", "--abort-on-container-exit")
+    seen = record(tmp_path / "reports", *words, cwd=tmp_path)
+    reports = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "reports").iterdir()}
+    ended = {name: r["recordings"][0]["succeeded"] for name, r in reports.items()}
+    assert ended == {"ends": False, "goes-on": None}, seen.stderr
+
+
 def test_a_file_of_the_image_that_is_not_changed_is_not_missing(tmp_path: Path) -> None:
     words = ("docker", "run", "--network=none", BOX, "sh", "-c", "chown 5 /data/file || true")
     seen = record(tmp_path / "r.json", *words, options=("--prove",))

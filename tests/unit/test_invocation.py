@@ -105,6 +105,20 @@ def test_podman_is_asked_as_podman_compose_calls_it(options: str, client: tuple[
     assert _seen(f"podman-compose {options} up").client == client
 
 
+@pytest.mark.parametrize(
+    ("command", "detached"),
+    [
+        ("docker run -d web", True),
+        ("docker run --detach=false web", False),
+        ("docker compose up -d", True),
+        ("docker compose up --wait", True),
+        ("docker compose up", False),
+    ],
+)
+def test_a_client_that_ends_at_once(command: str, *, detached: bool) -> None:
+    assert _seen(command).detached is detached
+
+
 def test_compose_behind_sudo_is_called_so() -> None:
     found = _seen("sudo A=1 docker compose -f a.yaml up web")
     assert shlex.join(found.argv()) == "sudo A=1 docker compose --file=a.yaml up web"

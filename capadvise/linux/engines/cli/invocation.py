@@ -65,7 +65,7 @@ class Invocation:
     @property
     def detached(self) -> bool:
         """The client ends at once, and the container goes on."""
-        return is_on(self.options, "detach")
+        return is_on(self.options, "detach") or is_on(self.options, "wait")
 
     @property
     def reads(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class ContainerState:
     started: bool = False
     running: bool = False
     exit_status: int | None = None
+    stopped: bool = False
+    """Its engine was told to stop or kill it, by us or by another process."""
     healthy: bool = False
     """It has been, at some time."""
     unhealthy: bool = False
@@ -206,6 +209,9 @@ class DockerRoster(Roster):
         elif action == "die":
             entry.running = False
             entry.exit_status = status
+        elif action == "kill":
+            ending = entry.container.stop_signal if entry.container else signal.SIGTERM
+            entry.stopped |= told.get("signal") in (str(int(ending)), str(int(signal.SIGKILL)))
         elif action == "exec_die":
             entry.tries += 1
         elif action.startswith("health_status: "):
@@ -215,6 +221,7 @@ class DockerRoster(Roster):
     def started(self, entry: ContainerState) -> None:
         """A container has started, maybe once more."""
         entry.started, entry.running, entry.exit_status = True, True, None
+        entry.stopped = False
 
     def settle(self) -> None:
         """What docker lists, and the events that are late."""

@@ -90,6 +90,8 @@ def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) 
         return recording
     if run.check is not None and entry.exit_status == 0:
         return recording
+    if run.check is None and entry.stopped:  # by docker compose, or with docker stop
+        return replace(recording, succeeded=None, interrupted=True)
     # It has ended before the others were stopped.
     return replace(recording, succeeded=entry.exit_status == 0, interrupted=False)
 

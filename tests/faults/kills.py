@@ -15,6 +15,7 @@ from pathlib import Path
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.supervise.command_subject import GUARDIAN_KILLED
 from capadvise.report.model import Report
 from tests.faults.aftermath import containers, nothing_is_left, ours, sound
 from tests.support.containers import BOX, CLIENTS, ENVIRONMENT
@@ -134,6 +135,7 @@ def kill_once(name: str, number: int, folder: Path) -> None:
         report = sound(folder / "r.json")
         if report is not None and victim == "guardian" and name.startswith("run"):
             assert report.recording.interrupted, told
+            assert GUARDIAN_KILLED in report.recording.cautions, told
     except BaseException as error:
         error.add_note(f"{told}\n{(folder / 'log').read_text()[-2000:]}")
         raise

@@ -17,6 +17,7 @@ import pytest
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
+from capadvise.linux.supervise.command_subject import GUARDIAN_KILLED
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE
@@ -110,6 +111,10 @@ def test_who_hides_in_a_pid_namespace_is_ended(
     nothing_is_left(marked, set(processes))
     until(lambda: not of(process.pid), shows=cgroups)
     assert procfs.state(other_namespace) == "S"
+    if how == "kill the guardian":
+        report = sound(tmp_path / "r.json")
+        assert report is not None
+        assert GUARDIAN_KILLED in report.recording.cautions
 
 
 def test_what_it_does_there_is_recorded(

@@ -16,6 +16,8 @@ COPIER_KILLED = (
     "with ENOSYS from then on"
 )
 
+GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
+
 
 class CommandSubject:
     """The whole tree of processes of a command. See ``subject.Subject``."""
@@ -49,12 +51,13 @@ class CommandSubject:
             elif "empty" in message:
                 self.ended = True
             elif "copier_killed" in message:
-                self.cautions = (COPIER_KILLED,)
+                self.cautions = (*self.cautions, COPIER_KILLED)
             elif "stopped" in message:
                 self._stop_with_target()
         if self._guardian.ended and not self.ended:
             self._guardian.kill_orphans()
             self.ended = True
+            self.cautions = (*self.cautions, GUARDIAN_KILLED)
             happened.append(SupervisorLost())
         return happened
 

@@ -82,6 +82,8 @@ class Context:
     """(program, function) of those that tell something."""
     calls: frozenset[tuple[str, str | None]]
     """The system calls in which each program was asked."""
+    placed: frozenset[tuple[str, Cap]]
+    """(program, capability) of checks whose call site is known."""
     foreign_readers: frozenset[str]
     """Programs that were let into files that their user may not read."""
     idle_calls: frozenset[tuple[str, str | None, Cap]]
@@ -143,6 +145,7 @@ class Context:
             isolators=recording.isolators,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
+            placed=frozenset((check.program, check.cap) for check in checks if check.site),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
             given_up=_given_up(recording),
@@ -275,13 +278,15 @@ def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str
 
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
-    """Those that read the memory maps of processes and do not list all. Where not all of that was
-    recorded, those that read the maps, and the state of a few at most: pmap reads the state of the
-    one that it was told of. Who goes through all meets more of them."""
+    """Those that read the memory maps of processes and do not list all, or list all for the sake of
+    their maps (smem): neither their state, as ps does, nor their files, as fuser. Where not all of
+    that was recorded, those that read the maps, and the state of a few at most: pmap reads the
+    state of the one that it was told of. Who goes through all meets more of them."""
     checks = recording.checks
     states = _times(checks, Sign.PROCESS_STATE, signs)
     readers = _times(checks, Sign.PROCESS_MAPS, signs)
     known = readers.keys() - (recording.proc_scanners or frozenset())
     if _knows_scanners(recording):
-        return frozenset(known)
+        of_more = states.keys() | _programs(checks, Sign.PROCESS_LINKS, signs)
+        return frozenset(known | readers.keys() - of_more)
     return frozenset(program for program in known if states[program] <= signs.few_states)

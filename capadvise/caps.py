@@ -99,6 +99,11 @@ FEW = 20
 """A set with more members than half of all was not put together from nothing."""
 
 
+def is_reduced(less: CapSet, more: CapSet) -> bool:
+    """Whether a set is another one of which a few members were taken away."""
+    return less < more and (len(less) * 2 > len(more) or len(more) - len(less) == 1)
+
+
 @lru_cache(256)
 def from_mask(mask: int) -> CapSet:
     """The set behind a bit mask as in ``/proc/PID/status``. It takes 2 KB, and most processes have

@@ -56,6 +56,15 @@ def test_a_set_that_was_refused_is_known_too(run: Run) -> None:
     assert "NET_ADMIN" in result.recommended
 
 
+@pytest.mark.parametrize("options", [(), ("--retry",)])
+def test_who_drops_one_capability_after_the_other_needs_none(
+    run: Run, options: tuple[str, ...]
+) -> None:
+    result = run(PYTHON, f"{PROGRAMS}/drop_each.py", options=options)
+    assert result.code == 0, result.stderr
+    assert result.recommended == set(), result.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     ["cd sub && exec ./suid 3", "cd sub && ./link 3", "exec sub/suid 1", "./sub/suid 1"],

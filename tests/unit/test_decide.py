@@ -333,6 +333,16 @@ def test_namespaces_that_only_isolate_children_are_likely_optional(
     assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
 
 
+def test_a_check_whose_call_site_was_lost_is_taken_for_one_of_the_others() -> None:
+    """A few of thousands of ps, while events were dropped; alone it can be anything."""
+    lost = replace(CHECK, cap=Cap(19), site=(), syscall=None)
+    state = replace(at("__ptrace_may_access", cap=Cap(19)), count=20_000)
+    state = replace(state, site=(*state.site, "ptrace_may_access", "do_task_stat"))
+    for checks, wanted in (((state, lost), set()), ((lost,), {"SYS_PTRACE"})):
+        proposal = decide(recording(*checks, lost=Lost(9)), default())
+        assert {cap.short for cap in proposal.recommended} == wanted
+
+
 @pytest.mark.parametrize(("cmd", "optional"), [(0x1261, True), (0x125F, False), (None, False)])
 def test_flushing_a_block_device_is_likely_optional(cmd: int | None, optional: bool) -> None:
     """BLKFLSBUF: photorec and mkfs.xfs flush what they work on; BLKRRPART is no flush."""

@@ -466,6 +466,23 @@ def test_who_looks_at_what_it_holds_and_can_test_it_adapts(
     assert listener.merged(seen).fixed_capsets == (("prog", from_mask(mask)),) * demanded
 
 
+def test_who_drops_one_after_the_other_keeps_its_own() -> None:
+    """As sssd does; one that leaves most of it at once has a set of its own in mind."""
+    every = (1 << 41) - 1
+    for masks, demanded in (
+        ([every >> dropped for dropped in range(1, 41)], None),
+        ([every >> 1, 0b111], 0b111),
+    ):
+        listener = Listener(every_call=False)
+        listener.plan("prog", default(), None, alone=False)
+        for message in ({"looked": "prog"}, *({"own_set": ["prog", mask]} for mask in masks)):
+            os.write(listener.write_fd, json.dumps(message).encode() + b"\n")
+        os.close(listener.write_fd)
+        listener.read()
+        fixed = listener.merged(RECORDING).fixed_capsets
+        assert fixed == (("prog", from_mask(demanded or 0)),) * bool(demanded)
+
+
 def test_a_tracer_that_was_killed_is_told_of() -> None:
     listener = Listener(every_call=False)
     os.write(listener.write_fd, json.dumps({"started": 1.0}).encode() + b"\n")

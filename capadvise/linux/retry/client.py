@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import FEW, SYS_ADMIN, Cap, CapSet, from_mask
+from capadvise.caps import FEW, SYS_ADMIN, Cap, CapSet, from_mask, is_reduced
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry.messages import MESSAGES, decoded
@@ -170,16 +170,19 @@ class Listener(json_lines.Hearing):
         )
 
     def _fixed_capsets(self, recording: Recording) -> Iterator[tuple[str, CapSet]]:
+        reduced: dict[str, CapSet] = {}
         for (program, mask), looked in self._own_sets.items():
             kept = from_mask(mask)
             if not kept or kept == recording.held.bounding:
                 continue
-            if not looked or not self._may_adapt(program, mask, recording):
+            if looked and (len(kept) > FEW or is_reduced(kept, reduced.get(program, frozenset()))):
+                reduced[program] = kept  # its own, with a few changes
+            elif not looked or not self._may_adapt(program, mask, recording):
                 yield program, kept
 
     def _may_adapt(self, program: str, mask: int, recording: Recording) -> bool:
         """Whether what a program set can be what it had, or a part of it."""
-        if self._tests is None or mask.bit_count() > FEW:
+        if self._tests is None:
             return True
         if (program, mask) in self._handed:
             return False

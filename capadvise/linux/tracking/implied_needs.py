@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
-from capadvise.caps import FEW, Cap, CapSet
+from capadvise.caps import FEW, Cap, CapSet, is_reduced
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
@@ -170,7 +170,8 @@ class ImpliedNeeds:
         if call == "capget":
             # With a null pointer it only asks for the version, as programs do that then demand a
             # fixed set; those that look first adapt to what they have.
-            task.looked |= begun and bool(task.values[1])
+            if begun and task.values[1] and task.own is None:
+                task.own = frozenset()
         elif call == "capset":
             self._capset(pid, task, result)
         elif scope is None or result < 0:
@@ -189,12 +190,12 @@ class ImpliedNeeds:
         if scope is None or self._retried or result not in (0, -errno.EPERM):
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
-            scope.unread_capset |= not (task.looked or task.settled)
-        elif task.looked and len(asked) > FEW:
-            return  # its own, with a few changes
+            scope.unread_capset |= task.own is None and not task.settled
+        elif task.own is not None and (len(asked) > FEW or is_reduced(asked, task.own)):
+            task.own = asked  # its own, with a few changes; sssd drops one at a time
         else:
             task.handed = asked
-            if not task.settled and not (task.looked and self._adapts(task.program, scope)):
+            if not task.settled and (task.own is None or not self._adapts(task.program, scope)):
                 _must_hold(task, scope, asked)
                 task.settled = True
 
@@ -209,8 +210,7 @@ class ImpliedNeeds:
         runtimes do."""
         if task.scope is not None and not task.nested:
             _must_hold(task, task.scope, task.handed)
-        task.looked = task.settled = False
-        task.handed = frozenset()
+        task.own, task.settled, task.handed = None, False, frozenset()
 
     def note_lookups(self, tasks: Mapping[int, Task]) -> None:
         """Processes that were looked into in /proc, and what was mounted, up to the last round."""

@@ -96,8 +96,8 @@ class Task:
     since: int = 0
     """Time stamp: what it did before does not count."""
     phase: Phase = Phase.RUN
-    looked: bool = False
-    """It has asked for its own capabilities."""
+    own: CapSet | None = None
+    """Once it has asked for its capabilities: what it left of them when it last took a few away."""
     settled: bool = False
     """It has set them, and will only take away from those."""
     handed: CapSet = frozenset()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from capadvise.linux.supervise.command import Command
+from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.trials.rounds import run_rounds
+from tests.support.recordings import RECORDING
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,23 @@ def test_a_later_start_may_wait_in_silence_for_longer(
     results = list(run_rounds(plan, tmp_path, command, run, str))
     assert [result.passed for result in results] == [True, True]
     assert seen == given
+
+
+@pytest.mark.parametrize(("expected", "succeeded"), [(3, True), (None, True), (0, False)])
+def test_who_ends_as_the_workload_expects_has_not_failed(
+    expected: int | None, succeeded: bool, tmp_path: Path
+) -> None:
+    """A caution said that the run failed, beside the proof that it works."""
+    seen = replace(RECORDING, exit_status=3, succeeded=False)
+    ended = SimpleNamespace(recordings=(seen,), recording=seen, check_passed=None)
+    plan = {
+        **{"rounds": [[]], "check": None, "last_stop": False, "kind": "oneshot"},
+        **{"timeout": 10, "expect_exit": expected, "patience": 0.0, "isolation": "command"},
+    }
+    command, started = Command(("false",), kind="oneshot"), cast(Observation, ended)
+    (result,) = run_rounds(plan, tmp_path, command, lambda *_: started, str)
+    assert [one.succeeded for one in result.recordings] == [succeeded]
+    assert result.passed is succeeded
 
 
 @pytest.mark.parametrize(

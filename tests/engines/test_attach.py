@@ -75,6 +75,14 @@ def test_what_is_executed_meanwhile_counts(
     assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "exe"}
 
 
+def test_a_check_is_told_which_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    check = 'docker exec "$CONTAINER" ls /etc && test -d "/proc/$PID"'
+    with container(DOCKER, image_of(DOCKER, request), "sleep 1000") as name:
+        options = ("--check", check, "--for", "20")
+        seen = attach(name, lambda: None, tmp_path / "report.json", *options, stop=False)
+    assert seen.code == 0, seen.stderr
+
+
 @ENGINES
 def test_a_container_that_fails_for_want_of_a_capability(
     engine: Engine, request: pytest.FixtureRequest, tmp_path: Path

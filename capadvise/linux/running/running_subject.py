@@ -139,6 +139,13 @@ class RunningSubject(NotOurs):
         """All that belongs to it now."""
         return self._running.processes()
 
+    def check_environment(self) -> dict[str, str]:
+        """``PID``, and ``CONTAINER`` or ``UNIT``, as where it was started here."""
+        container, unit = self._running.target.container, self._running.unit
+        told = {"PID": str(self._running.pid)}
+        told |= {"CONTAINER": container} if container else {}
+        return told | ({"UNIT": unit.name} if unit else {})
+
 
 def _restarts(running: Running) -> Restarts | None:
     known, unit = running.description, running.unit
